@@ -1,0 +1,50 @@
+# Everything runs in .venv with the versions of requirements/constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+CONSTRAINTS := requirements/constraints.txt
+PYTEST_ARGS ?=
+
+# What Qt and an X server without a screen need (xauth: for xvfb-run).
+GUI_PACKAGES := xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 libdbus-1-3 \
+	libfontconfig1 libglib2.0-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
+	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+
+demo: $(STAMP) ## Install, then partition the picture that ships with the package
+	$(BIN)/napari-safire demo
+
+test: $(STAMP) ## Install, system packages for GUI tests included, then run all tests (PYTEST_ARGS=…)
+	@.ci/system-packages $(GUI_PACKAGES)
+	xvfb-run -a $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## ruff, mypy and the import rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove what was built; the environment is checked again at the next make
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache $(STAMP)
+	find src tests training benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment that was moved here, lost its Python or is too old is made anew. The constraints go
+# by the environment, not by -c, so that they hold for the build back end too.
+$(STAMP): pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "napari-safire needs Python 3.11 or later: make PYTHON=/path/to/python")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/system-packages python3-venv
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		&& $(BIN)/pip --version 2>/dev/null | grep -qF '$(CURDIR)/$(VENV)/' \
+		|| $(PYTHON) -m venv --clear $(VENV)
+	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip install --quiet --editable '.[dev,train]'
+	@touch $@

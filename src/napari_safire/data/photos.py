@@ -1,0 +1,73 @@
+"""Folders of photographs described by a table, divided by photographer."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_safire.data.composites import PhotoBank
+from napari_safire.errors import DatasetError
+
+_NEEDED = {"file", "group", "split"}
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One row of the table: where the photograph lies and whose it is."""
+
+    path: Path
+    group: str
+    split: str
+
+
+def read_photo_table(table: Path) -> list[Photo]:
+    """Read a CSV with columns ``file``, ``group`` and ``split``.
+
+    Files lie in the folder that has the table's name without its suffix
+    (``photos.csv`` -> ``photos/``).
+
+    Raises
+    ------
+    DatasetError
+        The table is missing, lacks a column, or names files that are not there.
+    """
+    folder = table.with_suffix("")
+    if not table.is_file():
+        raise DatasetError(f"There is no photo table {table}: give the path of its CSV file.")
+    with table.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = _NEEDED - set(reader.fieldnames or ())
+        if missing:
+            raise DatasetError(f"{table} has no column {', '.join(sorted(missing))}.")
+        photos = [Photo(folder / r["file"], r["group"], r["split"]) for r in reader]
+    lost = [photo.path.name for photo in photos if not photo.path.is_file()]
+    if lost:
+        raise DatasetError(f"{len(lost)} photographs of {table} are not in {folder}: {lost[:5]}.")
+    return photos
+
+
+def divide(photos: Sequence[Photo], held_out: float) -> tuple[list[Photo], list[Photo]]:
+    """Divide by photographer, always the same way: (kept, held out).
+
+    Parameters
+    ----------
+    photos : sequence of Photo
+    held_out : float
+        Share of the groups to hold out, decided by a hash of the group's name.
+    """
+    def is_held_out(group: str) -> bool:
+        number = int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "big")
+        return number / 2**32 < held_out
+
+    return (
+        [photo for photo in photos if not is_held_out(photo.group)],
+        [photo for photo in photos if is_held_out(photo.group)],
+    )
+
+
+def bank_of(photos: Sequence[Photo]) -> PhotoBank:
+    """Photographs as a bank for `napari_safire.data.composites.compose`."""
+    return PhotoBank([photo.path for photo in photos], [photo.group for photo in photos])

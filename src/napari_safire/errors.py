@@ -1,0 +1,23 @@
+"""Errors that a user can do something about; each message names the value and the way out."""
+
+from __future__ import annotations
+
+
+class SafireError(Exception):
+    """Base of all errors raised for what lies outside the program: files, models, data."""
+
+
+class CheckpointError(SafireError):
+    """A model file is missing, damaged, unsafe, or does not fit its architecture."""
+
+
+class ImageReadError(SafireError):
+    """An image file cannot be read as a picture."""
+
+
+class DatasetError(SafireError):
+    """A list file, mask or data-set folder breaks the rules of its format."""
+
+
+class Cancelled(SafireError):
+    """The caller asked a running job to stop; nothing was written."""

@@ -1,0 +1,1 @@
+"""Losses, sampling and loops of SAFIRE's two training stages."""

@@ -1,0 +1,112 @@
+"""The losses of SAFIRE's two stages.
+
+Kwon et al., AAAI 2025: region-to-region contrastive pretraining, then area-adaptive source
+segmentation loss and confidence loss.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE = -1
+
+
+def region_contrast(features: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
+    """Region-to-region contrastive loss (paper section "R2R"), for any number of regions.
+
+    For a feature *q* of region *A* the positive logit is the mean similarity to the other features
+    of *A*, the negatives are all features of the other regions of the same image:
+    ``-log(e^p / (e^p + sum_n e^n))``. The mean over a region counts once, however large it is.
+
+    Parameters
+    ----------
+    features : (B, N, C) tensor
+        N cells of each of B images; normalised here.
+    labels : (B, N) int tensor
+        Region of each cell, `IGNORE` for cells to leave out.
+    temperature : float
+
+    Returns
+    -------
+    () tensor
+        Sum over the regions of an image, mean over the images that have two or more regions with
+        at least two cells each; 0 if there is none.
+    """
+    features = F.normalize(features.float(), dim=-1)
+    logits = features @ features.transpose(1, 2) / temperature  # (B, N, N)
+    labels = _drop_single_cells(labels)
+    valid = labels != IGNORE
+    same = (labels[:, :, None] == labels[:, None, :]) & valid[:, None, :] & valid[:, :, None]
+    other = ~same & valid[:, None, :] & valid[:, :, None]
+    itself = torch.eye(labels.shape[1], dtype=torch.bool, device=labels.device)
+    positives = same & ~itself
+    count = positives.sum(-1)
+    positive = (logits * positives).sum(-1) / count.clamp(min=1)  # (B, N)
+    negative = logits.masked_fill(~other, -torch.inf).logsumexp(-1)
+    counted = valid & other.any(-1) & (count > 0)
+    # Cells without a partner get a finite dummy so that no NaN enters the gradient.
+    negative = torch.where(counted, negative, torch.zeros_like(negative))
+    per_cell = F.softplus(negative - positive)
+    weights = _one_per_region(labels, counted)
+    images = counted.any(-1).sum()
+    return (per_cell * weights).sum() / images.clamp(min=1)
+
+
+def compactness(features: Tensor, labels: Tensor) -> Tensor:
+    """Mean cosine distance of cells to the mean direction of their image, for one-source images.
+
+    Contrast is silent about pictures with a single source; without this term their features may
+    drift with content, and an authentic picture looks like several sources.
+
+    Parameters
+    ----------
+    features : (B, N, C) tensor
+    labels : (B, N) int tensor
+
+    Returns
+    -------
+    () tensor
+        0 if no image of the batch has exactly one region.
+    """
+    single = labels.amax(-1) == 0
+    if not bool(single.any()):
+        return features.sum() * 0.0
+    cells = F.normalize(features[single].float(), dim=-1)
+    centre = F.normalize(cells.mean(1, keepdim=True), dim=-1)
+    return (1 - (cells * centre).sum(-1)).mean()
+
+
+def pixel_accuracy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Share of pixels on the right side of zero, without ignored ones.
+
+    Parameters
+    ----------
+    logits, targets : (N, ..., H, W) tensors
+        Targets 1 inside, 0 outside, `IGNORE` elsewhere.
+
+    Returns
+    -------
+    (N,) tensor
+    """
+    valid = targets != IGNORE
+    right = ((logits > 0) == (targets > 0.5)) & valid
+    return right.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp(min=1)
+
+
+def confidence_loss(confidence: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error of the predicted pixel accuracy (paper, "confidence loss")."""
+    return F.mse_loss(confidence.float(), pixel_accuracy(logits, targets))
+
+
+def _drop_single_cells(labels: Tensor) -> Tensor:
+    """Set regions of one cell to `IGNORE`: they have no positive pair."""
+    same = labels[:, :, None] == labels[:, None, :]
+    return torch.where(same.sum(-1) < 2, torch.full_like(labels, IGNORE), labels)
+
+
+def _one_per_region(labels: Tensor, counted: Tensor) -> Tensor:
+    """Weights that sum to one over each region of each image."""
+    same = (labels[:, :, None] == labels[:, None, :]) & counted[:, None, :]
+    return counted / same.sum(-1).clamp(min=1)

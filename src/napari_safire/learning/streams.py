@@ -1,0 +1,153 @@
+"""Endless streams of fresh composites for training, the same for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from napari_safire.data.composites import CompositeSettings, PhotoBank, compose
+from napari_safire.learning.losses import IGNORE
+
+_JPEG_BLOCK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CropPlan:
+    """Sizes of the crops that a batch may have, with the number of crops that fit it.
+
+    Small crops give many different composites, large ones show attention what a picture is like.
+    """
+
+    sides: tuple[int, ...] = (256, 256, 352)
+    pixels_per_batch: int = 8 * 256 * 256
+
+    def batch_size(self, side: int) -> int:
+        """Crops of this side in a batch."""
+        return max(2, round(self.pixels_per_batch / side**2))
+
+
+class CompositeDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Makes the composite that belongs to an index.
+
+    Parameters
+    ----------
+    bank : PhotoBank
+    settings : CompositeSettings
+    seed : int
+    """
+
+    def __init__(self, bank: PhotoBank, settings: CompositeSettings, seed: int) -> None:
+        self.bank = bank
+        self.settings = settings
+        self.seed = seed
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Return (3, S, S) uint8 pixels and (S, S) uint8 labels for ``(index, side)``."""
+        index, side = key
+        rng = np.random.default_rng((self.seed, index))
+        # A fifth of the pictures was cropped after its last compression: the grid starts anywhere.
+        shift = rng.integers(_JPEG_BLOCK, size=2) if rng.random() < 0.2 else np.zeros(2, int)
+        shape = (side + int(shift[0]), side + int(shift[1]))
+        composite = compose(self.bank, shape, self.settings, rng)
+        turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+        planes = []
+        for plane in (composite.pixels, composite.labels):
+            plane = np.rot90(plane[shift[0] :, shift[1] :], turns)
+            planes.append(np.ascontiguousarray(plane[:, ::-1] if flip else plane))
+        pixels, labels = (torch.tensor(plane) for plane in planes)
+        return pixels.permute(2, 0, 1), labels
+
+
+class _Batches(Sampler[list[tuple[int, int]]]):
+    def __init__(self, plan: CropPlan, first_index: int) -> None:
+        self.plan = plan
+        self.first_index = first_index
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        index = self.first_index
+        turn = 0
+        while True:
+            side = self.plan.sides[turn % len(self.plan.sides)]
+            size = self.plan.batch_size(side)
+            yield [(index + i, side) for i in range(size)]
+            index += size
+            turn += 1
+
+
+def stream(
+    bank: PhotoBank,
+    settings: CompositeSettings,
+    plan: CropPlan,
+    *,
+    seed: int,
+    first_index: int = 0,
+    workers: int = 1,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches of (B, 3, S, S) uint8 pixels and (B, S, S) uint8 labels without end."""
+    loader = DataLoader(
+        CompositeDataset(bank, settings, seed),
+        batch_sampler=_Batches(plan, first_index),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+    )
+    yield from loader
+
+
+def cell_labels(labels: Tensor, stride: int = 16, purity: float = 0.85) -> Tensor:
+    """Region of each embedding cell, `IGNORE` where no region fills it.
+
+    Parameters
+    ----------
+    labels : (B, S, S) integer tensor
+    stride : int
+    purity : float
+        Share of the cell that one region must cover.
+
+    Returns
+    -------
+    (B, (S/stride)**2) int64 tensor
+    """
+    shares = torch.stack([
+        torch.nn.functional.avg_pool2d((labels == k).float()[:, None], stride)[:, 0]
+        for k in range(int(labels.max()) + 1)
+    ])  # (K, B, h, w)
+    share, region = shares.max(0)
+    return torch.where(share >= purity, region, torch.full_like(region, IGNORE)).flatten(1)
+
+
+def sample_prompts(
+    labels: Tensor, per_image: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw prompts, the regions of an image taking turns, and the masks they should give.
+
+    Parameters
+    ----------
+    labels : (B, S, S) integer tensor
+    per_image : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    points_xy : (B, P, 2) float32 tensor
+        In model pixels.
+    targets : (B, P, S/4, S/4) float32 tensor
+        1 where the cell of 4 x 4 pixels belongs to the prompt's region, 0 where not.
+    """
+    points, targets = [], []
+    for regions in labels.numpy():
+        present: Sequence[int] = np.unique(regions).tolist()
+        chosen = [present[i % len(present)] for i in range(per_image)]
+        places = []
+        for region in chosen:
+            rows, cols = np.nonzero(regions == region)
+            pick = int(rng.integers(len(rows)))
+            places.append((float(cols[pick]), float(rows[pick])))
+        small = regions[2::4, 2::4]
+        targets.append(torch.from_numpy(np.stack([small == k for k in chosen])).float())
+        points.append(places)
+    return torch.tensor(points), torch.stack(targets)

@@ -1,0 +1,212 @@
+"""From prompts to masks: SAM's decoder for B images x P prompts in one pass.
+
+The parameters are those of SAM's own ``PromptEncoder`` and ``MaskDecoder`` modules, and the result
+is theirs (up to rounding). Only the order of the arithmetic differs:
+
+One image per prompt is not needed at first.
+    SAM copies the image embedding for every prompt. In the first layer of the two-way transformer
+    those copies are still equal. Tokens that attend to the image do so independently of each
+    other, so the tokens of all P prompts can be the queries of *one* attention over the image's N
+    cells: N keys and values are projected once an image. When the image attends to the tokens,
+    the N queries are again projected once, ``scores[b, h, n, (p t)] = q[b, h, n] . k[b, h, (p t)]``
+    is one product, and only the softmax is taken over the T tokens of each prompt apart. The
+    cells differ between prompts from there on: (B P, N, C).
+
+Only one of the four masks is used.
+    SAFIRE has single masks: mask token 0. The other tokens take part in the attention, but their
+    hypernetworks are not run.
+
+Upscaling is two matrix products.
+    A transposed convolution whose kernel equals its stride does not overlap: each cell becomes
+    2 x 2 cells by a linear map of its own channels. With channels last, both steps are products
+    with (C_in, 2 * 2 * C_out) matrices, SAM's ``LayerNorm2d`` is a plain layer norm over the last
+    axis, and the cells need to be put in their places only once, when one channel is left.
+
+The position of a cell or a prompt is relative to the frame, (16 h, 16 w), of the embedding at hand,
+so any h and w will do; for the published square frame this is the published encoding.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_STRIDE = 16
+_N_OUTPUT_TOKENS_BEFORE_MASKS = 1  # the confidence token comes first, then the mask tokens
+
+
+def decode_prompts(
+    prompt_encoder: Any,
+    mask_decoder: Any,
+    feats: Tensor,
+    points_xy: Tensor,
+    prompt_projection: nn.Module | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Predict the source region of every prompt.
+
+    Parameters
+    ----------
+    prompt_encoder, mask_decoder : nn.Module
+        SAM's ``PromptEncoder`` and ``MaskDecoder``, whose parameters are used.
+    feats : (B, C, h, w) tensor
+        Embeddings of B images.
+    points_xy : (B, P, 2) float32 tensor
+        P positive points for each image, in model pixels (x, y); on the device of ``feats``.
+    prompt_projection : nn.Module, optional
+        Maps the embedding at the point to an addition to the point token.
+
+    Returns
+    -------
+    logits : (B, P, 4 h, 4 w) float32 tensor
+        Positive inside the region.
+    confidence : (B, P) float32 tensor
+        Predicted pixel accuracy.
+    """
+    n_images, _, height, width = feats.shape
+    n_prompts = points_xy.shape[1]
+    # Sines of large arguments: positions stay float32 under autocast.
+    with torch.autocast(feats.device.type, enabled=False):
+        cell_position = prompt_encoder.pe_layer((height, width)).flatten(1).T  # (N, C)
+        tokens = _prompt_tokens(prompt_encoder, mask_decoder, feats, points_xy, prompt_projection)
+    cells = feats.flatten(2).transpose(1, 2) + prompt_encoder.no_mask_embed.weight  # (B, N, C)
+
+    tokens, cells = _two_way_transformer(mask_decoder.transformer, tokens, cells, cell_position)
+
+    confidence_token, mask_token = tokens[:, 0], tokens[:, _N_OUTPUT_TOKENS_BEFORE_MASKS]
+    mask_weights = mask_decoder.output_hypernetworks_mlps[0](mask_token)  # (B P, C / 8)
+    confidence = mask_decoder.iou_prediction_head(confidence_token)[:, 0]
+    logits = _upscale(mask_decoder.output_upscaling, cells, mask_weights, height, width)
+    return (
+        logits.float().reshape(n_images, n_prompts, 4 * height, 4 * width),
+        confidence.float().reshape(n_images, n_prompts),
+    )
+
+
+def _prompt_tokens(
+    prompt_encoder: Any,
+    mask_decoder: Any,
+    feats: Tensor,
+    points_xy: Tensor,
+    prompt_projection: nn.Module | None,
+) -> Tensor:
+    """Output tokens, one positive point and SAM's padding point of each prompt: (B, P, T, C)."""
+    height, width = feats.shape[-2:]
+    frame_shape = (_STRIDE * height, _STRIDE * width)
+    centres = points_xy + 0.5  # SAM counts from the pixel's corner
+    point = prompt_encoder.pe_layer.forward_with_coords(centres, frame_shape)
+    point = point + prompt_encoder.point_embeddings[1].weight  # 1: a positive point
+    if prompt_projection is not None:
+        point = point + prompt_projection(_sample(feats.float(), centres))
+    shared = torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight])
+    padding = prompt_encoder.not_a_point_embed.weight
+    around = point.shape[:2]  # (B, P)
+    return torch.cat(
+        [
+            shared.expand(*around, -1, -1),
+            point[:, :, None],
+            padding.expand(*around, -1, -1),
+        ],
+        dim=2,
+    )
+
+
+def _sample(feats: Tensor, corners_xy: Tensor) -> Tensor:
+    """Embedding (B, P, C) at points (B, P, 2) counted from the frame's corner, bilinear."""
+    height, width = feats.shape[-2:]
+    frame = corners_xy.new_tensor([_STRIDE * width, _STRIDE * height])
+    where = (2 * corners_xy / frame - 1)[:, None]  # (B, 1, P, 2), -1 .. 1 from edge to edge
+    sampled = F.grid_sample(
+        feats, where, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return sampled[:, :, 0].transpose(1, 2)
+
+
+def _two_way_transformer(
+    transformer: Any, tokens: Tensor, cells: Tensor, cell_position: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Let tokens (B, P, T, C) and cells (B, N, C) attend to each other.
+
+    Returns
+    -------
+    tokens : (B P, T, C) tensor
+    cells : (B P, N, C) tensor
+    """
+    n_images, n_prompts, n_tokens, n_channels = tokens.shape
+    token_position = tokens.reshape(-1, n_tokens, n_channels)  # SAM's: the tokens as they came
+    queries = token_position
+    for number, layer in enumerate(transformer.layers):
+        if layer.skip_first_layer_pe:
+            queries = layer.norm1(layer.self_attn(q=queries, k=queries, v=queries))
+        else:
+            placed = queries + token_position
+            queries = layer.norm1(queries + layer.self_attn(q=placed, k=placed, v=queries))
+
+        placed_cells = cells + cell_position
+        placed = queries + token_position
+        if number == 0:  # the prompts of an image still share its cells
+            placed = placed.reshape(n_images, n_prompts * n_tokens, n_channels)
+        attended = layer.cross_attn_token_to_image(q=placed, k=placed_cells, v=cells)
+        queries = layer.norm2(queries + attended.reshape(queries.shape))
+
+        queries = layer.norm3(queries + layer.mlp(queries))
+
+        placed = queries + token_position
+        if number == 0:
+            attended = _shared_cells_to_tokens(
+                layer.cross_attn_image_to_token,
+                placed_cells,
+                placed.reshape(tokens.shape),
+                queries.reshape(tokens.shape),
+            )
+            cells = layer.norm4(cells[:, None] + attended).flatten(0, 1)
+        else:
+            attended = layer.cross_attn_image_to_token(q=placed_cells, k=placed, v=queries)
+            cells = layer.norm4(cells + attended)
+
+    attended = transformer.final_attn_token_to_image(
+        q=queries + token_position, k=cells + cell_position, v=cells
+    )
+    return transformer.norm_final_attn(queries + attended), cells
+
+
+def _shared_cells_to_tokens(
+    attention: Any, cells: Tensor, token_keys: Tensor, token_values: Tensor
+) -> Tensor:
+    """Cells (B, N, C) attend to the tokens (B, P, T, C) of each prompt apart: (B, P, N, C)."""
+    _, n_prompts, n_tokens, _ = token_keys.shape
+    n_heads = attention.num_heads
+    query = attention.q_proj(cells).unflatten(-1, (n_heads, -1))  # (B, N, heads, d)
+    key = attention.k_proj(token_keys).unflatten(-1, (n_heads, -1))  # (B, P, T, heads, d)
+    value = attention.v_proj(token_values).unflatten(-1, (n_heads, -1))
+
+    query = query.transpose(1, 2) / math.sqrt(query.shape[-1])  # (B, heads, N, d)
+    key = key.flatten(1, 2).permute(0, 2, 3, 1)  # (B, heads, d, P T)
+    scores = (query @ key).unflatten(-1, (n_prompts, n_tokens))  # (B, heads, N, P, T)
+    weights = scores.softmax(dim=-1).permute(0, 3, 1, 2, 4)  # (B, P, heads, N, T)
+    attended = weights @ value.transpose(2, 3)  # (B, P, heads, N, d)
+    return attention.out_proj(attended.transpose(2, 3).flatten(-2))
+
+
+def _upscale(
+    upscaling: Any, cells: Tensor, mask_weights: Tensor, height: int, width: int
+) -> Tensor:
+    """Cells (M, h w, C) and one weight vector (M, C / 8) a mask to logits (M, 4 h, 4 w)."""
+    first, norm, first_activation, second, second_activation = upscaling
+    x = _double(first, cells)  # (M, N, 4, C / 4)
+    x = F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)
+    x = second_activation(_double(second, first_activation(x)))  # (M, N, 4, 4, C / 8)
+    # The row vector comes first: ten times faster under autograd than a column vector last.
+    masks = mask_weights[:, None] @ x.flatten(1, 3).transpose(1, 2)  # (M, 1, 16 N)
+    # (h, w), then the row and column of the first doubling, then those of the second
+    masks = masks.reshape(-1, height, width, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6)
+    return masks.reshape(-1, 4 * height, 4 * width)
+
+
+def _double(convolution: Any, x: Tensor) -> Tensor:
+    """A 2 x 2 transposed convolution of stride 2 on (..., C_in): (..., 2 * 2, C_out)."""
+    weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * C_out, C_in)
+    return F.linear(x, weight, convolution.bias.repeat(4)).unflatten(-1, (4, -1))

@@ -1,0 +1,200 @@
+"""The compact encoder of safire-lite: forensic traces at the image's own resolution.
+
+SAFIRE's ViT sees a picture squashed to 1024 x 1024, which wipes out much of what tells sources
+apart (sensor noise, demosaicing and JPEG grids live at single pixels). This encoder never resizes.
+Fixed and learned high-pass residuals enter a small residual network; beside it run two measurements
+that convolutions learn slowly, the local residual energy and the strength of each phase of the
+8 x 8 JPEG grid; at stride 16 a few transformer blocks compare every place with every other.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from napari_safire.model.config import ModelConfig
+
+# Second differences along rows, columns and diagonals, and the 5 x 5 kernel of the Spatial Rich
+# Model (Fridrich and Kodovsky 2012, "KV"): each is blind to smooth content.
+_RESIDUAL_KERNELS = (
+    ((0, 0, 0, 0, 0), (0, 0, 0, 0, 0), (0, 1, -2, 1, 0), (0, 0, 0, 0, 0), (0, 0, 0, 0, 0)),
+    ((0, 0, 0, 0, 0), (0, 0, 1, 0, 0), (0, 0, -2, 0, 0), (0, 0, 1, 0, 0), (0, 0, 0, 0, 0)),
+    ((0, 0, 0, 0, 0), (0, 1, -2, 1, 0), (0, -2, 4, -2, 0), (0, 1, -2, 1, 0), (0, 0, 0, 0, 0)),
+    ((-1, 2, -2, 2, -1), (2, -6, 8, -6, 2), (-2, 8, -12, 8, -2), (2, -6, 8, -6, 2),
+     (-1, 2, -2, 2, -1)),
+)
+_KERNEL_GAINS = (1 / 2, 1 / 2, 1 / 4, 1 / 12)
+_LEARNED_FILTERS = 8
+_JPEG_BLOCK = 8
+
+
+class LiteEncoder(nn.Module):
+    """Native-resolution encoder, stride 16.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Uses ``stage_widths`` (channels at strides 2, 4, 8 and 16), ``depth`` and ``num_heads`` of
+        the transformer blocks, ``mlp_ratio`` and ``prompt_dim``.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        half, quarter, eighth, sixteenth = config.stage_widths
+        kernels = torch.tensor(_RESIDUAL_KERNELS, dtype=torch.float32)
+        kernels = kernels * torch.tensor(_KERNEL_GAINS)[:, None, None]
+        self.register_buffer("residual_kernels", kernels[:, None].repeat(3, 1, 1, 1))
+        n_residuals = 3 * len(_RESIDUAL_KERNELS)
+        self.learned_kernels = nn.Parameter(torch.randn(_LEARNED_FILTERS, 3, 5, 5) * 0.1)
+        self.stem = _ConvNorm(4 * (n_residuals + _LEARNED_FILTERS) + 3, half)
+        self.stage2 = ResidualBlock(half)
+        self.down4 = _ConvNorm(half, quarter, stride=2)
+        self.stage4 = nn.Sequential(ResidualBlock(quarter), ResidualBlock(quarter))
+        self.down8 = _ConvNorm(quarter, eighth, stride=2)
+        self.statistics = nn.Sequential(
+            nn.BatchNorm2d(2 * (n_residuals + 2 * _JPEG_BLOCK)),
+            nn.Conv2d(2 * (n_residuals + 2 * _JPEG_BLOCK), eighth, 1),
+        )
+        self.stage8 = nn.Sequential(ResidualBlock(eighth), ResidualBlock(eighth))
+        self.down16 = nn.Conv2d(eighth, sixteenth, 3, stride=2, padding=1)
+        self.blocks = nn.ModuleList(
+            ComparisonBlock(sixteenth, config.num_heads, config.mlp_ratio)
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(sixteenth)
+        self.neck = nn.Linear(sixteenth, config.prompt_dim)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode (B, 3, H, W) pixels in 0..255, H and W multiples of 16, to (B, C, H/16, W/16)."""
+        # Traces are a grey level or less beside values of up to 255: the front end keeps float32
+        # whatever precision the caller allows the rest.
+        with torch.autocast(pixels.device.type, enabled=False):
+            pixels = pixels.float()
+            residuals = self._residuals(pixels)  # (B, 12, H, W)
+            fine = torch.cat([_compress(residuals), self._learned_residuals(pixels)], dim=1)
+            fine = F.pixel_unshuffle(fine, 2)
+            colour = F.avg_pool2d((pixels - 128) / 64, 2)
+            measured = self.statistics(_block_statistics(pixels, residuals))
+        x = self.stem(torch.cat([fine, colour], dim=1))
+        x = self.stage4(self.down4(self.stage2(x)))
+        x = self.stage8(F.relu(self.down8(x) + measured))
+        x = self.down16(x)  # (B, D, H/16, W/16)
+        for block in self.blocks:
+            x = block(x)
+        x = self.neck(self.norm(x.permute(0, 2, 3, 1)))
+        return x.permute(0, 3, 1, 2)
+
+    def _residuals(self, pixels: Tensor) -> Tensor:
+        padded = F.pad(pixels, (2, 2, 2, 2), mode="reflect")
+        return F.conv2d(padded, self.residual_kernels, groups=3)
+
+    def _learned_residuals(self, pixels: Tensor) -> Tensor:
+        # Kernels that sum to zero over space stay high-pass filters whatever they learn
+        # (after the constrained convolution of Bayar and Stamm 2018).
+        kernels = self.learned_kernels - self.learned_kernels.mean(dim=(2, 3), keepdim=True)
+        padded = F.pad(pixels, (2, 2, 2, 2), mode="reflect")
+        return _compress(F.conv2d(padded, kernels))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions with batch norm around a skip; (B, C, H, W) to the same shape."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _ConvNorm(channels, channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.norm(self.second(self.first(x))))
+
+
+class ComparisonBlock(nn.Module):
+    """A transformer block over all cells of the picture.
+
+    Attention has no position encoding: whether two cells share a source does not depend on where
+    they lie. Neighbourhood enters through a depth-wise convolution in the MLP.
+    """
+
+    def __init__(self, channels: int, num_heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        hidden = int(channels * mlp_ratio)
+        self.num_heads = num_heads
+        self.norm1 = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.expand = nn.Linear(channels, hidden)
+        self.local = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.reduce = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        batch, channels, height, width = x.shape
+        cells = x.flatten(2).transpose(1, 2)  # (B, h*w, C)
+        cells = cells + self.proj(self._attend(self.norm1(cells)))
+        wide = self.expand(self.norm2(cells))  # (B, h*w, hidden)
+        grid = wide.transpose(1, 2).reshape(batch, -1, height, width)
+        wide = (grid + self.local(grid)).flatten(2).transpose(1, 2)
+        cells = cells + self.reduce(F.gelu(wide))
+        return cells.transpose(1, 2).reshape(batch, channels, height, width)
+
+    def _attend(self, cells: Tensor) -> Tensor:
+        batch, count, channels = cells.shape
+        query, key, value = (
+            self.qkv(cells).view(batch, count, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        )
+        # Entropy of a softmax grows with log(count); scaling by it keeps attention as sharp on a
+        # whole picture as on the small crops of training (256 cells).
+        sharpness = math.log(max(count, 2)) / math.log(256)
+        out = F.scaled_dot_product_attention(query * sharpness, key, value)
+        return out.transpose(1, 2).reshape(batch, count, channels)
+
+
+class _ConvNorm(nn.Sequential):
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
+def _compress(residuals: Tensor) -> Tensor:
+    """Soft clipping: weak traces keep their size, strong edges do not drown them."""
+    return torch.tanh(residuals / 6)
+
+
+def _block_statistics(pixels: Tensor, residuals: Tensor) -> Tensor:
+    """Log energies per 8 x 8 block, each beside its mean over the 3 x 3 blocks around.
+
+    Parameters
+    ----------
+    pixels : (B, 3, H, W)
+    residuals : (B, R, H, W)
+
+    Returns
+    -------
+    (B, 2 * (R + 16), H/8, W/8)
+        R local residual energies, then eight column phases and eight row phases of the blocking
+        grid (mean absolute second difference at each offset within the block).
+    """
+    energy = F.avg_pool2d(residuals.square(), _JPEG_BLOCK)
+    # Luma residuals across columns and across rows, from the first two kernels.
+    weights = residuals.new_tensor((0.299, 0.587, 0.114))[None, :, None, None]
+    per_colour = residuals.shape[1] // 3
+    across = [(residuals[:, i::per_colour] * weights).sum(1, keepdim=True).abs() for i in (0, 1)]
+    batch, _, height, width = pixels.shape
+    tall, wide = height // _JPEG_BLOCK, width // _JPEG_BLOCK
+    columns = across[0].view(batch, tall, _JPEG_BLOCK, wide, _JPEG_BLOCK).mean(2)
+    rows = across[1].view(batch, tall, _JPEG_BLOCK, wide, _JPEG_BLOCK).mean(4)
+    columns, rows = columns.permute(0, 3, 1, 2), rows.permute(0, 2, 1, 3)  # (B, 8, H/8, W/8)
+    phases = torch.cat([columns, rows], dim=1).square()
+    own = torch.cat([energy, phases], dim=1)
+    around = F.avg_pool2d(own, 3, stride=1, padding=1, count_include_pad=False)
+    return torch.log(torch.cat([own, around], dim=1) + 0.05)

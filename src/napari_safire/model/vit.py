@@ -1,0 +1,111 @@
+"""SAFIRE's image encoder: SAM's ViT and an adaptor fed with the image's high frequencies.
+
+Kwon et al., AAAI 2025 (arXiv 2412.08197), section "Method"; the adaptor follows explicit visual
+prompting (Liu et al., CVPR 2023). What the text leaves open was found by comparing with the
+published implementation's outputs (tests/data/parity).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from napari_safire.model.config import ModelConfig
+from napari_safire.model.sam_modules import modeling
+
+_LOW_FREQUENCY_SHARE = 0.25  # of the spectrum's area
+
+
+def high_pass(images: Tensor) -> Tensor:
+    """Magnitude of what is left of images without their low frequencies.
+
+    A centred square that covers a quarter of the (shifted) spectrum is set to zero.
+
+    Parameters
+    ----------
+    images : (B, 3, S, S) float tensor
+        Normalised images, S even.
+
+    Returns
+    -------
+    (B, 3, S, S) float32 tensor, >= 0
+    """
+    height, width = images.shape[-2:]
+    half = int(math.sqrt(height * width * _LOW_FREQUENCY_SHARE)) // 2
+    # Half precision has no FFT, and would lose the small high frequencies beside the large mean.
+    with torch.autocast(images.device.type, enabled=False):
+        spectrum = torch.fft.fft2(images.float())
+        # In the order that fft2 returns, frequencies 0 .. half - 1 come first and -half .. -1 last.
+        low_rows = _is_low(height, half, images.device)
+        low_cols = _is_low(width, half, images.device)
+        keep = ~(low_rows[:, None] & low_cols)
+        return torch.fft.ifft2(spectrum * keep).real.abs()
+
+
+def _is_low(length: int, half: int, device: torch.device) -> Tensor:
+    index = torch.arange(length, device=device)
+    return (index < half) | (index >= length - half)
+
+
+class SafireViT(nn.Module):
+    """SAM's ViT with SAFIRE's high-pass adaptor.
+
+    Two views of each cell, its patch embedding with its position and its high-pass patch without
+    one, are brought to the adaptor's width and added. Before every block, a small layer of its
+    own and an up projection that all blocks share turn this sum into something added to the cell;
+    once more after the last block.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        With ``architecture="vit"``.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.embed_dim
+        reduced = width // config.adaptor_reduction
+        sam = modeling.ImageEncoderViT(
+            img_size=config.image_size,
+            patch_size=config.patch_size,
+            embed_dim=width,
+            depth=config.depth,
+            num_heads=config.num_heads,
+            mlp_ratio=config.mlp_ratio,
+            out_chans=config.prompt_dim,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=config.window_size,
+            global_attn_indexes=config.global_attention,
+        )
+        # SAM's parts are adopted one by one: their names are those of the published files.
+        self.pos_embed: nn.Parameter = sam.pos_embed
+        self.patch_embed: nn.Module = sam.patch_embed
+        self.blocks: nn.ModuleList = sam.blocks
+        self.neck: nn.Sequential = sam.neck
+
+        self.hfp_overlap_patch_embed: nn.Module = modeling.image_encoder.PatchEmbed(
+            kernel_size=(32, 32), stride=(16, 16), padding=(8, 8), embed_dim=width
+        )
+        self.adaptor_patch_embed_tune = nn.Linear(width, reduced)
+        self.hfp_patch_embed_tune = nn.Linear(width, reduced)
+        self.adaptor_shared_up_projection_layer = nn.Linear(reduced, width)
+        self.adaptor_blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(reduced, reduced), nn.GELU()) for _ in range(config.depth)
+        )
+        self.adaptor_final_block = nn.Sequential(nn.Linear(reduced, reduced), nn.GELU())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed normalised images (B, 3, S, S): (B, C, S / 16, S / 16)."""
+        x = self.patch_embed(images) + self.pos_embed  # (B, h, w, D)
+        hints = self.adaptor_patch_embed_tune(x) + self.hfp_patch_embed_tune(
+            self.hfp_overlap_patch_embed(high_pass(images))
+        )
+        for block, adaptor in zip(self.blocks, self.adaptor_blocks, strict=True):
+            x = block(x + self.adaptor_shared_up_projection_layer(adaptor(hints)))
+        x = x + self.adaptor_shared_up_projection_layer(self.adaptor_final_block(hints))
+        embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
+        return embedding

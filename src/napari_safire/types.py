@@ -1,0 +1,296 @@
+"""The values that rooms hand to each other: frozen, NumPy only, row/col in image pixels.
+
+Pixel ``(row, col)`` is the centre of that pixel, as in napari: the top left pixel covers
+``-0.5 <= row < 0.5``. The model works on a *frame* of its own (a square of ``image_size`` for the
+ViT, the padded image itself for the lite model); `Geometry` is the only place that knows how the
+two are related.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Verdict = Literal["forged", "no forgery found", "inconclusive"]
+FloatImage = npt.NDArray[np.float32]
+LabelImage = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class PointPrompt:
+    """One positive point. SAFIRE was trained with single points: one prompt is one point.
+
+    Parameters
+    ----------
+    row, col : float
+        Position in image pixels.
+    """
+
+    row: float
+    col: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.row) and np.isfinite(self.col)):
+            raise ValueError(
+                f"The prompt ({self.row}, {self.col}) is not a place: give finite row and column."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How image pixels lie in the model's frame.
+
+    Parameters
+    ----------
+    image_shape : (int, int)
+        Rows and columns of the image.
+    frame_shape : (int, int)
+        Rows and columns of the model's frame, in model pixels; the decoder's logits cover it.
+    content_shape : (float, float)
+        The part of the frame that the image covers, from its top left corner. The rest is padding.
+    """
+
+    image_shape: tuple[int, int]
+    frame_shape: tuple[int, int]
+    content_shape: tuple[float, float]
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Model pixels per image pixel, along rows and along columns."""
+        return (
+            self.content_shape[0] / self.image_shape[0],
+            self.content_shape[1] / self.image_shape[1],
+        )
+
+    def contains(self, row: float, col: float) -> bool:
+        """Whether the point lies on the image (pixel edges included)."""
+        height, width = self.image_shape
+        return -0.5 <= row <= height - 0.5 and -0.5 <= col <= width - 0.5
+
+    def to_model_xy(self, row: float, col: float) -> tuple[float, float]:
+        """Model ``(x, y)`` of an image point; pixel centres map to pixel centres."""
+        scale_row, scale_col = self.scale
+        return (col + 0.5) * scale_col - 0.5, (row + 0.5) * scale_row - 0.5
+
+    def interpolation(
+        self, axis: int, n_logits: int, positions: npt.ArrayLike | None = None
+    ) -> FloatImage:
+        """Bilinear weights that take logits to image pixels along one axis.
+
+        A logit map over the whole frame is brought to the image's own size by
+        ``rows @ logits @ cols.T``, where ``rows`` and ``cols`` are these matrices for axis 0 and 1:
+        padding is cropped and the size changed in one bilinear step (pixel centres to pixel
+        centres, borders held), as ``align_corners=False`` in PyTorch.
+
+        Parameters
+        ----------
+        axis : {0, 1}
+        n_logits : int
+            Length of the logit map along the axis.
+        positions : (N,) array_like, optional
+            Where to sample, in model pixels; default: the centre of every image pixel.
+
+        Returns
+        -------
+        (N, n_logits) float32 array
+            Two weights a row that sum to one.
+        """
+        if positions is None:
+            centres = (np.arange(self.image_shape[axis]) + 0.5) * self.scale[axis]
+        else:
+            centres = np.asarray(positions, dtype=np.float64) + 0.5
+        where = np.clip(centres * (n_logits / self.frame_shape[axis]) - 0.5, 0, n_logits - 1)
+        lower = np.minimum(where.astype(np.int64), max(n_logits - 2, 0))
+        share = (where - lower).astype(np.float32)
+        weights = np.zeros((len(where), n_logits), dtype=np.float32)
+        index = np.arange(len(where))
+        weights[index, lower] = 1 - share
+        weights[index, np.minimum(lower + 1, n_logits - 1)] += share
+        return weights
+
+    def to_image_size(self, logits: FloatImage) -> FloatImage:
+        """Bring (h4, w4) logits over the frame to (H, W) float32 logits over the image."""
+        rows = self.interpolation(0, logits.shape[0])
+        cols = self.interpolation(1, logits.shape[1])
+        return np.ascontiguousarray(rows @ np.asarray(logits, dtype=np.float32) @ cols.T)
+
+    def to_image_rc(self, x: float, y: float) -> tuple[float, float]:
+        """Image ``(row, col)`` of a model point: the inverse of `to_model_xy`."""
+        scale_row, scale_col = self.scale
+        return (y + 0.5) / scale_row - 0.5, (x + 0.5) / scale_col - 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """What the encoder says of one image; every later stage starts from it.
+
+    Parameters
+    ----------
+    features : (C, h, w) float32 array
+        One feature vector for each 16 x 16 cell of the model's frame.
+    geometry : Geometry
+        How the image lies in that frame.
+    image_sha256, checkpoint_sha256 : str
+        Hashes of the pixels and of the weights: together they identify the embedding.
+    warnings : tuple of str
+        What had to be mended in the image before it could be embedded, in plain sentences.
+    """
+
+    features: FloatImage
+    geometry: Geometry
+    image_sha256: str
+    checkpoint_sha256: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Rows and columns of the image."""
+        return self.geometry.image_shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceRegion:
+    """The source region that contains a prompt.
+
+    The region keeps the decoder's small logit map and makes arrays of the image's own size when
+    asked: a grid of 256 regions of a 100-megapixel image then costs megabytes, not gigabytes.
+
+    Parameters
+    ----------
+    prompt : PointPrompt
+    low_res_logits : (h4, w4) float32 array
+        The decoder's output over the model's frame.
+    geometry : Geometry
+    confidence : float
+        Predicted pixel accuracy of the mask (the reference calls it ``predicted_iou``, but trains
+        it on accuracy). Not clipped: a raw model output, mostly in [0, 1].
+    """
+
+    prompt: PointPrompt
+    low_res_logits: FloatImage
+    geometry: Geometry
+    confidence: float
+
+    @property
+    def logits(self) -> FloatImage:
+        """(H, W) float32 logits, positive inside the region; computed at each access."""
+        return self.geometry.to_image_size(self.low_res_logits)
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """(H, W) bool, ``logits > 0``; computed at each access."""
+        return self.logits > 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourcePartition:
+    """The image divided into its sources.
+
+    Parameters
+    ----------
+    labels : (H, W) uint8 array
+        Source of each pixel, ``0 .. n_sources - 1``; 0 is the largest source. Equal to the argmax
+        of `probabilities`.
+    representatives : tuple of SourceRegion
+        For each source the region that stands for it, in the order of the labels.
+    method : str
+        "kmeans", "dbscan" or "auto".
+    parameters : mapping
+        Everything else that is needed to make this partition again.
+    seed : int
+    prompts : tuple of PointPrompt
+        The grid.
+    prompt_sources : (P,) int array
+        Source of each prompt, or -1 where the prompt was dropped or is noise.
+    n_dropped : int
+        Prompts whose mask is empty and which therefore have no feature.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    representatives: tuple[SourceRegion, ...]
+    method: str
+    parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    seed: int = 0
+    prompts: tuple[PointPrompt, ...] = ()
+    prompt_sources: npt.NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, dtype=np.int64)
+    )
+    n_dropped: int = 0
+
+    @property
+    def n_sources(self) -> int:
+        """Number of sources, K."""
+        return len(self.representatives)
+
+    @property
+    def probabilities(self) -> FloatImage:
+        """(K, H, W) float32 softmax over the sources' logits; computed at each access."""
+        logits = np.stack([region.logits for region in self.representatives])
+        logits -= logits.max(axis=0)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=0)
+        return logits
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a verdict rests on: a logistic curve and the two thresholds on its output.
+
+    Parameters
+    ----------
+    slope, intercept : float
+        ``P(forged) = 1 / (1 + exp(-(slope * statistic + intercept)))`` (Platt scaling).
+    forged_above, clean_below : float
+        Verdict "forged" at or above the first, "no forgery found" at or below the second.
+    false_alarm_rate : float
+        Share of authentic calibration images at or above ``forged_above``.
+    basis : str
+        One sentence: on which images this was fitted.
+    """
+
+    slope: float
+    intercept: float
+    forged_above: float
+    clean_below: float
+    false_alarm_rate: float
+    basis: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.clean_below <= self.forged_above <= 1:
+            raise ValueError(
+                f"Calibration thresholds must be 0 <= clean_below <= forged_above <= 1, not "
+                f"{self.clean_below} and {self.forged_above}: fit the calibration again."
+            )
+
+    def probability(self, statistic: float) -> float:
+        """Probability that an image with this separation statistic is forged."""
+        return float(1.0 / (1.0 + np.exp(-(self.slope * statistic + self.intercept))))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForgeryMap:
+    """The binary answer: where, how likely, and what that rests on.
+
+    Parameters
+    ----------
+    heatmap : (H, W) float32 array in [0, 1]
+    score : float
+        Image-level probability of forgery where the model is calibrated, else the raw statistic
+        squeezed to [0, 1].
+    verdict : {"forged", "no forgery found", "inconclusive"}
+    reason : str
+        One sentence that says why this verdict.
+    calibration : Calibration or None
+        None where the model has none; the verdict is then always "inconclusive".
+    """
+
+    heatmap: FloatImage
+    score: float
+    verdict: Verdict
+    reason: str
+    calibration: Calibration | None = None

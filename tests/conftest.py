@@ -1,0 +1,67 @@
+"""Fixtures that several test files use."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+DATA = Path(__file__).parent / "data"
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Golden data made by the published implementation; see shared/parity/README.md."""
+
+    folder: Path
+    expected: dict[str, np.ndarray]
+    image: np.ndarray  # (256, 256, 3) uint8
+    vit_b: dict[str, tuple[tuple[int, ...], str]]  # key -> shape, dtype
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pth"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.json"
+
+
+@pytest.fixture(scope="session")
+def parity() -> Parity:
+    folder = DATA / "parity"
+    table: dict[str, Any] = json.loads((folder / "vit_b_state_dict.json").read_text())
+    with np.load(folder / "expected.npz") as stored, Image.open(folder / "image.png") as picture:
+        return Parity(
+            folder=folder,
+            expected=dict(stored),
+            image=np.asarray(picture.convert("RGB")),
+            vit_b={key: (tuple(shape), dtype) for key, (shape, dtype) in table.items()},
+        )
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of photographs and reference data beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"The photographs and reference data of {SHARED} are not on this machine.")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> Iterator[None]:
+    """Every test starts from the same random state."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - third parties draw from the global state
+    import torch
+
+    torch.manual_seed(0)
+    yield

@@ -1,0 +1,311 @@
+"""The networks: equal to the published implementation and to SAM's own modules; bad input."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from napari_safire.model import ModelConfig, SafireModel, load_model
+from napari_safire.model.safire import resolve_device
+from napari_safire.model.vit import high_pass
+
+TOLERANCE = {"rtol": 0, "atol": 1e-4}
+HALF_PRECISION = {"rtol": 1e-3, "atol": 1e-4}  # the grid's golden logits are float16
+
+
+@pytest.fixture(scope="module")
+def published(parity):
+    config = ModelConfig.from_json(parity.config)
+    return load_model(parity.checkpoint, config=config, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def pixels(parity):
+    return torch.from_numpy(parity.image.copy()).permute(2, 0, 1)[None].float()
+
+
+def lite(**changes) -> SafireModel:
+    """A small lite model with all weights random, the zero ones too."""
+    model = SafireModel(ModelConfig.lite(**changes))
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(0.1 * torch.randn_like(value))
+    return model.eval()
+
+
+# --- golden data --------------------------------------------------------------------------------
+
+
+def test_high_pass_is_the_published_one(published, pixels, parity):
+    found = high_pass((pixels - published.pixel_mean) / published.pixel_std)
+    np.testing.assert_allclose(found, parity.expected["high_pass"], **TOLERANCE)
+
+
+def test_embedding_is_the_published_one(published, pixels, parity):
+    with torch.inference_mode():
+        found = published.encode(pixels)
+    np.testing.assert_allclose(found, parity.expected["embedding"], **TOLERANCE)
+
+
+def test_points_are_the_published_ones(published, parity):
+    feats = torch.from_numpy(parity.expected["embedding"])
+    with torch.inference_mode():
+        logits, confidence = published.decode(feats, parity.expected["points_xy"])
+    np.testing.assert_allclose(logits, parity.expected["point_low_res_logits"], **TOLERANCE)
+    np.testing.assert_allclose(confidence, parity.expected["point_confidence"], **TOLERANCE)
+
+
+def test_grid_is_the_published_one(published, pixels, parity):
+    """From pixels to the areas of all masks of the grid."""
+    with torch.inference_mode():
+        feats = published.encode(pixels)
+        logits, confidence = published.decode(feats, parity.expected["grid_xy"])
+        full = torch.nn.functional.interpolate(logits[None], (256, 256), mode="bilinear")[0]
+    wanted = parity.expected["grid_low_res_logits"].astype(np.float32)
+    np.testing.assert_allclose(logits, wanted, **HALF_PRECISION)
+    np.testing.assert_allclose(confidence, parity.expected["grid_confidence"], **TOLERANCE)
+    # a logit within rounding of zero may fall on the other side
+    np.testing.assert_allclose((full > 0).sum((1, 2)), parity.expected["grid_area"], atol=3)
+
+
+def test_vit_b_has_the_published_keys_and_shapes(parity):
+    with torch.device("meta"):
+        model = SafireModel(ModelConfig.vit_b())
+    found = {
+        key: (tuple(value.shape), str(value.dtype).removeprefix("torch."))
+        for key, value in model.state_dict().items()
+    }
+    assert found == parity.vit_b
+    assert len(found) == 348
+    assert sum(value.numel() for value in model.parameters()) == 97_020_784
+
+
+# --- SAM's unmodified decoder as an oracle --------------------------------------------------------
+
+
+def sam_decode(model: SafireModel, feats: torch.Tensor, points: torch.Tensor):
+    """One image after the other through SAM's own forward methods."""
+    height, width = feats.shape[-2:]
+    prompts = model.prompt_encoder
+    prompts.image_embedding_size = (height, width)
+    prompts.input_image_size = (16 * height, 16 * width)
+    logits, confidence = [], []
+    for image, xy in zip(feats, points, strict=True):
+        sparse, dense = prompts((xy[:, None], torch.ones(len(xy), 1)), None, None)
+        masks, quality = model.mask_decoder(
+            image_embeddings=image[None],
+            image_pe=prompts.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=False,
+        )
+        logits.append(masks[:, 0])
+        confidence.append(quality[:, 0])
+    return torch.stack(logits), torch.stack(confidence)
+
+
+@pytest.mark.parametrize("decoder_depth", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("n_images", "n_prompts", "height", "width"),
+    [(1, 1, 1, 1), (1, 5, 4, 7), (3, 4, 6, 5), (2, 1, 9, 2)],
+)
+def test_decoder_equals_sams_own(decoder_depth, n_images, n_prompts, height, width):
+    model = lite(prompt_from_embedding=False, decoder_depth=decoder_depth)
+    feats = torch.randn(n_images, 64, height, width)
+    points = torch.rand(n_images, n_prompts, 2) * torch.tensor([16.0 * width, 16.0 * height])
+    with torch.inference_mode():
+        found = model.decode(feats, points)
+        wanted = sam_decode(model, feats, points)
+    torch.testing.assert_close(found[0], wanted[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[1], wanted[1], rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_equal_those_of_sams_own_decoder():
+    model = lite(prompt_from_embedding=False)
+    feats = torch.randn(2, 64, 4, 3)
+    points = torch.rand(2, 3, 2) * 48
+    weights = [value for value in model.mask_decoder.parameters() if value.requires_grad]
+
+    def gradients(decode):
+        source = feats.clone().requires_grad_()
+        logits, confidence = decode(source, points)
+        loss = logits.square().mean() + confidence.sum()
+        return torch.autograd.grad(loss, [source, *weights], allow_unused=True)
+
+    found = gradients(model.decode)
+    wanted = gradients(lambda *arguments: sam_decode(model, *arguments))
+    for ours, theirs in zip(found, wanted, strict=True):
+        if ours is None:  # the hypernetworks of the masks that are not used
+            assert theirs is None or not theirs.any()
+        else:
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_images_and_prompts_do_not_influence_each_other():
+    model = lite()
+    feats = torch.randn(3, 64, 5, 4)
+    points = torch.rand(3, 4, 2) * 64
+    with torch.inference_mode():
+        together = model.decode(feats, points)
+        for image in range(3):
+            alone = model.decode(feats[image : image + 1], points[image])
+            torch.testing.assert_close(alone[0], together[0][image], rtol=1e-4, atol=1e-5)
+            one = model.decode(feats[image : image + 1], points[image, 2:3])
+            torch.testing.assert_close(one[0][0], together[0][image, 2], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(one[1][0], together[1][image, 2], rtol=1e-4, atol=1e-5)
+
+
+def test_no_prompts_give_no_regions():
+    logits, confidence = lite().decode(torch.randn(1, 64, 3, 5), np.zeros((0, 2)))
+    assert logits.shape == (0, 12, 20)
+    assert confidence.shape == (0,)
+
+
+def test_decoding_under_autocast_returns_float32_close_to_full_precision():
+    model = lite()
+    feats, points = torch.randn(2, 64, 4, 4), torch.rand(2, 3, 2) * 64
+    wanted, _ = model.decode(feats, points)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits, confidence = model.decode(feats.bfloat16(), points)
+    assert logits.dtype == confidence.dtype == torch.float32
+    assert torch.corrcoef(torch.stack([logits.flatten(), wanted.flatten()]))[0, 1] > 0.99
+
+
+# --- the prompt that carries the embedding at its point -------------------------------------------
+
+
+def test_prompt_projection_starts_without_effect():
+    torch.manual_seed(1)
+    with_projection = SafireModel(ModelConfig.lite()).eval()
+    plain = SafireModel(ModelConfig.lite(prompt_from_embedding=False)).eval()
+    assert plain.prompt_projection is None
+    plain.load_state_dict(
+        {k: v for k, v in with_projection.state_dict().items() if "projection." not in k[:18]}
+    )
+    feats, points = torch.randn(1, 64, 4, 6), [[3.0, 5.0], [90.0, 60.0]]
+    torch.testing.assert_close(
+        with_projection.decode(feats, points)[0], plain.decode(feats, points)[0]
+    )
+
+
+@pytest.mark.parametrize("row", [0, 2, 3])
+@pytest.mark.parametrize("col", [0, 1, 4])
+def test_prompt_samples_the_embedding_at_cell_centres(row, col):
+    """At the centre of a cell, (16 i + 7.5), the sample is that cell's feature."""
+    from napari_safire.model.decoder import _sample
+
+    feats = torch.randn(1, 8, 4, 5)
+    centre = torch.tensor([[[16.0 * col + 8, 16.0 * row + 8]]])
+    torch.testing.assert_close(_sample(feats, centre)[0, 0], feats[0, :, row, col])
+
+
+def test_training_reaches_every_weight_that_decides():
+    model = SafireModel(ModelConfig.lite())
+    logits, confidence = model.decode(model.encode(torch.rand(2, 3, 32, 48) * 255), torch.ones(2, 3, 2))
+    (logits.mean() + confidence.mean()).backward()
+    assert all(value.grad is not None for value in model.image_encoder.parameters())
+    assert model.prompt_projection.weight.grad.abs().sum() > 0
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pixels", "error", "names"),
+    [
+        (torch.zeros(1, 3, 256, 240), ValueError, "256 x 256"),
+        (torch.zeros(1, 3, 512, 512), ValueError, "256 x 256"),
+        (torch.zeros(3, 256, 256), ValueError, r"\(B, 3, H, W\)"),
+        (torch.zeros(1, 4, 256, 256), ValueError, r"\(B, 3, H, W\)"),
+        (torch.zeros(0, 3, 256, 256), ValueError, r"\(B, 3, H, W\)"),
+        (torch.zeros(1, 3, 256, 256, dtype=torch.uint8), TypeError, "uint8"),
+        (np.zeros((1, 3, 256, 256)), TypeError, "ndarray"),
+    ],
+)
+def test_encode_refuses(published, pixels, error, names):
+    with pytest.raises(error, match=names):
+        published.encode(pixels)
+
+
+def test_lite_encodes_any_multiple_of_16_and_nothing_else():
+    model = lite()
+    with torch.inference_mode():
+        assert model.encode(torch.rand(2, 3, 48, 80) * 255).shape == (2, 64, 3, 5)
+    with pytest.raises(ValueError, match="multiples of 16"):
+        model.encode(torch.zeros(1, 3, 48, 81))
+
+
+@pytest.mark.parametrize(
+    ("feats", "points", "error", "names"),
+    [
+        (torch.zeros(1, 16, 4, 4), [[0, 0]], ValueError, "32"),
+        (torch.zeros(32, 4, 4), [[0, 0]], ValueError, "32"),
+        (np.zeros((1, 32, 4, 4)), [[0, 0]], TypeError, "feats"),
+        (torch.zeros(1, 32, 4, 4), [0, 0], ValueError, "points_xy"),
+        (torch.zeros(1, 32, 4, 4), [[0, 0, 0]], ValueError, "points_xy"),
+        (torch.zeros(2, 32, 4, 4), [[0, 0]], ValueError, "2 images"),
+        (torch.zeros(2, 32, 4, 4), [[[0, 0]]], ValueError, "points_xy"),
+        (torch.zeros(1, 32, 4, 4), [[0, float("nan")]], ValueError, "finite"),
+    ],
+)
+def test_decode_refuses(published, feats, points, error, names):
+    with pytest.raises(error, match=names):
+        published.decode(feats, points)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:999", "meta", "", 3.5])
+def test_unknown_or_absent_devices_are_refused(device):
+    with pytest.raises(ValueError, match="device"):
+        resolve_device(device)
+
+
+def test_auto_is_a_device_of_this_machine():
+    assert resolve_device("auto").type in {"cpu", "cuda", "mps"}
+
+
+# --- how SAM is loaded ----------------------------------------------------------------------------
+
+
+def test_sam_is_loaded_without_torchvision_and_its_package_file():
+    code = """
+import sys
+from napari_safire.model import SafireModel
+SafireModel
+import json
+print(json.dumps(sorted(name for name in sys.modules if name.split(".")[0] in
+                        ("torchvision", "segment_anything"))))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) == []
+
+
+def test_missing_sam_is_one_sentence():
+    code = """
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "segment_anything" else found(name, *rest)
+import napari_safire.model.sam_modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "pip install segment-anything" in done.stderr.splitlines()[-1]
+
+
+def test_models_can_be_sent_to_another_process():
+    """A new process finds the private classes again."""
+    model = lite()
+    code = """
+import pickle, sys
+model = pickle.load(sys.stdin.buffer)
+print(model.config.architecture)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(model), check=True, capture_output=True
+    )
+    assert done.stdout.strip() == b"lite"
