@@ -207,7 +207,9 @@ def test_prompt_samples_the_embedding_at_cell_centres(row, col):
 
 def test_training_reaches_every_weight_that_decides():
     model = SafireModel(ModelConfig.lite())
-    logits, confidence = model.decode(model.encode(torch.rand(2, 3, 32, 48) * 255), torch.ones(2, 3, 2))
+    logits, confidence = model.decode(
+        model.encode(torch.rand(2, 3, 32, 48) * 255), torch.ones(2, 3, 2)
+    )
     (logits.mean() + confidence.mean()).backward()
     assert all(value.grad is not None for value in model.image_encoder.parameters())
     assert model.prompt_projection.weight.grad.abs().sum() > 0
@@ -289,7 +291,7 @@ def test_missing_sam_is_one_sentence():
     code = """
 import importlib.util
 found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "segment_anything" else found(name, *rest)
+importlib.util.find_spec = lambda name: None if name == "segment_anything" else found(name)
 import napari_safire.model.sam_modules
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)

@@ -5,9 +5,8 @@ python training/pretrain.py training/lite.toml -o runs/lite-pretrain
 
 from __future__ import annotations
 
-from settings import arguments, model_config, read_settings, training_batches
-
 import torch
+from settings import arguments, model_config, read_settings, training_batches
 
 from napari_safire.learning.loops import StageSettings, pretrain
 from napari_safire.model import SafireModel

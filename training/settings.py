@@ -9,8 +9,8 @@ from typing import Any
 
 from napari_safire.data.composites import CompositeSettings
 from napari_safire.data.photos import bank_of, divide, read_photo_table
-from napari_safire.learning.streams import CropPlan, stream
 from napari_safire.learning.loops import Batches
+from napari_safire.learning.streams import CropPlan, stream
 from napari_safire.model import ModelConfig
 
 

@@ -122,22 +122,32 @@ def sample_pipeline(rng: np.random.Generator, *, pasted: bool) -> Pipeline:
         filter_strength=float(strength),
         gamma=float(np.exp(rng.normal(0, 0.18))) if toned else 1.0,
         contrast=float(np.exp(rng.normal(0, 0.12))) if toned else 1.0,
-        gains=tuple(float(g) for g in np.exp(rng.normal(0, 0.06, 3))) if toned else (1.0, 1.0, 1.0),
+        gains=_white_balance(rng) if toned else (1.0, 1.0, 1.0),
         jpeg_quality=int(rng.integers(50, 99)) if compressed else None,
         jpeg_subsampling=int(rng.choice([0, 1, 2])),
         jpeg_offset=(0, 0) if aligned else (int(rng.integers(8)), int(rng.integers(8))),
     )
 
 
+def _white_balance(rng: np.random.Generator) -> tuple[float, float, float]:
+    red, green, blue = np.exp(rng.normal(0, 0.06, 3)).tolist()
+    return red, green, blue
+
+
 def jpeg(pixels: Pixels, quality: int, subsampling: int = 0) -> Pixels:
-    """Compress and decompress (H, W, 3) pixels once."""
+    """Compress and decompress (H, W, 3) uint8 pixels once, with the block grid at (0, 0)."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
     return np.asarray(Image.open(buffer))
 
 
-def develop(photo: Pixels, corner: tuple[int, int], shape: tuple[int, int], pipeline: Pipeline,
-            rng: np.random.Generator) -> Pixels:
+def develop(
+    photo: Pixels,
+    corner: tuple[int, int],
+    shape: tuple[int, int],
+    pipeline: Pipeline,
+    rng: np.random.Generator,
+) -> Pixels:
     """Take a patch from a photograph and give it the pipeline's history.
 
     Parameters
@@ -173,8 +183,9 @@ def develop(photo: Pixels, corner: tuple[int, int], shape: tuple[int, int], pipe
     return patch[8 : 8 + shape[0], 8 : 8 + shape[1]]
 
 
-def _crop_resampled(photo: Pixels, corner: tuple[int, int], shape: tuple[int, int],
-                    pipeline: Pipeline) -> Pixels:
+def _crop_resampled(
+    photo: Pixels, corner: tuple[int, int], shape: tuple[int, int], pipeline: Pipeline
+) -> Pixels:
     scale = pipeline.scale
     turn = np.deg2rad(pipeline.rotation)
     # A rotated patch needs the bounding box of the turned rectangle.
@@ -199,13 +210,15 @@ def _crop_resampled(photo: Pixels, corner: tuple[int, int], shape: tuple[int, in
         patch = patch[: shape[0], : shape[1]]
     missing = (shape[0] - patch.shape[0], shape[1] - patch.shape[1])
     if missing[0] > 0 or missing[1] > 0:  # photograph smaller than the patch: mirror it
-        patch = np.pad(patch, ((0, max(0, missing[0])), (0, max(0, missing[1])), (0, 0)),
-                       mode="symmetric")
+        patch = np.pad(
+            patch, ((0, max(0, missing[0])), (0, max(0, missing[1])), (0, 0)), mode="symmetric"
+        )
     return patch
 
 
-def _sensor(values: npt.NDArray[np.float32], pipeline: Pipeline,
-            rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _sensor(
+    values: npt.NDArray[np.float32], pipeline: Pipeline, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
     """Noise as a sensor makes it, before demosaicing where there is any."""
     sigma = np.sqrt(pipeline.shot_noise * np.clip(values, 0, 255) + pipeline.read_noise**2)
     noisy = values + sigma * rng.standard_normal(values.shape, dtype=np.float32)
@@ -250,5 +263,6 @@ def _tone(values: npt.NDArray[np.float32], pipeline: Pipeline) -> npt.NDArray[np
     if pipeline.contrast != 1.0:
         values = (values - 128) * pipeline.contrast + 128
     if pipeline.gamma != 1.0:
-        values = 255 * (np.clip(values, 0, 255) / 255) ** np.float32(pipeline.gamma)
+        powers = (np.clip(values, 0, 255) / 255) ** np.float32(pipeline.gamma)
+        values = 255 * powers.astype(np.float32, copy=False)
     return values

@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from napari_safire.data.camera import Pipeline, develop, jpeg, sample_pipeline
 from napari_safire.data.shapes import KINDS, sample_shape
+from napari_safire.errors import ImageReadError
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,14 @@ class CompositeSettings:
             )
         if not 0 < self.smallest <= 0.2:
             raise ValueError(f"smallest must lie in (0, 0.2], not {self.smallest}.")
+        for name in ("same_photo", "final_jpeg"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}.")
+        low, high = self.final_quality
+        if not 1 <= low <= high <= 100:
+            raise ValueError(
+                f"final_quality must be 1 <= lowest <= highest <= 100, not {self.final_quality}."
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +89,13 @@ class PhotoBank:
     paths : sequence of Path
     groups : sequence of str, optional
         Photographer or camera of each: sources of one composite come from different groups.
+
+    Raises
+    ------
+    ValueError
+        There is no photograph, or not one group for each.
+    ImageReadError
+        When a photograph is first used and cannot be read.
     """
 
     def __init__(self, paths: Sequence[Path], groups: Sequence[str] | None = None) -> None:
@@ -87,6 +103,10 @@ class PhotoBank:
             raise ValueError("A photo bank needs at least one photograph.")
         self.paths = list(paths)
         self.groups = list(groups) if groups is not None else [str(p) for p in paths]
+        if len(self.groups) != len(self.paths):
+            raise ValueError(
+                f"{len(self.groups)} groups for {len(self.paths)} photographs: give one for each."
+            )
         self._pixels: dict[int, npt.NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
@@ -94,8 +114,13 @@ class PhotoBank:
 
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
         if index not in self._pixels:
-            with Image.open(self.paths[index]) as picture:
-                self._pixels[index] = np.asarray(picture.convert("RGB"))
+            try:
+                with Image.open(self.paths[index]) as picture:
+                    self._pixels[index] = np.asarray(picture.convert("RGB"))
+            except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+                raise ImageReadError(
+                    f"The photograph {self.paths[index]} cannot be read: {error}."
+                ) from error
         return self._pixels[index]
 
 
@@ -122,7 +147,18 @@ def compose(
     Returns
     -------
     Composite
+
+    Raises
+    ------
+    ValueError
+        The picture is too small for regions, or ``n_sources`` is below one.
+    ImageReadError
+        A photograph cannot be read.
+    RuntimeError
+        No place was found for a region; rare unless there are many sources.
     """
+    if n_sources is not None and n_sources < 1:
+        raise ValueError(f"A composite has one source or more, not {n_sources}.")
     if n_sources is None:
         n_sources = 1 + int(rng.choice(len(settings.source_counts), p=settings.source_counts))
     if n_sources > 1 and min(shape) < 64:
@@ -137,7 +173,13 @@ def compose(
     sources = [_record(bank, photo_indices[0], corner, "background", pipelines[0])]
     for source in range(1, n_sources):
         mask, kind = _free_region(pixels, labels, settings.smallest, rng)
-        pipeline = _distinct_pipeline(pipelines if same_photo else [], rng)
+        # Only sources of one photograph need histories that differ.
+        siblings = [
+            other
+            for other, index in zip(pipelines, photo_indices, strict=False)
+            if index == photo_indices[source]
+        ]
+        pipeline = _distinct_pipeline(siblings, rng)
         photo = bank[photo_indices[source]]
         rows, cols = ndimage.find_objects(mask.astype(np.int8))[0]
         box = (rows.stop - rows.start, cols.stop - cols.start)
@@ -165,15 +207,24 @@ def compose(
         low, high = settings.final_quality
         final = {"quality": int(rng.integers(low, high + 1)), "subsampling": int(rng.choice(3))}
         pixels = jpeg(np.ascontiguousarray(pixels), **final)
-    record = {"n_sources": n_sources, "same_photo": same_photo, "sources": sources,
-              "final_jpeg": final}
+    record = {
+        "n_sources": n_sources,
+        "same_photo": same_photo,
+        "sources": sources,
+        "final_jpeg": final,
+    }
     return Composite(pixels, labels, record)
 
 
-def _record(bank: PhotoBank, photo: int, corner: tuple[int, int], shape: str,
-            pipeline: Pipeline) -> dict[str, Any]:
-    return {"photo": bank.paths[photo].name, "corner": corner, "shape": shape,
-            "pipeline": pipeline.as_record()}
+def _record(
+    bank: PhotoBank, photo: int, corner: tuple[int, int], shape: str, pipeline: Pipeline
+) -> dict[str, Any]:
+    return {
+        "photo": bank.paths[photo].name,
+        "corner": corner,
+        "shape": shape,
+        "pipeline": pipeline.as_record(),
+    }
 
 
 def _choose_photos(bank: PhotoBank, count: int, same: bool, rng: np.random.Generator) -> list[int]:
@@ -188,8 +239,9 @@ def _choose_photos(bank: PhotoBank, count: int, same: bool, rng: np.random.Gener
     return chosen
 
 
-def _random_corner(photo: npt.NDArray[np.uint8], shape: tuple[int, int],
-                   rng: np.random.Generator) -> tuple[int, int]:
+def _random_corner(
+    photo: npt.NDArray[np.uint8], shape: tuple[int, int], rng: np.random.Generator
+) -> tuple[int, int]:
     free = (max(0, photo.shape[0] - shape[0] - 16), max(0, photo.shape[1] - shape[1] - 16))
     # Multiples of 8 keep a photograph's own JPEG grid where it was, as an editor's crop rarely
     # does but an untouched background always: leave it to chance.
@@ -198,7 +250,7 @@ def _random_corner(photo: npt.NDArray[np.uint8], shape: tuple[int, int],
 
 
 def _distinct_pipeline(others: Sequence[Pipeline], rng: np.random.Generator) -> Pipeline:
-    """A history that differs visibly from the others (all come from the same photograph)."""
+    """A history that differs visibly from the others, which are of the same photograph."""
     for _ in range(50):
         pipeline = sample_pipeline(rng, pasted=True)
         if all(pipeline.separation(other) >= 1.5 for other in others):
@@ -206,8 +258,12 @@ def _distinct_pipeline(others: Sequence[Pipeline], rng: np.random.Generator) -> 
     return pipeline
 
 
-def _free_region(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], smallest: float,
-                 rng: np.random.Generator) -> tuple[npt.NDArray[np.bool_], str]:
+def _free_region(
+    pixels: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.uint8],
+    smallest: float,
+    rng: np.random.Generator,
+) -> tuple[npt.NDArray[np.bool_], str]:
     """A region that leaves every source at least `smallest` of the picture."""
     least = smallest * labels.size
     for _ in range(50):
@@ -217,5 +273,6 @@ def _free_region(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], s
         left = np.bincount(labels[~mask], minlength=int(labels.max()) + 1)
         if mask.sum() >= least and left.min() >= least:
             return mask, kind
-    # A plain disc in the emptiest quarter always fits in practice; say so if it does not.
-    raise RuntimeError(f"No room for one more region of {smallest:.0%} in {labels.shape}.")
+    raise RuntimeError(
+        f"Found no room for one more region of {smallest:.0%} in {labels.shape}: use fewer sources."
+    )

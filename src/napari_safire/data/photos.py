@@ -32,17 +32,26 @@ def read_photo_table(table: Path) -> list[Photo]:
     Raises
     ------
     DatasetError
-        The table is missing, lacks a column, or names files that are not there.
+        The table is missing or not a table in UTF-8, lacks a column or a field, or names files
+        that are not there.
     """
     folder = table.with_suffix("")
     if not table.is_file():
         raise DatasetError(f"There is no photo table {table}: give the path of its CSV file.")
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = _NEEDED - set(reader.fieldnames or ())
-        if missing:
-            raise DatasetError(f"{table} has no column {', '.join(sorted(missing))}.")
-        photos = [Photo(folder / r["file"], r["group"], r["split"]) for r in reader]
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = _NEEDED - set(reader.fieldnames or ())
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"The photo table {table} cannot be read: {error}.") from error
+    if missing:
+        raise DatasetError(f"{table} has no column {', '.join(sorted(missing))}.")
+    for number, row in enumerate(rows, start=1):
+        empty = sorted(name for name in _NEEDED if not row[name])
+        if empty:
+            raise DatasetError(f"Photograph {number} of {table} has no {', '.join(empty)}.")
+    photos = [Photo(folder / row["file"], row["group"], row["split"]) for row in rows]
     lost = [photo.path.name for photo in photos if not photo.path.is_file()]
     if lost:
         raise DatasetError(f"{len(lost)} photographs of {table} are not in {folder}: {lost[:5]}.")
@@ -57,7 +66,14 @@ def divide(photos: Sequence[Photo], held_out: float) -> tuple[list[Photo], list[
     photos : sequence of Photo
     held_out : float
         Share of the groups to hold out, decided by a hash of the group's name.
+
+    Returns
+    -------
+    kept, held_out : list of Photo
     """
+    if not 0 <= held_out <= 1:
+        raise ValueError(f"The share of groups to hold out is 0 to 1, not {held_out}.")
+
     def is_held_out(group: str) -> bool:
         number = int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "big")
         return number / 2**32 < held_out

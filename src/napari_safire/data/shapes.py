@@ -47,8 +47,9 @@ def sample_shape(
     return _blob(shape, area, centre, rng)
 
 
-def _ellipse(shape: tuple[int, int], area: float, centre: npt.NDArray[np.float64],
-             rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _ellipse(
+    shape: tuple[int, int], area: float, centre: npt.NDArray[np.float64], rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
     aspect = np.exp(rng.uniform(-0.7, 0.7))
     radius = np.sqrt(area * shape[0] * shape[1] / np.pi)
     turn = rng.uniform(0, np.pi)
@@ -59,8 +60,9 @@ def _ellipse(shape: tuple[int, int], area: float, centre: npt.NDArray[np.float64
     return along**2 + across**2 <= 1
 
 
-def _polygon(shape: tuple[int, int], area: float, centre: npt.NDArray[np.float64],
-             rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _polygon(
+    shape: tuple[int, int], area: float, centre: npt.NDArray[np.float64], rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
     corners = int(rng.integers(3, 9))
     angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
     radius = np.sqrt(area * shape[0] * shape[1] / 2) * rng.uniform(0.6, 1.4, corners)
@@ -73,8 +75,9 @@ def _polygon(shape: tuple[int, int], area: float, centre: npt.NDArray[np.float64
     return np.array(canvas)
 
 
-def _blob(shape: tuple[int, int], area: float, centre: npt.NDArray[np.float64],
-          rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _blob(
+    shape: tuple[int, int], area: float, centre: npt.NDArray[np.float64], rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
     # Low-pass noise minus the distance from the centre, cut at the level that gives the area.
     step = 8
     coarse = (max(2, shape[0] // step), max(2, shape[1] // step))
@@ -92,13 +95,15 @@ def _blob(shape: tuple[int, int], area: float, centre: npt.NDArray[np.float64],
     return mask
 
 
-def _superpixels(picture: npt.NDArray[np.uint8], area: float,
-                 centre: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _superpixels(
+    picture: npt.NDArray[np.uint8], area: float, centre: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
     # Objects have edges where the picture has: join the superpixels nearest to the centre.
     height, width = picture.shape[:2]
     scale = max(1, round(max(height, width) / 160))
-    segments = slic(picture[::scale, ::scale], n_segments=60, compactness=12, start_label=0,
-                    max_num_iter=4)
+    segments = slic(
+        picture[::scale, ::scale], n_segments=60, compactness=12, start_label=0, max_num_iter=4
+    )
     count = int(segments.max()) + 1
     index = np.arange(count)
     rows, cols = np.array(ndimage.center_of_mass(np.ones_like(segments), segments, index)).T

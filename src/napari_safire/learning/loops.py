@@ -8,18 +8,25 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from napari_safire.learning.losses import compactness, confidence_loss, region_contrast
-from napari_safire.learning.segmentation import area_adaptive_loss
+from napari_safire.learning.losses import (
+    balanced_loss,
+    compactness,
+    confidence_loss,
+    region_contrast,
+)
 from napari_safire.learning.streams import cell_labels, sample_prompts
 from napari_safire.model import SafireModel, save_checkpoint
 
 Batches = Iterator[tuple[Tensor, Tensor]]
+
+_LOG_EVERY = 50  # steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,11 @@ class StageSettings:
     save_every: int = 250
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "prompts_per_image", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+
 
 def pretrain(model: SafireModel, batches: Batches, settings: StageSettings, folder: Path) -> None:
     """Stage 1, region-to-region contrastive pretraining of the encoder (paper, "R2R").
@@ -77,6 +89,11 @@ def pretrain(model: SafireModel, batches: Batches, settings: StageSettings, fold
     settings : StageSettings
     folder : Path
         Receives ``log.csv`` and ``last.safetensors``.
+
+    Raises
+    ------
+    FloatingPointError
+        The loss is no longer finite; the last checkpoint stays.
     """
 
     def losses(net: SafireModel, pixels: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -101,7 +118,7 @@ def train(model: SafireModel, batches: Batches, settings: StageSettings, folder:
         logits, confidence = net.decode(feats, points)
         logits, targets = logits.flatten(0, 1).float(), targets.flatten(0, 1)
         parts = {
-            "segmentation": area_adaptive_loss(logits, targets),
+            "segmentation": balanced_loss(logits, targets),
             "confidence": confidence_loss(confidence.flatten(), logits, targets),
         }
         for name, value in _feature_losses(feats, labels, settings).items():
@@ -131,11 +148,20 @@ def _run(
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     encoder = {id(p) for p in model.image_encoder.parameters()}
-    shares = [(p, settings.encoder_factor if id(p) in encoder else 1.0)
-              for p in trained.parameters() if p.requires_grad]
+    shares = [
+        (p, settings.encoder_factor if id(p) in encoder else 1.0)
+        for p in trained.parameters()
+        if p.requires_grad
+    ]
     optimizer = torch.optim.AdamW(
-        [{"params": [p for p, s in shares if s == share], "lr": settings.learning_rate * share,
-          "weight_decay": settings.weight_decay} for share in sorted({s for _, s in shares})]
+        [
+            {
+                "params": [p for p, s in shares if s == share],
+                "lr": settings.learning_rate * share,
+                "weight_decay": settings.weight_decay,
+            }
+            for share in sorted({s for _, s in shares})
+        ]
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _learning_rate_share(step, settings.steps)
@@ -148,6 +174,7 @@ def _run(
     with (folder / "log.csv").open("w", newline="") as file:
         log = csv.writer(file)
         sums: dict[str, float] = {}
+        summed = 0
         for step in range(1, settings.steps + 1):
             pixels, labels = next(batches)
             pixels = pixels.to(model.device).float()
@@ -171,19 +198,26 @@ def _run(
             average.update_parameters(model)
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
-            if step % 50 == 0:
-                if step == 50:
+            summed += 1
+            if step % _LOG_EVERY == 0 or step == settings.steps:
+                if step <= _LOG_EVERY:
                     log.writerow(["step", "seconds", *sums])
                 seconds = time.monotonic() - began
-                means = {name: value / 50 for name, value in sums.items()}
+                means = {name: value / summed for name, value in sums.items()}
                 log.writerow([step, f"{seconds:.0f}", *(f"{v:.4f}" for v in means.values())])
                 file.flush()
-                print(f"step {step}/{settings.steps}  {seconds:.0f} s  "
-                      + "  ".join(f"{k} {v:.3f}" for k, v in means.items()), flush=True)
+                print(
+                    f"step {step}/{settings.steps}  {seconds:.0f} s  "
+                    + "  ".join(f"{k} {v:.3f}" for k, v in means.items()),
+                    flush=True,
+                )
                 sums.clear()
+                summed = 0
             if step % settings.save_every == 0 or step == settings.steps:
-                save_checkpoint(average.module, folder / "last.safetensors",
-                                metadata={**model.metadata, "step": step})
+                averaged = cast(SafireModel, average.module)
+                save_checkpoint(
+                    averaged, folder / "last.safetensors", metadata={**model.metadata, "step": step}
+                )
     model.load_state_dict(average.module.state_dict())
     model.eval()
 

@@ -88,7 +88,23 @@ def stream(
     first_index: int = 0,
     workers: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches of (B, 3, S, S) uint8 pixels and (B, S, S) uint8 labels without end."""
+    """Yield batches of (B, 3, S, S) uint8 pixels and (B, S, S) uint8 labels without end.
+
+    Parameters
+    ----------
+    bank : PhotoBank
+    settings : CompositeSettings
+    plan : CropPlan
+    seed : int
+    first_index : int
+        Where to go on: the composite of an index depends on seed and index only.
+    workers : int
+        Processes that make composites; 0 makes them in this one.
+
+    Yields
+    ------
+    (pixels, labels)
+    """
     loader = DataLoader(
         CompositeDataset(bank, settings, seed),
         batch_sampler=_Batches(plan, first_index),
@@ -112,10 +128,12 @@ def cell_labels(labels: Tensor, stride: int = 16, purity: float = 0.85) -> Tenso
     -------
     (B, (S/stride)**2) int64 tensor
     """
-    shares = torch.stack([
-        torch.nn.functional.avg_pool2d((labels == k).float()[:, None], stride)[:, 0]
-        for k in range(int(labels.max()) + 1)
-    ])  # (K, B, h, w)
+    shares = torch.stack(
+        [
+            torch.nn.functional.avg_pool2d((labels == k).float()[:, None], stride)[:, 0]
+            for k in range(int(labels.max()) + 1)
+        ]
+    )  # (K, B, h, w)
     share, region = shares.max(0)
     return torch.where(share >= purity, region, torch.full_like(region, IGNORE)).flatten(1)
 

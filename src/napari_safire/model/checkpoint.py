@@ -283,7 +283,8 @@ def _read_own(path: Path, sha256: str) -> _Contents:
     except KeyError as error:
         raise CheckpointError(f"{path} has no {error} in its header: save it again.") from error
     except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} has a damaged header: {error}") from error
+        reason = str(error).rstrip(".")
+        raise CheckpointError(f"{path} has a damaged header: {reason}.") from error
     if not isinstance(metadata, dict):
         raise CheckpointError(f"{path} has a damaged header: its metadata are no JSON object.")
     return _Contents(_checked_tensors(tensors, path), config, metadata, sha256)

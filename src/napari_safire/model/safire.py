@@ -210,7 +210,8 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         "mps": int(torch.backends.mps.is_available()),
     }[chosen.type]
-    if (chosen.index or 0) >= n_devices:
+    wrapped = isinstance(device, str) and str(chosen) != device  # torch reads cuda:256 as cuda:0
+    if wrapped or not 0 <= (chosen.index or 0) < n_devices:
         raise ValueError(f"This machine has no device {str(device)!r}: {_DEVICES}.")
     return chosen
 

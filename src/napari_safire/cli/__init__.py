@@ -1,0 +1,57 @@
+"""The command line: ``napari-safire demo | predict | evaluate | models``.
+
+Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 failed (a bad file,
+a bad checkpoint), 2 wrong use.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from napari_safire import __version__
+from napari_safire.cli.demo import demo
+from napari_safire.cli.evaluate import evaluate
+from napari_safire.cli.models import models
+from napari_safire.cli.predict import predict
+from napari_safire.cli.terminal import ErrorReportingGroup
+
+# Importing this module must not bring torch or napari: `--help` has to be quick.
+app = typer.Typer(
+    cls=ErrorReportingGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Partition an image by where its pixels came from.",
+)
+app.command()(demo)
+app.command()(predict)
+app.command()(evaluate)
+app.add_typer(models, name="models")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"napari-safire {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show where in the program an error arose.")
+    ] = False,
+) -> None:
+    """Options that stand before the command; `ErrorReportingGroup` reads ``traceback``."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="napari-safire")

@@ -1,0 +1,101 @@
+"""``napari-safire demo``: the whole path once, on the picture that ships with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_safire.cli.terminal import (
+    DeviceOption,
+    ModelOption,
+    describe_model,
+    open_engine,
+    print_table,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_safire.curation.examination import Examination
+
+_STEM = "composite"
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the pictures.")
+    ] = Path("safire-demo"),
+    model: ModelOption = "safire-lite",
+    device: DeviceOption = "auto",
+) -> None:
+    """Partition a picture made of three photographs and say how well that went."""
+    from napari_safire.curation.examination import ExaminationSettings, examine
+    from napari_safire.curation.export import export_examination
+    from napari_safire.data.demo import demo_composite, demo_path
+    from napari_safire.data.images import read_image
+
+    if output.exists() and not output.is_dir():
+        raise typer.BadParameter(f"{output} is a file, not a folder.", param_hint="--output")
+    engine = open_engine(model, device)
+    _, truth = demo_composite()
+    with progress_bar("demo") as show:
+        found = examine(engine, read_image(demo_path()), ExaminationSettings(), progress=show)
+        files = export_examination(
+            found,
+            output,
+            _STEM,
+            model=describe_model(engine, model),
+            device=str(engine.model.device),
+            overwrite=True,
+        )
+        pictures = _write_pictures(found, truth, output)
+    _print_summary(found, truth)
+    typer.echo("\nLook at:")
+    for path in pictures:
+        typer.echo(f"  {path.resolve()}")
+    typer.echo("\nAll results:")
+    for path in files:
+        typer.echo(f"  {path.resolve()}")
+
+
+def _write_pictures(found: Examination, truth: npt.NDArray[np.uint8], folder: Path) -> list[Path]:
+    """The picture, its true sources and its heatmap for the eye; the overlay is there already."""
+    from napari_safire.curation.overlay import render_heatmap, render_sources
+    from napari_safire.data.images import write_image_atomic
+
+    assert found.forgery is not None  # the whole image was asked
+    pixels = found.image.pixels
+    captions = ["true: the street", "another sky", "statues"]
+    heat = f"forgery heatmap: {found.forgery.verdict}"
+    return [
+        write_image_atomic(folder / f"{_STEM}.png", pixels),
+        write_image_atomic(folder / f"{_STEM}_truth.png", render_sources(pixels, truth, captions)),
+        folder / f"{_STEM}_overlay.png",
+        write_image_atomic(
+            folder / f"{_STEM}_heatmap.png", render_heatmap(pixels, found.forgery.heatmap, heat)
+        ),
+    ]
+
+
+def _print_summary(found: Examination, truth: npt.NDArray[np.uint8]) -> None:
+    from napari_safire.curation.evaluation import partition_scores
+
+    assert found.partition is not None  # the whole image was asked
+    assert found.forgery is not None
+    scores = partition_scores(truth, found.partition)
+    found_number, true_number = int(scores["n_sources_found"]), int(scores["n_sources_true"])
+    print_table(
+        [
+            ("sources found", f"{found_number} (true: {true_number})"),
+            ("p_mIoU (hungarian)", f"{scores['p_miou_hungarian']:.3f}"),
+            ("p_mIoU of one source", f"{scores['p_miou_floor']:.3f}"),
+            ("score", f"{found.forgery.score:.3f}"),
+            ("verdict", found.forgery.verdict),
+            *((f"seconds: {stage}", f"{value:.2f}") for stage, value in found.seconds.items()),
+        ]
+    )
+    typer.echo(f"\n{found.forgery.reason}")

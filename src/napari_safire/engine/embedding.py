@@ -1,0 +1,113 @@
+"""From picture to embedding: squashed for the ViT, native in overlapping tiles for the lite model."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from napari_safire.engine.pixels import PictureReader
+from napari_safire.engine.progress import Cancel, Progress, report
+from napari_safire.engine.tiling import Tiles, tile_axis
+from napari_safire.model import SafireModel
+from napari_safire.types import Embedding, FloatImage, Geometry
+
+_STRIDE = 16
+_TILE_OVERLAP = 8  # cells
+_STAGE = "reading the picture's traces"
+
+
+def embed_picture(
+    model: SafireModel, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
+) -> Embedding:
+    """Run the encoder over one picture; see `napari_safire.engine.Engine.embed`."""
+    if model.config.native_resolution:
+        features, geometry = _embed_native(model, picture, progress, cancel)
+    else:
+        features, geometry = _embed_squashed(model, picture, progress, cancel)
+    return Embedding(
+        features, geometry, picture.sha256, model.checkpoint_sha256, picture.warnings
+    )
+
+
+def _encode(model: SafireModel, pixels: FloatImage) -> FloatImage:
+    """(H, W, 3) pixels in 0..255 to (C, h, w) features."""
+    batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    with torch.inference_mode():
+        return model.encode(batch.to(model.device))[0].float().cpu().numpy()
+
+
+def _embed_squashed(
+    model: SafireModel, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
+) -> tuple[FloatImage, Geometry]:
+    report(progress, cancel, 0, 1, _STAGE)
+    side = model.config.image_size
+    features = _encode(model, picture.squashed(side))
+    report(progress, cancel, 1, 1, _STAGE)
+    return features, Geometry(picture.shape, (side, side), (float(side), float(side)))
+
+
+def _embed_native(
+    model: SafireModel, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
+) -> tuple[FloatImage, Geometry]:
+    # The decoder's frame has at most `max_cells` a side: features of larger pictures are averaged
+    # over `pool` x `pool` cells once every trace has been read at full resolution.
+    cells = [math.ceil(length / _STRIDE) for length in picture.shape]
+    pool = math.ceil(max(cells) / model.config.max_cells)
+    cells = [math.ceil(n / pool) * pool for n in cells]
+    largest = model.config.image_size // _STRIDE
+    rows, cols = (tile_axis(n, largest, _TILE_OVERLAP) for n in cells)
+    total = len(rows.starts) * len(cols.starts)
+    pooled_shape = (cells[0] // pool, cells[1] // pool)
+    sums = np.zeros((model.config.prompt_dim, *pooled_shape), dtype=np.float32)
+    weights = np.zeros(pooled_shape, dtype=np.float32)
+    done = 0
+    for i in range(len(rows.starts)):
+        for j in range(len(cols.starts)):
+            report(progress, cancel, done, total, _STAGE)
+            tile = _encode(model, _tile_pixels(picture, rows, cols, i, j))
+            share = rows.weights(i)[:, None] * cols.weights(j)
+            _add_pooled(sums, tile * share, rows.starts[i], cols.starts[j], pool)
+            _add_pooled(weights[None], share[None], rows.starts[i], cols.starts[j], pool)
+            done += 1
+    report(progress, cancel, done, total, _STAGE)
+    geometry = Geometry(
+        picture.shape,
+        (pooled_shape[0] * _STRIDE, pooled_shape[1] * _STRIDE),
+        (picture.shape[0] / pool, picture.shape[1] / pool),
+    )
+    return sums / weights, geometry
+
+
+def _tile_pixels(
+    picture: PictureReader, rows: Tiles, cols: Tiles, i: int, j: int
+) -> FloatImage:
+    """Pixels of a tile; what lies beyond the picture mirrors it."""
+    begin = (rows.starts[i] * _STRIDE, cols.starts[j] * _STRIDE)
+    shape = (rows.size * _STRIDE, cols.size * _STRIDE)
+    piece = picture.crop(
+        slice(begin[0], begin[0] + shape[0]), slice(begin[1], begin[1] + shape[1])
+    )
+    missing = (shape[0] - piece.shape[0], shape[1] - piece.shape[1])
+    return np.pad(piece, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
+
+
+def _add_pooled(target: FloatImage, tile: FloatImage, row: int, col: int, pool: int) -> None:
+    """Add a (C, h, w) tile that begins at cell (row, col) to sums over ``pool`` x ``pool`` cells."""
+    if pool == 1:
+        target[:, row : row + tile.shape[1], col : col + tile.shape[2]] += tile
+        return
+    for axis, start in ((1, row), (2, col)):
+        lead = start % pool
+        trail = -(lead + tile.shape[axis]) % pool
+        padding = [(0, 0)] * 3
+        padding[axis] = (lead, trail)
+        tile = np.add.reduceat(
+            np.pad(tile, padding), np.arange(0, lead + tile.shape[axis] + trail, pool), axis=axis
+        )
+    target[
+        :,
+        row // pool : row // pool + tile.shape[1],
+        col // pool : col // pool + tile.shape[2],
+    ] += tile

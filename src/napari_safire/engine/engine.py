@@ -1,0 +1,268 @@
+"""The engine: everything a user does with a model and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_safire.engine.embedding import embed_picture
+from napari_safire.engine.grid import PromptGrid, decode_points, points_in_model, run_grid
+from napari_safire.engine.partition import cluster_prompts, make_forgery_map, make_partition
+from napari_safire.engine.pixels import PictureReader
+from napari_safire.engine.progress import Cancel, Progress
+from napari_safire.model import SafireModel
+from napari_safire.types import (
+    Calibration,
+    Embedding,
+    ForgeryMap,
+    PointPrompt,
+    SourcePartition,
+    SourceRegion,
+)
+
+METHODS = ("kmeans", "dbscan", "auto")
+# Cosine distance at which two groups of prompts are two sources, for models that do not say.
+_DEFAULT_SOURCE_DISTANCE = 0.3
+_MOST_POINTS_PER_SIDE = 128
+
+
+class Engine:
+    """Segment, partition and localise with one model.
+
+    Every method takes and gives NumPy arrays and frozen values. Jobs that take long accept
+    ``progress(done, total, stage)`` and ``cancel()``; a cancelled job raises
+    `napari_safire.errors.Cancelled`.
+
+    Parameters
+    ----------
+    model : SafireModel
+        From `napari_safire.load_model`.
+
+    Examples
+    --------
+    >>> engine = Engine(load_model("safire-lite"))          # doctest: +SKIP
+    >>> embedding = engine.embed(image)                     # doctest: +SKIP
+    >>> engine.segment(embedding, [(120, 300)])[0].mask     # doctest: +SKIP
+    """
+
+    def __init__(self, model: SafireModel) -> None:
+        if not isinstance(model, SafireModel):
+            raise TypeError(
+                f"Engine needs a SafireModel, not {type(model).__name__}: use load_model()."
+            )
+        self.model = model.eval()
+        # The last grid: partition and localize of one picture share it.
+        self._grid: tuple[tuple[str, str, int], PromptGrid] | None = None
+
+    def embed(
+        self, image: Any, *, progress: Progress | None = None, cancel: Cancel | None = None
+    ) -> Embedding:
+        """Read a picture's traces once; all else starts from the result.
+
+        Parameters
+        ----------
+        image : (H, W), (H, W, 3) or (H, W, 4) array_like
+            NumPy or dask; uint8, uint16, other integers, bool or float; up to 200 megapixels.
+            `napari_safire.engine.pixels` states how values are scaled. The ViT sees it squashed to
+            its square frame, the lite model at its own resolution, in tiles above 1024 pixels.
+        progress, cancel : callable, optional
+
+        Returns
+        -------
+        Embedding
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not a picture; the message says why.
+        Cancelled
+        """
+        return embed_picture(self.model, PictureReader(image), progress, cancel)
+
+    def segment(
+        self, embedding: Embedding, prompts: Iterable[PointPrompt | tuple[float, float]]
+    ) -> list[SourceRegion]:
+        """Find the source region that contains each prompt.
+
+        Parameters
+        ----------
+        embedding : Embedding
+        prompts : iterable of PointPrompt or (row, col)
+            In image pixels. Each prompt is answered by itself.
+
+        Returns
+        -------
+        list of SourceRegion
+            In the order of the prompts.
+
+        Raises
+        ------
+        ValueError
+            A prompt lies outside the picture, or the embedding is another model's.
+        """
+        self._check_embedding(embedding)
+        points = [_as_prompt(prompt) for prompt in prompts]
+        points_xy = points_in_model(embedding, points)
+        if not points:
+            return []
+        features = torch.from_numpy(embedding.features)[None].to(self.model.device)
+        logits, confidence = decode_points(self.model, features, points_xy)
+        return [
+            SourceRegion(point, logits[i], embedding.geometry, float(confidence[i]))
+            for i, point in enumerate(points)
+        ]
+
+    def grid(
+        self,
+        embedding: Embedding,
+        points_per_side: int = 16,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> PromptGrid:
+        """Ask every point of a grid; the grid of the last embedding is kept.
+
+        Parameters
+        ----------
+        embedding : Embedding
+        points_per_side : int
+            1 .. 128.
+        progress, cancel : callable, optional
+
+        Returns
+        -------
+        PromptGrid
+        """
+        self._check_embedding(embedding)
+        if not 1 <= points_per_side <= _MOST_POINTS_PER_SIDE:
+            raise ValueError(
+                f"points_per_side is {points_per_side}, but must lie between 1 and "
+                f"{_MOST_POINTS_PER_SIDE}."
+            )
+        key = (embedding.image_sha256, embedding.checkpoint_sha256, int(points_per_side))
+        if self._grid is None or self._grid[0] != key:
+            grid = run_grid(self.model, embedding, int(points_per_side), progress, cancel)
+            self._grid = (key, grid)
+        return self._grid[1]
+
+    def partition(
+        self,
+        embedding: Embedding,
+        method: str = "auto",
+        n_sources: int | None = None,
+        seed: int = 0,
+        points_per_side: int = 16,
+        eps: float = 0.2,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> SourcePartition:
+        """Divide the whole picture into its sources.
+
+        Parameters
+        ----------
+        embedding : Embedding
+        method : {"auto", "kmeans", "dbscan"}
+            "auto" finds the number of sources itself, one included; "kmeans" needs ``n_sources``;
+            "dbscan" needs ``eps`` (paper section "Multi-source partitioning").
+        n_sources : int, optional
+            Number of sources for "kmeans"; fewer are returned if the prompts give no more.
+        seed : int
+            For k-means; the same seed gives the same partition.
+        points_per_side : int
+        eps : float
+            Euclidean distance for "dbscan".
+        progress, cancel : callable, optional
+
+        Returns
+        -------
+        SourcePartition
+
+        Raises
+        ------
+        ValueError
+            Parameters that do not fit each other; the message says which.
+        Cancelled
+        """
+        _check_partition_arguments(method, n_sources, seed, eps)
+        grid = self.grid(embedding, points_per_side, progress=progress, cancel=cancel)
+        threshold = float(self.model.metadata.get("source_distance", _DEFAULT_SOURCE_DISTANCE))
+        clusters = cluster_prompts(grid, method, n_sources, seed, eps, threshold)
+        parameters: dict[str, Any] = {"points_per_side": points_per_side}
+        if method == "kmeans":
+            parameters["n_sources"] = n_sources
+        elif method == "dbscan":
+            parameters["eps"] = eps
+        else:
+            parameters["source_distance"] = threshold
+        return make_partition(grid, clusters, method, parameters, seed)
+
+    def localize(
+        self,
+        embedding: Embedding,
+        seed: int = 0,
+        points_per_side: int = 16,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> ForgeryMap:
+        """Make the binary forgery map: two sources, the smaller one taken for the forged one.
+
+        Parameters
+        ----------
+        embedding : Embedding
+        seed, points_per_side
+            As in `partition`.
+        progress, cancel : callable, optional
+
+        Returns
+        -------
+        ForgeryMap
+            Its verdict rests on the model's calibration; without one it is "inconclusive".
+        """
+        grid = self.grid(embedding, points_per_side, progress=progress, cancel=cancel)
+        clusters = cluster_prompts(grid, "kmeans", 2, seed, 0.0, 0.0)
+        return make_forgery_map(grid, clusters, self._calibration())
+
+    def _calibration(self) -> Calibration | None:
+        stored = self.model.metadata.get("calibration")
+        return Calibration(**stored) if stored else None
+
+    def _check_embedding(self, embedding: Embedding) -> None:
+        if not isinstance(embedding, Embedding):
+            raise TypeError(
+                f"An Embedding is needed, not {type(embedding).__name__}: call embed() first."
+            )
+        if embedding.checkpoint_sha256 != self.model.checkpoint_sha256:
+            raise ValueError(
+                "The embedding was made by another model: embed the picture again with this one."
+            )
+
+
+def _as_prompt(prompt: PointPrompt | tuple[float, float]) -> PointPrompt:
+    if isinstance(prompt, PointPrompt):
+        return prompt
+    values = np.asarray(prompt, dtype=np.float64)
+    if values.shape != (2,):
+        raise ValueError(f"A prompt is one (row, col) pair, not {prompt!r}.")
+    return PointPrompt(float(values[0]), float(values[1]))
+
+
+def _check_partition_arguments(
+    method: str, n_sources: int | None, seed: int, eps: float
+) -> None:
+    if method not in METHODS:
+        raise ValueError(f"Unknown method {method!r}: use one of {', '.join(METHODS)}.")
+    if method == "kmeans" and n_sources is None:
+        raise ValueError('Method "kmeans" needs n_sources; "auto" finds the number itself.')
+    if n_sources is not None and not 1 <= n_sources <= 255:
+        raise ValueError(f"n_sources is {n_sources}, but must lie between 1 and 255.")
+    if method != "kmeans" and n_sources is not None:
+        raise ValueError(f'n_sources is for method "kmeans"; {method!r} finds the number itself.')
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed is {seed}, but must lie between 0 and {2**32 - 1}.")
+    if method == "dbscan" and not eps > 0:
+        raise ValueError(f"eps is {eps}, but must be positive.")

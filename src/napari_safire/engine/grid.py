@@ -1,0 +1,203 @@
+"""A grid of prompts, decoded once; partition and forgery map both start from it.
+
+Nothing of the picture's own size is made here: 256 full-size float masks of one image take 1 GiB
+in the published code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_safire.engine.progress import Cancel, Progress, report
+from napari_safire.model import SafireModel
+from napari_safire.types import Embedding, FloatImage, Geometry, PointPrompt, SourceRegion
+
+_STRIDE = 16
+_STAGE = "asking every point of the grid"
+# Bytes of activations that one batch of prompts may take.
+_BATCH_BYTES = {"cpu": 384 * 2**20, "cuda": 4 * 2**30, "mps": 2**30}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptGrid:
+    """The answers to a grid of prompts.
+
+    Parameters
+    ----------
+    prompts : tuple of PointPrompt
+        Row by row, columns fastest.
+    low_res_logits : (P, h4, w4) float32 array
+    confidence : (P,) float32 array
+    features : (P, C) float32 array
+        Mean embedding inside each mask, NaN where the mask is empty.
+    geometry : Geometry
+    """
+
+    prompts: tuple[PointPrompt, ...]
+    low_res_logits: FloatImage
+    confidence: FloatImage
+    features: FloatImage
+    geometry: Geometry
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """(P,) bool: prompts that have a feature."""
+        return np.isfinite(self.features).all(axis=1)
+
+    def region(self, index: int) -> SourceRegion:
+        """Return the region of one prompt."""
+        return SourceRegion(
+            self.prompts[index],
+            self.low_res_logits[index],
+            self.geometry,
+            float(self.confidence[index]),
+        )
+
+
+def decode_points(
+    model: SafireModel,
+    features: torch.Tensor,
+    points_xy: npt.NDArray[np.float64],
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[FloatImage, FloatImage]:
+    """Decode any number of points in batches.
+
+    Parameters
+    ----------
+    model : SafireModel
+    features : (1, C, h, w) tensor on the model's device
+    points_xy : (P, 2) array
+        In model pixels.
+
+    Returns
+    -------
+    logits : (P, 4 h, 4 w) float32 array
+    confidence : (P,) float32 array
+    """
+    height, width = features.shape[-2:]
+    logits = np.empty((len(points_xy), 4 * height, 4 * width), dtype=np.float32)
+    confidence = np.empty(len(points_xy), dtype=np.float32)
+    batch = _batch_size(model, height * width)
+    for start in range(0, len(points_xy), batch):
+        report(progress, cancel, start, len(points_xy), _STAGE)
+        chosen = slice(start, start + batch)
+        points = torch.as_tensor(points_xy[chosen], dtype=torch.float32, device=features.device)
+        with torch.inference_mode():
+            batch_logits, batch_confidence = model.decode(features, points)
+        logits[chosen] = batch_logits.float().cpu().numpy()
+        confidence[chosen] = batch_confidence.float().cpu().numpy()
+    report(progress, cancel, len(points_xy), len(points_xy), _STAGE)
+    return logits, confidence
+
+
+def _batch_size(model: SafireModel, cells: int) -> int:
+    # A prompt holds the image tokens a few times and their upscaled maps (16 cells of C/8
+    # channels, 4 of C/4) about twice.
+    channels = model.config.prompt_dim
+    bytes_per_prompt = 4 * cells * channels * (6 + 2 * 16 // 8 + 2 * 4 // 4)
+    budget = _BATCH_BYTES.get(model.device.type, _BATCH_BYTES["cpu"])
+    return int(min(64, max(1, budget // bytes_per_prompt)))
+
+
+def grid_points(
+    geometry: Geometry, points_per_side: int
+) -> tuple[tuple[PointPrompt, ...], npt.NDArray[np.float64]]:
+    """Spread prompts evenly over the picture: point (i, j) lies at ((i + .5) / n, (j + .5) / n).
+
+    Returns
+    -------
+    prompts : tuple of n * n PointPrompt
+    points_xy : (n * n, 2) array
+        The same in model pixels; for a picture that fills its frame exactly the published grid
+        ``(i + .5) * S / n``.
+    """
+    steps = (np.arange(points_per_side) + 0.5) / points_per_side
+    points, prompts = [], []
+    for down in steps:
+        for across in steps:
+            x, y = across * geometry.content_shape[1], down * geometry.content_shape[0]
+            points.append((x, y))
+            # Rounding must not put a prompt of a tiny picture outside it.
+            row, col = geometry.to_image_rc(x, y)
+            height, width = geometry.image_shape
+            prompts.append(
+                PointPrompt(min(float(row), height - 0.5), min(float(col), width - 0.5))
+            )
+    return tuple(prompts), np.array(points)
+
+
+def run_grid(
+    model: SafireModel,
+    embedding: Embedding,
+    points_per_side: int,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> PromptGrid:
+    """Ask every point of a grid over the picture."""
+    geometry = embedding.geometry
+    prompts, points = grid_points(geometry, points_per_side)
+    features = torch.from_numpy(embedding.features)[None].to(model.device)
+    logits, confidence = decode_points(model, features, points, progress, cancel)
+    return PromptGrid(
+        prompts, logits, confidence, region_features(logits, embedding), geometry
+    )
+
+
+def region_features(logits: FloatImage, embedding: Embedding) -> FloatImage:
+    """Mean embedding inside each mask.
+
+    The published code upsamples every logit map to S x S, thresholds it and reads it at
+    ``[::16, ::16]``. The 2-D bilinear value at a fixed position is a fixed combination of logits,
+    so only those positions are computed: ``rows @ logits @ cols.T``.
+
+    Parameters
+    ----------
+    logits : (P, h4, w4) float32 array
+    embedding : Embedding
+        With (C, h, w) features.
+
+    Returns
+    -------
+    (P, C) float32 array
+        NaN for masks that hold no sample position.
+    """
+    geometry = embedding.geometry
+    _, height, width = embedding.features.shape
+    rows = geometry.interpolation(0, logits.shape[1], np.arange(height) * _STRIDE)
+    cols = geometry.interpolation(1, logits.shape[2], np.arange(width) * _STRIDE)
+    inside = (rows @ logits @ cols.T) > 0  # (P, h, w)
+    # Cells that begin in the padding say nothing about the picture.
+    inside[:, np.arange(height) * _STRIDE >= geometry.content_shape[0]] = False
+    inside[:, :, np.arange(width) * _STRIDE >= geometry.content_shape[1]] = False
+    masks = inside.reshape(len(logits), -1).astype(np.float32)
+    count = masks.sum(axis=1, keepdims=True)
+    sums = masks @ embedding.features.reshape(len(embedding.features), -1).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(count > 0, sums / count, np.nan).astype(np.float32)
+
+
+def points_in_model(
+    embedding: Embedding, prompts: Sequence[PointPrompt]
+) -> npt.NDArray[np.float64]:
+    """(N, 2) x/y in model pixels; refuses prompts that lie outside the picture.
+
+    Raises
+    ------
+    ValueError
+        A prompt lies outside the picture.
+    """
+    height, width = embedding.image_shape
+    for prompt in prompts:
+        if not embedding.geometry.contains(prompt.row, prompt.col):
+            raise ValueError(
+                f"The prompt at row {prompt.row:g}, column {prompt.col:g} lies outside the picture "
+                f"of {height} rows and {width} columns: move it inside."
+            )
+    points = [embedding.geometry.to_model_xy(p.row, p.col) for p in prompts]
+    return np.array(points, dtype=np.float64).reshape(-1, 2)

@@ -1,0 +1,174 @@
+"""From clustered prompts to a partition of the picture, and to the binary forgery map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_safire.engine.clustering import (
+    NOISE,
+    Clusters,
+    cluster_auto,
+    cluster_dbscan,
+    cluster_kmeans,
+    separation,
+)
+from napari_safire.engine.grid import PromptGrid
+from napari_safire.types import (
+    Calibration,
+    FloatImage,
+    ForgeryMap,
+    Geometry,
+    SourcePartition,
+    SourceRegion,
+    Verdict,
+)
+
+_STRIP_PIXELS = 4_000_000
+_SMALLEST_SIDE = 64
+
+
+def cluster_prompts(
+    grid: PromptGrid, method: str, n_sources: int | None, seed: int, eps: float, threshold: float
+) -> Clusters:
+    """Source of each prompt of the grid, `NOISE` for those without a feature.
+
+    A picture where no prompt has a feature is one source: every prompt belongs to it.
+    """
+    clusters = np.full(len(grid.prompts), NOISE, dtype=np.int64)
+    valid = grid.valid
+    if not valid.any():
+        return np.zeros(len(grid.prompts), dtype=np.int64)
+    features = grid.features[valid]
+    if method == "kmeans":
+        assert n_sources is not None
+        clusters[valid] = cluster_kmeans(features, n_sources, seed)
+    elif method == "dbscan":
+        clusters[valid] = cluster_dbscan(features, eps)
+    else:
+        clusters[valid] = cluster_auto(features, threshold)
+    return clusters
+
+
+def make_partition(
+    grid: PromptGrid, clusters: Clusters, method: str, parameters: dict[str, Any], seed: int
+) -> SourcePartition:
+    """Let the most confident prompt of each cluster stand for it; the strongest logit wins a pixel.
+
+    Softmax keeps the order of logits, so labels come from the logits themselves, in strips.
+    """
+    names = np.unique(clusters[clusters != NOISE])
+    regions = [_representative(grid, clusters == name) for name in names]
+    labels = label_pixels(grid.geometry, [region.low_res_logits for region in regions])
+    order = np.argsort(-np.bincount(labels.ravel(), minlength=len(regions)), kind="stable")
+    rank = np.empty(len(order), dtype=np.uint8)
+    rank[order] = np.arange(len(order), dtype=np.uint8)
+    sources = np.full(len(clusters), NOISE, dtype=np.int64)
+    for position, name in enumerate(names):
+        sources[clusters == name] = rank[position]
+    return SourcePartition(
+        labels=rank[labels],
+        representatives=tuple(regions[k] for k in order),
+        method=method,
+        parameters=MappingProxyType(dict(parameters)),
+        seed=seed,
+        prompts=grid.prompts,
+        prompt_sources=sources,
+        n_dropped=int((~grid.valid).sum()),
+    )
+
+
+def label_pixels(
+    geometry: Geometry, low_res_logits: Sequence[FloatImage]
+) -> npt.NDArray[np.uint8]:
+    """Index of the largest logit at each pixel of the picture, (H, W) uint8."""
+    height, width = geometry.image_shape
+    labels = np.zeros((height, width), dtype=np.uint8)
+    if len(low_res_logits) < 2:
+        return labels
+    rows = geometry.interpolation(0, low_res_logits[0].shape[0])
+    cols = geometry.interpolation(1, low_res_logits[0].shape[1])
+    halves = [logits @ cols.T for logits in low_res_logits]
+    step = max(1, _STRIP_PIXELS // (width * len(halves)))
+    for top in range(0, height, step):
+        strip = rows[top : top + step]
+        best = strip @ halves[0]
+        for k, half in enumerate(halves[1:], start=1):
+            values = strip @ half
+            wins = values > best
+            labels[top : top + step][wins] = k
+            np.maximum(best, values, out=best)
+    return labels
+
+
+def make_forgery_map(
+    grid: PromptGrid, clusters: Clusters, calibration: Calibration | None
+) -> ForgeryMap:
+    """Combine two sources to one map: ``(front + 1 - back) / 2``, the front being the smaller.
+
+    Parameters
+    ----------
+    grid : PromptGrid
+    clusters : (P,) int array
+        Two sources (one if the picture gives no more).
+    calibration : Calibration or None
+
+    Returns
+    -------
+    ForgeryMap
+    """
+    names = np.unique(clusters[clusters != NOISE])
+    valid = clusters != NOISE
+    statistic = separation(grid.features[valid & grid.valid], clusters[valid & grid.valid])
+    if len(names) < 2:
+        heatmap = np.zeros(grid.geometry.image_shape, dtype=np.float32)
+    else:
+        regions = [_representative(grid, clusters == name) for name in names]
+        back = _sigmoid(regions[0].logits)
+        front = _sigmoid(regions[1].logits)
+        if (front > 0.5).sum() > (back > 0.5).sum():
+            front, back = back, front
+        heatmap = (front + 1 - back) / 2
+    score, verdict, reason = _judge(statistic, calibration, grid.geometry.image_shape)
+    return ForgeryMap(heatmap, score, verdict, reason, calibration)
+
+
+def _representative(grid: PromptGrid, members: npt.NDArray[np.bool_]) -> SourceRegion:
+    best = np.flatnonzero(members)[np.argmax(grid.confidence[members])]
+    return grid.region(int(best))
+
+
+def _judge(
+    statistic: float, calibration: Calibration | None, image_shape: tuple[int, int]
+) -> tuple[float, Verdict, str]:
+    if calibration is None:
+        return (
+            min(1.0, statistic / 2),
+            "inconclusive",
+            "This model has no calibration: the score is a raw distance between two sources, not "
+            "a probability.",
+        )
+    probability = calibration.probability(statistic)
+    if min(image_shape) < _SMALLEST_SIDE:
+        return probability, "inconclusive", (
+            f"A picture of {image_shape[0]} x {image_shape[1]} pixels is too small to judge: "
+            f"{_SMALLEST_SIDE} pixels a side are needed."
+        )
+    basis = (
+        f"The probability of forgery is {probability:.2f}; {calibration.basis} "
+        f"{calibration.false_alarm_rate:.0%} of authentic pictures there reach "
+        f"{calibration.forged_above:.2f}."
+    )
+    if probability >= calibration.forged_above:
+        return probability, "forged", basis
+    if probability <= calibration.clean_below:
+        return probability, "no forgery found", basis
+    return probability, "inconclusive", basis
+
+
+def _sigmoid(logits: FloatImage) -> FloatImage:
+    return 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
