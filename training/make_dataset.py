@@ -1,6 +1,6 @@
 """Make a data set of multi-source composites in the layout of SafireMS.
 
-python training/make_dataset.py ../shared/photos.csv -o runs/val2 --count 100 --split val --sources 2
+python training/make_dataset.py photos.csv -o runs/two --count 100 --split val --sources 2
 
 An interrupted run is continued by the same command. Exit code 0: the data set is complete; 1: it
 could not be made; 2: wrong arguments.

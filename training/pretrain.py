@@ -6,23 +6,21 @@ python training/pretrain.py training/lite.toml -o runs/lite-pretrain
 from __future__ import annotations
 
 import torch
-from settings import arguments, model_config, read_settings, training_batches
+from settings import arguments, model_config, read_settings, stage_settings, training_batches
 
-from napari_safire.learning.loops import StageSettings, pretrain
+from napari_safire.learning.loops import pretrain
 from napari_safire.model import SafireModel
-from napari_safire.model.registry import pick_device
+from napari_safire.model.safire import resolve_device
 
 
 def main() -> None:
     """Run the stage."""
     options = arguments(__doc__ or "").parse_args()
     settings = read_settings(options.config)
-    stage = dict(settings["pretrain"])
-    if options.steps:
-        stage["steps"] = options.steps
+    stage = stage_settings(settings, "pretrain", options.steps)
     torch.manual_seed(settings["data"]["seed"])
-    model = SafireModel(model_config(settings)).to(pick_device(options.device))
-    pretrain(model, training_batches(settings, 0), StageSettings(**stage), options.output)
+    model = SafireModel(model_config(settings)).to(resolve_device(options.device))
+    pretrain(model, training_batches(settings, "pretrain", 0), stage, options.output)
 
 
 if __name__ == "__main__":

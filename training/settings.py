@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_safire.data.composites import CompositeSettings
 from napari_safire.data.photos import bank_of, divide, read_photo_table
-from napari_safire.learning.loops import Batches
+from napari_safire.learning.loops import Batches, StageSettings
 from napari_safire.learning.streams import CropPlan, stream
 from napari_safire.model import ModelConfig
 
@@ -29,12 +29,18 @@ def read_settings(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
+def stage_settings(settings: dict[str, Any], stage: str, steps: int | None) -> StageSettings:
+    """Return the table of a stage; ``steps`` from the command line win."""
+    table = {name: value for name, value in settings[stage].items() if name != "sides"}
+    return StageSettings(**(table | ({"steps": steps} if steps else {})))
+
+
 def model_config(settings: dict[str, Any]) -> ModelConfig:
     """Return the model's sizes."""
     return ModelConfig.from_dict(settings["model"])
 
 
-def training_batches(settings: dict[str, Any], first_index: int) -> Batches:
+def training_batches(settings: dict[str, Any], stage: str, first_index: int) -> Batches:
     """Fresh composites of the train split, without the held-out photographers."""
     data = settings["data"]
     photos = [p for p in read_photo_table(Path(data["photos_csv"])) if p.split == "train"]
@@ -42,7 +48,7 @@ def training_batches(settings: dict[str, Any], first_index: int) -> Batches:
     return stream(
         bank_of(kept),
         CompositeSettings(**data.get("composites", {})),
-        CropPlan(),
+        CropPlan(tuple(settings[stage]["sides"])),
         seed=data["seed"],
         first_index=first_index,
         workers=data["workers"],

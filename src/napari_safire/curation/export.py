@@ -236,8 +236,7 @@ def _write_all(
             write_image_atomic(place(f"_region_{number:02d}.png"), region.mask)
             files["regions"].append(targets[-1].name)
         record = make_record(examination, model=model, device=device, files=files)
-        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-        record_file.write_text(text + "\n", encoding="utf-8")
+        record_file.write_text(_as_text(record), encoding="utf-8")
     return [*targets, target]
 
 
@@ -316,7 +315,7 @@ def _forgery_record(forgery: ForgeryMap | None) -> dict[str, Any] | None:
 
 
 def _place(prompt: PointPrompt) -> list[float]:
-    return [round(prompt.row, 3), round(prompt.col, 3)]
+    return [round(float(prompt.row), 3), round(float(prompt.col), 3)]
 
 
 def _versions() -> dict[str, str]:
@@ -327,6 +326,16 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # installed without metadata, as conda-like builds may be
             found[package] = "unknown"
     return found | {"platform": platform.platform()}
+
+
+def _as_text(record: Mapping[str, Any]) -> str:
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    # Hundreds of prompts: a list of numbers takes one line. (No string holds a line break.)
+    return re.sub(r'\[\n\s*(-?\d[^\[\]{}"]*?)\n\s*\]', _one_line, text) + "\n"
+
+
+def _one_line(numbers: re.Match[str]) -> str:
+    return f"[{' '.join(numbers[1].split())}]"
 
 
 def _plain(value: Any) -> Any:

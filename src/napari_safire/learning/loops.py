@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_safire.learning.losses import (
-    balanced_loss,
+    area_adaptive_loss,
     compactness,
     confidence_loss,
     region_contrast,
@@ -118,7 +118,7 @@ def train(model: SafireModel, batches: Batches, settings: StageSettings, folder:
         logits, confidence = net.decode(feats, points)
         logits, targets = logits.flatten(0, 1).float(), targets.flatten(0, 1)
         parts = {
-            "segmentation": balanced_loss(logits, targets),
+            "segmentation": area_adaptive_loss(logits, targets),
             "confidence": confidence_loss(confidence.flatten(), logits, targets),
         }
         for name, value in _feature_losses(feats, labels, settings).items():
@@ -184,7 +184,7 @@ def _run(
             loss = torch.stack(list(parts.values())).sum()
             if not bool(torch.isfinite(loss)):
                 raise FloatingPointError(
-                    f"The loss is {float(loss)} at step {step}: lower the learning rate."
+                    f"The loss is {loss.item()} at step {step}: lower the learning rate."
                 )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

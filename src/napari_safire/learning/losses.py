@@ -85,31 +85,32 @@ def compactness(features: Tensor, labels: Tensor) -> Tensor:
     return distances.sum() / counted.sum()
 
 
-def balanced_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy in which the inside and the outside of a region weigh the same.
+def area_adaptive_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Area-adaptive source segmentation loss (paper, section of that name).
 
-    ``(mean over the inside + mean over the outside) / 2`` for each mask, however small the region
-    is; a side without pixels counts as 0. It stands where the paper has its area-adaptive source
-    segmentation loss, but gives other values than the published code.
+    Cross-entropy in which the inside and the outside of a region weigh the same, however small the
+    region is: with P pixels inside and N outside (each taken as at least one) the weights are
+    ``(P + N) / 2P`` and ``(P + N) / 2N``. The weighted sum is divided by the number of pixels of
+    the whole batch that are not ignored.
 
     Parameters
     ----------
-    logits, targets : (N, ..., H, W) tensors
+    logits, targets : (M, ..., H, W) tensors
         Targets 1 inside, 0 outside, `IGNORE` elsewhere.
 
     Returns
     -------
     () tensor
-        Mean over the N masks; 0 if every pixel is ignored.
+        0 if every pixel is ignored.
     """
     losses = F.binary_cross_entropy_with_logits(logits, targets.clamp(min=0), reduction="none")
-    inside = (targets == 1).float()
-    outside = (targets == 0).float()
-    sides = [
-        (losses * side).flatten(1).sum(1) / side.flatten(1).sum(1).clamp(min=1)
-        for side in (inside, outside)
-    ]
-    return (0.5 * (sides[0] + sides[1])).mean()
+    inside = (targets == 1).flatten(1).float()  # (M, pixels)
+    outside = (targets == 0).flatten(1).float()
+    n_inside = inside.sum(1, keepdim=True).clamp(min=1)
+    n_outside = outside.sum(1, keepdim=True).clamp(min=1)
+    weights = (inside / n_inside + outside / n_outside) * (n_inside + n_outside) / 2
+    n_valid = (inside + outside).sum().clamp(min=1)
+    return (losses.flatten(1) * weights).sum() / n_valid
 
 
 def pixel_accuracy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -1,0 +1,114 @@
+"""What a model's distances mean: the number of sources and the probability of forgery.
+
+Both are settled on pictures whose photographers the model has never seen, and stored with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+
+from napari_safire.engine import Engine
+from napari_safire.engine.clustering import cluster_auto, cluster_kmeans, separation
+from napari_safire.types import Calibration, FloatImage
+
+# Calibration fits two numbers; a heavier penalty than none keeps separable data finite.
+_INVERSE_PENALTY = 10.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """What the model sees in a picture whose truth is known.
+
+    Parameters
+    ----------
+    features : (P, C) float32 array
+        Region features of the grid's prompts that have one.
+    n_sources : int
+        True number of sources.
+    statistic : float
+        Cosine distance of the two centres that k-means finds.
+    """
+
+    features: FloatImage
+    n_sources: int
+    statistic: float
+
+
+def observe(engine: Engine, image: npt.NDArray[np.uint8], n_sources: int) -> Observation:
+    """Run the grid over a picture with a known number of sources."""
+    grid = engine.grid(engine.embed(image))
+    features = grid.features[grid.valid]
+    statistic = separation(features, cluster_kmeans(features, 2, seed=0)) if len(features) else 0.0
+    return Observation(features, n_sources, statistic)
+
+
+def choose_source_distance(
+    observations: Sequence[Observation], candidates: Sequence[float]
+) -> tuple[float, float]:
+    """Find the clustering threshold that gets the number of sources right most often.
+
+    Each true number of sources counts the same, however many pictures have it.
+
+    Returns
+    -------
+    threshold : float
+    accuracy : float
+        Mean over the true numbers of the share of pictures with the right estimate.
+    """
+    truths = sorted({o.n_sources for o in observations})
+    best = (0.0, -1.0)
+    for threshold in candidates:
+        hits: dict[int, list[bool]] = {n: [] for n in truths}
+        for o in observations:
+            found = len(np.unique(cluster_auto(o.features, threshold))) if len(o.features) else 1
+            hits[o.n_sources].append(found == o.n_sources)
+        accuracy = float(np.mean([np.mean(h) for h in hits.values()]))
+        if accuracy > best[1]:
+            best = (float(threshold), accuracy)
+    return best
+
+
+def fit_calibration(
+    observations: Sequence[Observation], false_alarm_rate: float, basis: str
+) -> Calibration:
+    """Platt scaling of the statistic, with thresholds for stated error rates.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+        Authentic (one source) and forged pictures.
+    false_alarm_rate : float
+        Share of authentic pictures that may be called forged; the same share of forged pictures
+        may be called clean. What lies between is inconclusive.
+    basis : str
+        One sentence on the pictures.
+
+    Raises
+    ------
+    ValueError
+        Pictures of one kind are missing.
+    """
+    statistic = np.array([o.statistic for o in observations])
+    forged = np.array([o.n_sources > 1 for o in observations])
+    if forged.all() or not forged.any():
+        raise ValueError("Calibration needs authentic and forged pictures; one kind is missing.")
+    model = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced")
+    model.fit(statistic[:, None], forged)
+    probability = model.predict_proba(statistic[:, None])[:, 1]
+    forged_above = float(np.quantile(probability[~forged], 1 - false_alarm_rate, method="higher"))
+    # "At or above" is forged: step past the last authentic picture that may still pass.
+    forged_above = min(1.0, float(np.nextafter(forged_above, 2)))
+    clean_below = min(float(np.quantile(probability[forged], false_alarm_rate)), forged_above)
+    return Calibration(
+        slope=float(model.coef_[0, 0]),
+        intercept=float(model.intercept_[0]),
+        forged_above=forged_above,
+        clean_below=clean_below,
+        false_alarm_rate=float((probability[~forged] >= forged_above).mean()),
+        basis=basis,
+    )

@@ -1,0 +1,464 @@
+"""The command line with a tiny random model; as a process wherever a process is the point."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from napari_safire import __version__
+from napari_safire.cli import app
+from napari_safire.data.demo import demo_composite
+from napari_safire.data.masks import decode_sources, encode_sources
+from napari_safire.errors import CheckpointError
+from napari_safire.model.checkpoint import save_checkpoint
+from napari_safire.model.config import ModelConfig
+from napari_safire.model.safire import SafireModel
+
+SHAPE = (96, 128)
+
+
+def cli(*arguments: object) -> Result:
+    """Run in this process; an exception that is no exit is raised."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run as users do."""
+    return subprocess.run(
+        [sys.executable, "-c", "from napari_safire.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def one_error(stderr: str) -> str:
+    """The only complaint, which is one line and no traceback."""
+    assert "Traceback" not in stderr
+    (line,) = [line for line in stderr.splitlines() if line.startswith("Error:")]
+    return line
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = ModelConfig.lite(
+        stage_widths=(8, 8, 16, 16),
+        depth=1,
+        num_heads=2,
+        prompt_dim=16,
+        decoder_mlp_dim=16,
+        decoder_heads=2,
+        confidence_dim=8,
+    )
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_checkpoint(SafireModel(config), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "street.png"
+    image, _ = demo_composite()
+    Image.fromarray(image[: SHAPE[0], : SHAPE[1]]).save(path)
+    return path
+
+
+def predict(model: Path, *arguments: object) -> Result:
+    return cli("predict", "--model", model, "--points-per-side", 4, *arguments)
+
+
+# ------------------------------------------------------------------------- the program
+
+
+def test_help_is_quick_and_names_every_command() -> None:
+    code = (
+        "import sys, napari_safire.cli;"
+        "print(sorted({'torch', 'napari', 'qtpy', 'skimage'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+    result = cli("--help")
+    assert result.exit_code == 0
+    for command in ("demo", "predict", "evaluate", "models"):
+        assert f"\n  {command} " in result.stdout
+
+
+def test_version() -> None:
+    assert cli("--version").stdout == f"napari-safire {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [("paint",), ("predict",), ("demo", "--colour")])
+def test_wrong_use(arguments: tuple[str, ...]) -> None:
+    assert cli(*arguments).exit_code == 2
+
+
+# ----------------------------------------------------------------------------- predict
+
+
+def test_predict_as_a_process(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new" / "results"
+    done = process(
+        "predict", picture, "-o", output, "--model", tiny_model, "--device", "cpu",
+        "--sources", 2, "--points", "10,20", "--points", "90.5,100", "--seed", 5,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert {path.name for path in output.iterdir()} == {
+        "street.json",
+        "street_heatmap.tif",
+        "street_overlay.png",
+        "street_probabilities.tif",
+        "street_region_01.png",
+        "street_region_02.png",
+        "street_sources.png",
+    }
+    assert str(output / "street.json") in done.stdout
+    record = json.loads((output / "street.json").read_text(encoding="utf-8"))
+    assert record["image"]["file_sha256"] == hashlib.sha256(picture.read_bytes()).hexdigest()
+    checkpoint = hashlib.sha256(tiny_model.read_bytes()).hexdigest()
+    assert record["model"]["checkpoint_sha256"] == checkpoint
+    assert record["device"] == "cpu"
+    assert record["parameters"]["method"] == "kmeans"
+    assert record["parameters"]["seed"] == 5
+    assert record["forgery"]["verdict"] == "inconclusive"  # the model has no calibration
+    assert len(record["partition"]["prompts"]) == 256
+    assert {"embed", "segment", "partition", "localize"} == record["seconds"].keys()
+    n_sources = record["partition"]["n_sources"]
+    labels = decode_sources(np.asarray(Image.open(output / "street_sources.png")))
+    assert labels.shape == SHAPE
+    assert labels.max() < n_sources
+    probabilities = tifffile.imread(output / "street_probabilities.tif")
+    assert probabilities.reshape(-1, *SHAPE).shape[0] == n_sources
+    assert tifffile.imread(output / "street_heatmap.tif").shape == SHAPE
+    assert np.asarray(Image.open(output / "street_region_01.png")).shape == SHAPE
+
+
+def test_same_seed_same_files(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        assert predict(tiny_model, picture, "-o", tmp_path / folder).exit_code == 0
+    for name in ("street_sources.png", "street_heatmap.tif", "street_probabilities.tif"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_only_points(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    result = predict(tiny_model, picture, "-o", tmp_path, "--points", "1,1", "--only-points")
+    assert result.exit_code == 0
+    assert "1 region " in result.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"street.json", "street_region_01.png"}
+    record = json.loads((tmp_path / "street.json").read_text())
+    assert record["partition"] is record["forgery"] is None
+    assert record["regions"][0]["prompt"] == [1.0, 1.0]
+
+
+def test_results_are_replaced_only_when_asked(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    only = ("--points", "1,1", "--only-points")
+    assert predict(tiny_model, picture, "-o", tmp_path, *only).exit_code == 0
+    before = (tmp_path / "street.json").read_bytes()
+    refused = predict(tiny_model, picture, "-o", tmp_path, *only)
+    assert refused.exit_code == 2
+    assert "--overwrite" in refused.stderr
+    assert (tmp_path / "street.json").read_bytes() == before
+    assert predict(tiny_model, picture, "-o", tmp_path, "--overwrite", *only).exit_code == 0
+    assert json.loads((tmp_path / "street.json").read_bytes())["seconds"]
+
+
+def test_bad_images_among_good_ones(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    """All bad inputs in one run: each is told in one sentence, and the others go on."""
+    whole = picture.read_bytes()
+    image = Image.open(picture)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    bad = {
+        "truncated.png": whole[: len(whole) // 2],
+        "headless.png": whole[:20],
+        "empty.png": b"",
+        "text.jpg": b"Dear all,\nthis is no picture.\n",
+    }
+    for name, content in bad.items():
+        (folder / name).write_bytes(content)
+    (folder / "folder.png").mkdir()
+    bad_paths = [*(folder / name for name in bad), folder / "folder.png", folder / "missing.png"]
+    image.convert("CMYK").save(folder / "cmyk.jpg")
+    frames = [image.convert("P"), image.rotate(180).convert("P")]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    output = tmp_path / "out"
+    done = process(
+        "predict", *bad_paths, folder / "cmyk.jpg", folder / "moving.gif", "-o", output,
+        "--model", tiny_model, "--points", "3,4", "--only-points",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+    assert len(errors) == len(bad_paths)
+    for path, line in zip(bad_paths, errors, strict=True):
+        assert str(path) in line
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("Warning:")]
+    assert any("CMYK" in line for line in warnings)
+    assert any("several pictures" in line for line in warnings)
+    assert {path.name for path in output.iterdir()} == {
+        "cmyk.json", "cmyk_region_01.png", "moving.json", "moving_region_01.png",
+    }  # fmt: skip
+
+
+def test_only_bad_images_leave_no_folder(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"")
+    result = predict(tiny_model, tmp_path / "bad.png", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "0 bytes" in one_error(result.stderr)
+    assert not (tmp_path / "out").exists()
+
+
+def damaged_models(folder: Path, good: Path) -> dict[str, Path]:
+    from safetensors.torch import load_file, save_file
+
+    class Code:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(folder / "code-was-run"),)
+
+    tensors = load_file(good)
+    made = {name: folder / f"{name}.safetensors" for name in ("keys", "truncated", "text")}
+    made |= {name: folder / f"{name}.pth" for name in ("shapes", "code", "other keys")}
+    save_file({"some.weight": torch.zeros(3)}, made["keys"])
+    made["truncated"].write_bytes(good.read_bytes()[:-1000])
+    made["text"].write_text("not a model")
+    state = {f"module.{key}": torch.zeros(2, *value.shape) for key, value in tensors.items()}
+    torch.save({"model": state}, made["shapes"])
+    torch.save({"model": Code()}, made["code"])
+    torch.save({"model": {"a.b": torch.zeros(3)}}, made["other keys"])
+    return made
+
+
+@pytest.mark.parametrize("name", ["keys", "truncated", "text", "shapes", "code", "other keys"])
+def test_bad_checkpoints(name: str, tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    model = damaged_models(tmp_path, tiny_model)[name]
+    result = predict(model, picture, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert str(model) in one_error(result.stderr)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "code-was-run").exists()
+
+
+def test_checkpoint_with_code_as_a_process(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    model = damaged_models(tmp_path, tiny_model)["code"]
+    done = process("predict", picture, "-o", tmp_path / "out", "--model", model)
+    assert done.returncode == 1
+    assert "Python code" in one_error(done.stderr)
+    assert not (tmp_path / "code-was-run").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_model(picture: Path, tmp_path: Path) -> None:
+    result = predict(tmp_path / "none.pth", picture, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "neither a file nor a model" in one_error(result.stderr)
+
+
+def test_unknown_device(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    result = predict(tiny_model, picture, "-o", tmp_path / "out", "--device", "abacus")
+    assert result.exit_code == 2
+    assert "abacus" in one_error(result.stderr)
+
+
+def test_traceback_on_request(tmp_path: Path, picture: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["--traceback", "predict", str(picture), "-o", str(tmp_path), "--model", "none"]
+    )
+    assert isinstance(result.exception, CheckpointError)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--sources", "0"), "neither a number"),
+        (("--sources", "many"), "neither a number"),
+        (("--sources", "7"), "ask for fewer"),
+        (("--method", "kmeans"), "add --sources K"),
+        (("--method", "dbscan", "--sources", "2"), "leave out --sources"),
+        (("--method", "auto", "--sources", "2"), "leave out --sources"),
+        (("--method", "guess"), "guess"),
+        (("--eps", "0.3"), "auto has no eps"),
+        (("--method", "dbscan", "--eps", "-1"), "not a positive distance"),
+        (("--method", "dbscan", "--eps", "nan"), "not a positive distance"),
+        (("--points", "3"), "not a point"),
+        (("--points", "3,4,5"), "not a point"),
+        (("--points", "3,inf"), "not a point"),
+        (("--points", "-3,5"), "lies outside"),
+        (("--only-points",), "Nothing is asked"),
+        (("--points-per-side", "0"), "points-per-side"),
+        (("--seed", "-1"), "seed"),
+    ],
+)
+def test_wrong_options_of_predict(
+    options: tuple[str, ...], told: str, tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    result = cli("predict", picture, "-o", tmp_path / "out", "--model", tiny_model, *options)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_dbscan(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    result = predict(tiny_model, picture, "-o", tmp_path, "--method", "dbscan", "--eps", "9")
+    assert result.exit_code == 0, result.stderr
+    record = json.loads((tmp_path / "street.json").read_text())
+    assert record["partition"]["parameters"]["eps"] == 9
+    assert record["partition"]["n_sources"] == 1
+
+
+def test_names_that_clash_are_refused(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / "Street.jpg"
+    Image.open(picture).save(twin)
+    result = predict(tiny_model, picture, twin, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "would write the same files" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_are_never_replaced(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "a_sources.png"):
+        (tmp_path / name).write_bytes(picture.read_bytes())
+    both = (tmp_path / "a.png", tmp_path / "a_sources.png")
+    result = predict(tiny_model, *both, "-o", tmp_path, "--overwrite")
+    assert result.exit_code == 2
+    assert "would replace the picture" in result.stderr
+    assert (tmp_path / "a_sources.png").read_bytes() == picture.read_bytes()
+
+
+def test_output_that_is_a_file(tiny_model: Path, picture: Path) -> None:
+    assert predict(tiny_model, picture, "-o", picture).exit_code == 2
+
+
+def test_cancelling(
+    tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["napari_safire.cli.predict"], "_predict_one", interrupt)
+    result = predict(tiny_model, picture, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr == "Cancelled; nothing half-written.\n"
+
+
+# -------------------------------------------------------------------- demo and the rest
+
+
+def test_demo_as_a_process(tiny_model: Path, tmp_path: Path) -> None:
+    for _ in range(2):  # the second run replaces the results of the first
+        done = process("demo", "-o", tmp_path / "demo", "--model", tiny_model)
+        assert done.returncode == 0, done.stderr
+    for told in ("sources found", "(true: 3)", "p_mIoU", "inconclusive", "seconds: embed"):
+        assert told in done.stdout
+    assert "no calibration" in done.stdout
+    shown = [line.strip() for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert {Path(path) for path in shown} == set((tmp_path / "demo").iterdir())
+
+
+def make_data_set(folder: Path, picture: Path) -> Path:
+    image = np.asarray(Image.open(picture))
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:, 64:] = 1
+    for number in range(2):
+        Image.fromarray(image[::-1] if number else image).save(folder / f"{number}.png")
+        Image.fromarray(encode_sources(labels)).save(folder / f"{number}_mask.png")
+    (folder / "broken.png").write_bytes(b"\x89PNG broken")
+    path = folder / "list.txt"
+    path.write_text(
+        "0.png,0_mask.png\n1.png,1_mask.png\nbroken.png,0_mask.png\n0.png,None\n", encoding="utf-8"
+    )
+    return path
+
+
+@pytest.mark.parametrize("kind", ["sources", "binary"])
+def test_evaluate(kind: str, tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    table = tmp_path / "scores.csv"
+    result = cli(
+        "evaluate", make_data_set(tmp_path, picture), "--kind", kind, "--model", tiny_model,
+        "-o", table, "--points-per-side", 4,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "3 images scored, 1 broken" in result.stdout
+    assert "broken.png" in one_error(result.stderr)
+    assert "f1_fixed_above_floor" in result.stdout
+    assert ("p_miou_hungarian" in result.stdout) == (kind == "sources")
+    assert "1 authentic images: 0 called forged" in result.stdout
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 4
+    assert rows[2]["error"]
+
+
+def test_evaluate_with_limit(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    result = cli(
+        "evaluate", make_data_set(tmp_path, picture), "--limit", 1, "--model", tiny_model,
+        "--sources", "auto", "--points-per-side", 4,
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert "1 images scored, 0 broken" in result.stdout
+
+
+def test_evaluate_only_broken_images(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    path = make_data_set(tmp_path, picture)
+    path.write_text("broken.png,None\n")
+    result = cli("evaluate", path, "--model", tiny_model)
+    assert result.exit_code == 1
+    assert "0 images scored, 1 broken" in result.stdout
+
+
+@pytest.mark.parametrize("content", ["", "one field\n", "0.png,gone.png\n", "../x.png,None\n"])
+def test_bad_lists(content: str, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(content)
+    result = cli("evaluate", tmp_path / "list.txt")
+    assert result.exit_code == 1
+    assert "list.txt" in one_error(result.stderr)
+
+
+def test_evaluate_into_a_missing_folder(tmp_path: Path) -> None:
+    result = cli("evaluate", tmp_path / "list.txt", "-o", tmp_path / "none" / "scores.csv")
+    assert result.exit_code == 2
+
+
+def test_models_list() -> None:
+    result = cli("models", "list")
+    assert result.exit_code == 0
+    assert "safire-lite  (lite, BSD-3-Clause)" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["path", "verify"])
+def test_models_of_unknown_name(command: str) -> None:
+    result = cli("models", command, "none")
+    assert result.exit_code == 1
+    assert "'none'" in one_error(result.stderr)
+
+
+def test_models_path_and_verify() -> None:
+    """Both say where and what, or both say that the weights are not there."""
+    path, verified = cli("models", "path", "safire-lite"), cli("models", "verify")
+    assert path.exit_code == verified.exit_code
+    if path.exit_code == 0:
+        digest = hashlib.sha256(Path(path.stdout.strip()).read_bytes()).hexdigest()
+        assert verified.stdout == f"safire-lite: intact, SHA-256 {digest}\n"
+    else:
+        assert "missing" in one_error(path.stderr)
+        assert "missing" in one_error(verified.stderr)

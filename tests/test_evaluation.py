@@ -1,0 +1,194 @@
+"""Evaluation with an engine that knows the truth, so that every score is known beforehand."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_safire.curation.evaluation import (
+    EvaluatedEntry,
+    evaluate_entries,
+    summarise,
+    write_results,
+)
+from napari_safire.data.lists import ListEntry
+from napari_safire.data.masks import encode_sources
+from napari_safire.errors import Cancelled, SafireError
+from napari_safire.types import (
+    Embedding,
+    ForgeryMap,
+    Geometry,
+    PointPrompt,
+    SourcePartition,
+    SourceRegion,
+)
+
+SHAPE = (64, 96)
+
+
+class KnowingEngine:
+    """Reads the truth off the picture, whose grey value is 50 x source."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int | None]] = []
+        self.labels = np.zeros(SHAPE, np.uint8)
+
+    def embed(self, image: np.ndarray, **_: Any) -> Embedding:
+        self.labels = image // 50
+        height, width = image.shape
+        self.geometry = Geometry((height, width), (height, width), (height, width))
+        return Embedding(np.zeros((1, 1, 1), np.float32), self.geometry, "", "")
+
+    def partition(
+        self, embedding: Embedding, method: str, n_sources: int | None, **_: Any
+    ) -> SourcePartition:
+        self.asked.append((method, n_sources))
+        regions = tuple(
+            SourceRegion(PointPrompt(0, 0), (self.labels == k).astype(np.float32), self.geometry, 1)
+            for k in range(int(self.labels.max()) + 1)
+        )
+        return SourcePartition(self.labels, regions, method)
+
+    def localize(self, embedding: Embedding, **_: Any) -> ForgeryMap:
+        forged = self.labels > 0
+        verdict = "forged" if forged.any() else "no forgery found"
+        return ForgeryMap(forged.astype(np.float32), float(forged.any()), verdict, "Known.")
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> list[ListEntry]:
+    """Two and three sources, an authentic picture, and a broken one."""
+    made = []
+    for n_sources in (2, 3, 1):
+        labels = np.tile(np.arange(SHAPE[1]) * n_sources // SHAPE[1], (SHAPE[0], 1))
+        image, mask = tmp_path / f"{n_sources}.png", tmp_path / f"{n_sources}_mask.png"
+        Image.fromarray(encode_sources(labels)).save(image)
+        Image.fromarray(encode_sources(labels)).save(mask)
+        made.append(ListEntry(image, mask if n_sources > 1 else None))
+    broken = tmp_path / "broken.png"
+    broken.write_bytes((tmp_path / "2.png").read_bytes()[:60])
+    return [*made, ListEntry(broken, tmp_path / "2_mask.png")]
+
+
+def run(engine: KnowingEngine, entries: list[ListEntry], *args: Any, **kw: Any) -> list[Any]:
+    return list(evaluate_entries(engine, entries, *args, **kw))  # type: ignore[arg-type]
+
+
+def test_given_number_of_sources_comes_from_the_mask(entries: list[ListEntry]) -> None:
+    engine = KnowingEngine()
+    results = run(engine, entries, "sources")
+    assert engine.asked == [("kmeans", 2), ("kmeans", 3), ("kmeans", 1)]
+    for result in results[:3]:
+        assert result.error is None
+        assert result.scores["p_miou_hungarian"] == 1
+        assert result.scores["p_ari"] == 1
+        assert result.scores["n_sources_right"] == 1
+        assert {"embed", "partition", "localize"} <= result.seconds.keys()
+    for result in results[:2]:
+        assert result.scores["f1_fixed"] == 1
+        floor = result.scores["f1_floor"]
+        assert 0 < floor < 1
+        assert result.scores["f1_fixed_above_floor"] == pytest.approx(1 - floor)
+    assert np.isnan(results[2].scores["f1_fixed"])  # nothing is forged there
+    assert results[2].verdict == "no forgery found"
+    assert [result.authentic for result in results] == [False, False, True, False]
+
+
+def test_broken_entry_is_told_and_not_fatal(entries: list[ListEntry]) -> None:
+    *good, broken = run(KnowingEngine(), entries, "sources")
+    assert len(good) == 3
+    assert "broken.png" in broken.error
+    assert not broken.scores
+
+
+def test_masks_that_do_not_fit_are_told(entries: list[ListEntry], tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    Image.new("L", (5, 5)).save(small)
+    (result,) = run(KnowingEngine(), [ListEntry(entries[0].image, small)], "sources")
+    assert "small.png" in result.error
+    (result,) = run(KnowingEngine(), [ListEntry(tmp_path / "2.png", small)], "binary")
+    assert "5 x 5" in result.error
+
+
+def test_auto_lets_the_engine_choose(entries: list[ListEntry]) -> None:
+    engine = KnowingEngine()
+    run(engine, entries[:2], "sources", sources="auto")
+    assert engine.asked == [("auto", None)] * 2
+
+
+def test_binary_masks(entries: list[ListEntry]) -> None:
+    engine = KnowingEngine()
+    two, three, authentic, _ = run(engine, entries, "binary")
+    assert engine.asked == [("auto", None)] * 3
+    assert two.scores["auc"] == three.scores["f1_best"] == 1
+    assert "p_ari" not in two.scores
+    assert np.isnan(authentic.scores["auc"])
+    assert authentic.scores["score"] == 0
+
+
+def test_no_background_no_binary_scores(tmp_path: Path) -> None:
+    labels = np.ones(SHAPE, np.uint8)
+    labels[:, 40:] = 2
+    for name in ("image.png", "mask.png"):
+        Image.fromarray(encode_sources(labels)).save(tmp_path / name)
+    entry = ListEntry(tmp_path / "image.png", tmp_path / "mask.png")
+    (result,) = run(KnowingEngine(), [entry], "sources")
+    assert "f1_fixed" not in result.scores
+    assert result.scores["p_miou_hungarian"] == 1
+
+
+@pytest.mark.parametrize(("args", "kw"), [(("grey",), {}), (("sources",), {"sources": "some"})])
+def test_unknown_words_are_refused(entries: list[ListEntry], args: Any, kw: Any) -> None:
+    with pytest.raises(ValueError, match="Unknown"):
+        run(KnowingEngine(), entries, *args, **kw)
+
+
+def test_cancelling_is_not_a_broken_entry(entries: list[ListEntry]) -> None:
+    class Stopped(KnowingEngine):
+        def embed(self, image: np.ndarray, **_: Any) -> Embedding:
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        run(Stopped(), entries, "sources")
+
+
+def test_means_leave_out_what_is_not_defined() -> None:
+    values = [{"a": 1.0, "b": float("nan")}, {"a": 3.0}, {"a": float("nan"), "c": 2.0}]
+    summary = summarise(values)
+    assert list(summary) == ["a", "c"]
+    assert (summary["a"].mean, summary["a"].n) == (2.0, 2)
+    assert summary["a"].low == 1.0
+    assert summary["a"].high == 3.0
+    assert (summary["c"].low, summary["c"].high) == (2.0, 2.0)
+
+
+def test_interval_is_that_of_the_mean() -> None:
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    mean = summarise([{"x": float(v)} for v in values], seed=3)["x"]
+    half = 1.96 * values.std() / np.sqrt(values.size)
+    assert mean.high - mean.mean == pytest.approx(half, rel=0.15)
+    assert mean.mean - mean.low == pytest.approx(half, rel=0.15)
+    assert summarise([{"x": float(v)} for v in values], seed=3)["x"] == mean
+
+
+def test_results_are_written_whole(entries: list[ListEntry], tmp_path: Path) -> None:
+    results = run(KnowingEngine(), entries, "sources")
+    path = write_results(tmp_path / "scores.csv", results)
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [Path(row["image"]).name for row in rows] == ["2.png", "3.png", "1.png", "broken.png"]
+    assert rows[0]["p_miou_hungarian"] == "1"
+    assert rows[2]["mask"] == ""
+    assert rows[2]["f1_fixed"] == ""
+    assert "broken.png" in rows[3]["error"]
+    assert float(rows[0]["embed_s"]) >= 0
+
+
+def test_results_into_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(SafireError, match="does not exist"):
+        write_results(tmp_path / "none" / "scores.csv", [EvaluatedEntry(ListEntry(tmp_path))])

@@ -1,0 +1,316 @@
+"""Losses against golden values and slow formulas, sampling, streams and short training runs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from synthetic import photo_bank
+
+from napari_safire.data.composites import CompositeSettings
+from napari_safire.learning.loops import StageSettings, pretrain, train
+from napari_safire.learning.losses import (
+    IGNORE,
+    area_adaptive_loss,
+    compactness,
+    confidence_loss,
+    pixel_accuracy,
+    region_contrast,
+)
+from napari_safire.learning.streams import CropPlan, cell_labels, sample_prompts, stream
+from napari_safire.model import ModelConfig, SafireModel, load_checkpoint
+
+if TYPE_CHECKING:
+    from conftest import Parity
+
+TOY = ModelConfig(
+    architecture="lite",
+    stage_widths=(8, 8, 8, 16),
+    embed_dim=16,
+    depth=1,
+    num_heads=2,
+    mlp_ratio=1.0,
+    global_attention=(),
+    prompt_dim=16,
+    decoder_depth=1,
+    decoder_mlp_dim=16,
+    decoder_heads=2,
+    confidence_dim=8,
+    mask_in_chans=4,
+    prompt_from_embedding=True,
+)
+PLAN = CropPlan(sides=(64,), pixels_per_batch=2 * 64 * 64)
+
+
+def labels_of(*counts: int) -> torch.Tensor:
+    """(1, N): so many cells of each region."""
+    return torch.cat([torch.full((n,), k) for k, n in enumerate(counts)])[None]
+
+
+def slow_contrast(features: np.ndarray, labels: np.ndarray, temperature: float) -> float:
+    """The paper's formula for one image, cell by cell."""
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    total = 0.0
+    for region in np.unique(labels):
+        members = np.flatnonzero(labels == region)
+        losses = []
+        for q in members:
+            positive = np.mean([unit[q] @ unit[p] / temperature for p in members if p != q])
+            negatives = [unit[q] @ unit[n] / temperature for n in np.flatnonzero(labels != region)]
+            losses.append(-np.log(np.exp(positive) / (np.exp(positive) + np.exp(negatives).sum())))
+        total += np.mean(losses)
+    return total
+
+
+# --- contrast -------------------------------------------------------------------------------------
+
+
+def test_contrast_of_two_regions_is_the_published_one(parity: Parity) -> None:
+    first, second = parity.expected["r2r_a"], parity.expected["r2r_b"]
+    features = torch.from_numpy(np.concatenate([first, second]))[None]
+    loss = region_contrast(features, labels_of(len(first), len(second)))
+    assert float(loss) == pytest.approx(float(parity.expected["r2r_loss"]), abs=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_contrast_of_three_regions(temperature: float) -> None:
+    features = torch.randn(1, 18, 5)
+    labels = labels_of(7, 3, 8)
+    expected = slow_contrast(features[0].numpy(), labels[0].numpy(), temperature)
+    assert float(region_contrast(features, labels, temperature)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_contrast_leaves_out_ignored_cells_and_lone_cells() -> None:
+    features = torch.randn(1, 12, 4)
+    labels = labels_of(5, 4)
+    expected = region_contrast(features[:, :9], labels)
+    extra = torch.tensor([[IGNORE, IGNORE, 2]])  # two ignored cells, one region of a single cell
+    loss = region_contrast(features, torch.cat([labels, extra], 1))
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_contrast_is_a_mean_over_images_with_two_regions() -> None:
+    features = torch.randn(3, 10, 4)
+    labels = torch.cat([labels_of(5, 5), labels_of(10), labels_of(3, 7)])
+    both = [region_contrast(features[i : i + 1], labels[i : i + 1]) for i in (0, 2)]
+    assert float(region_contrast(features, labels)) == pytest.approx(float(sum(both)) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        labels_of(8),
+        labels_of(7, 1),
+        labels_of(1, 1, 1, 1, 1, 1, 1, 1),
+        torch.full((1, 8), IGNORE),
+        torch.tensor([[0, 0, 0, 0, IGNORE, IGNORE, IGNORE, 1]]),
+        labels_of(4, 4),
+    ],
+    ids=["one region", "lone cell", "lone cells", "all ignored", "mixed", "two regions"],
+)
+def test_gradients_are_finite(labels: torch.Tensor) -> None:
+    features = torch.randn(2, 8, 4)
+    features[0, 0] = 0  # a cell without direction
+    features.requires_grad_()
+    labels = labels.expand(2, -1)
+    contrast = region_contrast(features, labels)
+    two_regions = torch.equal(labels[:1], labels_of(4, 4))
+    assert (float(contrast.detach()) > 0) == two_regions
+    loss = contrast + compactness(features, labels)
+    loss.backward()
+    assert bool(torch.isfinite(loss))
+    assert bool(torch.isfinite(features.grad).all())
+
+
+def test_compactness_is_for_one_source() -> None:
+    line = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    features = torch.stack([line, line * 3, line])
+    labels = torch.tensor([[0, 0], [0, 1], [IGNORE, IGNORE]])
+    # 45 degrees to the mean direction on either side.
+    assert float(compactness(features, labels)) == pytest.approx(1 - 0.5**0.5, abs=1e-6)
+    assert float(compactness(features, torch.tensor([[0, 1]] * 3))) == 0
+    assert float(compactness(features[:1] * 0 + 1, labels[:1])) == pytest.approx(0, abs=1e-6)
+
+
+def test_compactness_leaves_out_ignored_cells() -> None:
+    features = torch.randn(1, 6, 4)
+    labels = torch.tensor([[0, 0, 0, 0, IGNORE, IGNORE]])
+    assert float(compactness(features, labels)) == pytest.approx(
+        float(compactness(features[:, :4], labels[:, :4])), rel=1e-6
+    )
+
+
+# --- masks ----------------------------------------------------------------------------------------
+
+
+def test_pixel_accuracy_is_the_published_one(parity: Parity) -> None:
+    logits, targets = (
+        torch.from_numpy(parity.expected[f"loss_{n}"]) for n in ("logits", "targets")
+    )
+    expected = torch.from_numpy(parity.expected["loss_pixel_accuracy"])
+    torch.testing.assert_close(pixel_accuracy(logits, targets), expected)
+    confidence = expected + torch.tensor([0.1, -0.2, 0.0])
+    loss = confidence_loss(confidence, logits, targets)
+    assert float(loss) == pytest.approx(0.05 / 3, rel=1e-5)
+
+
+def test_area_adaptive_loss(parity: Parity) -> None:
+    logits, targets = (torch.from_numpy(parity.expected[f"loss_{n}"]) for n in ("logits", "targets"))
+    golden = float(parity.expected["loss_area_adaptive_bce"])
+    assert float(area_adaptive_loss(logits, targets)) == pytest.approx(golden, abs=1e-6)
+
+
+def test_area_adaptive_loss_counts_small_regions_fully() -> None:
+    targets = torch.zeros(1, 16, 16)
+    targets[0, 0, 0] = 1
+    wrong = torch.full((1, 16, 16), -20.0)
+    assert float(area_adaptive_loss(wrong, targets)) == pytest.approx(10, rel=1e-4)
+
+
+def test_masks_without_a_pixel_that_counts() -> None:
+    logits = torch.randn(2, 8, 8, requires_grad=True)
+    targets = torch.full((2, 8, 8), float(IGNORE))
+    loss = area_adaptive_loss(logits, targets)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert float(logits.grad.abs().max()) == 0
+    assert pixel_accuracy(logits, targets).tolist() == [0, 0]
+
+
+# --- sampling -------------------------------------------------------------------------------------
+
+
+def test_cell_labels_need_a_clear_majority() -> None:
+    labels = torch.zeros(1, 32, 48, dtype=torch.uint8)
+    labels[0, :16, 16:32] = 1  # a whole cell
+    labels[0, :16, 32:46] = 2  # 14 of 16 columns: 87.5 %
+    labels[0, 16:, :13] = 1  # 81 %
+    assert cell_labels(labels).tolist() == [[0, 1, 2, IGNORE, 0, 0]]
+    assert cell_labels(labels, purity=0.8).tolist() == [[0, 1, 2, 1, 0, 0]]
+
+
+def test_prompts_lie_in_their_regions() -> None:
+    labels = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    labels[0, 10:30, 5:41] = 1
+    labels[0, 40:, 40:] = 2
+    labels[1] = 1  # a single region, whatever its number
+    points, targets = sample_prompts(labels, 7, np.random.default_rng(0))
+    assert points.shape == (2, 7, 2)
+    assert points.dtype == targets.dtype == torch.float32
+    assert targets.shape == (2, 7, 16, 16)
+    for image in range(2):
+        present = torch.unique(labels[image]).tolist()
+        for i in range(7):
+            x, y = points[image, i].int().tolist()
+            region = labels[image, y, x]
+            assert region == present[i % len(present)]
+            shares = torch.nn.functional.avg_pool2d((labels[image] == region).float()[None], 4)[0]
+            pure = (shares == 0) | (shares == 1)
+            assert torch.equal(targets[image, i][pure], shares[pure])
+
+
+def test_prompts_of_a_region_too_thin_for_the_small_mask() -> None:
+    labels = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    labels[0, 5] = 1
+    points, targets = sample_prompts(labels, 2, np.random.default_rng(0))
+    assert points[0, 1, 1] == 5
+    assert float(targets[0, 1].sum()) == 0
+
+
+def test_stream_depends_on_seed_and_index_only(tmp_path: Path) -> None:
+    bank = photo_bank(tmp_path)
+    plan = CropPlan(sides=(64, 80), pixels_per_batch=2 * 64 * 64)
+
+    def take(count: int, **options: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        batches = stream(bank, CompositeSettings(), plan, **{"workers": 0, **options})
+        return [next(batches) for _ in range(count)]
+
+    first = take(3, seed=1)
+    assert [tuple(pixels.shape) for pixels, _ in first] == [
+        (2, 3, 64, 64),
+        (2, 3, 80, 80),
+        (2, 3, 64, 64),
+    ]
+    assert all(pixels.dtype == labels.dtype == torch.uint8 for pixels, labels in first)
+    for a, b in zip(first, take(3, seed=1), strict=True):
+        assert torch.equal(a[0], b[0])
+        assert torch.equal(a[1], b[1])
+    assert not torch.equal(first[0][0], take(1, seed=2)[0][0])
+    continued = take(1, seed=1, first_index=4)[0]
+    assert torch.equal(continued[0], first[2][0])
+    in_process = take(1, seed=1, workers=1)[0]
+    assert torch.equal(in_process[0], first[0][0])
+
+
+# --- loops ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", [pretrain, train])
+def test_a_stage_runs_and_saves(stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bank = photo_bank(tmp_path / "photos")
+    batches = stream(bank, CompositeSettings(), PLAN, seed=0, workers=0)
+    model = SafireModel(TOY)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    settings = StageSettings(
+        steps=6, prompts_per_image=2, save_every=3, encoder_factor=0.5, learning_rate=1e-3
+    )
+    folder = tmp_path / "run"
+    stage(model, batches, settings, folder)
+    assert "step 6/6" in capsys.readouterr().out
+    assert not model.training
+    changed = {name for name, value in model.state_dict().items() if not value.equal(before[name])}
+    assert any(name.startswith("image_encoder") for name in changed)
+    assert any(name.startswith("mask_decoder") for name in changed) == (stage is train)
+    assert all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
+
+    saved = load_checkpoint(folder / "last.safetensors")
+    assert saved.config == TOY
+    assert saved.metadata["step"] == 6
+    for name, value in saved.state_dict().items():
+        assert value.equal(model.state_dict()[name]), name
+
+    with (folder / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = {"contrast", "compactness"} | (
+        {"segmentation", "confidence"} if stage is train else set()
+    )
+    assert set(rows[0]) == {"step", "seconds"} | names
+    assert [row["step"] for row in rows] == ["6"]
+    assert all(np.isfinite(float(rows[0][name])) for name in names)
+
+
+def test_the_log_has_a_row_every_fifty_steps_and_one_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_safire.learning.loops._LOG_EVERY", 2)
+    pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    labels = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    labels[:, :, 32:] = 1
+    pretrain(SafireModel(TOY), iter([(pixels, labels)] * 3), StageSettings(steps=3), tmp_path)
+    with (tmp_path / "log.csv").open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["2", "3"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "napari_safire.learning.loops.compactness", lambda cells, _: cells.sum() * torch.nan
+    )
+    pixels = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    batches = iter([(pixels, torch.zeros(1, 64, 64, dtype=torch.uint8))])
+    with pytest.raises(FloatingPointError, match="nan at step 1: lower the learning rate"):
+        pretrain(SafireModel(TOY), batches, StageSettings(steps=2), tmp_path)
+    assert not (tmp_path / "last.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["steps", "prompts_per_image", "save_every"])
+def test_settings_are_checked(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
+        StageSettings(**{"steps": 1, name: 0})
