@@ -161,7 +161,9 @@ def test_pixel_accuracy_is_the_published_one(parity: Parity) -> None:
 
 
 def test_area_adaptive_loss(parity: Parity) -> None:
-    logits, targets = (torch.from_numpy(parity.expected[f"loss_{n}"]) for n in ("logits", "targets"))
+    logits, targets = (
+        torch.from_numpy(parity.expected[f"loss_{n}"]) for n in ("logits", "targets")
+    )
     golden = float(parity.expected["loss_area_adaptive_bce"])
     assert float(area_adaptive_loss(logits, targets)) == pytest.approx(golden, abs=1e-6)
 

@@ -61,12 +61,20 @@ def main() -> None:
     forged = np.array([o.n_sources > 1 for o in observations])
     probabilities = np.array([calibration.probability(o.statistic) for o in observations])
     called = probabilities >= calibration.forged_above
-    print(json.dumps({
-        "pictures": options.count, "photographs": len(held_out), "source_distance": distance,
-        "number_of_sources_right": accuracy, "forged_called_forged": float(called[forged].mean()),
-        "false_alarms": float(called[~forged].mean()),
-        "inconclusive": float(((probabilities > calibration.clean_below) & ~called).mean()),
-    }, indent=1))
+    print(
+        json.dumps(
+            {
+                "pictures": options.count,
+                "photographs": len(held_out),
+                "source_distance": distance,
+                "number_of_sources_right": accuracy,
+                "forged_called_forged": float(called[forged].mean()),
+                "false_alarms": float(called[~forged].mean()),
+                "inconclusive": float(((probabilities > calibration.clean_below) & ~called).mean()),
+            },
+            indent=1,
+        )
+    )
     metadata = {
         **model.metadata,
         "source_distance": distance,

@@ -30,10 +30,10 @@ def main() -> int:
     with options.table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     entries = [
-        ListEntry(root / row["image"], root / (row["pasted_mask"] or row["mask"])) for row in rows
+        ListEntry(Path(row["image"]), Path(row["pasted_mask"] or row["mask"])) for row in rows
     ]
     authentic = sorted({row["authentic"] for row in rows if row["authentic"]})
-    entries += [ListEntry(root / name, None) for name in authentic]
+    entries += [ListEntry(Path(name), None) for name in authentic]
     write_list(options.output, entries, root=root)
     print(f"{len(rows)} forgeries and {len(authentic)} originals in {options.output}")
     return 0

@@ -1,8 +1,7 @@
 """The losses of the two training stages.
 
-From Kwon et al., "SAFIRE", AAAI 2025: `region_contrast` (stage 1) and `confidence_loss` (stage 2).
-The paper's area-adaptive source segmentation loss is not reproduced: `balanced_loss` has the same
-aim, small regions count, but is a formula of our own (docs/lab-notes.md says what was tried).
+From Kwon et al., "SAFIRE", AAAI 2025: `region_contrast` (stage 1), `area_adaptive_loss` and
+`confidence_loss` (stage 2). `compactness` is our own.
 """
 
 from __future__ import annotations
