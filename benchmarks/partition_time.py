@@ -10,6 +10,7 @@ memory of the process.
 from __future__ import annotations
 
 import argparse
+import itertools
 import resource
 import statistics
 import tempfile
@@ -56,16 +57,21 @@ def main() -> None:
         marks.append(time.perf_counter())
         if turn >= warm_up:
             for name, (begin, end) in zip(
-                ("embed", "grid", "cluster", "click"), zip(marks, marks[1:], strict=False),
+                ("embed", "grid", "cluster", "click"),
+                itertools.pairwise(marks),
                 strict=True,
             ):
                 times[name].append(end - begin)
             times["all"].append(marks[3] - marks[0])
-    print(f"{options.model}, {width} x {height}, {torch.get_num_threads()} threads, "
-          f"{partition.n_sources} sources, {options.repeats} repeats")
+    print(
+        f"{options.model}, {width} x {height}, {torch.get_num_threads()} threads, "
+        f"{partition.n_sources} sources, {options.repeats} repeats"
+    )
     for name, values in times.items():
-        print(f"{name:8s} median {statistics.median(values):7.3f} s   "
-              f"min {min(values):7.3f}   max {max(values):7.3f}")
+        print(
+            f"{name:8s} median {statistics.median(values):7.3f} s   "
+            f"min {min(values):7.3f}   max {max(values):7.3f}"
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory {peak:.2f} GiB")
 

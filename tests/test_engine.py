@@ -27,8 +27,15 @@ from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
 from napari_safire.types import Calibration, Embedding, Geometry, PointPrompt
 
 TOY = ModelConfig.lite(
-    stage_widths=(8, 8, 16, 16), num_heads=2, depth=1, prompt_dim=16, decoder_mlp_dim=16,
-    decoder_heads=2, confidence_dim=16, image_size=128, max_cells=12,
+    stage_widths=(8, 8, 16, 16),
+    num_heads=2,
+    depth=1,
+    prompt_dim=16,
+    decoder_mlp_dim=16,
+    decoder_heads=2,
+    confidence_dim=16,
+    image_size=128,
+    max_cells=12,
 )
 
 
@@ -370,9 +377,7 @@ def test_the_smaller_source_is_the_forged_one():
         (9.0, (63, 64), "inconclusive"),
     ],
 )
-def test_verdicts_follow_the_calibration(
-    intercept: float, shape: tuple[int, int], verdict: str
-):
+def test_verdicts_follow_the_calibration(intercept: float, shape: tuple[int, int], verdict: str):
     grid = made_grid()
     geometry = dataclasses.replace(grid.geometry, image_shape=shape)
     grid = dataclasses.replace(grid, geometry=geometry)

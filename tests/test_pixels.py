@@ -35,8 +35,20 @@ def read(image: object) -> np.ndarray:
         (da.from_array(RGB, chunks=(20, 30, 3)), RGB),
         (RGB.tolist(), RGB),
     ],
-    ids=["uint8", "rgba", "grey", "grey1", "uint16", "float1", "float255", "int64", "bool",
-         "fortran", "dask", "list"],
+    ids=[
+        "uint8",
+        "rgba",
+        "grey",
+        "grey1",
+        "uint16",
+        "float1",
+        "float255",
+        "int64",
+        "bool",
+        "fortran",
+        "dask",
+        "list",
+    ],
 )
 def test_rules(image: object, expected: np.ndarray):
     np.testing.assert_allclose(read(image), expected, atol=1e-3)
@@ -103,7 +115,9 @@ def test_hash_depends_on_values_shape_and_type_only():
 def test_squashing_is_bilinear_without_antialias(shape: tuple[int, int]):
     image = RNG.integers(0, 256, (*shape, 3), dtype=np.uint8)
     expected = torch.nn.functional.interpolate(
-        torch.from_numpy(image).permute(2, 0, 1)[None].float(), size=(64, 64), mode="bilinear",
+        torch.from_numpy(image).permute(2, 0, 1)[None].float(),
+        size=(64, 64),
+        mode="bilinear",
         align_corners=False,
     )[0].permute(1, 2, 0)
     got = PictureReader(image).squashed(64)
@@ -118,7 +132,7 @@ def test_tiles_cover_everything_and_blend_to_one(cells: int):
     assert tiles.size <= 64
     total = np.zeros(cells)
     for index, start in enumerate(tiles.starts):
-        assert 0 <= start
+        assert start >= 0
         assert start + tiles.size <= cells
         total[start : start + tiles.size] += tiles.weights(index)
     assert (total > 0.4).all()

@@ -44,9 +44,7 @@ def test_points_beyond_the_edges_are_not_contained(geometry: Geometry):
         assert not geometry.contains(row, col)
 
 
-@given(
-    st.tuples(st.integers(1, 60), st.integers(1, 60)), st.integers(1, 12), st.integers(1, 4)
-)
+@given(st.tuples(st.integers(1, 60), st.integers(1, 60)), st.integers(1, 12), st.integers(1, 4))
 def test_interpolation_weights_are_convex(shape: tuple[int, int], n_logits: int, pool: int):
     geometry = Geometry(shape, (16 * n_logits, 16), (shape[0] / pool, 16.0))
     weights = geometry.interpolation(0, n_logits)

@@ -1,4 +1,4 @@
-"""From picture to embedding: squashed for the ViT, native in overlapping tiles for the lite model."""
+"""From picture to embedding: squashed for the ViT, in native overlapping tiles for lite."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def embed_picture(
         features, geometry = _embed_native(model, picture, progress, cancel)
     else:
         features, geometry = _embed_squashed(model, picture, progress, cancel)
-    return Embedding(
-        features, geometry, picture.sha256, model.checkpoint_sha256, picture.warnings
-    )
+    return Embedding(features, geometry, picture.sha256, model.checkpoint_sha256, picture.warnings)
 
 
 def _encode(model: SafireModel, pixels: FloatImage) -> FloatImage:
@@ -80,21 +78,17 @@ def _embed_native(
     return sums / weights, geometry
 
 
-def _tile_pixels(
-    picture: PictureReader, rows: Tiles, cols: Tiles, i: int, j: int
-) -> FloatImage:
+def _tile_pixels(picture: PictureReader, rows: Tiles, cols: Tiles, i: int, j: int) -> FloatImage:
     """Pixels of a tile; what lies beyond the picture mirrors it."""
     begin = (rows.starts[i] * _STRIDE, cols.starts[j] * _STRIDE)
     shape = (rows.size * _STRIDE, cols.size * _STRIDE)
-    piece = picture.crop(
-        slice(begin[0], begin[0] + shape[0]), slice(begin[1], begin[1] + shape[1])
-    )
+    piece = picture.crop(slice(begin[0], begin[0] + shape[0]), slice(begin[1], begin[1] + shape[1]))
     missing = (shape[0] - piece.shape[0], shape[1] - piece.shape[1])
     return np.pad(piece, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
 
 
 def _add_pooled(target: FloatImage, tile: FloatImage, row: int, col: int, pool: int) -> None:
-    """Add a (C, h, w) tile that begins at cell (row, col) to sums over ``pool`` x ``pool`` cells."""
+    """Add a (C, h, w) tile that begins at (row, col) to sums over squares of ``pool`` cells."""
     if pool == 1:
         target[:, row : row + tile.shape[1], col : col + tile.shape[2]] += tile
         return

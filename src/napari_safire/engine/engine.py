@@ -251,9 +251,7 @@ def _as_prompt(prompt: PointPrompt | tuple[float, float]) -> PointPrompt:
     return PointPrompt(float(values[0]), float(values[1]))
 
 
-def _check_partition_arguments(
-    method: str, n_sources: int | None, seed: int, eps: float
-) -> None:
+def _check_partition_arguments(method: str, n_sources: int | None, seed: int, eps: float) -> None:
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}: use one of {', '.join(METHODS)}.")
     if method == "kmeans" and n_sources is None:

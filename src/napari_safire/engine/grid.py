@@ -47,7 +47,7 @@ class PromptGrid:
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
         """(P,) bool: prompts that have a feature."""
-        return np.isfinite(self.features).all(axis=1)
+        return np.asarray(np.isfinite(self.features).all(axis=1))
 
     def region(self, index: int) -> SourceRegion:
         """Return the region of one prompt."""
@@ -126,9 +126,7 @@ def grid_points(
             # Rounding must not put a prompt of a tiny picture outside it.
             row, col = geometry.to_image_rc(x, y)
             height, width = geometry.image_shape
-            prompts.append(
-                PointPrompt(min(float(row), height - 0.5), min(float(col), width - 0.5))
-            )
+            prompts.append(PointPrompt(min(float(row), height - 0.5), min(float(col), width - 0.5)))
     return tuple(prompts), np.array(points)
 
 
@@ -144,9 +142,7 @@ def run_grid(
     prompts, points = grid_points(geometry, points_per_side)
     features = torch.from_numpy(embedding.features)[None].to(model.device)
     logits, confidence = decode_points(model, features, points, progress, cancel)
-    return PromptGrid(
-        prompts, logits, confidence, region_features(logits, embedding), geometry
-    )
+    return PromptGrid(prompts, logits, confidence, region_features(logits, embedding), geometry)
 
 
 def region_features(logits: FloatImage, embedding: Embedding) -> FloatImage:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from napari_safire.engine.clustering import (
     NOISE,
@@ -82,9 +83,7 @@ def make_partition(
     )
 
 
-def label_pixels(
-    geometry: Geometry, low_res_logits: Sequence[FloatImage]
-) -> npt.NDArray[np.uint8]:
+def label_pixels(geometry: Geometry, low_res_logits: Sequence[FloatImage]) -> npt.NDArray[np.uint8]:
     """Index of the largest logit at each pixel of the picture, (H, W) uint8."""
     height, width = geometry.image_shape
     labels = np.zeros((height, width), dtype=np.uint8)
@@ -125,7 +124,7 @@ def make_forgery_map(
     valid = clusters != NOISE
     statistic = separation(grid.features[valid & grid.valid], clusters[valid & grid.valid])
     if len(names) < 2:
-        heatmap = np.zeros(grid.geometry.image_shape, dtype=np.float32)
+        heatmap: FloatImage = np.zeros(grid.geometry.image_shape, dtype=np.float32)
     else:
         regions = [_representative(grid, clusters == name) for name in names]
         back = _sigmoid(regions[0].logits)
@@ -154,9 +153,13 @@ def _judge(
         )
     probability = calibration.probability(statistic)
     if min(image_shape) < _SMALLEST_SIDE:
-        return probability, "inconclusive", (
-            f"A picture of {image_shape[0]} x {image_shape[1]} pixels is too small to judge: "
-            f"{_SMALLEST_SIDE} pixels a side are needed."
+        return (
+            probability,
+            "inconclusive",
+            (
+                f"A picture of {image_shape[0]} x {image_shape[1]} pixels is too small to judge: "
+                f"{_SMALLEST_SIDE} pixels a side are needed."
+            ),
         )
     basis = (
         f"The probability of forgery is {probability:.2f}; {calibration.basis} "
@@ -171,4 +174,5 @@ def _judge(
 
 
 def _sigmoid(logits: FloatImage) -> FloatImage:
-    return 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
+    probabilities: FloatImage = expit(logits)
+    return probabilities

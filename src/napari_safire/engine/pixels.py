@@ -134,7 +134,7 @@ def _checked_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, i
         raise TypeError(f"A picture holds numbers, not {dtype}: give uint8, uint16 or float.")
     if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):
         raise ValueError(
-            f"A picture has shape (H, W), (H, W, 3) or (H, W, 4), not {shape}: choose one 2-D slice."
+            f"A picture has shape (H, W), (H, W, 3) or (H, W, 4), not {shape}: choose a 2-D slice."
         )
     if shape[0] == 0 or shape[1] == 0:
         raise ValueError(f"The picture is empty: its shape is {shape}.")
@@ -154,8 +154,10 @@ def _scale_rule(dtype: np.dtype[Any], low: float, high: float) -> tuple[float, f
         return 0.0, 1.0, ""
     if dtype.kind in "ui" and low >= 0 and high < 2**16:
         depth = next(bits for bits in _BIT_DEPTHS if high < 2**bits)
-        note = "" if dtype == np.uint16 and depth == 16 else (
-            f"The largest value is {high:.0f}: read as {depth}-bit data."
+        note = (
+            ""
+            if dtype == np.uint16 and depth == 16
+            else (f"The largest value is {high:.0f}: read as {depth}-bit data.")
         )
         return 0.0, 255.0 / (2**depth - 1), note
     if dtype.kind == "f" and low >= 0 and high <= 1:

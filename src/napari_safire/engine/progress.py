@@ -13,8 +13,9 @@ Cancel = Callable[[], bool]
 """Asked between batches; true stops the job with `Cancelled`."""
 
 
-def report(progress: Progress | None, cancel: Cancel | None, done: int, total: int,
-           stage: str) -> None:
+def report(
+    progress: Progress | None, cancel: Cancel | None, done: int, total: int, stage: str
+) -> None:
     """Tell how far the job is, and stop it if asked."""
     if cancel is not None and cancel():
         raise Cancelled(f"Stopped at {done} of {total} while {stage}.")

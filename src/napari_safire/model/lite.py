@@ -25,8 +25,13 @@ _RESIDUAL_KERNELS = (
     ((0, 0, 0, 0, 0), (0, 0, 0, 0, 0), (0, 1, -2, 1, 0), (0, 0, 0, 0, 0), (0, 0, 0, 0, 0)),
     ((0, 0, 0, 0, 0), (0, 0, 1, 0, 0), (0, 0, -2, 0, 0), (0, 0, 1, 0, 0), (0, 0, 0, 0, 0)),
     ((0, 0, 0, 0, 0), (0, 1, -2, 1, 0), (0, -2, 4, -2, 0), (0, 1, -2, 1, 0), (0, 0, 0, 0, 0)),
-    ((-1, 2, -2, 2, -1), (2, -6, 8, -6, 2), (-2, 8, -12, 8, -2), (2, -6, 8, -6, 2),
-     (-1, 2, -2, 2, -1)),
+    (
+        (-1, 2, -2, 2, -1),
+        (2, -6, 8, -6, 2),
+        (-2, 8, -12, 8, -2),
+        (2, -6, 8, -6, 2),
+        (-1, 2, -2, 2, -1),
+    ),
 )
 _KERNEL_GAINS = (1 / 2, 1 / 2, 1 / 4, 1 / 12)
 _LEARNED_FILTERS = 8
@@ -42,6 +47,8 @@ class LiteEncoder(nn.Module):
         Uses ``stage_widths`` (channels at strides 2, 4, 8 and 16), ``depth`` and ``num_heads`` of
         the transformer blocks, ``mlp_ratio`` and ``prompt_dim``.
     """
+
+    residual_kernels: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -111,6 +118,7 @@ class ResidualBlock(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
         return F.relu(x + self.norm(self.second(self.first(x))))
 
 
