@@ -44,7 +44,7 @@ def process(*arguments: object) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", "from napari_safire.cli import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 

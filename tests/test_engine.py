@@ -208,7 +208,11 @@ def test_partition_is_the_same_for_the_same_seed(golden: tuple[Engine, Embedding
     first, again = (engine.partition(embedding, "kmeans", 3, seed=5) for _ in range(2))
     np.testing.assert_array_equal(first.labels, again.labels)
     assert first.seed == 5
-    assert first.parameters == {"points_per_side": 16, "n_sources": 3}
+    assert first.parameters == {
+        "points_per_side": 16,
+        "n_sources": 3,
+        "representative": "most confident prompt",
+    }
     assert first.labels.max() == first.n_sources - 1 == 2
     sizes = np.bincount(first.labels.ravel(), minlength=3)
     assert (np.diff(sizes) <= 0).all()  # the largest first
@@ -347,6 +351,17 @@ def test_the_most_confident_prompt_stands_for_its_source():
     assert partition.labels[0, 0] == 0
     assert partition.labels[0, 63] == 1
     assert partition.prompt_sources.tolist() == [0, 0, 0, 1]
+
+
+def test_consensus_is_the_mean_of_the_prompts_of_a_source():
+    grid = made_grid()
+    grid.low_res_logits[0] = -9  # one prompt of the left half is wrong
+    clusters = cluster_prompts(grid, "kmeans", 2, 0, 0.2, 0.3)
+    partition = make_partition(grid, clusters, "kmeans", {}, 0, consensus=True)
+    left, right = partition.representatives
+    np.testing.assert_allclose(left.low_res_logits, grid.low_res_logits[:3].mean(axis=0))
+    np.testing.assert_allclose(right.low_res_logits, grid.low_res_logits[3])
+    assert left.prompt.col == 10
 
 
 @pytest.mark.parametrize("method", ["kmeans", "dbscan", "auto"])

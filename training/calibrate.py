@@ -77,6 +77,11 @@ def main() -> None:
     )
     metadata = {
         **model.metadata,
+        "name": "safire-lite",
+        "licence": "BSD-3-Clause",
+        "trained_on": "synthetic composites of photographs; docs/models/safire-lite.md",
+        # Single masks of a small model are unsure; the mean over a source's prompts is steadier.
+        "representative": "consensus",
         "source_distance": distance,
         "calibration": {name: getattr(calibration, name) for name in calibration.__slots__},
     }

@@ -1,6 +1,6 @@
 """Stage 1: region-to-region contrastive pretraining of the encoder.
 
-python training/pretrain.py training/lite.toml -o runs/lite-pretrain
+python training/pretrain.py training/lite.toml -o runs/pretrain
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main() -> None:
     stage = stage_settings(settings, "pretrain", options.steps)
     torch.manual_seed(settings["data"]["seed"])
     model = SafireModel(model_config(settings)).to(resolve_device(options.device))
-    pretrain(model, training_batches(settings, "pretrain", 0), stage, options.output)
+    pretrain(model, training_batches(settings, "pretrain"), stage, options.output)
 
 
 if __name__ == "__main__":

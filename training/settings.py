@@ -13,6 +13,9 @@ from napari_safire.learning.loops import Batches, StageSettings
 from napari_safire.learning.streams import CropPlan, stream
 from napari_safire.model import ModelConfig
 
+# Entries of a stage's table that say which composites it sees.
+_OF_THE_DATA = ("sides", "first_index")
+
 
 def arguments(description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that every training script has."""
@@ -31,7 +34,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def stage_settings(settings: dict[str, Any], stage: str, steps: int | None) -> StageSettings:
     """Return the table of a stage; ``steps`` from the command line win."""
-    table = {name: value for name, value in settings[stage].items() if name != "sides"}
+    table = {name: value for name, value in settings[stage].items() if name not in _OF_THE_DATA}
     return StageSettings(**(table | ({"steps": steps} if steps else {})))
 
 
@@ -40,7 +43,7 @@ def model_config(settings: dict[str, Any]) -> ModelConfig:
     return ModelConfig.from_dict(settings["model"])
 
 
-def training_batches(settings: dict[str, Any], stage: str, first_index: int) -> Batches:
+def training_batches(settings: dict[str, Any], stage: str) -> Batches:
     """Fresh composites of the train split, without the held-out photographers."""
     data = settings["data"]
     photos = [p for p in read_photo_table(Path(data["photos_csv"])) if p.split == "train"]
@@ -50,6 +53,6 @@ def training_batches(settings: dict[str, Any], stage: str, first_index: int) -> 
         CompositeSettings(**data.get("composites", {})),
         CropPlan(tuple(settings[stage]["sides"])),
         seed=data["seed"],
-        first_index=first_index,
+        first_index=settings[stage]["first_index"],
         workers=data["workers"],
     )

@@ -1,6 +1,8 @@
 """Stage 2: point-prompted training of the whole model, from the encoder of stage 1.
 
-python training/train.py training/lite.toml --from runs/lite-pretrain/last.safetensors -o runs/lite
+python training/train.py training/lite.toml --from runs/pretrain/last.safetensors -o runs/train
+python training/train.py training/lite.toml --stage refine --from runs/train/last.safetensors \\
+    -o runs/refine
 """
 
 from __future__ import annotations
@@ -14,24 +16,22 @@ from napari_safire.learning.loops import train
 from napari_safire.model import SafireModel, initialise_from
 from napari_safire.model.safire import resolve_device
 
-# Stage 2 sees composites that stage 1 has not seen.
-FIRST_INDEX = 10_000_000
-
 
 def main() -> None:
     """Run the stage."""
     parser = arguments(__doc__ or "")
+    parser.add_argument("--stage", default="train", help="table of the TOML file")
     parser.add_argument("--from", dest="start", type=Path, help="checkpoint of stage 1, or SAM's")
     options = parser.parse_args()
     settings = read_settings(options.config)
-    stage = stage_settings(settings, "train", options.steps)
+    stage = stage_settings(settings, options.stage, options.steps)
     torch.manual_seed(settings["data"]["seed"])
     model = SafireModel(model_config(settings))
     if options.start:
         fresh = initialise_from(model, options.start)
         print(f"{options.start}: {len(fresh)} tensors stay fresh")
     model.to(resolve_device(options.device))
-    batches = training_batches(settings, "train", FIRST_INDEX)
+    batches = training_batches(settings, options.stage)
     train(model, batches, stage, options.output)
 
 

@@ -198,7 +198,9 @@ class Engine:
             parameters["eps"] = eps
         else:
             parameters["source_distance"] = threshold
-        return make_partition(grid, clusters, method, parameters, seed)
+        parameters["representative"] = self._representative
+        consensus = self._representative == "consensus"
+        return make_partition(grid, clusters, method, parameters, seed, consensus)
 
     def localize(
         self,
@@ -225,7 +227,13 @@ class Engine:
         """
         grid = self.grid(embedding, points_per_side, progress=progress, cancel=cancel)
         clusters = cluster_prompts(grid, "kmeans", 2, seed, 0.0, 0.0)
-        return make_forgery_map(grid, clusters, self._calibration())
+        consensus = self._representative == "consensus"
+        return make_forgery_map(grid, clusters, self._calibration(), consensus)
+
+    @property
+    def _representative(self) -> str:
+        """What stands for a source: the model's own choice, as published if it says nothing."""
+        return str(self.model.metadata.get("representative", "most confident prompt"))
 
     def _calibration(self) -> Calibration | None:
         stored = self.model.metadata.get("calibration")

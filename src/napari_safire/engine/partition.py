@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
@@ -56,14 +57,29 @@ def cluster_prompts(
 
 
 def make_partition(
-    grid: PromptGrid, clusters: Clusters, method: str, parameters: dict[str, Any], seed: int
+    grid: PromptGrid,
+    clusters: Clusters,
+    method: str,
+    parameters: dict[str, Any],
+    seed: int,
+    consensus: bool = False,
 ) -> SourcePartition:
-    """Let the most confident prompt of each cluster stand for it; the strongest logit wins a pixel.
+    """Let a region of each cluster stand for it; the strongest logit wins a pixel.
 
     Softmax keeps the order of logits, so labels come from the logits themselves, in strips.
+
+    Parameters
+    ----------
+    grid : PromptGrid
+    clusters : (P,) int array
+    method, parameters, seed
+        Recorded in the partition.
+    consensus : bool
+        False, as published: the region of the cluster's most confident prompt. True: the mean of
+        the logits of all its prompts, which is steadier where single masks are unsure.
     """
     names = np.unique(clusters[clusters != NOISE])
-    regions = [_representative(grid, clusters == name) for name in names]
+    regions = [_representative(grid, clusters == name, consensus) for name in names]
     labels = label_pixels(grid.geometry, [region.low_res_logits for region in regions])
     order = np.argsort(-np.bincount(labels.ravel(), minlength=len(regions)), kind="stable")
     rank = np.empty(len(order), dtype=np.uint8)
@@ -105,7 +121,10 @@ def label_pixels(geometry: Geometry, low_res_logits: Sequence[FloatImage]) -> np
 
 
 def make_forgery_map(
-    grid: PromptGrid, clusters: Clusters, calibration: Calibration | None
+    grid: PromptGrid,
+    clusters: Clusters,
+    calibration: Calibration | None,
+    consensus: bool = False,
 ) -> ForgeryMap:
     """Combine two sources to one map: ``(front + 1 - back) / 2``, the front being the smaller.
 
@@ -115,6 +134,8 @@ def make_forgery_map(
     clusters : (P,) int array
         Two sources (one if the picture gives no more).
     calibration : Calibration or None
+    consensus : bool
+        As in `make_partition`.
 
     Returns
     -------
@@ -126,7 +147,7 @@ def make_forgery_map(
     if len(names) < 2:
         heatmap: FloatImage = np.zeros(grid.geometry.image_shape, dtype=np.float32)
     else:
-        regions = [_representative(grid, clusters == name) for name in names]
+        regions = [_representative(grid, clusters == name, consensus) for name in names]
         back = _sigmoid(regions[0].logits)
         front = _sigmoid(regions[1].logits)
         if (front > 0.5).sum() > (back > 0.5).sum():
@@ -136,9 +157,13 @@ def make_forgery_map(
     return ForgeryMap(heatmap, score, verdict, reason, calibration)
 
 
-def _representative(grid: PromptGrid, members: npt.NDArray[np.bool_]) -> SourceRegion:
-    best = np.flatnonzero(members)[np.argmax(grid.confidence[members])]
-    return grid.region(int(best))
+def _representative(
+    grid: PromptGrid, members: npt.NDArray[np.bool_], consensus: bool
+) -> SourceRegion:
+    best = grid.region(int(np.flatnonzero(members)[np.argmax(grid.confidence[members])]))
+    if not consensus:
+        return best
+    return dataclasses.replace(best, low_res_logits=grid.low_res_logits[members].mean(axis=0))
 
 
 def _judge(
