@@ -96,6 +96,7 @@ def _print_summary(results: list[EvaluatedEntry], seed: int) -> None:
         ],
         ("score", "mean", "95 % interval", "images"),
     )
+    _print_by_number_of_sources(good, seed)
     typer.echo()
     seconds = summarise((result.seconds for result in good), intervals=False)
     print_table(
@@ -109,3 +110,23 @@ def _print_summary(results: list[EvaluatedEntry], seed: int) -> None:
                 f"{len(verdicts)} {name} images: {flagged} called forged, {silent} no forgery "
                 f"found, {len(verdicts) - flagged - silent} inconclusive"
             )
+
+
+def _print_by_number_of_sources(good: list[EvaluatedEntry], seed: int) -> None:
+    """One row for each true number of sources, where the masks tell sources apart."""
+    from napari_safire.curation.evaluation import summarise
+
+    numbers = sorted(
+        {int(r.scores["n_sources_true"]) for r in good if "n_sources_true" in r.scores}
+    )
+    if len(numbers) < 2:
+        return
+    columns = ("p_miou_hungarian", "p_miou_official", "p_ari", "n_sources_right")
+    rows = []
+    for number in numbers:
+        chosen = [r.scores for r in good if r.scores.get("n_sources_true") == number]
+        means = summarise(chosen, seed=seed, intervals=False)
+        cells = (f"{means[name].mean:.4f}" for name in columns)
+        rows.append((f"{number:.0f} sources ({len(chosen)})", *cells))
+    typer.echo()
+    print_table(rows, ("true number (images)", *columns))
