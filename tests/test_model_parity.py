@@ -141,8 +141,9 @@ def test_gradients_equal_those_of_sams_own_decoder():
     found = gradients(model.decode)
     wanted = gradients(lambda *arguments: sam_decode(model, *arguments))
     for ours, theirs in zip(found, wanted, strict=True):
-        if ours is None:  # the hypernetworks of the masks that are not used
-            assert theirs is None or not theirs.any()
+        if ours is None:
+            # Hypernetworks of masks that are not used, and biases of keys: a constant in a softmax.
+            assert theirs is None or theirs.abs().max() < 1e-6
         else:
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 

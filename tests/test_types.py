@@ -61,7 +61,7 @@ def test_logits_come_to_image_size_as_pytorch_would(size: tuple[int, int]):
     expected = torch.nn.functional.interpolate(
         torch.from_numpy(logits)[None, None], size=size, mode="bilinear", align_corners=False
     )[0, 0].numpy()
-    np.testing.assert_allclose(geometry.to_image_size(logits), expected, atol=1e-5)
+    np.testing.assert_allclose(geometry.to_image_size(logits), expected, atol=1e-4)
 
 
 def test_padding_is_cropped_before_the_size_changes():

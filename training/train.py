@@ -1,8 +1,6 @@
 """Stage 2: point-prompted training of the whole model, from the encoder of stage 1.
 
 python training/train.py training/lite.toml --from runs/pretrain/last.safetensors -o runs/train
-python training/train.py training/lite.toml --stage refine --from runs/train/last.safetensors \\
-    -o runs/refine
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ class SourcePartition:
     ----------
     labels : (H, W) uint8 array
         Source of each pixel, ``0 .. n_sources - 1``; 0 is the largest source. Equal to the argmax
-        of `probabilities`.
+        of `probabilities`, up to the rounding of near ties.
     representatives : tuple of SourceRegion
         For each source the region that stands for it, in the order of the labels.
     method : str

@@ -14,7 +14,7 @@ from napari_safire.model import SafireModel
 from napari_safire.types import Embedding, FloatImage, Geometry
 
 _STRIDE = 16
-_TILE_OVERLAP = 8  # cells
+_TILE_OVERLAP = 8  # cells, at most a quarter of a tile
 _STAGE = "reading the picture's traces"
 
 
@@ -55,7 +55,8 @@ def _embed_native(
     pool = math.ceil(max(cells) / model.config.max_cells)
     cells = [math.ceil(n / pool) * pool for n in cells]
     largest = model.config.image_size // _STRIDE
-    rows, cols = (tile_axis(n, largest, _TILE_OVERLAP) for n in cells)
+    overlap = min(_TILE_OVERLAP, largest // 4)
+    rows, cols = (tile_axis(n, largest, overlap) for n in cells)
     total = len(rows.starts) * len(cols.starts)
     pooled_shape = (cells[0] // pool, cells[1] // pool)
     sums = np.zeros((model.config.prompt_dim, *pooled_shape), dtype=np.float32)

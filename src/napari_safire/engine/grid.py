@@ -19,8 +19,9 @@ from napari_safire.types import Embedding, FloatImage, Geometry, PointPrompt, So
 
 _STRIDE = 16
 _STAGE = "asking every point of the grid"
-# Bytes of activations that one batch of prompts may take.
-_BATCH_BYTES = {"cpu": 384 * 2**20, "cuda": 4 * 2**30, "mps": 2**30}
+# Bytes of the largest array in a batch of prompts. On a CPU below the 32 MiB where glibc maps
+# (and the kernel clears) fresh memory for every array: that cost a third of the time.
+_LARGEST_ARRAY = {"cpu": 24 * 2**20, "cuda": 512 * 2**20, "mps": 128 * 2**20}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,11 +98,9 @@ def decode_points(
 
 
 def _batch_size(model: SafireModel, cells: int) -> int:
-    # A prompt holds the image tokens a few times and their upscaled maps (16 cells of C/8
-    # channels, 4 of C/4) about twice.
-    channels = model.config.prompt_dim
-    bytes_per_prompt = 4 * cells * channels * (6 + 2 * 16 // 8 + 2 * 4 // 4)
-    budget = _BATCH_BYTES.get(model.device.type, _BATCH_BYTES["cpu"])
+    # Largest are the upscaled maps: 16 places a cell with C/8 channels.
+    bytes_per_prompt = 4 * cells * 16 * model.config.prompt_dim // 8
+    budget = _LARGEST_ARRAY.get(model.device.type, _LARGEST_ARRAY["cpu"])
     return int(min(64, max(1, budget // bytes_per_prompt)))
 
 

@@ -5,12 +5,15 @@ is theirs (up to rounding). Only the order of the arithmetic differs:
 
 One image per prompt is not needed at first.
     SAM copies the image embedding for every prompt. In the first layer of the two-way transformer
-    those copies are still equal. Tokens that attend to the image do so independently of each
-    other, so the tokens of all P prompts can be the queries of *one* attention over the image's N
-    cells: N keys and values are projected once an image. When the image attends to the tokens,
-    the N queries are again projected once, ``scores[b, h, n, (p t)] = q[b, h, n] . k[b, h, (p t)]``
-    is one product, and only the softmax is taken over the T tokens of each prompt apart. The
-    cells differ between prompts from there on: (B P, N, C).
+    those copies are still equal, so the tokens of all P prompts attend to *one* set of N cells.
+    The cells differ between prompts only after they have attended to the tokens: (B P, N, C).
+
+Few tokens are projected instead of many cells.
+    ``q . (W_k c) = (W_k^T q) . c``: with T tokens and h heads, T h vectors taken through the
+    projection's transpose replace N cells taken through the projection (T h = 28 or 56 against
+    N = 3,072 or 4,096). The same holds for values, ``sum_n a_n (W_v c_n) = W_v (sum_n a_n c_n)``,
+    and for the output projection when cells attend to tokens. The position is added by linearity,
+    ``s . (c + p) = s . c + s . p``, and never to a copy of the cells.
 
 Only one of the four masks is used.
     SAFIRE has single masks: mask token 0. The other tokens take part in the attention, but their
@@ -145,50 +148,78 @@ def _two_way_transformer(
             placed = queries + token_position
             queries = layer.norm1(queries + layer.self_attn(q=placed, k=placed, v=queries))
 
-        placed_cells = cells + cell_position
-        placed = queries + token_position
-        if number == 0:  # the prompts of an image still share its cells
-            placed = placed.reshape(n_images, n_prompts * n_tokens, n_channels)
-        attended = layer.cross_attn_token_to_image(q=placed, k=placed_cells, v=cells)
+        # At first the prompts of an image share its cells, later each has its own.
+        group = (n_images, n_prompts) if number == 0 else (n_images * n_prompts, 1)
+        attended = _tokens_to_cells(
+            layer.cross_attn_token_to_image,
+            (queries + token_position).reshape(group[0], group[1] * n_tokens, n_channels),
+            cells,
+            cell_position,
+        )
         queries = layer.norm2(queries + attended.reshape(queries.shape))
 
         queries = layer.norm3(queries + layer.mlp(queries))
 
-        placed = queries + token_position
-        if number == 0:
-            attended = _shared_cells_to_tokens(
-                layer.cross_attn_image_to_token,
-                placed_cells,
-                placed.reshape(tokens.shape),
-                queries.reshape(tokens.shape),
-            )
-            cells = layer.norm4(cells[:, None] + attended).flatten(0, 1)
-        else:
-            attended = layer.cross_attn_image_to_token(q=placed_cells, k=placed, v=queries)
-            cells = layer.norm4(cells + attended)
+        attended = _cells_to_tokens(
+            layer.cross_attn_image_to_token,
+            cells,
+            cell_position,
+            (queries + token_position).reshape(*group, n_tokens, n_channels),
+            queries.reshape(*group, n_tokens, n_channels),
+        )
+        cells = layer.norm4(cells[:, None] + attended).flatten(0, 1)
 
-    attended = transformer.final_attn_token_to_image(
-        q=queries + token_position, k=cells + cell_position, v=cells
+    attended = _tokens_to_cells(
+        transformer.final_attn_token_to_image, queries + token_position, cells, cell_position
     )
     return transformer.norm_final_attn(queries + attended), cells
 
 
-def _shared_cells_to_tokens(
-    attention: Any, cells: Tensor, token_keys: Tensor, token_values: Tensor
+def _tokens_to_cells(
+    attention: Any, tokens: Tensor, cells: Tensor, cell_position: Tensor
 ) -> Tensor:
-    """Cells (B, N, C) attend to the tokens (B, P, T, C) of each prompt apart: (B, P, N, C)."""
-    _, n_prompts, n_tokens, _ = token_keys.shape
+    """Tokens (G, Q, C) attend to the cells (G, N, C) of their group: (G, Q, C)."""
+    groups, n_queries, _ = tokens.shape
     n_heads = attention.num_heads
-    query = attention.q_proj(cells).unflatten(-1, (n_heads, -1))  # (B, N, heads, d)
-    key = attention.k_proj(token_keys).unflatten(-1, (n_heads, -1))  # (B, P, T, heads, d)
-    value = attention.v_proj(token_values).unflatten(-1, (n_heads, -1))
+    query = attention.q_proj(tokens).unflatten(-1, (n_heads, -1))  # (G, Q, h, d)
+    # q . (W_k c + b_k) = (W_k^T q) . c + const, and a constant does not change a softmax.
+    seen = _per_head(query, attention.k_proj.weight) / math.sqrt(query.shape[-1])
+    seen = seen.flatten(1, 2)  # (G, Q h, C)
+    scores = seen @ cells.transpose(1, 2) + seen @ cell_position.T
+    mixed = scores.softmax(dim=-1) @ cells  # (G, Q h, C)
+    # Weights sum to one: values may be projected after they were mixed.
+    mixed = mixed.view(groups, n_queries, n_heads, cells.shape[-1])
+    weight = attention.v_proj.weight.unflatten(0, (n_heads, -1))  # (h, d, C)
+    values = torch.einsum("gqhc,hdc->gqhd", mixed, weight).flatten(-2) + attention.v_proj.bias
+    return attention.out_proj(values)
 
-    query = query.transpose(1, 2) / math.sqrt(query.shape[-1])  # (B, heads, N, d)
-    key = key.flatten(1, 2).permute(0, 2, 3, 1)  # (B, heads, d, P T)
-    scores = (query @ key).unflatten(-1, (n_prompts, n_tokens))  # (B, heads, N, P, T)
-    weights = scores.softmax(dim=-1).permute(0, 3, 1, 2, 4)  # (B, P, heads, N, T)
-    attended = weights @ value.transpose(2, 3)  # (B, P, heads, N, d)
-    return attention.out_proj(attended.transpose(2, 3).flatten(-2))
+
+def _cells_to_tokens(
+    attention: Any, cells: Tensor, cell_position: Tensor, token_keys: Tensor, token_values: Tensor
+) -> Tensor:
+    """Cells (G, N, C) attend to the tokens (G, P, T, C) of each prompt apart: (G, P, N, C)."""
+    groups, n_prompts, n_tokens, _ = token_keys.shape
+    n_heads = attention.num_heads
+    key = attention.k_proj(token_keys).unflatten(-1, (n_heads, -1))  # (G, P, T, h, d)
+    key = key / math.sqrt(key.shape[-1])
+    seen = _per_head(key, attention.q_proj.weight).flatten(1, 3)  # (G, P T h, C)
+    bias = attention.q_proj.bias.view(n_heads, -1)
+    offset = (key * bias).sum(-1).flatten(1)[..., None]  # (G, P T h, 1)
+    scores = seen @ cells.transpose(1, 2) + (seen @ cell_position.T + offset)  # (G, P T h, N)
+    # Softmax over the few tokens with the many cells last: one pass over contiguous memory.
+    scores = scores.view(groups, n_prompts, n_tokens, n_heads, cells.shape[1])
+    weights = scores.softmax(dim=2)
+    value = attention.v_proj(token_values).unflatten(-1, (n_heads, -1))  # (G, P, T, h, d)
+    out_weight = attention.out_proj.weight.unflatten(-1, (n_heads, -1))  # (C, h, d)
+    value = torch.einsum("gpthd,chd->gpthc", value, out_weight).flatten(2, 3)
+    mixed = weights.flatten(2, 3).transpose(2, 3) @ value  # (G, P, N, C)
+    return mixed + attention.out_proj.bias
+
+
+def _per_head(projected: Tensor, weight: Tensor) -> Tensor:
+    """Take (..., h, d) vectors back through a projection's (h d, C) weight: (..., h, C)."""
+    weight = weight.unflatten(0, (projected.shape[-2], -1))  # (h, d, C)
+    return torch.einsum("...hd,hdc->...hc", projected, weight)
 
 
 def _upscale(
