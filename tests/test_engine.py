@@ -360,8 +360,15 @@ def test_consensus_is_the_mean_of_the_prompts_of_a_source():
     clusters = cluster_prompts(grid, "kmeans", 2, 0, 0.2, 0.3)
     partition = make_partition(grid, clusters, "kmeans", {}, 0, consensus=True)
     left, right = partition.representatives
-    np.testing.assert_allclose(left.low_res_logits, grid.low_res_logits[:3].mean(axis=0))
-    np.testing.assert_allclose(right.low_res_logits, grid.low_res_logits[3])
+    away_from_edges = (..., [2, 3, 13])  # where smoothing over five logits changes nothing
+    np.testing.assert_allclose(
+        left.low_res_logits[away_from_edges],
+        grid.low_res_logits[:3].mean(0)[away_from_edges],
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(
+        right.low_res_logits[away_from_edges], grid.low_res_logits[3][away_from_edges], rtol=1e-5
+    )
     assert left.prompt.col == 10
 
 

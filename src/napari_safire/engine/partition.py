@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import uniform_filter
 from scipy.special import expit
 
 from napari_safire.engine.clustering import (
@@ -32,6 +33,7 @@ from napari_safire.types import (
 
 _STRIP_PIXELS = 4_000_000
 _SMALLEST_SIDE = 64
+_CELL_AND_ONE = 5  # logits: an embedding cell has 4, and an odd window has a middle
 
 
 def cluster_prompts(
@@ -76,7 +78,8 @@ def make_partition(
         Recorded in the partition.
     consensus : bool
         False, as published: the region of the cluster's most confident prompt. True: the mean of
-        the logits of all its prompts, which is steadier where single masks are unsure.
+        the logits of all its prompts, smoothed over one embedding cell, which is steadier where
+        single masks are unsure.
     """
     names = np.unique(clusters[clusters != NOISE])
     regions = [_representative(grid, clusters == name, consensus) for name in names]
@@ -163,7 +166,10 @@ def _representative(
     best = grid.region(int(np.flatnonzero(members)[np.argmax(grid.confidence[members])]))
     if not consensus:
         return best
-    return dataclasses.replace(best, low_res_logits=grid.low_res_logits[members].mean(axis=0))
+    mean = grid.low_res_logits[members].mean(axis=0)
+    # Transposed convolutions leave a lattice in the logits whose period is one embedding cell.
+    smooth = uniform_filter(mean, size=_CELL_AND_ONE, mode="nearest")
+    return dataclasses.replace(best, low_res_logits=smooth)
 
 
 def _judge(
