@@ -155,7 +155,7 @@ def make_forgery_map(
         front = _sigmoid(regions[1].logits)
         if (front > 0.5).sum() > (back > 0.5).sum():
             front, back = back, front
-        heatmap = (front + 1 - back) / 2
+        heatmap = np.asarray((front + 1 - back) / 2, dtype=np.float32)
     score, verdict, reason = _judge(statistic, calibration, grid.geometry.image_shape)
     return ForgeryMap(heatmap, score, verdict, reason, calibration)
 
