@@ -19,9 +19,9 @@ from napari_safire.types import Embedding, FloatImage, Geometry, PointPrompt, So
 
 _STRIDE = 16
 _STAGE = "asking every point of the grid"
-# Bytes of the largest array in a batch of prompts. On a CPU below the 32 MiB where glibc maps
-# (and the kernel clears) fresh memory for every array: that cost a third of the time.
-_LARGEST_ARRAY = {"cpu": 24 * 2**20, "cuda": 512 * 2**20, "mps": 128 * 2**20}
+# Bytes of the largest array in a batch of prompts. Larger ones cost more than they save: glibc maps
+# (and the kernel clears) fresh memory for them every time. Measured: docs/lab-notes.md.
+_LARGEST_ARRAY = {"cpu": 48 * 2**20, "cuda": 512 * 2**20, "mps": 128 * 2**20}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
