@@ -185,7 +185,7 @@ def _tokens_to_cells(
     # q . (W_k c + b_k) = (W_k^T q) . c + const, and a constant does not change a softmax.
     seen = _per_head(query, attention.k_proj.weight) / math.sqrt(query.shape[-1])
     seen = seen.flatten(1, 2)  # (G, Q h, C)
-    scores = seen @ cells.transpose(1, 2) + seen @ cell_position.T
+    scores = torch.baddbmm(seen @ cell_position.T, seen, cells.transpose(1, 2))
     mixed = scores.softmax(dim=-1) @ cells  # (G, Q h, C)
     # Weights sum to one: values may be projected after they were mixed.
     mixed = mixed.view(groups, n_queries, n_heads, cells.shape[-1])
@@ -205,15 +205,16 @@ def _cells_to_tokens(
     seen = _per_head(key, attention.q_proj.weight).flatten(1, 3)  # (G, P T h, C)
     bias = attention.q_proj.bias.view(n_heads, -1)
     offset = (key * bias).sum(-1).flatten(1)[..., None]  # (G, P T h, 1)
-    scores = seen @ cells.transpose(1, 2) + (seen @ cell_position.T + offset)  # (G, P T h, N)
+    placed = seen @ cell_position.T + offset
+    scores = torch.baddbmm(placed, seen, cells.transpose(1, 2))  # (G, P T h, N)
     # Softmax over the few tokens with the many cells last: one pass over contiguous memory.
     scores = scores.view(groups, n_prompts, n_tokens, n_heads, cells.shape[1])
     weights = scores.softmax(dim=2)
     value = attention.v_proj(token_values).unflatten(-1, (n_heads, -1))  # (G, P, T, h, d)
     out_weight = attention.out_proj.weight.unflatten(-1, (n_heads, -1))  # (C, h, d)
-    value = torch.einsum("gpthd,chd->gpthc", value, out_weight).flatten(2, 3)
-    mixed = weights.flatten(2, 3).transpose(2, 3) @ value  # (G, P, N, C)
-    return mixed + attention.out_proj.bias
+    # The weights of each head sum to one: a bias shared among the heads arrives whole.
+    value = torch.einsum("gpthd,chd->gpthc", value, out_weight) + attention.out_proj.bias / n_heads
+    return weights.flatten(2, 3).transpose(2, 3) @ value.flatten(2, 3)  # (G, P, N, C)
 
 
 def _per_head(projected: Tensor, weight: Tensor) -> Tensor:
