@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_safire import types
 from napari_safire.curation import export
 from napari_safire.curation.examination import Examination, ExaminationSettings, examine
 from napari_safire.curation.export import existing_outputs, export_examination, probabilities_16_bit
@@ -141,7 +142,7 @@ def test_probabilities_do_not_depend_on_the_strips(monkeypatch: pytest.MonkeyPat
     partition = make_examination(3).partition
     assert partition is not None
     whole = probabilities_16_bit(partition)
-    monkeypatch.setattr(export, "_STRIP_PIXELS", 7 * 3 * SHAPE[1])
+    monkeypatch.setattr(types, "_STRIP_VALUES", 7 * 3 * SHAPE[1])
     np.testing.assert_array_equal(probabilities_16_bit(partition), whole)
 
 

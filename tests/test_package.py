@@ -69,7 +69,8 @@ def test_manifest_of_the_installed_distribution() -> None:
 def test_sample_opens() -> None:
     manager = npe2.PluginManager.instance()
     manager.discover()
-    (sample,) = manager.get_manifest("napari-safire").contributions.sample_data or []
+    samples = manager.get_manifest("napari-safire").contributions.sample_data or []
+    (sample,) = [one for one in samples if one.key == "demo_composite"]
     (image, _, kind), (labels, _, labels_kind) = sample.open()
     assert (kind, labels_kind) == ("image", "labels")
     assert image.shape == (*labels.shape, 3)

@@ -21,3 +21,7 @@ class DatasetError(SafireError):
 
 class Cancelled(SafireError):
     """The caller asked a running job to stop; nothing was written."""
+
+
+class OutOfMemory(SafireError):
+    """A job does not fit into memory, not even in the smallest steps on the CPU."""

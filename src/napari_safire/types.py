@@ -8,7 +8,7 @@ two are related.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -19,6 +19,7 @@ import numpy.typing as npt
 Verdict = Literal["forged", "no forgery found", "inconclusive"]
 FloatImage = npt.NDArray[np.float32]
 LabelImage = npt.NDArray[np.integer[Any]]
+_STRIP_VALUES = 4_000_000  # what is made at once of arrays of the picture's own size
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,14 +228,37 @@ class SourcePartition:
         """Number of sources, K."""
         return len(self.representatives)
 
+    def probability_strips(self) -> Iterator[tuple[slice, FloatImage]]:
+        """Softmax over the sources' logits, a strip of rows at a time.
+
+        Yields
+        ------
+        rows : slice
+        probabilities : (K, h, W) float32 array
+            The caller may write to it.
+        """
+        geometry = self.representatives[0].geometry
+        low_res = np.stack([region.low_res_logits for region in self.representatives])
+        rows = geometry.interpolation(0, low_res.shape[1])  # (H, h4)
+        halves = low_res @ geometry.interpolation(1, low_res.shape[2]).T  # (K, h4, W)
+        height, width = geometry.image_shape
+        step = max(1, _STRIP_VALUES // (width * self.n_sources))
+        for top in range(0, height, step):
+            strip = slice(top, min(top + step, height))
+            values = rows[strip] @ halves
+            values -= values.max(axis=0)
+            np.exp(values, out=values)
+            values /= values.sum(axis=0)
+            yield strip, values
+
     @property
     def probabilities(self) -> FloatImage:
         """(K, H, W) float32 softmax over the sources' logits; computed at each access."""
-        logits = np.stack([region.logits for region in self.representatives])
-        logits -= logits.max(axis=0)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(axis=0)
-        return logits
+        shape = self.representatives[0].geometry.image_shape
+        whole = np.empty((self.n_sources, *shape), np.float32)
+        for rows, values in self.probability_strips():
+            whole[:, rows] = values
+        return whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""``napari-safire models``: what ships with the package."""
+"""``napari-safire models``: what ships with the package, and what users registered."""
 
 from __future__ import annotations
 
@@ -6,23 +6,52 @@ from typing import Annotated
 
 import typer
 
-from napari_safire.cli.terminal import FAILED, complain
+from napari_safire.cli.terminal import FAILED, complain, progress_bar
 from napari_safire.errors import CheckpointError
 
-models = typer.Typer(no_args_is_help=True, help="The models that ship with the package.")
+models = typer.Typer(no_args_is_help=True, help="Models by name: list, download, check.")
+
+NameArgument = Annotated[str, typer.Argument(help="A name from `models list`.")]
 
 
 @models.command("list")
 def list_models() -> None:
-    """Name, kind and licence of each model."""
-    from napari_safire.model.registry import available_models
+    """Kind, licence, state, size and training data of each model."""
+    from rich.filesize import decimal
+
+    from napari_safire.model.registry import available_models, model_state, registry_problems
 
     for entry in available_models():
+        size = "missing" if entry.size is None else decimal(entry.size)
         typer.echo(f"{entry.name}  ({entry.architecture}, {entry.licence})  {entry.description}")
+        typer.echo(f"    {model_state(entry.name)}, {size}; trained on {entry.trained_on}")
+    for problem in registry_problems():
+        typer.echo(f"Warning: {problem}", err=True)
 
 
 @models.command()
-def path(name: Annotated[str, typer.Argument(help="A name from `models list`.")]) -> None:
+def download(name: NameArgument) -> None:
+    """Fetch a registered model, or the rest of it, and print where its file lies."""
+    from rich.filesize import decimal
+
+    from napari_safire.model.download import download_model
+    from napari_safire.model.registry import model_entry
+
+    size = model_entry(name).size
+    try:
+        with progress_bar("" if size is None else decimal(size)) as show:
+            path = download_model(name, progress=show)
+    except KeyboardInterrupt as error:
+        typer.echo(
+            f"Cancelled; what has come is kept: `napari-safire models download {name}` goes on.",
+            err=True,
+        )
+        raise typer.Exit(FAILED) from error
+    typer.echo(path)
+
+
+@models.command()
+def path(name: NameArgument) -> None:
     """Print where a model's file lies."""
     from napari_safire.model.registry import model_path
 
@@ -32,15 +61,19 @@ def path(name: Annotated[str, typer.Argument(help="A name from `models list`.")]
 @models.command()
 def verify(
     name: Annotated[
-        str | None, typer.Argument(help="A name from `models list`; default: all.")
+        str | None,
+        typer.Argument(help="A name from `models list`; default: all that are at hand."),
     ] = None,
 ) -> None:
-    """Check that model files are those the package was built with."""
-    from napari_safire.model.registry import available_models
+    """Check that model files are those that were built or registered."""
+    from napari_safire.model.registry import available_models, model_state
     from napari_safire.model.registry import verify as verify_model
 
     failed = False
-    for one in [name] if name is not None else [entry.name for entry in available_models()]:
+    names = [name] if name is not None else [entry.name for entry in available_models()]
+    for one in names:
+        if name is None and model_state(one) == "not downloaded":
+            continue
         try:
             typer.echo(f"{one}: intact, SHA-256 {verify_model(one)}")
         except CheckpointError as error:

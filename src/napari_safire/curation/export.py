@@ -12,35 +12,29 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import platform
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire import __version__
 from napari_safire.curation.examination import Examination
 from napari_safire.curation.overlay import render_sources
 from napari_safire.data.atomic import atomic_path
 from napari_safire.data.images import write_image_atomic
 from napari_safire.data.masks import MAX_SOURCE, STEP, encode_sources
+from napari_safire.data.record import EXAMINATION_FORMAT, plain, record_text, versions
 from napari_safire.errors import SafireError
 from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition
 
-RECORD_FORMAT = "napari-safire examination 1"
 MOST_SOURCES = MAX_SOURCE + 1
 _WHOLE = 65535
-_STRIP_PIXELS = 4_000_000
 _FIXED_ENDINGS = (
     "_sources.png",
     "_probabilities.tif",
@@ -162,7 +156,7 @@ def make_record(
     settings = asdict(examination.settings)
     settings["points"] = [[point["row"], point["col"]] for point in settings["points"]]
     record = {
-        "format": RECORD_FORMAT,
+        "format": EXAMINATION_FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "image": {
             "path": str(image.path),
@@ -187,11 +181,11 @@ def make_record(
         ],
         "seconds": {stage: round(value, 4) for stage, value in examination.seconds.items()},
         "warnings": list(examination.warnings),
-        "versions": _versions(),
+        "versions": versions(),
         "files": dict(files or {}),
     }
-    plain: dict[str, Any] = _plain(record)
-    return plain
+    values: dict[str, Any] = plain(record)
+    return values
 
 
 def _write_all(
@@ -236,7 +230,7 @@ def _write_all(
             write_image_atomic(place(f"_region_{number:02d}.png"), region.mask)
             files["regions"].append(targets[-1].name)
         record = make_record(examination, model=model, device=device, files=files)
-        record_file.write_text(_as_text(record), encoding="utf-8")
+        record_file.write_text(record_text(record), encoding="utf-8")
     return [*targets, target]
 
 
@@ -252,19 +246,10 @@ def probabilities_16_bit(partition: SourcePartition) -> npt.NDArray[np.uint16]:
     (K, H, W) uint16 array
         65535 = 1.
     """
-    geometry = partition.representatives[0].geometry
-    low_res = np.stack([region.low_res_logits for region in partition.representatives])
-    rows = geometry.interpolation(0, low_res.shape[1])  # (H, h4)
-    halves = low_res @ geometry.interpolation(1, low_res.shape[2]).T  # (K, h4, W)
-    height, width = geometry.image_shape
-    whole = np.empty((partition.n_sources, height, width), dtype=np.uint16)
-    step = max(1, _STRIP_PIXELS // (width * partition.n_sources))
-    for top in range(0, height, step):
-        values = rows[top : top + step] @ halves  # (K, step, W)
-        values -= values.max(axis=0)
-        np.exp(values, out=values)
-        values *= _WHOLE / values.sum(axis=0)
-        whole[:, top : top + step] = np.rint(values)
+    shape = partition.representatives[0].geometry.image_shape
+    whole = np.empty((partition.n_sources, *shape), dtype=np.uint16)
+    for rows, values in partition.probability_strips():
+        whole[:, rows] = np.rint(values * _WHOLE)
     return whole
 
 
@@ -316,36 +301,3 @@ def _forgery_record(forgery: ForgeryMap | None) -> dict[str, Any] | None:
 
 def _place(prompt: PointPrompt) -> list[float]:
     return [round(float(prompt.row), 3), round(float(prompt.col), 3)]
-
-
-def _versions() -> dict[str, str]:
-    found = {"napari-safire": __version__, "python": platform.python_version()}
-    for package in ("torch", "numpy", "pillow", "tifffile", "scikit-learn"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # installed without metadata, as conda-like builds may be
-            found[package] = "unknown"
-    return found | {"platform": platform.platform()}
-
-
-def _as_text(record: Mapping[str, Any]) -> str:
-    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-    # Hundreds of prompts: a list of numbers takes one line. (No string holds a line break.)
-    return re.sub(r'\[\n\s*(-?\d[^\[\]{}"]*?)\n\s*\]', _one_line, text) + "\n"
-
-
-def _one_line(numbers: re.Match[str]) -> str:
-    return f"[{' '.join(numbers[1].split())}]"
-
-
-def _plain(value: Any) -> Any:
-    """Python values only; what is not finite becomes null, for which JSON has no number."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

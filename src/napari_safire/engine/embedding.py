@@ -3,75 +3,115 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 
+from napari_safire.engine.memory import MemoryGuard
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.progress import Cancel, Progress, report
 from napari_safire.engine.tiling import Tiles, tile_axis
 from napari_safire.model import SafireModel
 from napari_safire.types import Embedding, FloatImage, Geometry
 
+# Raise it with every change on the way from picture to features (pixels, tiles, pooling): what was
+# embedded by the old rules and lies on the disk is then not found any more.
+PREPROCESSING = 1
+
+Step = Callable[[int, int], None]
+"""Called as ``step(block, blocks)`` before each block of the encoder; may raise `Cancelled`."""
+
+READING = "reading the picture's traces"
 _STRIDE = 16
 _TILE_OVERLAP = 8  # cells, at most a quarter of a tile
-_STAGE = "reading the picture's traces"
 
 
 def embed_picture(
-    model: SafireModel, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
+    memory: MemoryGuard, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
 ) -> Embedding:
     """Run the encoder over one picture; see `napari_safire.engine.Engine.embed`."""
-    if model.config.native_resolution:
-        features, geometry = _embed_native(model, picture, progress, cancel)
-    else:
-        features, geometry = _embed_squashed(model, picture, progress, cancel)
+    model = memory.model
+    embed = _embed_native if model.config.native_resolution else _embed_squashed
+    features, geometry = embed(memory, picture, progress, cancel)
     return Embedding(features, geometry, picture.sha256, model.checkpoint_sha256, picture.warnings)
 
 
-def _encode(model: SafireModel, pixels: FloatImage) -> FloatImage:
-    """(H, W, 3) pixels in 0..255 to (C, h, w) features."""
+def _encode(memory: MemoryGuard, pixels: FloatImage, step: Step) -> FloatImage:
+    """(H, W, 3) pixels in 0..255 to (C, h, w) features; calls `step` before every block."""
     # Colours stay last in memory, as NumPy has them: convolutions on a CPU are a fifth faster so.
     batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
-    with torch.inference_mode():
-        return model.encode(batch.to(model.device))[0].float().cpu().numpy()
+
+    def encode(model: SafireModel, _: int) -> FloatImage:
+        with torch.inference_mode(), _stepping(model, step):
+            return model.encode(batch.to(model.device))[0].float().cpu().numpy()
+
+    return memory.attempt(encode, READING)
+
+
+@contextmanager
+def _stepping(model: SafireModel, step: Step) -> Iterator[None]:
+    """Let an encoding be watched, and stopped, before each of its blocks.
+
+    One pass of a ViT takes many seconds on a CPU: too long to wait for the end of it.
+    """
+    blocks: list[torch.nn.Module] = list(model.image_encoder.blocks)  # type: ignore[arg-type]
+    hooks = [
+        block.register_forward_pre_hook(lambda *_, i=i: step(i, len(blocks)))
+        for i, block in enumerate(blocks)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _embed_squashed(
-    model: SafireModel, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
+    memory: MemoryGuard, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
 ) -> tuple[FloatImage, Geometry]:
-    report(progress, cancel, 0, 1, _STAGE)
-    side = model.config.image_size
-    features = _encode(model, picture.squashed(side))
-    report(progress, cancel, 1, 1, _STAGE)
+    report(progress, cancel, 0, 1, READING)
+    side = memory.model.config.image_size
+
+    def step(done: int, total: int) -> None:
+        report(progress, cancel, done, total, READING)
+
+    features = _encode(memory, picture.squashed(side), step)
+    report(progress, cancel, 1, 1, READING)
     return features, Geometry(picture.shape, (side, side), (float(side), float(side)))
 
 
 def _embed_native(
-    model: SafireModel, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
+    memory: MemoryGuard, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
 ) -> tuple[FloatImage, Geometry]:
     # The decoder's frame has at most `max_cells` a side: features of larger pictures are averaged
     # over `pool` x `pool` cells once every trace has been read at full resolution.
+    config = memory.model.config
     cells = [math.ceil(length / _STRIDE) for length in picture.shape]
-    pool = math.ceil(max(cells) / model.config.max_cells)
+    pool = math.ceil(max(cells) / config.max_cells)
     cells = [math.ceil(n / pool) * pool for n in cells]
-    largest = model.config.image_size // _STRIDE
+    largest = config.image_size // _STRIDE
     overlap = min(_TILE_OVERLAP, largest // 4)
     rows, cols = (tile_axis(n, largest, overlap) for n in cells)
     total = len(rows.starts) * len(cols.starts)
     pooled_shape = (cells[0] // pool, cells[1] // pool)
-    sums = np.zeros((model.config.prompt_dim, *pooled_shape), dtype=np.float32)
+    sums = np.zeros((config.prompt_dim, *pooled_shape), dtype=np.float32)
     weights = np.zeros(pooled_shape, dtype=np.float32)
     done = 0
     for i in range(len(rows.starts)):
         for j in range(len(cols.starts)):
-            report(progress, cancel, done, total, _STAGE)
-            tile = _encode(model, _tile_pixels(picture, rows, cols, i, j))
+            report(progress, cancel, done, total, READING)
+
+            def step(block: int, blocks: int, done: int = done) -> None:
+                report(progress, cancel, done * blocks + block, total * blocks, READING)
+
+            tile = _encode(memory, _tile_pixels(picture, rows, cols, i, j), step)
             share = rows.weights(i)[:, None] * cols.weights(j)
             _add_pooled(sums, tile * share, rows.starts[i], cols.starts[j], pool)
             _add_pooled(weights[None], share[None], rows.starts[i], cols.starts[j], pool)
             done += 1
-    report(progress, cancel, done, total, _STAGE)
+    report(progress, cancel, done, total, READING)
     geometry = Geometry(
         picture.shape,
         (pooled_shape[0] * _STRIDE, pooled_shape[1] * _STRIDE),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import torch
 
-from napari_safire.engine.embedding import embed_picture
-from napari_safire.engine.grid import PromptGrid, decode_points, points_in_model, run_grid
+from napari_safire.engine.cache import EmbeddingCache
+from napari_safire.engine.embedding import READING, embed_picture
+from napari_safire.engine.grid import DECODING, PromptGrid, decode_points, points_in_model, run_grid
+from napari_safire.engine.memory import MemoryGuard, Notify, explained
 from napari_safire.engine.partition import cluster_prompts, make_forgery_map, make_partition
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.engine.progress import Cancel, Progress
+from napari_safire.engine.progress import Cancel, Progress, report
 from napari_safire.model import SafireModel
 from napari_safire.types import (
     Calibration,
@@ -27,6 +29,7 @@ METHODS = ("kmeans", "dbscan", "auto")
 # Cosine distance at which two groups of prompts are two sources, for models that do not say.
 _DEFAULT_SOURCE_DISTANCE = 0.3
 _MOST_POINTS_PER_SIDE = 128
+_GRIDS_KEPT = 3  # of 256 prompts and 1024 x 768 pixels one takes 50 MB
 
 
 class Engine:
@@ -34,12 +37,24 @@ class Engine:
 
     Every method takes and gives NumPy arrays and frozen values. Jobs that take long accept
     ``progress(done, total, stage)`` and ``cancel()``; a cancelled job raises
-    `napari_safire.errors.Cancelled`.
+    `napari_safire.errors.Cancelled`. Where memory runs out, jobs go on with fewer prompts at once,
+    then on the CPU, and say so in `notices`; only if that fails too they raise
+    `napari_safire.errors.OutOfMemory`.
 
     Parameters
     ----------
     model : SafireModel
         From `napari_safire.load_model`.
+    cache : EmbeddingCache, optional
+        Where embeddings are kept on disk; without one they are not.
+    on_notice : callable, optional
+        Called with each sentence of `notices` as it arises, in the thread of the job.
+
+    Attributes
+    ----------
+    model : SafireModel
+    cache : EmbeddingCache or None
+        May be exchanged at any time.
 
     Examples
     --------
@@ -48,14 +63,29 @@ class Engine:
     >>> engine.segment(embedding, [(120, 300)])[0].mask     # doctest: +SKIP
     """
 
-    def __init__(self, model: SafireModel) -> None:
+    def __init__(
+        self,
+        model: SafireModel,
+        *,
+        cache: EmbeddingCache | None = None,
+        on_notice: Notify | None = None,
+    ) -> None:
         if not isinstance(model, SafireModel):
             raise TypeError(
                 f"Engine needs a SafireModel, not {type(model).__name__}: use load_model()."
             )
         self.model = model.eval()
-        # The last grid: partition and localize of one picture share it.
-        self._grid: tuple[tuple[str, str, int], PromptGrid] | None = None
+        self.cache = cache
+        self._on_notice = on_notice
+        self._notices: list[str] = []
+        self._memory = MemoryGuard(self.model, self._notify)
+        # The last grids: partition and localize of one picture share one.
+        self._grids: OrderedDict[tuple[str, str, int], PromptGrid] = OrderedDict()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was done to finish jobs in spite of trouble, in plain sentences, newest last."""
+        return tuple(self._notices)
 
     def embed(
         self, image: Any, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -73,14 +103,31 @@ class Engine:
         Returns
         -------
         Embedding
+            From the cache if it holds this picture by this model.
 
         Raises
         ------
         TypeError, ValueError
             Not a picture; the message says why.
+        OutOfMemory
         Cancelled
+            Nothing is kept of it.
         """
-        return embed_picture(self.model, PictureReader(image), progress, cancel)
+        # Fresh weights have no hash by which their embeddings could be told from others.
+        cache = self.cache if self.model.checkpoint_sha256 else None
+        with explained(READING):
+            picture = PictureReader(image)
+            if cache is not None:
+                kept = cache.get(picture.sha256, self.model.checkpoint_sha256)
+                if kept is not None:
+                    report(progress, cancel, 1, 1, READING)
+                    return kept
+            embedding = embed_picture(self._memory, picture, progress, cancel)
+        if cache is not None and not cache.put(embedding):
+            problem = cache.problem
+            if problem not in self._notices:  # a full disk is said once, not at every picture
+                self._notify(problem)
+        return embedding
 
     def segment(
         self, embedding: Embedding, prompts: Iterable[PointPrompt | tuple[float, float]]
@@ -102,14 +149,15 @@ class Engine:
         ------
         ValueError
             A prompt lies outside the picture, or the embedding is another model's.
+        OutOfMemory
         """
         self._check_embedding(embedding)
         points = [_as_prompt(prompt) for prompt in prompts]
         points_xy = points_in_model(embedding, points)
         if not points:
             return []
-        features = torch.from_numpy(embedding.features)[None].to(self.model.device)
-        logits, confidence = decode_points(self.model, features, points_xy)
+        with explained(DECODING):
+            logits, confidence = decode_points(self._memory, embedding.features, points_xy)
         return [
             SourceRegion(point, logits[i], embedding.geometry, float(confidence[i]))
             for i, point in enumerate(points)
@@ -123,7 +171,7 @@ class Engine:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> PromptGrid:
-        """Ask every point of a grid; the grid of the last embedding is kept.
+        """Ask every point of a grid; those of the last few embeddings are kept.
 
         Parameters
         ----------
@@ -143,10 +191,14 @@ class Engine:
                 f"{_MOST_POINTS_PER_SIDE}."
             )
         key = (embedding.image_sha256, embedding.checkpoint_sha256, int(points_per_side))
-        if self._grid is None or self._grid[0] != key:
-            grid = run_grid(self.model, embedding, int(points_per_side), progress, cancel)
-            self._grid = (key, grid)
-        return self._grid[1]
+        if key not in self._grids:
+            with explained(DECODING):
+                grid = run_grid(self._memory, embedding, int(points_per_side), progress, cancel)
+            self._grids[key] = grid
+            while len(self._grids) > _GRIDS_KEPT:
+                self._grids.popitem(last=False)
+        self._grids.move_to_end(key)
+        return self._grids[key]
 
     def partition(
         self,
@@ -229,6 +281,11 @@ class Engine:
         clusters = cluster_prompts(grid, "kmeans", 2, seed, 0.0, 0.0)
         consensus = self._representative == "consensus"
         return make_forgery_map(grid, clusters, self._calibration(), consensus)
+
+    def _notify(self, sentence: str) -> None:
+        self._notices.append(sentence)
+        if self._on_notice is not None:
+            self._on_notice(sentence)
 
     @property
     def _representative(self) -> str:

@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_safire.engine.memory import MemoryGuard
 from napari_safire.engine.progress import Cancel, Progress, report
 from napari_safire.model import SafireModel
 from napari_safire.types import Embedding, FloatImage, Geometry, PointPrompt, SourceRegion
 
+DECODING = "finding source regions"
 _STRIDE = 16
 _STAGE = "asking every point of the grid"
 # Bytes of the largest array in a batch of prompts. Larger ones cost more than they save: glibc maps
@@ -61,8 +63,8 @@ class PromptGrid:
 
 
 def decode_points(
-    model: SafireModel,
-    features: torch.Tensor,
+    memory: MemoryGuard,
+    features: FloatImage,
     points_xy: npt.NDArray[np.float64],
     progress: Progress | None = None,
     cancel: Cancel | None = None,
@@ -71,29 +73,47 @@ def decode_points(
 
     Parameters
     ----------
-    model : SafireModel
-    features : (1, C, h, w) tensor on the model's device
+    memory : MemoryGuard
+        Of the model; takes smaller batches where memory is short.
+    features : (C, h, w) float32 array
     points_xy : (P, 2) array
         In model pixels.
+    progress, cancel : callable, optional
 
     Returns
     -------
     logits : (P, 4 h, 4 w) float32 array
     confidence : (P,) float32 array
+
+    Raises
+    ------
+    OutOfMemory
+    Cancelled
     """
+    count = len(points_xy)
     height, width = features.shape[-2:]
-    logits = np.empty((len(points_xy), 4 * height, 4 * width), dtype=np.float32)
-    confidence = np.empty(len(points_xy), dtype=np.float32)
-    batch = _batch_size(model, height * width)
-    for start in range(0, len(points_xy), batch):
-        report(progress, cancel, start, len(points_xy), _STAGE)
-        chosen = slice(start, start + batch)
-        points = torch.as_tensor(points_xy[chosen], dtype=torch.float32, device=features.device)
+    logits = np.empty((count, 4 * height, 4 * width), dtype=np.float32)
+    confidence = np.empty(count, dtype=np.float32)
+    feats = torch.from_numpy(features)[None]
+    done = 0
+
+    def decode(model: SafireModel, n_points: int) -> int:
+        nonlocal feats
+        if feats.device != model.device:  # at first, and after the model was moved
+            feats = torch.from_numpy(features)[None].to(model.device)
+        chosen = slice(done, done + n_points)
+        points = torch.as_tensor(points_xy[chosen], dtype=torch.float32, device=feats.device)
         with torch.inference_mode():
-            batch_logits, batch_confidence = model.decode(features, points)
+            batch_logits, batch_confidence = model.decode(feats, points)
         logits[chosen] = batch_logits.float().cpu().numpy()
         confidence[chosen] = batch_confidence.float().cpu().numpy()
-    report(progress, cancel, len(points_xy), len(points_xy), _STAGE)
+        return n_points
+
+    while done < count:
+        report(progress, cancel, done, count, _STAGE)
+        batch = _batch_size(memory.model, height * width)
+        done += memory.attempt(decode, DECODING, batch, count - done)
+    report(progress, cancel, count, count, _STAGE)
     return logits, confidence
 
 
@@ -130,7 +150,7 @@ def grid_points(
 
 
 def run_grid(
-    model: SafireModel,
+    memory: MemoryGuard,
     embedding: Embedding,
     points_per_side: int,
     progress: Progress | None = None,
@@ -139,8 +159,7 @@ def run_grid(
     """Ask every point of a grid over the picture."""
     geometry = embedding.geometry
     prompts, points = grid_points(geometry, points_per_side)
-    features = torch.from_numpy(embedding.features)[None].to(model.device)
-    logits, confidence = decode_points(model, features, points, progress, cancel)
+    logits, confidence = decode_points(memory, embedding.features, points, progress, cancel)
     return PromptGrid(prompts, logits, confidence, region_features(logits, embedding), geometry)
 
 

@@ -7,23 +7,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_safire.model.checkpoint import (
+        describe_checkpoint,
         initialise_from,
+        inspect_checkpoint,
         load_checkpoint,
         save_checkpoint,
         write_published_layout,
     )
     from napari_safire.model.config import ModelConfig
-    from napari_safire.model.registry import available_models, load_model, model_path, verify
+    from napari_safire.model.download import download_model
+    from napari_safire.model.registry import (
+        ModelEntry,
+        available_models,
+        load_model,
+        model_path,
+        model_state,
+        registry_problems,
+        verify,
+    )
     from napari_safire.model.safire import SafireModel
 
 _HOME = {
     "ModelConfig": "config",
+    "ModelEntry": "registry",
     "SafireModel": "safire",
     "available_models": "registry",
+    "describe_checkpoint": "checkpoint",
+    "download_model": "download",
     "initialise_from": "checkpoint",
+    "inspect_checkpoint": "checkpoint",
     "load_checkpoint": "checkpoint",
     "load_model": "registry",
     "model_path": "registry",
+    "model_state": "registry",
+    "registry_problems": "registry",
     "save_checkpoint": "checkpoint",
     "verify": "registry",
     "write_published_layout": "checkpoint",
@@ -31,12 +48,18 @@ _HOME = {
 
 __all__ = [
     "ModelConfig",
+    "ModelEntry",
     "SafireModel",
     "available_models",
+    "describe_checkpoint",
+    "download_model",
     "initialise_from",
+    "inspect_checkpoint",
     "load_checkpoint",
     "load_model",
     "model_path",
+    "model_state",
+    "registry_problems",
     "save_checkpoint",
     "verify",
     "write_published_layout",

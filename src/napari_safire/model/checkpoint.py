@@ -23,7 +23,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -34,6 +34,8 @@ from napari_safire.errors import CheckpointError
 from napari_safire.model.config import ModelConfig
 from napari_safire.model.safire import SafireModel, resolve_device
 
+CheckpointKind = Literal["napari-safire", "published", "encoder only", "SAM"]
+
 FORMAT = "napari-safire/1"
 _PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.", "prompt_projection.")
 _ADAPTOR = ("image_encoder.adaptor_", "image_encoder.hfp_")
@@ -41,6 +43,35 @@ _PROJECTION = ("prompt_projection.",)
 # Fields that neither shape the weights nor change what they compute at a given frame.
 _FREE_FIELDS = {"max_cells", "prompt_from_embedding"}
 _SHOWN = 3
+_DESCRIBED_CHARACTERS = 60
+_VIT_SIZES = {(768, 12): "ViT-B", (1024, 24): "ViT-L", (1280, 32): "ViT-H"}
+# Why files that are in order still give no model to predict with.
+_REFUSALS: Mapping[CheckpointKind, str] = {
+    "encoder only": "is an encoder-only pretraining file, which has no decoder: start training "
+    "from it with initialise_from, or give a whole model.",
+    "SAM": "is a plain SAM file, which knows nothing of forgeries: start training from it with "
+    "initialise_from, or give a SAFIRE model.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSummary:
+    """What a model file is, judged by its structure and not by its name.
+
+    Parameters
+    ----------
+    kind : {"napari-safire", "published", "encoder only", "SAM"}
+        napari-safire's own format, the published layout, a pretrained encoder alone, or SAM's own
+        model without SAFIRE's adaptor.
+    description : str
+        For people, such as "published SAFIRE (ViT-B, epoch 133)"; no full stop.
+    refusal : str or None
+        One sentence: why `load_checkpoint` takes no model from it; None where it does.
+    """
+
+    kind: CheckpointKind
+    description: str
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,25 +177,11 @@ def load_checkpoint(
     target = resolve_device(device)
     path = Path(path)
     contents = _read(path)
-    if _is_encoder_only(contents.tensors, path):
-        raise CheckpointError(
-            f"{path} is an encoder-only pretraining file, which has no decoder: start training "
-            "from it with initialise_from, or give a whole model."
-        )
-    sizes = config or contents.config
-    if sizes is None and not _has_adaptor(contents.tensors):
-        raise CheckpointError(
-            f"{path} is a plain SAM file, which knows nothing of forgeries: start training from "
-            "it with initialise_from, or give a SAFIRE model."
-        )
-    if sizes is None:
-        sizes = _infer_config(contents.tensors, path)
-
-    # The ViT's random start would be overwritten at once: build it without memory. The lite
-    # encoder is small, and its constant filters have to be real.
-    nowhere = torch.device("meta") if sizes.architecture == "vit" else nullcontext()
-    model = _build(sizes, nowhere, path)
-    _check_fit(contents.tensors, model.state_dict(), path)
+    kind = _kind(contents, path)
+    # With a config, what looks like SAM may be a model that has no adaptor by design.
+    if kind == "encoder only" or (kind == "SAM" and config is None):
+        raise CheckpointError(f"{path} {_REFUSALS[kind]}")
+    model = _fitting_model(contents, config, path)
     kept = model.state_dict()
     # Copies: the tensors read may be pages of the file, which somebody may change.
     placed = {
@@ -175,6 +192,75 @@ def load_checkpoint(
     model.checkpoint_sha256 = contents.sha256
     model.metadata = contents.metadata
     return model.eval()
+
+
+def inspect_checkpoint(path: str | PathLike[str]) -> CheckpointSummary:
+    """Tell what a model file is, without building a model that could run.
+
+    Parameters
+    ----------
+    path : path-like
+        A file in any of the layouts that `load_checkpoint` or `initialise_from` knows.
+
+    Returns
+    -------
+    CheckpointSummary
+        Where its ``refusal`` is None, `load_checkpoint` loads the file.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, contains code, is no model file, or its weights do not fit
+        the sizes it claims.
+
+    Notes
+    -----
+    The whole file is read to hash it: about a second for the published 390 MB.
+    """
+    path = Path(path)
+    contents = _read(path)
+    kind = _kind(contents, path)
+    if kind in _REFUSALS:
+        described = "encoder-only pretraining file" if kind == "encoder only" else "plain SAM model"
+        return CheckpointSummary(kind, described, f"{path} {_REFUSALS[kind]}")
+    config = _fitting_model(contents, None, path).config
+    size = _VIT_SIZES.get(
+        (config.embed_dim, config.depth),
+        f"ViT of {config.depth} blocks, {config.embed_dim} channels wide",
+    )
+    about = [size if config.architecture == "vit" else "lite"]
+    if kind == "published":
+        about += [f"epoch {contents.metadata['epoch']}"] if "epoch" in contents.metadata else []
+        return CheckpointSummary(kind, f"published SAFIRE ({', '.join(about)})")
+    for key, words in (("name", ""), ("licence", "licence "), ("trained_on", "trained on ")):
+        if contents.metadata.get(key):
+            about.append(words + _on_one_line(contents.metadata[key]))
+    return CheckpointSummary(kind, f"napari-safire model ({', '.join(about)})")
+
+
+def describe_checkpoint(path: str | PathLike[str]) -> str:
+    """Say in a few words what a model file is, or refuse it for prediction.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that a user chose or dropped.
+
+    Returns
+    -------
+    str
+        Such as "napari-safire model (lite, safire-lite)" or "published SAFIRE (ViT-B, epoch 133)".
+
+    Raises
+    ------
+    CheckpointError
+        As `inspect_checkpoint`; also for an encoder-only pretraining file and for a plain SAM
+        file, whose sentence says that this is what it is.
+    """
+    summary = inspect_checkpoint(path)
+    if summary.refusal is not None:
+        raise CheckpointError(summary.refusal)
+    return summary.description
 
 
 def initialise_from(model: SafireModel, path: str | PathLike[str]) -> list[str]:
@@ -345,12 +431,40 @@ def _is_encoder_only(
     )
 
 
+def _kind(contents: _Contents, path: Path) -> CheckpointKind:
+    if _is_encoder_only(contents.tensors, path):
+        return "encoder only"
+    if contents.config is not None:
+        return "napari-safire"
+    return "published" if _has_adaptor(contents.tensors) else "SAM"
+
+
+def _on_one_line(value: object) -> str:
+    """A value of the metadata, which may be anything, in a few printable characters."""
+    text = "".join(mark if mark.isprintable() else " " for mark in str(value))
+    text = " ".join(text.split())
+    if len(text) <= _DESCRIBED_CHARACTERS:
+        return text
+    return text[: _DESCRIBED_CHARACTERS - 3].rstrip() + "..."
+
+
 def _has_adaptor(tensors: Collection[str]) -> bool:
     """Whether a ViT model is SAFIRE's; SAM's own has no adaptor."""
     return any(key.startswith(_ADAPTOR) for key in tensors)
 
 
 # --- fitting -----------------------------------------------------------------------------------
+
+
+def _fitting_model(contents: _Contents, config: ModelConfig | None, path: Path) -> SafireModel:
+    """The model that the file is made for, without its weights, once they are known to fit."""
+    sizes = config or contents.config or _infer_config(contents.tensors, path)
+    # The ViT's random start would be overwritten at once: build it without memory. The lite
+    # encoder is small, and its constant filters have to be real.
+    nowhere = torch.device("meta") if sizes.architecture == "vit" else nullcontext()
+    model = _build(sizes, nowhere, path)
+    _check_fit(contents.tensors, model.state_dict(), path)
+    return model
 
 
 def _build(config: ModelConfig, where: AbstractContextManager[Any], path: Path) -> SafireModel:

@@ -1,0 +1,34 @@
+"""Every (signal, slot) pair in one list, so that closing undoes all of them.
+
+Closing a dock in napari sends no close event to its widget (napari issue 8071): callbacks that
+stay connected pile up and act on layers that are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Connections:
+    """Connections of one owner to napari events, psygnal signals or Qt signals."""
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[Any, Callable[..., Any]]] = []
+
+    def connect(self, signal: Any, slot: Callable[..., Any]) -> None:
+        """Connect and remember."""
+        signal.connect(slot)
+        self._pairs.append((signal, slot))
+
+    def disconnect(self) -> None:
+        """Undo all; signals of objects that are gone are none any more."""
+        for signal, slot in self._pairs:
+            try:
+                signal.disconnect(slot)
+            except (RuntimeError, TypeError, ValueError, KeyError):
+                continue  # deleted by Qt, or disconnected by its own owner
+        self._pairs.clear()
+
+    def __len__(self) -> int:
+        return len(self._pairs)

@@ -1,0 +1,675 @@
+"""The desk: one viewer's layers on one side, the session on the other.
+
+It decides which plane of which picture is worked on, turns points into prompts and prompts into
+points, and puts results into layers. It has no widgets: the dock widget and the keys call it, and
+it tells them by signals.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Layer, Points
+from napari.layers import Labels as LabelsLayer
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_safire.errors import SafireError
+from napari_safire.gui.companions import Companions
+from napari_safire.gui.connections import Connections
+from napari_safire.gui.pictures import Channels, PictureLayer
+from napari_safire.gui.prompt_layer import PromptLayer
+from napari_safire.gui.source_layer import SourceLayer
+from napari_safire.session.annotation import MOST_SOURCES, Labels, Mask
+from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Snapshot
+from napari_safire.session.session import Session
+from napari_safire.types import FloatImage
+
+Edit = Callable[[Labels, Mask], Labels]
+
+_REST_MS = 250  # how long a slider must rest before the slice under it is embedded
+
+
+@dataclasses.dataclass(eq=False)
+class _Place:
+    """One image layer on the desk."""
+
+    picture: PictureLayer
+    companions: Companions
+    prompts: PromptLayer | None = None
+    sources: SourceLayer | None = None
+    connections: Connections = dataclasses.field(default_factory=Connections)
+
+    def close(self) -> None:
+        self.connections.disconnect()
+        self.companions.close()
+        for part in (self.prompts, self.sources):
+            if part is not None:
+                part.close()
+
+
+class Desk:
+    """Work on the pictures of one viewer.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    session : Session
+        The desk closes it with itself.
+    embed_on_selection : bool
+        Read a picture's traces as soon as it is selected.
+
+    Attributes
+    ----------
+    plane_changed : Signal()
+        Another picture or slice is worked on, or none.
+    mode_changed : Signal()
+        Another source number, include or exclude, or settings of the partition.
+    shown : Signal(Snapshot)
+        The labels and prompts of the present plane are shown.
+    notice : Signal(str, bool)
+        A sentence for the user; true where something failed.
+    """
+
+    plane_changed = Signal()
+    mode_changed = Signal()
+    shown = Signal(Snapshot)
+    notice = Signal(str, bool)
+
+    def __init__(
+        self, viewer: ViewerModel, session: Session, *, embed_on_selection: bool = True
+    ) -> None:
+        self.viewer = viewer
+        self.session = session
+        self.embed_on_selection = embed_on_selection
+        self.settings = PartitionSettings()
+        self.heatmap_visible = False
+        self._places: dict[Image, _Place] = {}
+        self._image: Image | None = None
+        self._key: PlaneKey | None = None
+        self._source, self._exclude = 1, False
+        self._rest = QTimer()
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(_REST_MS)
+        self._rest.timeout.connect(self._embed_here)
+        self._connections = Connections()
+        for signal, slot in (
+            (viewer.layers.selection.events.active, self._active_changed),
+            (viewer.layers.events.removed, self._layer_removed),
+            (viewer.dims.events.current_step, self._view_changed),
+            (viewer.dims.events.order, self._view_changed),
+            (viewer.dims.events.ndisplay, self._view_changed),
+            (session.changed, self._show),
+            (session.partitioned, self._show_heatmap),
+            (session.model_changed, self._embed_here),
+            (session.notice, self.notice.emit),
+        ):
+            self._connections.connect(signal, slot)
+        self._active_changed()
+        if self._image is None:
+            self._take_any_image()
+
+    def close(self) -> None:
+        """Let go of the viewer and stop all work; may be called twice."""
+        self._rest.stop()
+        self._connections.disconnect()
+        for place in self._places.values():
+            place.close()
+        self._places.clear()
+        self._image = self._key = None
+        self.session.close()
+        for signal in (self.plane_changed, self.mode_changed, self.shown, self.notice):
+            signal.disconnect()
+
+    # ---------------------------------------------------------------- where we are
+
+    @property
+    def image(self) -> Image | None:
+        """The image layer that is worked on."""
+        return self._image
+
+    @property
+    def images(self) -> list[Image]:
+        """Image layers that can be worked on: all but our own results."""
+        ours = {layer for place in self._places.values() for layer in place.companions.layers()}
+        return [
+            layer for layer in self.viewer.layers if isinstance(layer, Image) and layer not in ours
+        ]
+
+    @property
+    def picture(self) -> PictureLayer | None:
+        """The same as pictures."""
+        place = self._place
+        return None if place is None else place.picture
+
+    @property
+    def companions(self) -> Companions | None:
+        """The layers that go with the image."""
+        place = self._place
+        return None if place is None else place.companions
+
+    @property
+    def plane(self) -> Plane | None:
+        """What is known of the plane that is worked on."""
+        return None if self._key is None else self.session.plane(self._key)
+
+    @property
+    def sources_layer(self) -> LabelsLayer | None:
+        """The Labels layer with the sources of the image."""
+        companions = self.companions
+        return None if companions is None else companions.sources
+
+    def work_on(self, image: Image | None, channels: Channels | None = None) -> None:
+        """Choose the image layer to work on.
+
+        Parameters
+        ----------
+        image : napari.layers.Image or None
+        channels : Channels, optional
+            Where the first axis holds colours. Other than before: prompts and sources stay, what
+            the model said is forgotten.
+        """
+        place = self._places.get(image) if image is not None else None
+        if image is self._image and (place is None or place.picture.channels == channels):
+            return
+        self._rest.stop()
+        self._image, self._key = image, None
+        if image is not None and (place is None or place.picture.channels != channels):
+            if place is not None:
+                self.session.forget(image.unique_id)
+                place.close()
+            picture = PictureLayer(image, channels)
+            problem = picture.problem()
+            if problem:
+                self._image = None
+                self._places.pop(image, None)
+                self.notice.emit(problem, True)
+                self.plane_changed.emit()
+                return
+            place = _Place(picture, Companions(self.viewer, picture))
+            place.connections.connect(image.events.data, self._pixels_changed)
+            self._places[image] = place
+        self._view_changed()
+        if self._image is not None and self.embed_on_selection:
+            self._embed_here()
+
+    # ---------------------------------------------------------------- prompts
+
+    @property
+    def source(self) -> int:
+        """The source that new prompts, and the brush, belong to."""
+        return self._source
+
+    @source.setter
+    def source(self, number: int) -> None:
+        number = int(np.clip(number, 1, MOST_SOURCES))
+        if number != self._source:
+            self._source = number
+            self._mode_changed()
+
+    @property
+    def exclude(self) -> bool:
+        """Whether new prompts take their region away."""
+        return self._exclude
+
+    @exclude.setter
+    def exclude(self, exclude: bool) -> None:
+        if exclude != self._exclude:
+            self._exclude = exclude
+            self._mode_changed()
+
+    def next_source(self) -> None:
+        """Count the source up."""
+        self.source += 1
+
+    def previous_source(self) -> None:
+        """Count the source down."""
+        self.source -= 1
+
+    def add_prompts(self) -> None:
+        """Arm the prompt tool: a click on the picture then is a prompt."""
+        place = self._place
+        if place is None:
+            self.notice.emit("There is no picture to place prompts on: open one first.", True)
+            return
+        layer = place.companions.need_prompts()
+        self._link_prompts(place, layer)
+        layer.visible = True
+        self.viewer.layers.selection.active = layer
+        layer.mode = "add"
+
+    def use_prompts(self, layer: Points) -> None:
+        """Take a Points layer of the user's own as prompts of the image."""
+        place = self._place
+        if place is None:
+            return
+        place.companions.prompts = layer
+        self._link_prompts(place, layer)
+        self._prompts_changed(place, "take points")
+
+    def segment(self) -> None:
+        """Answer the prompts now: starts what was cancelled, or was never started."""
+        if self._key is None:
+            self.notice.emit("There is no picture to segment: open one first.", True)
+            return
+        self.session.embed(self._key)
+        self.session.segment(self._key)
+
+    # ---------------------------------------------------------------- partition
+
+    def set_settings(self, settings: PartitionSettings) -> None:
+        """Change how to partition; a plane that was partitioned is clustered anew at once."""
+        if settings == self.settings:
+            return
+        self.settings = settings
+        self.mode_changed.emit()
+        plane = self.plane
+        if (
+            plane is not None
+            and plane.partition is not None
+            and self.session.has_grid(plane.key, settings)
+            and _is_complete(settings)
+        ):
+            self.session.partition(plane.key, settings)
+
+    def partition(self) -> None:
+        """Divide the present plane into its sources."""
+        if self._key is None:
+            self.notice.emit("There is no picture to partition: open one first.", True)
+            return
+        self.session.partition(self._key, self.settings)
+
+    def partition_all(self) -> None:
+        """Divide every plane of the stack into its sources."""
+        picture = self.picture
+        if picture is None or self._key is None:
+            return
+        keys = []
+        for index in np.ndindex(*picture.stack_shape):
+            key = dataclasses.replace(self._key, index=tuple(index))
+            self.session.open(key, picture.shape, picture.reader(key.index))
+            keys.append(key)
+        self.session.partition_all(keys, self.settings)
+
+    def show_uncertainty(self) -> None:
+        """Make the uncertainty layer of the present partition."""
+        key, companions = self._key, self.companions
+        if key is None or companions is None:
+            return
+
+        def done(values: FloatImage) -> None:
+            companions.show_uncertainty(key.index, values)
+
+        try:
+            self.session.ask_uncertainty(key, done)
+        except SafireError as error:
+            self.notice.emit(str(error), True)
+
+    def select_prompts(self, numbers: Sequence[int]) -> None:
+        """Show where prompts of the grid lie: as selected points of a layer of their own."""
+        plane, companions = self.plane, self.companions
+        if plane is None or companions is None or plane.grid is None:
+            return
+        places = [
+            (*plane.key.index, plane.grid.prompts[n].row, plane.grid.prompts[n].col)
+            for n in numbers
+        ]
+        companions.show_grid_prompts(places)
+
+    # ---------------------------------------------------------------- states
+
+    def commit(self) -> None:
+        """Settle the preview."""
+        self._with_key(self.session.commit)
+
+    def discard(self) -> None:
+        """Drop the preview and its prompts."""
+        self._with_key(self.session.discard)
+
+    def undo(self) -> None:
+        """Take back the last step."""
+        self._with_key(self.session.undo)
+
+    def redo(self) -> None:
+        """Bring back the step that was taken back."""
+        self._with_key(self.session.redo)
+
+    def cancel(self) -> None:
+        """Stop what the model does."""
+        self.session.cancel()
+
+    def toggle_preview(self) -> None:
+        """Show or hide the preview."""
+        plane = self.plane
+        if plane is not None:
+            self.session.show_preview(plane.key, not plane.with_preview)
+            self.mode_changed.emit()
+
+    def reopen(self, source: int) -> None:
+        """Take a settled source back to its prompts."""
+        self.source = source
+        if self._place is not None:
+            self._link_prompts(self._place, self._place.companions.need_prompts())
+        self._with_key(lambda key: self.session.reopen(key, source))
+
+    def merge(self, sources: Sequence[int]) -> None:
+        """Make several sources one, the first of them."""
+        first, others = sources[0], set(sources)
+        self._edit(
+            _named_edit("merge", sources),
+            f"merge sources {', '.join(map(str, sources))}",
+            lambda number: first if number in others else number,
+        )
+
+    def split(self, source: int) -> None:
+        """Number the connected parts of a source apart."""
+        self._edit(
+            _named_edit("split", source),
+            f"split source {source}",
+        )
+
+    def absorb(self, source: int) -> None:
+        """Give the pixels of a source to their nearest neighbours."""
+        self._edit(
+            _named_edit("absorb", source),
+            f"absorb source {source}",
+        )
+
+    def fill_holes(self, source: int) -> None:
+        """Fill what a source encloses."""
+        self._edit(
+            _named_edit("fill_holes", source),
+            f"fill holes of source {source}",
+        )
+
+    def remove_islands(self, smaller_than: int) -> None:
+        """Give connected parts below a number of pixels to their neighbours."""
+        self._edit(
+            _named_edit("remove_islands", smaller_than),
+            f"remove islands below {smaller_than} pixels",
+        )
+
+    def protect(self, source: int) -> None:
+        """Keep later predictions off the pixels of a source."""
+        self._with_key(lambda key: self.session.protect(key, [source]))
+
+    def unprotect(self) -> None:
+        """Let predictions change painted and protected pixels again."""
+        self._with_key(self.session.unprotect)
+
+    def import_labels(self, layer: LabelsLayer) -> None:
+        """Settle the labels of another layer, to refine them."""
+        picture, key = self.picture, self._key
+        if picture is None or key is None:
+            return
+        given = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+        plane = given[key.index] if given.ndim == picture.ndim else given
+        if plane.shape != picture.shape:
+            self.notice.emit(
+                f"{layer.name} has labels of shape {given.shape}, the picture {picture.shape}: "
+                "labels of the picture's own size are needed.",
+                True,
+            )
+            return
+        labels = plane.copy()
+        self._edit(
+            lambda settled, protected: np.where((labels > 0) & ~protected, labels, settled),
+            f"import {layer.name}",
+        )
+
+    # ---------------------------------------------------------------- events
+
+    def _active_changed(self, event: Any = None) -> None:
+        layer = self.viewer.layers.selection.active
+        image = self._owner_of(layer)
+        if image is not None and image is not self._image:
+            place = self._places.get(image)
+            self.work_on(image, None if place is None else place.picture.channels)
+
+    def _owner_of(self, layer: Layer | None) -> Image | None:
+        """The image that a layer is, or goes with."""
+        for image, place in self._places.items():
+            if layer in place.companions.layers():
+                return image
+        return layer if isinstance(layer, Image) else None
+
+    def _take_any_image(self) -> None:
+        images = self.images
+        self.work_on(images[-1] if images else None)
+
+    def _layer_removed(self, event: Any) -> None:
+        layer = event.value
+        place = self._places.pop(layer, None) if isinstance(layer, Image) else None
+        if place is not None:
+            place.close()
+            self.session.forget(layer.unique_id)
+            if layer is self._image:
+                self._image = self._key = None
+                self._take_any_image()
+                self.plane_changed.emit()
+            return
+        for other in self._places.values():
+            if other.prompts is not None and other.prompts.layer is layer:
+                other.prompts.close()
+                other.prompts = None
+            if other.sources is not None and other.sources.layer is layer:
+                other.sources.close()
+                other.sources = None
+            if other.companions.drop(layer) and other.companions.prompts is None:
+                self._prompts_changed(other, "remove prompts")
+
+    def _view_changed(self, event: Any = None) -> None:
+        picture, image = self.picture, self._image
+        if picture is None or image is None:
+            if self._key is not None or event is None:
+                self._key = None
+                self.plane_changed.emit()
+            return
+        problem = picture.view_problem(self.viewer.dims)
+        key = None
+        if not problem:
+            key = PlaneKey(image.unique_id, picture.index_at(self.viewer.dims.point))
+        if key == self._key and key is not None:
+            return
+        self._key = key
+        if key is None:
+            self.notice.emit(problem, False)
+        else:
+            self.session.open(key, picture.shape, picture.reader(key.index))
+            self.session.refresh(key)
+            if event is not None and self.embed_on_selection:
+                self._rest.start()
+        self.plane_changed.emit()
+
+    def _pixels_changed(self, event: Any = None) -> None:
+        """The data of an image layer were replaced."""
+        for image, place in list(self._places.items()):
+            if event is not None and event.source is not image:
+                continue
+            self.session.reread(image.unique_id)
+            if place.picture.problem() or self._shape_differs(place):
+                self.session.forget(image.unique_id)
+                place.close()
+                del self._places[image]
+                if image is self._image:
+                    self._image = None
+                    self.work_on(image)
+            elif image is self._image and self.embed_on_selection:
+                self._embed_here()
+
+    def _shape_differs(self, place: _Place) -> bool:
+        planes = self.session.planes_of(place.picture.layer.unique_id)
+        return any(plane.shape != place.picture.shape for plane in planes)
+
+    def _embed_here(self, event: Any = None) -> None:
+        if self._key is not None and self.embed_on_selection:
+            self.session.embed(self._key)
+
+    def _prompts_changed(self, place: _Place, what: str) -> None:
+        """Hand the prompts of every plane whose points changed to the session."""
+        picture = place.picture
+        found = {} if place.prompts is None else place.prompts.read(self.viewer.dims.point)
+        outside = [index for index in found if not _is_in_stack(index, picture.stack_shape)]
+        for index in outside:
+            self.notice.emit(
+                f"{len(found.pop(index))} points lie outside the stack and are not asked.", False
+            )
+        known = {p.key.index: p for p in self.session.planes_of(picture.layer.unique_id)}
+        for index in found.keys() | known.keys():
+            prompts = found.get(index, ())
+            plane = known.get(index)
+            snapshot = None if plane is None else plane.snapshot
+            if snapshot is None or snapshot.annotation.prompts != prompts or _is_behind(plane):
+                if not prompts and (snapshot is None or not snapshot.annotation.prompts):
+                    continue
+                key = PlaneKey(picture.layer.unique_id, index)
+                self.session.open(key, picture.shape, picture.reader(index))
+                self.session.set_prompts(key, prompts, what)
+
+    def _painted(self, place: _Place) -> None:
+        """Hand what was painted on the present plane to the session."""
+        key = self._key
+        if place.sources is None or key is None or key.picture != place.picture.layer.unique_id:
+            return
+        painted = place.sources.painted_labels(key.index)
+        if painted is not None:
+            labels, with_preview = painted
+            self.session.paint(key, labels, with_preview)
+
+    # ---------------------------------------------------------------- results
+
+    def _show(self, snapshot: Snapshot) -> None:
+        place = self._place_of(snapshot.key)
+        plane = self.session.plane(snapshot.key)
+        if place is None or snapshot.serial < plane.serial:
+            return  # a newer one is on its way
+        index, annotation = snapshot.key.index, snapshot.annotation
+        if annotation.prompts or place.prompts is not None:
+            layer = place.companions.need_prompts()
+            self._link_prompts(place, layer)
+            assert place.prompts is not None
+            place.prompts.write(
+                index, annotation.prompts, snapshot.confidences, self.viewer.dims.point
+            )
+        if place.sources is None and snapshot.labels.any():
+            self._link_sources(place)
+        if place.sources is not None:
+            painted = place.sources.painted_labels(index)
+            if painted is not None:  # between two events: it must not be overwritten
+                self.session.paint(snapshot.key, *painted)
+                return
+            place.sources.write(index, snapshot.labels, snapshot.with_preview)
+            self._note(place, plane, snapshot)
+        if snapshot.key == self._key:
+            self.shown.emit(snapshot)
+
+    def _show_heatmap(self, key: PlaneKey) -> None:
+        place = self._place_of(key)
+        forgery = self.session.plane(key).forgery
+        if place is not None and forgery is not None:
+            place.companions.show_heatmap(key.index, forgery.heatmap, self.heatmap_visible)
+
+    def _note(self, place: _Place, plane: Plane, snapshot: Snapshot) -> None:
+        """Write down beside the labels how they came about, for whoever saves them."""
+        embedding = plane.embedding
+        place.companions.note(
+            prompts=[
+                {
+                    "index": list(snapshot.key.index),
+                    "row": prompt.point.row,
+                    "col": prompt.point.col,
+                    "source": prompt.source,
+                    "exclude": prompt.exclude,
+                    "confidence": snapshot.confidences.get(prompt.point),
+                }
+                for prompt in snapshot.annotation.prompts
+            ],
+            image_sha256=None if embedding is None else embedding.image_sha256,
+            checkpoint_sha256=None if embedding is None else embedding.checkpoint_sha256,
+        )
+
+    # ---------------------------------------------------------------- helpers
+
+    @property
+    def _place(self) -> _Place | None:
+        return None if self._image is None else self._places.get(self._image)
+
+    def _place_of(self, key: PlaneKey) -> _Place | None:
+        for image, place in self._places.items():
+            if image.unique_id == key.picture:
+                return place
+        return None
+
+    def _link_prompts(self, place: _Place, layer: Points) -> None:
+        if place.prompts is not None and place.prompts.layer is layer:
+            return
+        if place.prompts is not None:
+            place.prompts.close()
+        prompts = PromptLayer(layer, place.picture)
+        prompts.set_defaults(self._source, self._exclude)
+        prompts.changed.connect(lambda what: self._prompts_changed(place, what))
+        place.prompts = prompts
+
+    def _link_sources(self, place: _Place) -> None:
+        sources = SourceLayer(place.companions.need_sources())
+        sources.layer.selected_label = self._source
+        sources.painted.connect(lambda: self._painted(place))
+        sources.selected.connect(self._label_selected)
+        place.sources = sources
+
+    def _label_selected(self, number: int) -> None:
+        if number > 0:  # 0 is the eraser
+            self.source = number
+
+    def _mode_changed(self) -> None:
+        for place in self._places.values():
+            if place.prompts is not None:
+                place.prompts.set_defaults(self._source, self._exclude)
+            if place.sources is not None and place.sources.layer.selected_label != self._source:
+                place.sources.layer.selected_label = self._source
+        self.mode_changed.emit()
+
+    def _edit(
+        self,
+        edit: Edit,
+        title: str,
+        renumber: Callable[[int], int] | None = None,
+    ) -> None:
+        self._with_key(lambda key: self.session.edit(key, edit, title, renumber))
+
+    def _with_key(self, act: Callable[[PlaneKey], None]) -> None:
+        if self._key is None:
+            self.notice.emit("There is no picture to work on: open one first.", True)
+            return
+        place = self._place
+        if place is not None:
+            self._painted(place)  # strokes that no event told of
+        act(self._key)
+
+
+def _named_edit(name: str, what: object) -> Edit:
+    """An edit of `napari_safire.session.edits`; its libraries load in the worker that does it."""
+
+    def edit(labels: Labels, protected: Mask) -> Labels:
+        from napari_safire.session import edits
+
+        return getattr(edits, name)(labels, what, protected=protected)
+
+    return edit
+
+
+def _is_complete(settings: PartitionSettings) -> bool:
+    return settings.method != "kmeans" or settings.n_sources is not None
+
+
+def _is_in_stack(index: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return all(0 <= i < n for i, n in zip(index, shape, strict=True))
+
+
+def _is_behind(plane: Plane | None) -> bool:
+    """Whether prompts are on their way that the last snapshot does not have yet."""
+    return plane is not None and (plane.snapshot is None or plane.snapshot.serial < plane.serial)

@@ -1,0 +1,421 @@
+"""Reader of what belongs together: pictures with their masks, and results with their picture.
+
+`get_reader` takes list files, SafireMS-style folders, masks in SafireMS encoding and the records
+that this package writes. Everything else stays with napari's own readers.
+
+napari asks its user for a reader, or refuses, wherever two plugins *declare* the same file pattern,
+whatever their `get_reader` says. The manifest therefore declares no ``*.png`` and no ``*.csv``, but
+names that speak of masks and lists.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+from dask.delayed import delayed
+from napari.utils.notifications import show_warning
+from PIL import Image
+
+from napari_safire.data.folders import (
+    find_folder_pairs,
+    is_source_mask_name,
+    list_root,
+    looks_like_list,
+    pair_pictures,
+    picture_of_mask,
+    read_labels,
+)
+from napari_safire.data.images import MAX_PIXELS, ReadImage, read_image
+from napari_safire.data.lists import ListEntry, read_list
+from napari_safire.data.masks import MAX_SOURCE
+from napari_safire.data.record import FROM_ONE, RecordedPrompt, read_results, record_format
+from napari_safire.errors import DatasetError, ImageReadError
+from napari_safire.gui.colours import source_colormap, source_rgba
+from napari_safire.types import FloatImage
+
+if TYPE_CHECKING:
+    from napari.types import LayerData
+
+Reader = Callable[[str], list["LayerData"]]
+
+MOST_PAIRS = 64
+# Masks up to this are read at once, so that all of them are checked and can be painted on.
+MOST_MASK_PIXELS = 128_000_000
+_WITHOUT_SOURCE = (1.0, 1.0, 1.0, 1.0)
+_GREY_MODES = ("L", "1", "I;16")
+_CHANNELS = {"L": 0, "1": 0, "RGB": 3, "CMYK": 3, "YCbCr": 3, "RGBA": 4, "LA": 4, "PA": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """Shape and type of a picture's pixels, as `read_image` will give them."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def get_reader(path: str | Sequence[str]) -> Reader | None:
+    """Tell napari whether this plugin opens a path.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        A list of paths (files to be stacked) is left to napari's own reader.
+
+    Returns
+    -------
+    callable or None
+        Called with the path, it returns layers. None for files that are not ours; nothing is
+        raised for them.
+    """
+    if not isinstance(path, str):
+        return None
+    file = Path(path)
+    if file.is_dir():
+        return read_folder if find_folder_pairs(file) else None
+    suffix = file.suffix.lower()
+    if suffix in (".txt", ".csv"):
+        return read_list_file if looks_like_list(file) else None
+    if suffix == ".json":
+        return read_record_file if record_format(file) else None
+    if suffix == ".png":
+        return read_mask_file if _is_source_mask(file) else None
+    return None
+
+
+def read_list_file(path: str | os.PathLike[str]) -> list[LayerData]:
+    """Open the pictures of a list file with their masks as labels.
+
+    Pictures of one size become one stack; others a pair of layers each, `MOST_PAIRS` at most.
+    Pictures in stacks are read when they are shown.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    list of (data, metadata, layer type)
+
+    Raises
+    ------
+    DatasetError, ImageReadError
+        If the list or a mask breaks its format, or a file cannot be read.
+    """
+    entries = read_list(path, list_root(path))
+    if not entries:
+        raise DatasetError(f"The list {path} has no entries: add lines `image,mask`.")
+    return _pair_layers(entries, Path(path).stem)
+
+
+def read_folder(path: str | os.PathLike[str]) -> list[LayerData]:
+    """Open a SafireMS-style folder: its pictures with their masks as labels.
+
+    Parameters
+    ----------
+    path : path-like
+        See `napari_safire.data.folders.find_folder_pairs`.
+
+    Returns
+    -------
+    list of (data, metadata, layer type)
+        As `read_list_file` makes them, for each folder of pictures.
+
+    Raises
+    ------
+    DatasetError, ImageReadError
+        If a mask breaks the encoding, or a file cannot be read.
+    """
+    layers: list[LayerData] = []
+    without = 0
+    for pair in find_folder_pairs(path):
+        paired = pair_pictures(pair)
+        without += len(paired.without_mask)
+        layers += _pair_layers(list(paired.entries), pair.name)
+    if not layers:
+        raise DatasetError(f"{path} holds no folders of pictures beside folders of masks.")
+    if without:
+        show_warning(
+            f"{without} pictures in {path} were left out, because no mask could be told for them: "
+            "open a list file that names it."
+        )
+    return layers
+
+
+def read_mask_file(path: str | os.PathLike[str]) -> list[LayerData]:
+    """Open a mask in SafireMS encoding as labels 0 to 5, with its picture if that can be found.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    list of (data, metadata, layer type)
+
+    Raises
+    ------
+    DatasetError, ImageReadError
+        If the mask or its picture cannot be read, or they differ in size.
+    """
+    mask = Path(path)
+    picture = picture_of_mask(mask)
+    if picture is None:
+        labels = read_labels(ListEntry(mask, mask), "sources")
+        return [labels_layer(labels, mask.stem, {"mask": str(mask)})]
+    return _one_pair(ListEntry(picture, mask))
+
+
+def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
+    """Open exported results: picture, sources, heatmap, and the prompts as points.
+
+    Parameters
+    ----------
+    path : path-like
+        The JSON record.
+
+    Returns
+    -------
+    list of (data, metadata, layer type)
+        Without the picture, and with a warning, where it is missing or is another file now.
+
+    Raises
+    ------
+    DatasetError, ImageReadError
+        If the record is damaged, or a result beside it is missing or wrong.
+    """
+    results = read_results(path)
+    name, saved = results.name, results.record.get("layer", {})
+    numbering = {"numbering": saved["numbering"]} if "numbering" in saved else {}
+    about: dict[str, Any] = {"record": str(path)}
+    layers: list[LayerData] = []
+    if results.image is not None:
+        pixels = results.image.pixels
+        about |= about_picture(results.image)
+        layers.append(picture_layer(pixels, name, about, rgb=pixels.ndim == 3))
+    if results.heatmap is not None:
+        layers.append(_heatmap_layer(results.heatmap, f"{name}: forgery map", about))
+    if results.labels is not None:
+        # A layer of the plugin gets back the numbers and the knowledge that it was saved with.
+        labels = results.labels + np.uint8(results.record.get("first_label", 0))
+        layers.append(labels_layer(labels, f"{name}: sources", saved | about))
+    grid = [prompt for prompt in results.prompts if prompt.role == "grid"]
+    chosen = [prompt for prompt in results.prompts if prompt.role != "grid"]
+    if grid:
+        layers.append(
+            _points_layer(grid, f"{name}: grid of prompts", about | numbering, visible=False)
+        )
+    if chosen:
+        layers.append(_points_layer(chosen, f"{name}: prompts", about | numbering, visible=True))
+    if results.warnings:
+        show_warning(" ".join(results.warnings))
+    return layers
+
+
+def first_source(about: Mapping[str, Any]) -> Literal[0, 1]:
+    """Label of the first source in a layer that says this of itself in its metadata."""
+    return 1 if about.get("numbering") == FROM_ONE else 0
+
+
+def labels_layer(labels: Any, name: str, about: dict[str, Any]) -> LayerData:
+    """Labels of sources as a layer, in the colours of the sources.
+
+    Parameters
+    ----------
+    labels : (H, W) or (T, H, W) uint8 array
+    name : str
+    about : dict
+        What is known of them; kept in the layer's metadata under "napari_safire".
+
+    Returns
+    -------
+    (data, metadata, layer type)
+    """
+    options = {
+        "name": name,
+        "opacity": 0.4,
+        "colormap": source_colormap(MAX_SOURCE + 1, first_source(about)),
+        "metadata": {"napari_safire": about},
+    }
+    return labels, options, "labels"
+
+
+def picture_layer(image: Any, name: str, about: dict[str, Any], *, rgb: bool) -> LayerData:
+    """One picture or a stack as an image layer.
+
+    Parameters
+    ----------
+    image : (..., H, W) or (..., H, W, 3|4) array
+    name : str
+    about : dict
+        As in `labels_layer`.
+    rgb : bool
+        Whether the last axis holds channels.
+
+    Returns
+    -------
+    (data, metadata, layer type)
+    """
+    return image, {"name": name, "rgb": rgb, "metadata": {"napari_safire": about}}, "image"
+
+
+def _heatmap_layer(heatmap: FloatImage, name: str, about: dict[str, Any]) -> LayerData:
+    options = {
+        "name": name,
+        "colormap": "magma",
+        "opacity": 0.5,
+        "contrast_limits": (0, 1),
+        "visible": False,
+        "metadata": {"napari_safire": about},
+    }
+    return heatmap, options, "image"
+
+
+def _points_layer(
+    prompts: Sequence[RecordedPrompt], name: str, about: dict[str, Any], *, visible: bool
+) -> LayerData:
+    first = first_source(about)
+    options = {
+        "name": name,
+        "visible": visible,
+        "features": {
+            "source": [prompt.source for prompt in prompts],
+            "confidence": [prompt.confidence for prompt in prompts],
+            "role": [prompt.role for prompt in prompts],
+        },
+        "face_color": [
+            source_rgba(prompt.source - first) if prompt.source >= first else _WITHOUT_SOURCE
+            for prompt in prompts
+        ],
+        "metadata": {"napari_safire": about},
+    }
+    return np.array([(prompt.row, prompt.col) for prompt in prompts]), options, "points"
+
+
+def about_picture(picture: ReadImage) -> dict[str, Any]:
+    """Say in a layer's metadata which file it shows."""
+    return {
+        "image": picture.path.stem,
+        "image_path": str(picture.path),
+        "image_file_sha256": picture.sha256,
+    }
+
+
+def _is_source_mask(path: Path) -> bool:
+    if not is_source_mask_name(path):
+        return False
+    try:
+        with _quietly_opened(path) as header:
+            if header.mode not in _GREY_MODES:
+                return False
+        read_labels(ListEntry(path, path), "sources")
+    except (OSError, ValueError, Image.DecompressionBombError, DatasetError, ImageReadError):
+        return False  # a file that is missing, damaged or not ours
+    return True
+
+
+def _pair_layers(entries: Sequence[ListEntry], title: str) -> list[LayerData]:
+    if len(entries) == 1:
+        return _one_pair(entries[0])
+    header = _common_header(entries)
+    if header is not None:
+        return _stack(entries, header, title)
+    layers = [layer for entry in entries[:MOST_PAIRS] for layer in _one_pair(entry)]
+    if len(entries) > MOST_PAIRS:
+        show_warning(
+            f"{len(entries) - MOST_PAIRS} of the {len(entries)} pictures of {title} were left out: "
+            f"they differ in size, and {MOST_PAIRS} pairs of layers are opened at most. Open a "
+            "shorter list for the others."
+        )
+    return layers
+
+
+def _one_pair(entry: ListEntry) -> list[LayerData]:
+    picture = read_image(entry.image)
+    shape = picture.pixels.shape[:2]
+    labels = read_labels(entry, shape=shape)
+    if picture.warnings:
+        show_warning(" ".join(picture.warnings))
+    name, about = entry.image.stem, about_picture(picture)
+    mask = None if entry.mask is None else str(entry.mask)
+    return [
+        picture_layer(picture.pixels, name, about, rgb=picture.pixels.ndim == 3),
+        labels_layer(labels, f"{name}: sources", {**about, "mask": mask}),
+    ]
+
+
+def _stack(entries: Sequence[ListEntry], header: _Header, title: str) -> list[LayerData]:
+    shape = header.shape[0], header.shape[1]
+    pictures = da.stack(
+        [_later(partial(_read_as, entry.image, header), header) for entry in entries]
+    )
+    about = {
+        "images": [str(entry.image) for entry in entries],
+        "masks": [None if entry.mask is None else str(entry.mask) for entry in entries],
+    }
+    read = partial(read_labels, shape=shape)
+    labels: Any
+    if len(entries) * shape[0] * shape[1] <= MOST_MASK_PIXELS:
+        labels = np.stack([read(entry) for entry in entries])
+    else:
+        mask_header = _Header(shape, np.dtype(np.uint8))
+        labels = da.stack([_later(partial(read, entry), mask_header) for entry in entries])
+    return [
+        picture_layer(pictures, title, about, rgb=len(header.shape) == 3),
+        labels_layer(labels, f"{title}: sources", about),
+    ]
+
+
+def _later(read: Callable[[], npt.NDArray[Any]], header: _Header) -> da.Array:
+    return da.from_delayed(delayed(read, pure=False)(), header.shape, header.dtype)
+
+
+def _read_as(path: Path, header: _Header) -> npt.NDArray[Any]:
+    pixels = read_image(path).pixels
+    if (pixels.shape, pixels.dtype) != (header.shape, header.dtype):
+        raise ImageReadError(
+            f"{path} has {pixels.dtype} pixels of shape {pixels.shape}, but {header.dtype} of "
+            f"{header.shape} when its folder was opened: open the folder again."
+        )
+    return pixels
+
+
+def _common_header(entries: Sequence[ListEntry]) -> _Header | None:
+    """Header of all pictures; None if they differ. Stops at the first that does."""
+    first = _header(entries[0].image)
+    return first if all(_header(entry.image) == first for entry in entries[1:]) else None
+
+
+@contextmanager
+def _quietly_opened(path: Path) -> Iterator[Image.Image]:
+    """Open a file without Pillow's warning of many pixels; `read_image` has a limit of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            yield image
+
+
+def _header(path: Path) -> _Header:
+    """Shape and type without decoding, where the file's header tells them."""
+    try:
+        with _quietly_opened(path) as image:
+            channels = _CHANNELS.get(image.mode)
+            if image.format != "TIFF" and channels is not None:
+                if image.width * image.height > MAX_PIXELS:
+                    raise ImageReadError(f"{path} has more than {MAX_PIXELS} pixels.")
+                size = image.height, image.width
+                return _Header(size + (channels,) * (channels > 0), np.dtype(np.uint8))
+    except (OSError, ValueError, Image.DecompressionBombError):
+        pass  # read_image says what is wrong, or reads what Pillow cannot
+    pixels = read_image(path).pixels
+    return _Header(pixels.shape, pixels.dtype)

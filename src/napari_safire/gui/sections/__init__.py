@@ -1,0 +1,1 @@
+"""The sections of the dock widget; each shows one part of the desk and calls it."""

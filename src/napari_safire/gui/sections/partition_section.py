@@ -1,0 +1,191 @@
+"""Partition: all sources of the picture at once, and how sure their number is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QSpinBox
+
+from napari_safire.engine.progress import Cancel, Progress
+from napari_safire.gui.colours import source_rgba
+from napari_safire.gui.desk import Desk
+from napari_safire.gui.feature_plot import FeaturePlot
+from napari_safire.gui.quality_curve import QualityCurve
+from napari_safire.gui.sections.section import Section, button, form
+from napari_safire.session.planes import PartitionSettings, PlaneKey
+
+if TYPE_CHECKING:
+    from napari_safire.engine import PromptGrid
+    from napari_safire.types import SourcePartition
+
+_METHODS = {"k-means": "kmeans", "DBSCAN": "dbscan"}
+_FIND = 0  # what the box of the number shows as "auto"
+_NO_SOURCE = (0.0, 0.0, 0.0, 0.0)
+
+
+class PartitionSection(Section):
+    """Ask a grid of prompts, cluster it, look at the clusters.
+
+    Parameters
+    ----------
+    desk : Desk
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__("Partition")
+        self._desk = desk
+        self._drawn: PromptGrid | None = None
+        self._places: Any = None
+        self._quality: Any = ()
+
+        self.method = QComboBox()
+        self.method.addItems(list(_METHODS))
+        self.method.setToolTip(
+            "How prompts that found the same source are grouped: k-means into a given number (or "
+            "the number found by the model's own threshold), DBSCAN by a distance, as published."
+        )
+        self.count = QSpinBox()
+        self.count.setRange(_FIND, 20)
+        self.count.setSpecialValueText("auto")
+        self.count.setToolTip(
+            "Number of sources. auto finds it, one included: a picture need not be forged."
+        )
+        self.eps = QDoubleSpinBox()
+        self.eps.setRange(0.001, 10)
+        self.eps.setDecimals(3)
+        self.eps.setSingleStep(0.02)
+        self.eps.setToolTip("DBSCAN: how far apart the features of one source may lie.")
+        self.seed = QSpinBox()
+        self.seed.setRange(0, 2**31 - 1)
+        self.seed.setToolTip("Where k-means begins; the same seed gives the same partition.")
+        self.points = QSpinBox()
+        self.points.setRange(2, 64)
+        self.points.setSuffix(" a side")
+        self.points.setToolTip("Prompts in the grid along each side. More find smaller sources.")
+        fields = form()
+        fields.addRow("Method", self.method)
+        fields.addRow("Sources", self.count)
+        fields.addRow("eps", self.eps)
+        fields.addRow("Seed", self.seed)
+        fields.addRow("Grid", self.points)
+        self._form = fields
+
+        self.run = button(
+            "Partition",
+            "Ask every point of the grid and divide the picture into its sources. Afterwards other "
+            "settings regroup the answers at once, without the model.",
+            desk.partition,
+        )
+        self.run_all = button(
+            "All slices", "Partition every slice of the stack; Cancel stops.", desk.partition_all
+        )
+        self.plot = FeaturePlot()
+        self.curve = QualityCurve()
+        self.body.addLayout(fields)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        buttons.addWidget(self.run, 1)
+        buttons.addWidget(self.run_all, 1)
+        self.body.addLayout(buttons)
+        self.body.addWidget(self.plot)
+        self.body.addWidget(self.curve)
+
+        for signal, slot in (
+            (desk.plane_changed, self._plane_changed),
+            (desk.mode_changed, self._show_settings),
+            (desk.session.partitioned, self._partitioned),
+        ):
+            self.connections.connect(signal, slot)
+        self.method.currentTextChanged.connect(self._settings_chosen)
+        for box in (self.count, self.seed, self.points):
+            box.valueChanged.connect(self._settings_chosen)
+        self.eps.valueChanged.connect(self._settings_chosen)
+        self.plot.selected.connect(self._dots_selected)
+        self.curve.chosen.connect(self.count.setValue)
+        self._show_settings()
+        self._plane_changed()
+
+    def _settings_chosen(self, _: object = None) -> None:
+        method = _METHODS[self.method.currentText()]
+        count: int | None = None
+        if method == "kmeans":
+            count = self.count.value() or None
+            method = "kmeans" if count else "auto"
+        self._desk.set_settings(
+            PartitionSettings(
+                method=method,  # type: ignore[arg-type]
+                n_sources=count,
+                eps=self.eps.value(),
+                seed=self.seed.value(),
+                points_per_side=self.points.value(),
+            )
+        )
+
+    def _show_settings(self) -> None:
+        settings = self._desk.settings
+        boxes = (self.method, self.count, self.eps, self.seed, self.points)
+        blockers = [QSignalBlocker(box) for box in boxes]
+        dbscan = settings.method == "dbscan"
+        self.method.setCurrentText("DBSCAN" if dbscan else "k-means")
+        if not dbscan:
+            self.count.setValue(settings.n_sources or _FIND)
+        self.eps.setValue(settings.eps)
+        self.seed.setValue(settings.seed)
+        self.points.setValue(settings.points_per_side)
+        self._form.setRowVisible(self.count, not dbscan)
+        self._form.setRowVisible(self.seed, settings.method == "kmeans")
+        self._form.setRowVisible(self.eps, dbscan)
+        del blockers
+
+    def _plane_changed(self) -> None:
+        picture, plane = self._desk.picture, self._desk.plane
+        self.run.setEnabled(plane is not None)
+        self.run_all.setVisible(picture is not None and bool(picture.stack_shape))
+        self._drawn = None
+        if plane is not None and plane.partition is not None:
+            self._partitioned(plane.key)
+        else:
+            self.plot.clear("Partition the picture to see its prompts here")
+            self.curve.clear("")
+            self.curve.hide()
+
+    def _partitioned(self, key: PlaneKey) -> None:
+        plane = self._desk.plane
+        if plane is None or plane.key != key or plane.grid is None or plane.partition is None:
+            return
+        grid, partition = plane.grid, plane.partition
+        if grid is self._drawn:
+            self._draw(grid, partition)
+            return
+        seed = self._desk.settings.seed
+
+        def work(progress: Progress, cancel: Cancel) -> tuple[Any, Any]:
+            from napari_safire.engine.quality import project_features, quality_curve
+
+            return project_features(grid.features), quality_curve(grid.features, seed)
+
+        def done(answer: tuple[Any, Any]) -> None:
+            now = self._desk.plane
+            if now is not None and now.grid is grid and now.partition is not None:
+                self._drawn = grid
+                self._places, self._quality = answer
+                self._draw(grid, now.partition)
+
+        self._desk.session.run_long("Comparing numbers of sources", work, done)
+
+    def _draw(self, grid: PromptGrid, partition: SourcePartition) -> None:
+        sources = partition.prompt_sources
+        colours = np.array([_NO_SOURCE if k < 0 else source_rgba(int(k)) for k in sources])
+        names = [
+            f"row {prompt.row:.0f}, column {prompt.col:.0f}: "
+            + (f"source {k + 1}" if k >= 0 else "no source")
+            for prompt, k in zip(grid.prompts, sources, strict=True)
+        ]
+        self.plot.set_prompts(self._places, colours, np.clip(grid.confidence, 0, 1), names)
+        self.curve.setVisible(True)
+        self.curve.set_curve(self._quality, partition.n_sources)
+
+    def _dots_selected(self, numbers: tuple[int, ...]) -> None:
+        self._desk.select_prompts(numbers)

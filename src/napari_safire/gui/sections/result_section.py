@@ -1,0 +1,311 @@
+"""Result: the verdict, the sources, and the edits that make ground truth of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import QItemSelectionModel, QSignalBlocker, Qt
+from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHeaderView,
+    QSpinBox,
+    QTableWidget,
+    QTableWidgetItem,
+)
+
+from napari_safire.gui.colours import source_rgba
+from napari_safire.gui.desk import Desk
+from napari_safire.gui.sections.section import (
+    Section,
+    button,
+    elided_combo,
+    form,
+    in_rows,
+    wrapped,
+)
+from napari_safire.session.planes import Plane, PlaneKey, Snapshot
+
+_SWATCH = 14
+_ROW_HEIGHT = 22
+_MOST_ROWS = 6
+
+
+class ResultSection(Section):
+    """Verdict, table of sources, edits, overlays.
+
+    Parameters
+    ----------
+    desk : Desk
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__("Result")
+        self._desk = desk
+        self.verdict = wrapped()
+        self.table = QTableWidget(0, 3)
+        self.table.setHorizontalHeaderLabels(["Source", "Area", "Confidence"])
+        self.table.setToolTip(
+            "Select sources to edit them; several with Shift or Control. Confidence is the "
+            "predicted pixel accuracy of the region that stands for a source."
+        )
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        header, rows = self.table.horizontalHeader(), self.table.verticalHeader()
+        if header is not None and rows is not None:
+            header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+            rows.hide()
+            rows.setDefaultSectionSize(_ROW_HEIGHT)
+        self.table.hide()
+
+        self.heatmap = button(
+            "Forgery map",
+            "Show or hide the forgery map: bright where the smaller of two sources lies.",
+            self._toggle_heatmap,
+        )
+        self.heatmap.setCheckable(True)
+        self.uncertainty = button(
+            "Uncertainty",
+            "Make a layer of how close the two strongest sources of each pixel are.",
+            desk.show_uncertainty,
+        )
+        self.reopen = button(
+            "Reopen",
+            "Take the selected source back to its prompts, to move or add some.",
+            self._for_one(desk.reopen),
+        )
+        self.merge = button(
+            "Merge", "Make the selected sources one.", self._for_many(desk.merge, 2)
+        )
+        self.split = button(
+            "Split",
+            "Number the connected parts of the selected source apart.",
+            self._for_one(desk.split),
+        )
+        self.absorb = button(
+            "Absorb",
+            "Give the pixels of the selected source to their nearest neighbours.",
+            self._for_one(desk.absorb),
+        )
+        self.fill = button(
+            "Fill holes",
+            "Fill what the selected source encloses.",
+            self._for_one(desk.fill_holes),
+        )
+        self.protect = button(
+            "Protect",
+            "Keep later predictions off the selected source. Painted pixels are protected already.",
+            self._for_one(desk.protect),
+        )
+        self.unprotect = button(
+            "Lift all protection",
+            "Let predictions change painted and protected pixels again.",
+            desk.unprotect,
+        )
+        self.islands = button(
+            "Remove islands",
+            "Give connected parts below this number of pixels to their neighbours.",
+            self._remove_islands,
+        )
+        self.island_size = QSpinBox()
+        self.island_size.setRange(2, 10_000_000)
+        self.island_size.setValue(64)
+        self.island_size.setPrefix("below ")
+        self.island_size.setSuffix(" px")
+        self.labels = QComboBox()
+        self.labels.setToolTip("Settle the labels of another layer here, to refine them.")
+        elided_combo(self.labels)
+        fields = form()
+        fields.addRow("Import", self.labels)
+
+        self.body.addWidget(self.verdict)
+        self.body.addLayout(in_rows([self.heatmap, self.uncertainty], 2))
+        self.body.addWidget(self.table)
+        edits = [self.reopen, self.merge, self.split, self.absorb, self.fill, self.protect]
+        self.body.addLayout(in_rows([*edits], 3))
+        self.body.addLayout(in_rows([self.islands, self.island_size], 2))
+        self.body.addWidget(self.unprotect)
+        self.body.addLayout(fields)
+
+        layers = desk.viewer.layers.events
+        for signal, slot in (
+            (layers.inserted, self._show_layers),
+            (layers.removed, self._show_layers),
+            (desk.plane_changed, self._plane_changed),
+            (desk.shown, self._show_snapshot),
+            (desk.mode_changed, self._select_source),
+            (desk.session.partitioned, self._partitioned),
+        ):
+            self.connections.connect(signal, slot)
+        self.table.itemSelectionChanged.connect(self._rows_selected)
+        self.labels.activated.connect(self._import)
+        self._show_layers()
+        self._plane_changed()
+
+    # ---------------------------------------------------------------- what is shown
+
+    def _plane_changed(self) -> None:
+        plane = self._desk.plane
+        if plane is None or plane.forgery is None:
+            self.verdict.setText("No verdict yet: partition the picture.")
+        else:
+            self._partitioned(plane.key)
+        if plane is None or plane.snapshot is None:
+            self._show_sources([], plane)
+        else:
+            self._show_snapshot(plane.snapshot)
+
+    def _partitioned(self, key: PlaneKey) -> None:
+        plane = self._desk.plane
+        if plane is None or plane.key != key or plane.forgery is None:
+            return
+        forgery = plane.forgery
+        self.verdict.setText(f"<b>{forgery.verdict.capitalize()}.</b> {forgery.reason}")
+
+    def _show_snapshot(self, snapshot: Snapshot) -> None:
+        total = max(1, snapshot.labels.size)
+        shares = [(number, count / total) for number, count in sorted(snapshot.areas.items())]
+        self._show_sources(shares, self._desk.plane, snapshot)
+
+    def _show_sources(
+        self,
+        shares: Sequence[tuple[int, float]],
+        plane: Plane | None,
+        snapshot: Snapshot | None = None,
+    ) -> None:
+        chosen = self.selected_sources()
+        with QSignalBlocker(self.table):
+            self.table.setRowCount(len(shares))
+            for row, (number, share) in enumerate(shares):
+                item = QTableWidgetItem(str(number))
+                item.setData(Qt.ItemDataRole.DecorationRole, _swatch(number))
+                confidence = _confidence(number, plane, snapshot)
+                texts = (f"{share:.1%}", "not known" if confidence is None else f"{confidence:.2f}")
+                self.table.setItem(row, 0, item)
+                for column, text in enumerate(texts, start=1):
+                    self.table.setItem(row, column, QTableWidgetItem(text))
+        header = self.table.horizontalHeader()
+        top = header.sizeHint().height() if header is not None else 0
+        self.table.setFixedHeight(top + 4 + _ROW_HEIGHT * min(len(shares), _MOST_ROWS))
+        self.table.setVisible(bool(shares))
+        self._select(chosen or [self._desk.source])
+        for widget in (self.islands, self.island_size, self.unprotect):
+            widget.setEnabled(bool(shares))
+        self._enable_edits()
+        self.uncertainty.setEnabled(plane is not None and plane.partition is not None)
+        self.heatmap.setEnabled(plane is not None and plane.forgery is not None)
+
+    def _show_layers(self, event: object = None) -> None:
+        own = self._desk.sources_layer
+        with QSignalBlocker(self.labels):
+            self.labels.clear()
+            self.labels.addItem("labels of another layer …", None)
+            for layer in self._desk.viewer.layers:
+                if isinstance(layer, Labels) and layer is not own:
+                    self.labels.addItem(layer.name, layer)
+        self.labels.setEnabled(self.labels.count() > 1)
+
+    # ---------------------------------------------------------------- what is chosen
+
+    def selected_sources(self) -> list[int]:
+        """Numbers of the selected rows, from top to bottom."""
+        model = self.table.selectionModel()
+        rows = sorted(index.row() for index in model.selectedRows()) if model is not None else []
+        items = [self.table.item(row, 0) for row in rows]
+        return [int(item.text()) for item in items if item is not None]
+
+    def _select(self, numbers: Sequence[int]) -> None:
+        model = self.table.selectionModel()
+        if model is None:
+            return
+        flag = QItemSelectionModel.SelectionFlag
+        with QSignalBlocker(self.table), QSignalBlocker(model):
+            self.table.clearSelection()
+            for row in range(self.table.rowCount()):
+                item = self.table.item(row, 0)
+                if item is not None and int(item.text()) in numbers:
+                    model.select(self.table.indexFromItem(item), flag.Select | flag.Rows)
+        viewport = self.table.viewport()
+        if viewport is not None:
+            viewport.update()
+
+    def _select_source(self) -> None:
+        if len(self.selected_sources()) <= 1:
+            self._select([self._desk.source])
+        self._enable_edits()
+
+    def _rows_selected(self) -> None:
+        chosen = self.selected_sources()
+        if len(chosen) == 1:
+            self._desk.source = chosen[0]
+        self._enable_edits()
+
+    def _enable_edits(self) -> None:
+        count = len(self.selected_sources())
+        for widget in (self.reopen, self.split, self.absorb, self.fill, self.protect):
+            widget.setEnabled(count == 1)
+        self.merge.setEnabled(count > 1)
+
+    # ---------------------------------------------------------------- what is done
+
+    def _for_one(self, act: Callable[[int], None]) -> Callable[[], None]:
+        def on_selection() -> None:
+            chosen = self.selected_sources()
+            if len(chosen) == 1:
+                act(chosen[0])
+
+        return on_selection
+
+    def _for_many(self, act: Callable[[list[int]], None], least: int) -> Callable[[], None]:
+        def on_selection() -> None:
+            chosen = self.selected_sources()
+            if len(chosen) >= least:
+                act(chosen)
+
+        return on_selection
+
+    def _remove_islands(self) -> None:
+        self._desk.remove_islands(self.island_size.value())
+
+    def _toggle_heatmap(self) -> None:
+        shown = self.heatmap.isChecked()
+        self._desk.heatmap_visible = shown
+        companions = self._desk.companions
+        layer: Image | None = None if companions is None else companions.heatmap
+        if layer is not None:
+            layer.visible = shown
+
+    def _import(self, _: object = None) -> None:
+        layer = self.labels.currentData()
+        if isinstance(layer, Labels):
+            self._desk.import_labels(layer)
+        with QSignalBlocker(self.labels):
+            self.labels.setCurrentIndex(0)
+
+
+def _confidence(number: int, plane: Plane | None, snapshot: Snapshot | None) -> float | None:
+    """Of a source: its prompts' best, else that of the partition's region, while it is shown."""
+    if snapshot is None:
+        return None
+    of_prompts = [
+        snapshot.confidences[prompt.point]
+        for prompt in snapshot.annotation.prompts
+        if prompt.source == number and not prompt.exclude and prompt.point in snapshot.confidences
+    ]
+    if of_prompts:
+        return max(of_prompts)
+    preview = snapshot.annotation.preview
+    seeds = snapshot.annotation.seeds if preview is None else (*preview.seeds,)
+    partition = None if plane is None else plane.partition
+    if partition is None:
+        return None
+    prompts = {point for source, point in seeds if source == number}
+    return next((r.confidence for r in partition.representatives if r.prompt in prompts), None)
+
+
+def _swatch(number: int) -> QPixmap:
+    pixmap = QPixmap(_SWATCH, _SWATCH)
+    pixmap.fill(QColor.fromRgbF(*source_rgba(number - 1)))
+    return pixmap

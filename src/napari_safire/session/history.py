@@ -1,0 +1,311 @@
+"""Unlimited undo: states in a row, a cursor among them, and label images packed to kilobytes."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import Signal
+
+S = TypeVar("S")
+# On label images of 24 megapixels level 6 takes four times as long and saves two fifths.
+_LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PackedLabels:
+    """A label image or mask, compressed; equal to any other of the same content.
+
+    Make one with `pack`. Equality and hash go by the digest, so that comparing two states of a
+    history does not unpack them.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns.
+    dtype : str
+        What the image was given in and comes back in, as NumPy writes it.
+    stored_dtype : str
+        The smallest type that holds the labels: what was compressed.
+    data : bytes
+    digest : str
+        SHA-256 of shape, type and labels.
+
+    Examples
+    --------
+    >>> packed = PackedLabels.pack(np.full((1000, 1000), 7))
+    >>> packed == PackedLabels.pack(np.full((1000, 1000), 7))
+    True
+    >>> packed.unpack()[999, 999], packed.nbytes < 10_000
+    (np.int64(7), True)
+    """
+
+    shape: tuple[int, int] = field(compare=False)
+    dtype: str = field(compare=False)
+    stored_dtype: str = field(compare=False, repr=False)
+    data: bytes = field(compare=False, repr=False)
+    digest: str
+
+    @classmethod
+    def pack(cls, labels: npt.NDArray[Any]) -> PackedLabels:
+        """Compress a label image or mask.
+
+        Parameters
+        ----------
+        labels : (H, W) int or bool array
+
+        Raises
+        ------
+        ValueError
+            For arrays that are no label image.
+        """
+        labels = np.asarray(labels)
+        if labels.ndim != 2:
+            raise ValueError(f"The labels have shape {labels.shape}: give an (H, W) array.")
+        if labels.dtype.kind not in "biu":
+            raise ValueError(f"The labels have dtype {labels.dtype}: give integers or bool.")
+        shape = (labels.shape[0], labels.shape[1])
+        stored = _smallest_dtype(labels)
+        values = np.ascontiguousarray(labels, dtype=stored)
+        # Eight pixels a byte: masks take a sixth of the time and a third of the room.
+        raw = np.packbits(values) if stored.kind == "b" else values
+        digest = hashlib.sha256(f"{shape} {labels.dtype.str} {stored.str} ".encode())
+        digest.update(raw.data)
+        return cls(
+            shape=shape,
+            dtype=labels.dtype.str,
+            stored_dtype=stored.str,
+            data=zlib.compress(raw.data, _LEVEL),
+            digest=digest.hexdigest(),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes kept, compressed."""
+        return len(self.data)
+
+    def unpack(self) -> npt.NDArray[Any]:
+        """Decompress.
+
+        Returns
+        -------
+        (H, W) array of the original dtype
+            A new one at each call; the caller may write to it.
+        """
+        stored = np.dtype(self.stored_dtype)
+        size = self.shape[0] * self.shape[1]
+        # zlib refuses a buffer of size 0.
+        raw = zlib.decompress(self.data, bufsize=max(1, size * stored.itemsize))
+        if stored.kind == "b":
+            bits = np.unpackbits(np.frombuffer(raw, np.uint8), count=size)
+            return bits.view(np.bool_).reshape(self.shape)
+        # Always a copy: what lies in `raw` cannot be written to.
+        return np.frombuffer(raw, stored).reshape(self.shape).astype(self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step(Generic[S]):
+    state: S
+    title: str
+
+
+class History(Generic[S]):
+    """States in the order they came about, and which of them is the present one.
+
+    Keep frozen values here: the history hands out the very objects it was given.
+
+    Parameters
+    ----------
+    initial : S
+        The state before anything was done.
+
+    Attributes
+    ----------
+    changed : psygnal.Signal
+        Emitted, without arguments, after the present state or the list of states has changed.
+
+    Examples
+    --------
+    >>> history = History("empty")
+    >>> history.record("one prompt", "Add prompt")
+    >>> history.undo(), history.redo_title, history.redo()
+    ('empty', 'Add prompt', 'one prompt')
+    """
+
+    changed = Signal()
+
+    def __init__(self, initial: S) -> None:
+        self._steps: list[_Step[S]] = [_Step(initial, "")]
+        self._cursor = 0
+        # The key under which the present step may still be replaced.
+        self._open_key: Hashable | None = None
+        self._drag_key: Hashable | None = None
+
+    def __len__(self) -> int:
+        """Count the states, the initial one included."""
+        return len(self._steps)
+
+    @property
+    def state(self) -> S:
+        """The present state."""
+        return self._steps[self._cursor].state
+
+    @property
+    def index(self) -> int:
+        """Place of the present state; 0 is the initial one."""
+        return self._cursor
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What led to each state, for a list to jump in; empty for the initial one."""
+        return tuple(step.title for step in self._steps)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a state before the present one."""
+        return self._cursor > 0
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a state after the present one."""
+        return self._cursor < len(self._steps) - 1
+
+    @property
+    def undo_title(self) -> str | None:
+        """What `undo` would take back."""
+        return self._steps[self._cursor].title if self.can_undo else None
+
+    @property
+    def redo_title(self) -> str | None:
+        """What `redo` would do again."""
+        return self._steps[self._cursor + 1].title if self.can_redo else None
+
+    def record(self, state: S, title: str, merge_key: Hashable | None = None) -> None:
+        """Make a state the present one; what could be redone is dropped.
+
+        A state that equals the present one is not recorded and drops nothing.
+
+        Parameters
+        ----------
+        state : S
+        title : str
+            What was done, for "Undo <title>".
+        merge_key : hashable, optional
+            If the present state was recorded under the same key, and neither undo, redo nor
+            `jump` came between, this state replaces it: a drag of many moves is one step. If that
+            leads back to where the drag began, the step goes. Default: the key of `coalesce`.
+        """
+        if _same(state, self.state):
+            return
+        key = self._drag_key if merge_key is None else merge_key
+        del self._steps[self._cursor + 1 :]
+        if key is not None and key == self._open_key:
+            self._steps.pop()
+            self._cursor -= 1
+        if _same(state, self.state):
+            self._open_key = None
+        else:
+            self._steps.append(_Step(state, title))
+            self._cursor += 1
+            self._open_key = key
+        self.changed.emit()
+
+    def amend(self, state: S) -> None:
+        """Replace the present state; what can be undone and redone stays.
+
+        For what arrives late: the answer to a prompt belongs to the step that placed the prompt.
+        """
+        self._steps[self._cursor] = _Step(state, self._steps[self._cursor].title)
+        self.changed.emit()
+
+    @contextmanager
+    def coalesce(self, key: Hashable) -> Iterator[None]:
+        """Make what is recorded within the block one step.
+
+        Two blocks never share a step, whatever their keys: dragging the same point twice is two
+        steps. The block may be left open over the ``yield`` of a mouse-drag callback.
+
+        Parameters
+        ----------
+        key : hashable
+            What is dragged. Records that name another `merge_key` keep it.
+
+        Raises
+        ------
+        ValueError
+            If the key is None.
+        """
+        if key is None:
+            raise ValueError("The key None stands for steps of their own: name what is dragged.")
+        outer, self._drag_key = self._drag_key, key
+        self._open_key = None
+        try:
+            yield
+        finally:
+            self._drag_key = outer
+            self._open_key = None
+
+    def undo(self) -> S:
+        """Go back by one state and return it.
+
+        Raises
+        ------
+        IndexError
+            At the initial state.
+        """
+        if not self.can_undo:
+            raise IndexError("There is nothing to undo: this is the initial state.")
+        return self.jump(self._cursor - 1)
+
+    def redo(self) -> S:
+        """Go forward by one state and return it.
+
+        Raises
+        ------
+        IndexError
+            At the latest state.
+        """
+        if not self.can_redo:
+            raise IndexError("There is nothing to redo: this is the latest state.")
+        return self.jump(self._cursor + 1)
+
+    def jump(self, index: int) -> S:
+        """Go to any state and return it; nothing is dropped.
+
+        Parameters
+        ----------
+        index : int
+            0 (the initial state) to ``len(history) - 1``.
+
+        Raises
+        ------
+        IndexError
+            For other numbers.
+        """
+        if not 0 <= index < len(self._steps):
+            raise IndexError(
+                f"There is no state {index} in this history: choose 0 to {len(self._steps) - 1}."
+            )
+        self._open_key = None
+        if index != self._cursor:
+            self._cursor = index
+            self.changed.emit()
+        return self.state
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other or bool(one == other)
+
+
+def _smallest_dtype(labels: npt.NDArray[Any]) -> np.dtype[Any]:
+    if labels.dtype.kind == "b" or not labels.size:
+        return labels.dtype
+    low, high = int(labels.min()), int(labels.max())
+    # A signed type that holds -1 - high holds high.
+    return np.min_scalar_type(high if low >= 0 else min(low, -1 - high))

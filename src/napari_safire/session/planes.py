@@ -1,0 +1,117 @@
+"""One 2-D plane of a picture, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_safire.session.annotation import Annotation, Labels, SourcePrompt
+from napari_safire.session.history import History
+from napari_safire.session.jobs import Job
+from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
+
+if TYPE_CHECKING:
+    from napari_safire.engine import PromptGrid
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneKey:
+    """Names a plane: a picture, and where in it for stacks and time series.
+
+    Parameters
+    ----------
+    picture : hashable
+        Whatever the owner of the session calls the picture.
+    index : tuple of int
+        Position along the axes before rows and columns; empty for a 2-D picture.
+    """
+
+    picture: Hashable
+    index: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionSettings:
+    """What to ask of `Engine.partition`; the fields mean what they mean there."""
+
+    method: Literal["auto", "kmeans", "dbscan"] = "auto"
+    n_sources: int | None = None
+    eps: float = 0.2
+    seed: int = 0
+    points_per_side: int = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """A state of the work on a plane, as it is to be shown.
+
+    Parameters
+    ----------
+    key : PlaneKey
+    annotation : Annotation
+    labels : (H, W) uint8 array
+        For the Labels layer; 0 is no source.
+    confidences : mapping of PointPrompt to float
+        Predicted pixel accuracy of the prompts that were asked.
+    areas : mapping of int to int
+        Pixels of each source in `labels`.
+    with_preview : bool
+        Whether `labels` shows the preview.
+    serial : int
+        Number of the owner's last change of prompts that is in it; a snapshot with an older one
+        must not replace the prompts that the owner shows.
+    undo_title, redo_title : str or None
+        What undo would take back and redo bring back.
+    """
+
+    key: PlaneKey
+    annotation: Annotation
+    labels: Labels
+    confidences: Mapping[PointPrompt, float]
+    areas: Mapping[int, int] = field(default_factory=dict)
+    with_preview: bool = True
+    serial: int = 0
+    undo_title: str | None = None
+    redo_title: str | None = None
+
+
+@dataclass(eq=False)
+class Plane:
+    """What is known of one plane. `history` is for the session's state lane alone.
+
+    Parameters
+    ----------
+    key : PlaneKey
+    shape : (int, int)
+        Rows and columns.
+    read : callable
+        Gives the plane as (H, W), (H, W, 3) or (H, W, 4); called in a worker thread.
+    history : History of Annotation
+    """
+
+    key: PlaneKey
+    shape: tuple[int, int]
+    read: Callable[[], Any]
+    history: History[Annotation]
+    embedding: Embedding | None = None
+    grid: PromptGrid | None = None
+    partition: SourcePartition | None = None
+    forgery: ForgeryMap | None = None
+    regions: dict[PointPrompt, SourceRegion] = field(default_factory=dict)
+    reading: Job | None = None
+    asked: tuple[SourcePrompt, ...] | None = None
+    snapshot: Snapshot | None = None
+    with_preview: bool = True
+    serial: int = 0
+
+    def forget_model(self) -> None:
+        """Drop what a model said; what the user made stays."""
+        self.embedding = self.grid = self.partition = self.forgery = self.asked = None
+        self.reading = None
+        self.regions = {}
+
+    @property
+    def confidences(self) -> dict[PointPrompt, float]:
+        """Predicted pixel accuracy of each prompt that was asked."""
+        return {point: region.confidence for point, region in self.regions.items()}

@@ -1,0 +1,146 @@
+"""An engine without a network, whose answers one can foresee and whose pace one can set."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from napari_safire.engine.grid import PromptGrid, grid_points
+from napari_safire.engine.progress import Cancel, Progress, report
+from napari_safire.types import (
+    Embedding,
+    ForgeryMap,
+    Geometry,
+    PointPrompt,
+    SourcePartition,
+    SourceRegion,
+)
+
+RADIUS = 20.0  # pixels: the region of a prompt is a disc
+
+
+class FakeEngine:
+    """Regions are discs around their prompts; sources are vertical stripes.
+
+    Parameters
+    ----------
+    step_s : float
+        How long one of the ten steps of embedding or grid takes; it sleeps, as torch computes,
+        without holding Python's lock.
+    gate : threading.Event, optional
+        Embedding waits for it.
+    """
+
+    def __init__(self, step_s: float = 0.0, gate: threading.Event | None = None) -> None:
+        self.step_s = step_s
+        self.gate = gate
+        self.calls: list[str] = []
+        self.threads: set[str] = set()
+        self.notices: tuple[str, ...] = ()
+        self.failure: Exception | None = None
+
+    def embed(
+        self, image: Any, *, progress: Progress | None = None, cancel: Cancel | None = None
+    ) -> Embedding:
+        self._called("embed")
+        pixels = np.asarray(image)
+        if self.gate is not None:
+            while not self.gate.wait(0.005):
+                report(progress, cancel, 0, 10, "waiting")
+        self._work(progress, cancel)
+        height, width = pixels.shape[:2]
+        geometry = Geometry((height, width), (height, width), (float(height), float(width)))
+        digest = f"{pixels.astype(float).sum():.3f} {pixels.shape}"
+        return Embedding(np.zeros((2, 4, 4), np.float32), geometry, digest, "fake")
+
+    def segment(self, embedding: Embedding, prompts: Iterable[PointPrompt]) -> list[SourceRegion]:
+        self._called("segment")
+        return [_disc(prompt, embedding.geometry) for prompt in prompts]
+
+    def grid(
+        self,
+        embedding: Embedding,
+        points_per_side: int = 16,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> PromptGrid:
+        self._called("grid")
+        self._work(progress, cancel)
+        prompts, _ = grid_points(embedding.geometry, points_per_side)
+        logits = np.stack([_disc(p, embedding.geometry).low_res_logits for p in prompts])
+        features = np.array([[p.row, p.col] for p in prompts], np.float32) + 1
+        confidence = np.full(len(prompts), 0.9, np.float32)
+        return PromptGrid(prompts, logits, confidence, features, embedding.geometry)
+
+    def partition(
+        self,
+        embedding: Embedding,
+        method: str = "auto",
+        n_sources: int | None = None,
+        seed: int = 0,
+        points_per_side: int = 16,
+        eps: float = 0.2,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> SourcePartition:
+        self._called("partition")
+        count = n_sources or 2
+        prompts, _ = grid_points(embedding.geometry, points_per_side)
+        height, width = embedding.image_shape
+        edges = np.linspace(0, width, count + 1).astype(int)
+        labels = np.zeros((height, width), np.uint8)
+        regions = []
+        for k in range(count):
+            stripe = np.full((height, width), -5, np.float32)
+            stripe[:, edges[k] : edges[k + 1]] = 5
+            labels[:, edges[k] : edges[k + 1]] = k
+            place = PointPrompt(height / 2, (edges[k] + edges[k + 1]) / 2)
+            regions.append(SourceRegion(place, stripe, embedding.geometry, 0.9 - 0.1 * k))
+        sources = np.array([np.searchsorted(edges, p.col, "right") - 1 for p in prompts])
+        parameters = MappingProxyType({"points_per_side": points_per_side})
+        return SourcePartition(
+            labels, tuple(regions), method, parameters, seed, prompts, sources.clip(0, count - 1)
+        )
+
+    def localize(
+        self,
+        embedding: Embedding,
+        seed: int = 0,
+        points_per_side: int = 16,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> ForgeryMap:
+        self._called("localize")
+        heatmap = np.zeros(embedding.image_shape, np.float32)
+        heatmap[:, : heatmap.shape[1] // 2] = 1
+        return ForgeryMap(heatmap, 0.7, "inconclusive", "Made up for tests.")
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        self.threads.add(threading.current_thread().name)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+
+    def _work(self, progress: Progress | None, cancel: Cancel | None) -> None:
+        for step in range(10):
+            report(progress, cancel, step, 10, "working")
+            if self.step_s:
+                time.sleep(self.step_s)
+        report(progress, cancel, 10, 10, "working")
+
+
+def _disc(prompt: PointPrompt, geometry: Geometry) -> SourceRegion:
+    height, width = geometry.image_shape
+    rows, cols = np.mgrid[:height, :width]
+    distance = np.hypot(rows - prompt.row, cols - prompt.col)
+    logits = (RADIUS - distance).astype(np.float32)
+    return SourceRegion(prompt, logits, geometry, 0.8)

@@ -1,0 +1,353 @@
+"""The history against a list with a cursor, and packed labels against the arrays they hold."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import weakref
+from dataclasses import FrozenInstanceError, dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from napari_safire.session.history import History, PackedLabels
+
+# -- packed labels -------------------------------------------------------------------------------
+
+DTYPES = st.one_of(
+    hnp.boolean_dtypes(),
+    hnp.integer_dtypes(endianness="<"),
+    hnp.integer_dtypes(endianness=">"),
+    hnp.unsigned_integer_dtypes(endianness="<"),
+    hnp.unsigned_integer_dtypes(endianness=">"),
+)
+SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=12)
+
+
+@given(labels=hnp.arrays(DTYPES, SHAPES))
+def test_packing_and_unpacking_gives_the_same_array(labels):
+    packed = PackedLabels.pack(labels)
+    unpacked = packed.unpack()
+    assert unpacked.dtype == labels.dtype
+    assert packed.shape == labels.shape
+    np.testing.assert_array_equal(unpacked, labels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "bool"])
+def test_what_is_unpacked_may_be_written_to_without_changing_the_packed(dtype):
+    labels = np.ones((3, 4), dtype)
+    packed = PackedLabels.pack(labels)
+    labels[:] = 0
+    packed.unpack()[:] = 0
+    assert packed.unpack().all()
+
+
+@given(one=hnp.arrays("int16", (2, 3), elements=st.integers(-1, 1)), data=st.data())
+def test_packed_labels_are_equal_where_their_arrays_are(one, data):
+    other = data.draw(hnp.arrays("int16", (2, 3), elements=st.integers(-1, 1)))
+    a, b = PackedLabels.pack(one), PackedLabels.pack(other)
+    assert (a == b) == np.array_equal(one, other)
+    if a == b:
+        assert hash(a) == hash(b)
+
+
+def test_equality_goes_by_content_and_not_by_memory_order():
+    labels = np.arange(12).reshape(3, 4)
+    assert PackedLabels.pack(labels) == PackedLabels.pack(np.asfortranarray(labels))
+    assert PackedLabels.pack(labels) == PackedLabels.pack(np.repeat(labels, 2, axis=1)[:, ::2])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [np.zeros((3, 2), int), np.zeros((2, 3), "uint8"), np.zeros((2, 3), bool), np.eye(2, 3) > 0],
+)
+def test_another_shape_dtype_or_content_is_not_equal(other):
+    assert PackedLabels.pack(np.zeros((2, 3), int)) != PackedLabels.pack(other)
+
+
+def test_packed_labels_travel_by_pickle_and_cannot_be_changed():
+    packed = PackedLabels.pack(np.arange(6).reshape(2, 3))
+    again = pickle.loads(pickle.dumps(packed))
+    assert again == packed
+    np.testing.assert_array_equal(again.unpack(), packed.unpack())
+    with pytest.raises(FrozenInstanceError):
+        packed.data = b""
+
+
+def test_smooth_labels_cost_a_hundredth_whatever_their_dtype():
+    rows, cols = np.indices((768, 1024))
+    labels = (np.hypot(rows - 300, cols - 400) < 250).astype(np.int64) + 1
+    small = PackedLabels.pack(labels.astype(np.uint8))
+    large = PackedLabels.pack(labels)
+    assert large.nbytes == small.nbytes == len(small.data)
+    assert large.nbytes < labels.size / 100
+    assert PackedLabels.pack(labels == 2).nbytes < small.nbytes
+
+
+@pytest.mark.parametrize(
+    ("array", "named"),
+    [
+        (np.zeros(3, int), r"shape \(3,\)"),
+        (np.zeros((2, 2, 2), int), r"shape \(2, 2, 2\)"),
+        (np.zeros((2, 2)), "float64"),
+        (np.array([["a"]]), "<U1"),
+        (np.zeros((1, 1), complex), "complex128"),
+        (np.zeros((1, 1), object), "object"),
+    ],
+)
+def test_what_is_no_label_image_is_not_packed(array, named):
+    with pytest.raises(ValueError, match=named):
+        PackedLabels.pack(array)
+
+
+# -- history -------------------------------------------------------------------------------------
+
+
+class ListWithCursor(RuleBasedStateMachine):
+    """Any sequence of actions leaves the history as the same actions leave a plain list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history = History(0)
+        self.emitted = 0
+        self.expected_emitted = 0
+        self.history.changed.connect(self._count)
+        self.states = [0]
+        self.titles = [""]
+        self.cursor = 0
+        # The key, if any, under which the present state may still be replaced.
+        self.key: str | None = None
+
+    def _count(self) -> None:
+        self.emitted += 1
+
+    def _move(self, cursor: int) -> None:
+        self.expected_emitted += cursor != self.cursor
+        self.cursor = cursor
+        self.key = None
+
+    def _record(self, state: int, title: str, key: str | None) -> None:
+        if state == self.states[self.cursor]:
+            return
+        keep = self.cursor + 1
+        if key is not None and key == self.key:
+            keep -= 1
+        self.states, self.titles = self.states[:keep], self.titles[:keep]
+        if self.states[-1] == state:
+            self.key = None
+        else:
+            self.states.append(state)
+            self.titles.append(title)
+            self.key = key
+        self.cursor = len(self.states) - 1
+        self.expected_emitted += 1
+
+    @rule(state=st.integers(0, 3), title=st.text(max_size=3))
+    def record(self, state: int, title: str) -> None:
+        self.history.record(state, title)
+        self._record(state, title, None)
+
+    @rule(state=st.integers(0, 3), key=st.sampled_from("ab"))
+    def record_under_a_key(self, state: int, key: str) -> None:
+        self.history.record(state, f"drag {key}", merge_key=key)
+        self._record(state, f"drag {key}", key)
+
+    @rule(states=st.lists(st.integers(0, 3), max_size=4), key=st.sampled_from("ab"))
+    def drag(self, states: list[int], key: str) -> None:
+        self.key = None
+        with self.history.coalesce(key):
+            for state in states:
+                self.history.record(state, "move")
+                self._record(state, "move", key)
+        self.key = None
+
+    @precondition(lambda self: self.cursor > 0)
+    @rule()
+    def undo(self) -> None:
+        self._move(self.cursor - 1)
+        assert self.history.undo() == self.states[self.cursor]
+
+    @precondition(lambda self: self.cursor < len(self.states) - 1)
+    @rule()
+    def redo(self) -> None:
+        self._move(self.cursor + 1)
+        assert self.history.redo() == self.states[self.cursor]
+
+    @rule(data=st.data())
+    def jump(self, data: st.DataObject) -> None:
+        self._move(data.draw(st.integers(0, len(self.states) - 1)))
+        assert self.history.jump(self.cursor) == self.states[self.cursor]
+
+    @precondition(lambda self: self.cursor == 0)
+    @rule()
+    def undo_at_the_start(self) -> None:
+        with pytest.raises(IndexError, match="nothing to undo"):
+            self.history.undo()
+
+    @precondition(lambda self: self.cursor == len(self.states) - 1)
+    @rule()
+    def redo_at_the_end(self) -> None:
+        with pytest.raises(IndexError, match="nothing to redo"):
+            self.history.redo()
+
+    @invariant()
+    def the_two_agree(self) -> None:
+        history, last = self.history, len(self.states) - 1
+        assert history.state == self.states[self.cursor]
+        assert (len(history), history.index) == (len(self.states), self.cursor)
+        assert history.titles == tuple(self.titles)
+        assert history.can_undo == (self.cursor > 0)
+        assert history.can_redo == (self.cursor < last)
+        assert history.undo_title == (self.titles[self.cursor] if self.cursor else None)
+        assert history.redo_title == (self.titles[self.cursor + 1] if self.cursor < last else None)
+        assert self.emitted == self.expected_emitted
+
+    @invariant()
+    def neighbouring_states_differ(self) -> None:
+        assert all(a != b for a, b in zip(self.states, self.states[1:], strict=False))
+
+
+TestListWithCursor = ListWithCursor.TestCase
+
+
+@dataclass(frozen=True)
+class Sketch:
+    labels: PackedLabels
+    name: str = ""
+
+
+def test_states_of_packed_labels_are_compared_by_content():
+    history = History(Sketch(PackedLabels.pack(np.zeros((4, 4), np.uint8))))
+    history.record(Sketch(PackedLabels.pack(np.zeros((4, 4), np.uint8))), "nothing")
+    assert not history.can_undo
+    history.record(Sketch(PackedLabels.pack(np.ones((4, 4), np.uint8))), "paint")
+    assert history.undo_title == "paint"
+    assert not history.undo().labels.unpack().any()
+
+
+def test_the_history_hands_out_the_objects_it_was_given():
+    first, second = Sketch(PackedLabels.pack(np.eye(2) > 0)), object()
+    history: History[object] = History(first)
+    history.record(second, "replace")
+    assert history.state is second
+    assert history.undo() is first
+
+
+def test_a_state_that_equals_the_present_one_keeps_what_can_be_redone():
+    history = History("a")
+    history.record("b", "type")
+    history.undo()
+    history.record("a", "nothing")
+    assert history.redo() == "b"
+
+
+def test_a_drag_back_to_its_beginning_leaves_no_step():
+    history = History((0, 0))
+    with history.coalesce("point 1"):
+        history.record((0, 1), "Move point")
+        history.record((0, 2), "Move point")
+        assert len(history) == 2
+        history.record((0, 0), "Move point")
+        assert not history.can_undo
+        history.record((5, 5), "Move point")
+    assert history.undo() == (0, 0)
+
+
+def test_two_drags_of_one_thing_are_two_steps():
+    history = History(0)
+    for states in ((1, 2, 3), (4, 5, 6)):
+        with history.coalesce("point 1"):
+            for state in states:
+                history.record(state, "Move point")
+    assert (history.undo(), history.undo()) == (3, 0)
+
+
+def test_a_drag_may_last_over_the_yields_of_a_generator():
+    history = History(0)
+
+    def on_drag():
+        with history.coalesce("drag"):
+            yield
+            for state in (1, 2):
+                history.record(state, "Move")
+                yield
+
+    list(on_drag())
+    history.record(3, "Click")
+    assert history.titles == ("", "Move", "Click")
+
+
+def test_a_drag_that_fails_ends_all_the_same():
+    history = History(0)
+    history.record(1, "Click")
+    with pytest.raises(IndexError), history.coalesce("drag"):
+        history.jump(99)
+    history.record(2, "Click")
+    history.record(3, "Click")
+    assert history.titles == ("", "Click", "Click", "Click")
+
+
+def test_records_that_name_a_key_of_their_own_keep_it_within_a_drag():
+    history = History(0)
+    with history.coalesce("drag"):
+        history.record(1, "Move")
+        history.record(2, "Spin", merge_key="spin")
+        history.record(3, "Move")
+    assert history.titles == ("", "Move", "Spin", "Move")
+
+
+def test_a_drag_needs_a_key():
+    with pytest.raises(ValueError, match="name what is dragged"), History(0).coalesce(None):
+        pass
+
+
+def test_an_undo_in_the_middle_of_a_drag_begins_a_new_step():
+    history = History(0)
+    history.record(1, "Click")
+    with history.coalesce("drag"):
+        history.record(2, "Move")
+        history.undo()
+        history.record(3, "Move")
+    assert history.titles == ("", "Click", "Move")
+    assert history.undo() == 1
+
+
+@pytest.mark.parametrize("index", [-1, 2, 100])
+def test_a_jump_to_no_state_is_refused(index):
+    history = History(0)
+    history.record(1, "one")
+    with pytest.raises(IndexError, match=rf"no state {index} in this history: choose 0 to 1\."):
+        history.jump(index)
+    assert history.state == 1
+
+
+def test_listeners_see_the_new_state_and_only_their_own_history():
+    history, other = History("a"), History("a")
+    seen: list[str] = []
+    history.changed.connect(lambda: seen.append(history.state))
+    history.record("b", "type")
+    other.record("c", "type")
+    history.undo()
+    history.jump(0)
+    history.redo()
+    assert seen == ["b", "a", "b"]
+
+
+def test_undo_has_no_limit_and_dropped_states_are_let_go():
+    history: History[object] = History(0)
+    for state in range(1, 5001):
+        history.record(state, "count")
+    assert len(history) == 5001
+    assert history.jump(0) == 0
+    assert [history.redo() for _ in range(3)] == [1, 2, 3]
+    history.record(Sketch(PackedLabels.pack(np.eye(2) > 0)), "sketch")
+    gone = weakref.ref(history.state)
+    history.undo()
+    history.record(4, "count")
+    gc.collect()
+    assert gone() is None
+    assert len(history) == 5

@@ -1,0 +1,403 @@
+"""The session without any viewer: prompts, previews, staleness, undo, painting, cancelling."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from fakes import RADIUS, FakeEngine
+
+from napari_safire.errors import SafireError
+from napari_safire.session import edits
+from napari_safire.session.annotation import SourcePrompt
+from napari_safire.session.planes import PartitionSettings, PlaneKey, Snapshot
+from napari_safire.session.session import Session
+from napari_safire.types import PointPrompt
+
+SHAPE = (120, 160)
+KEY = PlaneKey("picture")
+
+
+class Owner:
+    """Takes what the session delivers, in the thread of the test."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine = engine
+        self._calls: queue.Queue[Callable[[], None]] = queue.Queue()
+        self.session = Session(self._calls.put, lambda name, device, notice: engine)
+        self.snapshots: list[Snapshot] = []
+        self.notices: list[tuple[str, bool]] = []
+        self.progress: list[tuple[str, int, int]] = []
+        self.session.changed.connect(self.snapshots.append)
+        self.session.notice.connect(lambda text, failed: self.notices.append((text, failed)))
+        self.session.progress.connect(lambda *report: self.progress.append(report))
+        self.session.choose_model("fake", "cpu")
+        self.session.open(KEY, SHAPE, lambda: np.zeros(SHAPE, np.uint8))
+
+    @property
+    def last(self) -> Snapshot:
+        return self.snapshots[-1]
+
+    def until(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            try:
+                self._calls.get(timeout=0.01)()
+            except queue.Empty:
+                continue
+
+    def settle(self) -> None:
+        """Until nothing is left to do or to deliver."""
+        quiet = 0
+        while quiet < 3:
+            self.until(lambda: not self.session.busy)
+            quiet = quiet + 1 if self._calls.empty() else 0
+            while not self._calls.empty():
+                self._calls.get()()
+
+
+@pytest.fixture
+def owner() -> Iterator[Owner]:
+    made = Owner(FakeEngine())
+    yield made
+    made.session.close()
+    assert made.session.join(10)
+
+
+def prompt(row: float, col: float, source: int = 1, exclude: bool = False) -> SourcePrompt:
+    return SourcePrompt(PointPrompt(row, col), source, exclude)
+
+
+def disc(row: float, col: float) -> np.ndarray:
+    rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    return np.hypot(rows - row, cols - col) < RADIUS
+
+
+def test_a_prompt_gives_its_region_and_confidence(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+    assert owner.last.confidences[PointPrompt(50, 60)] == 0.8
+    assert owner.last.annotation.is_answered
+
+
+def test_prompts_of_one_source_unite_and_exclude_subtracts(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(50, 60), prompt(50, 80), prompt(50, 70, exclude=True)])
+    owner.settle()
+    wanted = (disc(50, 60) | disc(50, 80)) & ~disc(50, 70)
+    np.testing.assert_array_equal(owner.last.labels, wanted)
+
+
+def test_sources_share_out_what_both_claim(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(50, 60, 1), prompt(50, 80, 2)])
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels > 0, disc(50, 60) | disc(50, 80))
+    assert owner.last.labels[50, 60] == 1
+    assert owner.last.labels[50, 80] == 2
+    assert owner.last.labels[50, 68] == 1  # nearer to the first
+    assert owner.last.areas == {k: int((owner.last.labels == k).sum()) for k in (1, 2)}
+
+
+def test_a_prompt_waits_for_the_embedding_and_is_answered_then(owner: Owner) -> None:
+    owner.engine.gate = threading.Event()
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.until(lambda: bool(owner.snapshots))
+    assert not owner.last.annotation.is_answered
+    assert not owner.last.labels.any()
+    owner.engine.gate.set()
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+    assert owner.engine.calls.count("embed") == 1
+
+
+def test_with_a_grid_a_prompt_is_previewed_before_it_is_answered(owner: Owner) -> None:
+    owner.session.partition(KEY, PartitionSettings(points_per_side=4))
+    owner.settle()
+    owner.session.discard(KEY)
+    owner.settle()
+    before = len(owner.snapshots)
+    owner.session.set_prompts(KEY, [prompt(50, 62)])
+    owner.settle()
+    first, last = owner.snapshots[before], owner.last
+    # The nearest prompt of a 4 x 4 grid over 120 x 160 lies at row 45, column 60.
+    np.testing.assert_array_equal(first.labels, disc(45, 60))
+    assert first.annotation.preview is not None
+    assert not first.annotation.preview.exact
+    np.testing.assert_array_equal(last.labels, disc(50, 62))
+    assert last.annotation.is_answered
+
+
+def test_answers_to_prompts_that_have_moved_on_are_dropped(owner: Owner) -> None:
+    owner.session.embed(KEY)
+    owner.settle()
+    for col in range(40, 120, 4):
+        owner.session.set_prompts(KEY, [prompt(50, col)], "move prompt")
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 116))
+
+
+def test_undo_and_redo_walk_through_prompts_answers_and_edits(owner: Owner) -> None:
+    session = owner.session
+    owner.session.set_prompts(KEY, [prompt(50, 60)], "add prompt")
+    owner.settle()
+    session.set_prompts(KEY, [prompt(50, 60), prompt(80, 120, 2)], "add prompt")
+    owner.settle()
+    session.commit(KEY)
+    session.edit(KEY, lambda labels, protected: edits.merge(labels, [1, 2]), "merge")
+    owner.settle()
+    seen = [owner.last.labels]
+    while owner.last.undo_title is not None:
+        session.undo(KEY)
+        owner.settle()
+        seen.append(owner.last.labels)
+    assert len(seen) == 5  # merge, commit, two prompts, nothing
+    assert not seen[-1].any()
+    np.testing.assert_array_equal(seen[-2], disc(50, 60))
+    for labels in reversed(seen[:-1]):
+        session.redo(KEY)
+        owner.settle()
+        np.testing.assert_array_equal(owner.last.labels, labels)
+    assert owner.last.redo_title is None
+
+
+def test_undoing_to_a_prompt_whose_answer_was_dropped_asks_again(owner: Owner) -> None:
+    owner.engine.gate = threading.Event()
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.set_prompts(KEY, [prompt(50, 60), prompt(80, 120)])
+    owner.until(lambda: len(owner.snapshots) >= 2)
+    owner.engine.gate.set()
+    owner.settle()
+    owner.session.undo(KEY)
+    owner.settle()
+    assert owner.last.annotation.is_answered
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+
+
+def test_painted_pixels_survive_predictions_until_protection_is_lifted(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.settle()
+    painted = owner.last.labels.copy()
+    painted[45:55, 55:65] = 7
+    painted[60:64, 60:64] = 0  # erased: that holds as well
+    owner.session.paint(KEY, painted, True)
+    owner.settle()
+    owner.session.set_prompts(KEY, [prompt(52, 62)])
+    owner.settle()
+    assert (owner.last.labels[45:55, 55:65] == 7).all()
+    assert (owner.last.labels[60:64, 60:64] == 0).all()
+    owner.session.partition(KEY, PartitionSettings(n_sources=3, method="kmeans"))
+    owner.settle()
+    assert (owner.last.labels[45:55, 55:65] == 7).all()
+    owner.session.unprotect(KEY)
+    owner.settle()
+    assert not (owner.last.labels == 7).any()
+
+
+def test_commit_settles_and_reopening_brings_the_prompts_back(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.settle()
+    owner.session.commit(KEY)
+    owner.session.set_prompts(
+        KEY, [SourcePrompt(PointPrompt(50, 60), 1, live=False), prompt(90, 130, 2)]
+    )
+    owner.settle()
+    assert set(np.unique(owner.last.labels)) == {0, 1, 2}
+    owner.session.commit(KEY)
+    owner.session.reopen(KEY, 1)
+    owner.settle()
+    assert [p.live for p in owner.last.annotation.prompts] == [True, False]
+    np.testing.assert_array_equal(owner.last.labels == 1, disc(50, 60))
+    owner.session.set_prompts(
+        KEY, [prompt(30, 60), SourcePrompt(PointPrompt(90, 130), 2, live=False)], "move prompt"
+    )
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels == 1, disc(30, 60))
+    np.testing.assert_array_equal(owner.last.labels == 2, disc(90, 130))
+
+
+def test_a_partitioned_source_reopens_with_the_prompt_that_stood_for_it(owner: Owner) -> None:
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+    owner.settle()
+    owner.session.commit(KEY)
+    owner.session.reopen(KEY, 2)
+    owner.settle()
+    assert [p.point for p in owner.last.annotation.live_prompts] == [PointPrompt(60, 120)]
+    assert (owner.last.labels == 2).sum() == disc(60, 120).sum()
+
+
+def test_reopening_a_painted_source_says_that_it_has_no_prompts(owner: Owner) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:10] = 4
+    owner.session.paint(KEY, labels, True)
+    owner.session.reopen(KEY, 4)
+    owner.settle()
+    assert "no prompts" in owner.notices[-1][0]
+    np.testing.assert_array_equal(owner.last.labels, labels)
+
+
+def test_discarding_leaves_what_was_settled(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.settle()
+    owner.session.commit(KEY)
+    owner.session.set_prompts(
+        KEY, [SourcePrompt(PointPrompt(50, 60), 1, live=False), prompt(90, 130, 2)]
+    )
+    owner.settle()
+    owner.session.discard(KEY)
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+    assert len(owner.last.annotation.prompts) == 1
+
+
+def test_the_preview_can_be_hidden_and_shown(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.settle()
+    owner.session.show_preview(KEY, False)
+    owner.settle()
+    assert not owner.last.labels.any()
+    owner.session.show_preview(KEY, True)
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+
+
+def test_other_settings_of_a_partition_do_not_run_the_model_again(owner: Owner) -> None:
+    settings = PartitionSettings("kmeans", n_sources=2, points_per_side=4)
+    owner.session.partition(KEY, settings)
+    owner.settle()
+    assert owner.session.has_grid(KEY, settings)
+    assert not owner.session.has_grid(KEY, PartitionSettings(points_per_side=8))
+    embeds = owner.engine.calls.count("embed")
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=3, points_per_side=4))
+    owner.settle()
+    assert owner.last.labels.max() == 3
+    assert owner.engine.calls.count("embed") == embeds
+
+
+def test_a_click_goes_in_between_the_steps_of_a_grid(owner: Owner) -> None:
+    owner.session.embed(KEY)
+    owner.settle()
+    owner.engine.step_s = 0.05
+    owner.session.partition(KEY, PartitionSettings(points_per_side=4))
+    owner.until(lambda: "grid" in owner.engine.calls)
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.until(lambda: bool(owner.snapshots) and owner.last.annotation.is_answered)
+    assert "partition" not in owner.engine.calls  # the grid is still being asked
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+    owner.settle()
+    assert "partition" in owner.engine.calls
+    assert len(owner.engine.threads) == 1
+
+
+def test_cancel_stops_a_grid_and_keeps_the_prompts(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.settle()
+    owner.engine.step_s = 0.05
+    owner.session.partition(KEY, PartitionSettings())
+    owner.until(lambda: "grid" in owner.engine.calls)
+    owner.session.cancel()
+    owner.settle()
+    assert "partition" not in owner.engine.calls
+    assert owner.progress[-1] == ("", 0, 0)
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+
+
+def test_a_cancelled_embedding_can_be_started_again(owner: Owner) -> None:
+    owner.engine.gate = threading.Event()
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.until(lambda: "embed" in owner.engine.calls)
+    owner.session.cancel()
+    owner.settle()
+    assert not owner.last.annotation.is_answered
+    owner.engine.gate.set()
+    owner.session.segment(KEY)
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (SafireError("The weights are gone: download them again."), "download them again"),
+        (MemoryError("no room"), "MemoryError: no room"),
+    ],
+)
+def test_a_failure_is_told_and_the_next_job_works(
+    owner: Owner, error: Exception, words: str
+) -> None:
+    owner.engine.failure = error
+    owner.session.embed(KEY)
+    owner.settle()
+    assert words in owner.notices[-1][0]
+    assert owner.notices[-1][1]
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+
+
+def test_points_outside_are_left_out_and_told(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(-5, 60), prompt(50, 60), prompt(50, 160)])
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+    assert "2 points lie outside" in owner.notices[0][0]
+
+
+def test_an_impossible_edit_changes_nothing(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.settle()
+    owner.session.edit(KEY, lambda labels, protected: edits.split(labels, 9), "split")
+    owner.settle()
+    assert "9" in owner.notices[-1][0]
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+    assert owner.last.annotation.preview is not None
+
+
+def test_another_model_answers_anew_and_keeps_what_the_user_made(owner: Owner) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:10] = 4
+    owner.session.paint(KEY, labels, True)
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.settle()
+    asked = owner.engine.calls.count("segment")
+    owner.session.choose_model("other", "cpu")
+    owner.session.embed(KEY)
+    owner.settle()
+    owner.session.segment(KEY)
+    owner.settle()
+    assert owner.engine.calls.count("segment") == asked + 1
+    assert (owner.last.labels[:10] == 4).all()
+
+
+def test_without_a_partition_there_is_no_uncertainty(owner: Owner) -> None:
+    with pytest.raises(SafireError, match="run one first"):
+        owner.session.ask_uncertainty(KEY, lambda values: None)
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+    owner.settle()
+    got: list[np.ndarray] = []
+    owner.session.ask_uncertainty(KEY, got.append)
+    owner.settle()
+    assert got[0].shape == SHAPE
+    assert 0 <= got[0].min() <= got[0].max() <= 1
+
+
+def test_closing_in_the_middle_ends_the_thread_and_says_nothing_more() -> None:
+    owner = Owner(FakeEngine(step_s=0.05))
+    owner.session.partition(KEY, PartitionSettings())
+    owner.until(lambda: "embed" in owner.engine.calls)
+    told = len(owner.snapshots), len(owner.progress)
+    owner.session.close()
+    assert owner.session.join(10)
+    owner.until(lambda: owner._calls.empty())
+    assert (len(owner.snapshots), len(owner.progress)) == told
+    with pytest.raises(RuntimeError, match="closed"):
+        owner.session.run(lambda: None, lambda _: None)
+
+
+def test_no_thread_is_left_when_nothing_is_to_be_done(owner: Owner) -> None:
+    owner.session.partition(KEY, PartitionSettings())
+    owner.settle()
+    owner.until(lambda: not [t for t in threading.enumerate() if t.name == "napari-safire"])
