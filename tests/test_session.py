@@ -401,3 +401,15 @@ def test_no_thread_is_left_when_nothing_is_to_be_done(owner: Owner) -> None:
     owner.session.partition(KEY, PartitionSettings())
     owner.settle()
     owner.until(lambda: not [t for t in threading.enumerate() if t.name == "napari-safire"])
+
+
+def test_a_partition_keeps_the_numbers_that_are_shown(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(60, 140, source=3)])
+    owner.settle()
+    owner.session.commit(KEY)
+    owner.settle()
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+    owner.settle()
+    assert (owner.last.labels[:, 80:] == 3).all()  # the stripe that holds the disc
+    assert (owner.last.labels[:, :80] == 1).all()
+    assert owner.session.plane(KEY).numbers == (1, 3)

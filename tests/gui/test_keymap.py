@@ -20,9 +20,9 @@ from napari.utils.action_manager import action_manager
 from napari.utils.key_bindings import KeyBinding, coerce_keybinding
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QKeySequence
+from qtpy.QtGui import QFocusEvent, QKeySequence
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QToolButton
+from qtpy.QtWidgets import QApplication, QLineEdit, QToolButton
 
 from napari_safire.gui.key_editor import KeyEditor
 from napari_safire.gui.keymap import (
@@ -525,7 +525,7 @@ def type_key(editor: KeyEditor, action: str, keys: str) -> None:
     field = editor.edit_of(action)
     field.setFocus()
     combination = QKeySequence(keys)[0]
-    QTest.keyClick(field.focusProxy() or field, combination.key(), combination.keyboardModifiers())
+    QTest.keyClick(field, combination.key(), combination.keyboardModifiers())
     pump()
 
 
@@ -583,13 +583,15 @@ def test_a_refused_key_is_explained_and_the_old_one_stays(
 def test_a_modifier_alone_changes_nothing(editor: KeyEditor, keymap: Keymap):
     field = editor.edit_of("segment")
     field.setFocus()
-    QTest.keyPress(field.focusProxy() or field, Qt.Key.Key_Control)
+    QTest.keyPress(field, Qt.Key.Key_Control)
     assert keymap["segment"] == "G"
-    QTest.keyRelease(field.focusProxy() or field, Qt.Key.Key_Control)
+    QTest.keyRelease(field, Qt.Key.Key_Control)
     assert shown(editor)["segment"] == "G"
-    QTest.keyPress(field.focusProxy() or field, Qt.Key.Key_Alt)
+    QTest.keyPress(field, Qt.Key.Key_Alt)
     assert shown(editor)["segment"] == ""
-    editor.defaults_button.setFocus()  # the release goes elsewhere
+    # Alt+Tab: the release goes elsewhere. (Without a window manager no window gets the focus.)
+    line = field.findChild(QLineEdit)
+    QApplication.sendEvent(line, QFocusEvent(QEvent.Type.FocusOut))
     assert shown(editor)["segment"] == "G"
     assert keymap["segment"] == "G"
     assert editor.message.isHidden()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_safire.session.annotation import Labels, SourcePrompt
+from napari_safire.session.annotation import MOST_SOURCES, Labels, SourcePrompt
 from napari_safire.types import FloatImage, Geometry, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
@@ -78,6 +78,42 @@ def nearest_regions(
         distances = np.hypot(*(places - (point.row, point.col)).T)
         found[point] = grid.region(int(distances.argmin()))
     return found
+
+
+def numbers_like(labels: Labels, n_sources: int, shown: Labels | None) -> tuple[int, ...]:
+    """Number the sources of a partition so that they keep the numbers they are shown with.
+
+    Sources are matched one to one with what is shown so that as many pixels as possible keep
+    their number (and colour); the others get the smallest free numbers, larger sources first.
+
+    Parameters
+    ----------
+    labels : (H, W) uint8 array
+        Sources 0 .. K-1, largest first.
+    n_sources : int
+        K.
+    shown : (H, W) uint8 array or None
+        Labels from 1; 0 is no source.
+
+    Returns
+    -------
+    tuple of int
+        For each source its number, from 1.
+    """
+    if shown is None or not shown.any():
+        return tuple(range(1, n_sources + 1))
+    from scipy.optimize import linear_sum_assignment  # slow to load: not before a viewer opens
+
+    pairs = shown.astype(np.int64).ravel() * n_sources + labels.ravel()
+    overlap = np.bincount(pairs, minlength=256 * n_sources).reshape(256, n_sources)[1:]
+    rows, sources = linear_sum_assignment(overlap, maximize=True)
+    numbers = {
+        int(source): int(row) + 1
+        for row, source in zip(rows, sources, strict=True)
+        if overlap[row, source]
+    }
+    free = (number for number in range(1, MOST_SOURCES + 1) if number not in numbers.values())
+    return tuple(numbers[k] if k in numbers else next(free) for k in range(n_sources))
 
 
 def partition_uncertainty(partition: SourcePartition) -> FloatImage:

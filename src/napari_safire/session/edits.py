@@ -429,7 +429,7 @@ def _settle(
     heapq.heapify(queue)
     while queue:
         size, island = heapq.heappop(queue)
-        if n_pixels.get(island) != size:  # it has joined another, or grown
+        if island not in n_pixels:  # it has joined another
             continue
         del n_pixels[island]
         border: dict[int, int] = defaultdict(int)  # by label

@@ -137,29 +137,26 @@ class JobLane:
         return thread is None or not thread.is_alive()
 
     def _drain(self) -> None:
-        while True:
-            with self._lock:
-                if not (self._urgent or self._others):
-                    self._thread = None
-                    break
-                job = (self._urgent or self._others).popleft()
+        while (job := self._next(self._urgent, self._others)) is not None:
             self._do(job)
         self._report(None, 0, 0, "")
 
     def _serve_urgent(self) -> None:
-        while True:
-            with self._lock:
-                if not self._urgent:
-                    return
-                job = self._urgent.popleft()
+        while (job := self._next(self._urgent)) is not None:
             self._do(job)
 
-    def _do(self, job: Job) -> None:
-        if job.cancelled.is_set():
-            return
+    def _next(self, *queues: deque[Job]) -> Job | None:
+        """Take the next job; from here on it counts as running. None ends the thread's work."""
         with self._lock:
-            self._running.append(job)
+            for jobs in queues:
+                if jobs:
+                    self._running.append(jobs[0])
+                    return jobs.popleft()
+            if not self._running:
+                self._thread = None
+        return None
 
+    def _do(self, job: Job) -> None:
         def cancel() -> bool:
             # Downloads ask from a thread of their own as well.
             if not job.urgent and threading.current_thread() is self._thread:
@@ -170,6 +167,8 @@ class JobLane:
             self._report(job, done, total, stage)
 
         try:
+            if job.cancelled.is_set():
+                return
             if not job.urgent:
                 self._report(job, 0, 0, job.title)
             result = job.work(progress, cancel)

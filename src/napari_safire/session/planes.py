@@ -88,6 +88,8 @@ class Plane:
     read : callable
         Gives the plane as (H, W), (H, W, 3) or (H, W, 4); called in a worker thread.
     history : History of Annotation
+    numbers : tuple of int
+        For each source of the partition the label it is shown with.
     """
 
     key: PlaneKey
@@ -98,6 +100,7 @@ class Plane:
     grid: PromptGrid | None = None
     partition: SourcePartition | None = None
     forgery: ForgeryMap | None = None
+    numbers: tuple[int, ...] = ()
     regions: dict[PointPrompt, SourceRegion] = field(default_factory=dict)
     reading: Job | None = None
     asked: tuple[SourcePrompt, ...] | None = None

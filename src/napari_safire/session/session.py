@@ -34,6 +34,7 @@ from napari_safire.session.annotation import (
 from napari_safire.session.composition import (
     compose_labels,
     nearest_regions,
+    numbers_like,
     partition_uncertainty,
 )
 from napari_safire.session.history import History, PackedLabels
@@ -62,6 +63,7 @@ class _Partitioned:
     partition: SourcePartition
     forgery: ForgeryMap
     preview: Preview
+    numbers: tuple[int, ...]
 
 
 class Session:
@@ -336,13 +338,14 @@ class Session:
         if self._choice is None:
             return
         ready = self.has_grid(key, settings)
+        shown = None if plane.snapshot is None else plane.snapshot.labels
 
         def work(progress: Progress, cancel: Cancel) -> tuple[Any, _Partitioned]:
             engine = self._engine()
             embedding = plane.embedding
             if embedding is None:
                 embedding = engine.embed(plane.read(), progress=progress, cancel=cancel)
-            return embedding, _partition(engine, embedding, settings, progress, cancel)
+            return embedding, _partition(engine, embedding, settings, shown, progress, cancel)
 
         def done(answer: tuple[Any, _Partitioned]) -> None:
             if not self._is_current(plane):
@@ -350,7 +353,7 @@ class Session:
             was_embedded = plane.embedding is not None
             plane.embedding, result = answer
             plane.grid, plane.partition = result.grid, result.partition
-            plane.forgery = result.forgery
+            plane.forgery, plane.numbers = result.forgery, result.numbers
             if not was_embedded:
                 self.embedded.emit(key)
             count = result.partition.n_sources
@@ -608,7 +611,12 @@ def _previewed(
 
 
 def _partition(
-    engine: Engine, embedding: Any, settings: PartitionSettings, progress: Progress, cancel: Cancel
+    engine: Engine,
+    embedding: Any,
+    settings: PartitionSettings,
+    shown: Labels | None,
+    progress: Progress,
+    cancel: Cancel,
 ) -> _Partitioned:
     side, seed = settings.points_per_side, settings.seed
     grid = engine.grid(embedding, side, progress=progress, cancel=cancel)
@@ -619,16 +627,13 @@ def _partition(
             f"The picture was divided into {partition.n_sources} sources, more than the "
             f"{MOST_SOURCES} that labels can hold: raise eps or choose a number of sources."
         )
+    numbers = numbers_like(partition.labels, partition.n_sources, shown)
     seeds = tuple(
-        (number, region.prompt) for number, region in enumerate(partition.representatives, start=1)
+        zip(numbers, (region.prompt for region in partition.representatives), strict=True)
     )
-    labels = partition.labels + np.uint8(1)
-    return _Partitioned(
-        grid,
-        partition,
-        forgery,
-        Preview(PackedLabels.pack(labels), "partition", seeds=seeds),
-    )
+    labels = np.array(numbers, np.uint8)[partition.labels]
+    preview = Preview(PackedLabels.pack(labels), "partition", seeds=seeds)
+    return _Partitioned(grid, partition, forgery, preview, numbers)
 
 
 def _is_inside(point: PointPrompt, shape: tuple[int, int]) -> bool:

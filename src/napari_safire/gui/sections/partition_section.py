@@ -83,6 +83,8 @@ class PartitionSection(Section):
         )
         self.plot = FeaturePlot()
         self.curve = QualityCurve()
+        self.plot.setFixedHeight(150)
+        self.curve.setFixedHeight(96)
         self.body.addLayout(fields)
         buttons = QHBoxLayout()
         buttons.setSpacing(4)
@@ -157,7 +159,7 @@ class PartitionSection(Section):
             return
         grid, partition = plane.grid, plane.partition
         if grid is self._drawn:
-            self._draw(grid, partition)
+            self._draw(grid, partition, plane.numbers)
             return
         seed = self._desk.settings.seed
 
@@ -171,16 +173,16 @@ class PartitionSection(Section):
             if now is not None and now.grid is grid and now.partition is not None:
                 self._drawn = grid
                 self._places, self._quality = answer
-                self._draw(grid, now.partition)
+                self._draw(grid, now.partition, now.numbers)
 
         self._desk.session.run_long("Comparing numbers of sources", work, done)
 
-    def _draw(self, grid: PromptGrid, partition: SourcePartition) -> None:
+    def _draw(self, grid: PromptGrid, partition: SourcePartition, numbers: tuple[int, ...]) -> None:
         sources = partition.prompt_sources
-        colours = np.array([_NO_SOURCE if k < 0 else source_rgba(int(k)) for k in sources])
+        colours = np.array([_NO_SOURCE if k < 0 else source_rgba(numbers[k] - 1) for k in sources])
         names = [
             f"row {prompt.row:.0f}, column {prompt.col:.0f}: "
-            + (f"source {k + 1}" if k >= 0 else "no source")
+            + (f"source {numbers[k]}" if k >= 0 else "no source")
             for prompt, k in zip(grid.prompts, sources, strict=True)
         ]
         self.plot.set_prompts(self._places, colours, np.clip(grid.confidence, 0, 1), names)

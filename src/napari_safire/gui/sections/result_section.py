@@ -286,23 +286,21 @@ class ResultSection(Section):
 
 
 def _confidence(number: int, plane: Plane | None, snapshot: Snapshot | None) -> float | None:
-    """Of a source: its prompts' best, else that of the partition's region, while it is shown."""
+    """Of a source: of the region that stood for it in the partition, else its prompts' best."""
     if snapshot is None:
         return None
+    annotation = snapshot.annotation
+    partition = None if plane is None else plane.partition
+    seeds = annotation.seeds if annotation.preview is None else annotation.preview.seeds
+    prompts = {point for source, point in seeds if source == number}
+    if prompts and partition is not None:
+        return next((r.confidence for r in partition.representatives if r.prompt in prompts), None)
     of_prompts = [
         snapshot.confidences[prompt.point]
-        for prompt in snapshot.annotation.prompts
+        for prompt in annotation.prompts
         if prompt.source == number and not prompt.exclude and prompt.point in snapshot.confidences
     ]
-    if of_prompts:
-        return max(of_prompts)
-    preview = snapshot.annotation.preview
-    seeds = snapshot.annotation.seeds if preview is None else (*preview.seeds,)
-    partition = None if plane is None else plane.partition
-    if partition is None:
-        return None
-    prompts = {point for source, point in seeds if source == number}
-    return next((r.confidence for r in partition.representatives if r.prompt in prompts), None)
+    return max(of_prompts, default=None)
 
 
 def _swatch(number: int) -> QPixmap:
