@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import napari
 import pytest
+from fakes import FakeEngine
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QWidget
 
-from .hand import Hand, pump
+from napari_safire.gui.desk import Desk
+from napari_safire.gui.widget import SafireWidget
+
+from .hand import Hand, pump, wait_until
 
 
 @pytest.fixture
@@ -22,3 +30,52 @@ def viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
 @pytest.fixture
 def hand(viewer: napari.Viewer) -> Hand:
     return Hand(viewer)
+
+
+@dataclass(frozen=True)
+class Dock:
+    """An open SAFIRE dock in a real window."""
+
+    viewer: napari.Viewer
+    hand: Hand
+    widget: SafireWidget
+    engine: FakeEngine | None = None
+
+    @property
+    def desk(self) -> Desk:
+        return self.widget.desk
+
+    def settle(self) -> None:
+        """Until nothing is left to do or to deliver."""
+        for _ in range(3):
+            wait_until(lambda: not self.desk.session.busy)
+            pump(0.03)
+
+    def press(self, button: QWidget) -> None:
+        """Press a button of the dock with the mouse."""
+        assert button.isEnabled(), "the button is greyed out"
+        self.widget.ensureWidgetVisible(button)
+        pump(0.02)
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        pump(0.02)
+
+
+@pytest.fixture
+def dock(viewer: napari.Viewer, hand: Hand) -> Iterator[Dock]:
+    """A dock whose regions are discs and whose sources are stripes."""
+    engine = FakeEngine()
+    widget = SafireWidget(viewer, load_engine=lambda name, device, notice: engine)
+    viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
+    pump(0.1)
+    yield Dock(viewer, hand, widget, engine)
+    widget.close_work()
+
+
+@pytest.fixture
+def lite_dock(viewer: napari.Viewer, hand: Hand) -> Iterator[Dock]:
+    """A dock with the model that ships with the package."""
+    widget = SafireWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
+    pump(0.1)
+    yield Dock(viewer, hand, widget)
+    widget.close_work()

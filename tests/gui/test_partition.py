@@ -1,0 +1,152 @@
+"""Partition, plots and verdict in a real window."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from .conftest import Dock
+from .hand import pump
+
+SHAPE = (120, 160)
+
+
+def open_picture(dock: Dock) -> None:
+    dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    dock.settle()
+
+
+def test_the_button_paints_the_sources_and_makes_a_forgery_map(dock: Dock) -> None:
+    open_picture(dock)
+    dock.press(dock.widget.partition.run)
+    dock.settle()
+    sources, companions = dock.desk.sources_layer, dock.desk.companions
+    assert sources is not None
+    assert companions is not None
+    assert (sources.data[:, :80] == 1).all()
+    assert (sources.data[:, 80:] == 2).all()
+    heatmap = companions.heatmap
+    assert heatmap is not None
+    assert heatmap.colormap.name == "magma"
+    assert heatmap.opacity == 0.5
+    assert not heatmap.visible
+    np.testing.assert_array_equal(heatmap.data[:, :80], 1)
+    assert dock.desk.image is dock.viewer.layers["picture"]
+    text = dock.widget.result.verdict.text()
+    assert "Inconclusive" in text
+    assert "Made up for tests." in text
+
+
+def test_the_forgery_map_is_shown_and_hidden(dock: Dock) -> None:
+    open_picture(dock)
+    dock.press(dock.widget.partition.run)
+    dock.settle()
+    companions = dock.desk.companions
+    assert companions is not None
+    assert companions.heatmap is not None
+    dock.press(dock.widget.result.heatmap)
+    assert companions.heatmap.visible
+    dock.press(dock.widget.result.heatmap)
+    assert not companions.heatmap.visible
+
+
+def test_another_number_regroups_without_reading_the_picture_again(dock: Dock) -> None:
+    open_picture(dock)
+    dock.press(dock.widget.partition.run)
+    dock.settle()
+    assert dock.engine is not None
+    before = dock.engine.calls.count("embed")
+    box = dock.widget.partition.count
+    dock.widget.ensureWidgetVisible(box)
+    box.setFocus()
+    QTest.keyClick(box, Qt.Key.Key_Up)
+    QTest.keyClick(box, Qt.Key.Key_Up)
+    QTest.keyClick(box, Qt.Key.Key_Up)
+    dock.settle()
+    assert dock.desk.settings.method == "kmeans"
+    assert dock.desk.sources_layer is not None
+    assert dock.desk.sources_layer.data.max() == 3
+    assert dock.engine.calls.count("embed") == before
+
+
+def test_dbscan_shows_its_distance_and_hides_the_number(dock: Dock) -> None:
+    open_picture(dock)
+    section = dock.widget.partition
+    section.method.setCurrentText("DBSCAN")
+    pump()
+    assert section.eps.isVisible()
+    assert not section.count.isVisible()
+    section.eps.setValue(0.35)
+    assert (dock.desk.settings.method, dock.desk.settings.eps) == ("dbscan", 0.35)
+    assert dock.desk.settings.n_sources is None
+
+
+def test_a_dot_of_the_plot_shows_its_prompt_on_the_picture(dock: Dock) -> None:
+    open_picture(dock)
+    section = dock.widget.partition
+    section.points.setValue(4)
+    dock.press(section.run)
+    dock.settle()
+    dock.widget.ensureWidgetVisible(section.plot)
+    pump()
+    x, y = section.plot.positions()[5]
+    QTest.mouseClick(section.plot, Qt.MouseButton.LeftButton, pos=QPoint(round(x), round(y)))
+    pump()
+    companions, plane = dock.desk.companions, dock.desk.plane
+    assert companions is not None
+    assert companions.grid_prompts is not None
+    assert plane is not None
+    assert plane.grid is not None
+    chosen = plane.grid.prompts[5]
+    np.testing.assert_allclose(companions.grid_prompts.data, [[chosen.row, chosen.col]])
+    assert dock.desk.image is dock.viewer.layers["picture"]
+
+
+def test_a_number_of_the_curve_becomes_the_number_of_sources(dock: Dock) -> None:
+    open_picture(dock)
+    section = dock.widget.partition
+    section.points.setValue(4)
+    dock.press(section.run)
+    dock.settle()
+    dock.widget.ensureWidgetVisible(section.curve)
+    pump()
+    x, y = section.curve.positions()[2]  # the third: four sources
+    QTest.mouseClick(section.curve, Qt.MouseButton.LeftButton, pos=QPoint(round(x), round(y)))
+    dock.settle()
+    assert section.count.value() == 4
+    assert dock.desk.sources_layer is not None
+    assert dock.desk.sources_layer.data.max() == 4
+
+
+def test_uncertainty_is_made_on_demand(dock: Dock) -> None:
+    open_picture(dock)
+    assert not dock.widget.result.uncertainty.isEnabled()
+    dock.press(dock.widget.partition.run)
+    dock.settle()
+    companions = dock.desk.companions
+    assert companions is not None
+    assert companions.uncertainty is None
+    dock.press(dock.widget.result.uncertainty)
+    dock.settle()
+    assert companions.uncertainty is not None
+    values = companions.uncertainty.data
+    assert values.shape == SHAPE
+    assert 0 <= values.min() <= values.max() <= 1
+
+
+def test_without_a_picture_a_sentence_says_so(dock: Dock) -> None:
+    dock.hand.press("Shift+G")
+    assert "open one first" in dock.widget.message.text()
+    assert not dock.widget.partition.run.isEnabled()
+
+
+def test_the_key_partitions_whichever_layer_is_selected(dock: Dock) -> None:
+    open_picture(dock)
+    shapes = dock.viewer.add_shapes(name="notes")
+    dock.viewer.layers.selection.active = shapes
+    dock.hand.press("Shift+G")
+    dock.settle()
+    assert dock.desk.sources_layer is not None
+    assert dock.desk.sources_layer.data.max() == 2
+    assert dock.viewer.layers.selection.active is shapes
