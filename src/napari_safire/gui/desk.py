@@ -360,7 +360,7 @@ class Desk:
         """Make several sources one, the first of them."""
         first, others = sources[0], set(sources)
         self._edit(
-            _named_edit("merge", sources),
+            _named_edit("merge", sources, of_protected=True),
             f"merge sources {', '.join(map(str, sources))}",
             lambda number: first if number in others else number,
         )
@@ -368,14 +368,14 @@ class Desk:
     def split(self, source: int) -> None:
         """Number the connected parts of a source apart."""
         self._edit(
-            _named_edit("split", source),
+            _named_edit("split", source, of_protected=True),
             f"split source {source}",
         )
 
     def absorb(self, source: int) -> None:
         """Give the pixels of a source to their nearest neighbours."""
         self._edit(
-            _named_edit("absorb", source),
+            _named_edit("absorb", source, of_protected=True),
             f"absorb source {source}",
         )
 
@@ -651,13 +651,18 @@ class Desk:
         act(self._key)
 
 
-def _named_edit(name: str, what: object) -> Edit:
-    """An edit of `napari_safire.session.edits`; its libraries load in the worker that does it."""
+def _named_edit(name: str, what: object, *, of_protected: bool = False) -> Edit:
+    """An edit of `napari_safire.session.edits`; its libraries load in the worker that does it.
+
+    Edits of chosen sources take protected pixels along: the user asked for just that. Those that
+    clean up must not undo what was painted.
+    """
 
     def edit(labels: Labels, protected: Mask) -> Labels:
         from napari_safire.session import edits
 
-        return getattr(edits, name)(labels, what, protected=protected)
+        guard = None if of_protected else protected
+        return getattr(edits, name)(labels, what, protected=guard)
 
     return edit
 

@@ -53,6 +53,7 @@ class PromptLayer:
         self.layer = layer
         self._picture = picture
         self._writing = False
+        self._new = dict(_DEFAULTS)
         self._connections = Connections()
         with self._quietly():
             self._complete_features()
@@ -66,8 +67,9 @@ class PromptLayer:
 
     def set_defaults(self, source: int, exclude: bool) -> None:
         """What the next point will be for."""
+        self._new = {**_DEFAULTS, "source": source, "exclude": exclude}
         with self._quietly():
-            self.layer.feature_defaults = {**_DEFAULTS, "source": source, "exclude": exclude}
+            self.layer.feature_defaults = self._new
             self.layer.current_symbol = "x" if exclude else "disc"
             self.layer.current_border_color = np.array(source_rgba(source - 1))
 
@@ -190,8 +192,11 @@ class PromptLayer:
         action = str(getattr(event, "action", "changed"))
         if self._writing or action in _UNDER_WAY:
             return
-        if action == "changed":
-            self._revive(getattr(event, "data_indices", ()))
+        rows = getattr(event, "data_indices", ())
+        if action == "added":
+            self._label_new(rows)
+        elif action == "changed":
+            self._revive(rows)
         what = {"added": "add prompt", "removed": "remove prompt"}.get(action, "move prompt")
         self.changed.emit(what)
 
@@ -200,6 +205,15 @@ class PromptLayer:
             with self._quietly():
                 self._complete_features()
             self.changed.emit("change prompt")
+
+    def _label_new(self, rows: Any) -> None:
+        """New points are what the desk says, not what the last or selected point was."""
+        features = self.layer.features.copy()
+        added = np.arange(len(features))[list(rows)]
+        for name, value in self._new.items():
+            features.loc[added, name] = value
+        with self._quietly():
+            self.layer.features = features
 
     def _revive(self, rows: Any) -> None:
         """A committed prompt that is moved is asked again."""
