@@ -6,8 +6,9 @@ nor napari.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -35,24 +36,15 @@ __all__ = [
     "load_model",
 ]
 
-_HOME_OF = {
-    "Embedding": "types",
-    "Engine": "engine",
-    "ForgeryMap": "types",
-    "ModelConfig": "model.config",
-    "PointPrompt": "types",
-    "SourcePartition": "types",
-    "SourceRegion": "types",
-    "load_model": "model.registry",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value  # the next access does not come here
-    return value
+__getattr__, _, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "types": ["Embedding", "ForgeryMap", "PointPrompt", "SourcePartition", "SourceRegion"],
+        "engine": ["Engine"],
+        "model.config": ["ModelConfig"],
+        "model.registry": ["load_model"],
+    },
+)
 
 
 def __dir__() -> list[str]:
