@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from psygnal import Signal
 
 S = TypeVar("S")
 # On label images of 24 megapixels level 6 takes four times as long and saves two fifths.
@@ -125,11 +122,6 @@ class History(Generic[S]):
     initial : S
         The state before anything was done.
 
-    Attributes
-    ----------
-    changed : psygnal.Signal
-        Emitted, without arguments, after the present state or the list of states has changed.
-
     Examples
     --------
     >>> history = History("empty")
@@ -138,14 +130,9 @@ class History(Generic[S]):
     ('empty', 'Add prompt', 'one prompt')
     """
 
-    changed = Signal()
-
     def __init__(self, initial: S) -> None:
         self._steps: list[_Step[S]] = [_Step(initial, "")]
         self._cursor = 0
-        # The key under which the present step may still be replaced.
-        self._open_key: Hashable | None = None
-        self._drag_key: Hashable | None = None
 
     def __len__(self) -> int:
         """Count the states, the initial one included."""
@@ -155,16 +142,6 @@ class History(Generic[S]):
     def state(self) -> S:
         """The present state."""
         return self._steps[self._cursor].state
-
-    @property
-    def index(self) -> int:
-        """Place of the present state; 0 is the initial one."""
-        return self._cursor
-
-    @property
-    def titles(self) -> tuple[str, ...]:
-        """What led to each state, for a list to jump in; empty for the initial one."""
-        return tuple(step.title for step in self._steps)
 
     @property
     def can_undo(self) -> bool:
@@ -186,7 +163,7 @@ class History(Generic[S]):
         """What `redo` would do again."""
         return self._steps[self._cursor + 1].title if self.can_redo else None
 
-    def record(self, state: S, title: str, merge_key: Hashable | None = None) -> None:
+    def record(self, state: S, title: str) -> None:
         """Make a state the present one; what could be redone is dropped.
 
         A state that equals the present one is not recorded and drops nothing.
@@ -196,25 +173,10 @@ class History(Generic[S]):
         state : S
         title : str
             What was done, for "Undo <title>".
-        merge_key : hashable, optional
-            If the present state was recorded under the same key, and neither undo, redo nor
-            `jump` came between, this state replaces it: a drag of many moves is one step. If that
-            leads back to where the drag began, the step goes. Default: the key of `coalesce`.
         """
-        if _same(state, self.state):
-            return
-        key = self._drag_key if merge_key is None else merge_key
-        del self._steps[self._cursor + 1 :]
-        if key is not None and key == self._open_key:
-            self._steps.pop()
-            self._cursor -= 1
-        if _same(state, self.state):
-            self._open_key = None
-        else:
-            self._steps.append(_Step(state, title))
+        if not _same(state, self.state):
             self._cursor += 1
-            self._open_key = key
-        self.changed.emit()
+            self._steps[self._cursor :] = [_Step(state, title)]
 
     def amend(self, state: S) -> None:
         """Replace the present state; what can be undone and redone stays.
@@ -222,34 +184,6 @@ class History(Generic[S]):
         For what arrives late: the answer to a prompt belongs to the step that placed the prompt.
         """
         self._steps[self._cursor] = _Step(state, self._steps[self._cursor].title)
-        self.changed.emit()
-
-    @contextmanager
-    def coalesce(self, key: Hashable) -> Iterator[None]:
-        """Make what is recorded within the block one step.
-
-        Two blocks never share a step, whatever their keys: dragging the same point twice is two
-        steps. The block may be left open over the ``yield`` of a mouse-drag callback.
-
-        Parameters
-        ----------
-        key : hashable
-            What is dragged. Records that name another `merge_key` keep it.
-
-        Raises
-        ------
-        ValueError
-            If the key is None.
-        """
-        if key is None:
-            raise ValueError("The key None stands for steps of their own: name what is dragged.")
-        outer, self._drag_key = self._drag_key, key
-        self._open_key = None
-        try:
-            yield
-        finally:
-            self._drag_key = outer
-            self._open_key = None
 
     def undo(self) -> S:
         """Go back by one state and return it.
@@ -261,7 +195,8 @@ class History(Generic[S]):
         """
         if not self.can_undo:
             raise IndexError("There is nothing to undo: this is the initial state.")
-        return self.jump(self._cursor - 1)
+        self._cursor -= 1
+        return self.state
 
     def redo(self) -> S:
         """Go forward by one state and return it.
@@ -273,29 +208,7 @@ class History(Generic[S]):
         """
         if not self.can_redo:
             raise IndexError("There is nothing to redo: this is the latest state.")
-        return self.jump(self._cursor + 1)
-
-    def jump(self, index: int) -> S:
-        """Go to any state and return it; nothing is dropped.
-
-        Parameters
-        ----------
-        index : int
-            0 (the initial state) to ``len(history) - 1``.
-
-        Raises
-        ------
-        IndexError
-            For other numbers.
-        """
-        if not 0 <= index < len(self._steps):
-            raise IndexError(
-                f"There is no state {index} in this history: choose 0 to {len(self._steps) - 1}."
-            )
-        self._open_key = None
-        if index != self._cursor:
-            self._cursor = index
-            self.changed.emit()
+        self._cursor += 1
         return self.state
 
 
