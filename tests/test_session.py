@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fakes import RADIUS, FakeEngine
 from napari_safire.errors import SafireError
 from napari_safire.session import edits
 from napari_safire.session.annotation import SourcePrompt
+from napari_safire.session.journal import Journal, KeptWork
 from napari_safire.session.planes import PartitionSettings, PlaneKey, Snapshot
 from napari_safire.session.session import Session
 from napari_safire.types import PointPrompt
@@ -25,10 +27,10 @@ KEY = PlaneKey("picture")
 class Owner:
     """Takes what the session delivers, in the thread of the test."""
 
-    def __init__(self, engine: FakeEngine) -> None:
+    def __init__(self, engine: FakeEngine, journal: Journal | None = None) -> None:
         self.engine = engine
         self._calls: queue.Queue[Callable[[], None]] = queue.Queue()
-        self.session = Session(self._calls.put, lambda name, device, notice: engine)
+        self.session = Session(self._calls.put, lambda name, device, notice: engine, journal)
         self.snapshots: list[Snapshot] = []
         self.notices: list[tuple[str, bool]] = []
         self.progress: list[tuple[str, int, int]] = []
@@ -413,3 +415,71 @@ def test_a_partition_keeps_the_numbers_that_are_shown(owner: Owner) -> None:
     assert (owner.last.labels[:, 80:] == 3).all()  # the stripe that holds the disc
     assert (owner.last.labels[:, :80] == 1).all()
     assert owner.session.plane(KEY).numbers == (1, 3)
+
+
+def test_every_step_is_kept_and_the_next_session_is_offered_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    first = Owner(FakeEngine(), Journal(path))
+    painted = np.zeros(SHAPE, np.uint8)
+    painted[:9] = 6
+    first.session.paint(KEY, painted, True)  # before the picture's hash is known
+    first.session.set_prompts(KEY, [prompt(50, 60, 2)])
+    first.settle()
+    made = first.last
+    first.session.close()
+
+    second = Owner(FakeEngine(), Journal(path))
+    found: list[KeptWork] = []
+    second.session.kept_work.connect(lambda key, kept: found.append(kept))
+    second.session.embed(KEY)
+    second.settle()
+    (kept,) = found
+    second.session.restore(KEY, kept)
+    second.settle()
+    np.testing.assert_array_equal(second.last.labels, made.labels)
+    assert second.last.annotation == made.annotation
+    second.session.undo(KEY)
+    second.settle()
+    assert not second.last.labels.any()
+    second.session.forget_kept_work(KEY)
+    second.settle()
+    assert Journal(path).find(made_hash(second), SHAPE) is None
+    second.session.close()
+
+
+def made_hash(owner: Owner) -> str:
+    embedding = owner.session.plane(KEY).embedding
+    assert embedding is not None
+    return embedding.image_sha256
+
+
+def test_looking_at_a_picture_keeps_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    owner = Owner(FakeEngine(), Journal(path))
+    owner.session.embed(KEY)
+    owner.session.refresh(KEY)
+    owner.settle()
+    assert not path.exists()
+    owner.session.close()
+
+
+def test_a_journal_that_cannot_be_written_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    owner = Owner(FakeEngine(), Journal(tmp_path / "file" / "journal.sqlite"))
+    for col in (40, 60, 80):
+        owner.session.set_prompts(KEY, [prompt(50, col)])
+        owner.settle()
+    told = [text for text, failed in owner.notices if "cannot be kept" in text and failed]
+    assert len(told) == 1
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 80))
+    owner.session.close()
+
+
+def test_only_a_few_planes_keep_their_grids(owner: Owner) -> None:
+    keys = [PlaneKey("stack", (i,)) for i in range(5)]
+    for key in keys:
+        owner.session.open(key, SHAPE, lambda: np.zeros(SHAPE, np.uint8))
+        owner.session.partition(key, PartitionSettings(points_per_side=2))
+    owner.settle()
+    kept = [owner.session.plane(key).grid is not None for key in keys]
+    assert kept == [False, False, True, True, True]

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import atexit
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import napari
 from platformdirs import user_config_path
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
+from rich.filesize import decimal
 
 from napari_safire.gui.connections import Connections
 from napari_safire.gui.desk import Desk
 from napari_safire.gui.diagnostics_panel import DiagnosticsPanel
-from napari_safire.gui.gui_thread import GuiThread
+from napari_safire.gui.gui_thread import gui_thread
 from napari_safire.gui.key_editor import KeyEditor
 from napari_safire.gui.keymap import ACTIONS, KeyBinder, Keymap
 from napari_safire.gui.preferences import Preferences, PreferencesWatch
 from napari_safire.gui.sections.image_section import ImageSection
+from napari_safire.gui.sections.kept_work import KeptWorkBar
 from napari_safire.gui.sections.partition_section import PartitionSection
 from napari_safire.gui.sections.prompt_section import PromptSection
 from napari_safire.gui.sections.result_section import ResultSection
 from napari_safire.gui.sections.section import Section, button, in_rows, wrapped
+from napari_safire.model.registry import registry_problems
+from napari_safire.session.journal import Journal
 from napari_safire.session.planes import PartitionSettings
 from napari_safire.session.session import LoadEngine, Session
 
@@ -51,11 +57,15 @@ class SafireWidget(QScrollArea):
         self, napari_viewer: napari.viewer.Viewer, load_engine: LoadEngine | None = None
     ) -> None:
         super().__init__()
+        # A script and a menu may each open one, under two names: two would undo each other's work.
+        if (before := widget_of(napari_viewer)) is not None:
+            before.give_way()
         preferences = Preferences.load()
         self._watch = PreferencesWatch()
         self._cache = _make_cache(preferences)
-        self._thread = GuiThread()
-        session = Session(self._thread.deliver, load_engine or partial(_load_engine, self._cache))
+        session = Session(
+            gui_thread().deliver, load_engine or partial(_load_engine, self._cache), Journal()
+        )
         self.desk = Desk(napari_viewer, session, embed_on_selection=preferences.embed_on_selection)
         self.desk.set_settings(_settings(preferences))
 
@@ -70,6 +80,7 @@ class SafireWidget(QScrollArea):
         self.prompts = PromptSection(self.desk)
         self.partition = PartitionSection(self.desk)
         self.result = ResultSection(self.desk)
+        self.kept_work = KeptWorkBar(self.desk)
         self.keys = KeyEditor(keys)
         self.keys.set_conflicts(binder.conflicts)
         self.diagnostics = DiagnosticsPanel(
@@ -85,6 +96,7 @@ class SafireWidget(QScrollArea):
         body.setContentsMargins(8, 8, 8, 8)
         body.setSpacing(6)
         body.addWidget(self.message)
+        body.addWidget(self.kept_work)
         for section in self._sections():
             body.addWidget(section)
         body.addLayout(in_rows([self.show_keys, self.show_diagnostics], 2))
@@ -106,24 +118,82 @@ class SafireWidget(QScrollArea):
         connections.connect(
             binder.conflicts_changed, lambda: self.keys.set_conflicts(binder.conflicts)
         )
-        for problem in (*preferences.problems, keys.problem):
+        for problem in (*preferences.problems, keys.problem, *registry_problems()):
             if problem:
                 self._show_notice(problem, False)
 
-        # Docks die without a close event (napari issue 8071). What ends the work must not refer
-        # to this widget, which is half gone by then.
+        # Docks die without a close event (napari issue 8071). What ends the work must not need this
+        # widget, which is half gone by then. Until it has ended, it keeps the widget alive.
         self._close_all = _Closing(
-            connections, binder, self.desk, self._watch, *[s.connections for s in self._sections()]
+            connections.disconnect,
+            binder.unbind,
+            *[section.close_section for section in self._sections()],
+            self.kept_work.connections.disconnect,
+            self._watch.close,
+            self.desk.close,
         )
         self.destroyed.connect(self._close_all)
+        atexit.register(self._close_all)  # scripts may end without an event loop
         application = QApplication.instance()
         if application is not None:
-            application.aboutToQuit.connect(self._close_all)
+            connections.connect(application.aboutToQuit, self._close_all)
         _WIDGETS[napari_viewer] = weakref.ref(self)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether all work was stopped for good; it can be asked even when Qt's part is gone."""
+        return self._close_all.is_done
 
     def close_work(self) -> None:
         """Stop all work and let go of the viewer, as closing the dock does."""
         self._close_all()
+
+    def copy_diagnostics(self) -> None:
+        """Put versions, devices, memory, model and cache on the clipboard as plain text."""
+        session, cache = self.desk.session, self._cache
+
+        def done(description: dict[str, str]) -> None:
+            clipboard = QApplication.clipboard()
+            assert clipboard is not None  # there is one as soon as there is an application
+            clipboard.setText(_as_text(description))
+            self._show_notice(f"Copied {len(description)} lines of diagnostics.", False)
+
+        session.run_long(
+            "Looking at this machine", lambda progress, cancel: _describe(session, cache), done
+        )
+
+    def clear_cache(self) -> None:
+        """Remove all prepared pictures from the disk; those that are open stay prepared."""
+        cache = self._cache
+        if cache is None:
+            self._show_notice("No prepared pictures are kept on the disk: see Preferences.", False)
+            return
+
+        def done(freed: int) -> None:
+            self._show_notice(
+                f"The cache of prepared pictures is empty: {decimal(freed)} freed.", False
+            )
+
+        self.desk.session.run(cache.clear, done)
+
+    def give_way(self) -> None:
+        """Stop for good, because another widget works on the viewer from now on."""
+        self.close_work()
+        self._show_notice("Another SAFIRE widget works on this viewer now: close this one.", False)
+        self.setEnabled(False)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Notice that napari's "close this panel" took the widget out of its dock."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
+            # Whoever takes it out may put it into another dock at once.
+            QTimer.singleShot(0, self._end_without_dock)
+
+    def _end_without_dock(self) -> None:
+        if self.parent() is None:
+            self.close_work()
+            # Not left to Python: its garbage collector may run in a worker's thread.
+            self.deleteLater()
 
     def _sections(self) -> tuple[Section, ...]:
         return (self.image, self.prompts, self.partition, self.result)
@@ -152,25 +222,28 @@ class SafireWidget(QScrollArea):
 
 
 class _Closing:
-    """Closes everything once, however the end comes."""
+    """Closes everything once, however the end comes; all of it, even if a part raises."""
 
-    def __init__(self, *parts: Any) -> None:
-        self._parts = parts
+    def __init__(self, *ends: Callable[[], None]) -> None:
+        self._ends = ends
+
+    @property
+    def is_done(self) -> bool:
+        return not self._ends
 
     def __call__(self, *_: object) -> None:
-        parts, self._parts = self._parts, ()
-        for part in parts:
-            for name in ("disconnect", "unbind", "close"):
-                end = getattr(part, name, None)
-                if end is not None:
-                    end()
-                    break
+        ends, self._ends = self._ends, ()
+        atexit.unregister(self)
+        with ExitStack() as stack:
+            for end in reversed(ends):
+                stack.callback(end)
 
 
 def widget_of(viewer: Any) -> SafireWidget | None:
     """The open SAFIRE widget of a viewer, for commands."""
     reference = _WIDGETS.get(viewer)
-    return None if reference is None else reference()
+    widget = None if reference is None else reference()
+    return None if widget is None or widget.is_closed else widget
 
 
 def _load_engine(

@@ -6,7 +6,8 @@ though: whenever a long job asks ``cancel()`` (the engine does so between two ba
 jobs that wait are done first, in the same thread.
 
 There is no thread while there is nothing to do: it starts with the first job and ends after the
-last one, so that nothing is left over when a viewer closes and Python's exit never hangs on it.
+last one, so that nothing is left over when a viewer closes. Python's exit waits for the step that
+is being done, and no longer: a job whose program has ended counts as cancelled.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class JobLane:
         self._urgent: deque[Job] = deque()
         self._others: deque[Job] = deque()
         self._running: list[Job] = []  # the last one is being done, those before it wait for it
+        self._on_the_way: list[Job] = []  # done, but the owner has not been told yet
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -99,7 +101,7 @@ class JobLane:
             if self._closed:
                 raise RuntimeError(f"{job.title!r} came after the lane was closed.")
             if job.topic is not None:
-                for other in (*self._urgent, *self._others, *self._running):
+                for other in self._unanswered():
                     if other.topic == job.topic:
                         other.cancelled.set()
             (self._urgent if job.urgent else self._others).append(job)
@@ -110,16 +112,19 @@ class JobLane:
         return job
 
     def cancel(self, *, urgent: bool = True) -> None:
-        """Stop everything that waits or runs; with ``urgent=False`` only what takes long."""
+        """Stop everything that waits or runs; with ``urgent=False`` only what takes long.
+
+        Answers that are on their way are dropped as well: they belong to what was before.
+        """
         with self._lock:
-            for job in (*self._urgent, *self._others, *self._running):
+            for job in self._unanswered():
                 if urgent or not job.urgent:
                     job.cancelled.set()
 
     def cancel_topic(self, topic: Hashable) -> None:
         """Stop what waits or runs on a topic."""
         with self._lock:
-            for job in (*self._urgent, *self._others, *self._running):
+            for job in self._unanswered():
                 if job.topic == topic:
                     job.cancelled.set()
 
@@ -127,7 +132,13 @@ class JobLane:
         """Stop everything and take no more jobs; nothing is delivered after this call."""
         with self._lock:
             self._closed = True
-        self.cancel()
+            jobs = self._unanswered()
+            self._urgent.clear()
+            self._others.clear()
+        for job in jobs:
+            job.cancelled.set()
+            # They hold widgets, and a widget must not lose its last reference in our thread.
+            job.done = job.failed = _ignore
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the thread to end; false if it did not in time."""
@@ -136,24 +147,32 @@ class JobLane:
             thread.join(timeout)
         return thread is None or not thread.is_alive()
 
+    def _unanswered(self) -> list[Job]:
+        """Return all jobs whose owner has heard nothing yet; call it with the lock."""
+        return [*self._urgent, *self._others, *self._running, *self._on_the_way]
+
     def _drain(self) -> None:
-        while (job := self._next(self._urgent, self._others)) is not None:
-            self._do(job)
-        self._report(None, 0, 0, "")
+        while True:
+            while (job := self._next(self._urgent, self._others)) is not None:
+                self._do(job)
+            # Before this thread gives up its place, or the next one's first report came earlier.
+            self._report(None, 0, 0, "")
+            with self._lock:
+                if not (self._urgent or self._others):
+                    self._thread = None
+                    return
 
     def _serve_urgent(self) -> None:
         while (job := self._next(self._urgent)) is not None:
             self._do(job)
 
     def _next(self, *queues: deque[Job]) -> Job | None:
-        """Take the next job; from here on it counts as running. None ends the thread's work."""
+        """Take the next job, if there is one; from here on it counts as running."""
         with self._lock:
             for jobs in queues:
                 if jobs:
                     self._running.append(jobs[0])
                     return jobs.popleft()
-            if not self._running:
-                self._thread = None
         return None
 
     def _do(self, job: Job) -> None:
@@ -161,13 +180,13 @@ class JobLane:
             # Downloads ask from a thread of their own as well.
             if not job.urgent and threading.current_thread() is self._thread:
                 self._serve_urgent()
-            return job.cancelled.is_set()
+            return _is_over(job)
 
         def progress(done: int, total: int, stage: str) -> None:
             self._report(job, done, total, stage)
 
         try:
-            if job.cancelled.is_set():
+            if _is_over(job):
                 return
             if not job.urgent:
                 self._report(job, 0, 0, job.title)
@@ -176,21 +195,26 @@ class JobLane:
             # Also where a job stops itself: whoever asked for it needs no answer.
             return
         except Exception as error:
-            self._answer(job, job.failed, error)
+            self._answer(job, error, failed=True)
         else:
-            self._answer(job, job.done, result)
+            self._answer(job, result)
         finally:
             with self._lock:
                 self._running.remove(job)
 
-    def _answer(self, job: Job, take: Callable[[Any], None], value: Any) -> None:
+    def _answer(self, job: Job, value: Any, *, failed: bool = False) -> None:
         def call() -> None:
+            with self._lock:
+                self._on_the_way.remove(job)
             # Asked again in the owner's thread: it may have cancelled or closed meanwhile.
             if not (job.cancelled.is_set() or self._closed):
-                take(value)
+                (job.failed if failed else job.done)(value)
 
-        if not self._closed:
-            self._deliver(call)
+        with self._lock:
+            if self._closed:
+                return
+            self._on_the_way.append(job)
+        self._deliver(call)
 
     def _report(self, job: Job | None, done: int, total: int, stage: str) -> None:
         watch = self._watch
@@ -202,3 +226,12 @@ class JobLane:
                 watch(job, done, total, stage)
 
         self._deliver(call)
+
+
+def _is_over(job: Job) -> bool:
+    """Whether nobody waits for this job: it was cancelled, or the program has come to its end."""
+    return job.cancelled.is_set() or not threading.main_thread().is_alive()
+
+
+def _ignore(_: Any) -> None:
+    """Take an answer that nobody waits for."""

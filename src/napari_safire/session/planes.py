@@ -103,6 +103,7 @@ class Plane:
     numbers: tuple[int, ...] = ()
     regions: dict[PointPrompt, SourceRegion] = field(default_factory=dict)
     reading: Job | None = None
+    kept: Annotation | None = None
     asked: tuple[SourcePrompt, ...] | None = None
     snapshot: Snapshot | None = None
     with_preview: bool = True

@@ -39,8 +39,10 @@ from napari_safire.session.composition import (
 )
 from napari_safire.session.history import History, PackedLabels
 from napari_safire.session.jobs import Deliver, Job, JobLane
+from napari_safire.session.journal import Journal, KeptWork
 from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Snapshot
 from napari_safire.types import (
+    Embedding,
     FloatImage,
     ForgeryMap,
     PointPrompt,
@@ -50,6 +52,8 @@ from napari_safire.types import (
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine, PromptGrid
+
+GRIDS_KEPT = 3
 
 LoadEngine = Callable[[str, str, Callable[[str], None]], "Engine"]
 """``load(model name or path, device, notice)``; called in the model lane's thread."""
@@ -75,6 +79,8 @@ class Session:
         Makes a call in the owner's thread.
     load_engine : callable
         Loads a model; see `LoadEngine`.
+    journal : Journal, optional
+        Keeps every step on disk; without, nothing is kept.
 
     Attributes
     ----------
@@ -90,6 +96,8 @@ class Session:
         A sentence for the user; true where something failed.
     model_changed : Signal()
         Another model is loaded, or none.
+    kept_work : Signal(PlaneKey, KeptWork)
+        An earlier session's work on a picture was found; `restore` takes it up.
     """
 
     changed = Signal(Snapshot)
@@ -98,10 +106,15 @@ class Session:
     progress = Signal(str, int, int)
     notice = Signal(str, bool)
     model_changed = Signal()
+    kept_work = Signal(PlaneKey, KeptWork)
 
-    def __init__(self, deliver: Deliver, load_engine: LoadEngine) -> None:
+    def __init__(
+        self, deliver: Deliver, load_engine: LoadEngine, journal: Journal | None = None
+    ) -> None:
         self._deliver = deliver
         self._load = load_engine
+        self._journal = journal
+        self._journal_complained = False
         self._model = JobLane(deliver, self._watch)
         self._states = JobLane(deliver)
         self._planes: dict[PlaneKey, Plane] = {}
@@ -118,15 +131,28 @@ class Session:
         loaded = self._loaded
         return loaded[1] if loaded is not None and loaded[0] == self._choice else None
 
-    def choose_model(self, name: str, device: str = "auto") -> None:
-        """Load another model; what the last one said is forgotten, what the user made stays."""
+    def choose_model(
+        self,
+        name: str,
+        device: str = "auto",
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """Load another model; what the last one said is forgotten, what the user made stays.
+
+        Parameters
+        ----------
+        name : str
+            Of a registered model, or a path.
+        device : str
+        failed : callable, optional
+            Takes the reason if it cannot be loaded; default: it becomes a notice.
+        """
         if self._choice == (name, device):
             return
         self._choice = (name, device)
         self._model.cancel()
         for plane in self._planes.values():
             plane.forget_model()
-        self.model_changed.emit()
 
         def work(progress: Progress, cancel: Cancel) -> Engine:
             return self._engine()
@@ -136,10 +162,12 @@ class Session:
                 "Loading the model",
                 work,
                 done=lambda _: self.model_changed.emit(),
-                failed=self._failed,
+                failed=failed or self._failed,
                 topic="load",
             )
         )
+        # Afterwards, so that what this makes others ask for waits for the model.
+        self.model_changed.emit()
 
     # ---------------------------------------------------------------- planes
 
@@ -179,12 +207,17 @@ class Session:
         """Drop all planes of a picture and stop the work on them."""
         for key in [key for key in self._planes if key.picture == picture]:
             del self._planes[key]
-            for topic in ("embed", "segment", "partition", "uncertainty"):
-                self._model.cancel_topic((topic, key))
+            self._stop_asking(key)
+
+    def _stop_asking(self, key: PlaneKey) -> None:
+        for topic in ("embed", "segment", "partition"):
+            self._model.cancel_topic((topic, key))
+        self._states.cancel_topic(("uncertainty", key))
 
     def reread(self, picture: Hashable) -> None:
         """The pixels of a picture have changed: what the model said of them no longer holds."""
         for plane in self.planes_of(picture):
+            self._stop_asking(plane.key)
             plane.forget_model()
 
     # ---------------------------------------------------------------- embedding
@@ -203,10 +236,8 @@ class Session:
         def done(embedding: Any) -> None:
             if not self._is_current(plane):
                 return
-            plane.embedding, plane.reading = embedding, None
-            for warning in embedding.warnings:
-                self.notice.emit(warning, False)
-            self.embedded.emit(key)
+            plane.reading = None
+            self._take_embedding(plane, embedding)
             self._ask_again(plane)
 
         def failed(error: Exception) -> None:
@@ -216,6 +247,17 @@ class Session:
         plane.reading = self._model.submit(
             Job("Reading the picture's traces", work, done, failed, topic=("embed", key))
         )
+
+    def _take_embedding(self, plane: Plane, embedding: Embedding) -> None:
+        """From here on the picture is known by its hash: so is earlier work on it."""
+        if plane.embedding is embedding:
+            return
+        plane.embedding = embedding
+        plane.asked = None  # nothing has been asked of this one
+        for warning in embedding.warnings:
+            self.notice.emit(warning, False)
+        self._look_for_kept_work(plane)
+        self.embedded.emit(plane.key)
 
     # ---------------------------------------------------------------- prompts
 
@@ -270,12 +312,12 @@ class Session:
     def _ask(self, plane: Plane, live: tuple[SourcePrompt, ...]) -> None:
         if not live or self._choice is None:
             return
+        plane.asked = live
         embedding = plane.embedding
         if embedding is None:
             self.embed(plane.key)  # which asks again when it is done
             return
         missing = list(dict.fromkeys(p.point for p in live if p.point not in plane.regions))
-        plane.asked = live
         if not missing:
             self._answer_from(plane, live)
             return
@@ -350,12 +392,11 @@ class Session:
         def done(answer: tuple[Any, _Partitioned]) -> None:
             if not self._is_current(plane):
                 return
-            was_embedded = plane.embedding is not None
-            plane.embedding, result = answer
+            embedding, result = answer
+            self._take_embedding(plane, embedding)
             plane.grid, plane.partition = result.grid, result.partition
             plane.forgery, plane.numbers = result.forgery, result.numbers
-            if not was_embedded:
-                self.embedded.emit(key)
+            self._drop_old_grids(plane)
             count = result.partition.n_sources
             what = f"partition into {count} source{'s' if count > 1 else ''}"
 
@@ -385,6 +426,13 @@ class Session:
         """Partition several planes, one after the other; `cancel` stops between batches."""
         for number, key in enumerate(keys, start=1):
             self.partition(key, settings, f"Slice {number} of {len(keys)}")
+
+    def _drop_old_grids(self, plane: Plane) -> None:
+        """Keep the grids of a few planes only: one takes 50 MB for a picture of 1024 x 768."""
+        with_grid = [other for other in self._planes.values() if other.grid is not None]
+        with_grid.sort(key=lambda other: other is plane)
+        for other in with_grid[:-GRIDS_KEPT]:
+            other.grid = None
 
     def ask_uncertainty(self, key: PlaneKey, done: Callable[[FloatImage], None]) -> None:
         """Make the uncertainty of a plane's partition, (H, W) float32 in [0, 1].
@@ -511,6 +559,7 @@ class Session:
                 plane.snapshot = snapshot
                 self.changed.emit(snapshot)
                 self._ask_again(plane)
+                self._keep(plane)
 
         def failed(error: Exception) -> None:
             # What is shown may differ from the state that stayed: show that again.
@@ -518,6 +567,56 @@ class Session:
             self._change(plane, lambda history: None)
 
         self._states.submit(Job("", work, done, failed))
+
+    # ---------------------------------------------------------------- journal
+
+    def restore(self, key: PlaneKey, kept: KeptWork) -> None:
+        """Take up the work of an earlier session; undo goes back to the present one."""
+        self._transition(key, lambda state: kept.annotation, "restore earlier work")
+
+    def forget_kept_work(self, key: PlaneKey) -> None:
+        """Drop all work on a picture from the journal."""
+        journal, embedding = self._journal, self._planes[key].embedding
+        if journal is not None and embedding is not None:
+            self.run(lambda: journal.forget(embedding.image_sha256), lambda _: None)
+
+    def _look_for_kept_work(self, plane: Plane) -> None:
+        journal, embedding = self._journal, plane.embedding
+        if journal is None or embedding is None:
+            return
+
+        def done(kept: KeptWork | None) -> None:
+            if kept is not None and self._is_current(plane):
+                self.kept_work.emit(plane.key, kept)
+
+        self.run(lambda: journal.find(embedding.image_sha256, plane.shape), done)
+        self._keep(plane)  # what was made before the hash was known
+
+    def _keep(self, plane: Plane) -> None:
+        """Write the shown state down, unless it is there already or nothing was done yet."""
+        journal, embedding, snapshot = self._journal, plane.embedding, plane.snapshot
+        if journal is None or embedding is None or snapshot is None:
+            return
+        state = snapshot.annotation
+        untouched = snapshot.undo_title is None and snapshot.redo_title is None
+        if state is plane.kept or untouched:
+            return
+        plane.kept = state
+
+        def done(written: bool) -> None:
+            if not written and not self._journal_complained:
+                self._journal_complained = True
+                self.notice.emit(journal.problem, True)
+
+        self._states.submit(
+            Job(
+                "",
+                lambda progress, cancel: journal.keep(embedding.image_sha256, state),
+                done,
+                self._failed,
+                topic=("keep", plane.key),
+            )
+        )
 
     # ---------------------------------------------------------------- jobs
 
@@ -527,10 +626,11 @@ class Session:
         return self._model.busy or self._states.busy
 
     def cancel(self) -> None:
-        """Stop what the model does; states and their history are not touched."""
+        """Stop what the model does; states and their history are not touched.
+
+        Prompts that were being answered are asked again by `segment`, or with the next prompt.
+        """
         self._model.cancel()
-        for plane in self._planes.values():
-            plane.asked = None
 
     def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         """Do something short off the owner's thread, between the states."""
@@ -554,6 +654,7 @@ class Session:
             self.progress,
             self.notice,
             self.model_changed,
+            self.kept_work,
         ):
             signal.disconnect()
 

@@ -1,0 +1,68 @@
+"""The offer to take up the work of an earlier session, for instance one that crashed."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QFrame, QVBoxLayout
+
+from napari_safire.gui.connections import Connections
+from napari_safire.gui.desk import Desk
+from napari_safire.gui.sections.section import button, in_rows, wrapped
+from napari_safire.session.journal import KeptWork
+from napari_safire.session.planes import PlaneKey
+
+
+class KeptWorkBar(QFrame):
+    """Shown while the present plane has earlier work that was neither taken up nor forgotten.
+
+    Parameters
+    ----------
+    desk : Desk
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._found: dict[PlaneKey, KeptWork] = {}
+        self.connections = Connections()
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.text = wrapped()
+        self.restore = button(
+            "Restore", "Take up that work; Undo comes back to the present state.", self._restore
+        )
+        self.forget = button("Forget", "Delete the kept work on this picture.", self._forget)
+        body = QVBoxLayout(self)
+        body.setContentsMargins(4, 4, 4, 4)
+        body.addWidget(self.text)
+        body.addLayout(in_rows([self.restore, self.forget], 2))
+        self.connections.connect(desk.session.kept_work, self._take)
+        self.connections.connect(desk.plane_changed, self._show)
+        self.hide()
+
+    def _take(self, key: PlaneKey, kept: KeptWork) -> None:
+        self._found[key] = kept
+        self._show()
+
+    def _show(self) -> None:
+        plane = self._desk.plane
+        kept = None if plane is None else self._found.get(plane.key)
+        self.setVisible(kept is not None)
+        if kept is not None:
+            count = len(kept.annotation.prompts)
+            when = kept.saved.astimezone().strftime("%Y-%m-%d %H:%M")
+            self.text.setText(
+                f"Your work on this picture of {when} was kept "
+                f"({count} prompt{'' if count == 1 else 's'} and the labels)."
+            )
+
+    def _restore(self) -> None:
+        plane = self._desk.plane
+        kept = None if plane is None else self._found.pop(plane.key, None)
+        if plane is not None and kept is not None:
+            self._desk.session.restore(plane.key, kept)
+        self._show()
+
+    def _forget(self) -> None:
+        plane = self._desk.plane
+        if plane is not None and self._found.pop(plane.key, None) is not None:
+            self._desk.session.forget_kept_work(plane.key)
+        self._show()
