@@ -1,11 +1,20 @@
-"""``napari-safire predict``: partition pictures and write what was found."""
+"""``napari-safire predict``: partition pictures and write what was found.
+
+A batch can be stopped and started again: pictures whose results lie in the output folder, complete,
+made of the same file by the same model with the same settings, are not asked again.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -20,7 +29,7 @@ from napari_safire.cli.terminal import (
     open_engine,
     progress_bar,
 )
-from napari_safire.errors import Cancelled, SafireError
+from napari_safire.errors import Cancelled, ImageReadError, SafireError
 
 if TYPE_CHECKING:
     from napari_safire.curation.examination import Examination, ExaminationSettings
@@ -30,8 +39,39 @@ if TYPE_CHECKING:
 _DEFAULT_EPS = 0.2
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One picture, and where its results go.
+
+    Parameters
+    ----------
+    image : Path
+    folder : Path
+        Below the output folder as the picture lies below that of its list.
+    """
+
+    image: Path
+    folder: Path
+
+    @property
+    def stem(self) -> str:
+        """Begin of the names of its results."""
+        return self.image.stem
+
+    @property
+    def record(self) -> Path:
+        """The record, which comes last: where it lies, the results are complete."""
+        return self.folder / f"{self.stem}.json"
+
+
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Picture files, folders of pictures (without their subfolders), or list files.",
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")
     ],
@@ -64,10 +104,18 @@ def predict(
     model: ModelOption = "safire-lite",
     device: DeviceOption = "auto",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that are there already.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace results that are there already, whatever they were made with.",
+        ),
     ] = False,
 ) -> None:
-    """Partition pictures into their sources, localise forgeries, write all results to a folder."""
+    """Partition pictures into their sources, localise forgeries, write all results to a folder.
+
+    A batch that was stopped goes on where it was: pictures whose complete results are there, of the
+    same file, model and settings, are passed. Bad pictures are told and do not stop the others.
+    """
     from napari_safire.curation.examination import ExaminationSettings
 
     chosen, n_sources = _clustering(sources, method, eps)
@@ -80,46 +128,83 @@ def predict(
         points=_parse_points(points or []),
         whole_image=not only_points,
     )
-    _check_outputs(images, output, overwrite)
+    tasks = _tasks(images, output)
+    _check_outputs(tasks, output)
+    there = {} if overwrite else _records_there(tasks, settings)
     engine = open_engine(model, device)
-    codes = set()
-    for image in images:
-        try:
-            _predict_one(engine, image, output, settings, model, overwrite)
-        except Cancelled:
-            raise
-        except (SafireError, ValueError) as error:  # the other pictures can still be done
-            complain(error)
-            codes.add(FAILED if isinstance(error, SafireError) else WRONG_USE)
+    _check_model(there, engine)
+    done = passed = 0
+    codes = []
+    try:
+        for task in tasks:
+            try:
+                if task in there:
+                    _check_picture(task, there[task])
+                    passed += 1
+                else:
+                    _predict_one(engine, task, settings, model, overwrite)
+                    done += 1
+            except Cancelled:
+                raise
+            except (SafireError, ValueError) as error:  # the other pictures can still be done
+                complain(error)
+                codes.append(FAILED if isinstance(error, SafireError) else WRONG_USE)
+    finally:
+        if len(tasks) > 1 or passed:
+            typer.echo(_summary(len(tasks), done, passed, len(codes)))
     if codes:
         raise typer.Exit(min(codes))
 
 
 def _predict_one(
-    engine: Engine,
-    path: Path,
-    output: Path,
-    settings: ExaminationSettings,
-    model: str,
-    overwrite: bool,
+    engine: Engine, task: _Task, settings: ExaminationSettings, model: str, overwrite: bool
 ) -> None:
     from napari_safire.curation.examination import examine
     from napari_safire.curation.export import export_examination
     from napari_safire.data.images import read_image
 
-    with progress_bar(path.name) as show:
-        found = examine(engine, read_image(path), settings, progress=show)
-        files = export_examination(
-            found,
-            output,
-            path.stem,
-            model=describe_model(engine, model),
-            device=str(engine.model.device),
-            overwrite=overwrite,
-        )
+    with progress_bar(task.image.name) as show:
+        found = examine(engine, read_image(task.image), settings, progress=show)
+        with _uninterrupted():
+            files = export_examination(
+                found,
+                task.folder,
+                task.stem,
+                model=describe_model(engine, model),
+                device=str(engine.model.device),
+                overwrite=overwrite,
+            )
     for warning in found.warnings:
         typer.echo(f"Warning: {warning}", err=True)
-    typer.echo(f"{path}: {_in_words(found)} -> {files[-1]}")
+    typer.echo(f"{task.image}: {_in_words(found)} -> {files[-1]}")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done: results are renamed one after the other."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread alone
+        return
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
+
+
+def _summary(count: int, done: int, passed: int, failed: int) -> str:
+    parts = [f"{done} done"]
+    if passed:
+        parts.append(f"{passed} {'was' if passed == 1 else 'were'} there already")
+    if failed:
+        parts.append(f"{failed} failed")
+    missing = count - done - passed - failed
+    if missing:
+        parts.append(f"{missing} not begun or stopped: the same command goes on with them")
+    return f"{count} picture{'' if count == 1 else 's'}: {', '.join(parts)}."
 
 
 def _in_words(found: Examination) -> str:
@@ -190,33 +275,136 @@ def _parse_points(texts: Sequence[str]) -> tuple[PointPrompt, ...]:
     return tuple(points)
 
 
-def _check_outputs(images: Sequence[Path], output: Path, overwrite: bool) -> None:
+def _tasks(images: Sequence[Path], output: Path) -> list[_Task]:
+    """Every picture once, with those of folders and list files."""
+    from napari_safire.curation.series import Series
+    from napari_safire.data.folders import is_picture_name
+
+    tasks: dict[str, _Task] = {}
+    for path in images:
+        found = [_Task(path, output)]
+        if path.is_dir():
+            if os.path.realpath(path) == os.path.realpath(output):
+                raise typer.BadParameter(
+                    f"the results would lie among the pictures of {path}, and be taken for some "
+                    "of them the next time: choose another folder.",
+                    param_hint="--output",
+                )
+            found = [_Task(picture, output) for picture in Series.open(path).pictures]
+        elif path.suffix.lower() in (".txt", ".csv") and not is_picture_name(path.name):
+            series = Series.open(path)
+            found = [
+                _Task(picture, output / picture.relative_to(series.base).parent)
+                for picture in series.pictures
+            ]
+        for task in found:
+            tasks.setdefault(os.path.abspath(task.image), task)
+    return list(tasks.values())
+
+
+def _check_outputs(tasks: Sequence[_Task], output: Path) -> None:
     """Refuse before any work what could destroy a file: the caller's or another result."""
     from napari_safire.curation.export import existing_outputs
 
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f"{output} is a file, not a folder.", param_hint="--output")
-    seen: dict[str, Path] = {}
-    for image in images:
-        other = seen.setdefault(image.stem.casefold(), image)  # some disks ignore case
+    seen: dict[tuple[Path, str], Path] = {}
+    for task in tasks:
+        image = task.image
+        other = seen.setdefault((task.folder, task.stem.casefold()), image)  # some ignore case
         if other is not image:
             raise typer.BadParameter(
                 f"{other} and {image} would write the same files: give them different folders, or "
                 "rename one.",
                 param_hint="IMAGE...",
             )
-    inputs = {os.path.realpath(image) for image in images}
-    for image in images:
-        there = existing_outputs(output, image.stem)
-        if there and not overwrite:
-            raise typer.BadParameter(
-                f"{there[0]} exists already: choose another folder, or add --overwrite.",
-                param_hint="--output",
-            )
-        for path in there:
+    inputs = {os.path.realpath(task.image) for task in tasks}
+    for task in tasks:
+        for path in existing_outputs(task.folder, task.stem):
             if os.path.realpath(path) in inputs:
                 raise typer.BadParameter(
-                    f"the results of {image} would replace the picture {path}: choose another "
+                    f"the results of {task.image} would replace the picture {path}: choose another "
                     "folder.",
                     param_hint="--output",
                 )
+
+
+def _records_there(
+    tasks: Sequence[_Task], settings: ExaminationSettings
+) -> dict[_Task, dict[str, Any]]:
+    """Records of pictures that were asked the same; refuses to replace any other results."""
+    from napari_safire.curation.export import existing_outputs
+
+    there: dict[_Task, dict[str, Any]] = {}
+    for task in tasks:
+        files = existing_outputs(task.folder, task.stem)
+        if not files:
+            continue
+        record = _complete_record(task)
+        if record is None:
+            _refuse(files[0], "and is no complete result")
+        elif _recorded_settings(record) != settings:
+            _refuse(task.record, "but was made with other settings")
+        else:
+            there[task] = record
+    return there
+
+
+def _complete_record(task: _Task) -> dict[str, Any] | None:
+    """The record, if it is one of this command and all its files lie beside it."""
+    from napari_safire.data.record import EXAMINATION_FORMAT, read_record
+
+    try:
+        record = read_record(task.record)
+        names = [
+            name
+            for files in record["files"].values()
+            for name in ([files] if isinstance(files, str) else files)
+        ]
+        complete = all((task.folder / name).is_file() for name in names)
+    except (SafireError, KeyError, TypeError, AttributeError):
+        return None
+    return record if complete and record["format"] == EXAMINATION_FORMAT else None
+
+
+def _recorded_settings(record: dict[str, Any]) -> ExaminationSettings | None:
+    from napari_safire.curation.examination import ExaminationSettings
+    from napari_safire.types import PointPrompt
+
+    try:
+        given = dict(record["parameters"])
+        points = tuple(PointPrompt(row, col) for row, col in given.pop("points"))
+        return ExaminationSettings(**given, points=points)
+    except (KeyError, TypeError, ValueError):  # written by another version
+        return None
+
+
+def _check_model(there: dict[_Task, dict[str, Any]], engine: Engine) -> None:
+    for task, record in there.items():
+        found = record.get("model")
+        if not isinstance(found, dict) or (
+            found.get("checkpoint_sha256") != engine.model.checkpoint_sha256
+        ):
+            _refuse(task.record, "but was made with another model")
+
+
+def _check_picture(task: _Task, record: dict[str, Any]) -> None:
+    """Raise if the picture is not the one whose results are there, or is gone."""
+    try:
+        with task.image.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageReadError(f"{task.image} cannot be read: {error.strerror}.") from error
+    about = record.get("image")
+    if not isinstance(about, dict) or about.get("file_sha256") != sha256:
+        raise SafireError(
+            f"{task.record} was made of another file than {task.image} is now: add --overwrite, or "
+            "choose another folder."
+        )
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise typer.BadParameter(
+        f"{path} exists already, {why}: choose another folder, or add --overwrite.",
+        param_hint="--output",
+    )

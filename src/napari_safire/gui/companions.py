@@ -21,6 +21,7 @@ from napari_safire.session.annotation import MOST_SOURCES
 from napari_safire.types import FloatImage
 
 _METADATA = "napari_safire"
+_OVERLAY = "overlay of"
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _NAMES = ("prompts", "sources", "heatmap", "uncertainty", "grid_prompts")
 _POINT_SHARE = 60  # a prompt is drawn this small a part of the picture's longer side
@@ -43,6 +44,7 @@ class Companions:
         self.heatmap: Image | None = None
         self.uncertainty: Image | None = None
         self.grid_prompts: Points | None = None
+        self._made: set[Layer] = set()
         self._connections = Connections()
         for name in _TRANSFORMS:
             self._connections.connect(getattr(picture.layer.events, name), self._follow)
@@ -60,6 +62,7 @@ class Companions:
         for name in _NAMES:
             if getattr(self, name) is layer:
                 setattr(self, name, None)
+                self._made.discard(layer)
                 return True
         return False
 
@@ -139,18 +142,20 @@ class Companions:
             opacity=0.5,
             blending="translucent",
             visible=visible,
+            metadata={_METADATA: {_OVERLAY: self.picture.layer.name}},
             **self.picture.placement(),
         )
 
     def _zeros(self, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         # Of a long stack only the planes that are written to ever take memory.
-        return np.zeros((*self.picture.stack_shape, *self.picture.shape), dtype)
+        return np.zeros(self.picture.lengths, dtype)
 
     def _add(self, layer: Layer, below: Layer | None = None) -> None:
         """Add a layer without taking the selection from the user's own.
 
         The layer must be known as a companion by then: napari selects what it adds.
         """
+        self._made.add(layer)
         layers = self._viewer.layers
         chosen = set(layers.selection)
         place = layers.index(below) if below is not None and below in layers else len(layers)
@@ -159,6 +164,11 @@ class Companions:
 
     def _follow(self, event: Any = None) -> None:
         placement = self.picture.placement()
-        for layer in self.layers():
+        for layer in self._made.intersection(self.layers()):  # a layer of the user's stays put
             for name, value in placement.items():
                 setattr(layer, name, value)
+
+
+def is_overlay(layer: Layer) -> bool:
+    """Whether an image layer is a result, also where its picture is gone."""
+    return _OVERLAY in layer.metadata.get(_METADATA, {})

@@ -8,7 +8,7 @@ it tells them by signals.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,15 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_safire.errors import SafireError
-from napari_safire.gui.companions import Companions
+from napari_safire.gui.companions import Companions, is_overlay
 from napari_safire.gui.connections import Connections
 from napari_safire.gui.pictures import Channels, PictureLayer
 from napari_safire.gui.prompt_layer import PromptLayer
 from napari_safire.gui.source_layer import SourceLayer
-from napari_safire.session.annotation import MOST_SOURCES, Labels, Mask
+from napari_safire.session.annotation import MOST_SOURCES, Labels, Mask, SourcePrompt
 from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
-from napari_safire.types import FloatImage
+from napari_safire.types import FloatImage, PointPrompt
 
 Edit = Callable[[Labels, Mask], Labels]
 
@@ -42,7 +42,14 @@ class _Place:
     companions: Companions
     prompts: PromptLayer | None = None
     sources: SourceLayer | None = None
+    n_outside: int = 0  # points that lie outside the picture, as the user was told
+    disarmed: bool = False  # the prompt tool was put away for a view that is not flat
     connections: Connections = dataclasses.field(default_factory=Connections)
+    # The picture's own follow its layer's data at once, and these what was made for it.
+    lengths: tuple[int, ...] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lengths = self.picture.lengths
 
     def close(self) -> None:
         self.connections.disconnect()
@@ -104,6 +111,7 @@ class Desk:
             (viewer.dims.events.order, self._view_changed),
             (viewer.dims.events.ndisplay, self._view_changed),
             (session.changed, self._show),
+            (session.embedded, self._answer_anew),
             (session.partitioned, self._show_heatmap),
             (session.model_changed, self._embed_here),
             (session.notice, self.notice.emit),
@@ -135,9 +143,10 @@ class Desk:
     @property
     def images(self) -> list[Image]:
         """Image layers that can be worked on: all but our own results."""
-        ours = {layer for place in self._places.values() for layer in place.companions.layers()}
         return [
-            layer for layer in self.viewer.layers if isinstance(layer, Image) and layer not in ours
+            layer
+            for layer in self.viewer.layers
+            if isinstance(layer, Image) and not is_overlay(layer)
         ]
 
     @property
@@ -176,23 +185,28 @@ class Desk:
         place = self._places.get(image) if image is not None else None
         if image is self._image and (place is None or place.picture.channels == channels):
             return
-        self._rest.stop()
-        self._image, self._key = image, None
         if image is not None and (place is None or place.picture.channels != channels):
-            if place is not None:
-                self.session.forget(image.unique_id)
-                place.close()
             picture = PictureLayer(image, channels)
             problem = picture.problem()
             if problem:
-                self._image = None
-                self._places.pop(image, None)
                 self.notice.emit(problem, True)
+                if place is None:
+                    self._rest.stop()
+                    self._image = self._key = None
+                    self.plane_changed.emit()
+                return
+            if place is not None and place.lengths == picture.lengths:
+                place.picture = place.companions.picture = picture
+                if place.prompts is not None:
+                    self._link_prompts(place, place.prompts.layer, anew=True)
+                self._reread(place)
                 self.plane_changed.emit()
                 return
-            place = _Place(picture, Companions(self.viewer, picture))
-            place.connections.connect(image.events.data, self._pixels_changed)
-            self._places[image] = place
+            if place is not None:
+                self._clear(place)
+            self._places[image] = self._place_for(picture)
+        self._rest.stop()
+        self._image, self._key = image, None
         self._view_changed()
         if self._image is not None and self.embed_on_selection:
             self._embed_here()
@@ -236,6 +250,10 @@ class Desk:
         if place is None:
             self.notice.emit("There is no picture to place prompts on: open one first.", True)
             return
+        problem = place.picture.view_problem(self.viewer.dims)
+        if problem:
+            self.notice.emit(problem, True)
+            return
         layer = place.companions.need_prompts()
         self._link_prompts(place, layer)
         layer.visible = True
@@ -243,13 +261,28 @@ class Desk:
         layer.mode = "add"
 
     def use_prompts(self, layer: Points) -> None:
-        """Take a Points layer of the user's own as prompts of the image."""
+        """Take a Points layer of the user's own as prompts of the image.
+
+        Points of a layer that has other axes than the picture are copied.
+        """
         place = self._place
         if place is None:
             return
-        place.companions.prompts = layer
-        self._link_prompts(place, layer)
-        self._prompts_changed(place, "take points")
+        if layer.ndim == place.picture.ndim:
+            place.companions.prompts = layer
+            self._link_prompts(place, layer)
+            self._prompts_changed(place, "take points")
+            return
+        places = place.picture.to_picture(layer, layer.data, self.viewer.dims.point)
+        own = place.companions.need_prompts()
+        self._link_prompts(place, own)
+        self.notice.emit(
+            f"{layer.name} has {layer.ndim} axes, the picture {place.picture.ndim}: its points "
+            f"were copied to {own.name}.",
+            False,
+        )
+        if len(places):
+            own.add(place.picture.from_picture(own, places))
 
     def segment(self) -> None:
         """Answer the prompts now: starts what was cancelled, or was never started."""
@@ -421,6 +454,11 @@ class Desk:
             f"import {layer.name}",
         )
 
+    def read_strokes(self) -> None:
+        """Take what was painted on the present plane, even where no event told of it."""
+        if self._place is not None:
+            self._painted(self._place)
+
     # ---------------------------------------------------------------- events
 
     def _active_changed(self, event: Any = None) -> None:
@@ -435,7 +473,7 @@ class Desk:
         for image, place in self._places.items():
             if layer in place.companions.layers():
                 return image
-        return layer if isinstance(layer, Image) else None
+        return layer if isinstance(layer, Image) and not is_overlay(layer) else None
 
     def _take_any_image(self) -> None:
         images = self.images
@@ -469,6 +507,8 @@ class Desk:
                 self._key = None
                 self.plane_changed.emit()
             return
+        if image not in self.viewer.layers:
+            return  # napari takes the axes away before it tells that the layer is gone
         problem = picture.view_problem(self.viewer.dims)
         key = None
         if not problem:
@@ -476,6 +516,7 @@ class Desk:
         if key == self._key and key is not None:
             return
         self._key = key
+        self._arm(key is not None)
         if key is None:
             self.notice.emit(problem, False)
         else:
@@ -490,20 +531,68 @@ class Desk:
         for image, place in list(self._places.items()):
             if event is not None and event.source is not image:
                 continue
-            self.session.reread(image.unique_id)
-            if place.picture.problem() or self._shape_differs(place):
-                self.session.forget(image.unique_id)
-                place.close()
-                del self._places[image]
-                if image is self._image:
-                    self._image = None
-                    self.work_on(image)
-            elif image is self._image and self.embed_on_selection:
-                self._embed_here()
+            if not place.picture.problem() and place.picture.lengths == place.lengths:
+                self._reread(place)
+                continue
+            if place.companions.layers():
+                # As a failure: a mere notice goes with the next job, which starts right away.
+                self.notice.emit(
+                    f"{image.name} has another shape now: the prompts and sources of the old one "
+                    "stay as layers, those of the new one begin anew.",
+                    True,
+                )
+            self._clear(place)
+            if image is self._image:
+                self._image = None
+                self.work_on(image)
 
-    def _shape_differs(self, place: _Place) -> bool:
-        planes = self.session.planes_of(place.picture.layer.unique_id)
-        return any(plane.shape != place.picture.shape for plane in planes)
+    def _place_for(self, picture: PictureLayer) -> _Place:
+        place = _Place(picture, Companions(self.viewer, picture))
+        place.connections.connect(picture.layer.events.data, self._pixels_changed)
+        place.connections.connect(picture.layer.events.name, self._renamed)
+        return place
+
+    def _renamed(self, event: Any = None) -> None:
+        self.plane_changed.emit()  # the dock shows names
+
+    def _clear(self, place: _Place) -> None:
+        """Forget the work on a picture; its layers stay in the viewer."""
+        image = place.picture.layer
+        self.session.forget(image.unique_id)
+        place.close()
+        del self._places[image]
+
+    def _reread(self, place: _Place) -> None:
+        """The model has to look again; prompts and labels stay."""
+        picture = place.picture
+        self.session.reread(picture.layer.unique_id)
+        for plane in self.session.planes_of(picture.layer.unique_id):
+            self.session.open(plane.key, plane.shape, picture.reader(plane.key.index))
+        if picture.layer is self._image:
+            self._embed_here()
+
+    def _answer_anew(self, key: PlaneKey) -> None:
+        """Ask prompts again whose answer was given for other pixels, channels or model."""
+        plane = self.session.plane(key)
+        state = None if plane.snapshot is None else plane.snapshot.annotation
+        if state is None or state.preview is None or state.preview.origin != "prompts":
+            return
+        live = state.live_prompts
+        if plane.asked != live and any(p.point not in plane.regions for p in live):
+            self.session.segment(key)
+
+    def _arm(self, flat: bool) -> None:
+        """Put the prompt tool away where a click is no place on a picture, and take it again."""
+        place = self._place
+        if place is None or place.prompts is None:
+            return
+        layer = place.prompts.layer
+        if flat and place.disarmed:
+            place.disarmed = False
+            layer.mode = "add"
+        elif not flat and layer.mode == "add":
+            place.disarmed = True
+            layer.mode = "pan_zoom"
 
     def _embed_here(self, event: Any = None) -> None:
         if self._key is not None and self.embed_on_selection:
@@ -513,11 +602,14 @@ class Desk:
         """Hand the prompts of every plane whose points changed to the session."""
         picture = place.picture
         found = {} if place.prompts is None else place.prompts.read(self.viewer.dims.point)
-        outside = [index for index in found if not _is_in_stack(index, picture.stack_shape)]
-        for index in outside:
+        outside = 0 if place.prompts is None else place.prompts.n_outside
+        if outside > place.n_outside:
             self.notice.emit(
-                f"{len(found.pop(index))} points lie outside the stack and are not asked.", False
+                f"{outside} point{'s lie' if outside > 1 else ' lies'} outside the picture and "
+                f"{'are' if outside > 1 else 'is'} not asked.",
+                False,
             )
+        place.n_outside = outside
         known = {p.key.index: p for p in self.session.planes_of(picture.layer.unique_id)}
         for index in found.keys() | known.keys():
             prompts = found.get(index, ())
@@ -575,21 +667,8 @@ class Desk:
 
     def _note(self, place: _Place, plane: Plane, snapshot: Snapshot) -> None:
         """Write down beside the labels how they came about, for whoever saves them."""
-        embedding = plane.embedding
         place.companions.note(
-            prompts=[
-                {
-                    "index": list(snapshot.key.index),
-                    "row": prompt.point.row,
-                    "col": prompt.point.col,
-                    "source": prompt.source,
-                    "exclude": prompt.exclude,
-                    "confidence": snapshot.confidences.get(prompt.point),
-                }
-                for prompt in snapshot.annotation.prompts
-            ],
-            image_sha256=None if embedding is None else embedding.image_sha256,
-            checkpoint_sha256=None if embedding is None else embedding.checkpoint_sha256,
+            **work_facts(plane, snapshot.annotation.prompts, snapshot.confidences)
         )
 
     # ---------------------------------------------------------------- helpers
@@ -604,8 +683,8 @@ class Desk:
                 return place
         return None
 
-    def _link_prompts(self, place: _Place, layer: Points) -> None:
-        if place.prompts is not None and place.prompts.layer is layer:
+    def _link_prompts(self, place: _Place, layer: Points, *, anew: bool = False) -> None:
+        if place.prompts is not None and place.prompts.layer is layer and not anew:
             return
         if place.prompts is not None:
             place.prompts.close()
@@ -620,6 +699,11 @@ class Desk:
         sources.painted.connect(lambda: self._painted(place))
         sources.selected.connect(self._label_selected)
         place.sources = sources
+        # The layer may be made anew, after it was removed: with all planes of a stack in it.
+        for plane in self.session.planes_of(place.picture.layer.unique_id):
+            if plane.snapshot is not None:
+                labels, with_preview = plane.snapshot.labels, plane.snapshot.with_preview
+                sources.write(plane.key.index, labels, with_preview)
 
     def _label_selected(self, number: int) -> None:
         if number > 0:  # 0 is the eraser
@@ -645,10 +729,31 @@ class Desk:
         if self._key is None:
             self.notice.emit("There is no picture to work on: open one first.", True)
             return
-        place = self._place
-        if place is not None:
-            self._painted(place)  # strokes that no event told of
+        self.read_strokes()
         act(self._key)
+
+
+def work_facts(
+    plane: Plane, prompts: Sequence[SourcePrompt], confidences: Mapping[PointPrompt, float]
+) -> dict[str, Any]:
+    """What a record of labels says of how they came about: prompts and hashes."""
+    embedding = plane.embedding
+    return {
+        "prompts": [
+            {
+                "index": list(plane.key.index),
+                "row": prompt.point.row,
+                "col": prompt.point.col,
+                "source": prompt.source,
+                "exclude": prompt.exclude,
+                "live": prompt.live,
+                "confidence": confidences.get(prompt.point),
+            }
+            for prompt in prompts
+        ],
+        "image_sha256": None if embedding is None else embedding.image_sha256,
+        "checkpoint_sha256": None if embedding is None else embedding.checkpoint_sha256,
+    }
 
 
 def _named_edit(name: str, what: object, *, of_protected: bool = False) -> Edit:
@@ -669,10 +774,6 @@ def _named_edit(name: str, what: object, *, of_protected: bool = False) -> Edit:
 
 def _is_complete(settings: PartitionSettings) -> bool:
     return settings.method != "kmeans" or settings.n_sources is not None
-
-
-def _is_in_stack(index: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    return all(0 <= i < n for i, n in zip(index, shape, strict=True))
 
 
 def _is_behind(plane: Plane | None) -> bool:

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_safire.gui.gui_thread import GuiThread
+from napari_safire.gui.gui_thread import gui_thread
 
 Description = Mapping[str, str]
 Answer = Description | Exception
@@ -62,7 +62,6 @@ class DiagnosticsPanel(QWidget):
         self._source = source
         self._run = run
         self._as_text = as_text
-        self._gui = GuiThread()
         self._description: dict[str, str] = {}
         self._values: dict[str, _Value] = {}
         self._asked = False
@@ -111,10 +110,11 @@ class DiagnosticsPanel(QWidget):
         self._asked = self._waiting = True
         self.refresh_button.setEnabled(False)
         self._say("Looking …")
-        # No strong reference to the panel or its helper goes to the worker: they are Qt's, and the
-        # last reference must not be dropped there.
-        done = partial(_deliver, weakref.ref(self._gui), weakref.ref(self))
-        self._run(partial(_ask, self._source), done)
+        # No strong reference to the panel goes to the worker: it is Qt's, and the last reference
+        # must not be dropped there.
+        hand_over = partial(_hand_over, weakref.ref(self))
+        deliver = gui_thread().deliver
+        self._run(partial(_ask, self._source), lambda answer: deliver(partial(hand_over, answer)))
 
     def copy(self) -> None:
         """Put all lines on the clipboard as plain text."""
@@ -200,14 +200,6 @@ def _ask(source: Callable[[], Description]) -> Answer:
         return dict(source())
     except Exception as error:  # it is shown instead of the answer
         return error
-
-
-def _deliver(
-    gui: weakref.ref[GuiThread], panel: weakref.ref[DiagnosticsPanel], answer: Answer
-) -> None:
-    way_back = gui()
-    if way_back is not None:  # else the panel is gone, too
-        way_back.deliver(partial(_hand_over, panel, answer))
 
 
 def _hand_over(reference: weakref.ref[DiagnosticsPanel], answer: Answer) -> None:

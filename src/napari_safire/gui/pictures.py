@@ -68,9 +68,14 @@ class PictureLayer:
         return tuple(int(n) for n in (leading[1:] if self.channels else leading))
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """Lengths of the axes of layers that go with it: those of the stack, rows, columns."""
+        return (*self.stack_shape, *self.shape)
+
+    @property
     def ndim(self) -> int:
-        """Axes of layers that go with it: those of the stack, rows and columns."""
-        return len(self.stack_shape) + 2
+        """Number of these axes."""
+        return len(self.lengths)
 
     def problem(self) -> str:
         """Why this layer cannot be worked on, as a sentence; empty if it can."""
@@ -163,6 +168,22 @@ class PictureLayer:
             coordinates = np.hstack([np.zeros((len(coordinates), 1)), coordinates])
         world = _apply(world_matrix(self.layer), coordinates)
         return _apply(np.linalg.inv(world_matrix(layer)), world[:, -layer.ndim :])
+
+    def contains(self, coordinates: Matrix) -> npt.NDArray[np.bool_]:
+        """Whether places of the picture lie on one of its pixels.
+
+        Parameters
+        ----------
+        coordinates : (N, ndim) float array
+            As `to_picture` gives them; not a number is nowhere.
+
+        Returns
+        -------
+        (N,) bool array
+        """
+        lengths = np.array(self.lengths, float)
+        inside = (coordinates >= -0.5) & (coordinates <= lengths - 0.5)
+        return np.asarray(inside.all(axis=1), np.bool_)
 
     def placement(self) -> dict[str, Any]:
         """Arguments that lay a layer of `ndim` axes exactly over this one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -123,8 +122,11 @@ class SafireWidget(QScrollArea):
                 self._show_notice(problem, False)
 
         # Docks die without a close event (napari issue 8071). What ends the work must not need this
-        # widget, which is half gone by then. Until it has ended, it keeps the widget alive.
-        self._close_all = _Closing(
+        # widget, which is half gone by then. It is done once, and at Python's exit at the latest;
+        # until then it keeps the widget alive.
+        self._close_all = weakref.finalize(
+            self,
+            _end_all,
             connections.disconnect,
             binder.unbind,
             *[section.close_section for section in self._sections()],
@@ -133,7 +135,6 @@ class SafireWidget(QScrollArea):
             self.desk.close,
         )
         self.destroyed.connect(self._close_all)
-        atexit.register(self._close_all)  # scripts may end without an event loop
         application = QApplication.instance()
         if application is not None:
             connections.connect(application.aboutToQuit, self._close_all)
@@ -142,7 +143,7 @@ class SafireWidget(QScrollArea):
     @property
     def is_closed(self) -> bool:
         """Whether all work was stopped for good; it can be asked even when Qt's part is gone."""
-        return self._close_all.is_done
+        return not self._close_all.alive
 
     def close_work(self) -> None:
         """Stop all work and let go of the viewer, as closing the dock does."""
@@ -221,22 +222,11 @@ class SafireWidget(QScrollArea):
         self.diagnostics.setVisible(self.diagnostics.isHidden())
 
 
-class _Closing:
-    """Closes everything once, however the end comes; all of it, even if a part raises."""
-
-    def __init__(self, *ends: Callable[[], None]) -> None:
-        self._ends = ends
-
-    @property
-    def is_done(self) -> bool:
-        return not self._ends
-
-    def __call__(self, *_: object) -> None:
-        ends, self._ends = self._ends, ()
-        atexit.unregister(self)
-        with ExitStack() as stack:
-            for end in reversed(ends):
-                stack.callback(end)
+def _end_all(*ends: Callable[[], None]) -> None:
+    """Call all of them, even if one raises."""
+    with ExitStack() as stack:
+        for end in reversed(ends):
+            stack.callback(end)
 
 
 def widget_of(viewer: Any) -> SafireWidget | None:

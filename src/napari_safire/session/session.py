@@ -357,12 +357,22 @@ class Session:
         self._change(plane, change)
 
     def _ask_again(self, plane: Plane) -> None:
-        """Ask what a snapshot shows unanswered: after undo, or once the embedding is there."""
+        """Ask what a snapshot shows unanswered: after undo, or once the embedding is there.
+
+        Also what was answered by another model, or for other pixels.
+        """
         if plane.snapshot is None:
             return
         state = plane.snapshot.annotation
-        if not state.is_answered and plane.asked != state.live_prompts:
-            self._ask(plane, state.live_prompts)
+        live = state.live_prompts
+        outdated = (
+            plane.embedding is not None
+            and state.preview is not None
+            and state.preview.origin == "prompts"
+            and any(prompt.point not in plane.regions for prompt in live)
+        )
+        if (outdated or not state.is_answered) and plane.asked != live:
+            self._ask(plane, live)
 
     # ---------------------------------------------------------------- partition
 

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QSpinBox,
     QWidget,
 )
+from rich.filesize import decimal
 
 from napari_safire.engine.progress import Cancel, Progress
 from napari_safire.gui.desk import Desk
@@ -22,14 +23,22 @@ from napari_safire.gui.pictures import Channels
 from napari_safire.gui.sections.section import Section, button, elided_combo, form, wrapped
 from napari_safire.model.registry import available_models, model_entry, model_state
 
+Choice = tuple[str, str]
+"""Name or path of a model, and the device it is to run on."""
+
 _FILES = "Models (*.safetensors *.pth *.pt);;All files (*)"
 _SUFFIXES = (".safetensors", ".pth", ".pt")
 _SLICES = "each slice is a picture"
 _COLOURS = "first axis holds colours"
+_ALWAYS_THERE = "safire-lite"  # ships with the package
+_EVERYWHERE = ("auto", "cpu")  # devices that need no look at the machine
 
 
 class ImageSection(Section):
     """Choose image, channels, model and device; see what is being read, and stop it.
+
+    A model file is looked at before it takes the place of the one in use: what cannot be used
+    stays chosen with its reason, beside a button that goes back, and work goes on meanwhile.
 
     Parameters
     ----------
@@ -42,6 +51,13 @@ class ImageSection(Section):
         super().__init__("Image & model")
         self._desk = desk
         self.setAcceptDrops(True)
+        self._files: list[str] = []
+        self._descriptions: dict[str, str] = {}  # file to what it is by its structure
+        self._refused: dict[str, str] = {}  # model to the reason why it cannot be used
+        self._wanted: Choice | None = None  # what the user chose last
+        self._asked: Choice | None = None  # what the session was asked to load last
+        self._used: Choice | None = None  # what was loaded last
+        self._way_back: Choice | None = None
 
         self.image = QComboBox()
         self.image.setToolTip("The image layer to work on; it follows the layer you select.")
@@ -66,7 +82,7 @@ class ImageSection(Section):
             "SAFIRE file. Nothing in it is ever executed."
         )
         self.device = QComboBox()
-        self.device.addItems(["auto", "cpu"])
+        self.device.addItems(_EVERYWHERE)
         self.device.setToolTip("Where the model runs; auto takes the fastest there is.")
         for combo in (self.image, self.channels, self.model, self.device):
             elided_combo(combo)
@@ -75,6 +91,10 @@ class ImageSection(Section):
         self.browse.setFixedWidth(28)
         self.browse.setAccessibleName("Choose a checkpoint file")
         self.download = button("Download", "Download this model.", self._download)
+        self.about = wrapped()
+        self.about.setTextFormat(Qt.TextFormat.PlainText)
+        self.about.setAccessibleName("About the chosen model")
+        self.back = button("Back", "Choose the model that is in use again.", self._go_back)
         beside = QWidget()
         line = QHBoxLayout(beside)
         line.setContentsMargins(0, 0, 0, 0)
@@ -90,6 +110,8 @@ class ImageSection(Section):
         fields.addRow("", self.download)
         fields.addRow("Device", self.device)
         self.body.addLayout(fields)
+        self.body.addWidget(self.about)
+        self.body.addWidget(self.back)
         self._form, self._picks_row = fields, picks
 
         self.status = wrapped()
@@ -105,8 +127,8 @@ class ImageSection(Section):
         running.addWidget(self.cancel)
         self.body.addWidget(self.status)
         self.body.addWidget(self._running)
-        self._running.hide()
-        self.download.hide()
+        for hidden in (self._running, self.download, self.about, self.back):
+            hidden.hide()
 
         layers = desk.viewer.layers.events
         for signal, slot in (
@@ -151,37 +173,110 @@ class ImageSection(Section):
             self.choose_file(path)
 
     def _show_models(self, chosen: str) -> None:
-        paths = [
-            self.model.itemData(i)
-            for i in range(self.model.count())
-            if Path(self.model.itemData(i)).suffix in _SUFFIXES
-        ]
+        names = [entry.name for entry in available_models()]
+        if chosen not in [*names, *self._files]:
+            self._files.append(chosen)
         with QSignalBlocker(self.model):
             self.model.clear()
-            names = [entry.name for entry in available_models()]
             for name in names:
-                self._add_model(name, f"{name}  ({model_state(name)})", _described(name))
-            for path in dict.fromkeys([*paths, *([] if chosen in names else [chosen])]):
-                self._add_model(path, f"{Path(path).name}  (file)", path)
+                self._add_model(name, name, model_state(name), _described(name))
+            for path in self._files:
+                self._add_model(path, Path(path).name, "file", path)
             self.model.setCurrentIndex(self.model.findData(chosen))
 
-    def _add_model(self, name: str, text: str, tip: str) -> None:
-        self.model.addItem(text, name)
+    def _add_model(self, name: str, shown: str, state: str, tip: str) -> None:
+        if name in self._refused:
+            state, tip = "cannot be used", f"{tip}\n{self._refused[name]}"
+        self.model.addItem(f"{shown}  ({state})", name)
         self.model.setItemData(self.model.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
 
     def _model_chosen(self, _: object = None) -> None:
-        name = self.model.currentData()
+        """Use the chosen model on the chosen device, if that is possible."""
+        name, device = self.model.currentData(), self.device.currentText()
         if name is None:
             return
-        known = {entry.name for entry in available_models()}
-        missing = name in known and model_state(name) == "not downloaded"
+        choice: Choice = (name, device)
+        self._wanted = choice
+        registered = name in {entry.name for entry in available_models()}
+        missing = registered and model_state(name) == "not downloaded"
         self.download.setVisible(missing)
         if missing:
             size = model_entry(name).size
-            self.download.setText(f"Download ({size / 1e6:.0f} MB)" if size else "Download")
-            self._desk.notice.emit(f"{name} has not been downloaded yet.", False)
+            self.download.setText(f"Download ({decimal(size)})" if size else "Download")
+            self._stay(f"{name} has not been downloaded yet.", (_ALWAYS_THERE, device))
+        elif choice == self._used or (registered and device in _EVERYWHERE):
+            self._use(choice, self._descriptions.get(name, ""))
+        else:
+            self._say(f"Looking at {Path(name).name} …")
+
+            def look() -> str | Exception:
+                try:
+                    return _look_at(None if registered else name, device)
+                except Exception as error:  # whatever is wrong with it, it is shown as the reason
+                    return error
+
+            def seen(answer: str | Exception) -> None:
+                if self._wanted != choice:
+                    return
+                if isinstance(answer, Exception):
+                    self._refuse(choice, answer)
+                else:
+                    self._use(choice, answer)
+
+            self._desk.session.run(look, seen)
+
+    def _use(self, choice: Choice, description: str) -> None:
+        if self._refused.pop(choice[0], None) is not None:
+            self._show_models(choice[0])
+        if description:
+            self._descriptions[choice[0]] = description
+        self._say(description)
+        self._ask(choice)
+
+    def _ask(self, choice: Choice) -> None:
+        def failed(error: Exception) -> None:
+            self._refuse(choice, error)
+
+        self._asked = choice
+        self._desk.session.choose_model(*choice, failed=failed)
+
+    def _refuse(self, choice: Choice, error: Exception) -> None:
+        """Tell why a choice cannot be used, and go on with what was in use."""
+        name, _ = choice
+        reason = str(error) or type(error).__name__
+        if isinstance(error, ValueError):  # the device; what is wrong with a model is another error
+            self._stay(reason, (name, "auto"))
             return
-        self._desk.session.choose_model(name, self.device.currentText())
+        self._refused[name] = reason
+        self._show_models(self.model.currentData())
+        if choice == self._used:  # it was given up for another one and cannot be loaded again
+            self._used = None
+        if self._used is None and name == _ALWAYS_THERE:
+            self._say(f"⚠ {reason}")
+            return
+        self._stay(reason, (_ALWAYS_THERE, "auto"))
+
+    def _stay(self, reason: str, instead: Choice) -> None:
+        """Go on with the model in use, or with another one where there is none."""
+        choice = self._used or instead
+        follows = "stays in use" if self._used else "is used instead"
+        self._say(f"⚠ {reason} {_named(choice)} {follows}.", way_back=choice)
+        self._ask(choice)
+
+    def _say(self, sentence: str, way_back: Choice | None = None) -> None:
+        self.about.setText(sentence)
+        self.about.setVisible(bool(sentence))
+        self._way_back = way_back
+        self.back.setVisible(way_back is not None)
+        if way_back is not None:
+            self.back.setText(f"Back to {_named(way_back)}")
+
+    def _go_back(self) -> None:
+        if self._way_back is not None:
+            name, device = self._way_back
+            self._show_models(name)
+            self.device.setCurrentText(device)
+            self._model_chosen()
 
     def _download(self) -> None:
         name = self.model.currentData()
@@ -192,9 +287,12 @@ class ImageSection(Section):
             return download_model(name, progress=progress, cancel=cancel)
 
         def done(path: Path) -> None:
-            self._show_models(name)
-            self._model_chosen()
+            chosen = self.model.currentData()  # the user may have gone on to another one
+            self._show_models(chosen)
+            if chosen == name:
+                self._model_chosen()
 
+        self.download.setEnabled(False)  # until nothing runs any more
         self._desk.session.run_long(f"Downloading {name}", work, done)
 
     def _browse(self) -> None:
@@ -205,6 +303,7 @@ class ImageSection(Section):
     def _model_changed(self) -> None:
         self._show_status()
         if self._desk.session.engine is not None:
+            self._used = self._asked
             self._desk.session.run(_device_names, self._add_devices)
 
     def _add_devices(self, names: list[str]) -> None:
@@ -254,6 +353,7 @@ class ImageSection(Section):
     def _show_progress(self, text: str, done: int, total: int) -> None:
         self._running.setVisible(bool(text))
         if not text:
+            self.download.setEnabled(True)
             self._show_status()
             return
         self.status.setText(f"{text} …")
@@ -285,6 +385,31 @@ def _described(name: str) -> str:
     return "\n".join(lines)
 
 
+def _look_at(path: str | None, device: str) -> str:
+    """Say what a model file is, and whether there is such a device.
+
+    Raises
+    ------
+    ValueError
+        There is no such device.
+    CheckpointError
+        The file cannot be used.
+    """
+    from napari_safire.model.checkpoint import describe_checkpoint  # brings torch
+    from napari_safire.model.safire import resolve_device
+
+    resolve_device(device)
+    if path is None:
+        return ""
+    if not (Path(path).suffix or Path(path).exists()):
+        model_entry(path)  # a name and no path: this tells the names that there are
+    return describe_checkpoint(path)
+
+
+def _named(choice: Choice) -> str:
+    return f"{Path(choice[0]).name} on {choice[1]}"
+
+
 def _device_names() -> list[str]:
     from napari_safire.engine.machine import devices  # torch is loaded by now
 
@@ -294,4 +419,4 @@ def _device_names() -> list[str]:
 def _dropped_model(event: QDropEvent) -> str | None:
     data = event.mimeData()
     paths = [url.toLocalFile() for url in data.urls()] if data is not None else []
-    return next((path for path in paths if path.endswith(_SUFFIXES)), None)
+    return next((path for path in paths if Path(path).suffix.lower() in _SUFFIXES), None)

@@ -1,0 +1,405 @@
+"""A series: pictures to be labelled one after the other, and how far each of them is.
+
+What was made of a picture lies in the output folder, under the picture's whole file name, so that
+``a.jpg`` and ``a.png`` do not share a mask; folders below the series' own are mirrored there::
+
+    photos/a.jpg  ->  photos_masks/a.jpg_sources.png   mask in SafireMS encoding
+                      photos_masks/a.jpg.json          record: prompts, hashes, state
+
+These are the files that the plugin's writer makes. There is no other book: how far a picture is, is
+read from them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_safire.data.folders import (
+    find_folder_pairs,
+    is_picture_name,
+    is_source_mask_name,
+    list_root,
+    looks_like_list,
+    pair_pictures,
+    read_labels,
+)
+from napari_safire.data.images import ReadImage, read_image
+from napari_safire.data.lists import ListEntry, read_list
+from napari_safire.data.record import (
+    FROM_ONE,
+    SOURCES_FORMAT,
+    RecordedPrompt,
+    read_record,
+    read_results,
+    record_format,
+)
+from napari_safire.errors import DatasetError, SafireError
+
+EntryState = Literal["untouched", "begun", "done"]
+STATES: tuple[EntryState, ...] = get_args(EntryState)
+
+_Signature = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEntry:
+    """One picture of a series.
+
+    Parameters
+    ----------
+    picture : Path
+    mask, record : Path
+        Where what was made of it lies, or will lie.
+    state : {"untouched", "begun", "done"}
+        "untouched": there is no mask. "done": the record says so, or there is none. "begun": any
+        other record.
+    given : Path or None
+        The mask that came with the picture. It is where the work begins, and is never written to.
+    """
+
+    picture: Path
+    mask: Path
+    record: Path
+    state: EntryState
+    given: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EntryContents:
+    """A picture with what was made of it.
+
+    Parameters
+    ----------
+    image : ReadImage
+    labels : (H, W) uint8 array or None
+        Sources from 1, 0 where there is none; None if nothing was made yet.
+    prompts : tuple of RecordedPrompt
+        Their sources count as the labels do.
+    live : tuple of bool
+        For each prompt whether it still waited for its region when it was saved.
+    warnings : tuple of str
+        In plain sentences.
+    """
+
+    image: ReadImage
+    labels: npt.NDArray[np.uint8] | None = None
+    prompts: tuple[RecordedPrompt, ...] = ()
+    live: tuple[bool, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """The pictures of a folder or of a list file. Make one with `open`.
+
+    Parameters
+    ----------
+    base : Path
+        The folder that all pictures lie in or below.
+    pictures : tuple of Path
+        As they were found when the series was opened.
+    output : Path
+        The folder of masks and records; need not exist.
+    given : mapping of Path to Path
+        Masks that came with pictures.
+    """
+
+    base: Path
+    pictures: tuple[Path, ...]
+    output: Path
+    given: Mapping[Path, Path] = field(default_factory=lambda: MappingProxyType({}))
+    _known: dict[Path, tuple[_Signature, EntryState]] = field(
+        default_factory=dict, repr=False, init=False
+    )
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None
+    ) -> Series:
+        """Find the pictures of a folder, or of a list file.
+
+        Parameters
+        ----------
+        path : path-like
+            A folder: the pictures directly in it in natural order (2 before 10), without masks that
+            lie beside them. A file: a list, in its own order.
+        output : path-like, optional
+            Default: ``<folder>_masks`` or ``<list>_masks``, beside it.
+
+        Returns
+        -------
+        Series
+
+        Raises
+        ------
+        DatasetError
+            If it cannot be read or holds no pictures.
+        """
+        path = Path(os.path.abspath(path))
+        if path.is_dir():
+            base, pictures = path, _pictures_in(path)
+            given = _given_masks(path)
+        else:
+            base, given = _read_pictures(path)
+            pictures = tuple(given)
+        if output is None:
+            output = path.parent / f"{path.name if path.is_dir() else path.stem}_masks"
+        masks = {picture: mask for picture, mask in given.items() if mask is not None}
+        return cls(base, pictures, Path(os.path.abspath(output)), MappingProxyType(masks))
+
+    def entries(self) -> tuple[SeriesEntry, ...]:
+        """Look up how far each picture is.
+
+        Records that have not changed since the last time are not read again.
+
+        Returns
+        -------
+        tuple of SeriesEntry
+            In the order of `pictures`.
+
+        Raises
+        ------
+        DatasetError
+            If the output folder may not be looked into.
+        """
+        names: dict[Path, frozenset[str]] = {}
+        found = []
+        for picture in self.pictures:
+            target = self.output / picture.relative_to(self.base)
+            folder = target.parent
+            if folder not in names:
+                names[folder] = _names_in(folder)
+            mask = target.with_name(f"{target.name}_sources.png")
+            record = target.with_name(f"{target.name}.json")
+            state: EntryState = "untouched"
+            if mask.name in names[folder]:
+                state = self._state(record) if record.name in names[folder] else "done"
+            found.append(SeriesEntry(picture, mask, record, state, self.given.get(picture)))
+        return tuple(found)
+
+    def _state(self, record: Path) -> EntryState:
+        try:
+            stat = record.stat()
+        except OSError:  # removed a moment ago
+            return "done"
+        signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        known = self._known.get(record)
+        if known is None or known[0] != signature:
+            known = self._known[record] = signature, _recorded_state(record)
+        return known[1]
+
+
+def following(
+    entries: Sequence[SeriesEntry], position: int, states: Collection[EntryState] = STATES
+) -> int | None:
+    """Find the next picture in one of some states.
+
+    Parameters
+    ----------
+    entries : sequence of SeriesEntry
+    position : int
+        It itself is not considered; -1 to begin with the first.
+    states : collection of {"untouched", "begun", "done"}
+
+    Returns
+    -------
+    int or None
+        None behind the last.
+
+    Examples
+    --------
+    >>> states = ("done", "begun", "done")
+    >>> entries = [SeriesEntry(Path("a"), Path("b"), Path("c"), state) for state in states]
+    >>> following(entries, 0, ["done"]), preceding(entries, 1, ["begun"])
+    (2, None)
+    """
+    wanted = range(max(0, position + 1), len(entries))
+    return next((n for n in wanted if entries[n].state in states), None)
+
+
+def preceding(
+    entries: Sequence[SeriesEntry], position: int, states: Collection[EntryState] = STATES
+) -> int | None:
+    """Find the previous picture in one of some states; see `following`."""
+    wanted = range(min(len(entries), position) - 1, -1, -1)
+    return next((n for n in wanted if entries[n].state in states), None)
+
+
+def count_states(entries: Sequence[SeriesEntry]) -> dict[EntryState, int]:
+    """Count the pictures in each state, also those that none is in."""
+    return {state: sum(entry.state == state for entry in entries) for state in STATES}
+
+
+def read_entry(entry: SeriesEntry) -> EntryContents:
+    """Read a picture with what was made of it, or with the mask that came with it.
+
+    Parameters
+    ----------
+    entry : SeriesEntry
+
+    Returns
+    -------
+    EntryContents
+
+    Raises
+    ------
+    ImageReadError
+        If the picture or a mask cannot be read.
+    DatasetError
+        If the mask or the record is damaged, or does not fit the picture. They are not taken for
+        missing: work would then begin anew and replace them.
+    """
+    if entry.state == "untouched":
+        image = read_image(entry.picture)
+        return EntryContents(image, _labels_of(entry.given, None, image), warnings=image.warnings)
+    if not entry.record.exists():
+        image = read_image(entry.picture)
+        return EntryContents(
+            image, _labels_of(entry.mask, "sources", image), warnings=image.warnings
+        )
+    refuse_foreign_record(entry)
+    results = read_results(entry.record)
+    record, image = results.record, results.image or read_image(entry.picture)
+    if image.path != entry.picture:  # the record found the picture elsewhere
+        image = read_image(entry.picture)
+    if results.labels is None or results.labels.shape != image.pixels.shape[:2]:
+        raise DatasetError(
+            f"The labels of {entry.record} do not have the {image.pixels.shape[0]} x "
+            f"{image.pixels.shape[1]} pixels of {entry.picture}: they are of another picture. Move "
+            "them away to begin anew."
+        )
+    layer = record.get("layer", {})
+    as_shown = layer.get("numbering") == FROM_ONE and record.get("first_label") == 0
+    labels = results.labels if as_shown else _from_one(results.labels)
+    live = tuple(bool(prompt.get("live")) for prompt in layer.get("prompts", ()))
+    return EntryContents(image, labels, results.prompts, live, _warnings(image, record, entry))
+
+
+def refuse_foreign_record(entry: SeriesEntry) -> None:
+    """Raise if what lies at the place of the record is not one: it must not be replaced.
+
+    Parameters
+    ----------
+    entry : SeriesEntry
+
+    Raises
+    ------
+    DatasetError
+    """
+    if entry.record.exists() and record_format(entry.record) != SOURCES_FORMAT:
+        raise DatasetError(
+            f"{entry.record} is damaged, or no record of labels: move it away, or choose another "
+            "folder for the masks."
+        )
+
+
+def _pictures_in(folder: Path) -> tuple[Path, ...]:
+    pair = next((pair for pair in find_folder_pairs(folder) if pair.masks == folder), None)
+    if pair is not None:
+        raise DatasetError(f"{folder} holds the masks of {pair.images}: open that folder.")
+    try:
+        names = [
+            file.name
+            for file in os.scandir(folder)
+            if file.is_file() and is_picture_name(file.name) and not file.name.startswith(".")
+        ]
+    except OSError as error:
+        raise DatasetError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+    owners = {owner for name in names for owner in (name, Path(name).stem)}
+    pictures = [folder / name for name in names if not _is_mask_of(name, owners)]
+    if not pictures:
+        raise DatasetError(
+            f"There are no pictures in the folder {folder} itself: choose one that holds them."
+        )
+    return tuple(sorted(pictures, key=_natural))
+
+
+def _is_mask_of(name: str, owners: Collection[str]) -> bool:
+    """Whether a file is called the mask of another: ``gas_mask.jpg`` alone is a picture."""
+    # Only the name counts here, not that of the folders.
+    looks_like_mask = is_source_mask_name(Path(os.sep, name))
+    return looks_like_mask and Path(name).stem.rpartition("_")[0] in owners
+
+
+def _natural(picture: Path) -> tuple[list[tuple[bool, int, str]], str]:
+    parts = re.split(r"(\d+)", picture.name.casefold())
+    keys = [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+    return keys, picture.name
+
+
+def _given_masks(folder: Path) -> dict[Path, Path | None]:
+    pair = next((pair for pair in find_folder_pairs(folder) if pair.images == folder), None)
+    if pair is None:
+        return {}
+    try:
+        return {entry.image: entry.mask for entry in pair_pictures(pair).entries}
+    except DatasetError:  # no picture has a mask yet
+        return {}
+
+
+def _read_pictures(path: Path) -> tuple[Path, dict[Path, Path | None]]:
+    if not looks_like_list(path):
+        raise DatasetError(
+            f"{path} is neither a folder nor a list file: choose a folder of pictures, or a text "
+            "file with lines `image,mask` or `image,None`."
+        )
+    base = list_root(path)
+    given: dict[Path, Path | None] = {}
+    for entry in read_list(path, base):
+        given.setdefault(entry.image, entry.mask)
+    return base, given
+
+
+def _names_in(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):  # made, or refused, when something is saved
+        return frozenset()
+    except OSError as error:
+        raise DatasetError(
+            f"The folder {folder} cannot be read: {error.strerror}; choose another one for the "
+            "masks."
+        ) from error
+
+
+def _recorded_state(record: Path) -> EntryState:
+    try:
+        about = read_record(record)
+    except SafireError:  # told when the picture is opened
+        return "begun"
+    layer = about.get("layer")
+    says_done = isinstance(layer, dict) and layer.get("state") == "done"
+    return "done" if says_done else "begun"
+
+
+def _labels_of(
+    mask: Path | None, kind: Literal["sources"] | None, image: ReadImage
+) -> npt.NDArray[np.uint8] | None:
+    if mask is None:
+        return None
+    shape = image.pixels.shape[0], image.pixels.shape[1]
+    return _from_one(read_labels(ListEntry(image.path, mask), kind, shape=shape))
+
+
+def _from_one(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return labels + np.uint8(1)
+
+
+def _warnings(image: ReadImage, record: Mapping[str, Any], entry: SeriesEntry) -> tuple[str, ...]:
+    expected = record["image"].get("file_sha256")
+    if expected in (None, image.sha256):
+        return image.warnings
+    return (
+        *image.warnings,
+        f"{entry.picture.name} is another file than the one its labels were made on (SHA-256 "
+        f"{image.sha256[:12]}…, not {expected[:12]}…): look whether they fit.",
+    )

@@ -1,0 +1,536 @@
+"""Going through a folder of pictures in a real window; nothing that was made may get lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_safire.curation.series import Series
+from napari_safire.data.masks import decode_sources, encode_sources
+from napari_safire.gui import writer
+from napari_safire.gui.sections.series_section import SeriesSection
+
+from .conftest import Dock
+from .hand import pump, wait_until
+
+SHAPE = (120, 160)
+NAMES = ("p1.png", "p2.png", "p10.png", "p11.png")
+
+
+def make_folder(folder: Path) -> Path:
+    folder.mkdir()
+    for number, name in enumerate(NAMES):
+        pixels = np.full((*SHAPE, 3), 40 * number + 20, np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "photos")
+
+
+@pytest.fixture
+def series(dock: Dock) -> Iterator[SeriesSection]:
+    section = SeriesSection(dock.desk)
+    inside = dock.widget.widget()
+    assert inside is not None
+    assert inside.layout() is not None
+    inside.layout().insertWidget(1, section)
+    pump(0.05)
+    yield section
+    section.close_section()
+
+
+def begin(dock: Dock, series: SeriesSection, path: Path) -> None:
+    series.open_series(path)
+    settle(dock, series)
+
+
+def settle(dock: Dock, series: SeriesSection) -> None:
+    wait_until(lambda: not series._busy)
+    dock.settle()
+
+
+def press(dock: Dock, series: SeriesSection, button: str) -> None:
+    dock.press(getattr(series, button))
+    settle(dock, series)
+
+
+def states(folder: Path) -> list[str]:
+    return [entry.state for entry in Series.open(folder).entries()]
+
+
+def saved_labels(folder: Path, name: str) -> np.ndarray:
+    path = folder.with_name(f"{folder.name}_masks") / f"{name}_sources.png"
+    return decode_sources(np.asarray(Image.open(path)))
+
+
+def record_of(folder: Path, name: str) -> dict:
+    path = folder.with_name(f"{folder.name}_masks") / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def click_a_source(dock: Dock, row: float, col: float) -> np.ndarray:
+    """Place a prompt and wait for its region; gives what is shown."""
+    image = dock.desk.image
+    assert image is not None
+    dock.press(dock.widget.prompts.add)
+    dock.hand.click(image, row, col)
+    dock.settle()
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    shown = np.asarray(layer.data).copy()
+    assert shown.any()
+    return shown
+
+
+def layer_names(dock: Dock) -> list[str]:
+    return [layer.name for layer in dock.viewer.layers]
+
+
+def test_a_folder_opens_with_its_first_picture(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    assert not series.forward.isEnabled()
+    begin(dock, series, folder)
+    assert layer_names(dock) == ["p1.png"]
+    assert dock.desk.image is dock.viewer.layers["p1.png"]
+    assert dock.viewer.layers["p1.png"].metadata["napari_safire"]["image_path"] == str(
+        folder / "p1.png"
+    )
+    assert series.place.text().startswith("1 of 4 · untouched")
+    assert not series.back.isEnabled()
+    press(dock, series, "forward")
+    assert layer_names(dock) == ["p2.png"]
+    press(dock, series, "back")
+    assert layer_names(dock) == ["p1.png"]
+    assert not folder.with_name("photos_masks").exists()  # nothing was changed
+
+
+def test_going_on_saves_what_was_made_and_coming_back_opens_it(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+    press(dock, series, "forward")
+    # The prompt tool stays armed: its empty layer is there for the next picture.
+    assert layer_names(dock) == ["p2.png", "p2.png: prompts"]
+    assert states(folder) == ["begun", "untouched", "untouched", "untouched"]
+    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)  # with a rest: 0 and 1
+    record = record_of(folder, "p1.png")
+    assert record["image"]["path"] == str(folder / "p1.png")
+    assert record["layer"]["state"] == "begun"
+    (prompt,) = record["layer"]["prompts"]
+    assert (prompt["row"], prompt["col"]) == pytest.approx((50, 60), abs=1)
+    written = (folder.with_name("photos_masks") / "p1.png.json").stat().st_mtime_ns
+
+    press(dock, series, "back")
+    assert series.place.text().startswith("1 of 4 · begun")
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    np.testing.assert_array_equal(layer.data, shown)
+    (point,) = dock.viewer.layers["p1.png: prompts"].data
+    assert tuple(point) == pytest.approx((prompt["row"], prompt["col"]), abs=1e-3)
+    assert not dock.viewer.layers["p1.png: prompts"].features["live"][0]
+    press(dock, series, "forward")
+    again = (folder.with_name("photos_masks") / "p1.png.json").stat().st_mtime_ns
+    assert again == written  # nothing was changed this time
+
+
+def test_a_source_that_came_back_can_be_reopened_with_its_prompt(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+    press(dock, series, "forward")
+    press(dock, series, "back")
+    dock.desk.reopen(1)
+    dock.settle()
+    plane = dock.desk.plane
+    assert plane is not None
+    assert plane.snapshot is not None
+    assert plane.snapshot.annotation.live_prompts
+    np.testing.assert_array_equal(plane.snapshot.labels, shown)
+
+
+def test_painted_labels_are_saved_even_when_no_event_told_of_them(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    click_a_source(dock, 50, 60)
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    layer.data[100:110, 100:110] = 3  # a script that does not call refresh
+    expected = np.asarray(layer.data).copy()
+    press(dock, series, "forward")
+    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), expected)
+
+
+def test_done_counts_and_is_passed_by_the_filter(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    press(dock, series, "done")  # without labels: all of it is one source
+    assert states(folder) == ["done", "untouched", "untouched", "untouched"]
+    assert not saved_labels(folder, "p1.png").any()
+    click_a_source(dock, 30, 30)
+    press(dock, series, "done")
+    press(dock, series, "forward")
+    assert series.place.text().startswith("4 of 4 · untouched")
+    assert "2 untouched, 2 done" in series.place.text()
+
+    series.filter.setCurrentText("done")
+    series.filter.activated.emit(series.filter.currentIndex())
+    assert not series.forward.isEnabled()
+    assert [series.jump.itemText(i) for i in range(series.jump.count())] == [
+        "1  p1.png",
+        "2  p2.png",
+    ]
+    press(dock, series, "back")
+    assert series.place.text().startswith("2 of 4 · done")
+    press(dock, series, "back")
+    assert series.place.text().startswith("1 of 4 · done")
+
+
+def test_the_last_picture_can_be_done_as_well(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    series.go_to(3)
+    settle(dock, series)
+    press(dock, series, "done")
+    assert states(folder)[3] == "done"
+    assert series.place.text().startswith("4 of 4 · done")
+    assert "no further picture" in dock.widget.message.text()
+    assert layer_names(dock) == ["p11.png"]
+
+
+def test_a_done_picture_that_is_changed_is_begun_again(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    press(dock, series, "done")
+    press(dock, series, "back")
+    press(dock, series, "forward")
+    assert states(folder)[0] == "done"
+    press(dock, series, "back")
+    click_a_source(dock, 50, 60)
+    press(dock, series, "forward")
+    assert states(folder)[0] == "begun"
+
+
+def test_typing_a_part_of_a_name_goes_there(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    edit = series.jump.lineEdit()
+    assert edit is not None
+    dock.widget.ensureWidgetVisible(series.jump)
+    QTest.mouseClick(edit, Qt.MouseButton.LeftButton)
+    edit.selectAll()
+    QTest.keyClicks(edit, "10")
+    pump(0.2)
+    popup = QApplication.activePopupWidget()
+    assert popup is not None
+    QTest.keyClick(popup, Qt.Key.Key_Down)
+    QTest.keyClick(popup, Qt.Key.Key_Return)
+    settle(dock, series)
+    assert series.place.text().startswith("3 of 4")
+    assert layer_names(dock) == ["p10.png"]
+
+
+def test_the_next_session_begins_with_what_is_not_done(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    for _ in range(2):
+        press(dock, series, "done")
+    begin(dock, series, folder)
+    assert series.place.text().startswith("3 of 4")
+
+
+def test_an_unreadable_picture_is_told_and_passed(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    (folder / "p2.png").write_bytes(b"\x89PNG broken")
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+    press(dock, series, "forward")
+    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)
+    assert layer_names(dock) == []
+    assert series.place.text().startswith("2 of 4 · cannot be opened")
+    assert "p2.png" in dock.widget.message.text()
+    assert not series.done.isEnabled()
+    press(dock, series, "forward")
+    assert layer_names(dock) == ["p10.png"]
+
+
+def test_damaged_work_is_not_replaced(dock: Dock, series: SeriesSection, folder: Path) -> None:
+    begin(dock, series, folder)
+    click_a_source(dock, 50, 60)
+    press(dock, series, "forward")
+    record = folder.with_name("photos_masks") / "p1.png.json"
+    record.write_text("{ torn")
+    press(dock, series, "back")
+    assert series.place.text().startswith("1 of 4 · cannot be opened")
+    press(dock, series, "forward")
+    assert record.read_text() == "{ torn"
+
+
+def test_a_series_that_cannot_be_opened_leaves_the_present_one(
+    dock: Dock, series: SeriesSection, folder: Path, tmp_path: Path
+) -> None:
+    begin(dock, series, folder)
+    (tmp_path / "empty").mkdir()
+    begin(dock, series, tmp_path / "empty")
+    assert "no pictures" in dock.widget.message.text()
+    assert layer_names(dock) == ["p1.png"]
+    assert series.place.text().startswith("1 of 4")
+
+
+def test_a_list_begins_with_the_masks_that_it_names(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[:, 80:] = 1
+    Image.fromarray(encode_sources(truth)).save(folder / "truth.png")
+    before = (folder / "truth.png").read_bytes()
+    path = folder / "list.txt"
+    path.write_text("p2.png,truth.png\np1.png,None\n", encoding="utf-8")
+    begin(dock, series, path)
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    np.testing.assert_array_equal(layer.data, truth + 1)
+    click_a_source(dock, 60, 80)
+    press(dock, series, "forward")
+    assert (folder / "truth.png").read_bytes() == before
+    assert (folder / "list_masks" / "p2.png_sources.png").is_file()
+    assert dock.desk.sources_layer is None
+
+
+# ----------------------------------------------------------------------- nothing is lost
+
+
+def test_a_disk_that_is_full_keeps_the_picture_open(
+    dock: Dock, series: SeriesSection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_image_atomic", full)
+        press(dock, series, "forward")
+    assert "p1.png stays open" in dock.widget.message.text()
+    assert "No space left" in dock.widget.message.text()
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    np.testing.assert_array_equal(layer.data, shown)
+    assert series.place.text().startswith("1 of 4")
+    assert states(folder)[0] == "untouched"
+    assert list(folder.with_name("photos_masks").iterdir()) == []
+    press(dock, series, "forward")  # there is room again
+    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)
+    assert "p2.png" in layer_names(dock)
+
+
+def test_where_masks_cannot_be_written_another_folder_takes_them(
+    dock: Dock, series: SeriesSection, folder: Path, tmp_path: Path
+) -> None:
+    folder.with_name("photos_masks").write_text("a file in the way")
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+    press(dock, series, "forward")
+    assert "p1.png stays open" in dock.widget.message.text()
+    assert "p1.png" in layer_names(dock)
+    series.choose_output(tmp_path / "elsewhere")
+    settle(dock, series)
+    np.testing.assert_array_equal(dock.desk.sources_layer.data, shown)
+    press(dock, series, "forward")
+    assert "p2.png" in layer_names(dock)
+    path = tmp_path / "elsewhere" / "p1.png_sources.png"
+    np.testing.assert_array_equal(decode_sources(np.asarray(Image.open(path))), shown)
+
+
+def test_another_output_folder_saves_to_the_old_one_first(
+    dock: Dock, series: SeriesSection, folder: Path, tmp_path: Path
+) -> None:
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+    series.choose_output(tmp_path / "elsewhere")
+    settle(dock, series)
+    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)
+    assert series.place.text().startswith("1 of 4 · untouched")
+    assert dock.desk.sources_layer is None  # nothing was made in the other folder
+
+
+def test_more_sources_than_a_mask_holds_keep_the_picture_open(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    dock.desk.source = 9
+    click_a_source(dock, 50, 60)
+    press(dock, series, "done")
+    assert "stays open" in dock.widget.message.text()
+    assert "p1.png" in layer_names(dock)
+    assert states(folder)[0] == "untouched"
+
+
+def test_files_of_others_are_not_replaced(dock: Dock, series: SeriesSection, folder: Path) -> None:
+    output = folder.with_name("photos_masks")
+    output.mkdir()
+    (output / "p1.png.json").write_text('{"shopping": ["milk"]}')
+    begin(dock, series, folder)
+    click_a_source(dock, 50, 60)
+    press(dock, series, "forward")
+    assert "stays open" in dock.widget.message.text()
+    assert (output / "p1.png.json").read_text() == '{"shopping": ["milk"]}'
+
+
+def test_prompts_that_wait_for_their_region_wait_again(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    """A picture that is left while its traces are being read keeps its unanswered prompts."""
+    assert dock.engine is not None
+    gate = dock.engine.gate = threading.Event()
+    series.open_series(folder)
+    wait_until(lambda: not series._busy)
+    image = dock.desk.image
+    assert image is not None
+    dock.press(dock.widget.prompts.add)
+    dock.hand.click(image, 50, 60)
+    series.go_on()
+    wait_until(lambda: not series._busy, what="the model's lane is busy, the series is not")
+    assert "p2.png" in layer_names(dock)
+    (prompt,) = record_of(folder, "p1.png")["layer"]["prompts"]
+    assert prompt["live"]
+    assert not saved_labels(folder, "p1.png").any()
+    gate.set()
+    settle(dock, series)
+    press(dock, series, "back")
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    assert layer.data[50, 60] == 1
+
+
+def test_what_is_done_while_the_next_picture_is_read_is_saved_too(
+    dock: Dock, series: SeriesSection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_safire.gui.sections import series_section
+
+    begin(dock, series, folder)
+    click_a_source(dock, 30, 30)
+    reading, gate = threading.Event(), threading.Event()
+    true_read = series_section.read_entry
+
+    def slowly(entry):
+        reading.set()
+        assert gate.wait(30)
+        return true_read(entry)
+
+    monkeypatch.setattr(series_section, "read_entry", slowly)
+    dock.press(series.forward)
+    wait_until(reading.is_set)
+    assert not series.forward.isEnabled()
+    image = dock.desk.image
+    assert image is not None
+    assert image.name == "p1.png"
+    dock.hand.click(image, 90, 120)
+    gate.set()
+    settle(dock, series)
+    assert len(record_of(folder, "p1.png")["layer"]["prompts"]) == 2
+    assert "p2.png" in layer_names(dock)
+
+
+def test_layers_of_the_user_stay(dock: Dock, series: SeriesSection, folder: Path) -> None:
+    own = dock.viewer.add_image(np.zeros(SHAPE, np.uint8), name="own")
+    begin(dock, series, folder)
+    click_a_source(dock, 50, 60)
+    dock.viewer.layers.selection.active = own  # the desk works on it from here on
+    dock.settle()
+    press(dock, series, "forward")
+    assert layer_names(dock) == ["own", "p2.png"]
+    assert dock.desk.image is dock.viewer.layers["p2.png"]
+    assert states(folder)[0] == "begun"
+
+
+def test_an_image_that_the_user_removes_is_given_up(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    click_a_source(dock, 50, 60)
+    dock.viewer.layers.remove("p1.png")
+    dock.settle()
+    assert "closed" in series.place.text()
+    assert not series.done.isEnabled()
+    assert "p1.png: sources" in layer_names(dock)  # the labels are still there to be saved
+    press(dock, series, "forward")
+    assert "p2.png" in layer_names(dock)
+    assert states(folder)[0] == "untouched"
+
+
+def test_closing_the_dock_in_the_middle_leaves_whole_files(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+    dock.press(series.forward)
+    dock.widget.close_work()
+    series.close_section()
+    assert dock.desk.session.join(30)
+    pump(0.2)
+    output = folder.with_name("photos_masks")
+    left = {path.name for path in output.iterdir()} if output.exists() else set()
+    assert left in (set(), {"p1.png.json", "p1.png_sources.png"})
+    np.testing.assert_array_equal(dock.viewer.layers["p1.png: sources"].data, shown)
+
+
+def test_a_folder_that_is_dropped_is_opened(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(folder))])
+    event = QDropEvent(
+        QPointF(5, 5),
+        Qt.DropAction.CopyAction,
+        data,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    series.dropEvent(event)
+    settle(dock, series)
+    assert event.isAccepted()
+    assert layer_names(dock) == ["p1.png"]
+
+
+def test_controls_fit_a_narrow_dock_and_say_what_they_do(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    assert series.minimumSizeHint().width() <= 344
+    for widget in (
+        series.folder,
+        series.list_file,
+        series.output,
+        series.filter,
+        series.jump,
+        series.back,
+        series.forward,
+        series.done,
+    ):
+        assert widget.toolTip()
+        assert widget.accessibleName() or widget.text()

@@ -1,0 +1,347 @@
+"""Series of pictures: what is found, in which order, and how far each of them is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from napari_safire.curation.series import (
+    STATES,
+    EntryState,
+    Series,
+    SeriesEntry,
+    count_states,
+    following,
+    preceding,
+    read_entry,
+    refuse_foreign_record,
+)
+from napari_safire.data.lists import ListEntry, write_list
+from napari_safire.data.masks import encode_sources
+from napari_safire.data.record import FROM_ONE
+from napari_safire.errors import DatasetError, ImageReadError
+from napari_safire.gui.writer import write_labels
+
+SHAPE = (12, 16)
+
+
+def make_picture(path: Path, value: int = 90) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*SHAPE, 3), value, np.uint8)).save(path)
+    return path
+
+
+def make_mask(path: Path, labels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(encode_sources(labels)).save(path)
+    return path
+
+
+def halves(first: int = 0, second: int = 1) -> np.ndarray:
+    labels = np.full(SHAPE, first, np.uint8)
+    labels[:, SHAPE[1] // 2 :] = second
+    return labels
+
+
+def save(entry: SeriesEntry, labels: np.ndarray, **about: Any) -> None:
+    """As the plugin does."""
+    entry.record.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"numbering": FROM_ONE, "image_path": str(entry.picture), **about}
+    write_labels(str(entry.record), labels, {"metadata": {"napari_safire": metadata}})
+
+
+def names(series: Series) -> list[str]:
+    return [picture.name for picture in series.pictures]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("p10.png", "p2.png", "P1.jpg"):
+        make_picture(tmp_path / "photos" / name)
+    return tmp_path / "photos"
+
+
+# ---------------------------------------------------------------------- which pictures
+
+
+def test_pictures_of_a_folder_come_in_natural_order(folder: Path) -> None:
+    assert names(Series.open(folder)) == ["P1.jpg", "p2.png", "p10.png"]
+
+
+@given(st.sets(st.integers(0, 10**6), min_size=1, max_size=8))
+def test_numbered_pictures_come_in_the_order_of_their_numbers(
+    tmp_path_factory: pytest.TempPathFactory, numbers: set[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("numbered")
+    for number in numbers:
+        (folder / f"shot-{number}.png").touch()
+    assert names(Series.open(folder)) == [f"shot-{number}.png" for number in sorted(numbers)]
+
+
+def test_masks_hidden_files_and_subfolders_are_no_pictures(folder: Path) -> None:
+    for name in ("p2_mask.png", "p2.png_sources.png", "gas_mask.png", ".hidden.png"):
+        make_picture(folder / name)
+    make_picture(folder / "below" / "q.png")
+    (folder / "notes.txt").write_text("notes")
+    # Nothing is called gas.*: a picture of a mask.
+    assert names(Series.open(folder)) == ["gas_mask.png", "P1.jpg", "p2.png", "p10.png"]
+
+
+def test_a_folder_below_one_that_speaks_of_masks_is_an_ordinary_one(tmp_path: Path) -> None:
+    make_picture(tmp_path / "masked faces" / "photos" / "a.png")
+    assert names(Series.open(tmp_path / "masked faces" / "photos")) == ["a.png"]
+
+
+def test_unreadable_pictures_stay_and_are_told_when_opened(folder: Path) -> None:
+    (folder / "p3.png").write_bytes(b"no picture")
+    entries = Series.open(folder).entries()
+    assert [entry.picture.name for entry in entries] == ["P1.jpg", "p2.png", "p3.png", "p10.png"]
+    with pytest.raises(ImageReadError, match="p3"):
+        read_entry(entries[2])
+
+
+def test_a_list_keeps_its_order_and_names_each_picture_once(tmp_path: Path) -> None:
+    for name in ("x/a.png", "y/a.png"):
+        make_picture(tmp_path / name)
+    make_mask(tmp_path / "truth.png", halves())
+    path = tmp_path / "work.txt"
+    path.write_text("y/a.png,truth.png\nx/a.png,None\ny/a.png,None\n", encoding="utf-8")
+    series = Series.open(path)
+    assert series.pictures == (tmp_path / "y" / "a.png", tmp_path / "x" / "a.png")
+    assert series.output == tmp_path / "work_masks"
+    entries = series.entries()
+    assert [entry.given for entry in entries] == [tmp_path / "truth.png", None]
+    assert len({entry.mask for entry in entries}) == 2
+
+
+def test_what_cannot_be_a_series_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "prose.txt").write_text("Dear all,\nno list.\n")
+    (tmp_path / "broken.txt").write_text("a.png,None\n")
+    (tmp_path / "latin.txt").write_bytes(b"\xe4.png,None\n")
+    for name, told in (
+        ("empty", "no pictures"),
+        ("prose.txt", "neither a folder nor a list"),
+        ("latin.txt", "neither a folder nor a list"),
+        ("gone", "neither a folder nor a list"),
+        ("broken.txt", "do not exist"),
+    ):
+        with pytest.raises(DatasetError, match=told):
+            Series.open(tmp_path / name)
+
+
+def test_a_folder_of_masks_points_to_its_pictures(tmp_path: Path) -> None:
+    make_picture(tmp_path / "ms2_images" / "a.png")
+    make_mask(tmp_path / "ms2_masks" / "a.png", halves())
+    with pytest.raises(DatasetError, match="ms2_images"):
+        Series.open(tmp_path / "ms2_masks")
+    (entry,) = Series.open(tmp_path / "ms2_images").entries()
+    assert entry.given == tmp_path / "ms2_masks" / "a.png"
+    assert entry.state == "untouched"
+
+
+# -------------------------------------------------------------------- how far they are
+
+
+def test_the_state_is_read_from_what_lies_there(folder: Path) -> None:
+    series = Series.open(folder)
+    assert series.output == folder.parent / "photos_masks"
+    first, second, third = series.entries()
+    assert [entry.state for entry in (first, second, third)] == ["untouched"] * 3
+    save(first, halves(1, 2), state="begun")
+    save(second, halves(1, 2), state="done")
+    make_mask(third.mask, halves())
+    assert [entry.state for entry in series.entries()] == ["begun", "done", "done"]
+    save(first, halves(1, 2), state="done")
+    second.mask.unlink()
+    third.record.write_text("{}")
+    assert [entry.state for entry in series.entries()] == ["done", "untouched", "begun"]
+
+
+def test_labels_saved_without_a_state_count_as_begun(folder: Path) -> None:
+    series = Series.open(folder)
+    save(series.entries()[0], halves(1, 2))
+    assert series.entries()[0].state == "begun"
+
+
+def test_records_that_did_not_change_are_not_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_safire.curation import series as module
+
+    series = Series.open(folder)
+    for entry in series.entries():
+        save(entry, halves(1, 2), state="done")
+    read: list[Path] = []
+    true_read = module.read_record
+    monkeypatch.setattr(module, "read_record", lambda path: read.append(path) or true_read(path))
+    entries = series.entries()
+    assert len(read) == 3
+    assert series.entries() == entries
+    assert len(read) == 3
+    save(entries[1], halves(1, 2), state="begun")
+    assert series.entries()[1].state == "begun"
+    assert read[3:] == [entries[1].record]
+
+
+def test_names_that_differ_by_suffix_or_folder_do_not_share_a_mask(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.png", "sub/a.png"):
+        make_picture(tmp_path / name)
+    write_list(
+        tmp_path / "l.txt",
+        [ListEntry(tmp_path / name) for name in ("a.jpg", "a.png", "sub/a.png")],
+    )
+    series = Series.open(tmp_path / "l.txt")
+    save(series.entries()[1], halves(1, 2), state="done")
+    entries = series.entries()
+    assert [entry.state for entry in entries] == ["untouched", "done", "untouched"]
+    assert len({entry.mask for entry in entries} | {entry.record for entry in entries}) == 6
+
+
+def test_another_output_folder_has_states_of_its_own(folder: Path, tmp_path: Path) -> None:
+    save(Series.open(folder).entries()[0], halves(1, 2), state="done")
+    other = Series.open(folder, tmp_path / "elsewhere")
+    assert [entry.state for entry in other.entries()] == ["untouched"] * 3
+    assert other.entries()[0].mask == tmp_path / "elsewhere" / "P1.jpg_sources.png"
+
+
+def test_an_output_that_is_a_file_is_an_empty_one(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    entries = Series.open(folder, tmp_path / "file").entries()
+    assert {entry.state for entry in entries} == {"untouched"}
+
+
+# -------------------------------------------------------------------------- navigation
+
+
+def entries_in(states: list[EntryState]) -> list[SeriesEntry]:
+    return [SeriesEntry(Path("p"), Path("m"), Path("r"), state) for state in states]
+
+
+@given(st.lists(st.sampled_from(STATES), max_size=12), st.sets(st.sampled_from(STATES)))
+def test_going_on_meets_every_wanted_picture_once(
+    states: list[EntryState], wanted: set[EntryState]
+) -> None:
+    entries = entries_in(states)
+    forth: list[int] = []
+    here = following(entries, -1, wanted)
+    while here is not None:
+        forth.append(here)
+        here = following(entries, here, wanted)
+    assert forth == [n for n, state in enumerate(states) if state in wanted]
+    back: list[int] = []
+    here = preceding(entries, len(entries), wanted)
+    while here is not None:
+        back.append(here)
+        here = preceding(entries, here, wanted)
+    assert back == forth[::-1]
+    assert sum(count_states(entries).values()) == len(states)
+
+
+def test_nothing_lies_beyond_the_ends() -> None:
+    entries = entries_in(["done"])
+    for position in (-5, -1, 0, 1, 7):
+        assert following(entries, position, ["untouched"]) is None
+        assert preceding(entries, position, ["untouched"]) is None
+    assert following([], 0) is preceding([], 0) is None
+
+
+# ----------------------------------------------------------------------------- reading
+
+
+def test_what_was_saved_comes_back_with_its_prompts(folder: Path) -> None:
+    series = Series.open(folder)
+    prompts = [
+        {"row": 3.5, "col": 2.0, "source": 1, "exclude": False, "live": False},
+        {"row": 4.0, "col": 9.25, "source": 2, "exclude": True, "live": True},
+    ]
+    for labels in (halves(1, 2), halves(0, 2), halves(3, 3)):  # whole, with a rest, one only
+        save(series.entries()[0], labels, prompts=prompts, state="begun")
+        found = read_entry(series.entries()[0])
+        assert found.labels is not None
+        np.testing.assert_array_equal(found.labels, labels)
+        places = [(p.row, p.col, p.source, p.role) for p in found.prompts]
+        assert places == [(3.5, 2.0, 1, "point"), (4.0, 9.25, 2, "exclude")]
+        assert found.live == (False, True)
+        assert found.warnings == ()
+
+
+def test_an_untouched_picture_begins_with_the_mask_that_came_with_it(tmp_path: Path) -> None:
+    make_picture(tmp_path / "a.png")
+    make_mask(tmp_path / "truth.png", halves(0, 4))
+    (tmp_path / "l.txt").write_text("a.png,truth.png\n")
+    found = read_entry(Series.open(tmp_path / "l.txt").entries()[0])
+    assert found.labels is not None
+    np.testing.assert_array_equal(found.labels, halves(1, 5))
+
+
+def test_a_mask_without_a_record_is_read(folder: Path) -> None:
+    series = Series.open(folder)
+    make_mask(series.entries()[0].mask, halves(0, 1))
+    found = read_entry(series.entries()[0])
+    assert found.labels is not None
+    np.testing.assert_array_equal(found.labels, halves(1, 2))
+    assert found.prompts == ()
+
+
+def test_a_picture_that_was_replaced_is_told(folder: Path) -> None:
+    series = Series.open(folder)
+    save(series.entries()[0], halves(1, 2), image_file_sha256="0" * 64)
+    (warning,) = read_entry(series.entries()[0]).warnings
+    assert "another file" in warning
+
+
+def test_a_series_that_was_moved_is_opened_where_it_is(folder: Path, tmp_path: Path) -> None:
+    series = Series.open(folder)
+    save(series.entries()[1], halves(1, 2), state="done")
+    (tmp_path / "archive").mkdir()
+    for path in (folder, series.output):
+        path.rename(tmp_path / "archive" / path.name)
+    moved = Series.open(tmp_path / "archive" / "photos").entries()[1]
+    found = read_entry(moved)
+    assert moved.state == "done"
+    assert found.image.path == moved.picture
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut record", "foreign record", "no keys", "cut mask", "other size", "grey mask"]
+)
+def test_damaged_work_is_told_and_not_taken_for_missing(folder: Path, damage: str) -> None:
+    entry = Series.open(folder).entries()[0]
+    save(entry, halves(1, 2), state="begun")
+    whole = entry.record.read_bytes()
+    if damage == "cut record":
+        entry.record.write_bytes(whole[: len(whole) // 2])
+    elif damage == "foreign record":
+        entry.record.write_text('{"format": "something else"}')
+    elif damage == "no keys":
+        entry.record.write_text(json.dumps({"format": json.loads(whole)["format"]}))
+    elif damage == "cut mask":
+        os.truncate(entry.mask, 40)
+    elif damage == "other size":
+        make_mask(entry.mask, np.zeros((3, 3), np.uint8))
+    else:
+        Image.fromarray(np.full(SHAPE, 77, np.uint8)).save(entry.mask)
+    again = Series.open(folder).entries()[0]
+    assert again.state == "begun"
+    with pytest.raises((DatasetError, ImageReadError)):
+        read_entry(again)
+
+
+def test_foreign_files_are_not_to_be_replaced(folder: Path) -> None:
+    entry = Series.open(folder).entries()[0]
+    refuse_foreign_record(entry)
+    save(entry, halves(1, 2))
+    refuse_foreign_record(entry)
+    entry.record.write_text('{"shopping": ["milk"]}')
+    with pytest.raises(DatasetError, match="move it away"):
+        refuse_foreign_record(entry)
