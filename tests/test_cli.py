@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -174,12 +175,14 @@ def test_results_are_replaced_only_when_asked(
     only = ("--points", "1,1", "--only-points")
     assert predict(tiny_model, picture, "-o", tmp_path, *only).exit_code == 0
     before = (tmp_path / "street.json").read_bytes()
-    refused = predict(tiny_model, picture, "-o", tmp_path, *only)
+    refused = predict(tiny_model, picture, "-o", tmp_path, *only, "--seed", 1)
     assert refused.exit_code == 2
+    assert "other settings" in " ".join(refused.stderr.split())
     assert "--overwrite" in refused.stderr
     assert (tmp_path / "street.json").read_bytes() == before
-    assert predict(tiny_model, picture, "-o", tmp_path, "--overwrite", *only).exit_code == 0
-    assert json.loads((tmp_path / "street.json").read_bytes())["seconds"]
+    asked = predict(tiny_model, picture, "-o", tmp_path, "--overwrite", *only, "--seed", 1)
+    assert asked.exit_code == 0
+    assert json.loads((tmp_path / "street.json").read_bytes())["parameters"]["seed"] == 1
 
 
 def test_bad_images_among_good_ones(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
@@ -359,6 +362,197 @@ def test_cancelling(
     result = predict(tiny_model, picture, "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert result.stderr == "Cancelled; nothing half-written.\n"
+
+
+# ----------------------------------------------------------------------------- batches
+
+
+ONLY = ("--points", "1,1", "--only-points")
+
+
+def make_batch(folder: Path, picture: Path, count: int = 3) -> Path:
+    """A folder of different pictures."""
+    folder.mkdir()
+    pixels = np.array(Image.open(picture))
+    for number in range(count):
+        pixels[0, 0, :2] = divmod(number, 256)
+        Image.fromarray(pixels).save(folder / f"p{number}.png")
+    return folder
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_a_batch_goes_on_where_it_was(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    folder, output = make_batch(tmp_path / "in", picture), tmp_path / "out"
+    first = predict(tiny_model, folder / "p1.png", "-o", output, *ONLY)
+    assert first.exit_code == 0
+    before = times(output)
+    rest = predict(tiny_model, folder, "-o", output, *ONLY)
+    assert rest.exit_code == 0, rest.stderr
+    assert "3 pictures: 2 done, 1 was there already." in rest.stdout
+    after = times(output)
+    assert {name: after[name] for name in before} == before
+    assert {path.stem for path in output.glob("*.json")} == {"p0", "p1", "p2"}
+    again = predict(tiny_model, folder, "-o", output, *ONLY)
+    assert again.exit_code == 0
+    assert "3 pictures: 0 done, 3 were there already." in again.stdout
+    assert times(output) == after
+
+
+def test_whole_results_are_known_again(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    """With partition, heatmap and k-means, every file of the result counts."""
+    options = (picture, "-o", tmp_path, "--sources", 2)
+    assert predict(tiny_model, *options).exit_code == 0
+    assert "1 picture: 0 done, 1 was there already." in predict(tiny_model, *options).stdout
+    (tmp_path / "street_heatmap.tif").unlink()
+    refused = predict(tiny_model, *options)
+    assert refused.exit_code == 2
+    assert "no complete result" in " ".join(refused.stderr.split())
+    assert predict(tiny_model, *options, "--overwrite").exit_code == 0
+    assert (tmp_path / "street_heatmap.tif").is_file()
+
+
+def test_one_bad_picture_does_not_stop_a_batch(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    folder, output = make_batch(tmp_path / "in", picture), tmp_path / "out"
+    (folder / "p1.png").write_bytes(b"\x89PNG broken")
+    for done in ("2 done, 1 failed", "0 done, 2 were there already, 1 failed"):
+        result = predict(tiny_model, folder, "-o", output, *ONLY)
+        assert result.exit_code == 1
+        assert "p1.png" in one_error(result.stderr)
+        assert f"3 pictures: {done}." in result.stdout
+
+
+def test_a_picture_that_changed_is_told_and_its_results_stay(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    folder, output = make_batch(tmp_path / "in", picture), tmp_path / "out"
+    assert predict(tiny_model, folder, "-o", output, *ONLY).exit_code == 0
+    before = times(output)
+    Image.open(picture).rotate(180).save(folder / "p1.png")
+    (folder / "p2.png").unlink()
+    again = predict(tiny_model, *(folder / f"p{n}.png" for n in range(3)), "-o", output, *ONLY)
+    assert again.exit_code == 1
+    errors = [line for line in again.stderr.splitlines() if line.startswith("Error:")]
+    assert "another file" in errors[0]
+    assert "p2.png" in errors[1]
+    assert "1 was there already, 2 failed" in again.stdout
+    assert times(output) == before
+
+
+def test_results_of_another_model_are_not_passed_as_those_of_this_one(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    from napari_safire.model.registry import load_model
+
+    assert predict(tiny_model, picture, "-o", tmp_path / "out", *ONLY).exit_code == 0
+    model = load_model(tiny_model)
+    other = tmp_path / "other.safetensors"
+    with torch.no_grad():
+        next(model.parameters()).add_(0.1)
+    save_checkpoint(model, other)
+    before = times(tmp_path / "out")
+    refused = predict(other, picture, "-o", tmp_path / "out", *ONLY)
+    assert refused.exit_code == 2
+    assert "another model" in " ".join(refused.stderr.split())
+    assert times(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize(
+    "content", ["{ torn", "[]", '{"format": "napari-safire examination 1"}', '{"milk": 1}']
+)
+def test_a_record_that_says_nothing_is_not_replaced(
+    content: str, tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "street.json").write_text(content)
+    refused = predict(tiny_model, picture, "-o", tmp_path, *ONLY)
+    assert refused.exit_code == 2
+    assert "no complete result" in " ".join(refused.stderr.split())
+    assert (tmp_path / "street.json").read_text() == content
+
+
+def test_a_list_is_done_with_its_folders(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        make_batch(tmp_path / name, picture, 1)
+    path = tmp_path / "list.txt"
+    path.write_text("x/p0.png,None\ny/p0.png,None\nx/p0.png,None\n", encoding="utf-8")
+    result = predict(tiny_model, path, "-o", tmp_path / "out", *ONLY)
+    assert result.exit_code == 0, result.stderr
+    assert "2 pictures: 2 done." in result.stdout
+    for name in ("x", "y"):
+        assert (tmp_path / "out" / name / "p0.json").is_file()
+
+
+def test_bad_folders_and_lists_do_not_stop_the_others(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "list.txt").write_text("gone.png,None\n")
+    result = predict(
+        tiny_model, tmp_path / "empty", tmp_path / "list.txt", picture,
+        "-o", tmp_path / "out", *ONLY,
+    )  # fmt: skip
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+    assert "no pictures" in errors[0]
+    assert "gone.png" in errors[1]
+    assert (tmp_path / "out" / "street.json").is_file()
+
+
+def test_results_do_not_go_among_the_pictures_of_a_folder(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    folder = make_batch(tmp_path / "in", picture)
+    before = times(folder)
+    result = predict(tiny_model, folder, "-o", folder / ".", *ONLY)
+    assert result.exit_code == 2
+    assert "choose another folder" in " ".join(result.stderr.split())
+    assert times(folder) == before
+
+
+def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C in the middle, as a process; the same command then does the rest."""
+    count = 100
+    folder, output = make_batch(tmp_path / "in", picture, count), tmp_path / "out"
+    command = (
+        "predict", folder, "-o", output, "--model", tiny_model, "--device", "cpu",
+        "--sources", 2, "--points-per-side", 4,
+    )  # fmt: skip
+    running = subprocess.Popen(
+        [sys.executable, "-c", "from napari_safire.cli import main; main()", *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        for line in running.stdout or ():
+            if "p1.png" in line:
+                break
+        running.send_signal(signal.SIGINT)
+        told, complaints = running.communicate(timeout=120)
+    finally:
+        running.kill()
+    assert running.returncode == 1
+    assert complaints == "Cancelled; nothing half-written.\n"
+    assert "the same command goes on" in told
+    records = list(output.glob("*.json"))
+    assert 2 <= len(records) < count
+    named = {record.name for record in records}
+    for record in records:
+        for files in json.loads(record.read_text(encoding="utf-8"))["files"].values():
+            named |= {files} if isinstance(files, str) else set(files)
+    assert {path.name for path in output.iterdir()} == named
+    for number in range(len(records) + 1, count):  # the rest need not take long
+        (folder / f"p{number}.png").unlink()
+    rest = process(*command)
+    assert rest.returncode == 0, rest.stderr
+    assert f"1 done, {len(records)} were there already." in rest.stdout
 
 
 # -------------------------------------------------------------------- demo and the rest

@@ -21,7 +21,7 @@ from fakes import FakeEngine
 from napari.layers import Layer
 from napari.settings import get_plugin_settings
 from npe2 import DynamicPlugin, PluginManager
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget, QPushButton
 
@@ -185,6 +185,8 @@ def keys(viewer: napari.Viewer, layers: list[Layer]) -> dict[str, set[str]]:
 def assert_freed(traces: dict[str, weakref.ref[Any]]) -> None:
     for _ in range(10):
         pump(0.02)
+        # Outside of `QApplication.exec` Qt keeps what is to be deleted "later" for ever.
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         gc.collect()
         if not any(trace() is not None for trace in traces.values()):
             return

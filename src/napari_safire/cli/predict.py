@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_safire.types import PointPrompt
 
 _DEFAULT_EPS = 0.2
+_LIST_SUFFIXES = (".txt", ".csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,13 @@ class _Task:
     image : Path
     folder : Path
         Below the output folder as the picture lies below that of its list.
+    problem : SafireError or None
+        Why the folder or list in place of a picture cannot be read.
     """
 
     image: Path
     folder: Path
+    problem: SafireError | None = None
 
     @property
     def stem(self) -> str:
@@ -138,6 +142,8 @@ def predict(
     try:
         for task in tasks:
             try:
+                if task.problem is not None:
+                    raise task.problem
                 if task in there:
                     _check_picture(task, there[task])
                     passed += 1
@@ -278,25 +284,26 @@ def _parse_points(texts: Sequence[str]) -> tuple[PointPrompt, ...]:
 def _tasks(images: Sequence[Path], output: Path) -> list[_Task]:
     """Every picture once, with those of folders and list files."""
     from napari_safire.curation.series import Series
-    from napari_safire.data.folders import is_picture_name
 
     tasks: dict[str, _Task] = {}
     for path in images:
+        if path.is_dir() and os.path.realpath(path) == os.path.realpath(output):
+            raise typer.BadParameter(
+                f"the results would lie among the pictures of {path}, and be taken for some of "
+                "them the next time: choose another folder.",
+                param_hint="--output",
+            )
         found = [_Task(path, output)]
-        if path.is_dir():
-            if os.path.realpath(path) == os.path.realpath(output):
-                raise typer.BadParameter(
-                    f"the results would lie among the pictures of {path}, and be taken for some "
-                    "of them the next time: choose another folder.",
-                    param_hint="--output",
-                )
-            found = [_Task(picture, output) for picture in Series.open(path).pictures]
-        elif path.suffix.lower() in (".txt", ".csv") and not is_picture_name(path.name):
-            series = Series.open(path)
-            found = [
-                _Task(picture, output / picture.relative_to(series.base).parent)
-                for picture in series.pictures
-            ]
+        if path.is_dir() or path.suffix.lower() in _LIST_SUFFIXES:
+            try:
+                series = Series.open(path)
+            except SafireError as error:
+                found = [_Task(path, output, error)]
+            else:
+                found = [
+                    _Task(picture, output / picture.relative_to(series.base).parent)
+                    for picture in series.pictures
+                ]
         for task in found:
             tasks.setdefault(os.path.abspath(task.image), task)
     return list(tasks.values())
