@@ -243,6 +243,21 @@ def test_a_widget_of_another_name_takes_over(viewer: napari.Viewer, engine: Fake
     assert second.desk.source == 2
 
 
+def test_opened_by_a_script_it_works_on_the_picture_that_is_there(
+    viewer: napari.Viewer, hand: Hand, engine: FakeEngine
+) -> None:
+    add_picture(viewer)
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "SAFIRE")
+    picture = viewer.layers["picture"]
+    assert widget.desk.viewer is viewer
+    assert widget.desk.image is picture
+    assert widget.image.image.currentText() == "picture"
+    execute("add_prompts")
+    hand.click(picture, 60, 40)
+    assert mask_of(viewer)[60, 40] == 1
+    assert widget.desk.image is picture
+
+
 def test_a_viewer_that_is_not_the_current_one_gets_its_own(
     viewer: napari.Viewer,
     make_napari_viewer: Callable[..., napari.Viewer],

@@ -456,6 +456,69 @@ def test_what_is_done_while_the_next_picture_is_read_is_saved_too(
     assert "p2.png" in layer_names(dock)
 
 
+def test_what_is_done_while_the_labels_are_written_is_saved_too(
+    dock: Dock, series: SeriesSection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_safire.gui.sections import series_section
+
+    begin(dock, series, folder)
+    click_a_source(dock, 30, 30)
+    writing, gate = threading.Event(), threading.Event()
+
+    def slowly(*arguments):
+        writing.set()
+        assert gate.wait(30)
+        return writer.write_labels(*arguments)
+
+    monkeypatch.setattr(series_section, "write_labels", slowly)
+    dock.press(series.forward)
+    wait_until(writing.is_set)
+    image = dock.desk.image
+    assert image is not None
+    dock.hand.click(image, 90, 120)
+    gate.set()
+    settle(dock, series)
+    assert len(record_of(folder, "p1.png")["layer"]["prompts"]) == 2
+    assert "p2.png" in layer_names(dock)
+
+
+def test_a_stand_in_is_not_saved_for_the_answer(
+    dock: Dock, series: SeriesSection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a partition a click shows the nearest region of the grid until the model answers."""
+    begin(dock, series, folder)
+    dock.desk.partition()
+    dock.settle()
+    dock.desk.discard()
+    dock.settle()
+    assert dock.engine is not None
+    gate, answer = threading.Event(), dock.engine.segment
+
+    def slowly(embedding, prompts):
+        assert gate.wait(30)
+        return answer(embedding, prompts)
+
+    monkeypatch.setattr(dock.engine, "segment", slowly)
+    image, plane = dock.desk.image, dock.desk.plane
+    assert image is not None
+    assert plane is not None
+    dock.press(dock.widget.prompts.add)
+    dock.hand.click(image, 50, 60)
+
+    def stand_in_is_shown() -> bool:
+        preview = None if plane.snapshot is None else plane.snapshot.annotation.preview
+        return preview is not None and not preview.exact
+
+    wait_until(stand_in_is_shown)
+    series.go_on()
+    wait_until(lambda: not series._busy)
+    gate.set()
+    settle(dock, series)
+    assert not saved_labels(folder, "p1.png").any()
+    (prompt,) = record_of(folder, "p1.png")["layer"]["prompts"]
+    assert prompt["live"]
+
+
 def test_layers_of_the_user_stay(dock: Dock, series: SeriesSection, folder: Path) -> None:
     own = dock.viewer.add_image(np.zeros(SHAPE, np.uint8), name="own")
     begin(dock, series, folder)

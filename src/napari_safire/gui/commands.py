@@ -155,9 +155,8 @@ def open_widget(viewer: napari.Viewer) -> SafireWidget:
     """
     widget = widget_of(viewer)
     if widget is None:
-        own = getattr(viewer, "__wrapped__", viewer)  # commands get a wrapped one
-        widget = SafireWidget(own)
+        widget = SafireWidget(viewer)
         # The name that the menu gives it, which then finds this one. `add_plugin_dock_widget` has
         # another, and the menu would open a second one.
-        own.window.add_dock_widget(widget, name=menu_item_template.format(_PLUGIN, _WIDGET))
+        viewer.window.add_dock_widget(widget, name=menu_item_template.format(_PLUGIN, _WIDGET))
     return widget

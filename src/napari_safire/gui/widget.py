@@ -56,6 +56,9 @@ class SafireWidget(QScrollArea):
         self, napari_viewer: napari.viewer.Viewer, load_engine: LoadEngine | None = None
     ) -> None:
         super().__init__()
+        # `add_plugin_dock_widget` and commands give a wrapped one, whose layers are wrapped anew at
+        # every look: none of them would be the same as itself.
+        napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         # A script and a menu may each open one, under two names: two would undo each other's work.
         if (before := widget_of(napari_viewer)) is not None:
             before.give_way()

@@ -321,8 +321,9 @@ class ImageSection(Section):
                 self.image.addItem(layer.name, layer)
             if not desk.images:
                 self.image.addItem("no image open", None)
+            nothing = -1 if desk.images else 0
             self.image.setCurrentIndex(
-                next((i for i, layer in enumerate(desk.images) if layer is desk.image), -1)
+                next((i for i, layer in enumerate(desk.images) if layer is desk.image), nothing)
             )
         picture = desk.picture
         may_choose = picture is not None and not picture.layer.rgb and picture.layer.ndim == 3
