@@ -483,3 +483,27 @@ def test_only_a_few_planes_keep_their_grids(owner: Owner) -> None:
     owner.settle()
     kept = [owner.session.plane(key).grid is not None for key in keys]
     assert kept == [False, False, True, True, True]
+
+
+def test_a_prompt_after_a_partition_is_laid_over_it(owner: Owner) -> None:
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2, points_per_side=4))
+    owner.settle()
+    owner.session.set_prompts(KEY, [prompt(50, 60, source=3)])
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels == 3, disc(50, 60))
+    rest = ~disc(50, 60)
+    assert (owner.last.labels[:, :80][rest[:, :80]] == 1).all()
+    owner.session.discard(KEY)
+    owner.settle()
+    assert set(np.unique(owner.last.labels)) == {1, 2}
+
+
+def test_a_partition_after_prompts_settles_what_they_found(owner: Owner) -> None:
+    owner.session.set_prompts(KEY, [prompt(50, 60, source=3)])
+    owner.settle()
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+    owner.settle()
+    assert not owner.last.annotation.live_prompts
+    owner.session.discard(KEY)
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60) * 3)

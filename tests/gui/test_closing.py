@@ -507,6 +507,7 @@ def test_closing_twice_does_no_harm(viewer: napari.Viewer, quiet: None) -> None:
     assert_freed(opened.traces)
 
 
+@pytest.mark.slow
 def test_twenty_docks_after_each_other_leave_no_more_than_two(
     viewer: napari.Viewer, quiet: None
 ) -> None:
@@ -583,6 +584,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ENDINGS)
 def test_a_program_ends_in_the_middle_of_an_embedding(how: str, tmp_path: Path) -> None:
     tests = str(Path(__file__).parents[1])

@@ -21,10 +21,11 @@ import napari
 import numpy as np
 import pytest
 from fakes import FakeEngine
-from napari.layers import Labels
+from napari.layers import Labels, Layer, Points
+from napari.utils.events import EventEmitter
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton
+from qtpy.QtWidgets import QAbstractButton, QProgressBar
 
 from napari_safire.engine.grid import PromptGrid, grid_points
 from napari_safire.engine.progress import report
@@ -271,53 +272,115 @@ def way_through_history(heart: Heart, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 
 class Stopwatch:
-    """Processor time of the GUI thread in each call of ours, the outermost of nested ones."""
+    """Processor time that calls of ours take in the GUI thread, without napari's share.
+
+    Making a layer, drawing it and telling its listeners is napari's, wherever it was asked for:
+    the clock stands still while napari works, and runs again while napari calls us.
+    """
 
     def __init__(self) -> None:
         self.calls: list[tuple[float, str]] = []
-        self._inside = False
+        self._open: list[list[Any]] = []  # [title, or None for napari; seconds; begin of the last]
 
-    def timed(self, function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
+    def ours(self, function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
         """The function, timed where it runs in the GUI thread."""
-        title = name or getattr(function, "__qualname__", repr(function))
+        return self._timed(function, name or getattr(function, "__qualname__", repr(function)))
 
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if self._inside or threading.current_thread() is not threading.main_thread():
-                return function(*args, **kwargs)
-            self._inside = True
-            begin = time.thread_time()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.calls.append((time.thread_time() - begin, title))
-                self._inside = False
-
-        return call
+    def naparis(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, during which our clock stands still."""
+        return self._timed(function, None)
 
     def slow(self) -> list[str]:
         """Calls above the budget, the slowest first."""
         over = sorted((call for call in self.calls if call[0] > BUDGET), reverse=True)
         return [f"{1000 * seconds:.0f} ms in {name}" for seconds, name in over]
 
+    def _timed(self, function: Callable[..., Any], title: str | None) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            outer = self._open[-1][0] if self._open else None
+            if threading.current_thread() is not threading.main_thread() or (
+                (outer is None) == (title is None)
+            ):
+                return function(*args, **kwargs)
+            self._switch()
+            self._open.append([title, 0.0, time.thread_time()])
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._switch()
+                _, seconds, _ = self._open.pop()
+                if title is not None:
+                    self.calls.append((seconds, title))
+                if self._open:
+                    self._open[-1][2] = time.thread_time()
+
+        return call
+
+    def _switch(self) -> None:
+        """Write down the time of what has been running."""
+        if self._open:
+            running = self._open[-1]
+            running[1] += time.thread_time() - running[2]
+
 
 @pytest.fixture
 def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stopwatch]:
-    """Times what workers send and what napari's and the desk's events call."""
+    """Times what workers send and what the events of napari and of the desk call."""
     made = Stopwatch()
     connect = Connections.connect
 
     def connect_timed(self: Connections, signal: Any, slot: Callable[..., Any]) -> None:
-        connect(self, signal, made.timed(slot))
+        connect(self, signal, made.ours(slot))
 
     def make(call: Callable[[], None]) -> None:
-        made.timed(call)()
+        made.ours(call)()
 
     monkeypatch.setattr(Connections, "connect", connect_timed)
     monkeypatch.setattr(way_back, "_make", make)
+    monkeypatch.setattr(EventEmitter, "__call__", made.naparis(EventEmitter.__call__))
+    monkeypatch.setattr(Layer, "refresh", made.naparis(Layer.refresh))
+    monkeypatch.setattr(type(Layer), "__call__", made.naparis(type(Layer).__call__))
+    for name in ("data", "features", "feature_defaults", "face_color", "border_color", "symbol"):
+        given = getattr(Points, name)
+        timed = property(given.fget, made.naparis(given.fset))
+        monkeypatch.setattr(Points, name, timed)
+    # A bar that moves draws the window at once.
+    monkeypatch.setattr(QProgressBar, "setValue", made.naparis(QProgressBar.setValue))
     way_back.gui_thread.cache_clear()
     yield made
     way_back.gui_thread.cache_clear()
+
+
+def test_the_stopwatch_counts_our_time_and_not_naparis() -> None:
+    def busy(seconds: float) -> None:
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+
+    watch = Stopwatch()
+    inner = watch.ours(lambda: busy(0.02), "inner")
+
+    @watch.naparis
+    def napari_works() -> None:
+        busy(0.2)
+        inner()
+        busy(0.2)
+
+    @watch.ours
+    def outer() -> None:
+        busy(0.03)
+        napari_works()
+        busy(0.03)
+        watch.ours(busy, "nested")(0.03)
+
+    outer()
+    (first, inside), (second, outside) = watch.calls
+    assert inside == "inner"
+    assert 0.02 <= first < 0.04
+    assert outside.endswith("outer")
+    assert 0.09 <= second < 0.2
+    assert watch.slow() == [f"{1000 * second:.0f} ms in {outside}"]
 
 
 class CoarseEngine(FakeEngine):
@@ -361,7 +424,7 @@ def test_no_call_in_the_gui_thread_takes_long_on_a_large_picture(
         dock.widget.ensureWidgetVisible(button)
         pump(0.02)
         assert button.isEnabled()
-        click = stopwatch.timed(QTest.mouseClick, button.text())
+        click = stopwatch.ours(QTest.mouseClick, button.text())
         click(button, Qt.MouseButton.LeftButton)
 
     press(dock.widget.prompts.add)

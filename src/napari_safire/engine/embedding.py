@@ -20,8 +20,8 @@ from napari_safire.types import Embedding, FloatImage, Geometry
 # embedded by the old rules and lies on the disk is then not found any more.
 PREPROCESSING = 1
 
-Step = Callable[[int, int], None]
-"""Called as ``step(block, blocks)`` before each block of the encoder; may raise `Cancelled`."""
+Step = Callable[[int], None]
+"""Called as ``step(n)`` before block n of the encoder, n from 1; may raise `Cancelled`."""
 
 READING = "reading the picture's traces"
 _STRIDE = 16
@@ -56,10 +56,9 @@ def _stepping(model: SafireModel, step: Step) -> Iterator[None]:
 
     One pass of a ViT takes many seconds on a CPU: too long to wait for the end of it.
     """
-    blocks: list[torch.nn.Module] = list(model.image_encoder.blocks)  # type: ignore[arg-type]
     hooks = [
-        block.register_forward_pre_hook(lambda *_, i=i: step(i, len(blocks)))
-        for i, block in enumerate(blocks)
+        block.register_forward_pre_hook(lambda *_, n=n: step(n))
+        for n, block in enumerate(_blocks(model), start=1)
     ]
     try:
         yield
@@ -68,17 +67,21 @@ def _stepping(model: SafireModel, step: Step) -> Iterator[None]:
             hook.remove()
 
 
+def _blocks(model: SafireModel) -> list[torch.nn.Module]:
+    return list(model.image_encoder.blocks)  # type: ignore[arg-type]
+
+
 def _embed_squashed(
     memory: MemoryGuard, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
 ) -> tuple[FloatImage, Geometry]:
-    report(progress, cancel, 0, 1, READING)
-    side = memory.model.config.image_size
+    side, total = memory.model.config.image_size, len(_blocks(memory.model)) + 1
 
-    def step(done: int, total: int) -> None:
+    def step(done: int) -> None:
         report(progress, cancel, done, total, READING)
 
+    step(0)
     features = _encode(memory, picture.squashed(side), step)
-    report(progress, cancel, 1, 1, READING)
+    step(total)
     return features, Geometry(picture.shape, (side, side), (float(side), float(side)))
 
 
@@ -94,23 +97,24 @@ def _embed_native(
     largest = config.image_size // _STRIDE
     overlap = min(_TILE_OVERLAP, largest // 4)
     rows, cols = (tile_axis(n, largest, overlap) for n in cells)
-    total = len(rows.starts) * len(cols.starts)
+    steps = len(_blocks(memory.model)) + 1  # of a tile
+    total = len(rows.starts) * len(cols.starts) * steps
     pooled_shape = (cells[0] // pool, cells[1] // pool)
     sums = np.zeros((config.prompt_dim, *pooled_shape), dtype=np.float32)
     weights = np.zeros(pooled_shape, dtype=np.float32)
     done = 0
     for i in range(len(rows.starts)):
         for j in range(len(cols.starts)):
-            report(progress, cancel, done, total, READING)
 
-            def step(block: int, blocks: int, done: int = done) -> None:
-                report(progress, cancel, done * blocks + block, total * blocks, READING)
+            def step(n: int, done: int = done) -> None:
+                report(progress, cancel, done + n, total, READING)
 
+            step(0)
             tile = _encode(memory, _tile_pixels(picture, rows, cols, i, j), step)
             share = rows.weights(i)[:, None] * cols.weights(j)
             _add_pooled(sums, tile * share, rows.starts[i], cols.starts[j], pool)
             _add_pooled(weights[None], share[None], rows.starts[i], cols.starts[j], pool)
-            done += 1
+            done += steps
     report(progress, cancel, done, total, READING)
     geometry = Geometry(
         picture.shape,

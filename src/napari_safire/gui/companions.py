@@ -99,7 +99,7 @@ class Companions:
         """Put values in [0, 1] into the forgery map at a position of the stack."""
         if self.heatmap is None:
             self.heatmap = self._overlay("forgery map", "magma", visible)
-            self._add(self.heatmap, below=self.sources or self.prompts)
+            self._add(self.heatmap, below=self.prompts)
         self.heatmap.data[index] = values
         self.heatmap.refresh()
 
@@ -107,7 +107,7 @@ class Companions:
         """Put values in [0, 1] into the uncertainty at a position of the stack."""
         if self.uncertainty is None:
             self.uncertainty = self._overlay("uncertainty", "viridis", True)
-            self._add(self.uncertainty, below=self.sources or self.prompts)
+            self._add(self.uncertainty, below=self.prompts)
         self.uncertainty.data[index] = values
         self.uncertainty.refresh()
 

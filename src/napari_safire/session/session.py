@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,7 +191,7 @@ class Session:
         if plane is None or plane.shape != shape:
             if plane is not None:
                 self.forget(key.picture)
-            plane = Plane(key, shape, read, History(Annotation.empty(shape)))
+            plane = Plane(key, shape, read, History(_untouched(shape)))
             self._planes[key] = plane
         plane.read = read
         return plane
@@ -294,12 +295,15 @@ class Session:
         regions, grid = dict(plane.regions), plane.grid
 
         def change(history: History[Annotation]) -> None:
-            state = history.state.with_prompts(inside)
-            history.record(_previewed(state, regions, grid), title)
+            state = history.state
+            if live and state.preview is not None and state.preview.origin == "partition":
+                state = state.commit()  # one preview at a time, and nothing is lost
+            history.record(_previewed(state.with_prompts(inside), regions, grid), title)
 
         self._change(plane, change)
-        if any(p.point not in regions for p in live):
+        if grid is None and any(p.point not in regions for p in live):
             self._ask(plane, live)
+        # With a grid the stand-in comes first, undisturbed: the snapshot that shows it asks.
         return plane.serial
 
     def segment(self, key: PlaneKey) -> None:
@@ -321,25 +325,14 @@ class Session:
         if not missing:
             self._answer_from(plane, live)
             return
-        known = {p.point: plane.regions[p.point] for p in live if p.point in plane.regions}
 
-        def work(progress: Progress, cancel: Cancel) -> tuple[list[SourceRegion], Preview]:
-            new = self._engine().segment(embedding, missing)
-            regions = known | {region.prompt: region for region in new}
-            labels = compose_labels(live, regions, embedding.geometry)
-            return new, Preview(PackedLabels.pack(labels), "prompts", live)
+        def work(progress: Progress, cancel: Cancel) -> list[SourceRegion]:
+            return self._engine().segment(embedding, missing)
 
-        def done(answer: tuple[list[SourceRegion], Preview]) -> None:
-            if not self._is_current(plane) or plane.embedding is not embedding:
-                return
-            new, preview = answer
-            plane.regions |= {region.prompt: region for region in new}
-
-            def change(history: History[Annotation]) -> None:
-                if history.state.live_prompts == live:  # else it is the answer to an old question
-                    history.amend(history.state.with_preview(preview))
-
-            self._change(plane, change)
+        def done(regions: list[SourceRegion]) -> None:
+            if self._is_current(plane) and plane.embedding is embedding:
+                plane.regions |= {region.prompt: region for region in regions}
+                self._answer_from(plane, live)
 
         topic = ("segment", plane.key)
         self._model.submit(
@@ -411,7 +404,10 @@ class Session:
             what = f"partition into {count} source{'s' if count > 1 else ''}"
 
             def change(history: History[Annotation]) -> None:
-                history.record(history.state.with_preview(result.preview), what)
+                state = history.state
+                if state.live_prompts:
+                    state = state.commit()  # what the prompts found stays under the partition
+                history.record(state.with_preview(result.preview), what)
 
             self._change(plane, change)
             self.partitioned.emit(key)
@@ -745,6 +741,12 @@ def _partition(
     labels = np.array(numbers, np.uint8)[partition.labels]
     preview = Preview(PackedLabels.pack(labels), "partition", seeds=seeds)
     return _Partitioned(grid, partition, forgery, preview, numbers)
+
+
+@lru_cache(maxsize=4)
+def _untouched(shape: tuple[int, int]) -> Annotation:
+    """Pack an empty annotation once, not for each slice of a stack: it is frozen, and slow."""
+    return Annotation.empty(shape)
 
 
 def _is_inside(point: PointPrompt, shape: tuple[int, int]) -> bool:
