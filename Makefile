@@ -12,7 +12,7 @@ GUI_PACKAGES := xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 lib
 	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test installed lint format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -23,6 +23,10 @@ demo: $(STAMP) ## Install, then partition the picture that ships with the packag
 test: $(STAMP) ## Install, system packages for GUI tests included, then run all tests (PYTEST_ARGS=…)
 	@.ci/system-packages $(GUI_PACKAGES)
 	xvfb-run -a $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+installed: $(STAMP) ## Build the wheel, install it beside napari as a user does, click, remove it
+	@.ci/system-packages $(GUI_PACKAGES)
+	.ci/installed
 
 lint: $(STAMP) ## ruff, mypy and the import rule
 	$(BIN)/ruff check .

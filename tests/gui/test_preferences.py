@@ -64,7 +64,7 @@ def section() -> Any:
         ("cache_gib", "much"),
         ("partition_method", "magic"),
         ("partition_method", []),
-        ("preview_opacity", 1.01),
+        ("sources_opacity", 1.01),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: object):
@@ -88,7 +88,7 @@ def test_the_manifest_has_the_same_names_and_defaults():
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("name", ["points_per_side", "cache_gib", "preview_opacity"])
+@pytest.mark.parametrize("name", ["points_per_side", "cache_gib", "sources_opacity"])
 def test_the_manifest_has_the_same_limits(name: str):
     schema = type(section()).model_json_schema()["properties"][name]
     for limit, beyond in ((schema["minimum"], -1), (schema["maximum"], 1)):
@@ -121,10 +121,10 @@ def test_settings_of_an_earlier_session_are_read(settings_file: Path):
 @pytest.mark.usefixtures("installed")
 def test_a_wrong_value_in_the_file_is_named_and_the_rest_holds(settings_file: Path):
     settings_file.write_text(
-        "start: {points_per_side: 1000, device: tpu, partition_method: magic, preview_opacity: .3}"
+        "start: {points_per_side: 1000, device: tpu, partition_method: magic, sources_opacity: .3}"
     )
     loaded = Preferences.load()
-    assert loaded == Preferences(preview_opacity=0.3)
+    assert loaded == Preferences(sources_opacity=0.3)
     assert [problem.split()[0] for problem in loaded.problems] == [
         "device",
         "points_per_side",

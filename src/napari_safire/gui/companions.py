@@ -34,11 +34,16 @@ class Companions:
     ----------
     viewer : napari.components.ViewerModel
     picture : PictureLayer
+    sources_opacity : float
+        Of the Labels layer, 0 to 1.
     """
 
-    def __init__(self, viewer: ViewerModel, picture: PictureLayer) -> None:
+    def __init__(
+        self, viewer: ViewerModel, picture: PictureLayer, sources_opacity: float = 0.5
+    ) -> None:
         self._viewer = viewer
         self.picture = picture
+        self.sources_opacity = sources_opacity
         self.prompts: Points | None = None
         self.sources: Labels | None = None
         self.heatmap: Image | None = None
@@ -87,7 +92,7 @@ class Companions:
             self.sources = Labels(
                 labels,
                 name=f"{self.picture.layer.name}: sources",
-                opacity=0.5,
+                opacity=self.sources_opacity,
                 colormap=source_colormap(MOST_SOURCES, first=1),
                 metadata={_METADATA: {"numbering": FROM_ONE, "image": self.picture.layer.name}},
                 **self.picture.placement(),

@@ -69,6 +69,8 @@ class Desk:
         The desk closes it with itself.
     embed_on_selection : bool
         Read a picture's traces as soon as it is selected.
+    sources_opacity : float
+        Of the Labels layers that it makes.
 
     Attributes
     ----------
@@ -88,13 +90,19 @@ class Desk:
     notice = Signal(str, bool)
 
     def __init__(
-        self, viewer: ViewerModel, session: Session, *, embed_on_selection: bool = True
+        self,
+        viewer: ViewerModel,
+        session: Session,
+        *,
+        embed_on_selection: bool = True,
+        sources_opacity: float = 0.5,
     ) -> None:
         self.viewer = viewer
         self.session = session
         self.embed_on_selection = embed_on_selection
         self.settings = PartitionSettings()
         self.heatmap_visible = False
+        self.sources_opacity = sources_opacity
         self._places: dict[Image, _Place] = {}
         self._image: Image | None = None
         self._key: PlaneKey | None = None
@@ -547,7 +555,7 @@ class Desk:
                 self.work_on(image)
 
     def _place_for(self, picture: PictureLayer) -> _Place:
-        place = _Place(picture, Companions(self.viewer, picture))
+        place = _Place(picture, Companions(self.viewer, picture, self.sources_opacity))
         place.connections.connect(picture.layer.events.data, self._pixels_changed)
         place.connections.connect(picture.layer.events.name, self._renamed)
         return place

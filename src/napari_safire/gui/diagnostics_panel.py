@@ -80,6 +80,8 @@ class DiagnosticsPanel(QWidget):
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._area.setAccessibleName("Diagnostics")
 
+        self._area.setMinimumHeight(320)
+
         self.refresh_button = QPushButton("Refresh", self)
         self.refresh_button.setToolTip("Look again: memory, devices, model, cache.")
         self.refresh_button.clicked.connect(self.refresh)

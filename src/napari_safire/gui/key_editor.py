@@ -117,7 +117,7 @@ class KeyEditor(QWidget):
         self.table.setColumnWidth(1, first.fontMetrics().horizontalAdvance("Ctrl+Shift+W") + 40)
         self.table.setColumnWidth(2, self._resets[keymap.actions[0].name].sizeHint().width() + 8)
         height = len(keymap.actions) * rows.defaultSectionSize() + 2 * header.sizeHint().height()
-        self.table.setMaximumHeight(height)
+        self.table.setFixedHeight(height)  # the dock scrolls, not a table inside it
 
         self.message = QLabel(self)
         self.message.setWordWrap(True)

@@ -19,7 +19,7 @@ PartitionMethod = Literal["auto", "kmeans", "dbscan"]
 _PLUGIN, _SECTION = "napari-safire", "start"  # as the manifest names them
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 # Limits of the numbers, both included; the manifest holds napari's own form to the same.
-_LIMITS = {"points_per_side": (4, 64), "cache_gib": (0, 1024), "preview_opacity": (0, 1)}
+_LIMITS = {"points_per_side": (4, 64), "cache_gib": (0, 1024), "sources_opacity": (0, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Preferences:
     cache_gib : float
         Size of the embedding cache on disk in GiB, 0 to 1024; 0: no cache.
     partition_method : {"auto", "kmeans", "dbscan"}
-    preview_opacity : float
+    sources_opacity : float
         0 to 1.
     problems : tuple of str
         Settings that were wrong, and what is used instead, in plain sentences.
@@ -56,7 +56,7 @@ class Preferences:
     embed_on_selection: bool = True
     cache_gib: float = 4.0
     partition_method: PartitionMethod = "auto"
-    preview_opacity: float = 0.6
+    sources_opacity: float = 0.5
     problems: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:

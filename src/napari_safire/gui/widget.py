@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from napari_safire.gui.sections.partition_section import PartitionSection
 from napari_safire.gui.sections.prompt_section import PromptSection
 from napari_safire.gui.sections.result_section import ResultSection
 from napari_safire.gui.sections.section import Section, button, in_rows, wrapped
+from napari_safire.gui.sections.series_section import SeriesSection
 from napari_safire.model.registry import registry_problems
 from napari_safire.session.journal import Journal
 from napari_safire.session.planes import PartitionSettings
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from napari_safire.engine import Engine
     from napari_safire.engine.cache import EmbeddingCache
 
+_READING_S = 6  # how long a notice stays at least, whatever begins meanwhile
 _NARROW = 330  # pixels: with the dock's frame and scroll bar it fits 360
 _WIDGETS: weakref.WeakKeyDictionary[Any, weakref.ref[SafireWidget]] = weakref.WeakKeyDictionary()
 
@@ -68,17 +71,24 @@ class SafireWidget(QScrollArea):
         session = Session(
             gui_thread().deliver, load_engine or partial(_load_engine, self._cache), Journal()
         )
-        self.desk = Desk(napari_viewer, session, embed_on_selection=preferences.embed_on_selection)
+        self.desk = Desk(
+            napari_viewer,
+            session,
+            embed_on_selection=preferences.embed_on_selection,
+            sources_opacity=preferences.sources_opacity,
+        )
         self.desk.set_settings(_settings(preferences))
 
         keys = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
         binder = KeyBinder(napari_viewer, keys, _callbacks(self.desk))
 
+        self._said_at = 0.0
         self.message = wrapped()
         self.message.setFrameShape(QFrame.Shape.StyledPanel)
         self.message.setMargin(4)
         self.message.hide()
         self.image = ImageSection(self.desk, preferences.model, preferences.device)
+        self.series = SeriesSection(self.desk)
         self.prompts = PromptSection(self.desk)
         self.partition = PartitionSection(self.desk)
         self.result = ResultSection(self.desk)
@@ -200,20 +210,23 @@ class SafireWidget(QScrollArea):
             self.deleteLater()
 
     def _sections(self) -> tuple[Section, ...]:
-        return (self.image, self.prompts, self.partition, self.result)
+        return (self.series, self.image, self.prompts, self.partition, self.result)
 
     def _show_notice(self, sentence: str, failed: bool) -> None:
         mark = "⚠" if failed else "ⓘ"
         self.message.setText(f"{mark} {sentence}")
         self.message.setProperty("failed", failed)
+        self._said_at = time.monotonic()
         self.message.show()
 
     def _clear_old_message(self, text: str, done: int, total: int) -> None:
-        if text and done == 0 and not self.message.property("failed"):
+        is_read = time.monotonic() - self._said_at > _READING_S
+        if text and done == 0 and is_read and not self.message.property("failed"):
             self.message.hide()
 
     def _preferences_changed(self, preferences: Preferences) -> None:
         self.desk.embed_on_selection = preferences.embed_on_selection
+        self.desk.sources_opacity = preferences.sources_opacity
         self.desk.set_settings(_settings(preferences))
         if self._cache is not None and preferences.cache_gib > 0:
             self._cache.max_bytes = int(preferences.cache_gib * 2**30)
