@@ -6,7 +6,8 @@ in the published code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ _STRIDE = 16
 _STAGE = "asking every point of the grid"
 # Bytes of the largest array in a batch of prompts. Larger ones cost more than they save: glibc maps
 # (and the kernel clears) fresh memory for them every time. Measured: docs/lab-notes.md.
+_ONE_THREAD = 4 * 2**20  # bytes of the largest array, below which one thread does as well
 _LARGEST_ARRAY = {"cpu": 48 * 2**20, "cuda": 512 * 2**20, "mps": 128 * 2**20}
 
 
@@ -103,7 +105,7 @@ def decode_points(
             feats = torch.from_numpy(features)[None].to(model.device)
         chosen = slice(done, done + n_points)
         points = torch.as_tensor(points_xy[chosen], dtype=torch.float32, device=feats.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), _threads_for(model, n_points, height * width):
             batch_logits, batch_confidence = model.decode(feats, points)
         logits[chosen] = batch_logits.float().cpu().numpy()
         confidence[chosen] = batch_confidence.float().cpu().numpy()
@@ -117,9 +119,31 @@ def decode_points(
     return logits, confidence
 
 
-def _batch_size(model: SafireModel, cells: int) -> int:
+@contextmanager
+def _threads_for(model: SafireModel, n_points: int, cells: int) -> Iterator[None]:
+    """Give a click on a small model one thread.
+
+    It takes as long with one as with two, and does not wait for the second where somebody else
+    (a window that the processor draws) has that core. Measured: docs/lab-notes.md.
+    """
+    before = torch.get_num_threads()
+    small = model.device.type == "cpu" and n_points * _bytes_per_prompt(model, cells) <= _ONE_THREAD
+    if small:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if small:
+            torch.set_num_threads(before)
+
+
+def _bytes_per_prompt(model: SafireModel, cells: int) -> int:
     # Largest are the upscaled maps: 16 places a cell with C/8 channels.
-    bytes_per_prompt = 4 * cells * 16 * model.config.prompt_dim // 8
+    return 4 * cells * 16 * model.config.prompt_dim // 8
+
+
+def _batch_size(model: SafireModel, cells: int) -> int:
+    bytes_per_prompt = _bytes_per_prompt(model, cells)
     budget = _LARGEST_ARRAY.get(model.device.type, _LARGEST_ARRAY["cpu"])
     return int(min(64, max(1, budget // bytes_per_prompt)))
 

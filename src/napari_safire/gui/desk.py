@@ -21,6 +21,7 @@ from qtpy.QtCore import QTimer
 from napari_safire.errors import SafireError
 from napari_safire.gui.companions import Companions, is_overlay
 from napari_safire.gui.connections import Connections
+from napari_safire.gui.gui_thread import gui_thread
 from napari_safire.gui.pictures import Channels, PictureLayer
 from napari_safire.gui.prompt_layer import PromptLayer
 from napari_safire.gui.source_layer import SourceLayer
@@ -31,6 +32,8 @@ from napari_safire.types import FloatImage, PointPrompt
 
 Edit = Callable[[Labels, Mask], Labels]
 
+_MOMENT_S = 0.045
+_LATE_MS = 200
 _REST_MS = 250  # how long a slider must rest before the slice under it is embedded
 
 
@@ -78,6 +81,8 @@ class Desk:
         Another picture or slice is worked on, or none.
     mode_changed : Signal()
         Another source number, include or exclude, or settings of the partition.
+    painted : Signal(Snapshot)
+        The labels of a plane are in its Labels layer.
     shown : Signal(Snapshot)
         The labels and prompts of the present plane are shown.
     notice : Signal(str, bool)
@@ -86,6 +91,7 @@ class Desk:
 
     plane_changed = Signal()
     mode_changed = Signal()
+    painted = Signal(Snapshot)
     shown = Signal(Snapshot)
     notice = Signal(str, bool)
 
@@ -111,6 +117,11 @@ class Desk:
         self._rest.setSingleShot(True)
         self._rest.setInterval(_REST_MS)
         self._rest.timeout.connect(self._embed_here)
+        self._latest: Snapshot | None = None
+        self._late = QTimer()
+        self._late.setSingleShot(True)
+        self._late.setInterval(_LATE_MS)
+        self._late.timeout.connect(self._show_latest)
         self._connections = Connections()
         for signal, slot in (
             (viewer.layers.selection.events.active, self._active_changed),
@@ -132,13 +143,20 @@ class Desk:
     def close(self) -> None:
         """Let go of the viewer and stop all work; may be called twice."""
         self._rest.stop()
+        self._late.stop()
         self._connections.disconnect()
         for place in self._places.values():
             place.close()
         self._places.clear()
         self._image = self._key = None
         self.session.close()
-        for signal in (self.plane_changed, self.mode_changed, self.shown, self.notice):
+        for signal in (
+            self.plane_changed,
+            self.mode_changed,
+            self.painted,
+            self.shown,
+            self.notice,
+        ):
             signal.disconnect()
 
     # ---------------------------------------------------------------- where we are
@@ -629,6 +647,28 @@ class Desk:
                 key = PlaneKey(picture.layer.unique_id, index)
                 self.session.open(key, picture.shape, picture.reader(index))
                 self.session.set_prompts(key, prompts, what)
+                if key == self._key and self.session.answers_quickly(key):
+                    # Not here: napari is in the middle of adding the point. But before it draws.
+                    gui_thread().deliver(self._await_answer)
+
+    def _await_answer(self) -> None:
+        """Hold the next drawing back for a moment: a small picture is answered within it.
+
+        A point that is drawn first costs 50 to 100 ms where the processor draws, during which the
+        model has half of it; and the answer is then drawn after that.
+        """
+        gui_thread().work_off(self._is_answered, _MOMENT_S)
+
+    def _is_answered(self) -> bool:
+        plane = self.plane
+        if plane is None:
+            return True
+        snapshot = plane.snapshot
+        return (
+            snapshot is not None
+            and snapshot.serial >= plane.serial
+            and snapshot.annotation.is_answered
+        )
 
     def _painted(self, place: _Place) -> None:
         """Hand what was painted on the present plane to the session."""
@@ -647,14 +687,7 @@ class Desk:
         plane = self.session.plane(snapshot.key)
         if place is None or snapshot.serial < plane.serial:
             return  # a newer one is on its way
-        index, annotation = snapshot.key.index, snapshot.annotation
-        if annotation.prompts or place.prompts is not None:
-            layer = place.companions.need_prompts()
-            self._link_prompts(place, layer)
-            assert place.prompts is not None
-            place.prompts.write(
-                index, annotation.prompts, snapshot.confidences, self.viewer.dims.point
-            )
+        index = snapshot.key.index
         if place.sources is None and snapshot.labels.any():
             self._link_sources(place)
         if place.sources is not None:
@@ -663,6 +696,37 @@ class Desk:
                 self.session.paint(snapshot.key, *painted)
                 return
             place.sources.write(index, snapshot.labels, snapshot.with_preview)
+        self.painted.emit(snapshot)
+        # Labels first, the rest as a call of its own: two short ones instead of a long one. While
+        # an answer is about to come the rest waits for it, or for the timer if none comes.
+        self._latest = snapshot
+        if snapshot.annotation.is_answered or not self.session.answers_quickly(snapshot.key):
+            self._late.stop()
+            gui_thread().deliver(lambda: self._show_around(snapshot))
+        else:
+            self._late.start()
+
+    def _show_latest(self) -> None:
+        if self._latest is not None:
+            self._show_around(self._latest)
+
+    def _show_around(self, snapshot: Snapshot) -> None:
+        """Show what goes with labels: the prompts and their confidence, the dock, the metadata."""
+        place, plane = self._place_of(snapshot.key), self.session.find(snapshot.key)
+        if place is None or plane is None or snapshot.serial < plane.serial:
+            return
+        annotation = snapshot.annotation
+        if annotation.prompts or place.prompts is not None:
+            layer = place.companions.need_prompts()
+            self._link_prompts(place, layer)
+            assert place.prompts is not None
+            place.prompts.write(
+                snapshot.key.index,
+                annotation.prompts,
+                snapshot.confidences,
+                self.viewer.dims.point,
+            )
+        if place.sources is not None:
             self._note(place, plane, snapshot)
         if snapshot.key == self._key:
             self.shown.emit(snapshot)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from functools import cache
+from threading import Condition
 
 from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
+
+Call = Callable[[], None]
 
 
 class GuiThread(QObject):
@@ -16,15 +21,46 @@ class GuiThread(QObject):
     be deleted in the wrong thread.
     """
 
-    _called = Signal(object)
+    _called = Signal()
 
     def __init__(self) -> None:
         super().__init__()
-        self._called.connect(_make, Qt.ConnectionType.QueuedConnection)
+        self._calls: deque[Call] = deque()
+        self._arrived = Condition()
+        self._called.connect(self._make_next, Qt.ConnectionType.QueuedConnection)
 
-    def deliver(self, call: Callable[[], None]) -> None:
+    def deliver(self, call: Call) -> None:
         """Make a call in this object's thread, soon; callable from any thread."""
-        self._called.emit(call)
+        with self._arrived:
+            self._calls.append(call)
+            self._arrived.notify()
+        self._called.emit()
+
+    def work_off(self, until: Callable[[], bool], seconds: float) -> None:
+        """Make calls as they arrive, without the event loop, until a condition holds.
+
+        While this waits, nothing is drawn: where windows are drawn by the processor, a worker
+        then has it for itself.
+
+        Parameters
+        ----------
+        until : callable
+        seconds : float
+            How long at most; give less than what a user notices.
+        """
+        end = time.monotonic() + seconds
+        while not until():
+            with self._arrived:
+                left = end - time.monotonic()
+                if not self._calls and (left <= 0 or not self._arrived.wait(left)):
+                    return
+            self._make_next()
+
+    def _make_next(self) -> None:
+        with self._arrived:
+            call = self._calls.popleft() if self._calls else None
+        if call is not None:  # else `work_off` was quicker than the event loop
+            _make(call)
 
 
 @cache
@@ -33,5 +69,5 @@ def gui_thread() -> GuiThread:
     return GuiThread()
 
 
-def _make(call: Callable[[], None]) -> None:
+def _make(call: Call) -> None:
     call()

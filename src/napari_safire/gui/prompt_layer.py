@@ -248,9 +248,14 @@ class PromptLayer:
         faces = confidence_colours(features["confidence"].to_numpy(float))
         for colours in (borders, faces):
             colours[~live, 3] = _COMMITTED_OPACITY
-        self.layer.face_color = faces
-        self.layer.border_color = borders
-        self.layer.symbol = ["x" if e else "disc" for e in features["exclude"]]
+        symbols = ["x" if e else "disc" for e in features["exclude"]]
+        # Each of these makes napari build all markers anew: only what differs is set.
+        if not np.array_equal(self.layer.face_color, faces):
+            self.layer.face_color = faces
+        if not np.array_equal(self.layer.border_color, borders):
+            self.layer.border_color = borders
+        if [str(symbol) for symbol in self.layer.symbol] != symbols:
+            self.layer.symbol = symbols
 
     def _data_changed(self, event: Any) -> None:
         action = str(getattr(event, "action", "changed"))
@@ -326,6 +331,15 @@ def confidence_colours(confidences: npt.NDArray[np.float64]) -> npt.NDArray[np.f
     return colours
 
 
+def _is_readable(features: Any) -> bool:
+    """Whether all is as we write it: then there is nothing to make sense of."""
+    if any(name not in features for name in _DEFAULTS):
+        return False
+    kinds = "".join(features[name].dtype.kind for name in _DEFAULTS)
+    source = features["source"]
+    return kinds == "ibbf" and bool(source.between(1, MOST_SOURCES).all())
+
+
 def _readable(features: Any) -> Any:
     """A table of features in which ours are there and make sense.
 
@@ -335,6 +349,8 @@ def _readable(features: Any) -> Any:
     import pandas as pd  # type: ignore[import-untyped] # slow; napari itself loads it late
 
     features = features.copy()
+    if _is_readable(features):
+        return features
     for name, default in _DEFAULTS.items():
         given = features[name].astype(object) if name in features else [default] * len(features)
         numbers = pd.to_numeric(pd.Series(given, dtype=object), errors="coerce")

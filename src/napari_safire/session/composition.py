@@ -14,12 +14,39 @@ if TYPE_CHECKING:
     from napari_safire.engine import PromptGrid
 
 _STRIP_PIXELS = 4_000_000
+_KEPT_PIXELS = 2_000_000
+
+
+class Unions:
+    """The logits of the united regions of each source, so that one more prompt costs one prompt.
+
+    For one picture, and for one thread. Of large pictures nothing is kept.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[list[SourceRegion], FloatImage]] = {}
+
+    def united(
+        self, source: int, regions: list[SourceRegion], rows: FloatImage, cols: FloatImage
+    ) -> FloatImage:
+        """Largest logit of some regions at each pixel; the caller must not write to it."""
+        done, logits = self._known.get(source, ([], None))
+        if done != regions[: len(done)] or logits is None:
+            done, logits = [], None
+        for region in regions[len(done) :]:
+            more = _upsampled(region, rows, cols)
+            logits = more if logits is None else np.maximum(logits, more, out=logits)
+        assert logits is not None
+        if logits.size <= _KEPT_PIXELS:
+            self._known[source] = (list(regions), logits)
+        return logits
 
 
 def compose_labels(
     prompts: Sequence[SourcePrompt],
     regions: Mapping[PointPrompt, SourceRegion],
     geometry: Geometry,
+    unions: Unions | None = None,
 ) -> Labels:
     """Label every pixel by the prompts that claim it.
 
@@ -34,6 +61,8 @@ def compose_labels(
         The region of every prompt.
     geometry : Geometry
         Of the picture.
+    unions : Unions, optional
+        What is known from the last call for this picture.
 
     Returns
     -------
@@ -44,28 +73,43 @@ def compose_labels(
     labels: Labels = np.zeros((height, width), np.uint8)
     if not prompts:
         return labels
-    n_rows, n_cols = next(iter(regions.values())).low_res_logits.shape
+    n_rows, n_cols = regions[prompts[0].point].low_res_logits.shape
     rows, cols = geometry.interpolation(0, n_rows), geometry.interpolation(1, n_cols)
-    halves = {p.point: regions[p.point].low_res_logits @ cols.T for p in prompts}  # (h4, W)
     step = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, step):
-        strip = rows[top : top + step]
-        best = np.zeros((len(strip), width), np.float32)
-        for source in sorted({p.source for p in prompts}):
-            united: FloatImage | None = None
-            for prompt in prompts:
-                if prompt.source == source and not prompt.exclude:
-                    logits = strip @ halves[prompt.point]
-                    united = logits if united is None else np.maximum(united, logits, out=united)
-            if united is None:
-                continue
-            for prompt in prompts:
-                if prompt.source == source and prompt.exclude:
-                    united[strip @ halves[prompt.point] > 0] = 0
-            wins = united > best
-            labels[top : top + step][wins] = source
-            np.maximum(best, united, out=best)
+        strip = slice(top, top + step)
+        kept = unions if unions is not None and step >= height else Unions()
+        _label_strip(labels[strip], prompts, regions, rows[strip], cols, kept)
     return labels
+
+
+def _label_strip(
+    labels: Labels,
+    prompts: Sequence[SourcePrompt],
+    regions: Mapping[PointPrompt, SourceRegion],
+    rows: FloatImage,
+    cols: FloatImage,
+    unions: Unions,
+) -> None:
+    best: FloatImage | float = 0.0
+    sources = sorted({p.source for p in prompts if not p.exclude})
+    for source in sources:
+        of_source = [p for p in prompts if p.source == source]
+        united = unions.united(
+            source, [regions[p.point] for p in of_source if not p.exclude], rows, cols
+        )
+        for prompt in of_source:
+            if prompt.exclude:
+                outside = _upsampled(regions[prompt.point], rows, cols) <= 0
+                united = united * outside
+        np.copyto(labels, np.uint8(source), where=united > best)
+        if source != sources[-1]:
+            best = np.maximum(united, best)
+
+
+def _upsampled(region: SourceRegion, rows: FloatImage, cols: FloatImage) -> FloatImage:
+    logits: FloatImage = rows @ (region.low_res_logits @ cols.T)
+    return logits
 
 
 def nearest_regions(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_safire.session.annotation import Annotation, Labels, SourcePrompt
+from napari_safire.session.composition import Unions
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Job
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
@@ -78,7 +79,7 @@ class Snapshot:
 
 @dataclass(eq=False)
 class Plane:
-    """What is known of one plane. `history` is for the session's state lane alone.
+    """What is known of one plane. `history` and `unions` are for the session's state lane alone.
 
     Parameters
     ----------
@@ -104,6 +105,7 @@ class Plane:
     regions: dict[PointPrompt, SourceRegion] = field(default_factory=dict)
     reading: Job | None = None
     kept: Annotation | None = None
+    unions: Unions = field(default_factory=Unions)
     asked: tuple[SourcePrompt, ...] | None = None
     snapshot: Snapshot | None = None
     with_preview: bool = True
@@ -114,6 +116,7 @@ class Plane:
         self.embedding = self.grid = self.partition = self.forgery = self.asked = None
         self.reading = None
         self.regions = {}
+        self.unions = Unions()
 
     @property
     def confidences(self) -> dict[PointPrompt, float]:

@@ -13,6 +13,8 @@ Answers to prompts that have changed since are dropped.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -33,6 +35,7 @@ from napari_safire.session.annotation import (
     SourcePrompt,
 )
 from napari_safire.session.composition import (
+    Unions,
     compose_labels,
     nearest_regions,
     numbers_like,
@@ -55,6 +58,8 @@ if TYPE_CHECKING:
     from napari_safire.engine import Engine, PromptGrid
 
 GRIDS_KEPT = 3
+_SMALL_PICTURE = 2_000_000  # pixels: labels of more take too long to compose
+_QUICK_S = 0.5
 
 LoadEngine = Callable[[str, str, Callable[[str], None]], "Engine"]
 """``load(model name or path, device, notice)``; called in the model lane's thread."""
@@ -123,6 +128,7 @@ class Session:
         # The engine and the choice it belongs to; written by the model lane only.
         self._loaded: tuple[tuple[str, str], Engine] | None = None
         self._serial = 0
+        self._quickest_answer = math.inf  # seconds that the present model took for prompts
 
     # ---------------------------------------------------------------- model
 
@@ -151,6 +157,7 @@ class Session:
         if self._choice == (name, device):
             return
         self._choice = (name, device)
+        self._quickest_answer = math.inf
         self._model.cancel()
         for plane in self._planes.values():
             plane.forget_model()
@@ -199,6 +206,10 @@ class Session:
     def plane(self, key: PlaneKey) -> Plane:
         """Return what is known of a plane that was opened."""
         return self._planes[key]
+
+    def find(self, key: PlaneKey) -> Plane | None:
+        """Return what is known of a plane, None if it was not opened or was forgotten."""
+        return self._planes.get(key)
 
     def planes_of(self, picture: Hashable) -> list[Plane]:
         """All opened planes of a picture."""
@@ -298,13 +309,22 @@ class Session:
             state = history.state
             if live and state.preview is not None and state.preview.origin == "partition":
                 state = state.commit()  # one preview at a time, and nothing is lost
-            history.record(_previewed(state.with_prompts(inside), regions, grid), title)
+            history.record(
+                _previewed(state.with_prompts(inside), regions, grid, plane.unions), title
+            )
 
         self._change(plane, change)
         if grid is None and any(p.point not in regions for p in live):
             self._ask(plane, live)
         # With a grid the stand-in comes first, undisturbed: the snapshot that shows it asks.
         return plane.serial
+
+    def answers_quickly(self, key: PlaneKey) -> bool:
+        """Whether a prompt is likely to be answered within some hundredths of a second."""
+        plane = self._planes[key]
+        if plane.embedding is None or plane.shape[0] * plane.shape[1] > _SMALL_PICTURE:
+            return False
+        return self._quickest_answer < _QUICK_S or self._quickest_answer == math.inf
 
     def segment(self, key: PlaneKey) -> None:
         """Ask the live prompts again: after a cancelled embedding, or when results were cut."""
@@ -327,7 +347,10 @@ class Session:
             return
 
         def work(progress: Progress, cancel: Cancel) -> list[SourceRegion]:
-            return self._engine().segment(embedding, missing)
+            start = time.perf_counter()
+            regions = self._engine().segment(embedding, missing)
+            self._quickest_answer = min(self._quickest_answer, time.perf_counter() - start)
+            return regions
 
         def done(regions: list[SourceRegion]) -> None:
             if self._is_current(plane) and plane.embedding is embedding:
@@ -345,7 +368,7 @@ class Session:
 
         def change(history: History[Annotation]) -> None:
             if history.state.live_prompts == live:
-                history.amend(_previewed(history.state, regions, None))
+                history.amend(_previewed(history.state, regions, None, plane.unions))
 
         self._change(plane, change)
 
@@ -384,13 +407,18 @@ class Session:
             return
         ready = self.has_grid(key, settings)
         shown = None if plane.snapshot is None else plane.snapshot.labels
+        # The forgery map is that of two sources: it depends on grid and seed alone.
+        same_map = ready and plane.partition is not None and plane.partition.seed == settings.seed
+        forgery = plane.forgery if same_map else None
 
         def work(progress: Progress, cancel: Cancel) -> tuple[Any, _Partitioned]:
             engine = self._engine()
             embedding = plane.embedding
             if embedding is None:
                 embedding = engine.embed(plane.read(), progress=progress, cancel=cancel)
-            return embedding, _partition(engine, embedding, settings, shown, progress, cancel)
+            return embedding, _partition(
+                engine, embedding, settings, shown, forgery, progress, cancel
+            )
 
         def done(answer: tuple[Any, _Partitioned]) -> None:
             if not self._is_current(plane):
@@ -493,7 +521,7 @@ class Session:
         regions, grid = dict(plane.regions), plane.grid
 
         def reopened(state: Annotation) -> Annotation:
-            return _previewed(state.reopen(source), regions, grid)
+            return _previewed(state.reopen(source), regions, grid, plane.unions)
 
         self._transition(key, reopened, f"reopen source {source}")
 
@@ -701,7 +729,10 @@ class Session:
 
 
 def _previewed(
-    state: Annotation, regions: dict[PointPrompt, SourceRegion], grid: PromptGrid | None
+    state: Annotation,
+    regions: dict[PointPrompt, SourceRegion],
+    grid: PromptGrid | None,
+    unions: Unions,
 ) -> Annotation:
     """Answer the live prompts without the model: exactly if all were asked, else by the grid."""
     live = state.live_prompts
@@ -711,7 +742,7 @@ def _previewed(
     if missing and grid is not None:
         regions = regions | nearest_regions(missing, grid)
     geometry = regions[live[0].point].geometry
-    labels = compose_labels(live, regions, geometry)
+    labels = compose_labels(live, regions, geometry, unions)
     return state.with_preview(
         Preview(PackedLabels.pack(labels), "prompts", live, exact=not missing)
     )
@@ -722,13 +753,15 @@ def _partition(
     embedding: Any,
     settings: PartitionSettings,
     shown: Labels | None,
+    forgery: ForgeryMap | None,
     progress: Progress,
     cancel: Cancel,
 ) -> _Partitioned:
     side, seed = settings.points_per_side, settings.seed
     grid = engine.grid(embedding, side, progress=progress, cancel=cancel)
     partition = engine.partition(embedding, **asdict(settings), progress=progress, cancel=cancel)
-    forgery = engine.localize(embedding, seed, side, progress=progress, cancel=cancel)
+    if forgery is None:
+        forgery = engine.localize(embedding, seed, side, progress=progress, cancel=cancel)
     if partition.n_sources > MOST_SOURCES:
         raise SafireError(
             f"The picture was divided into {partition.n_sources} sources, more than the "
