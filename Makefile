@@ -22,7 +22,7 @@ demo: $(STAMP) ## Install, then partition the picture that ships with the packag
 
 test: $(STAMP) ## Install, system packages for GUI tests included, then run all tests (PYTEST_ARGS=…)
 	@.ci/system-packages $(GUI_PACKAGES)
-	xvfb-run -a $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 installed: $(STAMP) ## Build the wheel, install it beside napari as a user does, click, remove it
 	@.ci/system-packages $(GUI_PACKAGES)
