@@ -22,7 +22,7 @@ from .hand import Hand, pump, wait_until
 def viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
     """A viewer in a window of its own (Xvfb gives the screen); leaked widgets fail the test."""
     shown = make_napari_viewer(show=True, strict_qt="raise")
-    shown.window.resize(1100, 800)
+    shown.window.resize(900, 650)
     pump(0.2)
     return shown
 
@@ -49,7 +49,7 @@ class Dock:
         """Until nothing is left to do or to deliver."""
         for _ in range(3):
             wait_until(lambda: not self.desk.session.busy)
-            pump(0.03)
+            pump(0.02)
 
     def press(self, button: QWidget) -> None:
         """Press a button of the dock with the mouse."""

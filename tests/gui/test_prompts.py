@@ -603,7 +603,7 @@ def test_with_the_grid_asked_a_click_is_previewed_and_the_exact_answer_replaces_
     nearest = grid[np.hypot(*(grid - place).T).argmin()]
     assert tuple(nearest) != tuple(place)
     np.testing.assert_array_equal(labels(opened), disc(*nearest))
-    assert "being answered" in opened.widget.prompts.confidence.text()
+    wait_until(lambda: "being answered" in opened.widget.prompts.confidence.text())
     assert np.isnan(prompts(opened).features["confidence"][0])
     slow.open_gate.set()
     opened.settle()

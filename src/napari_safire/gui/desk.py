@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -142,8 +143,9 @@ class Desk:
 
     def close(self) -> None:
         """Let go of the viewer and stop all work; may be called twice."""
-        self._rest.stop()
-        self._late.stop()
+        for timer in (self._rest, self._late):
+            with suppress(RuntimeError):  # at Python's exit Qt may have deleted it before
+                timer.stop()
         self._connections.disconnect()
         for place in self._places.values():
             place.close()
