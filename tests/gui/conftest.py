@@ -22,7 +22,7 @@ from .hand import Hand, pump, wait_until
 def viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
     """A viewer in a window of its own (Xvfb gives the screen); leaked widgets fail the test."""
     shown = make_napari_viewer(show=True, strict_qt="raise")
-    shown.window.resize(900, 650)
+    shown.window.resize(1100, 800)
     pump(0.2)
     return shown
 
