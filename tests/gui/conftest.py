@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,12 +12,25 @@ import pytest
 from fakes import FakeEngine
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_safire.gui.desk import Desk
 from napari_safire.gui.widget import SafireWidget
 
 from .hand import Hand, pump, wait_until
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_no_garbage(qapp: QApplication) -> None:
+    """Spare the collector what was imported.
+
+    napari and its test fixture collect garbage several times a window, .2 s each with all that
+    napari, torch and scikit-image define; only what tests make can be leaked.
+    """
+    for module in ("napari._qt.qt_main_window", "napari.view_layers", "napari_safire.engine"):
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
