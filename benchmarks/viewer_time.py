@@ -181,13 +181,13 @@ class Hops:
     def watching(self) -> Iterator[Hops]:
         from napari_safire.engine import Engine
         from napari_safire.gui import desk, prompt_layer, source_layer
-        from napari_safire.session import session
+        from napari_safire.session import answers, session
 
         watched: list[tuple[Any, str, str]] = [
             (desk.Desk, "_prompts_changed", "desk reads prompts, hands them over"),
             (session.Session, "set_prompts", "session: set_prompts"),
-            (session, "_previewed", "state lane: preview from the grid"),
-            (session, "compose_labels", "compose labels"),
+            (session, "previewed", "state lane: preview from the grid"),
+            (answers, "compose_labels", "compose labels"),
             (Engine, "segment", "model lane: engine.segment"),
             (desk.Desk, "_show", "desk: _show, all"),
             (prompt_layer.PromptLayer, "write", "desk: points written"),

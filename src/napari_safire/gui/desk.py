@@ -192,7 +192,7 @@ class Desk:
     @property
     def plane(self) -> Plane | None:
         """What is known of the plane that is worked on."""
-        return None if self._key is None else self.session.plane(self._key)
+        return None if self._key is None else self.session.planes[self._key]
 
     @property
     def sources_layer(self) -> LabelsLayer | None:
@@ -332,7 +332,7 @@ class Desk:
         if (
             plane is not None
             and plane.partition is not None
-            and self.session.has_grid(plane.key, settings)
+            and plane.has_grid(settings)
             and _is_complete(settings)
         ):
             self.session.partition(plane.key, settings)
@@ -385,19 +385,19 @@ class Desk:
 
     def commit(self) -> None:
         """Settle the preview."""
-        self._with_key(self.session.commit)
+        self._with_key(self.session.states.commit)
 
     def discard(self) -> None:
         """Drop the preview and its prompts."""
-        self._with_key(self.session.discard)
+        self._with_key(self.session.states.discard)
 
     def undo(self) -> None:
         """Take back the last step."""
-        self._with_key(self.session.undo)
+        self._with_key(self.session.states.undo)
 
     def redo(self) -> None:
         """Bring back the step that was taken back."""
-        self._with_key(self.session.redo)
+        self._with_key(self.session.states.redo)
 
     def cancel(self) -> None:
         """Stop what the model does."""
@@ -407,7 +407,7 @@ class Desk:
         """Show or hide the preview."""
         plane = self.plane
         if plane is not None:
-            self.session.show_preview(plane.key, not plane.with_preview)
+            self.session.states.show_preview(plane.key, not plane.with_preview)
             self.mode_changed.emit()
 
     def reopen(self, source: int) -> None:
@@ -415,7 +415,7 @@ class Desk:
         self.source = source
         if self._place is not None:
             self._link_prompts(self._place, self._place.companions.need_prompts())
-        self._with_key(lambda key: self.session.reopen(key, source))
+        self._with_key(lambda key: self.session.states.reopen(key, source))
 
     def merge(self, sources: Sequence[int]) -> None:
         """Make several sources one, the first of them."""
@@ -456,11 +456,11 @@ class Desk:
 
     def protect(self, source: int) -> None:
         """Keep later predictions off the pixels of a source."""
-        self._with_key(lambda key: self.session.protect(key, [source]))
+        self._with_key(lambda key: self.session.states.protect(key, [source]))
 
     def unprotect(self) -> None:
         """Let predictions change painted and protected pixels again."""
-        self._with_key(self.session.unprotect)
+        self._with_key(self.session.states.unprotect)
 
     def import_labels(self, layer: LabelsLayer) -> None:
         """Settle the labels of another layer, to refine them."""
@@ -549,7 +549,7 @@ class Desk:
             self.notice.emit(problem, False)
         else:
             self.session.open(key, picture.shape, picture.reader(key.index))
-            self.session.refresh(key)
+            self.session.states.refresh(key)
             if event is not None and self.embed_on_selection:
                 self._rest.start()
         self.plane_changed.emit()
@@ -594,14 +594,14 @@ class Desk:
         """The model has to look again; prompts and labels stay."""
         picture = place.picture
         self.session.reread(picture.layer.unique_id)
-        for plane in self.session.planes_of(picture.layer.unique_id):
+        for plane in self.session.planes.of(picture.layer.unique_id):
             self.session.open(plane.key, plane.shape, picture.reader(plane.key.index))
         if picture.layer is self._image:
             self._embed_here()
 
     def _answer_anew(self, key: PlaneKey) -> None:
         """Ask prompts again whose answer was given for other pixels, channels or model."""
-        plane = self.session.plane(key)
+        plane = self.session.planes[key]
         state = None if plane.snapshot is None else plane.snapshot.annotation
         if state is None or state.preview is None or state.preview.origin != "prompts":
             return
@@ -638,7 +638,7 @@ class Desk:
                 False,
             )
         place.n_outside = outside
-        known = {p.key.index: p for p in self.session.planes_of(picture.layer.unique_id)}
+        known = {p.key.index: p for p in self.session.planes.of(picture.layer.unique_id)}
         for index in found.keys() | known.keys():
             prompts = found.get(index, ())
             plane = known.get(index)
@@ -680,13 +680,13 @@ class Desk:
         painted = place.sources.painted_labels(key.index)
         if painted is not None:
             labels, with_preview = painted
-            self.session.paint(key, labels, with_preview)
+            self.session.states.paint(key, labels, with_preview)
 
     # ---------------------------------------------------------------- results
 
     def _show(self, snapshot: Snapshot) -> None:
         place = self._place_of(snapshot.key)
-        plane = self.session.plane(snapshot.key)
+        plane = self.session.planes[snapshot.key]
         if place is None or snapshot.serial < plane.serial:
             return  # a newer one is on its way
         index = snapshot.key.index
@@ -695,7 +695,7 @@ class Desk:
         if place.sources is not None:
             painted = place.sources.painted_labels(index)
             if painted is not None:  # between two events: it must not be overwritten
-                self.session.paint(snapshot.key, *painted)
+                self.session.states.paint(snapshot.key, *painted)
                 return
             place.sources.write(index, snapshot.labels, snapshot.with_preview)
         self.painted.emit(snapshot)
@@ -714,7 +714,7 @@ class Desk:
 
     def _show_around(self, snapshot: Snapshot) -> None:
         """Show what goes with labels: the prompts and their confidence, the dock, the metadata."""
-        place, plane = self._place_of(snapshot.key), self.session.find(snapshot.key)
+        place, plane = self._place_of(snapshot.key), self.session.planes.find(snapshot.key)
         if place is None or plane is None or snapshot.serial < plane.serial:
             return
         annotation = snapshot.annotation
@@ -735,7 +735,7 @@ class Desk:
 
     def _show_heatmap(self, key: PlaneKey) -> None:
         place = self._place_of(key)
-        forgery = self.session.plane(key).forgery
+        forgery = self.session.planes[key].forgery
         if place is not None and forgery is not None:
             place.companions.show_heatmap(key.index, forgery.heatmap, self.heatmap_visible)
 
@@ -774,7 +774,7 @@ class Desk:
         sources.selected.connect(self._label_selected)
         place.sources = sources
         # The layer may be made anew, after it was removed: with all planes of a stack in it.
-        for plane in self.session.planes_of(place.picture.layer.unique_id):
+        for plane in self.session.planes.of(place.picture.layer.unique_id):
             if plane.snapshot is not None:
                 labels, with_preview = plane.snapshot.labels, plane.snapshot.with_preview
                 sources.write(plane.key.index, labels, with_preview)
@@ -797,7 +797,7 @@ class Desk:
         title: str,
         renumber: Callable[[int], int] | None = None,
     ) -> None:
-        self._with_key(lambda key: self.session.edit(key, edit, title, renumber))
+        self._with_key(lambda key: self.session.states.edit(key, edit, title, renumber))
 
     def _with_key(self, act: Callable[[PlaneKey], None]) -> None:
         if self._key is None:

@@ -30,9 +30,10 @@ from napari_safire.gui.sections.result_section import ResultSection
 from napari_safire.gui.sections.section import Section, button, in_rows, wrapped
 from napari_safire.gui.sections.series_section import SeriesSection
 from napari_safire.model.registry import registry_problems
+from napari_safire.session.chosen_model import LoadEngine
 from napari_safire.session.journal import Journal
 from napari_safire.session.planes import PartitionSettings
-from napari_safire.session.session import LoadEngine, Session
+from napari_safire.session.session import Session
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -51,7 +52,7 @@ class SafireWidget(QScrollArea):
     napari_viewer : napari.viewer.Viewer
         napari hands it in.
     load_engine : callable, optional
-        How models are loaded; see `napari_safire.session.session.LoadEngine`. Default: from the
+        How models are loaded; see `napari_safire.session.chosen_model.LoadEngine`. Default: from the
         registry or a file, with the embedding cache on disk.
     """
 

@@ -317,7 +317,7 @@ class SeriesSection(Section):
     ) -> None:
         """Save the open picture if it was changed, or its state; go on once all of it is saved."""
         opened = self._opened
-        planes = [] if opened is None else self._desk.session.planes_of(opened.image.unique_id)
+        planes = [] if opened is None else self._desk.session.planes.of(opened.image.unique_id)
         if opened is None or not planes:
             then()
             return
@@ -390,7 +390,7 @@ class SeriesSection(Section):
         if picture is not None and picture.layer is image:
             key = PlaneKey(image.unique_id)
             session.open(key, picture.shape, picture.reader(()))
-            session.restore(key, KeptWork(annotation, datetime.now(UTC)))
+            session.states.restore(key, KeptWork(annotation, datetime.now(UTC)))
 
     def _look_again(self) -> None:
         """Read the states anew, and let the user go on."""
