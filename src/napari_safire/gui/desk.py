@@ -111,8 +111,8 @@ class Desk:
             (session.embedded, self._answer_anew),
             (session.partitioned, self._show_heatmap),
             (session.model_changed, self._embed_here),
-            (session.notice, self.notice.emit),
-            (self.edits.notice, self.notice.emit),
+            (session.notice, self._tell),
+            (self.edits.notice, self._tell),
             (self.mode.changed, self._mode_changed),
         ):
             self._connections.connect(signal, slot)
@@ -405,7 +405,7 @@ class Desk:
             (picture.layer.events.name, self._renamed),
             (place.asked, self._asked),
             (place.painted, self.edits.read_strokes),
-            (place.notice, self.notice.emit),
+            (place.notice, self._tell),
         ):
             place.connections.connect(signal, slot)
         return place
@@ -511,6 +511,10 @@ class Desk:
     def _here(self) -> Here | None:
         place = self._place
         return None if place is None or self._key is None else (place, self._key)
+
+    def _tell(self, sentence: str, failed: bool) -> None:
+        # Not connected as `notice.emit`: psygnal makes a call to learn what an `emit` takes.
+        self.notice.emit(sentence, failed)
 
     def _mode_changed(self) -> None:
         for place in self._places.values():

@@ -237,7 +237,7 @@ class Place:
     def _link_sources(self) -> None:
         sources = SourceLayer(self.companions.need_sources())
         sources.layer.selected_label = self._mode.source
-        sources.painted.connect(self.painted.emit)
+        sources.painted.connect(lambda: self.painted.emit())
         sources.selected.connect(self._label_selected)
         self._sources = sources
         # The layer may be made anew, after it was removed: with all planes of a stack in it.
