@@ -180,16 +180,16 @@ class Hops:
     @contextmanager
     def watching(self) -> Iterator[Hops]:
         from napari_safire.engine import Engine
-        from napari_safire.gui import desk, prompt_layer, source_layer
-        from napari_safire.session import session
+        from napari_safire.gui import place, prompt_layer, source_layer
+        from napari_safire.session import answers, session
 
         watched: list[tuple[Any, str, str]] = [
-            (desk.Desk, "_prompts_changed", "desk reads prompts, hands them over"),
+            (prompt_layer.PromptLayer, "read", "desk: points read"),
             (session.Session, "set_prompts", "session: set_prompts"),
-            (session, "_previewed", "state lane: preview from the grid"),
-            (session, "compose_labels", "compose labels"),
+            (session, "previewed", "state lane: preview from the grid"),
+            (answers, "compose_labels", "compose labels"),
             (Engine, "segment", "model lane: engine.segment"),
-            (desk.Desk, "_show", "desk: _show, all"),
+            (place.Place, "show_labels", "desk: labels, all"),
             (prompt_layer.PromptLayer, "write", "desk: points written"),
             (source_layer.SourceLayer, "write", "desk: labels written"),
         ]
@@ -284,10 +284,10 @@ class Bench:
         watch.measure(self.times[STEPS[0][0]], select_and_click, _is_exact)
         self.settle()
         for place in generator.uniform(0.1, 0.9, (CLICKS, 2)):
-            desk.next_source()
+            desk.mode.next_source()
             self.measure_click(self.times[STEPS[1][0]], layer, place, _is_exact)
 
-        desk.discard()
+        desk.edits.discard()
         self.settle()
         press = partial(QTest.mouseClick, self.widget.partition.run, Qt.MouseButton.LeftButton)
         self.widget.ensureWidgetVisible(self.widget.partition.run)
@@ -306,11 +306,11 @@ class Bench:
 
         desk.add_prompts()
         for place in generator.uniform(0.1, 0.9, (CLICKS, 2)):
-            desk.next_source()
+            desk.mode.next_source()
             self.measure_click(self.times[STEPS[4][0]], layer, place, _is_stand_in, _is_exact)
         self.viewer.layers.clear()
         count.setValue(0)
-        desk.source = 1
+        desk.mode.source = 1
         self.settle()
 
     def click(self, layer: Any, row: float, col: float) -> None:

@@ -120,7 +120,7 @@ def test_a_prompt_waits_for_the_embedding_and_is_answered_then(owner: Owner) -> 
 def test_with_a_grid_a_prompt_is_previewed_before_it_is_answered(owner: Owner) -> None:
     owner.session.partition(KEY, PartitionSettings(points_per_side=4))
     owner.settle()
-    owner.session.discard(KEY)
+    owner.session.states.discard(KEY)
     owner.settle()
     before = len(owner.snapshots)
     owner.session.set_prompts(KEY, [prompt(50, 62)])
@@ -149,19 +149,19 @@ def test_undo_and_redo_walk_through_prompts_answers_and_edits(owner: Owner) -> N
     owner.settle()
     session.set_prompts(KEY, [prompt(50, 60), prompt(80, 120, 2)], "add prompt")
     owner.settle()
-    session.commit(KEY)
-    session.edit(KEY, lambda labels, protected: edits.merge(labels, [1, 2]), "merge")
+    session.states.commit(KEY)
+    session.states.edit(KEY, lambda labels, protected: edits.merge(labels, [1, 2]), "merge")
     owner.settle()
     seen = [owner.last.labels]
     while owner.last.undo_title is not None:
-        session.undo(KEY)
+        session.states.undo(KEY)
         owner.settle()
         seen.append(owner.last.labels)
     assert len(seen) == 5  # merge, commit, two prompts, nothing
     assert not seen[-1].any()
     np.testing.assert_array_equal(seen[-2], disc(50, 60))
     for labels in reversed(seen[:-1]):
-        session.redo(KEY)
+        session.states.redo(KEY)
         owner.settle()
         np.testing.assert_array_equal(owner.last.labels, labels)
     assert owner.last.redo_title is None
@@ -174,7 +174,7 @@ def test_undoing_to_a_prompt_whose_answer_was_dropped_asks_again(owner: Owner) -
     owner.until(lambda: len(owner.snapshots) >= 2)
     owner.engine.gate.set()
     owner.settle()
-    owner.session.undo(KEY)
+    owner.session.states.undo(KEY)
     owner.settle()
     assert owner.last.annotation.is_answered
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
@@ -186,7 +186,7 @@ def test_painted_pixels_survive_predictions_until_protection_is_lifted(owner: Ow
     painted = owner.last.labels.copy()
     painted[45:55, 55:65] = 7
     painted[60:64, 60:64] = 0  # erased: that holds as well
-    owner.session.paint(KEY, painted, True)
+    owner.session.states.paint(KEY, painted, True)
     owner.settle()
     owner.session.set_prompts(KEY, [prompt(52, 62)])
     owner.settle()
@@ -195,7 +195,7 @@ def test_painted_pixels_survive_predictions_until_protection_is_lifted(owner: Ow
     owner.session.partition(KEY, PartitionSettings(n_sources=3, method="kmeans"))
     owner.settle()
     assert (owner.last.labels[45:55, 55:65] == 7).all()
-    owner.session.unprotect(KEY)
+    owner.session.states.unprotect(KEY)
     owner.settle()
     assert not (owner.last.labels == 7).any()
 
@@ -203,14 +203,14 @@ def test_painted_pixels_survive_predictions_until_protection_is_lifted(owner: Ow
 def test_commit_settles_and_reopening_brings_the_prompts_back(owner: Owner) -> None:
     owner.session.set_prompts(KEY, [prompt(50, 60)])
     owner.settle()
-    owner.session.commit(KEY)
+    owner.session.states.commit(KEY)
     owner.session.set_prompts(
         KEY, [SourcePrompt(PointPrompt(50, 60), 1, live=False), prompt(90, 130, 2)]
     )
     owner.settle()
     assert set(np.unique(owner.last.labels)) == {0, 1, 2}
-    owner.session.commit(KEY)
-    owner.session.reopen(KEY, 1)
+    owner.session.states.commit(KEY)
+    owner.session.states.reopen(KEY, 1)
     owner.settle()
     assert [p.live for p in owner.last.annotation.prompts] == [True, False]
     np.testing.assert_array_equal(owner.last.labels == 1, disc(50, 60))
@@ -225,8 +225,8 @@ def test_commit_settles_and_reopening_brings_the_prompts_back(owner: Owner) -> N
 def test_a_partitioned_source_reopens_with_the_prompt_that_stood_for_it(owner: Owner) -> None:
     owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
-    owner.session.commit(KEY)
-    owner.session.reopen(KEY, 2)
+    owner.session.states.commit(KEY)
+    owner.session.states.reopen(KEY, 2)
     owner.settle()
     assert [p.point for p in owner.last.annotation.live_prompts] == [PointPrompt(60, 120)]
     assert (owner.last.labels == 2).sum() == disc(60, 120).sum()
@@ -235,8 +235,8 @@ def test_a_partitioned_source_reopens_with_the_prompt_that_stood_for_it(owner: O
 def test_reopening_a_painted_source_says_that_it_has_no_prompts(owner: Owner) -> None:
     labels = np.zeros(SHAPE, np.uint8)
     labels[:10] = 4
-    owner.session.paint(KEY, labels, True)
-    owner.session.reopen(KEY, 4)
+    owner.session.states.paint(KEY, labels, True)
+    owner.session.states.reopen(KEY, 4)
     owner.settle()
     assert "no prompts" in owner.notices[-1][0]
     np.testing.assert_array_equal(owner.last.labels, labels)
@@ -245,12 +245,12 @@ def test_reopening_a_painted_source_says_that_it_has_no_prompts(owner: Owner) ->
 def test_discarding_leaves_what_was_settled(owner: Owner) -> None:
     owner.session.set_prompts(KEY, [prompt(50, 60)])
     owner.settle()
-    owner.session.commit(KEY)
+    owner.session.states.commit(KEY)
     owner.session.set_prompts(
         KEY, [SourcePrompt(PointPrompt(50, 60), 1, live=False), prompt(90, 130, 2)]
     )
     owner.settle()
-    owner.session.discard(KEY)
+    owner.session.states.discard(KEY)
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
     assert len(owner.last.annotation.prompts) == 1
@@ -259,10 +259,10 @@ def test_discarding_leaves_what_was_settled(owner: Owner) -> None:
 def test_the_preview_can_be_hidden_and_shown(owner: Owner) -> None:
     owner.session.set_prompts(KEY, [prompt(50, 60)])
     owner.settle()
-    owner.session.show_preview(KEY, False)
+    owner.session.states.show_preview(KEY, False)
     owner.settle()
     assert not owner.last.labels.any()
-    owner.session.show_preview(KEY, True)
+    owner.session.states.show_preview(KEY, True)
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
 
@@ -271,8 +271,8 @@ def test_other_settings_of_a_partition_do_not_run_the_model_again(owner: Owner) 
     settings = PartitionSettings("kmeans", n_sources=2, points_per_side=4)
     owner.session.partition(KEY, settings)
     owner.settle()
-    assert owner.session.has_grid(KEY, settings)
-    assert not owner.session.has_grid(KEY, PartitionSettings(points_per_side=8))
+    assert owner.session.planes[KEY].has_grid(settings)
+    assert not owner.session.planes[KEY].has_grid(PartitionSettings(points_per_side=8))
     embeds = owner.engine.calls.count("embed")
     owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=3, points_per_side=4))
     owner.settle()
@@ -351,7 +351,7 @@ def test_points_outside_are_left_out_and_told(owner: Owner) -> None:
 def test_an_impossible_edit_changes_nothing(owner: Owner) -> None:
     owner.session.set_prompts(KEY, [prompt(50, 60)])
     owner.settle()
-    owner.session.edit(KEY, lambda labels, protected: edits.split(labels, 9), "split")
+    owner.session.states.edit(KEY, lambda labels, protected: edits.split(labels, 9), "split")
     owner.settle()
     assert "9" in owner.notices[-1][0]
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
@@ -361,7 +361,7 @@ def test_an_impossible_edit_changes_nothing(owner: Owner) -> None:
 def test_another_model_answers_anew_and_keeps_what_the_user_made(owner: Owner) -> None:
     labels = np.zeros(SHAPE, np.uint8)
     labels[:10] = 4
-    owner.session.paint(KEY, labels, True)
+    owner.session.states.paint(KEY, labels, True)
     owner.session.set_prompts(KEY, [prompt(50, 60)])
     owner.settle()
     asked = owner.engine.calls.count("segment")
@@ -408,13 +408,13 @@ def test_no_thread_is_left_when_nothing_is_to_be_done(owner: Owner) -> None:
 def test_a_partition_keeps_the_numbers_that_are_shown(owner: Owner) -> None:
     owner.session.set_prompts(KEY, [prompt(60, 140, source=3)])
     owner.settle()
-    owner.session.commit(KEY)
+    owner.session.states.commit(KEY)
     owner.settle()
     owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
     assert (owner.last.labels[:, 80:] == 3).all()  # the stripe that holds the disc
     assert (owner.last.labels[:, :80] == 1).all()
-    assert owner.session.plane(KEY).numbers == (1, 3)
+    assert owner.session.planes[KEY].numbers == (1, 3)
 
 
 def test_every_step_is_kept_and_the_next_session_is_offered_it(tmp_path: Path) -> None:
@@ -422,7 +422,7 @@ def test_every_step_is_kept_and_the_next_session_is_offered_it(tmp_path: Path) -
     first = Owner(FakeEngine(), Journal(path))
     painted = np.zeros(SHAPE, np.uint8)
     painted[:9] = 6
-    first.session.paint(KEY, painted, True)  # before the picture's hash is known
+    first.session.states.paint(KEY, painted, True)  # before the picture's hash is known
     first.session.set_prompts(KEY, [prompt(50, 60, 2)])
     first.settle()
     made = first.last
@@ -434,21 +434,21 @@ def test_every_step_is_kept_and_the_next_session_is_offered_it(tmp_path: Path) -
     second.session.embed(KEY)
     second.settle()
     (kept,) = found
-    second.session.restore(KEY, kept)
+    second.session.states.restore(KEY, kept)
     second.settle()
     np.testing.assert_array_equal(second.last.labels, made.labels)
     assert second.last.annotation == made.annotation
-    second.session.undo(KEY)
+    second.session.states.undo(KEY)
     second.settle()
     assert not second.last.labels.any()
-    second.session.forget_kept_work(KEY)
+    second.session.states.forget_kept_work(KEY)
     second.settle()
     assert Journal(path).find(made_hash(second), SHAPE) is None
     second.session.close()
 
 
 def made_hash(owner: Owner) -> str:
-    embedding = owner.session.plane(KEY).embedding
+    embedding = owner.session.planes[KEY].embedding
     assert embedding is not None
     return embedding.image_sha256
 
@@ -457,7 +457,7 @@ def test_looking_at_a_picture_keeps_nothing(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     owner = Owner(FakeEngine(), Journal(path))
     owner.session.embed(KEY)
-    owner.session.refresh(KEY)
+    owner.session.states.refresh(KEY)
     owner.settle()
     assert not path.exists()
     owner.session.close()
@@ -481,7 +481,7 @@ def test_only_a_few_planes_keep_their_grids(owner: Owner) -> None:
         owner.session.open(key, SHAPE, lambda: np.zeros(SHAPE, np.uint8))
         owner.session.partition(key, PartitionSettings(points_per_side=2))
     owner.settle()
-    kept = [owner.session.plane(key).grid is not None for key in keys]
+    kept = [owner.session.planes[key].grid is not None for key in keys]
     assert kept == [False, False, True, True, True]
 
 
@@ -493,7 +493,7 @@ def test_a_prompt_after_a_partition_is_laid_over_it(owner: Owner) -> None:
     np.testing.assert_array_equal(owner.last.labels == 3, disc(50, 60))
     rest = ~disc(50, 60)
     assert (owner.last.labels[:, :80][rest[:, :80]] == 1).all()
-    owner.session.discard(KEY)
+    owner.session.states.discard(KEY)
     owner.settle()
     assert set(np.unique(owner.last.labels)) == {1, 2}
 
@@ -504,6 +504,6 @@ def test_a_partition_after_prompts_settles_what_they_found(owner: Owner) -> None
     owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
     assert not owner.last.annotation.live_prompts
-    owner.session.discard(KEY)
+    owner.session.states.discard(KEY)
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60) * 3)

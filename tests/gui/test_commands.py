@@ -205,12 +205,12 @@ def test_a_command_and_the_menu_share_one_widget(viewer: napari.Viewer, engine: 
     execute("next_source")
     execute("next_source")
     (widget,) = docks(viewer)
-    assert widget.desk.source == 3
+    assert widget.desk.mode.source == 3
     execute("widget")  # what the menu does: it finds the same one, and hides it
     assert docks(viewer) == [widget]
     assert not widget.isVisible()
     execute("next_source")  # which works all the same
-    assert widget.desk.source == 4
+    assert widget.desk.mode.source == 4
 
 
 def test_after_it_was_closed_a_command_opens_it_again(
@@ -240,7 +240,7 @@ def test_a_widget_of_another_name_takes_over(viewer: napari.Viewer, engine: Fake
     assert not first.isEnabled()
     assert "close this one" in first.message.text()
     execute("next_source")
-    assert second.desk.source == 2
+    assert second.desk.mode.source == 2
 
 
 def test_opened_by_a_script_it_works_on_the_picture_that_is_there(
@@ -306,7 +306,7 @@ def test_prompts_by_commands_and_clicks(
     assert plane.snapshot.annotation.preview is None
     assert mask_of(viewer)[60, 40] == 1
     execute("previous_source")
-    assert widget.desk.source == 1
+    assert widget.desk.mode.source == 1
 
 
 def test_discard_drops_the_preview(viewer: napari.Viewer, engine: FakeEngine) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -195,7 +198,7 @@ def test_a_committed_region_reopens_with_its_prompts(opened: Dock) -> None:
     opened.press(opened.widget.result.reopen)
     opened.settle()
     assert points.features["live"].tolist() == [True, True, False]
-    assert opened.desk.source == 1
+    assert opened.desk.mode.source == 1
     np.testing.assert_array_equal(labels(opened) == 1, first)
     np.testing.assert_array_equal(labels(opened) == 2, second)
     third = click(opened, 30, 40)
@@ -260,6 +263,51 @@ def test_labels_of_another_layer_are_taken_over(opened: Dock) -> None:
     opened.settle()
     assert "the picture's own size" in opened.widget.message.text()
     np.testing.assert_array_equal(labels(opened), given)
+
+
+class OnDisk:
+    """Labels that are read whenever they are looked at, as those of a zarr array are."""
+
+    def __init__(self, labels: np.ndarray) -> None:
+        self._labels = labels
+        self.shape, self.ndim, self.dtype = labels.shape, labels.ndim, labels.dtype
+        self.threads: list[str] = []
+        self.is_gone = False
+
+    def __getitem__(self, item: Any) -> np.ndarray:
+        self.threads.append(threading.current_thread().name)
+        if self.is_gone and threading.current_thread() is not threading.main_thread():
+            raise OSError("The disk is gone.")
+        return self._labels[item]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self[...], dtype)
+
+
+def test_labels_on_a_disk_are_read_by_a_worker(opened: Dock) -> None:
+    given = np.zeros(SHAPE, np.int64)
+    given[:30] = 3
+    data = OnDisk(given)
+    theirs = opened.viewer.add_labels(data, name="theirs", multiscale=False)
+    opened.settle()
+    data.threads.clear()
+    opened.desk.edits.import_labels(theirs)
+    assert "MainThread" not in data.threads
+    opened.settle()
+    assert "napari-safire" in data.threads
+    np.testing.assert_array_equal(labels(opened), given)
+
+
+def test_labels_that_cannot_be_read_are_told_and_change_nothing(opened: Dock) -> None:
+    region = click(opened, 50, 60)
+    data = OnDisk(np.full(SHAPE, 3))
+    theirs = opened.viewer.add_labels(data, name="theirs", multiscale=False)
+    opened.settle()
+    data.is_gone = True
+    opened.desk.edits.import_labels(theirs)
+    opened.settle()
+    assert opened.widget.message.text() == "⚠ The disk is gone."
+    np.testing.assert_array_equal(labels(opened), region)
 
 
 def test_a_label_that_cannot_be_a_source_is_refused_with_a_sentence(opened: Dock) -> None:

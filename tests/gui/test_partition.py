@@ -141,6 +141,11 @@ def test_without_a_picture_a_sentence_says_so(dock: Dock) -> None:
     assert not dock.widget.partition.run.isEnabled()
 
 
+def test_without_a_picture_all_slices_say_the_same(dock: Dock) -> None:
+    dock.desk.partition_all()  # as its command does; the button is hidden
+    assert dock.widget.message.text() == "⚠ There is no picture to partition: open one first."
+
+
 def test_the_key_partitions_whichever_layer_is_selected(dock: Dock) -> None:
     open_picture(dock)
     shapes = dock.viewer.add_shapes(name="notes")

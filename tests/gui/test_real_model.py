@@ -151,7 +151,7 @@ def test_sources_are_saved_and_read_back(sample: Dock, tmp_path: Path, suffix: s
     sample.settle()
     labels, layer = sources(sample).copy(), sample.desk.sources_layer
     assert layer is not None
-    sample.desk.commit()
+    sample.desk.edits.commit()
     sample.settle()
     path = tmp_path / f"result_sources{suffix}"
     assert layer.save(str(path), plugin="napari-safire")

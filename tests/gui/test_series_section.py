@@ -156,7 +156,7 @@ def test_a_source_that_came_back_can_be_reopened_with_its_prompt(
     shown = click_a_source(dock, 50, 60)
     press(dock, series, "forward")
     press(dock, series, "back")
-    dock.desk.reopen(1)
+    dock.desk.edits.reopen(1)
     dock.settle()
     plane = dock.desk.plane
     assert plane is not None
@@ -382,7 +382,7 @@ def test_more_sources_than_a_mask_holds_keep_the_picture_open(
     dock: Dock, series: SeriesSection, folder: Path
 ) -> None:
     begin(dock, series, folder)
-    dock.desk.source = 9
+    dock.desk.mode.source = 9
     click_a_source(dock, 50, 60)
     press(dock, series, "done")
     assert "stays open" in dock.widget.message.text()
@@ -489,7 +489,7 @@ def test_a_stand_in_is_not_saved_for_the_answer(
     begin(dock, series, folder)
     dock.desk.partition()
     dock.settle()
-    dock.desk.discard()
+    dock.desk.edits.discard()
     dock.settle()
     assert dock.engine is not None
     gate, answer = threading.Event(), dock.engine.segment

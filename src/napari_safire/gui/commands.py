@@ -37,38 +37,37 @@ def segment(viewer: napari.Viewer) -> None:
 
 def exclude(viewer: napari.Viewer) -> None:
     """Let new prompts take their region away, or add it again."""
-    desk = open_widget(viewer).desk
-    desk.exclude = not desk.exclude
+    open_widget(viewer).desk.mode.toggle_exclude()
 
 
 def commit(viewer: napari.Viewer) -> None:
     """Keep the preview."""
-    open_widget(viewer).desk.commit()
+    open_widget(viewer).desk.edits.commit()
 
 
 def discard(viewer: napari.Viewer) -> None:
     """Drop the preview and its prompts."""
-    open_widget(viewer).desk.discard()
+    open_widget(viewer).desk.edits.discard()
 
 
 def next_source(viewer: napari.Viewer) -> None:
     """Let new prompts belong to the next source."""
-    open_widget(viewer).desk.next_source()
+    open_widget(viewer).desk.mode.next_source()
 
 
 def previous_source(viewer: napari.Viewer) -> None:
     """Let new prompts belong to the previous source."""
-    open_widget(viewer).desk.previous_source()
+    open_widget(viewer).desk.mode.previous_source()
 
 
 def undo(viewer: napari.Viewer) -> None:
     """Take back the last step."""
-    open_widget(viewer).desk.undo()
+    open_widget(viewer).desk.edits.undo()
 
 
 def redo(viewer: napari.Viewer) -> None:
     """Bring back the step that was taken back."""
-    open_widget(viewer).desk.redo()
+    open_widget(viewer).desk.edits.redo()
 
 
 def toggle_preview(viewer: napari.Viewer) -> None:
@@ -111,7 +110,7 @@ def cancel(viewer: napari.Viewer) -> None:
     if widget is None:
         show_info("SAFIRE is not open in this viewer, so nothing of it runs.")
     else:
-        widget.desk.cancel()
+        widget.desk.session.cancel()
 
 
 def copy_diagnostics(viewer: napari.Viewer) -> None:

@@ -30,9 +30,10 @@ from napari_safire.gui.sections.result_section import ResultSection
 from napari_safire.gui.sections.section import Section, button, in_rows, wrapped
 from napari_safire.gui.sections.series_section import SeriesSection
 from napari_safire.model.registry import registry_problems
+from napari_safire.session.chosen_model import LoadEngine
 from napari_safire.session.journal import Journal
 from napari_safire.session.planes import PartitionSettings
-from napari_safire.session.session import LoadEngine, Session
+from napari_safire.session.session import Session
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -51,8 +52,8 @@ class SafireWidget(QScrollArea):
     napari_viewer : napari.viewer.Viewer
         napari hands it in.
     load_engine : callable, optional
-        How models are loaded; see `napari_safire.session.session.LoadEngine`. Default: from the
-        registry or a file, with the embedding cache on disk.
+        How models are loaded; see `napari_safire.session.chosen_model.LoadEngine`. Default: from
+        the registry or a file, with the embedding cache on disk.
     """
 
     def __init__(
@@ -302,20 +303,17 @@ def _settings(preferences: Preferences) -> PartitionSettings:
 
 
 def _callbacks(desk: Desk) -> dict[str, Callable[[], None]]:
-    def toggle_exclude() -> None:
-        desk.exclude = not desk.exclude
-
     return {
         "add_prompts": desk.add_prompts,
         "segment": desk.segment,
-        "exclude": toggle_exclude,
-        "commit": desk.commit,
-        "discard": desk.discard,
-        "next_source": desk.next_source,
-        "previous_source": desk.previous_source,
-        "undo": desk.undo,
-        "redo": desk.redo,
+        "exclude": desk.mode.toggle_exclude,
+        "commit": desk.edits.commit,
+        "discard": desk.edits.discard,
+        "next_source": desk.mode.next_source,
+        "previous_source": desk.mode.previous_source,
+        "undo": desk.edits.undo,
+        "redo": desk.edits.redo,
         "toggle_preview": desk.toggle_preview,
         "partition": desk.partition,
-        "cancel": desk.cancel,
+        "cancel": desk.session.cancel,
     }

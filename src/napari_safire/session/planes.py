@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,8 @@ from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartit
 
 if TYPE_CHECKING:
     from napari_safire.engine import PromptGrid
+
+_GRIDS_KEPT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,66 @@ class Plane:
         self.unions = Unions()
 
     @property
+    def is_outdated(self) -> bool:
+        """Whether the shown answer to prompts was given for other pixels or by another model."""
+        state = None if self.snapshot is None else self.snapshot.annotation
+        return (
+            self.embedding is not None
+            and state is not None
+            and state.preview is not None
+            and state.preview.origin == "prompts"
+            and any(prompt.point not in self.regions for prompt in state.live_prompts)
+        )
+
+    @property
     def confidences(self) -> dict[PointPrompt, float]:
         """Predicted pixel accuracy of each prompt that was asked."""
         return {point: region.confidence for point, region in self.regions.items()}
+
+    def has_grid(self, settings: PartitionSettings) -> bool:
+        """Whether a partition with these settings needs no run of the model."""
+        return self.grid is not None and len(self.grid.prompts) == settings.points_per_side**2
+
+
+class Planes:
+    """The planes that are open, in the order in which they were opened."""
+
+    def __init__(self) -> None:
+        self._planes: dict[PlaneKey, Plane] = {}
+
+    def __getitem__(self, key: PlaneKey) -> Plane:
+        return self._planes[key]
+
+    def __iter__(self) -> Iterator[Plane]:
+        return iter(self._planes.values())
+
+    def find(self, key: PlaneKey) -> Plane | None:
+        """Return a plane, None if it was not opened or was forgotten."""
+        return self._planes.get(key)
+
+    def of(self, picture: Hashable) -> list[Plane]:
+        """All planes of a picture."""
+        return [plane for plane in self if plane.key.picture == picture]
+
+    def has(self, plane: Plane) -> bool:
+        """Whether it is this very plane that is open, and no later one of the same name."""
+        return self._planes.get(plane.key) is plane
+
+    def add(self, plane: Plane) -> None:
+        """Take a plane in."""
+        self._planes[plane.key] = plane
+
+    def remove(self, plane: Plane) -> None:
+        """Drop a plane."""
+        del self._planes[plane.key]
+
+    def clear(self) -> None:
+        """Drop all planes."""
+        self._planes.clear()
+
+    def drop_old_grids(self, latest: Plane) -> None:
+        """Keep the grids of a few planes only: one takes 50 MB for a picture of 1024 x 768."""
+        with_grid = [plane for plane in self if plane.grid is not None]
+        with_grid.sort(key=lambda plane: plane is latest)
+        for plane in with_grid[:-_GRIDS_KEPT]:
+            plane.grid = None

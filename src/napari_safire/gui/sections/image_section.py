@@ -118,7 +118,9 @@ class ImageSection(Section):
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(8)
-        self.cancel = button("Cancel", "Stop what is running; nothing is lost.", desk.cancel)
+        self.cancel = button(
+            "Cancel", "Stop what is running; nothing is lost.", desk.session.cancel
+        )
         self.cancel.setFixedWidth(64)
         self._running = QWidget()
         running = QHBoxLayout(self._running)

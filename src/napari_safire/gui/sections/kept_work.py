@@ -58,11 +58,11 @@ class KeptWorkBar(QFrame):
         plane = self._desk.plane
         kept = None if plane is None else self._found.pop(plane.key, None)
         if plane is not None and kept is not None:
-            self._desk.session.restore(plane.key, kept)
+            self._desk.session.states.restore(plane.key, kept)
         self._show()
 
     def _forget(self) -> None:
         plane = self._desk.plane
         if plane is not None and self._found.pop(plane.key, None) is not None:
-            self._desk.session.forget_kept_work(plane.key)
+            self._desk.session.states.forget_kept_work(plane.key)
         self._show()

@@ -49,7 +49,7 @@ class PromptSection(Section):
             "The source that new prompts, and the brush, belong to. Regions of prompts of one "
             "source are united."
         )
-        self.next = button("Next", "New prompts belong to the next source.", desk.next_source)
+        self.next = button("Next", "New prompts belong to the next source.", desk.mode.next_source)
         self.exclude = QCheckBox("Exclude")
         self.exclude.setToolTip(
             "The region of a new prompt is subtracted from its source. SAFIRE has no negative "
@@ -75,14 +75,16 @@ class PromptSection(Section):
             "Commit",
             "Keep the preview: later predictions of other sources are laid over it only where you "
             "ask for them.",
-            desk.commit,
+            desk.edits.commit,
         )
-        self.discard = button("Discard", "Drop the preview and its prompts.", desk.discard)
+        self.discard = button("Discard", "Drop the preview and its prompts.", desk.edits.discard)
         self.preview = button(
             "Hide preview", "Show or hide what is not committed yet.", desk.toggle_preview
         )
-        self.undo = button("Undo", "Take back the last prompt, prediction or edit.", desk.undo)
-        self.redo = button("Redo", "Do again what was taken back.", desk.redo)
+        self.undo = button(
+            "Undo", "Take back the last prompt, prediction or edit.", desk.edits.undo
+        )
+        self.redo = button("Redo", "Do again what was taken back.", desk.edits.redo)
 
         self.body.addLayout(in_rows([self.add, self.segment], 2))
         self.body.addLayout(fields)
@@ -107,10 +109,10 @@ class PromptSection(Section):
         self._show_mode()
 
     def _source_chosen(self, number: int) -> None:
-        self._desk.source = number
+        self._desk.mode.source = number
 
     def _exclude_chosen(self, exclude: bool) -> None:
-        self._desk.exclude = exclude
+        self._desk.mode.exclude = exclude
 
     def _layer_chosen(self, _: object = None) -> None:
         layer = self.layer.currentData()
@@ -139,8 +141,8 @@ class PromptSection(Section):
     def _show_mode(self) -> None:
         desk = self._desk
         with QSignalBlocker(self.source), QSignalBlocker(self.exclude):
-            self.source.setValue(desk.source)
-            self.exclude.setChecked(desk.exclude)
+            self.source.setValue(desk.mode.source)
+            self.exclude.setChecked(desk.mode.exclude)
         plane = desk.plane
         hidden = plane is not None and not plane.with_preview
         self.preview.setText("Show preview" if hidden else "Hide preview")

@@ -74,35 +74,35 @@ class ResultSection(Section):
         self.reopen = button(
             "Reopen",
             "Take the selected source back to its prompts, to move or add some.",
-            self._for_one(desk.reopen),
+            self._for_one(desk.edits.reopen),
         )
         self.merge = button(
-            "Merge", "Make the selected sources one.", self._for_many(desk.merge, 2)
+            "Merge", "Make the selected sources one.", self._for_many(desk.edits.merge, 2)
         )
         self.split = button(
             "Split",
             "Number the connected parts of the selected source apart.",
-            self._for_one(desk.split),
+            self._for_one(desk.edits.split),
         )
         self.absorb = button(
             "Absorb",
             "Give the pixels of the selected source to their nearest neighbours.",
-            self._for_one(desk.absorb),
+            self._for_one(desk.edits.absorb),
         )
         self.fill = button(
             "Fill holes",
             "Fill what the selected source encloses.",
-            self._for_one(desk.fill_holes),
+            self._for_one(desk.edits.fill_holes),
         )
         self.protect = button(
             "Protect",
             "Keep later predictions off the selected source. Painted pixels are protected already.",
-            self._for_one(desk.protect),
+            self._for_one(desk.edits.protect),
         )
         self.unprotect = button(
             "Lift all protection",
             "Let predictions change painted and protected pixels again.",
-            desk.unprotect,
+            desk.edits.unprotect,
         )
         self.islands = button(
             "Remove islands",
@@ -190,7 +190,7 @@ class ResultSection(Section):
         top = header.sizeHint().height() if header is not None else 0
         self.table.setFixedHeight(top + 4 + _ROW_HEIGHT * min(len(shares), _MOST_ROWS))
         self.table.setVisible(bool(shares))
-        self._select(chosen or [self._desk.source])
+        self._select(chosen or [self._desk.mode.source])
         for widget in (self.islands, self.island_size, self.unprotect):
             widget.setEnabled(bool(shares))
         self._enable_edits()
@@ -233,13 +233,13 @@ class ResultSection(Section):
 
     def _select_source(self) -> None:
         if len(self.selected_sources()) <= 1:
-            self._select([self._desk.source])
+            self._select([self._desk.mode.source])
         self._enable_edits()
 
     def _rows_selected(self) -> None:
         chosen = self.selected_sources()
         if len(chosen) == 1:
-            self._desk.source = chosen[0]
+            self._desk.mode.source = chosen[0]
         self._enable_edits()
 
     def _enable_edits(self) -> None:
@@ -267,7 +267,7 @@ class ResultSection(Section):
         return on_selection
 
     def _remove_islands(self) -> None:
-        self._desk.remove_islands(self.island_size.value())
+        self._desk.edits.remove_islands(self.island_size.value())
 
     def _toggle_heatmap(self) -> None:
         shown = self.heatmap.isChecked()
@@ -280,7 +280,7 @@ class ResultSection(Section):
     def _import(self, _: object = None) -> None:
         layer = self.labels.currentData()
         if isinstance(layer, Labels):
-            self._desk.import_labels(layer)
+            self._desk.edits.import_labels(layer)
         with QSignalBlocker(self.labels):
             self.labels.setCurrentIndex(0)
 

@@ -29,7 +29,8 @@ from napari_safire.curation.series import (
 )
 from napari_safire.data.record import FROM_ONE
 from napari_safire.errors import SafireError
-from napari_safire.gui.desk import Desk, work_facts
+from napari_safire.gui.desk import Desk
+from napari_safire.gui.place import work_facts
 from napari_safire.gui.reader import about_picture, picture_layer
 from napari_safire.gui.sections.section import (
     Section,
@@ -317,13 +318,13 @@ class SeriesSection(Section):
     ) -> None:
         """Save the open picture if it was changed, or its state; go on once all of it is saved."""
         opened = self._opened
-        planes = [] if opened is None else self._desk.session.planes_of(opened.image.unique_id)
+        planes = [] if opened is None else self._desk.session.planes.of(opened.image.unique_id)
         if opened is None or not planes:
             then()
             return
         plane = planes[0]
         self._desk.work_on(opened.image)
-        self._desk.read_strokes()
+        self._desk.edits.read_strokes()
         about = dict(opened.image.metadata.get("napari_safire", {}))
         confidences = plane.confidences
         state: EntryState = mark or "begun"
@@ -367,7 +368,7 @@ class SeriesSection(Section):
             self._opened = _Opened(found.entries[found.position], image, _work_of(found.annotation))
             viewer.add_layer(image)  # before the others go: the desk would take another image
             desk.work_on(image)
-            desk.source, desk.exclude = 1, False
+            desk.mode.source, desk.mode.exclude = 1, False
             self._restore(image, found.annotation)
         for layer in leaving:  # the image comes last: without it the others are no companions
             if layer in viewer.layers:
@@ -390,7 +391,7 @@ class SeriesSection(Section):
         if picture is not None and picture.layer is image:
             key = PlaneKey(image.unique_id)
             session.open(key, picture.shape, picture.reader(()))
-            session.restore(key, KeptWork(annotation, datetime.now(UTC)))
+            session.states.restore(key, KeptWork(annotation, datetime.now(UTC)))
 
     def _look_again(self) -> None:
         """Read the states anew, and let the user go on."""

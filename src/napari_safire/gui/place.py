@@ -1,0 +1,279 @@
+"""One image layer on the desk: its planes in the session, and the layers that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Layer, Points
+from psygnal import Signal
+
+from napari_safire.gui.companions import Companions
+from napari_safire.gui.connections import Connections
+from napari_safire.gui.mode import Mode
+from napari_safire.gui.pictures import PictureLayer
+from napari_safire.gui.prompt_layer import PromptLayer
+from napari_safire.gui.source_layer import SourceLayer
+from napari_safire.session.annotation import SourcePrompt
+from napari_safire.session.answers import points_outside
+from napari_safire.session.planes import Plane, PlaneKey, Snapshot
+from napari_safire.session.session import Session
+from napari_safire.types import PointPrompt
+
+
+class Place:
+    """Hands points and strokes of one image layer to the session, and puts results into layers.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    session : Session
+    picture : PictureLayer
+    mode : Mode
+        Of the next prompt and the brush.
+    sources_opacity : float
+        Of the Labels layer, 0 to 1.
+
+    Attributes
+    ----------
+    asked : Signal(PlaneKey)
+        The session was given other prompts of a plane.
+    painted : Signal()
+        Something may have been painted; `read_strokes` finds it.
+    notice : Signal(str, bool)
+        A sentence for the user; true where something failed.
+    """
+
+    asked = Signal(PlaneKey)
+    painted = Signal()
+    notice = Signal(str, bool)
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: Session,
+        picture: PictureLayer,
+        mode: Mode,
+        sources_opacity: float,
+    ) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._mode = mode
+        self.picture = picture
+        # The picture's own follow its layer's data at once, and these what was made for it.
+        self.lengths = picture.lengths
+        self.companions = Companions(viewer, picture, sources_opacity)
+        self.connections = Connections()
+        self._prompts: PromptLayer | None = None
+        self._sources: SourceLayer | None = None
+        self._n_outside = 0  # points that lie outside the picture, as the user was told
+        self._disarmed = False  # the prompt tool was put away for a view that is not flat
+
+    def close(self) -> None:
+        """Let go of all layers; they stay in the viewer."""
+        self.connections.disconnect()
+        self.companions.close()
+        for part in (self._prompts, self._sources):
+            if part is not None:
+                part.close()
+        for signal in (self.asked, self.painted, self.notice):
+            signal.disconnect()
+
+    # ---------------------------------------------------------------- planes
+
+    @property
+    def planes(self) -> list[Plane]:
+        """Planes of the picture that are open in the session."""
+        return self._session.planes.of(self.picture.layer.unique_id)
+
+    def open(self, index: tuple[int, ...]) -> PlaneKey:
+        """Open the plane at a position of the stack in the session."""
+        key = PlaneKey(self.picture.layer.unique_id, index)
+        self._session.open(key, self.picture.shape, self.picture.reader(index))
+        return key
+
+    def take_picture(self, picture: PictureLayer) -> None:
+        """See other channels of the layer as the picture; prompts and labels stay."""
+        self.picture = self.companions.picture = picture
+        if self._prompts is not None:
+            self._link_prompts(self._prompts.layer)
+        self.reread()
+
+    def reread(self) -> None:
+        """Let the model look again; prompts and labels stay."""
+        self._session.reread(self.picture.layer.unique_id)
+        for plane in self.planes:
+            self.open(plane.key.index)
+
+    # ---------------------------------------------------------------- from layers
+
+    def need_prompts(self) -> PromptLayer:
+        """Return the Points layer as prompts, made if there is none."""
+        layer = self.companions.need_prompts()
+        if self._prompts is not None and self._prompts.layer is layer:
+            return self._prompts
+        return self._link_prompts(layer)
+
+    def use_prompts(self, layer: Points) -> None:
+        """Take a Points layer of the user's own as prompts; see `Desk.use_prompts`."""
+        if layer.ndim == self.picture.ndim:
+            self.companions.prompts = layer
+            self.need_prompts()
+            self.hand_over_prompts("take points")
+            return
+        places = self.picture.to_picture(layer, layer.data, self._viewer.dims.point)
+        own = self.need_prompts().layer
+        self.notice.emit(
+            f"{layer.name} has {layer.ndim} axes, the picture {self.picture.ndim}: its points "
+            f"were copied to {own.name}.",
+            False,
+        )
+        if len(places):
+            own.add(self.picture.from_picture(own, places))
+
+    def hand_over_prompts(self, what: str) -> None:
+        """Hand the prompts of every plane whose points changed to the session.
+
+        Parameters
+        ----------
+        what : str
+            What the user did, for the history.
+        """
+        prompt_layer = self._prompts
+        found = {} if prompt_layer is None else prompt_layer.read(self._viewer.dims.point)
+        outside = 0 if prompt_layer is None else prompt_layer.n_outside
+        if outside > self._n_outside:
+            self.notice.emit(points_outside(outside), False)
+        self._n_outside = outside
+        known = {plane.key.index: plane for plane in self.planes}
+        for index in found.keys() | known.keys():
+            prompts = found.get(index, ())
+            plane = known.get(index)
+            snapshot = None if plane is None else plane.snapshot
+            if snapshot is None or snapshot.annotation.prompts != prompts or _is_behind(plane):
+                if not prompts and (snapshot is None or not snapshot.annotation.prompts):
+                    continue
+                key = self.open(index)
+                self._session.set_prompts(key, prompts, what)
+                self.asked.emit(key)
+
+    def read_strokes(self, key: PlaneKey) -> bool:
+        """Hand what was painted on a plane of the picture to the session; false if nothing was."""
+        painted = None if self._sources is None else self._sources.painted_labels(key.index)
+        if painted is not None:
+            labels, with_preview = painted
+            self._session.states.paint(key, labels, with_preview)
+        return painted is not None
+
+    def drop(self, layer: Layer) -> None:
+        """Let go of a layer that was removed from the viewer, if it is one of these."""
+        if self._prompts is not None and self._prompts.layer is layer:
+            self._prompts.close()
+            self._prompts = None
+        if self._sources is not None and self._sources.layer is layer:
+            self._sources.close()
+            self._sources = None
+        if self.companions.drop(layer) and self.companions.prompts is None:
+            self.hand_over_prompts("remove prompts")
+
+    # ---------------------------------------------------------------- into layers
+
+    def show_labels(self, snapshot: Snapshot) -> bool:
+        """Show labels; false where something was painted meanwhile, which must not be lost."""
+        if self._sources is None and snapshot.labels.any():
+            self._link_sources()
+        if self._sources is not None:
+            if self.read_strokes(snapshot.key):
+                return False
+            self._sources.write(snapshot.key.index, snapshot.labels, snapshot.with_preview)
+        return True
+
+    def show_prompts(self, plane: Plane, snapshot: Snapshot) -> None:
+        """Show the prompts and their confidence; note beside the labels how they came about."""
+        prompts = snapshot.annotation.prompts
+        if prompts or self._prompts is not None:
+            self.need_prompts().write(
+                snapshot.key.index, prompts, snapshot.confidences, self._viewer.dims.point
+            )
+        if self._sources is not None:
+            self.companions.note(**work_facts(plane, prompts, snapshot.confidences))
+
+    def show_heatmap(self, plane: Plane, visible: bool) -> None:
+        """Show the forgery map of a plane, once there is one."""
+        if plane.forgery is not None:
+            self.companions.show_heatmap(plane.key.index, plane.forgery.heatmap, visible)
+
+    def show_mode(self) -> None:
+        """Show what the next prompt, and the brush, are for."""
+        source = self._mode.source
+        if self._prompts is not None:
+            self._prompts.set_defaults(source, self._mode.exclude)
+        if self._sources is not None and self._sources.layer.selected_label != source:
+            self._sources.layer.selected_label = source
+
+    def arm(self, flat: bool) -> None:
+        """Put the prompt tool away where a click is no place on a picture, and take it again."""
+        if self._prompts is None:
+            return
+        layer = self._prompts.layer
+        if flat and self._disarmed:
+            self._disarmed = False
+            layer.mode = "add"
+        elif not flat and layer.mode == "add":
+            self._disarmed = True
+            layer.mode = "pan_zoom"
+
+    # ---------------------------------------------------------------- helpers
+
+    def _link_prompts(self, layer: Points) -> PromptLayer:
+        if self._prompts is not None:
+            self._prompts.close()
+        self._prompts = PromptLayer(layer, self.picture)
+        self._prompts.set_defaults(self._mode.source, self._mode.exclude)
+        self._prompts.changed.connect(self.hand_over_prompts)
+        return self._prompts
+
+    def _link_sources(self) -> None:
+        sources = SourceLayer(self.companions.need_sources())
+        sources.layer.selected_label = self._mode.source
+        sources.painted.connect(lambda: self.painted.emit())
+        sources.selected.connect(self._label_selected)
+        self._sources = sources
+        # The layer may be made anew, after it was removed: with all planes of a stack in it.
+        for plane in self.planes:
+            if plane.snapshot is not None:
+                labels, with_preview = plane.snapshot.labels, plane.snapshot.with_preview
+                sources.write(plane.key.index, labels, with_preview)
+
+    def _label_selected(self, number: int) -> None:
+        if number > 0:  # 0 is the eraser
+            self._mode.source = number
+
+
+def work_facts(
+    plane: Plane, prompts: Sequence[SourcePrompt], confidences: Mapping[PointPrompt, float]
+) -> dict[str, Any]:
+    """What a record of labels says of how they came about: prompts and hashes."""
+    embedding = plane.embedding
+    return {
+        "prompts": [
+            {
+                "index": list(plane.key.index),
+                "row": prompt.point.row,
+                "col": prompt.point.col,
+                "source": prompt.source,
+                "exclude": prompt.exclude,
+                "live": prompt.live,
+                "confidence": confidences.get(prompt.point),
+            }
+            for prompt in prompts
+        ],
+        "image_sha256": None if embedding is None else embedding.image_sha256,
+        "checkpoint_sha256": None if embedding is None else embedding.checkpoint_sha256,
+    }
+
+
+def _is_behind(plane: Plane | None) -> bool:
+    """Whether prompts are on their way that the last snapshot does not have yet."""
+    return plane is not None and (plane.snapshot is None or plane.snapshot.serial < plane.serial)

@@ -1,0 +1,101 @@
+"""What comes of the model's answers: previews of prompts, and partitions with their numbers.
+
+These are functions of what they are given; who asks, and in which lane, is the session's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_safire.engine.progress import Cancel, Progress
+from napari_safire.errors import SafireError
+from napari_safire.session.annotation import MOST_SOURCES, Annotation, Labels, Preview
+from napari_safire.session.composition import (
+    Unions,
+    compose_labels,
+    nearest_regions,
+    numbers_like,
+)
+from napari_safire.session.history import PackedLabels
+from napari_safire.session.planes import PartitionSettings
+from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition, SourceRegion
+
+if TYPE_CHECKING:
+    from napari_safire.engine import Engine, PromptGrid
+
+
+@dataclass(frozen=True, slots=True)
+class Partitioned:
+    """What the model lane hands over after a partition."""
+
+    grid: PromptGrid
+    partition: SourcePartition
+    forgery: ForgeryMap
+    preview: Preview
+    numbers: tuple[int, ...]
+
+
+def points_outside(count: int) -> str:
+    """Tell the user that points are no prompts."""
+    return (
+        f"{count} point{'s lie' if count > 1 else ' lies'} outside the picture and "
+        f"{'are' if count > 1 else 'is'} not asked."
+    )
+
+
+def previewed(
+    state: Annotation,
+    regions: dict[PointPrompt, SourceRegion],
+    grid: PromptGrid | None,
+    unions: Unions,
+) -> Annotation:
+    """Answer the live prompts without the model: exactly if all were asked, else by the grid."""
+    live = state.live_prompts
+    missing = [prompt.point for prompt in live if prompt.point not in regions]
+    if not live or (missing and grid is None):
+        return state
+    if missing and grid is not None:
+        regions = regions | nearest_regions(missing, grid)
+    geometry = regions[live[0].point].geometry
+    labels = compose_labels(live, regions, geometry, unions)
+    return state.with_preview(
+        Preview(PackedLabels.pack(labels), "prompts", live, exact=not missing)
+    )
+
+
+def partitioned(
+    engine: Engine,
+    embedding: Any,
+    settings: PartitionSettings,
+    shown: Labels | None,
+    forgery: ForgeryMap | None,
+    progress: Progress,
+    cancel: Cancel,
+) -> Partitioned:
+    """Ask the grid, divide the picture, and number its sources like what is shown.
+
+    Raises
+    ------
+    SafireError
+        There are more sources than labels can hold.
+    """
+    side, seed = settings.points_per_side, settings.seed
+    grid = engine.grid(embedding, side, progress=progress, cancel=cancel)
+    partition = engine.partition(embedding, **asdict(settings), progress=progress, cancel=cancel)
+    if forgery is None:
+        forgery = engine.localize(embedding, seed, side, progress=progress, cancel=cancel)
+    if partition.n_sources > MOST_SOURCES:
+        raise SafireError(
+            f"The picture was divided into {partition.n_sources} sources, more than the "
+            f"{MOST_SOURCES} that labels can hold: raise eps or choose a number of sources."
+        )
+    numbers = numbers_like(partition.labels, partition.n_sources, shown)
+    seeds = tuple(
+        zip(numbers, (region.prompt for region in partition.representatives), strict=True)
+    )
+    labels = np.array(numbers, np.uint8)[partition.labels]
+    preview = Preview(PackedLabels.pack(labels), "partition", seeds=seeds)
+    return Partitioned(grid, partition, forgery, preview, numbers)
