@@ -2,15 +2,18 @@
 
 The baseline of every ratio in `benchmarks/README.md` and the oracle of the tests that compare our
 arithmetic with SAM's own. Nothing is saved here, as in the published code: SAM's attention with
-whole maps of relative positions, every prompt through the unmodified decoder with all of its four
-masks, full-size float masks of all prompts at once. Written from the paper (Kwon et al., AAAI 2025,
-arXiv 2412.08197) and SAM's public modules; what the published code does on a GPU runs here on the
-device of the model.
+whole maps of relative positions; all 256 prompts in one pass of the unmodified decoder, with all of
+its four masks; full-size float masks of all prompts at once; and what SAM's automatic mask
+generator, on which the published predictor is built, does with them: stability scores, boxes, a
+sigmoid, and masks packed as run lengths and unpacked again.
+
+Written from the paper (Kwon et al., AAAI 2025, arXiv 2412.08197), SAM's public modules and a look
+at which steps the published predictor takes, in which order; none of its code is here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib
 
 import torch
 import torch.nn.functional as F
@@ -18,26 +21,13 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from napari_safire.model import SafireModel
+from napari_safire.model.sam_modules import modeling
 from napari_safire.model.vit import SafireViT, high_pass
 
-PROMPTS_AT_ONCE = 64  # as in SAM's automatic mask generator
+# Beside the modules, and without torchvision as they are.
+amg = importlib.import_module(".utils.amg", modeling.__name__.rpartition(".")[0])
 
-
-@dataclass(frozen=True, eq=False)
-class PlainPartition:
-    """What the baseline finds in one square picture.
-
-    Parameters
-    ----------
-    labels : (S, S) int tensor
-    masks : (P, S, S) bool tensor
-        Of all prompts of the grid.
-    logits : (P, S/4, S/4) float32 tensor
-    """
-
-    labels: Tensor
-    masks: Tensor
-    logits: Tensor
+PROMPTS_AT_ONCE = 256  # the default of the published scripts
 
 
 def encode(model: SafireModel, pixels: Tensor) -> Tensor:
@@ -49,7 +39,8 @@ def encode(model: SafireModel, pixels: Tensor) -> Tensor:
     detail = vit.hfp_patch_embed_tune(vit.hfp_overlap_patch_embed(high_pass(images)))
     hints = vit.adaptor_patch_embed_tune(x) + detail
     for block, adaptor in zip(vit.blocks, vit.adaptor_blocks, strict=True):
-        x = block(x + vit.adaptor_shared_up_projection_layer(adaptor(hints)))
+        x = x + vit.adaptor_shared_up_projection_layer(adaptor(hints))
+        x = modeling.image_encoder.Block.forward(block, x)
     x = x + vit.adaptor_shared_up_projection_layer(vit.adaptor_final_block(hints))
     return vit.neck(x.permute(0, 3, 1, 2))
 
@@ -95,11 +86,26 @@ def decode_grid(model: SafireModel, feats: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
-def divide(feats: Tensor, logits: Tensor, confidence: Tensor, n_sources: int) -> PlainPartition:
-    """Cluster the prompts by the features of their full-size masks and let the best ones vote."""
+def full_size(logits: Tensor) -> Tensor:
+    """(P, S/4, S/4) logits to (P, S, S)."""
     side = 4 * logits.shape[-1]
-    full = F.interpolate(logits[:, None], (side, side), mode="bilinear")[:, 0]
+    return F.interpolate(logits[:, None], (side, side), mode="bilinear")[:, 0]
+
+
+def generator_records(full: Tensor) -> Tensor:
+    """SAM's mask generator on (P, S, S) logits: gives the (P, S, S) bool masks after packing."""
+    amg.calculate_stability_score(full, mask_threshold=0.0, threshold_offset=1.0)
     masks = full > 0
+    full.sigmoid()
+    amg.batched_mask_to_box(masks)
+    packed = amg.mask_to_rle_pytorch(masks)
+    return torch.stack([torch.from_numpy(amg.rle_to_mask(one)) for one in packed]).to(full.device)
+
+
+def divide(
+    feats: Tensor, full: Tensor, masks: Tensor, confidence: Tensor, n_sources: int
+) -> Tensor:
+    """Cluster the prompts by the features inside their masks and let the best ones vote: (S, S)."""
     sampled = masks[:, ::16, ::16].float()
     sums = torch.einsum("phw,chw->pc", sampled, feats[0])
     features = sums / sampled.sum((1, 2))[:, None]
@@ -110,13 +116,4 @@ def divide(feats: Tensor, logits: Tensor, confidence: Tensor, n_sources: int) ->
     for cluster in range(n_sources):
         mine = torch.nonzero(valid)[torch.as_tensor(found == cluster), 0]
         chosen.append(full[mine[confidence[mine].argmax()]])
-    labels = torch.stack(chosen).softmax(0).argmax(0)
-    return PlainPartition(labels, masks, logits)
-
-
-def partition(model: SafireModel, pixels: Tensor, n_sources: int = 3) -> PlainPartition:
-    """Everything from (1, 3, S, S) pixels to labels."""
-    with torch.inference_mode():
-        feats = encode(model, pixels)
-        logits, confidence = decode_grid(model, feats)
-        return divide(feats, logits, confidence, n_sources)
+    return torch.stack(chosen).softmax(0).argmax(0)

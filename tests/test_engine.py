@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_safire import Engine, load_model
+from napari_safire.data.demo import demo_composite
+from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.clustering import (
     cluster_auto,
     cluster_dbscan,
@@ -426,3 +428,30 @@ def test_calibration_travels_with_the_file(tmp_path: Path, toy: Engine):
     embedding = engine.embed(np.random.default_rng(9).random((80, 80)))
     assert engine.localize(embedding).verdict == "forged"
     assert engine.partition(embedding).parameters["source_distance"] == 0.5
+
+
+# --- approximate modes ---------------------------------------------------------------------------
+
+
+def test_half_of_the_bits_give_almost_the_same_regions(tmp_path: Path):
+    image = demo_composite()[0][:256, :320]
+    model = load_model("safire-lite", device="cpu")
+    cache = EmbeddingCache(tmp_path)
+    exact, half = Engine(model), Engine(model, precision="bf16", cache=cache)
+    wanted, found = exact.embed(image), half.embed(image)
+    assert cache.usage().entries == 0  # it would be taken for the exact one
+    assert found.features.dtype == np.float32
+    prompts = [(40, 60), (200, 250), (128, 128)]
+    for ours, theirs in zip(
+        half.segment(found, prompts), exact.segment(wanted, prompts), strict=True
+    ):
+        assert not np.array_equal(ours.low_res_logits, theirs.low_res_logits)
+        assert (ours.mask & theirs.mask).sum() > 0.9 * (ours.mask | theirs.mask).sum()
+
+
+@pytest.mark.parametrize(
+    ("precision", "words"), [("half", "Unknown precision 'half'"), ("fp16", "for GPUs")]
+)
+def test_precisions_that_cannot_be_are_refused(toy: Engine, precision: str, words: str):
+    with pytest.raises(ValueError, match=words):
+        Engine(toy.model, precision=precision)

@@ -8,10 +8,12 @@ import subprocess
 import sys
 
 import numpy as np
+import published
 import pytest
 import torch
 
-from napari_safire.model import ModelConfig, SafireModel, load_model
+from napari_safire.model import ModelConfig, SafireModel, attention, decoder, load_model
+from napari_safire.model import linear as products
 from napari_safire.model.safire import resolve_device
 from napari_safire.model.vit import high_pass
 
@@ -20,7 +22,7 @@ HALF_PRECISION = {"rtol": 1e-3, "atol": 1e-4}  # the grid's golden logits are fl
 
 
 @pytest.fixture(scope="module")
-def published(parity):
+def golden(parity):
     config = ModelConfig.from_json(parity.config)
     return load_model(parity.checkpoint, config=config, device="cpu")
 
@@ -42,30 +44,30 @@ def lite(**changes) -> SafireModel:
 # --- golden data --------------------------------------------------------------------------------
 
 
-def test_high_pass_is_the_published_one(published, pixels, parity):
-    found = high_pass((pixels - published.pixel_mean) / published.pixel_std)
+def test_high_pass_is_the_published_one(golden, pixels, parity):
+    found = high_pass((pixels - golden.pixel_mean) / golden.pixel_std)
     np.testing.assert_allclose(found, parity.expected["high_pass"], **TOLERANCE)
 
 
-def test_embedding_is_the_published_one(published, pixels, parity):
+def test_embedding_is_the_published_one(golden, pixels, parity):
     with torch.inference_mode():
-        found = published.encode(pixels)
+        found = golden.encode(pixels)
     np.testing.assert_allclose(found, parity.expected["embedding"], **TOLERANCE)
 
 
-def test_points_are_the_published_ones(published, parity):
+def test_points_are_the_published_ones(golden, parity):
     feats = torch.from_numpy(parity.expected["embedding"])
     with torch.inference_mode():
-        logits, confidence = published.decode(feats, parity.expected["points_xy"])
+        logits, confidence = golden.decode(feats, parity.expected["points_xy"])
     np.testing.assert_allclose(logits, parity.expected["point_low_res_logits"], **TOLERANCE)
     np.testing.assert_allclose(confidence, parity.expected["point_confidence"], **TOLERANCE)
 
 
-def test_grid_is_the_published_one(published, pixels, parity):
+def test_grid_is_the_published_one(golden, pixels, parity):
     """From pixels to the areas of all masks of the grid."""
     with torch.inference_mode():
-        feats = published.encode(pixels)
-        logits, confidence = published.decode(feats, parity.expected["grid_xy"])
+        feats = golden.encode(pixels)
+        logits, confidence = golden.decode(feats, parity.expected["grid_xy"])
         full = torch.nn.functional.interpolate(logits[None], (256, 256), mode="bilinear")[0]
     wanted = parity.expected["grid_low_res_logits"].astype(np.float32)
     np.testing.assert_allclose(logits, wanted, **HALF_PRECISION)
@@ -91,23 +93,10 @@ def test_vit_b_has_the_published_keys_and_shapes(parity):
 
 def sam_decode(model: SafireModel, feats: torch.Tensor, points: torch.Tensor):
     """One image after the other through SAM's own forward methods."""
-    height, width = feats.shape[-2:]
-    prompts = model.prompt_encoder
-    prompts.image_embedding_size = (height, width)
-    prompts.input_image_size = (16 * height, 16 * width)
-    logits, confidence = [], []
-    for image, xy in zip(feats, points, strict=True):
-        sparse, dense = prompts((xy[:, None], torch.ones(len(xy), 1)), None, None)
-        masks, quality = model.mask_decoder(
-            image_embeddings=image[None],
-            image_pe=prompts.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=False,
-        )
-        logits.append(masks[:, 0])
-        confidence.append(quality[:, 0])
-    return torch.stack(logits), torch.stack(confidence)
+    answers = [
+        published.decode(model, image[None], xy) for image, xy in zip(feats, points, strict=True)
+    ]
+    return tuple(torch.stack(parts) for parts in zip(*answers, strict=True))
 
 
 @pytest.mark.parametrize("decoder_depth", [1, 2, 3])
@@ -148,6 +137,18 @@ def test_gradients_equal_those_of_sams_own_decoder():
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
+def test_a_few_prompts_at_a_time_are_as_good_as_all(monkeypatch):
+    model = lite()
+    feats, points = torch.randn(2, 64, 5, 4), torch.rand(2, 7, 2) * 64
+    with torch.inference_mode():
+        wanted = model.decode(feats, points)
+        bytes_per_prompt = 4 * 5 * 4 * 64 * 2
+        for at_once in (1, 3):
+            monkeypatch.setattr(decoder, "_CPU_BYTES_AT_ONCE", at_once * bytes_per_prompt)
+            found = model.decode(feats, points)
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_images_and_prompts_do_not_influence_each_other():
     model = lite()
     feats = torch.randn(3, 64, 5, 4)
@@ -176,6 +177,106 @@ def test_decoding_under_autocast_returns_float32_close_to_full_precision():
         logits, confidence = model.decode(feats.bfloat16(), points)
     assert logits.dtype == confidence.dtype == torch.float32
     assert torch.corrcoef(torch.stack([logits.flatten(), wanted.flatten()]))[0, 1] > 0.99
+
+
+# --- SAM's unmodified encoder as an oracle --------------------------------------------------------
+
+
+def small_vit(side: int = 7, window: int = 3) -> SafireModel:
+    """A ViT with a window that does not divide its frame, all weights random."""
+    config = ModelConfig(
+        architecture="vit",
+        image_size=16 * side,
+        embed_dim=48,
+        depth=3,
+        num_heads=3,
+        global_attention=(1,),
+        window_size=window,
+        prompt_dim=32,
+    )
+    model = SafireModel(config)
+    with torch.no_grad():
+        for value in model.image_encoder.parameters():
+            value.add_(0.1 * torch.randn_like(value))
+    return model.eval()
+
+
+@pytest.mark.parametrize("n_bytes", [1, 2000, 2**23])
+@pytest.mark.parametrize(("side", "window"), [(8, 3), (8, 4), (8, 9), (4, 14)])
+def test_encoder_equals_sams_own_blocks(monkeypatch, side, window, n_bytes):
+    monkeypatch.setitem(attention._BIAS_BYTES, "cpu", n_bytes)
+    monkeypatch.setattr(attention, "_CELLS_AT_ONCE", 50)
+    model = small_vit(side, window)
+    pixels = torch.rand(2, 3, 16 * side, 16 * side) * 255
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            model.encode(pixels), published.encode(model, pixels), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_gradients_equal_those_of_sams_own_blocks():
+    model = small_vit(8)
+    pixels = torch.rand(1, 3, 128, 128) * 255
+    weights = dict(model.image_encoder.named_parameters())
+
+    def gradients(encode):
+        return torch.autograd.grad(encode(pixels).square().mean(), list(weights.values()))
+
+    found = gradients(model.encode)
+    wanted = gradients(lambda pixels: published.encode(model, pixels))
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_relative_positions_of_another_frame_are_refused():
+    block = small_vit(8).image_encoder.blocks[1]
+    with pytest.raises(ValueError, match="8 cells a side, but the picture has 6"):
+        block(torch.zeros(1, 6, 6, 48))
+
+
+# --- matrix products ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["none", "gelu", "relu"])
+@pytest.mark.parametrize("shape", [(0, 6), (1, 6), (4, 3, 6)])
+@pytest.mark.parametrize("works", [True, False])
+def test_linear_is_torchs_own(monkeypatch, activation, shape, works):
+    if not works:
+        monkeypatch.setattr(products, "_onednn_works", lambda: False)
+    x, weight, bias = torch.randn(shape), torch.randn(6, 5).T, torch.randn(5)
+    apply = {"none": lambda y: y, "gelu": torch.nn.functional.gelu, "relu": torch.relu}[activation]
+    for given in (bias, None):
+        wanted = apply(torch.nn.functional.linear(x, weight, given))
+        with torch.inference_mode():
+            found = products.linear(x, weight, given, activation)
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+        assert products.linear(x, weight, given, activation).shape == wanted.shape
+
+
+def test_linear_has_gradients_and_follows_autocast():
+    x, weight = torch.randn(3, 6), torch.randn(5, 6, requires_grad=True)
+    products.linear(x, weight, activation="gelu").sum().backward()
+    assert weight.grad is not None
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert products.linear(x, weight.detach()).dtype == torch.bfloat16
+    assert products.linear(x.double(), weight.detach().double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("problem", ["absent", "wrong"])
+def test_an_operator_that_is_absent_or_wrong_is_not_used(monkeypatch, problem):
+    def other(x, weight, bias, activation):
+        if problem == "absent":
+            raise AttributeError("'_OpNamespace' 'mkldnn' object has no such attribute")
+        return torch.zeros(*x.shape[:-1], len(weight))
+
+    monkeypatch.setattr(products, "_onednn", other)
+    products._onednn_works.cache_clear()
+    try:
+        x, weight = torch.randn(3, 6), torch.randn(5, 6)
+        with torch.inference_mode():
+            torch.testing.assert_close(products.linear(x, weight), x @ weight.T)
+    finally:
+        products._onednn_works.cache_clear()
 
 
 # --- the prompt that carries the embedding at its point -------------------------------------------
@@ -231,9 +332,9 @@ def test_training_reaches_every_weight_that_decides():
         (np.zeros((1, 3, 256, 256)), TypeError, "ndarray"),
     ],
 )
-def test_encode_refuses(published, pixels, error, names):
+def test_encode_refuses(golden, pixels, error, names):
     with pytest.raises(error, match=names):
-        published.encode(pixels)
+        golden.encode(pixels)
 
 
 def test_lite_encodes_any_multiple_of_16_and_nothing_else():
@@ -257,9 +358,9 @@ def test_lite_encodes_any_multiple_of_16_and_nothing_else():
         (torch.zeros(1, 32, 4, 4), [[0, float("nan")]], ValueError, "finite"),
     ],
 )
-def test_decode_refuses(published, feats, points, error, names):
+def test_decode_refuses(golden, feats, points, error, names):
     with pytest.raises(error, match=names):
-        published.decode(feats, points)
+        golden.decode(feats, points)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:999", "meta", "", 3.5])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import numpy as np
 from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.embedding import READING, embed_picture
 from napari_safire.engine.grid import DECODING, PromptGrid, decode_points, points_in_model, run_grid
-from napari_safire.engine.memory import MemoryGuard, Notify, explained
+from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
 from napari_safire.engine.partition import cluster_prompts, make_forgery_map, make_partition
 from napari_safire.engine.pixels import PictureReader
+from napari_safire.engine.precision import Precision, check_precision, computing_in
 from napari_safire.engine.progress import Cancel, Progress, report
 from napari_safire.model import SafireModel
 from napari_safire.types import (
@@ -49,10 +51,14 @@ class Engine:
         Where embeddings are kept on disk; without one they are not.
     on_notice : callable, optional
         Called with each sentence of `notices` as it arises, in the thread of the job.
+    precision : {"float32", "bf16", "fp16"}
+        Other than float32: faster on most GPUs and some CPUs, and a little different;
+        ``benchmarks/README.md`` says by how much. Such embeddings are not cached.
 
     Attributes
     ----------
     model : SafireModel
+    precision : str
     cache : EmbeddingCache or None
         May be exchanged at any time.
 
@@ -69,12 +75,16 @@ class Engine:
         *,
         cache: EmbeddingCache | None = None,
         on_notice: Notify | None = None,
+        precision: Precision = "float32",
     ) -> None:
         if not isinstance(model, SafireModel):
             raise TypeError(
                 f"Engine needs a SafireModel, not {type(model).__name__}: use load_model()."
             )
+        check_precision(precision, model.device)
+        keep_freed_blocks()
         self.model = model.eval()
+        self.precision = precision
         self.cache = cache
         self._on_notice = on_notice
         self._notices: list[str] = []
@@ -114,8 +124,9 @@ class Engine:
             Nothing is kept of it.
         """
         # Fresh weights have no hash by which their embeddings could be told from others.
-        cache = self.cache if self.model.checkpoint_sha256 else None
-        with explained(READING):
+        exact = self.precision == "float32"
+        cache = self.cache if self.model.checkpoint_sha256 and exact else None
+        with explained(READING), self._computing():
             picture = PictureReader(image)
             if cache is not None:
                 kept = cache.get(picture.sha256, self.model.checkpoint_sha256)
@@ -156,7 +167,7 @@ class Engine:
         points_xy = points_in_model(embedding, points)
         if not points:
             return []
-        with explained(DECODING):
+        with explained(DECODING), self._computing():
             logits, confidence = decode_points(self._memory, embedding.features, points_xy)
         return [
             SourceRegion(point, logits[i], embedding.geometry, float(confidence[i]))
@@ -192,7 +203,7 @@ class Engine:
             )
         key = (embedding.image_sha256, embedding.checkpoint_sha256, int(points_per_side))
         if key not in self._grids:
-            with explained(DECODING):
+            with explained(DECODING), self._computing():
                 grid = run_grid(self._memory, embedding, int(points_per_side), progress, cancel)
             self._grids[key] = grid
             while len(self._grids) > _GRIDS_KEPT:
@@ -281,6 +292,9 @@ class Engine:
         clusters = cluster_prompts(grid, "kmeans", 2, seed, 0.0, 0.0)
         consensus = self._representative == "consensus"
         return make_forgery_map(grid, clusters, self._calibration(), consensus)
+
+    def _computing(self) -> AbstractContextManager[object]:
+        return computing_in(self.precision, self.model.device)
 
     def _notify(self, sentence: str) -> None:
         self._notices.append(sentence)

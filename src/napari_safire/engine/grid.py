@@ -6,8 +6,9 @@ in the published code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +23,10 @@ from napari_safire.types import Embedding, FloatImage, Geometry, PointPrompt, So
 DECODING = "finding source regions"
 _STRIDE = 16
 _STAGE = "asking every point of the grid"
-# Bytes of the largest array in a batch of prompts. Larger ones cost more than they save: glibc maps
-# (and the kernel clears) fresh memory for them every time. Measured: docs/lab-notes.md.
 _ONE_THREAD = 4 * 2**20  # bytes of the largest array, below which one thread does as well
-_LARGEST_ARRAY = {"cpu": 48 * 2**20, "cuda": 512 * 2**20, "mps": 128 * 2**20}
+# Bytes of the largest array of the prompts that are taken at once; on a CPU those of each thread.
+# Measured: docs/lab-notes.md.
+_LARGEST_ARRAY = {"cpu": 32 * 2**20, "cuda": 512 * 2**20, "mps": 128 * 2**20}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,20 +104,56 @@ def decode_points(
         nonlocal feats
         if feats.device != model.device:  # at first, and after the model was moved
             feats = torch.from_numpy(features)[None].to(model.device)
-        chosen = slice(done, done + n_points)
-        points = torch.as_tensor(points_xy[chosen], dtype=torch.float32, device=feats.device)
-        with torch.inference_mode(), _threads_for(model, n_points, height * width):
-            batch_logits, batch_confidence = model.decode(feats, points)
-        logits[chosen] = batch_logits.float().cpu().numpy()
-        confidence[chosen] = batch_confidence.float().cpu().numpy()
+        end = done + n_points
+
+        def answer(begin: int, end: int) -> None:
+            chosen = slice(begin, end)
+            points = torch.as_tensor(points_xy[chosen], dtype=torch.float32, device=feats.device)
+            with torch.inference_mode(), computing():
+                some_logits, some_confidence = model.decode(feats, points)
+            logits[chosen] = some_logits.cpu().numpy()
+            confidence[chosen] = some_confidence.cpu().numpy()
+
+        if workers is None or model.device.type != "cpu":
+            with _threads_for(model, n_points, height * width):
+                answer(done, end)
+        else:
+            edges = np.linspace(done, end, min(n_threads, n_points) + 1).round().astype(int)
+            list(workers.map(answer, edges[:-1], edges[1:]))
         return n_points
 
-    while done < count:
-        report(progress, cancel, done, count, _STAGE)
-        batch = _batch_size(memory.model, height * width)
-        done += memory.attempt(decode, DECODING, batch, count - done)
+    computing = _same_precision(memory.model.device.type)
+    n_threads = torch.get_num_threads()
+    with _one_thread_each(n_threads) if count > 1 else nullcontext() as workers:
+        while done < count:
+            report(progress, cancel, done, count, _STAGE)
+            batch = _batch_size(memory.model, height * width)
+            done += memory.attempt(decode, DECODING, batch, count - done)
     report(progress, cancel, count, count, _STAGE)
     return logits, confidence
+
+
+@contextmanager
+def _one_thread_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Give every core prompts of its own.
+
+    Two cores that share the small arrays of one prompt wait for each other after every operation;
+    with prompts of their own they need two thirds of the time. Measured: docs/lab-notes.md.
+    """
+    try:
+        with ThreadPoolExecutor(
+            n_threads, "napari-safire", initializer=lambda: torch.set_num_threads(1)
+        ) as workers:
+            yield workers
+    finally:
+        torch.set_num_threads(n_threads)  # the ones above are what new threads would begin with
+
+
+def _same_precision(device_type: str) -> Callable[[], AbstractContextManager[object]]:
+    """Autocast as it is here, for other threads: they do not inherit it."""
+    enabled = torch.is_autocast_enabled(device_type)
+    dtype = torch.get_autocast_dtype(device_type)
+    return lambda: torch.autocast(device_type, dtype, enabled=enabled)
 
 
 @contextmanager
@@ -145,7 +182,8 @@ def _bytes_per_prompt(model: SafireModel, cells: int) -> int:
 def _batch_size(model: SafireModel, cells: int) -> int:
     bytes_per_prompt = _bytes_per_prompt(model, cells)
     budget = _LARGEST_ARRAY.get(model.device.type, _LARGEST_ARRAY["cpu"])
-    return int(min(64, max(1, budget // bytes_per_prompt)))
+    at_once = int(min(64, max(1, budget // bytes_per_prompt)))
+    return at_once * torch.get_num_threads() if model.device.type == "cpu" else at_once
 
 
 def grid_points(

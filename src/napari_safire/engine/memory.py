@@ -133,6 +133,17 @@ class MemoryGuard:
         )
 
 
+def keep_freed_blocks() -> None:
+    """Teach glibc to keep blocks of up to 32 MiB that are freed, instead of giving them back.
+
+    It keeps what is as large as the largest block that was freed before, and gives all else back
+    to the kernel, which clears it anew each time: a sixth of the time of a ViT on a CPU. To free
+    one block of the largest size it learns from is enough. Other allocators do not mind.
+    """
+    largest = 32 * 2**20
+    torch.empty(largest - 2**16, dtype=torch.uint8, device="cpu")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, whichever allocator it comes from."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):

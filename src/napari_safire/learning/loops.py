@@ -23,6 +23,7 @@ from napari_safire.learning.losses import (
 )
 from napari_safire.learning.streams import cell_labels, sample_prompts
 from napari_safire.model import SafireModel, save_checkpoint
+from napari_safire.model.vit import SafireViT
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 
@@ -53,6 +54,8 @@ class StageSettings:
         Decay of the exponential moving average of the weights, which is what is saved.
     bf16 : bool
         Autocast to bfloat16.
+    checkpointing : bool
+        Of a ViT's activations: slower, with a fraction of the memory.
     save_every : int
         Steps between checkpoints.
     seed : int
@@ -68,6 +71,7 @@ class StageSettings:
     prompts_per_image: int = 8
     averaging: float = 0.998
     bf16: bool = False
+    checkpointing: bool = False
     save_every: int = 250
     seed: int = 0
 
@@ -161,7 +165,8 @@ def _run(
                 "weight_decay": settings.weight_decay,
             }
             for share in sorted({s for _, s in shares})
-        ]
+        ],
+        fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _learning_rate_share(step, settings.steps)
@@ -170,6 +175,8 @@ def _run(
         model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging), use_buffers=True
     )
     model.train()
+    if isinstance(model.image_encoder, SafireViT):
+        model.image_encoder.checkpointing = settings.checkpointing
     began = time.monotonic()
     with (folder / "log.csv").open("w", newline="") as file:
         log = csv.writer(file)

@@ -6,18 +6,18 @@ is theirs (up to rounding). Only the order of the arithmetic differs:
 One image per prompt is not needed at first.
     SAM copies the image embedding for every prompt. In the first layer of the two-way transformer
     those copies are still equal, so the tokens of all P prompts attend to *one* set of N cells.
-    The cells differ between prompts only after they have attended to the tokens: (B P, N, C).
+    The cells differ between prompts only after they have attended to the tokens: (B P, N, C). From
+    there on a CPU takes a few prompts at a time, so that their cells stay in its cache.
 
 Few tokens are projected instead of many cells.
     ``q . (W_k c) = (W_k^T q) . c``: with T tokens and h heads, T h vectors taken through the
     projection's transpose replace N cells taken through the projection (T h = 28 or 56 against
     N = 3,072 or 4,096). The same holds for values, ``sum_n a_n (W_v c_n) = W_v (sum_n a_n c_n)``,
-    and for the output projection when cells attend to tokens. The position is added by linearity,
-    ``s . (c + p) = s . c + s . p``, and never to a copy of the cells.
+    and for the output projection when cells attend to tokens.
 
 Only one of the four masks is used.
-    SAFIRE has single masks: mask token 0. The other tokens take part in the attention, but their
-    hypernetworks are not run.
+    SAFIRE has single masks: mask token 0. The other tokens take part in the attention, but in the
+    last step only the two tokens that are read attend, and three hypernetworks are not run.
 
 Upscaling is two matrix products.
     A transposed convolution whose kernel equals its stride does not overlap: each cell becomes
@@ -32,14 +32,20 @@ so any h and w will do; for the published square frame this is the published enc
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_safire.model.linear import Activation, linear
+
 _STRIDE = 16
-_N_OUTPUT_TOKENS_BEFORE_MASKS = 1  # the confidence token comes first, then the mask tokens
+_CONFIDENCE_TOKEN, _MASK_TOKEN, _N_READ = 0, 1, 2
+# Bytes of the largest array, the upscaled cells, that a CPU makes at once: its cache holds them.
+# Measured in docs/lab-notes.md.
+_CPU_BYTES_AT_ONCE = 8 * 2**20
 
 
 def decode_prompts(
@@ -77,16 +83,44 @@ def decode_prompts(
         tokens = _prompt_tokens(prompt_encoder, mask_decoder, feats, points_xy, prompt_projection)
     cells = feats.flatten(2).transpose(1, 2) + prompt_encoder.no_mask_embed.weight  # (B, N, C)
 
-    tokens, cells = _two_way_transformer(mask_decoder.transformer, tokens, cells, cell_position)
-
-    confidence_token, mask_token = tokens[:, 0], tokens[:, _N_OUTPUT_TOKENS_BEFORE_MASKS]
-    mask_weights = mask_decoder.output_hypernetworks_mlps[0](mask_token)  # (B P, C / 8)
-    confidence = mask_decoder.iou_prediction_head(confidence_token)[:, 0]
-    logits = _upscale(mask_decoder.output_upscaling, cells, mask_weights, height, width)
+    first, *others = mask_decoder.transformer.layers
+    placed = cells + cell_position
+    queries = _update_tokens(first, tokens, tokens, cells, placed)
+    found = []
+    for images, prompts in _pieces(n_images, n_prompts, feats):
+        some, position = queries[images, prompts], tokens[images, prompts]
+        own = _update_cells(first, some, position, cells[images], placed[images])  # (b p, N, C)
+        # From here on every prompt has its own cells: it is a group of its own.
+        some, position = some.flatten(0, 1)[:, None], position.flatten(0, 1)[:, None]
+        for layer in others:
+            own_placed = own + cell_position
+            some = _update_tokens(layer, some, position, own, own_placed)
+            own = _update_cells(layer, some, position, own, own_placed)
+        read = _read_cells(mask_decoder.transformer, some, position, own, own + cell_position)
+        mask_weights = mask_decoder.output_hypernetworks_mlps[0](read[:, _MASK_TOKEN])
+        found.append(
+            (
+                _upscale(mask_decoder.output_upscaling, own, mask_weights, height, width).float(),
+                mask_decoder.iou_prediction_head(read[:, _CONFIDENCE_TOKEN])[:, 0].float(),
+            )
+        )
+    logits, confidence = (torch.cat(parts) for parts in zip(*found, strict=True))
     return (
-        logits.float().reshape(n_images, n_prompts, 4 * height, 4 * width),
-        confidence.float().reshape(n_images, n_prompts),
+        logits.view(n_images, n_prompts, 4 * height, 4 * width),
+        confidence.view(n_images, n_prompts),
     )
+
+
+def _pieces(n_images: int, n_prompts: int, feats: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Yield images and prompts to take at once: all, but on a CPU what its cache holds."""
+    if feats.device.type != "cpu" or torch.is_grad_enabled() or not n_prompts:
+        yield slice(n_images), slice(n_prompts)
+        return
+    bytes_per_prompt = feats[0].numel() * feats.element_size() * 16 // 8
+    at_once = max(1, _CPU_BYTES_AT_ONCE // bytes_per_prompt)
+    for image in range(n_images):
+        for begin in range(0, n_prompts, at_once):
+            yield slice(image, image + 1), slice(begin, begin + at_once)
 
 
 def _prompt_tokens(
@@ -128,65 +162,63 @@ def _sample(feats: Tensor, corners_xy: Tensor) -> Tensor:
     return sampled[:, :, 0].transpose(1, 2)
 
 
-def _two_way_transformer(
-    transformer: Any, tokens: Tensor, cells: Tensor, cell_position: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Let tokens (B, P, T, C) and cells (B, N, C) attend to each other.
+def _update_tokens(
+    layer: Any, tokens: Tensor, position: Tensor, cells: Tensor, placed: Tensor
+) -> Tensor:
+    """First half of a layer: tokens attend to each other and to the cells.
+
+    Parameters
+    ----------
+    layer : nn.Module
+        SAM's ``TwoWayAttentionBlock``.
+    tokens, position : (G, P, T, C) tensors
+        Of P prompts that share their cells; SAM takes the tokens as they came for their position.
+    cells, placed : (G, N, C) tensors
+        Without and with their position.
 
     Returns
     -------
-    tokens : (B P, T, C) tensor
-    cells : (B P, N, C) tensor
+    (G, P, T, C) tensor
     """
-    n_images, n_prompts, n_tokens, n_channels = tokens.shape
-    token_position = tokens.reshape(-1, n_tokens, n_channels)  # SAM's: the tokens as they came
-    queries = token_position
-    for number, layer in enumerate(transformer.layers):
-        if layer.skip_first_layer_pe:
-            queries = layer.norm1(layer.self_attn(q=queries, k=queries, v=queries))
-        else:
-            placed = queries + token_position
-            queries = layer.norm1(queries + layer.self_attn(q=placed, k=placed, v=queries))
-
-        # At first the prompts of an image share its cells, later each has its own.
-        group = (n_images, n_prompts) if number == 0 else (n_images * n_prompts, 1)
-        attended = _tokens_to_cells(
-            layer.cross_attn_token_to_image,
-            (queries + token_position).reshape(group[0], group[1] * n_tokens, n_channels),
-            cells,
-            cell_position,
-        )
-        queries = layer.norm2(queries + attended.reshape(queries.shape))
-
-        queries = layer.norm3(queries + layer.mlp(queries))
-
-        attended = _cells_to_tokens(
-            layer.cross_attn_image_to_token,
-            cells,
-            cell_position,
-            (queries + token_position).reshape(*group, n_tokens, n_channels),
-            queries.reshape(*group, n_tokens, n_channels),
-        )
-        cells = layer.norm4(cells[:, None] + attended).flatten(0, 1)
-
-    attended = _tokens_to_cells(
-        transformer.final_attn_token_to_image, queries + token_position, cells, cell_position
-    )
-    return transformer.norm_final_attn(queries + attended), cells
+    queries, places = tokens.flatten(0, 1), position.flatten(0, 1)
+    if layer.skip_first_layer_pe:
+        queries = layer.norm1(layer.self_attn(q=queries, k=queries, v=queries))
+    else:
+        moved = queries + places
+        queries = layer.norm1(queries + layer.self_attn(q=moved, k=moved, v=queries))
+    asked = (queries + places).view_as(tokens).flatten(1, 2)  # (G, P T, C)
+    attended = _tokens_to_cells(layer.cross_attn_token_to_image, asked, cells, placed)
+    queries = layer.norm2(queries + attended.view_as(queries))
+    return layer.norm3(queries + layer.mlp(queries)).view_as(tokens)
 
 
-def _tokens_to_cells(
-    attention: Any, tokens: Tensor, cells: Tensor, cell_position: Tensor
+def _update_cells(
+    layer: Any, tokens: Tensor, position: Tensor, cells: Tensor, placed: Tensor
 ) -> Tensor:
+    """Second half: cells attend to the tokens of each prompt apart; as above, (G P, N, C)."""
+    attention = layer.cross_attn_image_to_token
+    return layer.norm4(_cells_to_tokens(attention, cells, placed, tokens + position, tokens))
+
+
+def _read_cells(
+    transformer: Any, tokens: Tensor, position: Tensor, cells: Tensor, placed: Tensor
+) -> Tensor:
+    """Let the tokens that are read, (M, 1, T, C), attend to the cells (M, N, C): (M, 2, C)."""
+    queries = tokens[:, 0, :_N_READ]
+    asked = queries + position[:, 0, :_N_READ]
+    attended = _tokens_to_cells(transformer.final_attn_token_to_image, asked, cells, placed)
+    return transformer.norm_final_attn(queries + attended)
+
+
+def _tokens_to_cells(attention: Any, tokens: Tensor, cells: Tensor, placed: Tensor) -> Tensor:
     """Tokens (G, Q, C) attend to the cells (G, N, C) of their group: (G, Q, C)."""
     groups, n_queries, _ = tokens.shape
     n_heads = attention.num_heads
     query = attention.q_proj(tokens).unflatten(-1, (n_heads, -1))  # (G, Q, h, d)
     # q . (W_k c + b_k) = (W_k^T q) . c + const, and a constant does not change a softmax.
     seen = _per_head(query, attention.k_proj.weight) / math.sqrt(query.shape[-1])
-    seen = seen.flatten(1, 2)  # (G, Q h, C)
-    scores = torch.baddbmm(seen @ cell_position.T, seen, cells.transpose(1, 2))
-    mixed = scores.softmax(dim=-1) @ cells  # (G, Q h, C)
+    weights = _product(seen.flatten(1, 2), placed).softmax(dim=-1)  # (G, Q h, N)
+    mixed = _product(weights, cells.transpose(1, 2))  # (G, Q h, C)
     # Weights sum to one: values may be projected after they were mixed.
     mixed = mixed.view(groups, n_queries, n_heads, cells.shape[-1])
     weight = attention.v_proj.weight.unflatten(0, (n_heads, -1))  # (h, d, C)
@@ -195,26 +227,39 @@ def _tokens_to_cells(
 
 
 def _cells_to_tokens(
-    attention: Any, cells: Tensor, cell_position: Tensor, token_keys: Tensor, token_values: Tensor
+    attention: Any, cells: Tensor, placed: Tensor, token_keys: Tensor, token_values: Tensor
 ) -> Tensor:
-    """Cells (G, N, C) attend to the tokens (G, P, T, C) of each prompt apart: (G, P, N, C)."""
+    """Add to cells (G, N, C) what they see in each prompt's tokens (G, P, T, C): (G P, N, C)."""
     groups, n_prompts, n_tokens, _ = token_keys.shape
-    n_heads = attention.num_heads
+    n_heads, n_cells = attention.num_heads, cells.shape[1]
     key = attention.k_proj(token_keys).unflatten(-1, (n_heads, -1))  # (G, P, T, h, d)
     key = key / math.sqrt(key.shape[-1])
     seen = _per_head(key, attention.q_proj.weight).flatten(1, 3)  # (G, P T h, C)
     bias = attention.q_proj.bias.view(n_heads, -1)
     offset = (key * bias).sum(-1).flatten(1)[..., None]  # (G, P T h, 1)
-    placed = seen @ cell_position.T + offset
-    scores = torch.baddbmm(placed, seen, cells.transpose(1, 2))  # (G, P T h, N)
+    scores = _product(seen, placed).add_(offset)  # (G, P T h, N)
     # Softmax over the few tokens with the many cells last: one pass over contiguous memory.
-    scores = scores.view(groups, n_prompts, n_tokens, n_heads, cells.shape[1])
-    weights = scores.softmax(dim=2)
+    weights = scores.view(-1, n_tokens, n_heads, n_cells).softmax(dim=1)
+    weights = weights.flatten(1, 2).transpose(1, 2)  # (G P, N, T h)
     value = attention.v_proj(token_values).unflatten(-1, (n_heads, -1))  # (G, P, T, h, d)
     out_weight = attention.out_proj.weight.unflatten(-1, (n_heads, -1))  # (C, h, d)
     # The weights of each head sum to one: a bias shared among the heads arrives whole.
     value = torch.einsum("gpthd,chd->gpthc", value, out_weight) + attention.out_proj.bias / n_heads
-    return weights.flatten(2, 3).transpose(2, 3) @ value.flatten(2, 3)  # (G, P, N, C)
+    value = value.flatten(0, 1).flatten(1, 2)
+    if len(weights) == 1:  # two thirds of the time that a batch of one takes
+        return torch.addmm(cells[0], weights[0], value[0])[None]
+    if groups > 1 and n_prompts > 1:
+        cells = cells.repeat_interleave(n_prompts, dim=0)
+    return torch.baddbmm(cells, weights, value)
+
+
+def _product(rows: Tensor, cells: Tensor) -> Tensor:
+    """(G, Q, C) with (G, N, C): (G, Q, N), all pairs within a group."""
+    if rows.device.type == "cpu" and not torch.is_grad_enabled():
+        if len(rows) == 1:
+            return linear(rows[0], cells[0])[None]
+        return torch.stack([linear(*group) for group in zip(rows, cells, strict=True)])
+    return rows @ cells.transpose(1, 2)
 
 
 def _per_head(projected: Tensor, weight: Tensor) -> Tensor:
@@ -227,18 +272,19 @@ def _upscale(
     upscaling: Any, cells: Tensor, mask_weights: Tensor, height: int, width: int
 ) -> Tensor:
     """Cells (M, h w, C) and one weight vector (M, C / 8) a mask to logits (M, 4 h, 4 w)."""
-    first, norm, first_activation, second, second_activation = upscaling
+    first, norm, first_activation, second, _gelu = upscaling
     x = _double(first, cells)  # (M, N, 4, C / 4)
-    x = F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)
-    x = second_activation(_double(second, first_activation(x)))  # (M, N, 4, 4, C / 8)
+    x = first_activation(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
+    x = _double(second, x, "gelu")  # (M, N, 4, 4, C / 8)
     # The row vector comes first: ten times faster under autograd than a column vector last.
-    masks = mask_weights[:, None] @ x.flatten(1, 3).transpose(1, 2)  # (M, 1, 16 N)
+    masks = _product(mask_weights[:, None], x.flatten(1, 3))  # (M, 1, 16 N)
     # (h, w), then the row and column of the first doubling, then those of the second
     masks = masks.reshape(-1, height, width, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6)
     return masks.reshape(-1, 4 * height, 4 * width)
 
 
-def _double(convolution: Any, x: Tensor) -> Tensor:
+def _double(convolution: Any, x: Tensor, activation: Activation = "none") -> Tensor:
     """A 2 x 2 transposed convolution of stride 2 on (..., C_in): (..., 2 * 2, C_out)."""
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * C_out, C_in)
-    return F.linear(x, weight, convolution.bias.repeat(4)).unflatten(-1, (4, -1))
+    out = linear(x, weight, convolution.bias.repeat(4), activation)
+    return out.unflatten(-1, (4, -1))

@@ -10,11 +10,14 @@ that convolutions learn slowly, the local residual energy and the strength of ea
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from napari_safire.model.linear import linear
 
 if TYPE_CHECKING:
     from napari_safire.model.config import ModelConfig
@@ -82,11 +85,11 @@ class LiteEncoder(nn.Module):
         # whatever precision the caller allows the rest.
         with torch.autocast(pixels.device.type, enabled=False):
             pixels = pixels.float()
-            residuals = self._residuals(pixels)  # (B, 12, H, W)
-            fine = torch.cat([_compress(residuals), self._learned_residuals(pixels)], dim=1)
-            fine = F.pixel_unshuffle(fine, 2)
+            fine = self._residuals(pixels)  # (B, 12 + 8, H, W)
+            residuals = fine[:, : len(self.residual_kernels)]
             colour = F.avg_pool2d((pixels - 128) / 64, 2)
             measured = self.statistics(_block_statistics(pixels, residuals))
+            fine = F.pixel_unshuffle(_compress(fine), 2)
         x = self.stem(torch.cat([fine, colour], dim=1))
         x = self.stage4(self.down4(self.stage2(x)))
         x = self.stage8(F.relu(self.down8(x) + measured))
@@ -97,15 +100,16 @@ class LiteEncoder(nn.Module):
         return x.permute(0, 3, 1, 2)
 
     def _residuals(self, pixels: Tensor) -> Tensor:
-        padded = F.pad(pixels, (2, 2, 2, 2), mode="reflect")
-        return F.conv2d(padded, self.residual_kernels, groups=3)
-
-    def _learned_residuals(self, pixels: Tensor) -> Tensor:
+        """Fixed residuals of each colour, then learned ones of all three: (B, 12 + 8, H, W)."""
+        # A fixed kernel looks at one colour. With zeros for the others it joins the learned ones:
+        # one pass over the picture is cheaper than two.
+        colour = torch.eye(3, device=pixels.device).repeat_interleave(len(_RESIDUAL_KERNELS), 0)
+        fixed = colour[:, :, None, None] * self.residual_kernels
         # Kernels that sum to zero over space stay high-pass filters whatever they learn
         # (after the constrained convolution of Bayar and Stamm 2018).
-        kernels = self.learned_kernels - self.learned_kernels.mean(dim=(2, 3), keepdim=True)
+        learned = self.learned_kernels - self.learned_kernels.mean(dim=(2, 3), keepdim=True)
         padded = F.pad(pixels, (2, 2, 2, 2), mode="reflect")
-        return _compress(F.conv2d(padded, kernels))
+        return F.conv2d(padded, torch.cat([fixed, learned]))
 
 
 class ResidualBlock(nn.Module):
@@ -119,7 +123,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
-        return F.relu(x + self.norm(self.second(self.first(x))))
+        return F.relu(x + _convolve(self.second, self.norm, self.first(x)))
 
 
 class ComparisonBlock(nn.Module):
@@ -144,18 +148,22 @@ class ComparisonBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
         batch, channels, height, width = x.shape
-        cells = x.flatten(2).transpose(1, 2)  # (B, h*w, C)
-        cells = cells + self.proj(self._attend(self.norm1(cells)))
-        wide = self.expand(self.norm2(cells))  # (B, h*w, hidden)
-        grid = wide.transpose(1, 2).reshape(batch, -1, height, width)
-        wide = (grid + self.local(grid)).flatten(2).transpose(1, 2)
-        cells = cells + self.reduce(F.gelu(wide))
-        return cells.transpose(1, 2).reshape(batch, channels, height, width)
+        # Channels last in memory from here on: what changes between cells and grid are views.
+        cells = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+        attended = self._attend(self.norm1(cells))
+        cells = cells + linear(attended, self.proj.weight, self.proj.bias)
+        wide = linear(self.norm2(cells), self.expand.weight, self.expand.bias)  # (B, h*w, hidden)
+        grid = wide.view(batch, height, width, -1).permute(0, 3, 1, 2)
+        wide = (grid + self.local(grid)).permute(0, 2, 3, 1).reshape(wide.shape)
+        cells = cells + linear(F.gelu(wide), self.reduce.weight, self.reduce.bias)
+        return cells.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
     def _attend(self, cells: Tensor) -> Tensor:
         batch, count, channels = cells.shape
         query, key, value = (
-            self.qkv(cells).view(batch, count, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+            linear(cells, self.qkv.weight, self.qkv.bias)
+            .view(batch, count, 3, self.num_heads, -1)
+            .permute(2, 0, 3, 1, 4)
         )
         # Entropy of a softmax grows with log(count); scaling by it keeps attention as sharp on a
         # whole picture as on the small crops of training (256 cells).
@@ -171,6 +179,28 @@ class _ConvNorm(nn.Sequential):
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolution, norm, activation = self
+        result: Tensor = activation(_convolve(convolution, norm, x))
+        return result
+
+
+def _convolve(convolution: Any, norm: Any, x: Tensor) -> Tensor:
+    """Convolution and batch norm: one step where the statistics are fixed."""
+    if norm.training or torch.is_grad_enabled():
+        result: Tensor = norm(convolution(x))
+        return result
+    weight, bias = fuse_conv_bn_weights(
+        convolution.weight,
+        convolution.bias,
+        norm.running_mean,
+        norm.running_var,
+        norm.eps,
+        norm.weight,
+        norm.bias,
+    )
+    return F.conv2d(x, weight, bias, convolution.stride, convolution.padding)
 
 
 def _compress(residuals: Tensor) -> Tensor:

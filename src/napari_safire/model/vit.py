@@ -12,7 +12,9 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from napari_safire.model.attention import Block
 from napari_safire.model.config import ModelConfig
 from napari_safire.model.sam_modules import modeling
 
@@ -62,29 +64,33 @@ class SafireViT(nn.Module):
     ----------
     config : ModelConfig
         With ``architecture="vit"``.
+
+    Attributes
+    ----------
+    checkpointing : bool
+        Keep no activations inside the blocks in training, but make them again on the way back:
+        slower, with a fraction of the memory.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.checkpointing = False
         width = config.embed_dim
         reduced = width // config.adaptor_reduction
         sam = modeling.ImageEncoderViT(
             img_size=config.image_size,
             patch_size=config.patch_size,
             embed_dim=width,
-            depth=config.depth,
-            num_heads=config.num_heads,
-            mlp_ratio=config.mlp_ratio,
+            depth=0,  # the blocks are our own
             out_chans=config.prompt_dim,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True,
-            window_size=config.window_size,
-            global_attn_indexes=config.global_attention,
         )
         # SAM's parts are adopted one by one: their names are those of the published files.
         self.pos_embed: nn.Parameter = sam.pos_embed
         self.patch_embed: nn.Module = sam.patch_embed
-        self.blocks: nn.ModuleList = sam.blocks
+        self.blocks = nn.ModuleList(
+            _make_block(config, everywhere=number in config.global_attention)
+            for number in range(config.depth)
+        )
         self.neck: nn.Sequential = sam.neck
 
         self.hfp_overlap_patch_embed: nn.Module = modeling.image_encoder.PatchEmbed(
@@ -105,7 +111,25 @@ class SafireViT(nn.Module):
             self.hfp_overlap_patch_embed(high_pass(images))
         )
         for block, adaptor in zip(self.blocks, self.adaptor_blocks, strict=True):
-            x = block(x + self.adaptor_shared_up_projection_layer(adaptor(hints)))
+            x = x + self.adaptor_shared_up_projection_layer(adaptor(hints))
+            if self.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
         x = x + self.adaptor_shared_up_projection_layer(self.adaptor_final_block(hints))
         embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
         return embedding
+
+
+def _make_block(config: ModelConfig, *, everywhere: bool) -> Block:
+    side = config.image_size // config.patch_size
+    window = 0 if everywhere else config.window_size
+    return Block(
+        dim=config.embed_dim,
+        num_heads=config.num_heads,
+        mlp_ratio=config.mlp_ratio,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=window,
+        input_size=(window or side, window or side),
+    )

@@ -1,0 +1,38 @@
+"""Approximate modes: half of the bits where a processor is faster with them, off by default."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, get_args
+
+import torch
+
+Precision = Literal["float32", "bf16", "fp16"]
+_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse a precision that is none, or that the device has no use for.
+
+    Raises
+    ------
+    ValueError
+    """
+    if precision not in get_args(Precision):
+        raise ValueError(
+            f"Unknown precision {precision!r}: use one of {', '.join(get_args(Precision))}."
+        )
+    if precision == "fp16" and device.type == "cpu":
+        raise ValueError(
+            'Precision "fp16" is for GPUs, but the model is on the CPU: use "bf16" or "float32".'
+        )
+
+
+def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Products and convolutions on the device in this precision; sums and norms stay float32.
+
+    A job that goes on elsewhere because memory ran out does so in float32.
+    """
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, _TYPES[precision])

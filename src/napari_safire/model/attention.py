@@ -1,0 +1,131 @@
+"""SAM's transformer block without maps of all pairs of cells.
+
+SAM adds to the score of query cell *q* and key cell *k* what it learned for their distance, along
+rows and along columns apart (decomposed relative positions, MViTv2): ``s(q, k) = q . k / sqrt(d) +
+q . R_rows[q_row - k_row] + q . R_cols[q_col - k_col]``. The published code makes the whole map of
+each head, 64 MiB at 64 x 64 cells, and walks over it again for each of the two summands and for the
+softmax. Here a strip of queries at a time is handed to PyTorch's fused attention with the sum of
+the two terms as its bias, so that scores and bias stay in the processor's cache. The parameters
+are those of SAM's own ``Block``, and the result is its own up to rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_safire.model.linear import linear
+from napari_safire.model.sam_modules import modeling
+
+# Bytes of bias made at once. More leaves the processor's cache; measured in docs/lab-notes.md.
+_BIAS_BYTES = {"cpu": 8 * 2**20, "cuda": 2**30, "mps": 2**28}
+_CELLS_AT_ONCE = 1024  # through the MLP: what lies between its layers is four times as wide
+
+
+_SamBlock: Any = modeling.image_encoder.Block
+
+
+class Block(_SamBlock):
+    """SAM's block: cells (B, H, W, D) attend to each other and pass an MLP; the same shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, D) to (B, H, W, D)."""
+        normed = self.norm1(x)
+        if self.window_size > 0:
+            attended = _attend_in_windows(self.attn, normed, self.window_size)
+        else:
+            attended = _attend_everywhere(self.attn, normed)
+        x = x + linear(attended, self.attn.proj.weight, self.attn.proj.bias)
+        return x + _mlp(self.mlp, self.norm2(x))
+
+
+def _mlp(mlp: Any, x: Tensor) -> Tensor:
+    cells = x.flatten(0, 2)
+    if x.device.type != "cpu":
+        cells = _two_layers(mlp, cells)
+    else:
+        cells = torch.cat([_two_layers(mlp, some) for some in cells.split(_CELLS_AT_ONCE)])
+    return cells.view_as(x)
+
+
+def _two_layers(mlp: Any, cells: Tensor) -> Tensor:
+    hidden = linear(cells, mlp.lin1.weight, mlp.lin1.bias, "gelu")
+    return linear(hidden, mlp.lin2.weight, mlp.lin2.bias)
+
+
+def _attend_everywhere(attention: Any, x: Tensor) -> Tensor:
+    """Every cell (B, H, W, D) attends to every other: (B, H, W, D), before the projection."""
+    qkv = linear(x, attention.qkv.weight, attention.qkv.bias)
+    return _attend(attention, qkv)
+
+
+def _attend_in_windows(attention: Any, x: Tensor, side: int) -> Tensor:
+    """Cells (B, H, W, D) attend to those of their window: (B, H, W, D), before the projection.
+
+    Where windows reach over the border SAM fills them with zeros, and their keys and values, which
+    are then the biases, take part: they are put in after the projection, which saves it a sixth of
+    the cells at 64 x 64.
+    """
+    batch, height, width, _ = x.shape
+    inside = linear(x, attention.qkv.weight, attention.qkv.bias)
+    tall, wide = height + -height % side, width + -width % side
+    if (tall, wide) == (height, width):
+        qkv = inside
+    else:
+        qkv = attention.qkv.bias.to(inside.dtype).expand(batch, tall, wide, -1).clone()
+        qkv[:, :height, :width] = inside
+    shape = (batch, tall // side, side, wide // side, side, -1)
+    windows = qkv.view(shape).transpose(2, 3).reshape(-1, side, side, qkv.shape[-1])
+    attended = _attend(attention, windows)
+    attended = attended.view(batch, tall // side, wide // side, side, side, -1).transpose(2, 3)
+    return attended.reshape(batch, tall, wide, -1)[:, :height, :width]
+
+
+def _attend(attention: Any, qkv: Tensor) -> Tensor:
+    """Attention within each of G groups: (G, H, W, 3 D) to (G, H, W, D)."""
+    groups, height, width, _ = qkv.shape
+    count, heads = height * width, attention.num_heads
+    # From here on (M, ...): one map for each head of each group.
+    query, key, value = qkv.view(groups, count, 3, heads, -1).permute(2, 0, 3, 1, 4).flatten(1, 2)
+    placed = query.unflatten(1, (height, width))
+    rows = torch.einsum("mrcd,rkd->mrck", placed, _relative(attention.rel_pos_h, height))
+    cols = torch.einsum("mrcd,ckd->mrck", placed, _relative(attention.rel_pos_w, width))
+
+    def attend(maps: slice, strip: slice) -> Tensor:
+        bias = rows[maps, strip, :, :, None] + cols[maps, strip, :, None, :]
+        return F.scaled_dot_product_attention(
+            placed[maps, strip].flatten(1, 2)[None],
+            key[maps][None],
+            value[maps][None],
+            attn_mask=bias.flatten(3).flatten(1, 2)[None],
+        )[0]
+
+    values_at_once = _BIAS_BYTES.get(qkv.device.type, _BIAS_BYTES["cpu"]) // qkv.element_size()
+    strips = _slices(height, values_at_once // (width * count))
+    out = torch.cat(
+        [
+            torch.cat([attend(maps, strip) for strip in strips], dim=1)
+            for maps in _slices(len(query), values_at_once // count**2)
+        ]
+    )
+    out = out.view(groups, heads, height, width, -1).permute(0, 2, 3, 1, 4)
+    return out.flatten(3)
+
+
+def _slices(length: int, at_once: int) -> list[slice]:
+    step = max(1, at_once)
+    return [slice(begin, min(begin + step, length)) for begin in range(0, length, step)]
+
+
+def _relative(table: Tensor, length: int) -> Tensor:
+    """What was learned for each pair of places along one axis: (length, length, d), query first."""
+    if len(table) != 2 * length - 1:
+        raise ValueError(
+            f"The relative positions are for {(len(table) + 1) // 2} cells a side, but the picture "
+            f"has {length}: this model takes its own frame only."
+        )
+    place = torch.arange(length, device=table.device)
+    return table[place[:, None] - place + length - 1]
