@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,15 @@ def _no_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: pytest.fail("touched the card"))
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """All prompts of a batch in one call, whatever the machine: calls are counted here."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 # -- decoding ------------------------------------------------------------------------------------
 
 
@@ -121,6 +131,21 @@ def test_fewer_prompts_at_once_give_the_same_grid(
     (notice,) = engine.notices
     assert notice.startswith("The memory of cpu ran out while finding source regions, 64 prompts")
     assert f"takes {fitting} at once" in notice
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_threads_share_the_prompts_and_their_shortage(
+    weights: dict[str, torch.Tensor], roomy: tuple[Engine, Embedding], n_threads: int
+):
+    torch.set_num_threads(n_threads)
+    engine, model = engine_with(weights, most_prompts=5)
+    grid = engine.grid(roomy[1], 9)
+    expected = roomy[0].grid(roomy[1], 9)
+    np.testing.assert_allclose(grid.low_res_logits, expected.low_res_logits, atol=1e-5)
+    np.testing.assert_allclose(grid.confidence, expected.confidence, atol=1e-5)
+    assert sum(n for n in model.tried if n <= 5) >= 81  # what others had done is done again
+    assert len(engine.notices) == 1
+    assert torch.get_num_threads() == n_threads
 
 
 def test_the_smaller_batch_is_remembered(

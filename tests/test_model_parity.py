@@ -144,7 +144,7 @@ def test_a_few_prompts_at_a_time_are_as_good_as_all(monkeypatch):
         wanted = model.decode(feats, points)
         bytes_per_prompt = 4 * 5 * 4 * 64 * 2
         for at_once in (1, 3):
-            monkeypatch.setattr(decoder, "_CPU_BYTES_AT_ONCE", at_once * bytes_per_prompt)
+            monkeypatch.setattr(decoder, "_PROMPT_BYTES", at_once * bytes_per_prompt)
             found = model.decode(feats, points)
             torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 

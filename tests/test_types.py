@@ -47,7 +47,7 @@ def test_points_beyond_the_edges_are_not_contained(geometry: Geometry):
 @given(st.tuples(st.integers(1, 60), st.integers(1, 60)), st.integers(1, 12), st.integers(1, 4))
 def test_interpolation_weights_are_convex(shape: tuple[int, int], n_logits: int, pool: int):
     geometry = Geometry(shape, (16 * n_logits, 16), (shape[0] / pool, 16.0))
-    weights = geometry.interpolation(0, n_logits)
+    weights = geometry.interpolation(0, n_logits).toarray()
     assert weights.shape == (shape[0], n_logits)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
     assert (weights >= 0).all()

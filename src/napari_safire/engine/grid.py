@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +109,7 @@ def decode_points(
         def answer(begin: int, end: int) -> None:
             chosen = slice(begin, end)
             points = torch.as_tensor(points_xy[chosen], dtype=torch.float32, device=feats.device)
-            with torch.inference_mode(), computing():
+            with torch.inference_mode():
                 some_logits, some_confidence = model.decode(feats, points)
             logits[chosen] = some_logits.cpu().numpy()
             confidence[chosen] = some_confidence.cpu().numpy()
@@ -119,12 +119,11 @@ def decode_points(
                 answer(done, end)
         else:
             edges = np.linspace(done, end, min(n_threads, n_points) + 1).round().astype(int)
-            list(workers.map(answer, edges[:-1], edges[1:]))
+            list(workers.map(_as_precise(answer), edges[:-1], edges[1:]))
         return n_points
 
-    computing = _same_precision(memory.model.device.type)
     n_threads = torch.get_num_threads()
-    with _one_thread_each(n_threads) if count > 1 else nullcontext() as workers:
+    with _one_thread_each(n_threads) if min(count, n_threads) > 1 else nullcontext() as workers:
         while done < count:
             report(progress, cancel, done, count, _STAGE)
             batch = _batch_size(memory.model, height * width)
@@ -149,11 +148,15 @@ def _one_thread_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(n_threads)  # the ones above are what new threads would begin with
 
 
-def _same_precision(device_type: str) -> Callable[[], AbstractContextManager[object]]:
-    """Autocast as it is here, for other threads: they do not inherit it."""
-    enabled = torch.is_autocast_enabled(device_type)
-    dtype = torch.get_autocast_dtype(device_type)
-    return lambda: torch.autocast(device_type, dtype, enabled=enabled)
+def _as_precise(work: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """Let work be as precise in other threads as it were here: they do not inherit autocast."""
+    enabled, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+    def same(begin: int, end: int) -> None:
+        with torch.autocast("cpu", dtype, enabled=enabled):
+            work(begin, end)
+
+    return same
 
 
 @contextmanager
@@ -245,8 +248,8 @@ def region_features(logits: FloatImage, embedding: Embedding) -> FloatImage:
     """
     geometry = embedding.geometry
     _, height, width = embedding.features.shape
-    rows = geometry.interpolation(0, logits.shape[1], np.arange(height) * _STRIDE)
-    cols = geometry.interpolation(1, logits.shape[2], np.arange(width) * _STRIDE)
+    rows = geometry.interpolation(0, logits.shape[1], np.arange(height) * _STRIDE).toarray()
+    cols = geometry.interpolation(1, logits.shape[2], np.arange(width) * _STRIDE).toarray()
     inside = (rows @ logits @ cols.T) > 0  # (P, h, w)
     # Cells that begin in the padding say nothing about the picture.
     inside[:, np.arange(height) * _STRIDE >= geometry.content_shape[0]] = False

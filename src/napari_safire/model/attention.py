@@ -58,8 +58,9 @@ def _two_layers(mlp: Any, cells: Tensor) -> Tensor:
 
 def _attend_everywhere(attention: Any, x: Tensor) -> Tensor:
     """Every cell (B, H, W, D) attends to every other: (B, H, W, D), before the projection."""
-    qkv = linear(x, attention.qkv.weight, attention.qkv.bias)
-    return _attend(attention, qkv)
+    # Apart: blocks of up to 32 MiB are kept by the allocator, the three in one are larger.
+    weights, biases = attention.qkv.weight.chunk(3), attention.qkv.bias.chunk(3)
+    return _attend(attention, *(linear(x, w, b) for w, b in zip(weights, biases, strict=True)))
 
 
 def _attend_in_windows(attention: Any, x: Tensor, side: int) -> Tensor:
@@ -69,28 +70,33 @@ def _attend_in_windows(attention: Any, x: Tensor, side: int) -> Tensor:
     are then the biases, take part: they are put in after the projection, which saves it a sixth of
     the cells at 64 x 64.
     """
-    batch, height, width, _ = x.shape
-    inside = linear(x, attention.qkv.weight, attention.qkv.bias)
-    tall, wide = height + -height % side, width + -width % side
-    if (tall, wide) == (height, width):
-        qkv = inside
-    else:
-        qkv = attention.qkv.bias.to(inside.dtype).expand(batch, tall, wide, -1).clone()
+    return torch.cat([_attend_in_row(attention, row, side) for row in x.split(side, dim=1)], dim=1)
+
+
+def _attend_in_row(attention: Any, x: Tensor, side: int) -> Tensor:
+    """One row of windows: cells (B, at most side, W, D) to the same shape."""
+    batch, height, width, channels = x.shape
+    qkv = linear(x, attention.qkv.weight, attention.qkv.bias)
+    wide = width + -width % side
+    if (height, wide) != (side, width):
+        inside = qkv
+        qkv = attention.qkv.bias.to(inside.dtype).expand(batch, side, wide, -1).clone()
         qkv[:, :height, :width] = inside
-    shape = (batch, tall // side, side, wide // side, side, -1)
-    windows = qkv.view(shape).transpose(2, 3).reshape(-1, side, side, qkv.shape[-1])
-    attended = _attend(attention, windows)
-    attended = attended.view(batch, tall // side, wide // side, side, side, -1).transpose(2, 3)
-    return attended.reshape(batch, tall, wide, -1)[:, :height, :width]
+    windows = qkv.view(batch, side, wide // side, side, -1).transpose(1, 2).flatten(0, 1)
+    attended = _attend(attention, *windows.chunk(3, dim=-1))
+    attended = attended.view(batch, wide // side, side, side, channels).transpose(1, 2)
+    return attended.reshape(batch, side, wide, channels)[:, :height, :width]
 
 
-def _attend(attention: Any, qkv: Tensor) -> Tensor:
-    """Attention within each of G groups: (G, H, W, 3 D) to (G, H, W, D)."""
-    groups, height, width, _ = qkv.shape
+def _attend(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention within each of G groups: three times (G, H, W, D) to (G, H, W, D)."""
+    groups, height, width, _ = query.shape
     count, heads = height * width, attention.num_heads
     # From here on (M, ...): one map for each head of each group.
-    query, key, value = qkv.view(groups, count, 3, heads, -1).permute(2, 0, 3, 1, 4).flatten(1, 2)
-    placed = query.unflatten(1, (height, width))
+    placed, keys, values = (
+        part.unflatten(-1, (heads, -1)).movedim(3, 1).flatten(0, 1) for part in (query, key, value)
+    )
+    keys, values = keys.flatten(1, 2), values.flatten(1, 2)
     rows = torch.einsum("mrcd,rkd->mrck", placed, _relative(attention.rel_pos_h, height))
     cols = torch.einsum("mrcd,ckd->mrck", placed, _relative(attention.rel_pos_w, width))
 
@@ -98,20 +104,20 @@ def _attend(attention: Any, qkv: Tensor) -> Tensor:
         bias = rows[maps, strip, :, :, None] + cols[maps, strip, :, None, :]
         return F.scaled_dot_product_attention(
             placed[maps, strip].flatten(1, 2)[None],
-            key[maps][None],
-            value[maps][None],
+            keys[maps][None],
+            values[maps][None],
             attn_mask=bias.flatten(3).flatten(1, 2)[None],
         )[0]
 
-    values_at_once = _BIAS_BYTES.get(qkv.device.type, _BIAS_BYTES["cpu"]) // qkv.element_size()
-    strips = _slices(height, values_at_once // (width * count))
+    at_once = _BIAS_BYTES.get(query.device.type, _BIAS_BYTES["cpu"]) // query.element_size()
+    strips = _slices(height, at_once // (width * count))
     out = torch.cat(
         [
             torch.cat([attend(maps, strip) for strip in strips], dim=1)
-            for maps in _slices(len(query), values_at_once // count**2)
+            for maps in _slices(len(keys), at_once // count**2)
         ]
     )
-    out = out.view(groups, heads, height, width, -1).permute(0, 2, 3, 1, 4)
+    out = out.view(groups, heads, height, width, -1).movedim(1, 3)
     return out.flatten(3)
 
 

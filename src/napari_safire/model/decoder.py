@@ -45,7 +45,7 @@ _STRIDE = 16
 _CONFIDENCE_TOKEN, _MASK_TOKEN, _N_READ = 0, 1, 2
 # Bytes of the largest array, the upscaled cells, that a CPU makes at once: its cache holds them.
 # Measured in docs/lab-notes.md.
-_CPU_BYTES_AT_ONCE = 8 * 2**20
+_PROMPT_BYTES = 8 * 2**20
 
 
 def decode_prompts(
@@ -117,7 +117,7 @@ def _pieces(n_images: int, n_prompts: int, feats: Tensor) -> Iterator[tuple[slic
         yield slice(n_images), slice(n_prompts)
         return
     bytes_per_prompt = feats[0].numel() * feats.element_size() * 16 // 8
-    at_once = max(1, _CPU_BYTES_AT_ONCE // bytes_per_prompt)
+    at_once = max(1, _PROMPT_BYTES // bytes_per_prompt)
     for image in range(n_images):
         for begin in range(0, n_prompts, at_once):
             yield slice(image, image + 1), slice(begin, begin + at_once)

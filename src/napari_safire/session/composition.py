@@ -11,6 +11,8 @@ from napari_safire.session.annotation import MOST_SOURCES, Labels, SourcePrompt
 from napari_safire.types import FloatImage, Geometry, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from napari_safire.engine import PromptGrid
 
 _STRIP_PIXELS = 4_000_000
@@ -27,7 +29,7 @@ class Unions:
         self._known: dict[int, tuple[list[SourceRegion], FloatImage]] = {}
 
     def united(
-        self, source: int, regions: list[SourceRegion], rows: FloatImage, cols: FloatImage
+        self, source: int, regions: list[SourceRegion], rows: csr_array, cols: csr_array
     ) -> FloatImage:
         """Largest logit of some regions at each pixel; the caller must not write to it."""
         done, logits = self._known.get(source, ([], None))
@@ -87,8 +89,8 @@ def _label_strip(
     labels: Labels,
     prompts: Sequence[SourcePrompt],
     regions: Mapping[PointPrompt, SourceRegion],
-    rows: FloatImage,
-    cols: FloatImage,
+    rows: csr_array,
+    cols: csr_array,
     unions: Unions,
 ) -> None:
     best: FloatImage | float = 0.0
@@ -107,7 +109,7 @@ def _label_strip(
             best = np.maximum(united, best)
 
 
-def _upsampled(region: SourceRegion, rows: FloatImage, cols: FloatImage) -> FloatImage:
+def _upsampled(region: SourceRegion, rows: csr_array, cols: csr_array) -> FloatImage:
     logits: FloatImage = rows @ (region.low_res_logits @ cols.T)
     return logits
 
