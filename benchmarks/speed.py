@@ -265,6 +265,45 @@ def training_checkpointing(folder: Path) -> Figures:
     return _training_ours(bf16=True, checkpointing=True)
 
 
+# ------------------------------------------------------------------- approximate modes
+
+
+def _mode(model: Any, picture: np.ndarray) -> Figures:
+    """The whole way in bfloat16 against float32, and how alike the masks of the grid are."""
+    from napari_safire import Engine
+
+    figures: Figures = {}
+    logits = []
+    for precision in ("float32", "bf16"):
+        engine = Engine(model, precision=precision)
+
+        def whole(engine: Engine = engine) -> np.ndarray:
+            embedding = engine.embed(picture)
+            engine.partition(embedding, "kmeans", 3)
+            return engine.grid(embedding).low_res_logits
+
+        figures[f"{precision}, s"], found = timed(whole, 1)
+        logits.append(found > 0)
+    both = (logits[0] & logits[1]).sum((1, 2))
+    either = (logits[0] | logits[1]).sum((1, 2))
+    ratios = both[either > 0] / either[either > 0]
+    figures |= {
+        "IoU mean": float(ratios.mean()),
+        "IoU lowest tenth": float(np.quantile(ratios, 0.1)),
+    }
+    return figures
+
+
+def modes_vit(folder: Path) -> Figures:
+    return _mode(vit_b(), photograph(1024, 1024))
+
+
+def modes_lite(folder: Path) -> Figures:
+    from napari_safire import load_model
+
+    return _mode(load_model("safire-lite"), photograph(1024, 768))
+
+
 # ------------------------------------------------------------------- more pixels
 
 
@@ -299,7 +338,11 @@ RATIOS: dict[str, tuple[tuple[str, str], tuple[str, ...]]] = {
     "lite": (("lite_plain", "lite_ours"), ("decoder", "click")),
     "training": (("training_plain", "training_ours"), ("step",)),
 }
-ALONE = {"training": ("training_float32", "training_checkpointing"), "megapixels": ("megapixels",)}
+ALONE = {
+    "training": ("training_float32", "training_checkpointing"),
+    "modes": ("modes_vit", "modes_lite"),
+    "megapixels": ("megapixels",),
+}
 
 
 def run_part(name: str, folder: Path) -> Figures:

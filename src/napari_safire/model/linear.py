@@ -37,12 +37,13 @@ def linear(
     (..., D) tensor
         Differentiable; in the precision of an enclosing autocast.
     """
-    if _takes_onednn(x, weight, bias):
+    if takes_onednn(x, weight, bias):
         return _onednn(x, weight, bias, activation)
     return _ACTIVATIONS[activation](F.linear(x, weight, bias))
 
 
-def _takes_onednn(x: Tensor, *others: Tensor | None) -> bool:
+def takes_onednn(x: Tensor, *others: Tensor | None) -> bool:
+    """Whether `linear` calls oneDNN for these: float32 on a CPU, and no gradient is wanted."""
     if x.device.type != "cpu" or x.dtype != torch.float32 or x.numel() == 0:
         return False
     if torch.is_autocast_enabled("cpu"):
@@ -56,6 +57,9 @@ def _takes_onednn(x: Tensor, *others: Tensor | None) -> bool:
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
     algorithm = "none" if activation == "gelu" else ""  # "none": the error function, as F.gelu
+    if not (weight.is_contiguous() or weight.T.is_contiguous()):
+        weight = weight.contiguous()  # other strides take a path that is a hundred times slower
+    x = x.contiguous()
     product: Any = torch.ops.mkldnn._linear_pointwise
     result: Tensor = product(x, weight, bias, activation, [], algorithm)
     return result

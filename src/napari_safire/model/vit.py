@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from napari_safire.model.attention import Block
 from napari_safire.model.config import ModelConfig
+from napari_safire.model.linear import linear
 from napari_safire.model.sam_modules import modeling
 
 _LOW_FREQUENCY_SHARE = 0.25  # of the spectrum's area
@@ -111,14 +112,18 @@ class SafireViT(nn.Module):
             self.hfp_overlap_patch_embed(high_pass(images))
         )
         for block, adaptor in zip(self.blocks, self.adaptor_blocks, strict=True):
-            x = x + self.adaptor_shared_up_projection_layer(adaptor(hints))
+            x = x + self._hint(adaptor(hints))
             if self.checkpointing and torch.is_grad_enabled():
                 x = checkpoint(block, x, use_reentrant=False)
             else:
                 x = block(x)
-        x = x + self.adaptor_shared_up_projection_layer(self.adaptor_final_block(hints))
+        x = x + self._hint(self.adaptor_final_block(hints))
         embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
         return embedding
+
+    def _hint(self, reduced: Tensor) -> Tensor:
+        up = self.adaptor_shared_up_projection_layer
+        return linear(reduced, up.weight, up.bias)
 
 
 def _make_block(config: ModelConfig, *, everywhere: bool) -> Block:
