@@ -115,7 +115,7 @@ def vit_ours(folder: Path) -> Figures:
 
     picture = photograph(1024, 1024)
     engine = Engine(vit_b())
-    figures = _engine_figures(engine, picture, 1)
+    figures = _engine_figures(engine, picture, 3)
     with np.load(folder / "plain.npz") as stored:
         plain = torch.from_numpy(stored["logits"])
     ours = torch.from_numpy(engine.grid(engine.embed(picture)).low_res_logits)
@@ -203,7 +203,7 @@ def _batch() -> tuple[Any, torch.Tensor, torch.Tensor, torch.Tensor]:
     model.to("cuda" if torch.cuda.is_available() else "cpu").train()
     pixels = torch.rand(IMAGES, 3, SIDE, SIDE, device=model.device) * 255
     points = torch.rand(IMAGES, PROMPTS, 2, device=model.device) * SIDE
-    targets = (torch.rand(IMAGES, PROMPTS, SIDE // 4, SIDE // 4, device=model.device) > 0.5).long()
+    targets = (torch.rand(IMAGES, PROMPTS, SIDE // 4, SIDE // 4, device=model.device) > 0.5).float()
     return model, pixels, points, targets
 
 

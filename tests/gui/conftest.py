@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from napari_safire.gui.desk import Desk
 from napari_safire.gui.widget import SafireWidget
 
 from .hand import Hand, pump, wait_until
+
+# The software renderer draws with one thread of its own for every core, in every worker.
+os.environ.setdefault("LP_NUM_THREADS", "0")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,7 +42,7 @@ def viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
     """A viewer in a window of its own (Xvfb gives the screen); leaked widgets fail the test."""
     shown = make_napari_viewer(show=True, strict_qt="raise")
     shown.window.resize(1100, 800)
-    pump(0.2)
+    pump(0.1)
     return shown
 
 
@@ -81,7 +85,7 @@ def dock(viewer: napari.Viewer, hand: Hand) -> Iterator[Dock]:
     engine = FakeEngine()
     widget = SafireWidget(viewer, load_engine=lambda name, device, notice: engine)
     viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
-    pump(0.1)
+    pump(0.05)
     yield Dock(viewer, hand, widget, engine)
     widget.close_work()
 
@@ -91,6 +95,6 @@ def lite_dock(viewer: napari.Viewer, hand: Hand) -> Iterator[Dock]:
     """A dock with the model that ships with the package."""
     widget = SafireWidget(viewer)
     viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
-    pump(0.1)
+    pump(0.05)
     yield Dock(viewer, hand, widget)
     widget.close_work()
