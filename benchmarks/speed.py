@@ -365,6 +365,9 @@ def main() -> int:
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    unknown = [part for part in options.parts if part not in RATIOS | ALONE]
+    if unknown:
+        parser.error(f"unknown part {unknown[0]!r}: there are {', '.join(RATIOS | ALONE)}")
     if options.measure:
         print(json.dumps(globals()[options.measure](options.folder)))
         return 0

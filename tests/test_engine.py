@@ -24,6 +24,7 @@ from napari_safire.engine.clustering import (
 )
 from napari_safire.engine.grid import PromptGrid
 from napari_safire.engine.partition import cluster_prompts, make_forgery_map, make_partition
+from napari_safire.engine.precision import computing_in
 from napari_safire.errors import Cancelled
 from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
 from napari_safire.types import Calibration, Embedding, Geometry, PointPrompt
@@ -455,3 +456,11 @@ def test_half_of_the_bits_give_almost_the_same_regions(tmp_path: Path):
 def test_precisions_that_cannot_be_are_refused(toy: Engine, precision: str, words: str):
     with pytest.raises(ValueError, match=words):
         Engine(toy.model, precision=precision)
+
+
+def test_a_model_that_was_moved_to_the_cpu_goes_on_in_float32():
+    """Where the memory of a GPU ran out; a CPU has no use for fp16."""
+    with computing_in("fp16", torch.device("cpu")):
+        assert not torch.is_autocast_enabled("cpu")
+    with computing_in("bf16", torch.device("cpu")):
+        assert torch.is_autocast_enabled("cpu")

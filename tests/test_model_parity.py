@@ -228,6 +228,18 @@ def test_gradients_equal_those_of_sams_own_blocks():
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
 
 
+def test_activations_made_again_give_the_same_gradients():
+    model = small_vit(8)
+    pixels = torch.rand(1, 3, 128, 128) * 255
+    weights = list(model.image_encoder.parameters())
+
+    def gradients(checkpointing):
+        model.image_encoder.checkpointing = checkpointing
+        return torch.autograd.grad(model.encode(pixels).square().mean(), weights)
+
+    torch.testing.assert_close(gradients(True), gradients(False), rtol=1e-4, atol=1e-7)
+
+
 def test_relative_positions_of_another_frame_are_refused():
     block = small_vit(8).image_encoder.blocks[1]
     with pytest.raises(ValueError, match="8 cells a side, but the picture has 6"):

@@ -18,6 +18,7 @@ import torch
 from napari_safire.engine.memory import MemoryGuard
 from napari_safire.engine.progress import Cancel, Progress, report
 from napari_safire.model import SafireModel
+from napari_safire.model.decoder import upscaled_bytes
 from napari_safire.types import Embedding, FloatImage, Geometry, PointPrompt, SourceRegion
 
 DECODING = "finding source regions"
@@ -178,8 +179,7 @@ def _threads_for(model: SafireModel, n_points: int, cells: int) -> Iterator[None
 
 
 def _bytes_per_prompt(model: SafireModel, cells: int) -> int:
-    # Largest are the upscaled maps: 16 places a cell with C/8 channels.
-    return 4 * cells * 16 * model.config.prompt_dim // 8
+    return upscaled_bytes(model.config.prompt_dim, cells)
 
 
 def _batch_size(model: SafireModel, cells: int) -> int:

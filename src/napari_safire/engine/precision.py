@@ -29,10 +29,11 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 
 def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Products and convolutions on the device in this precision; sums and norms stay float32.
+    """Products and convolutions on the device in this precision, as PyTorch's autocast has it.
 
-    A job that goes on elsewhere because memory ran out does so in float32.
+    A job that goes on elsewhere because memory ran out does so in float32; so do those that follow
+    in fp16, of which a CPU is slow.
     """
-    if precision == "float32":
+    if precision == "float32" or (precision == "fp16" and device.type == "cpu"):
         return nullcontext()
     return torch.autocast(device.type, _TYPES[precision])

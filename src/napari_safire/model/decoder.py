@@ -111,13 +111,17 @@ def decode_prompts(
     )
 
 
+def upscaled_bytes(n_channels: int, n_cells: int) -> int:
+    """Bytes of one prompt's largest float32 array: 16 places a cell with C / 8 channels."""
+    return 4 * n_cells * 16 * n_channels // 8
+
+
 def _pieces(n_images: int, n_prompts: int, feats: Tensor) -> Iterator[tuple[slice, slice]]:
     """Yield images and prompts to take at once: all, but on a CPU what its cache holds."""
     if feats.device.type != "cpu" or torch.is_grad_enabled() or not n_prompts:
         yield slice(n_images), slice(n_prompts)
         return
-    bytes_per_prompt = feats[0].numel() * feats.element_size() * 16 // 8
-    at_once = max(1, _PROMPT_BYTES // bytes_per_prompt)
+    at_once = max(1, _PROMPT_BYTES // upscaled_bytes(*feats[0].flatten(1).shape))
     for image in range(n_images):
         for begin in range(0, n_prompts, at_once):
             yield slice(image, image + 1), slice(begin, begin + at_once)
