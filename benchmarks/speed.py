@@ -115,7 +115,7 @@ def vit_ours(folder: Path) -> Figures:
 
     picture = photograph(1024, 1024)
     engine = Engine(vit_b())
-    figures = _engine_figures(engine, picture, 3)
+    figures = engine_figures(engine, picture, 3)
     with np.load(folder / "plain.npz") as stored:
         plain = torch.from_numpy(stored["logits"])
     ours = torch.from_numpy(engine.grid(engine.embed(picture)).low_res_logits)
@@ -136,7 +136,8 @@ def _pixels_apart(plain: torch.Tensor, ours: torch.Tensor) -> int:
     return count
 
 
-def _engine_figures(engine: Any, picture: np.ndarray, repeats: int) -> Figures:
+def engine_figures(engine: Any, picture: np.ndarray, repeats: int) -> Figures:
+    """Medians of some whole partitions and clicks of an engine's model, and the peak memory."""
     from napari_safire import Engine
 
     height, width = picture.shape[:2]
@@ -185,7 +186,7 @@ def lite_ours(folder: Path) -> Figures:
     engine = Engine(load_model("safire-lite"))
     picture = photograph(1024, 768)
     engine.embed(picture[:64, :64])
-    return _engine_figures(engine, picture, 5)
+    return engine_figures(engine, picture, 5)
 
 
 # ------------------------------------------------------------------- training
