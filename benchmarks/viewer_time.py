@@ -2,6 +2,7 @@
 
 xvfb-run -a python benchmarks/viewer_time.py                        # 5 pictures of 1024 x 768
 xvfb-run -a python benchmarks/viewer_time.py --repeats 1 --hops     # where the time of a click goes
+xvfb-run -a python benchmarks/viewer_time.py --repeats 1 --size 4000x3000 --calls  # our own calls
 
 A real mouse clicks on the canvas and on the dock's buttons. "Painted" is when the Labels layer has
 been written, "drawn" when the canvas has been drawn after that (by the processor, where there is no
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from pathlib import Path
@@ -32,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
+from gui_calls import GuiCalls
 from PIL import Image
 
 from napari_safire.data.demo import demo_composite
@@ -414,9 +416,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="pictures")
     parser.add_argument("--size", default="1024x768", help="columns x rows")
     parser.add_argument("--hops", action="store_true", help="print the ways of every click")
+    parser.add_argument(
+        "--calls", action="store_true", help="print our longest calls in the viewer's thread"
+    )
     options = parser.parse_args()
     cols, rows = map(int, options.size.split("x"))
-    with tempfile.TemporaryDirectory() as home:
+    calls = GuiCalls()
+    watched = calls.watching() if options.calls else nullcontext()
+    with tempfile.TemporaryDirectory() as home, watched:
         for name in ("CONFIG", "DATA", "CACHE"):
             os.environ[f"XDG_{name}_HOME"] = str(Path(home) / name.lower())
         bench = Bench((rows, cols), options.hops)
@@ -440,6 +447,8 @@ def main() -> None:
         kept = report(bench.times)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"peak memory of the process: {peak:.2f} GiB")
+        if options.calls:
+            calls.print()
     sys.exit(not kept)
 
 

@@ -55,6 +55,22 @@ def test_packed_labels_are_equal_where_their_arrays_are(one, data):
         assert hash(a) == hash(b)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (2, 4), (3, 50)])
+@pytest.mark.parametrize("label", [np.uint8(0), np.bool_(False), np.bool_(True), np.int64(-300)])
+def test_an_image_of_one_label_is_packed_without_making_it(shape, label):
+    made = PackedLabels.uniform(shape, label)
+    image = np.full(shape, label)
+    assert made == PackedLabels.pack(image)
+    assert made.unpack().dtype == image.dtype
+    np.testing.assert_array_equal(made.unpack(), image)
+    image[-1, -1] = label + 1 if label.dtype.kind == "i" else not label
+    assert made != PackedLabels.pack(image)
+
+
+def test_an_image_of_one_label_may_have_no_pixels():
+    assert PackedLabels.uniform((0, 3), np.uint8(0)).unpack().shape == (0, 3)
+
+
 def test_equality_goes_by_content_and_not_by_memory_order():
     labels = np.arange(12).reshape(3, 4)
     assert PackedLabels.pack(labels) == PackedLabels.pack(np.asfortranarray(labels))

@@ -1,38 +1,38 @@
 """The GUI thread: it never waits for the work, and its own part of the work is short.
 
-Two questions, answered without a stopwatch on the wall, which a busy machine would make lie:
+Two questions, answered without a clock, which a busy machine would make lie:
 
 - *Does it wait?* Work in a worker is held until a timer of the GUI thread has beaten a number of
   times. Were the GUI thread waiting for the work, neither would ever go on.
-- *Is its part short?* Each call of ours in the GUI thread is timed by that thread's own processor
-  time. The machine may be busy; what counts is what we ask of it.
+- *Is its part short?* What goes through all pixels of a picture runs in workers only. How long the
+  calls that are left take is measured by ``benchmarks/viewer_time.py --calls``.
 """
 
 from __future__ import annotations
 
-import functools
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import napari
 import numpy as np
 import pytest
 from fakes import FakeEngine
-from napari.layers import Labels, Layer, Points
-from napari.utils.events import EventEmitter
+from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QProgressBar
+from qtpy.QtWidgets import QAbstractButton
 
 from napari_safire.engine.grid import PromptGrid, grid_points
 from napari_safire.engine.progress import report
-from napari_safire.gui import gui_thread as way_back
-from napari_safire.gui.connections import Connections
 from napari_safire.gui.widget import SafireWidget
-from napari_safire.session import edits
+from napari_safire.session import composition, edits
+from napari_safire.session.history import PackedLabels
 from napari_safire.types import Embedding, FloatImage, Geometry, PointPrompt, SourceRegion
 
 from .conftest import Dock
@@ -41,7 +41,6 @@ from .hand import Hand, pump
 SMALL = (120, 160)
 LARGE = (3000, 4000)
 COARSE = 16  # pixels of the large picture for one logit
-BUDGET = 0.05  # seconds of the GUI thread's own processor time for a call of ours
 BEATS = 15
 
 
@@ -262,125 +261,62 @@ def test_the_window_lives_during_edits_undo_and_uncertainty(
 
 def way_through_history(heart: Heart, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Hold the unpacking of labels; gives how often it was held."""
-    from napari_safire.session.history import PackedLabels
-
     monkeypatch.setattr(PackedLabels, "unpack", heart.holding("unpack", PackedLabels.unpack))
     return lambda: heart.held.count("unpack")
 
 
 # ------------------------------------------------------------------- its own part is short
 
-
-class Stopwatch:
-    """Processor time that calls of ours take in the GUI thread, without napari's share.
-
-    Making a layer, drawing it and telling its listeners is napari's, wherever it was asked for:
-    the clock stands still while napari works, and runs again while napari calls us.
-    """
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[float, str]] = []
-        self._open: list[list[Any]] = []  # [title, or None for napari; seconds; begin of the last]
-
-    def ours(self, function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
-        """The function, timed where it runs in the GUI thread."""
-        return self._timed(function, name or getattr(function, "__qualname__", repr(function)))
-
-    def naparis(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, during which our clock stands still."""
-        return self._timed(function, None)
-
-    def slow(self) -> list[str]:
-        """Calls above the budget, the slowest first."""
-        over = sorted((call for call in self.calls if call[0] > BUDGET), reverse=True)
-        return [f"{1000 * seconds:.0f} ms in {name}" for seconds, name in over]
-
-    def _timed(self, function: Callable[..., Any], title: str | None) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            outer = self._open[-1][0] if self._open else None
-            if threading.current_thread() is not threading.main_thread() or (
-                (outer is None) == (title is None)
-            ):
-                return function(*args, **kwargs)
-            self._switch()
-            self._open.append([title, 0.0, time.thread_time()])
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self._switch()
-                _, seconds, _ = self._open.pop()
-                if title is not None:
-                    self.calls.append((seconds, title))
-                if self._open:
-                    self._open[-1][2] = time.thread_time()
-
-        return call
-
-    def _switch(self) -> None:
-        """Write down the time of what has been running."""
-        if self._open:
-            running = self._open[-1]
-            running[1] += time.thread_time() - running[2]
+# What goes through every pixel of a picture, or decodes all that a picture was packed to.
+WHOLE_PICTURE = (
+    composition.compose_labels,
+    composition.partition_uncertainty,
+    edits.split,
+    edits.fill_holes,
+    edits.remove_islands,
+    PackedLabels.pack.__func__,
+    PackedLabels.unpack,
+)
 
 
-@pytest.fixture
-def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stopwatch]:
-    """Times what workers send and what the events of napari and of the desk call."""
-    made = Stopwatch()
-    connect = Connections.connect
+class Witness:
+    """In which threads each of some functions ran."""
 
-    def connect_timed(self: Connections, signal: Any, slot: Callable[..., Any]) -> None:
-        connect(self, signal, made.ours(slot))
+    def __init__(self, functions: Iterable[Any]) -> None:
+        self.seen: dict[str, set[str]] = {}
+        self._names = {function.__code__: function.__qualname__ for function in functions}
 
-    def make(call: Callable[[], None]) -> None:
-        made.ours(call)()
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+        """As `sys.setprofile` calls it."""
+        if event == "call" and frame.f_code in self._names:
+            name = self._names[frame.f_code]
+            self.seen.setdefault(name, set()).add(threading.current_thread().name)
 
-    monkeypatch.setattr(Connections, "connect", connect_timed)
-    monkeypatch.setattr(way_back, "_make", make)
-    monkeypatch.setattr(EventEmitter, "__call__", made.naparis(EventEmitter.__call__))
-    monkeypatch.setattr(Layer, "refresh", made.naparis(Layer.refresh))
-    monkeypatch.setattr(type(Layer), "__call__", made.naparis(type(Layer).__call__))
-    for name in ("data", "features", "feature_defaults", "face_color", "border_color", "symbol"):
-        given = getattr(Points, name)
-        timed = property(given.fget, made.naparis(given.fset))
-        monkeypatch.setattr(Points, name, timed)
-    # A bar that moves draws the window at once.
-    monkeypatch.setattr(QProgressBar, "setValue", made.naparis(QProgressBar.setValue))
-    way_back.gui_thread.cache_clear()
-    yield made
-    way_back.gui_thread.cache_clear()
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """This thread, and those that begin from now on."""
+        threading.setprofile(self)
+        sys.setprofile(self)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
 
 
-def test_the_stopwatch_counts_our_time_and_not_naparis() -> None:
-    def busy(seconds: float) -> None:
-        end = time.thread_time() + seconds
-        while time.thread_time() < end:
-            pass
+def test_the_witness_tells_threads_apart() -> None:
+    def work() -> None:
+        pass
 
-    watch = Stopwatch()
-    inner = watch.ours(lambda: busy(0.02), "inner")
-
-    @watch.naparis
-    def napari_works() -> None:
-        busy(0.2)
-        inner()
-        busy(0.2)
-
-    @watch.ours
-    def outer() -> None:
-        busy(0.03)
-        napari_works()
-        busy(0.03)
-        watch.ours(busy, "nested")(0.03)
-
-    outer()
-    (first, inside), (second, outside) = watch.calls
-    assert inside == "inner"
-    assert 0.02 <= first < 0.04
-    assert outside.endswith("outer")
-    assert 0.09 <= second < 0.2
-    assert watch.slow() == [f"{1000 * second:.0f} ms in {outside}"]
+    witness = Witness([work])
+    with witness.watching():
+        worker = threading.Thread(target=work, name="worker")
+        worker.start()
+        worker.join()
+        assert witness.seen == {work.__qualname__: {"worker"}}
+        work()
+    assert witness.seen == {work.__qualname__: {"worker", threading.main_thread().name}}
+    work()
 
 
 class CoarseEngine(FakeEngine):
@@ -410,9 +346,20 @@ def _coarse_disc(prompt: PointPrompt, geometry: Geometry) -> SourceRegion:
     return SourceRegion(prompt, _coarse_logits(prompt, geometry), geometry, 0.8)
 
 
-def test_no_call_in_the_gui_thread_takes_long_on_a_large_picture(
-    viewer: napari.Viewer, stopwatch: Stopwatch
-) -> None:
+def test_whole_pictures_are_gone_through_in_workers_only(viewer: napari.Viewer) -> None:
+    witness = Witness(WHOLE_PICTURE)
+    with witness.watching():
+        painted = _annotate_a_large_picture(viewer)
+    assert painted.unpack()[10, 10] == 3
+    assert set(witness.seen) == {function.__qualname__ for function in WHOLE_PICTURE}
+    in_the_gui = [
+        name for name, threads in witness.seen.items() if threading.main_thread().name in threads
+    ]
+    assert in_the_gui == []
+
+
+def _annotate_a_large_picture(viewer: napari.Viewer) -> PackedLabels:
+    """Press what there is to press; gives the labels after label 3 was painted at (10, 10)."""
     dock = open_dock(viewer, CoarseEngine())
     rng = np.random.default_rng(0)
     picture = viewer.add_image(
@@ -424,8 +371,7 @@ def test_no_call_in_the_gui_thread_takes_long_on_a_large_picture(
         dock.widget.ensureWidgetVisible(button)
         pump(0.02)
         assert button.isEnabled()
-        click = stopwatch.ours(QTest.mouseClick, button.text())
-        click(button, Qt.MouseButton.LeftButton)
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
     press(dock.widget.prompts.add)
     for place in ((1500, 2000), (1200, 1700)):
@@ -451,10 +397,9 @@ def test_no_call_in_the_gui_thread_takes_long_on_a_large_picture(
     dock.settle()
     assert dock.desk.plane is not None
     assert dock.desk.plane.snapshot is not None
-    assert dock.desk.plane.snapshot.annotation.settled.unpack()[10, 10] == 3
+    painted = dock.desk.plane.snapshot.annotation.settled
     for button in (*[dock.widget.prompts.undo] * 4, dock.widget.prompts.redo):
         press(button)
         dock.settle()
-    assert len(stopwatch.calls) > 100
-    assert stopwatch.slow() == []
     dock.widget.close_work()
+    return painted

@@ -110,8 +110,8 @@ class Annotation:
     def empty(cls, shape: tuple[int, int]) -> Annotation:
         """Nothing done yet on a picture of this shape."""
         return cls(
-            settled=PackedLabels.pack(np.zeros(shape, np.uint8)),
-            protected=PackedLabels.pack(np.zeros(shape, np.bool_)),
+            settled=PackedLabels.uniform(shape, np.uint8(0)),
+            protected=PackedLabels.uniform(shape, np.bool_(False)),
         )
 
     @property

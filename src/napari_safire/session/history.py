@@ -31,6 +31,7 @@ class PackedLabels:
     stored_dtype : str
         The smallest type that holds the labels: what was compressed.
     data : bytes
+        One label only, if all are the same: a picture that nothing was done on costs nothing.
     digest : str
         SHA-256 of shape, type and labels.
 
@@ -68,17 +69,43 @@ class PackedLabels:
         if labels.dtype.kind not in "biu":
             raise ValueError(f"The labels have dtype {labels.dtype}: give integers or bool.")
         shape = (labels.shape[0], labels.shape[1])
+        if labels.size and (labels[0] == labels[0, 0]).all() and (labels == labels[0, 0]).all():
+            return cls.uniform(shape, labels[:1, :1].reshape(()))  # keeps the byte order
         stored = _smallest_dtype(labels)
         values = np.ascontiguousarray(labels, dtype=stored)
         # Eight pixels a byte: masks take a sixth of the time and a third of the room.
         raw = np.packbits(values) if stored.kind == "b" else values
-        digest = hashlib.sha256(f"{shape} {labels.dtype.str} {stored.str} ".encode())
-        digest.update(raw.data)
+        return cls._made(shape, labels.dtype, raw.data, stored)
+
+    @classmethod
+    def uniform(cls, shape: tuple[int, int], label: np.generic | npt.NDArray[Any]) -> PackedLabels:
+        """Pack an image of one label without making it.
+
+        Parameters
+        ----------
+        shape : (int, int)
+        label : integer or bool, NumPy's or () array
+            Its type is that of the image.
+        """
+        value = np.asarray(label)
+        if value.dtype.kind == "b":
+            stored = np.dtype(np.uint8)
+            raw = np.array([255 if value else 0], stored)  # no bits of a mixed mask look like these
+        else:
+            stored, raw = value.dtype, value.reshape(1)
+        return cls._made(shape, value.dtype, raw.data, stored)
+
+    @classmethod
+    def _made(
+        cls, shape: tuple[int, int], dtype: np.dtype[Any], raw: memoryview, stored: np.dtype[Any]
+    ) -> PackedLabels:
+        digest = hashlib.sha256(f"{shape} {dtype.str} {stored.str} ".encode())
+        digest.update(raw)
         return cls(
             shape=shape,
-            dtype=labels.dtype.str,
+            dtype=dtype.str,
             stored_dtype=stored.str,
-            data=zlib.compress(raw.data, _LEVEL),
+            data=zlib.compress(raw, _LEVEL),
             digest=digest.hexdigest(),
         )
 
@@ -99,6 +126,8 @@ class PackedLabels:
         size = self.shape[0] * self.shape[1]
         # zlib refuses a buffer of size 0.
         raw = zlib.decompress(self.data, bufsize=max(1, size * stored.itemsize))
+        if stored.kind != "b" and len(raw) == stored.itemsize:
+            return np.full(self.shape, np.frombuffer(raw, stored)[0], self.dtype)
         if stored.kind == "b":
             bits = np.unpackbits(np.frombuffer(raw, np.uint8), count=size)
             return bits.view(np.bool_).reshape(self.shape)

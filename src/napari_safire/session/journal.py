@@ -150,6 +150,7 @@ class Journal:
 def _packed(annotation: Annotation) -> bytes:
     preview = annotation.preview
     state: dict[str, Any] = {
+        "shape": annotation.settled.shape,
         "settled": _labels_record(annotation.settled),
         "protected": _labels_record(annotation.protected),
         "prompts": [_prompt_record(prompt) for prompt in annotation.prompts],
@@ -172,6 +173,8 @@ def _unpacked(state: bytes, shape: tuple[int, int]) -> Annotation | None:
     try:
         given = json.loads(state)
         preview = given["preview"]
+        if tuple(given.get("shape", shape)) != shape:  # not in journals of earlier versions
+            return None
         return Annotation(
             settled=_labels(given["settled"], shape, np.uint8),
             protected=_labels(given["protected"], shape, np.bool_),
@@ -192,13 +195,15 @@ def _unpacked(state: bytes, shape: tuple[int, int]) -> Annotation | None:
 
 
 def _labels_record(labels: PackedLabels) -> str:
-    """As they are packed already: bytes for labels, bits for masks, compressed."""
+    """As they are packed already: bytes for labels, bits for masks, one for all; compressed."""
     return base64.b64encode(labels.data).decode()
 
 
 def _labels(record: str, shape: tuple[int, int], dtype: Any) -> PackedLabels:
     raw = np.frombuffer(zlib.decompress(base64.b64decode(record)), np.uint8)
     size = shape[0] * shape[1]
+    if len(raw) == 1 and (dtype is np.uint8 or raw[0] in (0, 255)):
+        return PackedLabels.uniform(shape, raw.astype(dtype)[0])
     if dtype is np.bool_:
         if len(raw) != (size + 7) // 8:
             raise ValueError("another shape")

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -165,7 +164,7 @@ class Session:
         if plane is None or plane.shape != shape:
             if plane is not None:
                 self.forget(key.picture)
-            plane = Plane(key, shape, read, History(_untouched(shape)))
+            plane = Plane(key, shape, read, History(Annotation.empty(shape)))
             self.planes.add(plane)
         plane.read = read
         return plane
@@ -482,12 +481,6 @@ class Session:
             self.progress.emit(job.title, done, total)
         else:
             self.progress.emit(f"{job.title}: {stage}", done, total)
-
-
-@lru_cache(maxsize=4)
-def _untouched(shape: tuple[int, int]) -> Annotation:
-    """Pack an empty annotation once, not for each slice of a stack: it is frozen, and slow."""
-    return Annotation.empty(shape)
 
 
 def _is_inside(point: PointPrompt, shape: tuple[int, int]) -> bool:
