@@ -143,8 +143,9 @@ def test_a_few_prompts_at_a_time_are_as_good_as_all(monkeypatch):
     with torch.inference_mode():
         wanted = model.decode(feats, points)
         bytes_per_prompt = 4 * 5 * 4 * 64 * 2
-        for at_once in (1, 3):
-            monkeypatch.setattr(decoder, "_PROMPT_BYTES", at_once * bytes_per_prompt)
+        for at_once, chunks in ((1, 1), (1, 3), (3, 1), (2, 2)):
+            monkeypatch.setattr(decoder, "_CHUNK_BYTES", at_once * bytes_per_prompt)
+            monkeypatch.setattr(decoder, "_CHUNKS", chunks)
             found = model.decode(feats, points)
             torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 

@@ -27,7 +27,7 @@ _STAGE = "asking every point of the grid"
 _ONE_THREAD = 4 * 2**20  # bytes of the largest array, below which one thread does as well
 # Bytes of the largest array of the prompts that are taken at once; on a CPU those of each thread.
 # Measured: docs/lab-notes.md.
-_LARGEST_ARRAY = {"cpu": 32 * 2**20, "cuda": 512 * 2**20, "mps": 128 * 2**20}
+_LARGEST_ARRAY = {"cpu": 64 * 2**20, "cuda": 512 * 2**20, "mps": 128 * 2**20}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,8 @@ One image per prompt is not needed at first.
     SAM copies the image embedding for every prompt. In the first layer of the two-way transformer
     those copies are still equal, so the tokens of all P prompts attend to *one* set of N cells.
     The cells differ between prompts only after they have attended to the tokens: (B P, N, C). From
-    there on a CPU takes a few prompts at a time, so that their cells stay in its cache.
+    there on a CPU takes the cells of a few prompts at a time (a chunk), so that they stay in its
+    cache, and the tokens, whose weights are larger than they are, of several chunks together.
 
 Few tokens are projected instead of many cells.
     ``q . (W_k c) = (W_k^T q) . c``: with T tokens and h heads, T h vectors taken through the
@@ -43,9 +44,9 @@ from napari_safire.model.linear import Activation, linear
 
 _STRIDE = 16
 _CONFIDENCE_TOKEN, _MASK_TOKEN, _N_READ = 0, 1, 2
-# Bytes of the largest array, the upscaled cells, that a CPU makes at once: its cache holds them.
-# Measured in docs/lab-notes.md.
-_PROMPT_BYTES = 8 * 2**20
+# Bytes of the largest array, the upscaled cells, that a CPU makes at once: its cache holds them;
+# and the chunks whose tokens it takes together. Measured in docs/lab-notes.md.
+_CHUNK_BYTES, _CHUNKS = 8 * 2**20, 4
 
 
 def decode_prompts(
@@ -84,26 +85,26 @@ def decode_prompts(
     cells = feats.flatten(2).transpose(1, 2) + prompt_encoder.no_mask_embed.weight  # (B, N, C)
 
     first, *others = mask_decoder.transformer.layers
-    placed = cells + cell_position
-    queries = _update_tokens(first, tokens, tokens, cells, placed)
+    queries = _update_tokens(first, tokens, tokens, [cells], cell_position)
+    chunk = _chunk(n_images * n_prompts, feats)
     found = []
-    for images, prompts in _pieces(n_images, n_prompts, feats):
+    for images, prompts in _pieces(n_images, n_prompts, chunk):
         some, position = queries[images, prompts], tokens[images, prompts]
-        own = _update_cells(first, some, position, cells[images], placed[images])  # (b p, N, C)
+        own = _update_cells(first, some, position, [cells[images]], cell_position, chunk)
         # From here on every prompt has its own cells: it is a group of its own.
         some, position = some.flatten(0, 1)[:, None], position.flatten(0, 1)[:, None]
         for layer in others:
-            own_placed = own + cell_position
-            some = _update_tokens(layer, some, position, own, own_placed)
-            own = _update_cells(layer, some, position, own, own_placed)
-        read = _read_cells(mask_decoder.transformer, some, position, own, own + cell_position)
+            some = _update_tokens(layer, some, position, own, cell_position)
+            own = _update_cells(layer, some, position, own, cell_position, chunk)
+        read = _read_cells(mask_decoder.transformer, some, position, own, cell_position)
         mask_weights = mask_decoder.output_hypernetworks_mlps[0](read[:, _MASK_TOKEN])
-        found.append(
-            (
-                _upscale(mask_decoder.output_upscaling, own, mask_weights, height, width).float(),
-                mask_decoder.iou_prediction_head(read[:, _CONFIDENCE_TOKEN])[:, 0].float(),
-            )
-        )
+        upscaling = mask_decoder.output_upscaling
+        masks = [
+            _upscale(upscaling, *each, height, width)
+            for each in zip(own, mask_weights.split(chunk), strict=True)
+        ]
+        confidence = mask_decoder.iou_prediction_head(read[:, _CONFIDENCE_TOKEN])[:, 0]
+        found.append((torch.cat(masks).float(), confidence.float()))
     logits, confidence = (torch.cat(parts) for parts in zip(*found, strict=True))
     return (
         logits.view(n_images, n_prompts, 4 * height, 4 * width),
@@ -116,12 +117,19 @@ def upscaled_bytes(n_channels: int, n_cells: int) -> int:
     return 4 * n_cells * 16 * n_channels // 8
 
 
-def _pieces(n_images: int, n_prompts: int, feats: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Yield images and prompts to take at once: all, but on a CPU what its cache holds."""
-    if feats.device.type != "cpu" or torch.is_grad_enabled() or not n_prompts:
+def _chunk(n_prompts: int, feats: Tensor) -> int:
+    """Prompts whose cells are taken at once: all, but on a CPU what its cache holds."""
+    if feats.device.type != "cpu" or torch.is_grad_enabled():
+        return max(1, n_prompts)
+    return max(1, _CHUNK_BYTES // upscaled_bytes(*feats[0].flatten(1).shape))
+
+
+def _pieces(n_images: int, n_prompts: int, chunk: int) -> Iterator[tuple[slice, slice]]:
+    """Yield images and prompts to take at once: all in one chunk, or some chunks of an image."""
+    if n_images * n_prompts <= chunk:
         yield slice(n_images), slice(n_prompts)
         return
-    at_once = max(1, _PROMPT_BYTES // upscaled_bytes(*feats[0].flatten(1).shape))
+    at_once = chunk * _CHUNKS
     for image in range(n_images):
         for begin in range(0, n_prompts, at_once):
             yield slice(image, image + 1), slice(begin, begin + at_once)
@@ -167,7 +175,7 @@ def _sample(feats: Tensor, corners_xy: Tensor) -> Tensor:
 
 
 def _update_tokens(
-    layer: Any, tokens: Tensor, position: Tensor, cells: Tensor, placed: Tensor
+    layer: Any, tokens: Tensor, position: Tensor, cells: list[Tensor], cell_position: Tensor
 ) -> Tensor:
     """First half of a layer: tokens attend to each other and to the cells.
 
@@ -177,8 +185,9 @@ def _update_tokens(
         SAM's ``TwoWayAttentionBlock``.
     tokens, position : (G, P, T, C) tensors
         Of P prompts that share their cells; SAM takes the tokens as they came for their position.
-    cells, placed : (G, N, C) tensors
-        Without and with their position.
+    cells : list of (g, N, C) tensors
+        Of all groups, a chunk of g groups each.
+    cell_position : (N, C) tensor
 
     Returns
     -------
@@ -191,70 +200,110 @@ def _update_tokens(
         moved = queries + places
         queries = layer.norm1(queries + layer.self_attn(q=moved, k=moved, v=queries))
     asked = (queries + places).view_as(tokens).flatten(1, 2)  # (G, P T, C)
-    attended = _tokens_to_cells(layer.cross_attn_token_to_image, asked, cells, placed)
+    attended = _tokens_to_cells(layer.cross_attn_token_to_image, asked, cells, cell_position)
     queries = layer.norm2(queries + attended.view_as(queries))
     return layer.norm3(queries + layer.mlp(queries)).view_as(tokens)
 
 
 def _update_cells(
-    layer: Any, tokens: Tensor, position: Tensor, cells: Tensor, placed: Tensor
-) -> Tensor:
-    """Second half: cells attend to the tokens of each prompt apart; as above, (G P, N, C)."""
+    layer: Any,
+    tokens: Tensor,
+    position: Tensor,
+    cells: list[Tensor],
+    cell_position: Tensor,
+    chunk: int,
+) -> list[Tensor]:
+    """Second half: cells attend to the tokens of each prompt apart.
+
+    As above; gives the G P prompts' own cells in chunks: (at most ``chunk``, N, C) tensors.
+    """
     attention = layer.cross_attn_image_to_token
-    return layer.norm4(_cells_to_tokens(attention, cells, placed, tokens + position, tokens))
+    weights, values = _cells_to_tokens(attention, cells, cell_position, tokens + position, tokens)
+    weights, values = weights.split(chunk), values.split(chunk)
+    if len(cells) == 1:
+        cells = cells * len(weights)  # one image's, for each chunk of its prompts
+    each = zip(cells, weights, values, strict=True)
+    return [layer.norm4(_added(*some)) for some in each]
 
 
 def _read_cells(
-    transformer: Any, tokens: Tensor, position: Tensor, cells: Tensor, placed: Tensor
+    transformer: Any,
+    tokens: Tensor,
+    position: Tensor,
+    cells: list[Tensor],
+    cell_position: Tensor,
 ) -> Tensor:
-    """Let the tokens that are read, (M, 1, T, C), attend to the cells (M, N, C): (M, 2, C)."""
+    """Let the tokens that are read, (M, 1, T, C), attend to M prompts' own cells: (M, 2, C)."""
     queries = tokens[:, 0, :_N_READ]
     asked = queries + position[:, 0, :_N_READ]
-    attended = _tokens_to_cells(transformer.final_attn_token_to_image, asked, cells, placed)
+    attention = transformer.final_attn_token_to_image
+    attended = _tokens_to_cells(attention, asked, cells, cell_position)
     return transformer.norm_final_attn(queries + attended)
 
 
-def _tokens_to_cells(attention: Any, tokens: Tensor, cells: Tensor, placed: Tensor) -> Tensor:
-    """Tokens (G, Q, C) attend to the cells (G, N, C) of their group: (G, Q, C)."""
+def _tokens_to_cells(
+    attention: Any, tokens: Tensor, cells: list[Tensor], cell_position: Tensor
+) -> Tensor:
+    """Tokens (G, Q, C) attend to the cells of their group: (G, Q, C)."""
     groups, n_queries, _ = tokens.shape
     n_heads = attention.num_heads
     query = attention.q_proj(tokens).unflatten(-1, (n_heads, -1))  # (G, Q, h, d)
     # q . (W_k c + b_k) = (W_k^T q) . c + const, and a constant does not change a softmax.
     seen = _per_head(query, attention.k_proj.weight) / math.sqrt(query.shape[-1])
-    weights = _product(seen.flatten(1, 2), placed).softmax(dim=-1)  # (G, Q h, N)
-    mixed = _product(weights, cells.transpose(1, 2))  # (G, Q h, C)
+    mixed = []
+    for rows, some in zip(seen.flatten(1, 2).split(len(cells[0])), cells, strict=True):
+        weights = _product(rows, some + cell_position).softmax(dim=-1)  # (g, Q h, N)
+        mixed.append(_product(weights, some.transpose(1, 2)))  # (g, Q h, C)
     # Weights sum to one: values may be projected after they were mixed.
-    mixed = mixed.view(groups, n_queries, n_heads, cells.shape[-1])
+    values = torch.cat(mixed).view(groups, n_queries, n_heads, cells[0].shape[-1])
     weight = attention.v_proj.weight.unflatten(0, (n_heads, -1))  # (h, d, C)
-    values = torch.einsum("gqhc,hdc->gqhd", mixed, weight).flatten(-2) + attention.v_proj.bias
+    values = torch.einsum("gqhc,hdc->gqhd", values, weight).flatten(-2) + attention.v_proj.bias
     return attention.out_proj(values)
 
 
 def _cells_to_tokens(
-    attention: Any, cells: Tensor, placed: Tensor, token_keys: Tensor, token_values: Tensor
-) -> Tensor:
-    """Add to cells (G, N, C) what they see in each prompt's tokens (G, P, T, C): (G P, N, C)."""
-    groups, n_prompts, n_tokens, _ = token_keys.shape
-    n_heads, n_cells = attention.num_heads, cells.shape[1]
+    attention: Any,
+    cells: list[Tensor],
+    cell_position: Tensor,
+    token_keys: Tensor,
+    token_values: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Say how cells attend to each prompt's tokens (G, P, T, C).
+
+    Returns
+    -------
+    weights : (G P, N, T h) tensor
+    values : (G P, T h, C) tensor
+        Their product is what is added to the cells.
+    """
+    n_tokens, n_heads = token_keys.shape[2], attention.num_heads
     key = attention.k_proj(token_keys).unflatten(-1, (n_heads, -1))  # (G, P, T, h, d)
     key = key / math.sqrt(key.shape[-1])
     seen = _per_head(key, attention.q_proj.weight).flatten(1, 3)  # (G, P T h, C)
     bias = attention.q_proj.bias.view(n_heads, -1)
     offset = (key * bias).sum(-1).flatten(1)[..., None]  # (G, P T h, 1)
-    scores = _product(seen, placed).add_(offset)  # (G, P T h, N)
-    # Softmax over the few tokens with the many cells last: one pass over contiguous memory.
-    weights = scores.view(-1, n_tokens, n_heads, n_cells).softmax(dim=1)
-    weights = weights.flatten(1, 2).transpose(1, 2)  # (G P, N, T h)
+    size = len(cells[0])
+    found = []
+    for rows, more, some in zip(seen.split(size), offset.split(size), cells, strict=True):
+        scores = _product(rows, some + cell_position).add_(more)  # (g, P T h, N)
+        # Softmax over the few tokens with the many cells last: one pass over contiguous memory.
+        scores = scores.view(-1, n_tokens, n_heads, scores.shape[-1])
+        found.append(scores.softmax(dim=1).flatten(1, 2))  # (g P, T h, N)
+    weights = found[0] if len(found) == 1 else torch.cat(found)
     value = attention.v_proj(token_values).unflatten(-1, (n_heads, -1))  # (G, P, T, h, d)
     out_weight = attention.out_proj.weight.unflatten(-1, (n_heads, -1))  # (C, h, d)
     # The weights of each head sum to one: a bias shared among the heads arrives whole.
     value = torch.einsum("gpthd,chd->gpthc", value, out_weight) + attention.out_proj.bias / n_heads
-    value = value.flatten(0, 1).flatten(1, 2)
+    return weights.transpose(1, 2), value.flatten(0, 1).flatten(1, 2)
+
+
+def _added(cells: Tensor, weights: Tensor, values: Tensor) -> Tensor:
+    """Add weights (M, N, K) times values (M, K, C) to cells of one prompt or one image each."""
     if len(weights) == 1:  # two thirds of the time that a batch of one takes
-        return torch.addmm(cells[0], weights[0], value[0])[None]
-    if groups > 1 and n_prompts > 1:
-        cells = cells.repeat_interleave(n_prompts, dim=0)
-    return torch.baddbmm(cells, weights, value)
+        return torch.addmm(cells[0], weights[0], values[0])[None]
+    if len(cells) not in (1, len(weights)):
+        cells = cells.repeat_interleave(len(weights) // len(cells), dim=0)
+    return torch.baddbmm(cells, weights, values)
 
 
 def _product(rows: Tensor, cells: Tensor) -> Tensor:
