@@ -8,7 +8,7 @@ import torch
 
 from napari_safire.data.camera import jpeg
 from napari_safire.model import ModelConfig, SafireModel
-from napari_safire.model.lite import _block_statistics
+from napari_safire.model import lite as lite_encoder
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +28,23 @@ def test_the_residual_front_end_does_not_see_brightness_or_ramps(model: SafireMo
     encoder = model.image_encoder
     rows, cols = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing="ij")
     ramp = (40 + 2 * rows + cols).expand(1, 3, -1, -1)
-    inside = (..., slice(4, -4), slice(4, -4))
-    assert encoder._residuals(ramp)[:, :12][inside].abs().max() < 1e-3
+    inside = (..., slice(2, -2), slice(2, -2))
+    fixed, learned = slice(4 * 12), slice(4 * 12, 4 * 20)  # four places of each residual
+    assert encoder._traces(ramp)[0][:, fixed][inside].abs().max() < 1e-3
     flat = torch.full((1, 3, 48, 64), 200.0)
-    assert encoder._residuals(flat).abs().max() < 1e-3
+    assert encoder._traces(flat)[0][:, fixed].abs().max() < 1e-3
+    assert encoder._traces(flat)[0][:, learned].abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("strip_pixels", [1, 16 * 64, 2 * 16 * 64])
+def test_strips_see_what_the_whole_picture_shows(
+    model: SafireModel, strip_pixels: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lite_encoder, "_STRIP_PIXELS", strip_pixels)
+    pixels = torch.rand(2, 3, 80, 64) * 255
+    whole = model.image_encoder(pixels)  # with gradients: in one piece
+    with torch.inference_mode():
+        torch.testing.assert_close(model.image_encoder(pixels), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_autocast_leaves_the_front_end_in_float32(model: SafireModel):
@@ -49,8 +62,8 @@ def test_block_statistics_show_where_the_jpeg_grid_lies(offset: tuple[int, int])
     cut = coded[8 - offset[0] or None :, 8 - offset[1] or None :][:128, :128]
     pixels = torch.from_numpy(cut.copy()).permute(2, 0, 1)[None].float()
     pixels = pixels[..., : pixels.shape[2] // 16 * 16, : pixels.shape[3] // 16 * 16]
-    residuals = SafireModel(ModelConfig.lite()).image_encoder._residuals(pixels)[:, :12]
-    phases = _block_statistics(pixels, residuals)[0, 12:28].mean(dim=(1, 2))
+    energies = SafireModel(ModelConfig.lite()).image_encoder._traces(pixels)[1]
+    phases = energies[0, 12:28].mean(dim=(1, 2))
     # A second difference is large on both sides of a block edge: at the phases `offset` and
     # `offset - 1`.
     for measured, start in ((phases[:8], offset[1]), (phases[8:], offset[0])):

@@ -39,6 +39,9 @@ _RESIDUAL_KERNELS = (
 _KERNEL_GAINS = (1 / 2, 1 / 2, 1 / 4, 1 / 12)
 _LEARNED_FILTERS = 8
 _JPEG_BLOCK = 8
+_STRIDE = 16
+_LAST = torch.channels_last
+_STRIP_PIXELS = 2**16  # of a strip of the front end on a CPU; measured in docs/lab-notes.md
 
 
 class LiteEncoder(nn.Module):
@@ -84,13 +87,9 @@ class LiteEncoder(nn.Module):
         # Traces are a grey level or less beside values of up to 255: the front end keeps float32
         # whatever precision the caller allows the rest.
         with torch.autocast(pixels.device.type, enabled=False):
-            pixels = pixels.float()
-            fine = self._residuals(pixels)  # (B, 12 + 8, H, W)
-            residuals = fine[:, : len(self.residual_kernels)]
-            colour = F.avg_pool2d((pixels - 128) / 64, 2)
-            measured = self.statistics(_block_statistics(pixels, residuals))
-            fine = F.pixel_unshuffle(_compress(fine), 2)
-        x = self.stem(torch.cat([fine, colour], dim=1))
+            traces, energies = self._traces(pixels.float())
+            measured = self.statistics(_beside_surroundings(energies))
+        x = self.stem(traces)
         x = self.stage4(self.down4(self.stage2(x)))
         x = self.stage8(F.relu(self.down8(x) + measured))
         x = self.down16(x)  # (B, D, H/16, W/16)
@@ -99,17 +98,36 @@ class LiteEncoder(nn.Module):
         x = self.neck(self.norm(x.permute(0, 2, 3, 1)))
         return x.permute(0, 3, 1, 2)
 
-    def _residuals(self, pixels: Tensor) -> Tensor:
-        """Fixed residuals of each colour, then learned ones of all three: (B, 12 + 8, H, W)."""
+    def _traces(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the network sees, (B, 4 * 20 + 3, H/2, W/2), and `_block_energies`.
+
+        On a CPU a strip of rows goes through all steps before the next one: the residuals of a
+        picture, twenty planes of its own size, would be written and read again between steps.
+        """
+        kernels = self._kernels()
+        # Channels last in memory: convolutions on a CPU take half the time.
+        padded = F.pad(pixels, (2, 2, 2, 2), mode="reflect").contiguous(memory_format=_LAST)
+        rows = _strip_rows(pixels)
+        traces, energies = [], []
+        for top in range(0, pixels.shape[2], rows):
+            fine = F.conv2d(padded[:, :, top : top + rows + 4], kernels)  # (B, 12 + 8, rows, W)
+            energies.append(_block_energies(fine[:, : len(self.residual_kernels)]))
+            colour = F.avg_pool2d((pixels[:, :, top : top + rows] - 128) / 64, 2)
+            fine = F.pixel_unshuffle(_compress(fine), 2).contiguous(memory_format=_LAST)
+            traces.append(torch.cat([fine, colour.contiguous(memory_format=_LAST)], dim=1))
+        return torch.cat(traces, dim=2), torch.cat(energies, dim=2)
+
+    def _kernels(self) -> Tensor:
+        """Fixed kernels for each colour, then learned ones for all three: (12 + 8, 3, 5, 5)."""
         # A fixed kernel looks at one colour. With zeros for the others it joins the learned ones:
         # one pass over the picture is cheaper than two.
-        colour = torch.eye(3, device=pixels.device).repeat_interleave(len(_RESIDUAL_KERNELS), 0)
+        device = self.learned_kernels.device
+        colour = torch.eye(3, device=device).repeat_interleave(len(_RESIDUAL_KERNELS), 0)
         fixed = colour[:, :, None, None] * self.residual_kernels
         # Kernels that sum to zero over space stay high-pass filters whatever they learn
         # (after the constrained convolution of Bayar and Stamm 2018).
         learned = self.learned_kernels - self.learned_kernels.mean(dim=(2, 3), keepdim=True)
-        padded = F.pad(pixels, (2, 2, 2, 2), mode="reflect")
-        return F.conv2d(padded, torch.cat([fixed, learned]))
+        return torch.cat([fixed, learned])
 
 
 class ResidualBlock(nn.Module):
@@ -208,31 +226,41 @@ def _compress(residuals: Tensor) -> Tensor:
     return torch.tanh(residuals / 6)
 
 
-def _block_statistics(pixels: Tensor, residuals: Tensor) -> Tensor:
-    """Log energies per 8 x 8 block, each beside its mean over the 3 x 3 blocks around.
+def _strip_rows(pixels: Tensor) -> int:
+    """Rows that go through the front end together: all, but on a CPU what its cache holds."""
+    _, _, height, width = pixels.shape
+    if pixels.device.type != "cpu" or torch.is_grad_enabled():
+        return height
+    return max(1, _STRIP_PIXELS // (width * _STRIDE)) * _STRIDE
+
+
+def _block_energies(residuals: Tensor) -> Tensor:
+    """Energies of 8 x 8 blocks.
 
     Parameters
     ----------
-    pixels : (B, 3, H, W)
     residuals : (B, R, H, W)
 
     Returns
     -------
-    (B, 2 * (R + 16), H/8, W/8)
-        R local residual energies, then eight column phases and eight row phases of the blocking
-        grid (mean absolute second difference at each offset within the block).
+    (B, R + 16, H/8, W/8)
+        R residual energies, then of eight column phases and eight row phases of the blocking
+        grid (squared mean absolute second difference at each offset within the block).
     """
     energy = F.avg_pool2d(residuals.square(), _JPEG_BLOCK)
     # Luma residuals across columns and across rows, from the first two kernels.
     weights = residuals.new_tensor((0.299, 0.587, 0.114))[None, :, None, None]
     per_colour = residuals.shape[1] // 3
     across = [(residuals[:, i::per_colour] * weights).sum(1, keepdim=True).abs() for i in (0, 1)]
-    batch, _, height, width = pixels.shape
+    batch, _, height, width = residuals.shape
     tall, wide = height // _JPEG_BLOCK, width // _JPEG_BLOCK
     columns = across[0].view(batch, tall, _JPEG_BLOCK, wide, _JPEG_BLOCK).mean(2)
     rows = across[1].view(batch, tall, _JPEG_BLOCK, wide, _JPEG_BLOCK).mean(4)
     columns, rows = columns.permute(0, 3, 1, 2), rows.permute(0, 2, 1, 3)  # (B, 8, H/8, W/8)
-    phases = torch.cat([columns, rows], dim=1).square()
-    own = torch.cat([energy, phases], dim=1)
-    around = F.avg_pool2d(own, 3, stride=1, padding=1, count_include_pad=False)
-    return torch.log(torch.cat([own, around], dim=1) + 0.05)
+    return torch.cat([energy, torch.cat([columns, rows], dim=1).square()], dim=1)
+
+
+def _beside_surroundings(energies: Tensor) -> Tensor:
+    """Log energies (B, E, h, w), each beside its mean over the 3 x 3 around: (B, 2 E, h, w)."""
+    around = F.avg_pool2d(energies, 3, stride=1, padding=1, count_include_pad=False)
+    return torch.log(torch.cat([energies, around], dim=1) + 0.05)
