@@ -248,17 +248,18 @@ def region_features(logits: FloatImage, embedding: Embedding) -> FloatImage:
     """
     geometry = embedding.geometry
     _, height, width = embedding.features.shape
-    rows = geometry.interpolation(0, logits.shape[1], np.arange(height) * _STRIDE).toarray()
-    cols = geometry.interpolation(1, logits.shape[2], np.arange(width) * _STRIDE).toarray()
-    inside = (rows @ logits @ cols.T) > 0  # (P, h, w)
+    rows, cols = (
+        torch.from_numpy(geometry.interpolation(axis, size, np.arange(n) * _STRIDE).toarray())
+        for axis, size, n in ((0, logits.shape[1], height), (1, logits.shape[2], width))
+    )
+    # By PyTorch: the threads of NumPy's products spin for a while afterwards and hold the cores.
+    inside = (rows @ torch.from_numpy(logits) @ cols.T) > 0  # (P, h, w)
     # Cells that begin in the padding say nothing about the picture.
     inside[:, np.arange(height) * _STRIDE >= geometry.content_shape[0]] = False
     inside[:, :, np.arange(width) * _STRIDE >= geometry.content_shape[1]] = False
-    masks = inside.reshape(len(logits), -1).astype(np.float32)
-    count = masks.sum(axis=1, keepdims=True)
-    sums = masks @ embedding.features.reshape(len(embedding.features), -1).T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(count > 0, sums / count, np.nan).astype(np.float32)
+    masks = inside.flatten(1).float()
+    sums = masks @ torch.from_numpy(embedding.features).flatten(1).T
+    return (sums / masks.sum(dim=1, keepdim=True)).numpy()  # 0 / 0 is NaN
 
 
 def points_in_model(

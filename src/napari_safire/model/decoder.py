@@ -46,7 +46,7 @@ _STRIDE = 16
 _CONFIDENCE_TOKEN, _MASK_TOKEN, _N_READ = 0, 1, 2
 # Bytes of the largest array, the upscaled cells, that a CPU makes at once: its cache holds them;
 # and the chunks whose tokens it takes together. Measured in docs/lab-notes.md.
-_CHUNK_BYTES, _CHUNKS = 8 * 2**20, 4
+_CHUNK_BYTES, _CHUNKS = 2 * 2**20, 8
 
 
 def decode_prompts(
