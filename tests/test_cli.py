@@ -355,10 +355,10 @@ def test_output_that_is_a_file(tiny_model: Path, picture: Path) -> None:
 def test_cancelling(
     tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["napari_safire.cli.predict"], "_predict_one", interrupt)
+    monkeypatch.setattr("napari_safire.curation.examination.examine", interrupt)
     result = predict(tiny_model, picture, "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert result.stderr == "Cancelled; nothing half-written.\n"
@@ -414,13 +414,59 @@ def test_whole_results_are_known_again(tiny_model: Path, picture: Path, tmp_path
     assert (tmp_path / "street_heatmap.tif").is_file()
 
 
-def test_one_bad_picture_does_not_stop_a_batch(
+def contents(folder: Path) -> dict[str, bytes]:
+    """Files by name, records without what differs from run to run."""
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for name in [name for name in found if name.endswith(".json")]:
+        record = json.loads(found[name])
+        for varying in ("created", "created_utc", "seconds"):
+            record.pop(varying, None)
+        found[name] = json.dumps(record).encode()
+    return found
+
+
+def test_several_pictures_at_once_give_the_same(
     tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    folder = make_batch(tmp_path / "in", picture, 7)
+    for jobs in (1, 3):
+        result = predict(
+            tiny_model, folder, "-o", tmp_path / str(jobs), "--sources", 2, "--jobs", jobs
+        )
+        assert result.exit_code == 0, result.stderr
+        assert "7 pictures: 7 done." in result.stdout
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
+def test_results_in_another_precision_are_not_passed_as_those_of_this_one(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    assert predict(tiny_model, picture, "-o", tmp_path, *ONLY).exit_code == 0
+    refused = predict(tiny_model, picture, "-o", tmp_path, *ONLY, "--precision", "bf16")
+    assert refused.exit_code == 2
+    assert "was made in float32, not in bf16" in " ".join(refused.stderr.split())
+    rough = ("--precision", "bf16", "--overwrite")
+    assert predict(tiny_model, picture, "-o", tmp_path, *ONLY, *rough).exit_code == 0
+    record = json.loads((tmp_path / "street.json").read_text(encoding="utf-8"))
+    assert record["model"]["precision"] == "bf16"
+
+
+def test_half_precision_is_refused_on_a_cpu(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    result = predict(tiny_model, picture, "-o", tmp_path, "--precision", "fp16")
+    assert result.exit_code == 2
+    assert "bf16" in one_error(result.stderr)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_one_bad_picture_does_not_stop_a_batch(
+    jobs: int, tiny_model: Path, picture: Path, tmp_path: Path
 ) -> None:
     folder, output = make_batch(tmp_path / "in", picture), tmp_path / "out"
     (folder / "p1.png").write_bytes(b"\x89PNG broken")
     for done in ("2 done, 1 failed", "0 done, 2 were there already, 1 failed"):
-        result = predict(tiny_model, folder, "-o", output, *ONLY)
+        result = predict(tiny_model, folder, "-o", output, *ONLY, "--jobs", jobs)
         assert result.exit_code == 1
         assert "p1.png" in one_error(result.stderr)
         assert f"3 pictures: {done}." in result.stdout
@@ -513,15 +559,16 @@ def test_results_do_not_go_among_the_pictures_of_a_folder(
     assert times(folder) == before
 
 
+@pytest.mark.parametrize("jobs", [1, 3])
 def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
-    tiny_model: Path, picture: Path, tmp_path: Path
+    jobs: int, tiny_model: Path, picture: Path, tmp_path: Path
 ) -> None:
     """Ctrl-C in the middle, as a process; the same command then does the rest."""
     count = 100
     folder, output = make_batch(tmp_path / "in", picture, count), tmp_path / "out"
     command = (
         "predict", folder, "-o", output, "--model", tiny_model, "--device", "cpu",
-        "--sources", 2, "--points-per-side", 4,
+        "--sources", 2, "--points-per-side", 4, "--jobs", jobs,
     )  # fmt: skip
     running = subprocess.Popen(
         [sys.executable, "-c", "from napari_safire.cli import main; main()", *map(str, command)],
@@ -548,7 +595,8 @@ def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
         for files in json.loads(record.read_text(encoding="utf-8"))["files"].values():
             named |= {files} if isinstance(files, str) else set(files)
     assert {path.name for path in output.iterdir()} == named
-    for number in range(len(records) + 1, count):  # the rest need not take long
+    pending = [n for n in range(count) if not (output / f"p{n}.json").is_file()]
+    for number in pending[1:]:  # the rest need not take long
         (folder / f"p{number}.png").unlink()
     rest = process(*command)
     assert rest.returncode == 0, rest.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dask.array as da
@@ -281,6 +282,27 @@ def test_the_grid_is_computed_once(golden: tuple[Engine, Embedding]):
     engine.partition(embedding, "dbscan", points_per_side=6)
     assert engine.grid(embedding, 6) is grid
     assert engine.grid(embedding, 5) is not grid
+
+
+def test_several_threads_may_ask_one_engine(toy: Engine):
+    engine = Engine(toy.model, grids_kept=2)
+    pictures = [np.random.default_rng(n).integers(0, 255, (64, 96, 3), np.uint8) for n in range(6)]
+
+    def answer(picture: np.ndarray) -> tuple[np.ndarray, float]:
+        embedding = engine.embed(picture)
+        labels = engine.partition(embedding, "kmeans", 2, points_per_side=4).labels
+        return labels, engine.localize(embedding, points_per_side=4).score
+
+    alone = [answer(picture) for picture in pictures]
+    engine = Engine(toy.model, grids_kept=2)
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(3) as workers:
+        together = list(workers.map(answer, pictures))
+    for (labels, score), (other_labels, other_score) in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(labels, other_labels)
+        assert score == pytest.approx(other_score, abs=1e-6)
+    assert torch.get_num_threads() == threads
+    assert len(engine._grids) == 2
 
 
 # -- clusters ------------------------------------------------------------------------------------

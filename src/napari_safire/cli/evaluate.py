@@ -11,6 +11,7 @@ from napari_safire.cli.terminal import (
     FAILED,
     DeviceOption,
     ModelOption,
+    PrecisionOption,
     SeedOption,
     complain,
     open_engine,
@@ -50,6 +51,7 @@ def evaluate(
     ] = 16,
     model: ModelOption = "safire-lite",
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
 ) -> None:
     """Score a model on a list of images and masks: means with 95 % bootstrap intervals."""
     from napari_safire.curation.evaluation import evaluate_entries, write_results
@@ -63,7 +65,7 @@ def evaluate(
     entries = read_list(list_file, root)[:limit]
     if not entries:
         raise DatasetError(f"{list_file} has no entries: there is nothing to evaluate.")
-    engine = open_engine(model, device)
+    engine = open_engine(model, device, precision)
     results = []
     with progress_bar("evaluating") as show:
         for result in evaluate_entries(

@@ -10,8 +10,8 @@ import hashlib
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -23,6 +23,7 @@ from napari_safire.cli.terminal import (
     WRONG_USE,
     DeviceOption,
     ModelOption,
+    PrecisionOption,
     SeedOption,
     complain,
     describe_model,
@@ -32,12 +33,20 @@ from napari_safire.cli.terminal import (
 from napari_safire.errors import Cancelled, ImageReadError, SafireError
 
 if TYPE_CHECKING:
-    from napari_safire.curation.examination import Examination, ExaminationSettings
+    from napari_safire.curation.examination import (
+        Cancel,
+        Examination,
+        ExaminationSettings,
+        Progress,
+    )
     from napari_safire.engine import Engine
     from napari_safire.types import PointPrompt
 
+    _Answer = tuple[Examination, list[Path]]
+
 _DEFAULT_EPS = 0.2
 _LIST_SUFFIXES = (".txt", ".csv")
+_MOST_JOBS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,17 @@ def predict(
     ] = 16,
     model: ModelOption = "safire-lite",
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            max=64,
+            help="Pictures worked on at once; default: 1 on a CPU, on a GPU half of the cores, "
+            "8 at most.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -120,7 +140,8 @@ def predict(
     A batch that was stopped goes on where it was: pictures whose complete results are there, of the
     same file, model and settings, are passed. Bad pictures are told and do not stop the others.
     """
-    from napari_safire.curation.examination import ExaminationSettings
+    from napari_safire.curation.examination import ExaminationSettings, examine
+    from napari_safire.data.images import read_image
 
     chosen, n_sources = _clustering(sources, method, eps)
     settings = ExaminationSettings(
@@ -135,26 +156,35 @@ def predict(
     tasks = _tasks(images, output)
     _check_outputs(tasks, output)
     there = {} if overwrite else _records_there(tasks, settings)
-    engine = open_engine(model, device)
+    engine = open_engine(model, device, precision, grids_kept=jobs or _MOST_JOBS)
     _check_model(there, engine)
+
+    def answer(task: _Task, progress: Progress | None, cancel: Cancel | None) -> _Answer | None:
+        if task.problem is not None:
+            raise task.problem
+        if task in there:
+            _check_picture(task, there[task])
+            return None
+        found = examine(engine, read_image(task.image), settings, progress=progress, cancel=cancel)
+        return found, _export(engine, task, found, model, overwrite)
+
     done = passed = 0
     codes = []
     try:
-        for task in tasks:
-            try:
-                if task.problem is not None:
-                    raise task.problem
-                if task in there:
-                    _check_picture(task, there[task])
+        with closing(_outcomes(answer, tasks, jobs or _usual_jobs(engine))) as outcomes:
+            for task, outcome in outcomes:
+                if outcome is None:
                     passed += 1
-                else:
-                    _predict_one(engine, task, settings, model, overwrite)
+                elif not isinstance(outcome, Exception):
                     done += 1
-            except Cancelled:
-                raise
-            except (SafireError, ValueError) as error:  # the other pictures can still be done
-                complain(error)
-                codes.append(FAILED if isinstance(error, SafireError) else WRONG_USE)
+                    _tell(task, *outcome)
+                elif isinstance(outcome, (SafireError, ValueError)) and not isinstance(
+                    outcome, Cancelled
+                ):  # the other pictures can still be done
+                    complain(outcome)
+                    codes.append(FAILED if isinstance(outcome, SafireError) else WRONG_USE)
+                else:
+                    raise outcome
     finally:
         if len(tasks) > 1 or passed:
             typer.echo(_summary(len(tasks), done, passed, len(codes)))
@@ -162,24 +192,56 @@ def predict(
         raise typer.Exit(min(codes))
 
 
-def _predict_one(
-    engine: Engine, task: _Task, settings: ExaminationSettings, model: str, overwrite: bool
-) -> None:
-    from napari_safire.curation.examination import examine
-    from napari_safire.curation.export import export_examination
-    from napari_safire.data.images import read_image
+def _usual_jobs(engine: Engine) -> int:
+    """One where the model needs all cores; else as many as keep a GPU busy."""
+    if engine.model.device.type == "cpu":
+        return 1
+    return max(1, min(_MOST_JOBS, (os.cpu_count() or 1) // 2))
 
-    with progress_bar(task.image.name) as show:
-        found = examine(engine, read_image(task.image), settings, progress=show)
-        with _uninterrupted():
-            files = export_examination(
-                found,
-                task.folder,
-                task.stem,
-                model=describe_model(engine, model),
-                device=str(engine.model.device),
-                overwrite=overwrite,
-            )
+
+def _outcomes(
+    answer: Callable[[_Task, Progress | None, Cancel | None], _Answer | None],
+    tasks: Sequence[_Task],
+    jobs: int,
+) -> Generator[tuple[_Task, _Answer | Exception | None]]:
+    """Answer tasks one by one with a bar for each, or several at once with one bar for all."""
+    from napari_safire.curation.batch import as_completed
+
+    if min(jobs, len(tasks)) <= 1:
+        for task in tasks:
+            outcome: _Answer | Exception | None
+            with progress_bar(task.image.name) as show:
+                try:
+                    outcome = answer(task, show, None)
+                except Exception as error:
+                    outcome = error
+            yield task, outcome
+        return
+    with progress_bar("pictures") as show:
+        found = as_completed(lambda task, cancel: answer(task, None, cancel), tasks, jobs)
+        with closing(found):
+            for count, (task, outcome) in enumerate(found, start=1):
+                show(count, len(tasks), task.image.name)
+                yield task, outcome
+
+
+def _export(
+    engine: Engine, task: _Task, found: Examination, model: str, overwrite: bool
+) -> list[Path]:
+    from napari_safire.curation.export import export_examination
+
+    with _uninterrupted():
+        return export_examination(
+            found,
+            task.folder,
+            task.stem,
+            model=describe_model(engine, model),
+            device=str(engine.model.device),
+            overwrite=overwrite,
+        )
+
+
+def _tell(task: _Task, found: Examination, files: Sequence[Path]) -> None:
     for warning in found.warnings:
         typer.echo(f"Warning: {warning}", err=True)
     typer.echo(f"{task.image}: {_in_words(found)} -> {files[-1]}")
@@ -393,6 +455,9 @@ def _check_model(there: dict[_Task, dict[str, Any]], engine: Engine) -> None:
             found.get("checkpoint_sha256") != engine.model.checkpoint_sha256
         ):
             _refuse(task.record, "but was made with another model")
+        before = found.get("precision", "float32")  # not in records of earlier versions
+        if before != engine.precision:
+            _refuse(task.record, f"but was made in {before}, not in {engine.precision}")
 
 
 def _check_picture(task: _Task, record: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -23,6 +23,12 @@ ModelOption = Annotated[
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda, cuda:<number> or mps.")
+]
+# Spelled out once more here: importing `Precision` would import torch, which takes seconds.
+PrecisionName = Literal["float32", "bf16", "fp16"]
+PrecisionOption = Annotated[
+    PrecisionName,
+    typer.Option("--precision", help="bf16, fp16: faster on most GPUs, a little different."),
 ]
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=2**32 - 1, help="Same seed, same result.")
@@ -56,18 +62,25 @@ class ErrorReportingGroup(TyperGroup):
             raise typer.Exit(FAILED) from error
 
 
-def open_engine(model: str, device: str) -> Engine:
+def open_engine(
+    model: str, device: str, precision: PrecisionName = "float32", grids_kept: int = 3
+) -> Engine:
     """Load a model; this is where torch is imported, which takes seconds."""
     with progress_bar("loading the model"):
         from napari_safire.engine import Engine
         from napari_safire.model.registry import load_model
 
-        return Engine(load_model(model, device=device))
+        loaded = load_model(model, device=device)
+        return Engine(loaded, precision=precision, grids_kept=grids_kept)
 
 
 def describe_model(engine: Engine, name: str) -> dict[str, Any]:
     """What a record says of the model, beside the hash of its file."""
-    return {"name": name, "architecture": engine.model.config.architecture}
+    return {
+        "name": name,
+        "architecture": engine.model.config.architecture,
+        "precision": engine.precision,
+    }
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,6 @@ METHODS = ("kmeans", "dbscan", "auto")
 # Cosine distance at which two groups of prompts are two sources, for models that do not say.
 _DEFAULT_SOURCE_DISTANCE = 0.3
 _MOST_POINTS_PER_SIDE = 128
-_GRIDS_KEPT = 3  # of 256 prompts and 1024 x 768 pixels one takes 50 MB
 
 
 class Engine:
@@ -39,9 +39,10 @@ class Engine:
 
     Every method takes and gives NumPy arrays and frozen values. Jobs that take long accept
     ``progress(done, total, stage)`` and ``cancel()``; a cancelled job raises
-    `napari_safire.errors.Cancelled`. Where memory runs out, jobs go on with fewer prompts at once,
-    then on the CPU, and say so in `notices`; only if that fails too they raise
-    `napari_safire.errors.OutOfMemory`.
+    `napari_safire.errors.Cancelled`. Several threads may ask one engine; on a CPU, whose cores are
+    all taken by one answer, the model then answers one after the other. Where memory runs out, jobs
+    go on with fewer prompts at once, then on the CPU, and say so in `notices`; only if that fails
+    too they raise `napari_safire.errors.OutOfMemory`.
 
     Parameters
     ----------
@@ -54,6 +55,10 @@ class Engine:
     precision : {"float32", "bf16", "fp16"}
         Other than float32: faster on most GPUs and some CPUs, and a little different;
         ``benchmarks/README.md`` says by how much. Such embeddings are not cached.
+    grids_kept : int
+        How many of the last grids are kept, so that `partition` and `localize` of a picture share
+        one: as many as pictures are worked on at once. Of 256 prompts and 1024 x 768 pixels one
+        takes 50 MB.
 
     Attributes
     ----------
@@ -76,6 +81,7 @@ class Engine:
         cache: EmbeddingCache | None = None,
         on_notice: Notify | None = None,
         precision: Precision = "float32",
+        grids_kept: int = 3,
     ) -> None:
         if not isinstance(model, SafireModel):
             raise TypeError(
@@ -89,8 +95,10 @@ class Engine:
         self._on_notice = on_notice
         self._notices: list[str] = []
         self._memory = MemoryGuard(self.model, self._notify)
-        # The last grids: partition and localize of one picture share one.
+        self._grids_kept = grids_kept
         self._grids: OrderedDict[tuple[str, str, int], PromptGrid] = OrderedDict()
+        self._lock = threading.Lock()  # of the grids
+        self._cores = threading.RLock()  # a job that is watched may answer a click in between
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -126,14 +134,15 @@ class Engine:
         # Fresh weights have no hash by which their embeddings could be told from others.
         exact = self.precision == "float32"
         cache = self.cache if self.model.checkpoint_sha256 and exact else None
-        with explained(READING), self._computing():
+        with explained(READING):
             picture = PictureReader(image)
             if cache is not None:
                 kept = cache.get(picture.sha256, self.model.checkpoint_sha256)
                 if kept is not None:
                     report(progress, cancel, 1, 1, READING)
                     return kept
-            embedding = embed_picture(self._memory, picture, progress, cancel)
+            with self._computing():
+                embedding = embed_picture(self._memory, picture, progress, cancel)
         if cache is not None and not cache.put(embedding):
             problem = cache.problem
             if problem not in self._notices:  # a full disk is said once, not at every picture
@@ -202,14 +211,17 @@ class Engine:
                 f"{_MOST_POINTS_PER_SIDE}."
             )
         key = (embedding.image_sha256, embedding.checkpoint_sha256, int(points_per_side))
-        if key not in self._grids:
+        with self._lock:
+            grid = self._grids.get(key)
+        if grid is None:
             with explained(DECODING), self._computing():
                 grid = run_grid(self._memory, embedding, int(points_per_side), progress, cancel)
+        with self._lock:
             self._grids[key] = grid
-            while len(self._grids) > _GRIDS_KEPT:
+            self._grids.move_to_end(key)
+            while len(self._grids) > self._grids_kept:
                 self._grids.popitem(last=False)
-        self._grids.move_to_end(key)
-        return self._grids[key]
+        return grid
 
     def partition(
         self,
@@ -293,8 +305,12 @@ class Engine:
         consensus = self._representative == "consensus"
         return make_forgery_map(grid, clusters, self._calibration(), consensus)
 
-    def _computing(self) -> AbstractContextManager[object]:
-        return computing_in(self.precision, self.model.device)
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        device = self.model.device
+        alone = self._cores if device.type == "cpu" else nullcontext()
+        with alone, computing_in(self.precision, device):
+            yield
 
     def _notify(self, sentence: str) -> None:
         self._notices.append(sentence)
