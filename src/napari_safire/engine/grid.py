@@ -72,6 +72,7 @@ def decode_points(
     points_xy: npt.NDArray[np.float64],
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    also: Callable[[slice, torch.Tensor], None] | None = None,
 ) -> tuple[FloatImage, FloatImage]:
     """Decode any number of points in batches.
 
@@ -83,6 +84,9 @@ def decode_points(
     points_xy : (P, 2) array
         In model pixels.
     progress, cancel : callable, optional
+    also : callable, optional
+        Called with a batch's points and its logits where they were made, on the model's device; in
+        several threads at once.
 
     Returns
     -------
@@ -112,6 +116,8 @@ def decode_points(
             points = torch.as_tensor(points_xy[chosen], dtype=torch.float32, device=feats.device)
             with torch.inference_mode():
                 some_logits, some_confidence = model.decode(feats, points)
+                if also is not None:
+                    also(chosen, some_logits)
             logits[chosen] = some_logits.cpu().numpy()
             confidence[chosen] = some_confidence.cpu().numpy()
 
@@ -224,12 +230,18 @@ def run_grid(
     """Ask every point of a grid over the picture."""
     geometry = embedding.geometry
     prompts, points = grid_points(geometry, points_per_side)
-    logits, confidence = decode_points(memory, embedding.features, points, progress, cancel)
-    return PromptGrid(prompts, logits, confidence, region_features(logits, embedding), geometry)
+    features = np.empty((len(points), len(embedding.features)), np.float32)
+    mean_inside = RegionMeans(embedding)
+
+    def read(chosen: slice, logits: torch.Tensor) -> None:
+        features[chosen] = mean_inside(logits).cpu().numpy()
+
+    logits, confidence = decode_points(memory, embedding.features, points, progress, cancel, read)
+    return PromptGrid(prompts, logits, confidence, features, geometry)
 
 
-def region_features(logits: FloatImage, embedding: Embedding) -> FloatImage:
-    """Mean embedding inside each mask.
+class RegionMeans:
+    """Mean embedding inside masks.
 
     The published code upsamples every logit map to S x S, thresholds it and reads it at
     ``[::16, ::16]``. The 2-D bilinear value at a fixed position is a fixed combination of logits,
@@ -237,29 +249,31 @@ def region_features(logits: FloatImage, embedding: Embedding) -> FloatImage:
 
     Parameters
     ----------
-    logits : (P, h4, w4) float32 array
     embedding : Embedding
         With (C, h, w) features.
-
-    Returns
-    -------
-    (P, C) float32 array
-        NaN for masks that hold no sample position.
     """
-    geometry = embedding.geometry
-    _, height, width = embedding.features.shape
-    rows, cols = (
-        torch.from_numpy(geometry.interpolation(axis, size, np.arange(n) * _STRIDE).toarray())
-        for axis, size, n in ((0, logits.shape[1], height), (1, logits.shape[2], width))
-    )
-    # By PyTorch: the threads of NumPy's products spin for a while afterwards and hold the cores.
-    inside = (rows @ torch.from_numpy(logits) @ cols.T) > 0  # (P, h, w)
-    # Cells that begin in the padding say nothing about the picture.
-    inside[:, np.arange(height) * _STRIDE >= geometry.content_shape[0]] = False
-    inside[:, :, np.arange(width) * _STRIDE >= geometry.content_shape[1]] = False
-    masks = inside.flatten(1).float()
-    sums = masks @ torch.from_numpy(embedding.features).flatten(1).T
-    return (sums / masks.sum(dim=1, keepdim=True)).numpy()  # 0 / 0 is NaN
+
+    def __init__(self, embedding: Embedding) -> None:
+        geometry = embedding.geometry
+        shape = embedding.features.shape[1:]
+        places = [np.arange(length) * _STRIDE for length in shape]
+        self._rows, self._cols = (
+            torch.from_numpy(geometry.interpolation(axis, 4 * shape[axis], places[axis]).toarray())
+            for axis in (0, 1)
+        )
+        # Cells that begin in the padding say nothing about the picture.
+        tall, wide = geometry.content_shape
+        self._heard = torch.from_numpy((places[0] < tall)[:, None] & (places[1] < wide))  # (h, w)
+        self._features = torch.from_numpy(embedding.features).flatten(1).T
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """Map (P, 4 h, 4 w) logits to (P, C), NaN for masks that hold no sample position."""
+        rows, cols, heard, features = (
+            part.to(logits.device) for part in (self._rows, self._cols, self._heard, self._features)
+        )
+        with torch.autocast(logits.device.type, enabled=False):
+            masks = (((rows @ logits @ cols.T) > 0) & heard).flatten(1).float()
+            return (masks @ features) / masks.sum(dim=1, keepdim=True)  # 0 / 0 is NaN
 
 
 def points_in_model(

@@ -70,22 +70,27 @@ def _attend_in_windows(attention: Any, x: Tensor, side: int) -> Tensor:
     are then the biases, take part: they are put in after the projection, which saves it a sixth of
     the cells at 64 x 64.
     """
-    return torch.cat([_attend_in_row(attention, row, side) for row in x.split(side, dim=1)], dim=1)
+    if x.device.type != "cpu":
+        return _attend_in_rows(attention, x, side)
+    # A row of windows at a time: blocks of up to 32 MiB are kept by the allocator.
+    return torch.cat([_attend_in_rows(attention, row, side) for row in x.split(side, dim=1)], dim=1)
 
 
-def _attend_in_row(attention: Any, x: Tensor, side: int) -> Tensor:
-    """One row of windows: cells (B, at most side, W, D) to the same shape."""
+def _attend_in_rows(attention: Any, x: Tensor, side: int) -> Tensor:
+    """Some rows of windows: cells (B, H, W, D) to the same shape."""
     batch, height, width, channels = x.shape
     qkv = linear(x, attention.qkv.weight, attention.qkv.bias)
-    wide = width + -width % side
-    if (height, wide) != (side, width):
+    tall, wide = height + -height % side, width + -width % side
+    if (tall, wide) != (height, width):
         inside = qkv
-        qkv = attention.qkv.bias.to(inside.dtype).expand(batch, side, wide, -1).clone()
+        qkv = attention.qkv.bias.to(inside.dtype).expand(batch, tall, wide, -1).clone()
         qkv[:, :height, :width] = inside
-    windows = qkv.view(batch, side, wide // side, side, -1).transpose(1, 2).flatten(0, 1)
+    grid = (batch, tall // side, side, wide // side, side)
+    windows = qkv.view(*grid, -1).transpose(2, 3).flatten(0, 2)
     attended = _attend(attention, *windows.chunk(3, dim=-1))
-    attended = attended.view(batch, wide // side, side, side, channels).transpose(1, 2)
-    return attended.reshape(batch, side, wide, channels)[:, :height, :width]
+    attended = attended.view(batch, tall // side, wide // side, side, side, channels)
+    attended = attended.transpose(2, 3).reshape(batch, tall, wide, channels)
+    return attended[:, :height, :width]
 
 
 def _attend(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def takes_onednn(x: Tensor, *others: Tensor | None) -> bool:
     """Whether `linear` calls oneDNN for these: float32 on a CPU, and no gradient is wanted."""
     if x.device.type != "cpu" or x.dtype != torch.float32 or x.numel() == 0:
         return False
-    if torch.is_autocast_enabled("cpu"):
+    if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
         return False
     if torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in (x, *others)
