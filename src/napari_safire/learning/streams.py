@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
@@ -11,9 +12,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from napari_safire.data.composites import CompositeSettings, PhotoBank, compose
+from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.learning.losses import IGNORE
 
 _JPEG_BLOCK = 8
+_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,11 @@ class CropPlan:
         return max(2, round(self.pixels_per_batch / side**2))
 
 
-class CompositeDataset(Dataset[tuple[Tensor, Tensor]]):
+class CompositeDataset(Dataset[tuple[Tensor, Tensor, tuple[str, ...]]]):
     """Makes the composite that belongs to an index.
+
+    Where a photograph cannot be read, or no room is found for a region, another composite is drawn
+    for the index: the same one each time, as long as the photographs are the same.
 
     Parameters
     ----------
@@ -46,10 +52,23 @@ class CompositeDataset(Dataset[tuple[Tensor, Tensor]]):
         self.settings = settings
         self.seed = seed
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Return (3, S, S) uint8 pixels and (S, S) uint8 labels for ``(index, side)``."""
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+        """Return (3, S, S) uint8 pixels, (S, S) uint8 labels and problems for ``(index, side)``."""
         index, side = key
-        rng = np.random.default_rng((self.seed, index))
+        problems: list[str] = []
+        for attempt in range(_ATTEMPTS):
+            seeds = (self.seed, index, attempt) if attempt else (self.seed, index)
+            try:
+                return *self._draw(side, np.random.default_rng(seeds)), tuple(problems)
+            except ImageReadError as error:
+                problems.append(str(error))
+            except RuntimeError:  # no place for a region
+                continue
+        raise DatasetError(
+            f"No composite could be made in {_ATTEMPTS} attempts: {problems or 'no room'}."
+        )
+
+    def _draw(self, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         # A fifth of the pictures was cropped after its last compression: the grid starts anywhere.
         shift = rng.integers(_JPEG_BLOCK, size=2) if rng.random() < 0.2 else np.zeros(2, int)
         shape = (side + int(shift[0]), side + int(shift[1]))
@@ -64,19 +83,18 @@ class CompositeDataset(Dataset[tuple[Tensor, Tensor]]):
 
 
 class _Batches(Sampler[list[tuple[int, int]]]):
-    def __init__(self, plan: CropPlan, first_index: int) -> None:
+    def __init__(self, plan: CropPlan, first_index: int, first: int, every: int) -> None:
         self.plan = plan
         self.first_index = first_index
+        self.first = first
+        self.every = every
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        index = self.first_index
-        turn = 0
-        while True:
-            side = self.plan.sides[turn % len(self.plan.sides)]
-            size = self.plan.batch_size(side)
-            yield [(index + i, side) for i in range(size)]
-            index += size
-            turn += 1
+        sizes = [self.plan.batch_size(side) for side in self.plan.sides]
+        for number in count(self.first, self.every):
+            rounds, turn = divmod(number, len(sizes))
+            index = self.first_index + rounds * sum(sizes) + sum(sizes[:turn])
+            yield [(index + i, self.plan.sides[turn]) for i in range(sizes[turn])]
 
 
 def stream(
@@ -87,6 +105,10 @@ def stream(
     seed: int,
     first_index: int = 0,
     workers: int = 1,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    on_problem: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield batches of (B, 3, S, S) uint8 pixels and (B, S, S) uint8 labels without end.
 
@@ -97,9 +119,14 @@ def stream(
     plan : CropPlan
     seed : int
     first_index : int
-        Where to go on: the composite of an index depends on seed and index only.
+        Of the first batch's first composite: what an index holds depends on seed and index only.
     workers : int
         Processes that make composites; 0 makes them in this one.
+    start, rank, world : int
+        Of a run on ``world`` devices, device ``rank`` takes the batches
+        ``start * world + rank``, that plus ``world``, and so on.
+    on_problem : callable, optional
+        Hears once of each photograph that cannot be read; others take its place.
 
     Yields
     ------
@@ -107,11 +134,25 @@ def stream(
     """
     loader = DataLoader(
         CompositeDataset(bank, settings, seed),
-        batch_sampler=_Batches(plan, first_index),
+        batch_sampler=_Batches(plan, first_index, start * world + rank, world),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        collate_fn=_collate,
     )
-    yield from loader
+    heard = set()
+    for pixels, labels, problems in loader:
+        for problem in problems:
+            if on_problem is not None and problem not in heard:
+                heard.add(problem)
+                on_problem(problem)
+        yield pixels, labels
+
+
+def _collate(
+    samples: Sequence[tuple[Tensor, Tensor, tuple[str, ...]]],
+) -> tuple[Tensor, Tensor, list[str]]:
+    pixels, labels, problems = zip(*samples, strict=True)
+    return torch.stack(pixels), torch.stack(labels), [text for some in problems for text in some]
 
 
 def cell_labels(labels: Tensor, stride: int = 16, purity: float = 0.85) -> Tensor:

@@ -1,0 +1,439 @@
+"""Training runs: what they save, how they go on after a kill, on one process and on two."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count, cycle, islice, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from synthetic import photo_bank, photo_table
+
+from napari_safire.data.composites import CompositeSettings
+from napari_safire.errors import CheckpointError
+from napari_safire.learning.run import RunSettings, make_fabric
+from napari_safire.learning.stages import LossSettings, pretrain, train
+from napari_safire.learning.streams import CropPlan, stream
+from napari_safire.model import ModelConfig, SafireModel, load_checkpoint
+
+TOY = ModelConfig(
+    architecture="lite",
+    stage_widths=(8, 8, 8, 16),
+    embed_dim=16,
+    depth=1,
+    num_heads=2,
+    mlp_ratio=1.0,
+    global_attention=(),
+    prompt_dim=16,
+    decoder_depth=1,
+    decoder_mlp_dim=16,
+    decoder_heads=2,
+    confidence_dim=8,
+    mask_in_chans=4,
+    prompt_from_embedding=True,
+)
+PLAN = CropPlan(sides=(64,), pixels_per_batch=2 * 64 * 64)
+TRAINING = Path(__file__).parents[1] / "training"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small products: with the tests of other workers beside them, threads wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def composites(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The first batches of a stream, made once."""
+    bank = photo_bank(tmp_path_factory.mktemp("photos"))
+    batches = list(islice(stream(bank, CompositeSettings(), PLAN, seed=0, workers=0), 14))
+    return lambda start, rank, world: iter(batches[start * world + rank :: world])
+
+
+def halves(count: int = 1, side: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures of two sources: quiet above, noisy below."""
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(128, 2, (count, 3, side, side))
+    pixels[:, :, side // 2 :] += rng.normal(0, 30, (count, 3, side // 2, side))
+    labels = np.zeros((count, side, side), np.uint8)
+    labels[:, side // 2 :] = 1
+    return torch.from_numpy(pixels.clip(0, 255).astype(np.uint8)), torch.from_numpy(labels)
+
+
+def go(stage: Any, model: SafireModel, source: Any, folder: Path, **settings: Any) -> None:
+    """Run a stage in this process, on the CPU."""
+    losses = LossSettings(prompts_per_image=2)
+    resume = settings.pop("resume", False)
+    validation = settings.pop("validation", None)
+    chosen = RunSettings(**{"steps": 6, "save_every": 3, "learning_rate": 1e-3} | settings)
+    fabric = make_fabric(chosen, accelerator="cpu")
+    stage(
+        model, source, chosen, folder,
+        fabric=fabric, losses=losses, resume=resume, validation=validation,
+    )  # fmt: skip
+
+
+def toy() -> SafireModel:
+    torch.manual_seed(0)
+    return SafireModel(TOY)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """The log without what depends on the clock."""
+    with (folder / "log.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def assert_same_weights(one: Path, other: Path, tolerance: float = 0.0) -> None:
+    a, b = load_checkpoint(one).state_dict(), load_checkpoint(other).state_dict()
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        torch.testing.assert_close(value, b[name], rtol=tolerance, atol=tolerance, msg=name)
+
+
+# -- one process ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", [pretrain, train])
+def test_a_stage_runs_and_saves(
+    stage, composites: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = toy()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    folder = tmp_path / "run"
+    go(stage, model, composites, folder, encoder_factor=0.5)
+    told = capsys.readouterr().out
+    assert "step 6/6" in told
+    counts = [p.numel() for p in model.parameters()]
+    learning = model.image_encoder if stage is pretrain else model
+    trainable = sum(p.numel() for p in learning.parameters())
+    assert f"{trainable:,} trainable, {sum(counts) - trainable:,} frozen" in told
+    assert not model.training
+    changed = {name for name, value in model.state_dict().items() if not value.equal(before[name])}
+    assert any(name.startswith("image_encoder") for name in changed)
+    assert any(name.startswith("mask_decoder") for name in changed) == (stage is train)
+    assert all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
+
+    saved = load_checkpoint(folder / "last.safetensors")
+    assert saved.config == TOY
+    assert saved.metadata["step"] == 6
+    for name, value in saved.state_dict().items():
+        assert value.equal(model.state_dict()[name]), name
+
+    names = {"contrast", "compactness"} | (
+        {"segmentation", "confidence"} if stage is train else set()
+    )
+    (row,) = rows(folder)
+    assert set(row) == {"step"} | names
+    assert row["step"] == "6"
+    assert all(np.isfinite(float(row[name])) for name in names)
+
+
+def test_the_log_has_a_row_every_fifty_steps_and_one_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_safire.learning.run._LOG_EVERY", 2)
+    go(pretrain, toy(), lambda *_: repeat(halves()), tmp_path, steps=3)
+    assert [row["step"] for row in rows(tmp_path)] == ["2", "3"]
+
+
+@pytest.mark.parametrize("stage", [pretrain, train])
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
+    stage, composites: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_safire.learning.run._LOG_EVERY", 2)
+    source = composites
+    go(stage, toy(), source, tmp_path / "whole", steps=7, accumulate=2)
+
+    def dies(start: int, rank: int, world: int) -> Iterator[Any]:
+        yield from islice(source(start, rank, world), 2 * 5)  # two steps after a save
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(stage, toy(), dies, tmp_path / "parts", steps=7, accumulate=2)
+    other = SafireModel(TOY)  # whatever a new process begins with
+    go(stage, other, source, tmp_path / "parts", steps=7, accumulate=2, resume=True)
+    assert_same_weights(*(tmp_path / part / "last.safetensors" for part in ("whole", "parts")))
+    assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
+    assert [row["step"] for row in rows(tmp_path / "parts")] == ["2", "4", "6", "7"]
+
+
+def test_resuming_what_has_not_begun_begins_it(composites: Any, tmp_path: Path) -> None:
+    go(pretrain, toy(), composites, tmp_path / "run", resume=True)
+    assert load_checkpoint(tmp_path / "run" / "last.safetensors").metadata["step"] == 6
+
+
+def test_a_run_is_not_resumed_with_other_settings(composites: Any, tmp_path: Path) -> None:
+    source = composites
+    go(pretrain, toy(), source, tmp_path / "run")
+    with pytest.raises(CheckpointError, match="other settings"):
+        go(pretrain, toy(), source, tmp_path / "run", resume=True, learning_rate=2e-3)
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "other model"])
+def test_a_damaged_state_is_refused_with_its_path(
+    damage: str, composites: Any, tmp_path: Path
+) -> None:
+    source = composites
+    folder = tmp_path / "run"
+    go(pretrain, toy(), source, folder)
+    state = folder / "resume.pt"
+    if damage == "cut":
+        state.write_bytes(state.read_bytes()[:5000])
+    elif damage == "text":
+        state.write_text("no state")
+    else:
+        kept = torch.load(state, weights_only=True)
+        kept["model"].popitem()
+        torch.save(kept, state)
+    with pytest.raises(CheckpointError, match=r"resume\.pt cannot be gone on with"):
+        go(pretrain, toy(), source, folder, resume=True)
+
+
+def test_updates_that_are_not_finite_are_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = count()
+    monkeypatch.setattr(
+        "napari_safire.learning.stages.compactness",
+        lambda cells, _: cells.sum() * (torch.nan if next(calls) in (1, 2) else 0.0),
+    )
+    model = toy()
+    go(pretrain, model, lambda *_: repeat(halves()), tmp_path)
+    assert all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
+    assert "2 updates were skipped" in capsys.readouterr().out
+    assert float(rows(tmp_path)[0]["contrast"]) > 0
+
+
+def test_gradients_that_are_never_finite_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "napari_safire.learning.stages.compactness", lambda cells, _: cells.sum() * torch.nan
+    )
+    with pytest.raises(FloatingPointError, match="up to step 10 are not finite: lower the learn"):
+        go(
+            pretrain,
+            toy(),
+            lambda *_: repeat(halves()),
+            tmp_path,
+            steps=20,
+            save_every=20,
+        )
+    assert not (tmp_path / "last.safetensors").exists()
+
+
+def test_the_best_weights_are_kept_and_a_run_without_progress_stops(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go(
+        train, toy(), lambda *_: repeat(halves(2)), tmp_path,
+        steps=400, save_every=2, learning_rate=0.5, patience=2, validation=[halves(2)],
+    )  # fmt: skip
+    told = capsys.readouterr().out
+    losses = [float(line.split()[-1]) for line in told.splitlines() if "validation " in line]
+    assert "the last 2 validations were no better" in told
+    assert losses[-3] == min(losses)
+    best = load_checkpoint(tmp_path / "best.safetensors").metadata["step"]
+    assert best == 2 * (len(losses) - 2)
+
+
+def test_bfloat16_learns_too(composites: Any, tmp_path: Path) -> None:
+    model = toy()
+    go(train, model, composites, tmp_path / "run", precision="bf16")
+    assert all(value.dtype != torch.bfloat16 for value in model.state_dict().values())
+
+
+def test_the_vit_learns(composites: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = SafireModel(
+        ModelConfig(
+            architecture="vit", image_size=64, patch_size=16, embed_dim=32, depth=2, num_heads=2,
+            mlp_ratio=2.0, window_size=2, global_attention=(1,), adaptor_reduction=4,
+            prompt_dim=32, decoder_depth=2, decoder_mlp_dim=32, decoder_heads=2,
+            confidence_dim=16, mask_in_chans=4,
+        )
+    )  # fmt: skip
+    batches = list(islice(composites(0, 0, 1), 2))
+    settings = RunSettings(steps=600, save_every=600, learning_rate=2e-3)
+    train(
+        model, lambda *_: cycle(batches), settings, tmp_path,
+        fabric=make_fabric(settings, accelerator="cpu"),
+        losses=LossSettings(contrast_weight=0.1),
+    )  # fmt: skip
+    losses = [float(row["segmentation"]) for row in rows(tmp_path)]
+    assert losses[-1] < losses[0] / 2
+
+
+@pytest.mark.parametrize("name", ["steps", "accumulate", "save_every", "patience"])
+def test_settings_are_checked(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
+        RunSettings(**{"steps": 1} | {name: 0})
+
+
+def test_more_settings_are_checked() -> None:
+    with pytest.raises(ValueError, match="prompts_per_image must be at least 1, not 0"):
+        LossSettings(prompts_per_image=0)
+    with pytest.raises(ValueError, match="Unknown precision 'half'"):
+        RunSettings(steps=1, precision="half")
+
+
+# -- the scripts, in processes of their own ------------------------------------------------------
+
+
+def configure(folder: Path, **stage: Any) -> Path:
+    """A TOML file for the toy model and synthetic photographs."""
+    table = photo_table(folder / "photos.csv")
+    model = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in TOY.to_dict().items()
+        if value is not None
+    }
+    tables = {
+        "model": model,
+        "data": {"photos_csv": str(table), "held_out_groups": 0.0, "workers": 0, "seed": 1},
+        "pretrain": {"first_index": 0, "sides": [64], "pixels_per_batch": 2 * 64 * 64} | stage,
+    }
+    tables["train"] = tables["pretrain"] | {"prompts_per_image": 2}
+    lines = []
+    for title, entries in tables.items():
+        lines.append(f"[{title}]")
+        for name, value in entries.items():
+            text = str(value).lower() if isinstance(value, bool) else repr(value)
+            lines.append(f"{name} = {text}".replace("'", '"'))
+    path = folder / "toy.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def command(script: str, *arguments: object) -> list[str]:
+    return [sys.executable, str(TRAINING / script), *map(str, arguments), "--accelerator", "cpu"]
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def finish(script: str, *arguments: object) -> str:
+    done = subprocess.run(
+        command(script, *arguments),
+        capture_output=True, text=True, timeout=240, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_run_that_was_killed_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
+    """kill -9 after the first save; the same command with --resume gives the same weights."""
+    config = configure(tmp_path, steps=30, save_every=10, learning_rate=1e-3)
+    finish("train.py", config, "-o", tmp_path / "whole")
+    killed = tmp_path / "killed"
+    running = subprocess.Popen(
+        command("train.py", config, "-o", killed), stdout=subprocess.DEVNULL, env=ENVIRONMENT
+    )
+    try:
+        end = time.monotonic() + 120
+        while not (killed / "resume.pt").is_file():
+            assert time.monotonic() < end
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.send_signal(signal.SIGKILL)
+    finally:
+        running.kill()
+        running.wait()
+    saved = load_checkpoint(killed / "last.safetensors").metadata["step"]
+    assert saved < 30
+    finish("train.py", config, "-o", killed, "--resume")
+    assert_same_weights(tmp_path / "whole" / "last.safetensors", killed / "last.safetensors")
+    assert rows(tmp_path / "whole") == rows(killed)
+
+
+def test_a_photograph_that_breaks_is_told_once_and_training_goes_on(tmp_path: Path) -> None:
+    config = configure(tmp_path, steps=12, save_every=12, learning_rate=1e-3)
+    for name, content in (("photo3", b""), ("photo5", b"\x89PNG no picture")):
+        (tmp_path / "photos" / f"{name}.png").write_bytes(content)
+    whole = tmp_path / "photos" / "photo4.png"
+    whole.write_bytes(whole.read_bytes()[:3000])
+    told = finish("pretrain.py", config, "-o", tmp_path / "run")
+    assert "step 12/12" in told
+    warnings = [line for line in told.splitlines() if line.startswith("Warning:")]
+    assert len(warnings) == 3
+    for name in ("photo3", "photo4", "photo5"):
+        assert sum(f"{name}.png" in line for line in warnings) == 1
+    assert "3 photographs could not be read" in told
+    again = finish("pretrain.py", config, "-o", tmp_path / "again")
+    assert rows(tmp_path / "run") == rows(tmp_path / "again")
+    assert again.count("Warning:") == 3
+
+
+def test_two_processes_do_what_one_does_with_both_their_batches(tmp_path: Path) -> None:
+    both = {"save_every": 4, "learning_rate": 1e-3, "steps": 4}
+    (tmp_path / "two").mkdir()
+    config = configure(tmp_path / "two", **both)
+    told = finish("train.py", config, "-o", tmp_path / "two" / "run", "--devices", 2)
+    assert told.count("step 4/4") == 1  # only one of them speaks
+    alone = configure(tmp_path, **both, accumulate=2)
+    finish("train.py", alone, "-o", tmp_path / "one")
+    a, b = (
+        load_checkpoint(folder / "last.safetensors")
+        for folder in (tmp_path / "two" / "run", tmp_path / "one")
+    )
+    for (name, value), other in zip(a.named_parameters(), b.parameters(), strict=True):
+        torch.testing.assert_close(value, other, rtol=1e-3, atol=1e-5, msg=name)
+    (two,), (one,) = rows(tmp_path / "two" / "run"), rows(tmp_path / "one")
+    assert two.keys() == one.keys()
+    for name in two:
+        assert float(two[name]) == pytest.approx(float(one[name]), abs=2e-3)
+
+
+SKIPPING = """
+import sys, torch
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_training_runs import TOY, halves
+from napari_safire.learning.run import RunSettings, make_fabric
+from napari_safire.learning.stages import pretrain
+from napari_safire.model import SafireModel
+import napari_safire.learning.stages as stages
+
+settings = RunSettings(steps=5, save_every=5, learning_rate=1e-3)
+fabric = make_fabric(settings, accelerator="cpu", devices=2)
+fabric.launch()
+calls = iter(range(100))
+
+def compactness(cells, _):
+    bad = fabric.global_rank == 1 and next(calls) == 2  # on one device only
+    return cells.sum() * (torch.nan if bad else 0.0)
+
+stages.compactness = compactness
+torch.manual_seed(0)
+model = SafireModel(TOY)
+batches = lambda *_: iter([halves()] * 5)
+pretrain(model, batches, settings, Path({folder!r}), fabric=fabric)
+sums = fabric.all_gather(sum(p.double().sum() for p in model.parameters()))
+assert torch.isfinite(sums).all()
+assert sums[0] == sums[1], sums
+"""
+
+
+def test_all_processes_skip_the_update_that_is_bad_on_one(tmp_path: Path) -> None:
+    script = tmp_path / "skipping.py"
+    script.write_text(
+        SKIPPING.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "run"))
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=240, env=ENVIRONMENT
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 updates were skipped" in done.stdout
