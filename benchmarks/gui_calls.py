@@ -60,7 +60,8 @@ class GuiCalls:
             (EventEmitter, "__call__"),
             (Layer, "refresh"),
             (type(Layer), "__call__"),
-            (QProgressBar, "setValue"),  # a bar that moves draws the window at once
+            (QProgressBar, "setRange"),  # a bar that moves draws the window at once, with the canvas
+            (QProgressBar, "setValue"),
         ]
         patches = [patch.object(o, name, self.naparis(getattr(o, name))) for o, name in naparis]
         for name in _POINTS:
