@@ -1,4 +1,4 @@
-"""The command line: ``napari-safire demo | predict | evaluate | models``.
+"""The command line: ``napari-safire demo | predict | evaluate | models | data``.
 
 Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 failed (a bad file,
 a bad checkpoint), 2 wrong use.
@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from napari_safire import __version__
+from napari_safire.cli.data import data
 from napari_safire.cli.demo import demo
 from napari_safire.cli.evaluate import evaluate
 from napari_safire.cli.models import models
@@ -31,6 +32,7 @@ app.command()(demo)
 app.command()(predict)
 app.command()(evaluate)
 app.add_typer(models, name="models")
+app.add_typer(data, name="data")
 
 
 def _print_version(wanted: bool) -> None:

@@ -73,19 +73,8 @@ def read_list(
         files are missing. All bad lines, or all missing files, are told at once.
     """
     path = Path(path)
-    # The system's absolute form, not resolve(): a link to a data set stays a link.
-    folder = Path(os.path.abspath(path.parent if root is None else root))
-    if not folder.is_dir():
-        raise DatasetError(f"The root folder {folder} of {path} does not exist: check its name.")
-    entries: list[ListEntry] = []
-    problems: list[str] = []
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            entries.append(_parse(line, folder))
-        except ValueError as error:
-            problems.append(f"line {number}: {error}")
+    folder = list_folder(path, root)
+    entries, problems = parse_list(path, folder)
     if problems:
         raise DatasetError(f"{path} breaks the format of list files: {_enumerate(problems)}.")
     missing = [
@@ -101,6 +90,47 @@ def read_list(
             f"{_enumerate(missing)}; check the root folder or the list."
         )
     return entries
+
+
+def list_folder(path: Path, root: str | os.PathLike[str] | None = None) -> Path:
+    """Return the whole path of the folder that a list's paths are relative to.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such folder.
+    """
+    # The system's absolute form, not resolve(): a link to a data set stays a link.
+    folder = Path(os.path.abspath(path.parent if root is None else root))
+    if not folder.is_dir():
+        raise DatasetError(f"The root folder {folder} of {path} does not exist: check its name.")
+    return folder
+
+
+def parse_list(path: Path, folder: Path) -> tuple[list[ListEntry], list[str]]:
+    """Read what can be read of a list, whether its files exist or not.
+
+    Returns
+    -------
+    entries : list of ListEntry
+    problems : list of str
+        One for each line that is none: its number and what is wrong.
+
+    Raises
+    ------
+    DatasetError
+        If the list cannot be read at all.
+    """
+    entries: list[ListEntry] = []
+    problems: list[str] = []
+    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            entries.append(_parse(line, folder))
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+    return entries, problems
 
 
 def write_list(

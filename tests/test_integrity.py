@@ -1,0 +1,134 @@
+"""What is wrong with a data set is found, named once, and nothing else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic import photograph
+from typer.testing import CliRunner
+
+from napari_safire.cli import app
+from napari_safire.data.integrity import Problem, check_lists
+from napari_safire.errors import DatasetError
+
+
+def put(root: Path, name: str, pixels: np.ndarray) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def half(value: int = 255, shape: tuple[int, int] = (40, 60)) -> np.ndarray:
+    mask = np.zeros(shape, np.uint8)
+    mask[: shape[0] // 2] = value
+    return mask
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three good pictures with masks, one of them authentic, and two lists of them."""
+    for number in range(4):
+        put(tmp_path, f"bilder/ä{number}.png", photograph(number, (40, 60)))
+        put(tmp_path, f"masks/{number}.png", half())
+    write(tmp_path / "train.txt", "bilder/ä0.png,masks/0.png", "bilder/ä1.png,None")
+    write(tmp_path / "val.txt", "bilder/ä2.png,masks/2.png", "bilder/ä3.png,masks/3.png")
+    return tmp_path
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def problems(*lists: Path, kind: str = "binary") -> list[Problem]:
+    return [each for *_, found in check_lists(lists, kind=kind) for each in found]
+
+
+def test_good_lists_have_no_problems(root: Path) -> None:
+    assert problems(root / "train.txt", root / "val.txt") == []
+
+
+def test_progress_counts_all_entries(root: Path) -> None:
+    steps = [(done, total) for done, total, _ in check_lists([root / "train.txt"])]
+    assert steps == [(0, 2), (1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "words"),
+    [
+        ("bilder/ä0.png", "line", "line 1"),
+        ("../outside.png,None", "line", "leads out of the root"),
+        ("bilder/lost.png,masks/0.png", "missing", "lost.png does not exist"),
+        ("bilder/ä0.png,masks/lost.png", "missing", "lost.png does not exist"),
+        ("empty.png,None", "unreadable", "empty"),
+        ("cut.png,None", "unreadable", "cut.png"),
+        ("text.png,None", "unreadable", "text.png"),
+        ("bilder/ä0.png,small.png", "mask", "20 x 60"),
+        ("bilder/ä0.png,text.png", "mask", "text.png"),
+        ("bilder/ä0.png,black.png", "mask", "give it the mask None"),
+    ],
+)
+def test_each_problem_is_named(root: Path, line: str, kind: str, words: str) -> None:
+    (root / "empty.png").write_bytes(b"")
+    (root / "cut.png").write_bytes((root / "bilder/ä0.png").read_bytes()[:900])
+    (root / "text.png").write_text("no picture")
+    put(root, "small.png", half(shape=(20, 60)))
+    put(root, "black.png", half(0))
+    (problem,) = problems(write(root / "one.txt", line))
+    assert problem.kind == kind
+    assert words in problem.sentence
+
+
+def test_stray_values_are_a_problem_of_source_masks_only(root: Path) -> None:
+    put(root, "stray.png", half(120))
+    path = write(root / "one.txt", "bilder/ä0.png,stray.png")
+    assert problems(path) == []
+    (problem,) = problems(path, kind="sources")
+    assert problem.kind == "mask"
+    assert "120" in problem.sentence
+
+
+def test_pictures_that_stand_in_two_lists_leak_whatever_their_names(root: Path) -> None:
+    pixels = np.asarray(Image.open(root / "bilder/ä0.png"))
+    Image.fromarray(pixels).save(root / "copy.bmp")
+    write(root / "val.txt", "copy.bmp,masks/0.png", "bilder/ä1.png,None")
+    found = problems(root / "train.txt", root / "val.txt")
+    assert [problem.kind for problem in found] == ["leak", "leak"]
+    assert "copy.bmp" in found[0].sentence
+    assert "ä0.png" in found[0].sentence
+    assert all(problem.list_file == root / "val.txt" for problem in found)
+
+
+def test_pictures_repeated_in_a_list(root: Path) -> None:
+    Image.open(root / "bilder/ä0.png").save(root / "copy.png")
+    line = "bilder/ä0.png,masks/0.png"
+    found = problems(write(root / "one.txt", line, line, "copy.png,masks/0.png"))
+    assert [problem.kind for problem in found] == ["repeated", "repeated"]
+    assert "more than once" in found[0].sentence
+    assert "same content" in found[1].sentence
+
+
+def test_lists_that_are_none(root: Path) -> None:
+    with pytest.raises(DatasetError, match="no entries"):
+        problems(write(root / "one.txt", "# nothing"))
+    with pytest.raises(DatasetError, match="cannot be read"):
+        problems(root / "lost.txt")
+
+
+def test_the_command(root: Path) -> None:
+    def run(*arguments: object):
+        return CliRunner().invoke(app, ["data", "check", *map(str, arguments)])
+
+    good = run(root / "train.txt", root / "val.txt")
+    assert good.exit_code == 0
+    assert good.stdout == "4 entries checked: nothing is wrong.\n"
+    (root / "bilder/ä3.png").unlink()
+    bad = run(root / "train.txt", root / "val.txt", root / "train.txt")
+    assert bad.exit_code == 1
+    assert "ä3.png does not exist." in bad.stdout
+    # A list that is named twice is one list.
+    assert bad.stdout.splitlines()[-1] == "4 entries checked: 1 files missing."
+    assert run(root / "lost.txt").exit_code == 1
