@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,11 @@ from lightning_fabric import Fabric
 
 from napari_safire.data.composites import CompositeSettings
 from napari_safire.data.photos import bank_of, divide, read_photo_table
+from napari_safire.errors import SafireError
 from napari_safire.learning.run import RunSettings, make_fabric
 from napari_safire.learning.stages import Composites, LossSettings
 from napari_safire.learning.streams import CropPlan, stream
-from napari_safire.model import ModelConfig, SafireModel
+from napari_safire.model import ModelConfig, SafireModel, initialise_from
 
 # Entries of a stage's table that say which composites it sees.
 _OF_THE_DATA = ("sides", "pixels_per_batch", "first_index")
@@ -134,9 +136,16 @@ def _source(
 def run_stage(
     stage_of: Callable[..., None], options: argparse.Namespace, name: str, start: Path | None
 ) -> None:
-    """Run a stage as the command line asks for it."""
-    from napari_safire.model import initialise_from
+    """Run a stage as the command line asks for it; errors of the user's are one sentence."""
+    try:
+        _run_stage(stage_of, options, name, start)
+    except SafireError as error:
+        sys.exit(f"Error: {error}")
 
+
+def _run_stage(
+    stage_of: Callable[..., None], options: argparse.Namespace, name: str, start: Path | None
+) -> None:
     settings = read_settings(options.config)
     how = run_settings(settings, name, options.steps)
     fabric = launch(options, how)

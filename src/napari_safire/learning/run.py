@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -398,7 +398,7 @@ def _save(
         _save_weights(folder / LAST, model, average, state.step)
         kept = {
             "state": {name: getattr(state, name) for name in _State.__dataclass_fields__},
-            "settings": repr(settings),
+            "settings": asdict(settings),
             "model": model.state_dict(),
             "average": average.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -419,10 +419,12 @@ def _restore(
 ) -> _State:
     try:
         kept = torch.load(path, map_location=fabric.device, weights_only=True)
-        if kept["settings"] != repr(settings):
+        before, now = kept["settings"], asdict(settings)
+        other = [f"{n} {before.get(n)}, now {now[n]}" for n in now if before.get(n) != now[n]]
+        if other:
             raise CheckpointError(
-                f"{path} belongs to a run with other settings ({kept['settings']}, now "
-                f"{settings}): take these, or another output folder."
+                f"{path} belongs to a run with other settings ({'; '.join(other)}): take its "
+                "settings, or another output folder."
             )
         model.load_state_dict(kept["model"])
         average.load_state_dict(kept["average"])
