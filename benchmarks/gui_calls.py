@@ -60,7 +60,10 @@ class GuiCalls:
             (EventEmitter, "__call__"),
             (Layer, "refresh"),
             (type(Layer), "__call__"),
-            (QProgressBar, "setRange"),  # a bar that moves draws the window at once, with the canvas
+            (
+                QProgressBar,
+                "setRange",
+            ),  # a bar that moves draws the window at once, with the canvas
             (QProgressBar, "setValue"),
         ]
         patches = [patch.object(o, name, self.naparis(getattr(o, name))) for o, name in naparis]

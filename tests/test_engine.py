@@ -284,6 +284,35 @@ def test_the_grid_is_computed_once(golden: tuple[Engine, Embedding]):
     assert engine.grid(embedding, 5) is not grid
 
 
+@pytest.mark.parametrize("shape", [(96, 64), (61, 90)])
+def test_a_partition_needs_no_logits_of_the_whole_grid(
+    golden: tuple[Engine, Embedding], toy: Engine, shape: tuple[int, int]
+):
+    picture = np.random.default_rng(3).integers(0, 255, (*shape, 3), np.uint8)
+    for model in (golden[0].model, toy.model):
+        whole, quick = Engine(model), Engine(model)
+        embedding = whole.embed(picture)
+        grid = whole.grid(embedding, 6)  # from here on it is there, and used
+        assert grid.low_res_logits is not None
+        a = whole.partition(embedding, "kmeans", 3, points_per_side=6)
+        b = quick.partition(embedding, "kmeans", 3, points_per_side=6)
+        (held,) = quick._grids.values()
+        assert held.low_res_logits is None
+        np.testing.assert_allclose(held.features, grid.features, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(a.prompt_sources, b.prompt_sources)
+        for one, other in zip(a.representatives, b.representatives, strict=True):
+            assert one.prompt == other.prompt
+            np.testing.assert_allclose(
+                one.low_res_logits, other.low_res_logits, rtol=1e-4, atol=1e-4
+            )
+        assert (a.labels != b.labels).mean() < 1e-3
+        one, other = (e.localize(embedding, points_per_side=6) for e in (whole, quick))
+        np.testing.assert_allclose(one.heatmap, other.heatmap, atol=1e-4)
+        with pytest.raises(ValueError, match="features only"):
+            held.region(0)
+        assert quick.grid(embedding, 6).low_res_logits is not None
+
+
 def test_several_threads_may_ask_one_engine(toy: Engine):
     engine = Engine(toy.model, grids_kept=2)
     pictures = [np.random.default_rng(n).integers(0, 255, (64, 96, 3), np.uint8) for n in range(6)]

@@ -58,11 +58,13 @@ class SmallModel(SafireModel):
             raise self.error
         return super().encode(pixels)
 
-    def decode(self, feats: torch.Tensor, points_xy: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode(
+        self, feats: torch.Tensor, points_xy: Any, **how: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         self.tried.append(len(points_xy))
         if self.on_card or len(points_xy) > self.most_prompts:
             raise self.error
-        return super().decode(feats, points_xy)
+        return super().decode(feats, points_xy, **how)
 
 
 @pytest.fixture(scope="module")

@@ -150,6 +150,19 @@ def test_a_few_prompts_at_a_time_are_as_good_as_all(monkeypatch):
             torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("gradient", [False, True])
+def test_corners_are_those_of_all_logits(gradient):
+    model = lite()
+    feats, points = torch.randn(2, 64, 5, 4), torch.rand(2, 7, 2) * 64
+    with torch.set_grad_enabled(gradient):
+        logits, confidence = model.decode(feats, points)
+        corners, same = model.decode(feats, points, corners=True)
+    rows = [4 * cell + place for cell in range(5) for place in (0, 3)]
+    cols = [4 * cell + place for cell in range(4) for place in (0, 3)]
+    torch.testing.assert_close(corners, logits[:, :, rows][..., cols], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(same, confidence, rtol=1e-4, atol=1e-5)
+
+
 def test_images_and_prompts_do_not_influence_each_other():
     model = lite()
     feats = torch.randn(3, 64, 5, 4)

@@ -14,7 +14,12 @@ from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.embedding import READING, embed_picture
 from napari_safire.engine.grid import DECODING, PromptGrid, decode_points, points_in_model, run_grid
 from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
-from napari_safire.engine.partition import cluster_prompts, make_forgery_map, make_partition
+from napari_safire.engine.partition import (
+    RegionsOf,
+    cluster_prompts,
+    make_forgery_map,
+    make_partition,
+)
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.precision import Precision, check_precision, computing_in
 from napari_safire.engine.progress import Cancel, Progress, report
@@ -96,7 +101,7 @@ class Engine:
         self._notices: list[str] = []
         self._memory = MemoryGuard(self.model, self._notify)
         self._grids_kept = grids_kept
-        self._grids: OrderedDict[tuple[str, str, int], PromptGrid] = OrderedDict()
+        self._grids: OrderedDict[tuple[str, str, int, bool], PromptGrid] = OrderedDict()
         self._lock = threading.Lock()  # of the grids
         self._cores = threading.RLock()  # a job that is watched may answer a click in between
 
@@ -204,18 +209,36 @@ class Engine:
         -------
         PromptGrid
         """
+        return self._grid(embedding, points_per_side, progress, cancel, with_logits=True)
+
+    def _grid(
+        self,
+        embedding: Embedding,
+        points_per_side: int,
+        progress: Progress | None,
+        cancel: Cancel | None,
+        *,
+        with_logits: bool,
+    ) -> PromptGrid:
+        """Return the whole grid, or one that may hold features only."""
         self._check_embedding(embedding)
         if not 1 <= points_per_side <= _MOST_POINTS_PER_SIDE:
             raise ValueError(
                 f"points_per_side is {points_per_side}, but must lie between 1 and "
                 f"{_MOST_POINTS_PER_SIDE}."
             )
-        key = (embedding.image_sha256, embedding.checkpoint_sha256, int(points_per_side))
+        side = int(points_per_side)
+        of = (embedding.image_sha256, embedding.checkpoint_sha256, side)
+        key = (*of, with_logits)
         with self._lock:
+            if not with_logits and (*of, True) in self._grids:
+                key = (*of, True)
             grid = self._grids.get(key)
         if grid is None:
             with explained(DECODING), self._computing():
-                grid = run_grid(self._memory, embedding, int(points_per_side), progress, cancel)
+                grid = run_grid(
+                    self._memory, embedding, side, progress, cancel, with_logits=with_logits
+                )
         with self._lock:
             self._grids[key] = grid
             self._grids.move_to_end(key)
@@ -263,7 +286,8 @@ class Engine:
         Cancelled
         """
         _check_partition_arguments(method, n_sources, seed, eps)
-        grid = self.grid(embedding, points_per_side, progress=progress, cancel=cancel)
+        consensus = self._representative == "consensus"
+        grid = self._grid(embedding, points_per_side, progress, cancel, with_logits=consensus)
         threshold = float(self.model.metadata.get("source_distance", _DEFAULT_SOURCE_DISTANCE))
         clusters = cluster_prompts(grid, method, n_sources, seed, eps, threshold)
         parameters: dict[str, Any] = {"points_per_side": points_per_side}
@@ -274,8 +298,8 @@ class Engine:
         else:
             parameters["source_distance"] = threshold
         parameters["representative"] = self._representative
-        consensus = self._representative == "consensus"
-        return make_partition(grid, clusters, method, parameters, seed, consensus)
+        regions_of = self._regions_of(embedding, grid)
+        return make_partition(grid, clusters, method, parameters, seed, consensus, regions_of)
 
     def localize(
         self,
@@ -300,10 +324,17 @@ class Engine:
         ForgeryMap
             Its verdict rests on the model's calibration; without one it is "inconclusive".
         """
-        grid = self.grid(embedding, points_per_side, progress=progress, cancel=cancel)
-        clusters = cluster_prompts(grid, "kmeans", 2, seed, 0.0, 0.0)
         consensus = self._representative == "consensus"
-        return make_forgery_map(grid, clusters, self._calibration(), consensus)
+        grid = self._grid(embedding, points_per_side, progress, cancel, with_logits=consensus)
+        clusters = cluster_prompts(grid, "kmeans", 2, seed, 0.0, 0.0)
+        regions_of = self._regions_of(embedding, grid)
+        return make_forgery_map(grid, clusters, self._calibration(), consensus, regions_of)
+
+    def _regions_of(self, embedding: Embedding, grid: PromptGrid) -> RegionsOf | None:
+        """Of a grid without logits, those that are needed are asked for once more."""
+        if grid.low_res_logits is not None:
+            return None
+        return lambda chosen: self.segment(embedding, [grid.prompts[index] for index in chosen])
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

@@ -38,7 +38,8 @@ class PromptGrid:
     ----------
     prompts : tuple of PointPrompt
         Row by row, columns fastest.
-    low_res_logits : (P, h4, w4) float32 array
+    low_res_logits : (P, h4, w4) float32 array or None
+        None where only the features were asked for.
     confidence : (P,) float32 array
     features : (P, C) float32 array
         Mean embedding inside each mask, NaN where the mask is empty.
@@ -46,7 +47,7 @@ class PromptGrid:
     """
 
     prompts: tuple[PointPrompt, ...]
-    low_res_logits: FloatImage
+    low_res_logits: FloatImage | None
     confidence: FloatImage
     features: FloatImage
     geometry: Geometry
@@ -57,7 +58,15 @@ class PromptGrid:
         return np.asarray(np.isfinite(self.features).all(axis=1))
 
     def region(self, index: int) -> SourceRegion:
-        """Return the region of one prompt."""
+        """Return the region of one prompt.
+
+        Raises
+        ------
+        ValueError
+            Only the features were asked for.
+        """
+        if self.low_res_logits is None:
+            raise ValueError("This grid holds features only: ask Engine.grid for the whole one.")
         return SourceRegion(
             self.prompts[index],
             self.low_res_logits[index],
@@ -73,6 +82,7 @@ def decode_points(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     also: Callable[[slice, torch.Tensor], None] | None = None,
+    keep: bool = True,
 ) -> tuple[FloatImage, FloatImage]:
     """Decode any number of points in batches.
 
@@ -87,10 +97,14 @@ def decode_points(
     also : callable, optional
         Called with a batch's points and its logits where they were made, on the model's device; in
         several threads at once.
+    keep : bool
+        False: `also` gets the logits of the cells' corners only, see `decode_prompts`, and none are
+        returned.
 
     Returns
     -------
     logits : (P, 4 h, 4 w) float32 array
+        Not filled unless they are kept.
     confidence : (P,) float32 array
 
     Raises
@@ -100,7 +114,7 @@ def decode_points(
     """
     count = len(points_xy)
     height, width = features.shape[-2:]
-    logits = np.empty((count, 4 * height, 4 * width), dtype=np.float32)
+    logits = np.empty((count if keep else 0, 4 * height, 4 * width), dtype=np.float32)
     confidence = np.empty(count, dtype=np.float32)
     feats = torch.from_numpy(features)[None]
     done = 0
@@ -115,10 +129,11 @@ def decode_points(
             chosen = slice(begin, end)
             points = torch.as_tensor(points_xy[chosen], dtype=torch.float32, device=feats.device)
             with torch.inference_mode():
-                some_logits, some_confidence = model.decode(feats, points)
+                some_logits, some_confidence = model.decode(feats, points, corners=not keep)
                 if also is not None:
                     also(chosen, some_logits)
-            logits[chosen] = some_logits.cpu().numpy()
+            if keep:
+                logits[chosen] = some_logits.cpu().numpy()
             confidence[chosen] = some_confidence.cpu().numpy()
 
         if workers is None or model.device.type != "cpu":
@@ -226,18 +241,22 @@ def run_grid(
     points_per_side: int,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    *,
+    with_logits: bool = True,
 ) -> PromptGrid:
     """Ask every point of a grid over the picture."""
     geometry = embedding.geometry
     prompts, points = grid_points(geometry, points_per_side)
     features = np.empty((len(points), len(embedding.features)), np.float32)
-    mean_inside = RegionMeans(embedding)
+    mean_inside = RegionMeans(embedding, corners=not with_logits)
 
     def read(chosen: slice, logits: torch.Tensor) -> None:
         features[chosen] = mean_inside(logits).cpu().numpy()
 
-    logits, confidence = decode_points(memory, embedding.features, points, progress, cancel, read)
-    return PromptGrid(prompts, logits, confidence, features, geometry)
+    logits, confidence = decode_points(
+        memory, embedding.features, points, progress, cancel, read, keep=with_logits
+    )
+    return PromptGrid(prompts, logits if with_logits else None, confidence, features, geometry)
 
 
 class RegionMeans:
@@ -251,9 +270,12 @@ class RegionMeans:
     ----------
     embedding : Embedding
         With (C, h, w) features.
+    corners : bool
+        The logits are those of the cells' corners only. A sample position lies between the last
+        row (column) of one cell and the first of the next: nothing else is needed.
     """
 
-    def __init__(self, embedding: Embedding) -> None:
+    def __init__(self, embedding: Embedding, corners: bool = False) -> None:
         geometry = embedding.geometry
         shape = embedding.features.shape[1:]
         places = [np.arange(length) * _STRIDE for length in shape]
@@ -261,13 +283,18 @@ class RegionMeans:
             torch.from_numpy(geometry.interpolation(axis, 4 * shape[axis], places[axis]).toarray())
             for axis in (0, 1)
         )
+        if corners:
+            self._rows, self._cols = (
+                weights.view(len(weights), -1, 4)[:, :, ::3].flatten(1)
+                for weights in (self._rows, self._cols)
+            )
         # Cells that begin in the padding say nothing about the picture.
         tall, wide = geometry.content_shape
         self._heard = torch.from_numpy((places[0] < tall)[:, None] & (places[1] < wide))  # (h, w)
         self._features = torch.from_numpy(embedding.features).flatten(1).T
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Map (P, 4 h, 4 w) logits to (P, C), NaN for masks that hold no sample position."""
+        """Map (P, 4 h, 4 w) logits (corners: 2) to (P, C), NaN for masks without a sample."""
         rows, cols, heard, features = (
             part.to(logits.device) for part in (self._rows, self._cols, self._heard, self._features)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -36,6 +36,9 @@ _SMALLEST_SIDE = 64
 _CELL_AND_ONE = 5  # logits: an embedding cell has 4, and an odd window has a middle
 
 
+RegionsOf = Callable[[Sequence[int]], list[SourceRegion]]
+
+
 def cluster_prompts(
     grid: PromptGrid, method: str, n_sources: int | None, seed: int, eps: float, threshold: float
 ) -> Clusters:
@@ -65,6 +68,7 @@ def make_partition(
     parameters: dict[str, Any],
     seed: int,
     consensus: bool = False,
+    regions_of: RegionsOf | None = None,
 ) -> SourcePartition:
     """Let a region of each cluster stand for it; the strongest logit wins a pixel.
 
@@ -80,9 +84,11 @@ def make_partition(
         False, as published: the region of the cluster's most confident prompt. True: the mean of
         the logits of all its prompts, smoothed over one embedding cell, which is steadier where
         single masks are unsure.
+    regions_of : callable, optional
+        Gives the regions of prompts, by their indices, where the grid holds none.
     """
     names = np.unique(clusters[clusters != NOISE])
-    regions = _representatives(grid, clusters, names, consensus)
+    regions = _representatives(grid, clusters, names, consensus, regions_of)
     labels = label_pixels(grid.geometry, [region.low_res_logits for region in regions])
     order = np.argsort(-np.bincount(labels.ravel(), minlength=len(regions)), kind="stable")
     rank = np.empty(len(order), dtype=np.uint8)
@@ -128,6 +134,7 @@ def make_forgery_map(
     clusters: Clusters,
     calibration: Calibration | None,
     consensus: bool = False,
+    regions_of: RegionsOf | None = None,
 ) -> ForgeryMap:
     """Combine two sources to one map: ``(front + 1 - back) / 2``, the front being the smaller.
 
@@ -137,7 +144,7 @@ def make_forgery_map(
     clusters : (P,) int array
         Two sources (one if the picture gives no more).
     calibration : Calibration or None
-    consensus : bool
+    consensus, regions_of
         As in `make_partition`.
 
     Returns
@@ -150,7 +157,7 @@ def make_forgery_map(
     if len(names) < 2:
         heatmap: FloatImage = np.zeros(grid.geometry.image_shape, dtype=np.float32)
     else:
-        regions = _representatives(grid, clusters, names, consensus)
+        regions = _representatives(grid, clusters, names, consensus, regions_of)
         back = _sigmoid(regions[0].logits)
         front = _sigmoid(regions[1].logits)
         if (front > 0.5).sum() > (back > 0.5).sum():
@@ -161,15 +168,20 @@ def make_forgery_map(
 
 
 def _representatives(
-    grid: PromptGrid, clusters: Clusters, names: Clusters, consensus: bool
+    grid: PromptGrid,
+    clusters: Clusters,
+    names: Clusters,
+    consensus: bool,
+    regions_of: RegionsOf | None,
 ) -> list[SourceRegion]:
     """For each cluster the region that stands for it."""
     members = clusters == names[:, None]  # (K, P)
-    best = [
-        grid.region(int(np.flatnonzero(mine)[np.argmax(grid.confidence[mine])])) for mine in members
-    ]
+    chosen = [int(np.flatnonzero(mine)[np.argmax(grid.confidence[mine])]) for mine in members]
+    best = regions_of(chosen) if regions_of else [grid.region(index) for index in chosen]
     if not consensus:
         return best
+    if grid.low_res_logits is None:
+        raise ValueError("A consensus needs the logits of all prompts: ask for the whole grid.")
     # One product instead of a copy of the logits (50 MB at 1024 x 768) for each cluster.
     shares = members / members.sum(axis=1, keepdims=True)
     prompts, *shape = grid.low_res_logits.shape

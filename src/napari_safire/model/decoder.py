@@ -55,6 +55,7 @@ def decode_prompts(
     feats: Tensor,
     points_xy: Tensor,
     prompt_projection: nn.Module | None = None,
+    corners: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Predict the source region of every prompt.
 
@@ -68,11 +69,14 @@ def decode_prompts(
         P positive points for each image, in model pixels (x, y); on the device of ``feats``.
     prompt_projection : nn.Module, optional
         Maps the embedding at the point to an addition to the point token.
+    corners : bool
+        Only the corners of each cell's 4 x 4 places, in a quarter of the second upscaling's time.
 
     Returns
     -------
     logits : (B, P, 4 h, 4 w) float32 tensor
-        Positive inside the region.
+        Positive inside the region. With ``corners``: (B, P, 2 h, 2 w), rows and columns 0 and 3 of
+        each cell.
     confidence : (B, P) float32 tensor
         Predicted pixel accuracy.
     """
@@ -100,14 +104,14 @@ def decode_prompts(
         mask_weights = mask_decoder.output_hypernetworks_mlps[0](read[:, _MASK_TOKEN])
         upscaling = mask_decoder.output_upscaling
         masks = [
-            _upscale(upscaling, *each, height, width)
+            _upscale(upscaling, *each, height, width, corners)
             for each in zip(own, mask_weights.split(chunk), strict=True)
         ]
         confidence = mask_decoder.iou_prediction_head(read[:, _CONFIDENCE_TOKEN])[:, 0]
         found.append((torch.cat(masks).float(), confidence.float()))
     logits, confidence = (torch.cat(parts) for parts in zip(*found, strict=True))
     return (
-        logits.view(n_images, n_prompts, 4 * height, 4 * width),
+        logits.view(n_images, n_prompts, *logits.shape[1:]),
         confidence.view(n_images, n_prompts),
     )
 
@@ -322,12 +326,24 @@ def _per_head(projected: Tensor, weight: Tensor) -> Tensor:
 
 
 def _upscale(
-    upscaling: Any, cells: Tensor, mask_weights: Tensor, height: int, width: int
+    upscaling: Any, cells: Tensor, mask_weights: Tensor, height: int, width: int, corners: bool
 ) -> Tensor:
-    """Cells (M, h w, C) and one weight vector (M, C / 8) a mask to logits (M, 4 h, 4 w)."""
+    """Cells (M, h w, C) and one weight vector (M, C / 8) a mask to logits (M, 4 h, 4 w).
+
+    With ``corners`` (M, 2 h, 2 w): the outer one of the four places that each of the first
+    doubling's places becomes.
+    """
     first, norm, first_activation, second, _gelu = upscaling
     x = _double(first, cells)  # (M, N, 4, C / 4)
     x = first_activation(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
+    if corners:
+        places = [
+            # (M, N, C / 8), times the weights (M, 1, N)
+            _product(mask_weights[:, None], linear(x[:, :, i], kernel, second.bias, "gelu"))
+            for i, kernel in enumerate(second.weight.permute(2, 3, 1, 0).flatten(0, 1))
+        ]
+        masks = torch.cat(places, dim=1).view(-1, 2, 2, height, width).permute(0, 3, 1, 4, 2)
+        return masks.reshape(-1, 2 * height, 2 * width)
     x = _double(second, x, "gelu")  # (M, N, 4, 4, C / 8)
     # The row vector comes first: ten times faster under autograd than a column vector last.
     masks = _product(mask_weights[:, None], x.flatten(1, 3))  # (M, 1, 16 N)

@@ -112,7 +112,9 @@ class SafireModel(nn.Module):
         feats: Tensor = self.image_encoder(pixels)
         return feats
 
-    def decode(self, feats: Tensor, points_xy: Any) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, feats: Tensor, points_xy: Any, *, corners: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Predict the source region of every prompt; see `napari_safire.model.decoder`.
 
         Parameters
@@ -121,6 +123,8 @@ class SafireModel(nn.Module):
             Embeddings from `encode`, of any h and w.
         points_xy : (N, 2) array_like for one image, or (B, P, 2)
             Positive points in model pixels, x before y; pixel centres are whole numbers.
+        corners : bool
+            Only the logits of each cell's corners, 2 h x 2 w instead of 4 h x 4 w.
 
         Returns
         -------
@@ -160,7 +164,12 @@ class SafireModel(nn.Module):
         if not bool(torch.isfinite(points).all()):
             raise ValueError("points_xy holds values that are not finite: give (x, y) numbers.")
         logits, confidence = decode_prompts(
-            self.prompt_encoder, self.mask_decoder, feats, points, self.prompt_projection
+            self.prompt_encoder,
+            self.mask_decoder,
+            feats,
+            points,
+            self.prompt_projection,
+            corners,
         )
         return (logits[0], confidence[0]) if one_image else (logits, confidence)
 
