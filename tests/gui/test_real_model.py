@@ -230,7 +230,7 @@ def test_without_space_on_the_disk_work_goes_on_with_a_notice(
         assert snapshot.annotation.is_answered
 
 
-def out_of_memory(*arguments: object) -> None:
+def out_of_memory(*arguments: object, **more: object) -> None:
     raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 TB.")
 
 

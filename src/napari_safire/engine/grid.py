@@ -129,7 +129,8 @@ def decode_points(
             chosen = slice(begin, end)
             points = torch.as_tensor(points_xy[chosen], dtype=torch.float32, device=feats.device)
             with torch.inference_mode():
-                some_logits, some_confidence = model.decode(feats, points, corners=not keep)
+                how = {} if keep else {"corners": True}
+                some_logits, some_confidence = model.decode(feats, points, **how)
                 if also is not None:
                     also(chosen, some_logits)
             if keep:
