@@ -156,7 +156,9 @@ def predict(
     tasks = _tasks(images, output)
     _check_outputs(tasks, output)
     there = {} if overwrite else _records_there(tasks, settings)
-    engine = open_engine(model, device, precision, grids_kept=jobs or _MOST_JOBS)
+    engine = open_engine(model, device, precision)
+    jobs = jobs or _usual_jobs(engine)
+    engine.grids_kept = jobs  # one for each picture under way
     _check_model(there, engine)
 
     def answer(task: _Task, progress: Progress | None, cancel: Cancel | None) -> _Answer | None:
@@ -171,7 +173,7 @@ def predict(
     done = passed = 0
     codes = []
     try:
-        with closing(_outcomes(answer, tasks, jobs or _usual_jobs(engine))) as outcomes:
+        with closing(_outcomes(answer, tasks, jobs)) as outcomes:
             for task, outcome in outcomes:
                 if outcome is None:
                     passed += 1

@@ -62,16 +62,13 @@ class ErrorReportingGroup(TyperGroup):
             raise typer.Exit(FAILED) from error
 
 
-def open_engine(
-    model: str, device: str, precision: PrecisionName = "float32", grids_kept: int = 3
-) -> Engine:
+def open_engine(model: str, device: str, precision: PrecisionName = "float32") -> Engine:
     """Load a model; this is where torch is imported, which takes seconds."""
     with progress_bar("loading the model"):
         from napari_safire.engine import Engine
         from napari_safire.model.registry import load_model
 
-        loaded = load_model(model, device=device)
-        return Engine(loaded, precision=precision, grids_kept=grids_kept)
+        return Engine(load_model(model, device=device), precision=precision)
 
 
 def describe_model(engine: Engine, name: str) -> dict[str, Any]:

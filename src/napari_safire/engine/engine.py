@@ -70,7 +70,7 @@ class Engine:
     model : SafireModel
     precision : str
     cache : EmbeddingCache or None
-        May be exchanged at any time.
+        May be exchanged at any time, as `grids_kept` may.
 
     Examples
     --------
@@ -100,7 +100,7 @@ class Engine:
         self._on_notice = on_notice
         self._notices: list[str] = []
         self._memory = MemoryGuard(self.model, self._notify)
-        self._grids_kept = grids_kept
+        self.grids_kept = grids_kept
         self._grids: OrderedDict[tuple[str, str, int, bool], PromptGrid] = OrderedDict()
         self._lock = threading.Lock()  # of the grids
         self._cores = threading.RLock()  # a job that is watched may answer a click in between
@@ -242,7 +242,7 @@ class Engine:
         with self._lock:
             self._grids[key] = grid
             self._grids.move_to_end(key)
-            while len(self._grids) > self._grids_kept:
+            while len(self._grids) > self.grids_kept:
                 self._grids.popitem(last=False)
         return grid
 

@@ -336,12 +336,12 @@ def _keep_rows(path: Path, last_step: int) -> None:
     """Drop what was logged after the step where the run goes on."""
     if not path.is_file():
         return
-    rows = path.read_text().splitlines(keepends=True)
-    kept = [row for row in rows[1:] if int(row.split(",")[0]) <= last_step]
     if not last_step:
         path.unlink()
-    else:
-        path.write_text("".join([*rows[:1], *kept]))
+        return
+    rows = path.read_text().splitlines(keepends=True)
+    kept = [row for row in rows[1:] if int(row.split(",")[0]) <= last_step]
+    path.write_text("".join([*rows[:1], *kept]))
 
 
 def _validate(
