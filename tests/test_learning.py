@@ -19,7 +19,8 @@ from napari_safire.learning.losses import (
     pixel_accuracy,
     region_contrast,
 )
-from napari_safire.learning.streams import CropPlan, cell_labels, sample_prompts, stream
+from napari_safire.learning.prompts import PromptSettings, sample_prompts
+from napari_safire.learning.streams import CropPlan, cell_labels, stream
 
 if TYPE_CHECKING:
     from conftest import Parity
@@ -179,31 +180,65 @@ def test_cell_labels_need_a_clear_majority() -> None:
 
 
 def test_prompts_lie_in_their_regions() -> None:
-    labels = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    labels = np.zeros((2, 64, 64), np.uint8)
     labels[0, 10:30, 5:41] = 1
     labels[0, 40:, 40:] = 2
     labels[1] = 1  # a single region, whatever its number
-    points, targets = sample_prompts(labels, 7, np.random.default_rng(0))
-    assert points.shape == (2, 7, 2)
-    assert points.dtype == targets.dtype == torch.float32
-    assert targets.shape == (2, 7, 16, 16)
-    for image in range(2):
-        present = torch.unique(labels[image]).tolist()
-        for i in range(7):
-            x, y = points[image, i].int().tolist()
-            region = labels[image, y, x]
+    for regions in labels:
+        points, targets = sample_prompts(
+            regions, PromptSettings(per_image=7, connected=False), np.random.default_rng(0)
+        )
+        assert points.shape == (7, 2)
+        assert points.dtype == np.float32
+        assert targets.shape == (7, 16, 16)
+        present = np.unique(regions)
+        for i, ((x, y), target) in enumerate(zip(points.astype(int), targets, strict=True)):
+            region = regions[y, x]
             assert region == present[i % len(present)]
-            shares = torch.nn.functional.avg_pool2d((labels[image] == region).float()[None], 4)[0]
+            shares = (regions == region).reshape(16, 4, 16, 4).mean(axis=(1, 3))
             pure = (shares == 0) | (shares == 1)
-            assert torch.equal(targets[image, i][pure], shares[pure])
+            np.testing.assert_array_equal(target[pure], shares[pure])
 
 
 def test_prompts_of_a_region_too_thin_for_the_small_mask() -> None:
-    labels = torch.zeros(1, 64, 64, dtype=torch.uint8)
-    labels[0, 5] = 1
-    points, targets = sample_prompts(labels, 2, np.random.default_rng(0))
-    assert points[0, 1, 1] == 5
-    assert float(targets[0, 1].sum()) == 0
+    labels = np.zeros((64, 64), np.uint8)
+    labels[5] = 1
+    points, targets = sample_prompts(labels, PromptSettings(per_image=2), np.random.default_rng(0))
+    assert points[1, 1] == 5
+    assert targets[1].max() == 0
+
+
+def test_the_offset_says_which_pixel_stands_for_a_cell() -> None:
+    labels = np.zeros((16, 16), np.uint8)
+    labels[:, 5:] = 1
+    for offset, expected in ((0, 2), (2, 1)):
+        _, targets = sample_prompts(
+            labels, PromptSettings(per_image=2, offset=offset), np.random.default_rng(0)
+        )
+        assert targets[1][0].argmax() == expected
+
+
+def test_far_parts_of_a_region_are_not_judged() -> None:
+    """Published rule: the component of the prompt and those that touch it, over corners too."""
+    labels = np.zeros((32, 64), np.uint8)
+    labels[4:12, 4:12] = 1  # an island in the background
+    labels[4:12, 40:48] = 1  # another one
+    labels[12:16, 48:52] = 1  # touches that one at a corner only
+    labels[6:8, 42:44] = 0  # a hole in it
+    rng = np.random.default_rng(0)
+    points, targets = sample_prompts(labels, PromptSettings(per_image=40), rng)
+    seen = set()
+    for (x, y), target in zip(points.astype(int), targets, strict=True):
+        left, right, hole, corner, around = (
+            int(target[r // 4, c // 4]) for r, c in ((6, 6), (10, 46), (6, 42), (14, 50), (26, 30))
+        )
+        seen.add((int(labels[y, x]), left, right, hole, corner, around))
+    assert seen == {
+        (1, 1, -1, -1, -1, 0),  # from the left island: itself and what is around
+        (1, -1, 1, 0, 1, 0),  # from the right one: its hole and the part at its corner too
+        (1, -1, 1, -1, 1, 0),  # from the part at its corner: the hole does not touch it
+        (0, 0, 0, -1, 0, 1),  # from the background: all islands, not the hole inside one
+    } | ({(0, -1, 0, 1, -1, -1)} & seen)  # from the small hole, if a prompt fell into it
 
 
 def test_stream_depends_on_seed_and_index_only(tmp_path: Path) -> None:

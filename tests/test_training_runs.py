@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count, cycle, islice, repeat
 from pathlib import Path
@@ -16,12 +18,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from synthetic import photo_bank, photo_table
 
 from napari_safire.data.composites import CompositeSettings
 from napari_safire.errors import CheckpointError
-from napari_safire.learning.run import RunSettings, make_fabric
-from napari_safire.learning.stages import LossSettings, pretrain, train
+from napari_safire.learning.devices import launched
+from napari_safire.learning.estimate import estimate
+from napari_safire.learning.progress import Progress, print_progress
+from napari_safire.learning.prompts import PromptSettings
+from napari_safire.learning.run import run
+from napari_safire.learning.settings import RunSettings
+from napari_safire.learning.stages import (
+    PARTS,
+    ContrastStage,
+    PromptStage,
+    StageSettings,
+    parts_of,
+    prompted,
+)
 from napari_safire.learning.streams import CropPlan, stream
 from napari_safire.model import ModelConfig, SafireModel, load_checkpoint
 
@@ -72,22 +87,42 @@ def halves(count: int = 1, side: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(pixels.clip(0, 255).astype(np.uint8)), torch.from_numpy(labels)
 
 
-def go(stage: Any, model: SafireModel, source: Any, folder: Path, **settings: Any) -> None:
+def go(stage: Any, model: SafireModel, source: Any, folder: Path, **settings: Any) -> str:
     """Run a stage in this process, on the CPU."""
-    losses = LossSettings(prompts_per_image=2)
-    resume = settings.pop("resume", False)
-    validation = settings.pop("validation", None)
+    asks = settings.pop("asks", StageSettings(prompts=PromptSettings(per_image=2)))
+    options = {
+        name: settings.pop(name)
+        for name in ("resume", "validation", "listen", "stop")
+        if name in settings
+    }
+    if stage is PromptStage:
+        source = prompted(source, asks.prompts, seed=0)
     chosen = RunSettings(**{"steps": 6, "save_every": 3, "learning_rate": 1e-3} | settings)
-    fabric = make_fabric(chosen, accelerator="cpu")
-    stage(
-        model, source, chosen, folder,
-        fabric=fabric, losses=losses, resume=resume, validation=validation,
-    )  # fmt: skip
+    with launched(chosen.precision, accelerator="cpu") as fabric:
+        return run(fabric, stage(model, asks), source, chosen, folder, **options)
+
+
+def held_out(count: int = 1) -> list[Any]:
+    """A validation batch with two prompts for each picture."""
+    batch = prompted(lambda *_: iter([halves(count)]), PromptSettings(per_image=2), seed=1)
+    return list(batch(0, 0, 1))
 
 
 def toy() -> SafireModel:
     torch.manual_seed(0)
     return SafireModel(TOY)
+
+
+def toy_vit() -> SafireModel:
+    torch.manual_seed(0)
+    return SafireModel(
+        ModelConfig(
+            architecture="vit", image_size=64, patch_size=16, embed_dim=32, depth=2, num_heads=2,
+            mlp_ratio=2.0, window_size=2, global_attention=(1,), adaptor_reduction=4,
+            prompt_dim=32, decoder_depth=2, decoder_mlp_dim=32, decoder_heads=2,
+            confidence_dim=16, mask_in_chans=4,
+        )
+    )  # fmt: skip
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -106,7 +141,7 @@ def assert_same_weights(one: Path, other: Path, tolerance: float = 0.0) -> None:
 # -- one process ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stage", [pretrain, train])
+@pytest.mark.parametrize("stage", [ContrastStage, PromptStage])
 def test_a_stage_runs_and_saves(
     stage, composites: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,13 +152,13 @@ def test_a_stage_runs_and_saves(
     told = capsys.readouterr().out
     assert "step 6/6" in told
     counts = [p.numel() for p in model.parameters()]
-    learning = model.image_encoder if stage is pretrain else model
+    learning = model.image_encoder if stage is ContrastStage else model
     trainable = sum(p.numel() for p in learning.parameters())
     assert f"{trainable:,} trainable, {sum(counts) - trainable:,} frozen" in told
     assert not model.training
     changed = {name for name, value in model.state_dict().items() if not value.equal(before[name])}
     assert any(name.startswith("image_encoder") for name in changed)
-    assert any(name.startswith("mask_decoder") for name in changed) == (stage is train)
+    assert any(name.startswith("mask_decoder") for name in changed) == (stage is PromptStage)
     assert all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
 
     saved = load_checkpoint(folder / "last.safetensors")
@@ -133,7 +168,7 @@ def test_a_stage_runs_and_saves(
         assert value.equal(model.state_dict()[name]), name
 
     names = {"contrast", "compactness"} | (
-        {"segmentation", "confidence"} if stage is train else set()
+        {"segmentation", "confidence"} if stage is PromptStage else set()
     )
     (row,) = rows(folder)
     assert set(row) == {"step"} | names
@@ -141,45 +176,41 @@ def test_a_stage_runs_and_saves(
     assert all(np.isfinite(float(row[name])) for name in names)
 
 
-def test_the_log_has_a_row_every_fifty_steps_and_one_at_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("napari_safire.learning.run._LOG_EVERY", 2)
-    go(pretrain, toy(), lambda *_: repeat(halves()), tmp_path, steps=3)
+def test_the_log_has_rows_as_often_as_asked_and_one_at_the_end(tmp_path: Path) -> None:
+    go(ContrastStage, toy(), lambda *_: repeat(halves()), tmp_path, steps=3, log_every=2)
     assert [row["step"] for row in rows(tmp_path)] == ["2", "3"]
 
 
-@pytest.mark.parametrize("stage", [pretrain, train])
+@pytest.mark.parametrize("stage", [ContrastStage, PromptStage])
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
-    stage, composites: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stage, composites: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("napari_safire.learning.run._LOG_EVERY", 2)
     source = composites
-    go(stage, toy(), source, tmp_path / "whole", steps=7, accumulate=2)
+    go(stage, toy(), source, tmp_path / "whole", steps=7, accumulate=2, log_every=2)
 
     def dies(start: int, rank: int, world: int) -> Iterator[Any]:
         yield from islice(source(start, rank, world), 2 * 5)  # two steps after a save
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        go(stage, toy(), dies, tmp_path / "parts", steps=7, accumulate=2)
+        go(stage, toy(), dies, tmp_path / "parts", steps=7, accumulate=2, log_every=2)
     other = SafireModel(TOY)  # whatever a new process begins with
-    go(stage, other, source, tmp_path / "parts", steps=7, accumulate=2, resume=True)
+    go(stage, other, source, tmp_path / "parts", steps=7, accumulate=2, log_every=2, resume=True)
     assert_same_weights(*(tmp_path / part / "last.safetensors" for part in ("whole", "parts")))
     assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
     assert [row["step"] for row in rows(tmp_path / "parts")] == ["2", "4", "6", "7"]
 
 
 def test_resuming_what_has_not_begun_begins_it(composites: Any, tmp_path: Path) -> None:
-    go(pretrain, toy(), composites, tmp_path / "run", resume=True)
+    go(ContrastStage, toy(), composites, tmp_path / "run", resume=True)
     assert load_checkpoint(tmp_path / "run" / "last.safetensors").metadata["step"] == 6
 
 
 def test_a_run_is_not_resumed_with_other_settings(composites: Any, tmp_path: Path) -> None:
     source = composites
-    go(pretrain, toy(), source, tmp_path / "run")
+    go(ContrastStage, toy(), source, tmp_path / "run")
     with pytest.raises(CheckpointError, match=r"learning_rate 0\.001, now 0\.002\)"):
-        go(pretrain, toy(), source, tmp_path / "run", resume=True, learning_rate=2e-3)
+        go(ContrastStage, toy(), source, tmp_path / "run", resume=True, learning_rate=2e-3)
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "other model"])
@@ -188,7 +219,7 @@ def test_a_damaged_state_is_refused_with_its_path(
 ) -> None:
     source = composites
     folder = tmp_path / "run"
-    go(pretrain, toy(), source, folder)
+    go(ContrastStage, toy(), source, folder)
     state = folder / "resume.pt"
     if damage == "cut":
         state.write_bytes(state.read_bytes()[:5000])
@@ -199,7 +230,7 @@ def test_a_damaged_state_is_refused_with_its_path(
         kept["model"].popitem()
         torch.save(kept, state)
     with pytest.raises(CheckpointError, match=r"resume\.pt cannot be gone on with"):
-        go(pretrain, toy(), source, folder, resume=True)
+        go(ContrastStage, toy(), source, folder, resume=True)
 
 
 def test_updates_that_are_not_finite_are_skipped(
@@ -211,7 +242,7 @@ def test_updates_that_are_not_finite_are_skipped(
         lambda cells, _: cells.sum() * (torch.nan if next(calls) in (1, 2) else 0.0),
     )
     model = toy()
-    go(pretrain, model, lambda *_: repeat(halves()), tmp_path)
+    go(ContrastStage, model, lambda *_: repeat(halves()), tmp_path)
     assert all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
     assert "2 updates were skipped" in capsys.readouterr().out
     assert float(rows(tmp_path)[0]["contrast"]) > 0
@@ -225,7 +256,7 @@ def test_gradients_that_are_never_finite_stop_the_run(
     )
     with pytest.raises(FloatingPointError, match="up to step 10 are not finite: lower the learn"):
         go(
-            pretrain,
+            ContrastStage,
             toy(),
             lambda *_: repeat(halves()),
             tmp_path,
@@ -238,46 +269,145 @@ def test_gradients_that_are_never_finite_stop_the_run(
 def test_the_best_weights_are_kept_and_a_run_without_progress_stops(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    go(
-        train, toy(), lambda *_: repeat(halves(2)), tmp_path,
-        steps=400, save_every=2, learning_rate=0.5, patience=2, validation=[halves(2)],
+    told: list[Progress] = []
+    ending = go(
+        PromptStage, toy(), lambda *_: repeat(halves(2)), tmp_path,
+        steps=400, save_every=2, learning_rate=0.5, patience=2, validation=held_out(2),
+        listen=lambda progress: told.append(progress) or print_progress(progress),
     )  # fmt: skip
-    told = capsys.readouterr().out
-    losses = [float(line.split()[-1]) for line in told.splitlines() if "validation " in line]
-    assert "the last 2 validations were no better" in told
+    assert ending == "no progress"
+    losses = [p.values["loss"] for p in told if p.event == "validation"]
+    assert "the last validations were no better" in capsys.readouterr().out
     assert losses[-3] == min(losses)
     best = load_checkpoint(tmp_path / "best.safetensors").metadata["step"]
     assert best == 2 * (len(losses) - 2)
 
 
+def test_a_run_that_is_asked_to_stop_is_saved_and_goes_on_exactly(
+    composites: Any, tmp_path: Path
+) -> None:
+    go(PromptStage, toy(), composites, tmp_path / "whole", steps=7)
+    asked = iter([False, False, False, True])  # in the middle between two saves
+    ending = go(
+        PromptStage, toy(), composites, tmp_path / "parts", steps=7, stop=lambda: next(asked)
+    )
+    assert ending == "asked"
+    assert load_checkpoint(tmp_path / "parts" / "last.safetensors").metadata["step"] == 4
+    assert go(PromptStage, toy(), composites, tmp_path / "parts", steps=7, resume=True) == "done"
+    assert_same_weights(*(tmp_path / part / "last.safetensors" for part in ("whole", "parts")))
+    assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
+
+
+def test_a_finished_run_may_be_made_longer(composites: Any, tmp_path: Path) -> None:
+    go(ContrastStage, toy(), composites, tmp_path, steps=3)
+    go(ContrastStage, toy(), composites, tmp_path, steps=5, resume=True)
+    assert load_checkpoint(tmp_path / "last.safetensors").metadata["step"] == 5
+    assert [row["step"] for row in rows(tmp_path)] == ["3", "5"]
+
+
+def test_a_run_does_not_go_on_asking_for_something_else(composites: Any, tmp_path: Path) -> None:
+    go(ContrastStage, toy(), composites, tmp_path)
+    asks = StageSettings(temperature=0.2)
+    with pytest.raises(CheckpointError, match=r"temperature 0\.1, now 0\.2"):
+        go(ContrastStage, toy(), composites, tmp_path, resume=True, asks=asks)
+
+
+@pytest.mark.parametrize(("stage", "columns"), [(ContrastStage, 3), (PromptStage, 4)])
+def test_a_validation_is_drawn(stage: Any, columns: int, composites: Any, tmp_path: Path) -> None:
+    batch = held_out(2) if stage is PromptStage else [halves(2)]
+    go(stage, toy(), composites, tmp_path, validation=batch)
+    for step in (3, 6):
+        with Image.open(tmp_path / "samples" / f"{step:07d}.png") as picture:
+            drawn = np.asarray(picture)
+        assert drawn.shape == (2 * 64 + 4, columns * 68 - 4, 3)
+        np.testing.assert_array_equal(drawn[:64, :64], halves(2)[0][0].permute(1, 2, 0))
+        assert len(np.unique(drawn[:64, 68:132].reshape(-1, 3), axis=0)) == 2  # the two regions
+
+
+def test_only_what_is_named_learns(composites: Any, tmp_path: Path) -> None:
+    model = toy_vit()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    go(PromptStage, model, composites, tmp_path)
+    changed = {name for name, value in model.state_dict().items() if not value.equal(before[name])}
+    adaptor = {name for name in changed if ".adaptor_" in name or ".hfp_" in name}
+    assert adaptor
+    assert all(name in adaptor or name.startswith("mask_decoder.") for name in changed)
+
+
+def test_what_would_not_learn_anything_is_refused() -> None:
+    with pytest.raises(ValueError, match="This model has no adaptor: nothing would learn"):
+        ContrastStage(toy(), StageSettings(learns=("adaptor",)))
+    with pytest.raises(ValueError, match=r"learns must name parts .* not \('neck',\)"):
+        StageSettings(learns=("neck",))
+
+
+def test_parts_of_the_published_model_have_the_published_sizes(parity: Any) -> None:
+    """Counted from the published file's keys; stage 2 trains adaptor (if at all) and decoder."""
+    sizes: Counter[str] = Counter()
+    for name, (shape, _) in parity.vit_b.items():
+        room, _, inner = name.partition(".")
+        part = {"mask_decoder": "decoder", "prompt_encoder": "prompt encoder"}.get(room, "backbone")
+        if room == "image_encoder" and inner.startswith(("adaptor_", "hfp_")):
+            part = "adaptor"
+        sizes[part] += math.prod(shape)
+    with torch.device("meta"):
+        parts = parts_of(SafireModel(ModelConfig()))
+    counted = {part: sum(p.numel() for p in some) for part, some in parts.items()}
+    # A buffer of the prompt encoder is in the file and is no parameter.
+    assert counted == dict(sizes) | {"prompt encoder": sizes["prompt encoder"] - 256}
+    assert counted["backbone"] + counted["adaptor"] == 92_956_224
+    assert counted["adaptor"] + counted["decoder"] == 7_343_652
+
+
+def test_a_dry_run_measures_and_keeps_nothing(composites: Any, tmp_path: Path) -> None:
+    settings = RunSettings(steps=1000)
+    with launched(accelerator="cpu") as fabric:
+        stage = ContrastStage(toy(), StageSettings())
+        found = estimate(fabric, stage, composites, settings, warm_up=1, updates=2)
+    assert found.updates == 1000
+    assert found.seconds_per_update > 0
+    assert found.seconds_waiting >= 0
+    assert found.device_bytes is None
+    assert found.trainable == sum(p.numel() for p in stage.model.image_encoder.parameters())
+    assert f"{found.trainable:,} trainable, {found.frozen:,} frozen" in str(found)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_published_schedule_restarts_after_10_30_and_70_epochs() -> None:
+    """CosineAnnealingWarmRestarts(T_0=10, T_mult=2, eta_min=1e-6) from 1e-4, asked each epoch."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1e-4)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+        optimizer, T_0=10, T_mult=2, eta_min=1e-6
+    )
+    ours = RunSettings(steps=800, learning_rate=1e-4, schedule="warm restarts", epoch=5)
+    for epoch in range(150):
+        expected = optimizer.param_groups[0]["lr"]
+        for step in range(5 * epoch, 5 * epoch + 5):
+            assert 1e-4 * ours.rate(step) == pytest.approx(expected, rel=1e-9)
+        optimizer.step()
+        theirs.step()
+
+
 def test_bfloat16_learns_too(composites: Any, tmp_path: Path) -> None:
     model = toy()
-    go(train, model, composites, tmp_path / "run", precision="bf16")
+    go(PromptStage, model, composites, tmp_path / "run", precision="bf16")
     assert all(value.dtype != torch.bfloat16 for value in model.state_dict().values())
 
 
 def test_the_vit_learns(composites: Any, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    model = SafireModel(
-        ModelConfig(
-            architecture="vit", image_size=64, patch_size=16, embed_dim=32, depth=2, num_heads=2,
-            mlp_ratio=2.0, window_size=2, global_attention=(1,), adaptor_reduction=4,
-            prompt_dim=32, decoder_depth=2, decoder_mlp_dim=32, decoder_heads=2,
-            confidence_dim=16, mask_in_chans=4,
-        )
-    )  # fmt: skip
+    model = toy_vit()
     batches = list(islice(composites(0, 0, 1), 2))
-    settings = RunSettings(steps=600, save_every=600, learning_rate=2e-3)
-    train(
-        model, lambda *_: cycle(batches), settings, tmp_path,
-        fabric=make_fabric(settings, accelerator="cpu"),
-        losses=LossSettings(contrast_weight=0.1),
+    go(
+        PromptStage, model, lambda *_: cycle(batches), tmp_path,
+        steps=450, save_every=450, learning_rate=3e-3,
+        asks=StageSettings(learns=PARTS, contrast_weight=0.1),  # there is no SAM to begin with
     )  # fmt: skip
     losses = [float(row["segmentation"]) for row in rows(tmp_path)]
     assert losses[-1] < losses[0] / 2
 
 
-@pytest.mark.parametrize("name", ["steps", "accumulate", "save_every", "patience"])
+@pytest.mark.parametrize("name", ["steps", "epoch", "accumulate", "save_every", "patience"])
 def test_settings_are_checked(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
         RunSettings(**{"steps": 1} | {name: 0})
@@ -285,9 +415,17 @@ def test_settings_are_checked(name: str) -> None:
 
 def test_more_settings_are_checked() -> None:
     with pytest.raises(ValueError, match="prompts_per_image must be at least 1, not 0"):
-        LossSettings(prompts_per_image=0)
-    with pytest.raises(ValueError, match="Unknown precision 'half'"):
-        RunSettings(steps=1, precision="half")
+        PromptSettings(per_image=0)
+    for bad, sentence in (
+        ({"precision": "half"}, "Unknown precision 'half': use float32, bf16, fp16"),
+        ({"schedule": "step"}, "Unknown schedule 'step': use cosine, warm restarts"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0, not 0"),
+        ({"averaging": 1.0}, r"averaging must lie in \[0, 1\), not 1"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            RunSettings(steps=1, **bad)
+    with pytest.raises(ValueError, match="offset of targets must be 0 to 3, not 4"):
+        PromptSettings(offset=4)
 
 
 # -- the scripts, in processes of their own ------------------------------------------------------
@@ -371,7 +509,7 @@ def test_a_photograph_that_breaks_is_told_once_and_training_goes_on(tmp_path: Pa
     assert len(warnings) == 3
     for name in ("photo3", "photo4", "photo5"):
         assert sum(f"{name}.png" in line for line in warnings) == 1
-    assert "3 photographs could not be read" in told
+    assert "3 pictures could not be used" in told
     again = finish("pretrain.py", config, "-o", tmp_path / "again")
     assert rows(tmp_path / "run") == rows(tmp_path / "again")
     assert again.count("Warning:") == 3
@@ -400,34 +538,42 @@ def test_two_processes_do_what_one_does_with_both_their_batches(tmp_path: Path) 
 SKIPPING = """
 import sys, torch
 sys.path.insert(0, {tests!r})
+from itertools import repeat
 from pathlib import Path
 from test_training_runs import TOY, halves
-from napari_safire.learning.run import RunSettings, make_fabric
-from napari_safire.learning.stages import pretrain
+from napari_safire.learning import stages
+from napari_safire.learning.devices import launched
+from napari_safire.learning.run import run
+from napari_safire.learning.settings import RunSettings
 from napari_safire.model import SafireModel
-import napari_safire.learning.stages as stages
 
-settings = RunSettings(steps=5, save_every=5, learning_rate=1e-3)
-fabric = make_fabric(settings, accelerator="cpu", devices=2)
-fabric.launch()
+settings = RunSettings(steps=50, save_every=50, learning_rate=1e-3)
 calls = iter(range(100))
 
-def compactness(cells, _):
-    bad = fabric.global_rank == 1 and next(calls) == 2  # on one device only
-    return cells.sum() * (torch.nan if bad else 0.0)
+with launched(accelerator="cpu", devices=2) as fabric:
+    def compactness(cells, _):
+        bad = fabric.global_rank == 1 and next(calls) == 2  # on one device only
+        return cells.sum() * (torch.nan if bad else 0.0)
 
-stages.compactness = compactness
-torch.manual_seed(0)
-model = SafireModel(TOY)
-batches = lambda *_: iter([halves()] * 5)
-pretrain(model, batches, settings, Path({folder!r}), fabric=fabric)
-sums = fabric.all_gather(sum(p.double().sum() for p in model.parameters()))
-assert torch.isfinite(sums).all()
-assert sums[0] == sums[1], sums
+    stages.compactness = compactness
+    torch.manual_seed(0)
+    model = SafireModel(TOY)
+    asked = iter(range(1, 100))
+    ending = run(
+        fabric, stages.ContrastStage(model, stages.StageSettings()), lambda *_: repeat(halves()),
+        settings, Path({folder!r}),
+        stop=lambda: fabric.global_rank == 1 and next(asked) == 5,  # one is asked, both stop
+    )
+    assert ending == "asked"
+    sums = fabric.all_gather(sum(p.double().sum() for p in model.parameters()))
+    assert torch.isfinite(sums).all()
+    assert sums[0] == sums[1], sums
 """
 
 
-def test_all_processes_skip_the_update_that_is_bad_on_one(tmp_path: Path) -> None:
+def test_all_processes_skip_the_update_that_is_bad_on_one_and_stop_when_one_is_asked(
+    tmp_path: Path,
+) -> None:
     script = tmp_path / "skipping.py"
     script.write_text(
         SKIPPING.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "run"))
@@ -436,4 +582,5 @@ def test_all_processes_skip_the_update_that_is_bad_on_one(tmp_path: Path) -> Non
         [sys.executable, str(script)], capture_output=True, text=True, timeout=240, env=ENVIRONMENT
     )
     assert done.returncode == 0, done.stderr
+    assert "stopped as asked, after step 5/50" in done.stdout
     assert "1 updates were skipped" in done.stdout

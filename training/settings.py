@@ -1,31 +1,46 @@
-"""What the training scripts share: the TOML file, the photographs it names, the devices."""
+"""What the training scripts share: the TOML file, the pictures it names, the devices, the run."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import signal
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
 from napari_safire.data.composites import CompositeSettings
 from napari_safire.data.photos import bank_of, divide, read_photo_table
 from napari_safire.errors import SafireError
-from napari_safire.learning.run import RunSettings, make_fabric
-from napari_safire.learning.stages import Composites, LossSettings
+from napari_safire.learning.devices import launched
+from napari_safire.learning.estimate import estimate
+from napari_safire.learning.prompts import PromptSettings
+from napari_safire.learning.run import BatchSource, Stage, run
+from napari_safire.learning.settings import RunSettings
+from napari_safire.learning.stages import StageSettings, prompted
 from napari_safire.learning.streams import CropPlan, stream
 from napari_safire.model import ModelConfig, SafireModel, initialise_from
 
-# Entries of a stage's table that say which composites it sees.
-_OF_THE_DATA = ("sides", "pixels_per_batch", "first_index")
-_OF_THE_LOSSES = tuple(field.name for field in dataclasses.fields(LossSettings))
 # The validation composites: far from any that a stage sees.
 _VALIDATION_INDEX = 2**40
+_PROMPTS = {"prompts_per_image": "per_image", "connected": "connected", "target_offset": "offset"}
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What a TOML file says of one stage; every entry has its place, or is refused."""
+
+    model: ModelConfig
+    data: dict[str, Any]
+    run: RunSettings
+    asks: StageSettings
+    crops: CropPlan
+    first_index: int
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -33,94 +48,99 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", type=Path, help="TOML file, for example training/lite.toml")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--steps", type=int, help="updates, instead of the number in the file")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
-    parser.add_argument("--accelerator", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--devices", type=int, default=1, help="devices of each node")
-    parser.add_argument("--nodes", type=int, default=1, help="nodes (torchrun or SLURM)")
+    add = parser.add_argument
+    add("config", type=Path, help="TOML file, for example training/lite.toml")
+    add("-o", "--output", type=Path, required=True, help="folder for the results")
+    add("--from", dest="start", type=Path, help="SAM's file, one of stage 1, or any checkpoint")
+    add("--steps", type=int, help="updates, instead of the number in the file")
+    add("--resume", action="store_true", help="go on with the run in the folder")
+    add("--dry-run", action="store_true", help="measure what the run will need; keep nothing")
+    add(
+        "--reference-recipe",
+        action="store_true",
+        help="do as the published code does, its flaws included (table reference_recipe)",
+    )
+    add("--accelerator", default="auto", help="auto, cpu, cuda or mps")
+    add("--devices", type=int, default=1, help="devices of each node")
+    add("--nodes", type=int, default=1, help="nodes (torchrun or SLURM)")
     return parser
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """Read the TOML file."""
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SafireError(f"The settings {path} cannot be read: {error}.") from error
 
 
-def run_settings(settings: dict[str, Any], stage: str, steps: int | None) -> RunSettings:
-    """Return how a stage runs; ``steps`` from the command line win."""
-    left_out = (*_OF_THE_DATA, *_OF_THE_LOSSES)
-    table = {name: value for name, value in settings[stage].items() if name not in left_out}
-    return RunSettings(**(table | ({"steps": steps} if steps else {})))
+def read_plan(
+    path: Path, stage: str, *, steps: int | None = None, reference: bool = False
+) -> StagePlan:
+    """Read what the file says of a stage; ``steps`` from the command line win."""
+    tables = read_settings(path)
+    missing = [name for name in ("model", "data", stage) if name not in tables]
+    if missing:
+        raise SafireError(f"{path} has no table [{'], ['.join(missing)}].")
+    table = dict(tables[stage])
+    recipe = table.pop("reference_recipe", None)
+    if reference:
+        if recipe is None:
+            raise SafireError(
+                f"{path} has no table [{stage}.reference_recipe]: leave --reference-recipe out."
+            )
+        table |= recipe
+    if steps is not None:
+        table["steps"] = steps
+    try:
+        crops = CropPlan(**_take(table, CropPlan))
+        prompts = PromptSettings(**{_PROMPTS[n]: table.pop(n) for n in [*table] if n in _PROMPTS})
+        asks = StageSettings(**_take(table, StageSettings), prompts=prompts)
+        first_index = table.pop("first_index", 0)
+        how = RunSettings(**_take(table, RunSettings))
+        model = ModelConfig.from_dict(tables["model"])
+    except (TypeError, ValueError) as error:
+        raise SafireError(f"{path}, [{stage}]: {error}") from error
+    if table:
+        raise SafireError(f"{path}, [{stage}]: unknown entries {', '.join(table)}.")
+    return StagePlan(model, tables["data"], how, asks, crops, first_index)
 
 
-def loss_settings(settings: dict[str, Any], stage: str) -> LossSettings:
-    """Return what a stage asks for."""
-    return LossSettings(**{n: v for n, v in settings[stage].items() if n in _OF_THE_LOSSES})
+def _take(table: dict[str, Any], kind: Any) -> dict[str, Any]:
+    """Take the entries that are fields of a value; TOML's arrays become tuples."""
+    names = {field.name for field in dataclasses.fields(kind)} & table.keys()
+    taken = {name: table.pop(name) for name in names}
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in taken.items()}
 
 
-def model_config(settings: dict[str, Any]) -> ModelConfig:
-    """Return the model's sizes."""
-    return ModelConfig.from_dict(settings["model"])
-
-
-def launch(options: argparse.Namespace, settings: RunSettings) -> Fabric:
-    """Begin the run on all devices."""
-    fabric = make_fabric(
-        settings,
-        accelerator=options.accelerator,
-        devices=options.devices,
-        nodes=options.nodes,
-        tensorboard=options.output / "tensorboard",
-    )
-    fabric.launch()
-    return fabric
-
-
-def composites(
-    settings: dict[str, Any], stage: str, on_problem: Callable[[str], None]
-) -> Composites:
+def batches(plan: StagePlan, on_problem: Callable[[str], None]) -> BatchSource:
     """Fresh composites of the train split, without the held-out photographers."""
-    first_index = settings[stage]["first_index"]
-    return _source(settings, stage, on_problem, held_out=False, first_index=first_index)
+    return _source(plan, plan.data, on_problem, held_out=False, first_index=plan.first_index)
 
 
-def validation_composites(
-    settings: dict[str, Any], stage: str, on_problem: Callable[[str], None]
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The same few batches at every call, of the held-out photographers; none without them."""
-    data = settings["data"]
-    if not data.get("validation_batches"):
-        return []
-    one_process = settings | {"data": data | {"workers": 0}}
-    source = _source(one_process, stage, on_problem, held_out=True, first_index=_VALIDATION_INDEX)
-    batches = source(0, 0, 1)
-    return [next(batches) for _ in range(data["validation_batches"])]
+def validation_batches(plan: StagePlan, on_problem: Callable[[str], None]) -> BatchSource:
+    """Composites of the held-out photographers, made in this process."""
+    here = plan.data | {"workers": 0}
+    return _source(plan, here, on_problem, held_out=True, first_index=_VALIDATION_INDEX)
 
 
 def _source(
-    settings: dict[str, Any],
-    stage: str,
+    plan: StagePlan,
+    data: dict[str, Any],
     on_problem: Callable[[str], None],
     *,
     held_out: bool,
     first_index: int,
-) -> Composites:
-    data = settings["data"]
+) -> BatchSource:
     photos = [p for p in read_photo_table(Path(data["photos_csv"])) if p.split == "train"]
     bank = bank_of(divide(photos, data["held_out_groups"])[held_out])
-    plan = CropPlan(
-        tuple(settings[stage]["sides"]),
-        settings[stage].get("pixels_per_batch", CropPlan().pixels_per_batch),
-    )
     composite_settings = CompositeSettings(**data.get("composites", {}))
 
-    def source(start: int, rank: int, world: int) -> Any:
+    def source(start: int, rank: int, world: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         return stream(
             bank,
             composite_settings,
-            plan,
+            plan.crops,
             seed=data["seed"],
             first_index=first_index,
             workers=data["workers"],
@@ -134,41 +154,85 @@ def _source(
 
 
 def run_stage(
-    stage_of: Callable[..., None], options: argparse.Namespace, name: str, start: Path | None
+    make: Callable[[SafireModel, StageSettings], Stage],
+    options: argparse.Namespace,
+    name: str,
+    *,
+    prompts: bool,
 ) -> None:
     """Run a stage as the command line asks for it; errors of the user's are one sentence."""
     try:
-        _run_stage(stage_of, options, name, start)
+        plan = read_plan(
+            options.config, name, steps=options.steps, reference=options.reference_recipe
+        )
+        _run_stage(make, options, plan, prompts)
     except SafireError as error:
         sys.exit(f"Error: {error}")
 
 
 def _run_stage(
-    stage_of: Callable[..., None], options: argparse.Namespace, name: str, start: Path | None
+    make: Callable[[SafireModel, StageSettings], Stage],
+    options: argparse.Namespace,
+    plan: StagePlan,
+    prompts: bool,
 ) -> None:
-    settings = read_settings(options.config)
-    how = run_settings(settings, name, options.steps)
-    fabric = launch(options, how)
-    torch.manual_seed(settings["data"]["seed"])
-    model = SafireModel(model_config(settings))
-    if start:
-        fresh = initialise_from(model, start)
-        fabric.print(f"{start}: {len(fresh)} tensors stay fresh")
-    problems = []
+    stop = _asked_to_stop()
+    problems: list[str] = []
 
     def tell(problem: str) -> None:
         problems.append(problem)
         print(f"Warning: {problem} Others take its place.", flush=True)
 
-    stage_of(
-        model,
-        composites(settings, name, tell),
-        how,
-        options.output,
-        fabric=fabric,
-        losses=loss_settings(settings, name),
-        resume=options.resume,
-        validation=validation_composites(settings, name, tell),
-    )
+    source, held_out = batches(plan, tell), None
+    if plan.data.get("validation_batches"):
+        held_out = validation_batches(plan, tell)
+    if prompts:
+        source = prompted(source, plan.asks.prompts, plan.run.seed)
+        held_out = held_out and prompted(held_out, plan.asks.prompts, plan.run.seed + 1)
+    with launched(
+        plan.run.precision,
+        accelerator=options.accelerator,
+        devices=options.devices,
+        nodes=options.nodes,
+        tensorboard=None if options.dry_run else options.output / "tensorboard",
+    ) as fabric:
+        torch.manual_seed(plan.data["seed"])
+        model = SafireModel(plan.model)
+        if options.start:
+            fresh = initialise_from(model, options.start)
+            fabric.print(f"{options.start}: {len(fresh)} tensors stay fresh")
+        stage = make(model, plan.asks)
+        if options.dry_run:
+            fabric.print(estimate(fabric, stage, source, plan.run))
+            return
+        validation = []
+        if held_out:
+            some = held_out(0, 0, 1)
+            validation = [next(some) for _ in range(plan.data["validation_batches"])]
+        run(
+            fabric,
+            stage,
+            source,
+            plan.run,
+            options.output,
+            resume=options.resume,
+            validation=validation,
+            stop=stop,
+        )
     if problems:
-        print(f"{len(problems)} photographs could not be read; their names stand above.")
+        print(f"{len(problems)} pictures could not be used; they are named above.")
+
+
+def _asked_to_stop() -> Callable[[], bool]:
+    """Hear a first SIGTERM, SIGINT or SIGUSR1 (SLURM's warning): the run is saved and ends."""
+    heard: list[int] = []
+
+    def hear(number: int, _: object) -> None:
+        if heard and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        heard.append(number)
+
+    for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
+        if hasattr(signal, name):  # Windows has no SIGUSR1
+            signal.signal(getattr(signal, name), hear)
+    return lambda: bool(heard)

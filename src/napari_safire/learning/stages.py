@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
+from typing import cast
 
 import numpy as np
-from lightning_fabric import Fabric
+import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from napari_safire.learning.losses import (
@@ -20,146 +21,214 @@ from napari_safire.learning.losses import (
     confidence_loss,
     region_contrast,
 )
-from napari_safire.learning.run import BatchSource, RunSettings, run
-from napari_safire.learning.streams import cell_labels, sample_prompts
+from napari_safire.learning.prompts import PromptSettings, sample_prompts
+from napari_safire.learning.run import BatchSource
+from napari_safire.learning.samples import coloured, contact_sheet, masked, principal_colours
+from napari_safire.learning.streams import cell_labels
 from napari_safire.model import SafireModel
 
 Composites = Callable[[int, int, int], Iterator[tuple[Tensor, Tensor]]]
 """As `BatchSource`, with (B, 3, S, S) pixels and (B, S, S) labels."""
 
+PARTS = ("backbone", "adaptor", "prompt encoder", "decoder")
+_ADAPTOR = ("adaptor_", "hfp_")
+_SHOWN_PROMPTS = 3
+
 
 @dataclass(frozen=True, slots=True)
-class LossSettings:
-    """What a stage asks for.
+class StageSettings:
+    """What a stage asks for, and what of the model answers by learning.
 
     Parameters
     ----------
+    learns : tuple of str, optional
+        Of "backbone", "adaptor", "prompt encoder" and "decoder" (a lite model has no adaptor).
+        Default: in stage 1 the whole encoder, as published. In stage 2 adaptor and decoder of a
+        ViT, all of a lite model; the published code means the same, but as its frozen blocks pass
+        no gradient on, only the decoder learns there.
     temperature : float
         Of the contrastive loss.
+    purity : float
+        Share of a cell that one region must cover for the cell to count in the contrast.
     contrast_weight, compactness_weight : float
         In stage 2 the contrast goes on beside the segmentation loss, because the partition
-        clusters the features: without it they drift.
-    prompts_per_image : int
+        clusters the features: without it they drift. Published: 0 in stage 2; no compactness.
+    confidence_weight : float
+        Of the confidence loss in stage 2. Published: 0.1.
+    prompts : PromptSettings
         Stage 2 only.
     """
 
+    learns: tuple[str, ...] | None = None
     temperature: float = 0.1
+    purity: float = 0.85
     contrast_weight: float = 1.0
     compactness_weight: float = 0.5
-    prompts_per_image: int = 8
+    confidence_weight: float = 1.0
+    prompts: PromptSettings = PromptSettings()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        if self.prompts_per_image < 1:
-            raise ValueError(f"prompts_per_image must be at least 1, not {self.prompts_per_image}.")
+        unknown = set(self.learns or ()) - set(PARTS)
+        if unknown or self.learns == ():
+            raise ValueError(
+                f"learns must name parts of a model ({', '.join(PARTS)}), not {self.learns}."
+            )
 
 
-class ContrastStage(nn.Module):
-    """Stage 1, region-to-region contrastive pretraining of the encoder (paper, "R2R")."""
+class _Stage(nn.Module):
+    """A model, of which some parts learn."""
 
-    def __init__(self, model: SafireModel, settings: LossSettings) -> None:
+    default: tuple[str, ...]
+
+    def __init__(self, model: SafireModel, settings: StageSettings) -> None:
         super().__init__()
         self.model = model
         self.settings = settings
+        parts = parts_of(model)
+        chosen = settings.learns or self.default
+        self._trained = [p for part in chosen for p in parts[part]]
+        if not self._trained:
+            raise ValueError(f"This model has no {' and no '.join(chosen)}: nothing would learn.")
+        learning = {id(p) for p in self._trained}
+        for parameter in model.parameters():
+            parameter.requires_grad_(id(parameter) in learning)
+        self._encoder_learns = any(p.requires_grad for p in model.image_encoder.parameters())
 
-    @property
-    def trained(self) -> nn.Module:
-        """What learns."""
-        return self.model.image_encoder
+    def trained(self) -> list[nn.Parameter]:
+        """Give what learns."""
+        return self._trained
+
+    def _encode(self, pixels: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self._encoder_learns and torch.is_grad_enabled()):
+            return self.model.encode(pixels.float())
+
+    def _feature_losses(self, feats: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        cells = feats.flatten(2).transpose(1, 2)  # (B, h*w, C)
+        regions = cell_labels(labels, purity=self.settings.purity)
+        parts = {"contrast": region_contrast(cells, regions, self.settings.temperature)}
+        if self.settings.compactness_weight:
+            weight = self.settings.compactness_weight
+            parts["compactness"] = weight * compactness(cells, regions)
+        return parts
+
+
+class ContrastStage(_Stage):
+    """Stage 1, region-to-region contrastive pretraining of the encoder (paper, "R2R")."""
+
+    default = ("backbone", "adaptor")
 
     def forward(self, pixels: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Map (B, 3, S, S) pixels and (B, S, S) labels to losses."""
-        return _feature_losses(self.model.encode(pixels.float()), labels, self.settings)
+        return self._feature_losses(self._encode(pixels), labels)
+
+    def illustrate(self, pixels: Tensor, labels: Tensor) -> npt.NDArray[np.uint8]:
+        """Draw pictures, their regions, and the features' principal components as colours."""
+        feats = self._encode(pixels).permute(0, 2, 3, 1).float().cpu().numpy()
+        rows = [
+            (picture, coloured(regions), principal_colours(cells))
+            for picture, regions, cells in zip(
+                _pictures(pixels), labels.cpu().numpy(), feats, strict=True
+            )
+        ]
+        return contact_sheet(rows)
 
 
-class PromptStage(nn.Module):
-    """Stage 2, point-prompted training of the whole model.
+class PromptStage(_Stage):
+    """Stage 2, source region segmentation by point prompts (paper, section of that name)."""
 
-    The published code gives the encoder no gradient in this stage by default; here it learns with
-    ``encoder_factor`` times the rate.
-    """
-
-    def __init__(self, model: SafireModel, settings: LossSettings) -> None:
-        super().__init__()
-        self.model = model
-        self.settings = settings
-
-    @property
-    def trained(self) -> nn.Module:
-        """What learns."""
-        return self.model
+    def __init__(self, model: SafireModel, settings: StageSettings) -> None:
+        vit = model.config.architecture == "vit"
+        self.default = ("adaptor", "decoder") if vit else PARTS
+        super().__init__(model, settings)
 
     def forward(
         self, pixels: Tensor, labels: Tensor, points: Tensor, targets: Tensor
     ) -> dict[str, Tensor]:
         """Map a batch with prompts, see `sample_prompts`, to losses."""
-        feats = self.model.encode(pixels.float())
+        feats = self._encode(pixels)
         logits, confidence = self.model.decode(feats, points)
-        logits, targets = logits.flatten(0, 1).float(), targets.flatten(0, 1)
+        logits, targets = logits.flatten(0, 1).float(), targets.flatten(0, 1).float()
         parts = {
             "segmentation": area_adaptive_loss(logits, targets),
-            "confidence": confidence_loss(confidence.flatten(), logits, targets),
+            "confidence": self.settings.confidence_weight
+            * confidence_loss(confidence.flatten(), logits, targets),
         }
-        for name, value in _feature_losses(feats, labels, self.settings).items():
-            parts[name] = self.settings.contrast_weight * value
+        if self.settings.contrast_weight:
+            for name, value in self._feature_losses(feats, labels).items():
+                parts[name] = self.settings.contrast_weight * value
         return parts
 
-
-def pretrain(
-    model: SafireModel,
-    composites: Composites,
-    settings: RunSettings,
-    folder: Path,
-    *,
-    fabric: Fabric,
-    losses: LossSettings | None = None,
-    resume: bool = False,
-    validation: list[tuple[Tensor, Tensor]] | None = None,
-) -> None:
-    """Stage 1; for the parameters see `napari_safire.learning.run.run`."""
-    stage = ContrastStage(model, losses or LossSettings())
-    kept = [tuple(batch) for batch in validation] if validation else None
-    run(fabric, model, stage, composites, settings, folder, resume=resume, validation=kept)
-
-
-def train(
-    model: SafireModel,
-    composites: Composites,
-    settings: RunSettings,
-    folder: Path,
-    *,
-    fabric: Fabric,
-    losses: LossSettings | None = None,
-    resume: bool = False,
-    validation: list[tuple[Tensor, Tensor]] | None = None,
-) -> None:
-    """Stage 2; for the parameters see `napari_safire.learning.run.run`."""
-    losses = losses or LossSettings()
-    stage = PromptStage(model, losses)
-    source = _prompted(composites, losses.prompts_per_image, settings.seed)
-    kept = None
-    if validation:
-        # Prompts of their own, the same at every validation.
-        drawn = _prompted(lambda *_: iter(validation), losses.prompts_per_image, settings.seed + 1)
-        kept = list(drawn(0, 0, 1))
-    run(fabric, model, stage, source, settings, folder, resume=resume, validation=kept)
+    def illustrate(
+        self, pixels: Tensor, labels: Tensor, points: Tensor, targets: Tensor
+    ) -> npt.NDArray[np.uint8]:
+        """Draw pictures, their regions, and the answers to the first prompts."""
+        logits, _ = self.model.decode(self._encode(pixels), points)
+        inside = (logits.float() > 0).cpu().numpy()
+        places = points.cpu().numpy()[..., ::-1]  # row, column
+        rows = [
+            [
+                picture,
+                coloured(regions),
+                *(
+                    masked(picture, mask, tuple(place))
+                    for mask, place in list(zip(masks, some, strict=True))[:_SHOWN_PROMPTS]
+                ),
+            ]
+            for picture, regions, masks, some in zip(
+                _pictures(pixels), labels.cpu().numpy(), inside, places, strict=True
+            )
+        ]
+        return contact_sheet(rows)
 
 
-def _prompted(composites: Composites, per_image: int, seed: int) -> BatchSource:
-    """Add prompts that depend on the number of the batch alone."""
+def parts_of(model: SafireModel) -> dict[str, list[nn.Parameter]]:
+    """Divide a model's parameters into `PARTS`.
+
+    The adaptor is what SAFIRE adds to SAM's encoder, with the high-pass patches; a lite model has
+    none.
+    """
+    parts: dict[str, list[nn.Parameter]] = {part: [] for part in PARTS}
+    for name, parameter in model.named_parameters():
+        room, _, inner = name.partition(".")
+        if room == "image_encoder":
+            part = "adaptor" if inner.startswith(_ADAPTOR) else "backbone"
+        elif room == "mask_decoder":
+            part = "decoder"
+        else:
+            part = "prompt encoder"
+        parts[part].append(parameter)
+    return parts
+
+
+def prompted(composites: Composites, settings: PromptSettings, seed: int) -> BatchSource:
+    """Add prompts that depend on the number of the batch alone.
+
+    Parameters
+    ----------
+    composites : callable
+        As `BatchSource`, with (B, 3, S, S) pixels and (B, S, S) labels.
+    settings : PromptSettings
+    seed : int
+
+    Returns
+    -------
+    callable
+        A `BatchSource` of pixels, labels, (B, P, 2) points and (B, P, S/4, S/4) targets.
+    """
 
     def source(start: int, rank: int, world: int) -> Iterator[tuple[Tensor, ...]]:
         numbers = count(start * world + rank, world)
         for number, (pixels, labels) in zip(numbers, composites(start, rank, world), strict=False):
             rng = np.random.default_rng((seed, number))
-            yield pixels, labels, *sample_prompts(labels, per_image, rng)
+            drawn = [sample_prompts(regions, settings, rng) for regions in labels.numpy()]
+            points, targets = (
+                torch.from_numpy(np.stack(some)) for some in zip(*drawn, strict=True)
+            )
+            yield pixels, labels, points, targets
 
     return source
 
 
-def _feature_losses(feats: Tensor, labels: Tensor, settings: LossSettings) -> dict[str, Tensor]:
-    cells = feats.flatten(2).transpose(1, 2)  # (B, h*w, C)
-    regions = cell_labels(labels)
-    return {
-        "contrast": region_contrast(cells, regions, settings.temperature),
-        "compactness": settings.compactness_weight * compactness(cells, regions),
-    }
+def _pictures(pixels: Tensor) -> npt.NDArray[np.uint8]:
+    values = pixels.permute(0, 2, 3, 1).cpu().numpy()
+    return cast(npt.NDArray[np.uint8], np.clip(values, 0, 255).astype(np.uint8))

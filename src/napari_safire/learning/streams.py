@@ -177,36 +177,3 @@ def cell_labels(labels: Tensor, stride: int = 16, purity: float = 0.85) -> Tenso
     )  # (K, B, h, w)
     share, region = shares.max(0)
     return torch.where(share >= purity, region, torch.full_like(region, IGNORE)).flatten(1)
-
-
-def sample_prompts(
-    labels: Tensor, per_image: int, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Draw prompts, the regions of an image taking turns, and the masks they should give.
-
-    Parameters
-    ----------
-    labels : (B, S, S) integer tensor
-    per_image : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    points_xy : (B, P, 2) float32 tensor
-        In model pixels.
-    targets : (B, P, S/4, S/4) float32 tensor
-        1 where the cell of 4 x 4 pixels belongs to the prompt's region, 0 where not.
-    """
-    points, targets = [], []
-    for regions in labels.numpy():
-        present: Sequence[int] = np.unique(regions).tolist()
-        chosen = [present[i % len(present)] for i in range(per_image)]
-        places = []
-        for region in chosen:
-            rows, cols = np.nonzero(regions == region)
-            pick = int(rng.integers(len(rows)))
-            places.append((float(cols[pick]), float(rows[pick])))
-        small = regions[2::4, 2::4]
-        targets.append(torch.from_numpy(np.stack([small == k for k in chosen])).float())
-        points.append(places)
-    return torch.tensor(points), torch.stack(targets)

@@ -1,0 +1,108 @@
+"""Which points a model is asked in training, and the masks it should answer with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_safire.learning.losses import IGNORE
+
+_STRIDE = 4  # of the decoder's masks
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSettings:
+    """How prompts are drawn.
+
+    Parameters
+    ----------
+    per_image : int
+        The regions of an image take turns: 6 prompts are three pairs where there are two regions,
+        as published, and two rounds where there are three.
+    connected : bool
+        Connected-component rule (published code): judge only the component in which the prompt
+        lies and those that touch it; a far part of the same region need not be found from here.
+    offset : int
+        Which of 4 x 4 pixels stands for a cell of the mask: (offset, offset). 2 is nearest to its
+        centre, the published code takes 0.
+    """
+
+    per_image: int = 8
+    connected: bool = True
+    offset: int = 2
+
+    def __post_init__(self) -> None:
+        if self.per_image < 1:
+            raise ValueError(f"prompts_per_image must be at least 1, not {self.per_image}.")
+        if not 0 <= self.offset < _STRIDE:
+            raise ValueError(f"The offset of targets must be 0 to 3, not {self.offset}.")
+
+
+def sample_prompts(
+    labels: npt.NDArray[np.integer], settings: PromptSettings, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
+    """Draw prompts for one image.
+
+    Parameters
+    ----------
+    labels : (S, S) integer array
+        Region of each pixel.
+    settings : PromptSettings
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    points_xy : (P, 2) float32 array
+        In model pixels.
+    targets : (P, S/4, S/4) int8 array
+        1 where a cell belongs to the prompt's region, 0 where not, `IGNORE` where it is not judged.
+    """
+    present: Sequence[int] = np.unique(labels).tolist()
+    cells = slice(settings.offset, None, _STRIDE)
+    places = {region: np.flatnonzero(labels == region) for region in present}
+    components = {r: _components(labels == r) for r in present} if settings.connected else {}
+    points, targets = [], []
+    for number in range(settings.per_image):
+        region = present[number % len(present)]
+        row, col = divmod(int(rng.choice(places[region])), labels.shape[1])
+        target = (labels[cells, cells] == region).astype(np.int8)
+        if settings.connected:
+            target[~judged(components[region], (row, col))[cells, cells]] = IGNORE
+        points.append((col, row))
+        targets.append(target)
+    return np.array(points, np.float32), np.stack(targets)
+
+
+def judged(components: npt.NDArray[np.integer], prompt: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Where a mask is compared with the truth under the connected-component rule.
+
+    Parameters
+    ----------
+    components : (H, W) int array
+        Component of each pixel, of the region and of its surroundings.
+    prompt : (int, int)
+        Row and column.
+
+    Returns
+    -------
+    (H, W) bool array
+        The prompt's component and all that touch it, over corners too.
+    """
+    own = components == components[prompt]
+    if own.all():
+        return own
+    grown = ndimage.binary_dilation(own, np.ones((3, 3), bool))
+    touching = np.zeros(int(components.max()) + 1, bool)
+    touching[components[grown]] = True
+    return touching[components]
+
+
+def _components(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """Number the parts of a region, and those of its surroundings; connected over edges."""
+    parts, count = ndimage.label(inside)
+    around, _ = ndimage.label(~inside)
+    return np.where(inside, parts, around + count).astype(np.int32)
