@@ -19,8 +19,8 @@ from napari_safire.learning.losses import (
     pixel_accuracy,
     region_contrast,
 )
-from napari_safire.learning.prompts import PromptSettings, sample_prompts
-from napari_safire.learning.streams import CropPlan, cell_labels, stream
+from napari_safire.learning.prompts import PromptedCrops, PromptSettings, sample_prompts
+from napari_safire.learning.streams import CompositeDataset, CropPlan, cell_labels, stream
 
 if TYPE_CHECKING:
     from conftest import Parity
@@ -245,8 +245,9 @@ def test_stream_depends_on_seed_and_index_only(tmp_path: Path) -> None:
     bank = photo_bank(tmp_path)
     plan = CropPlan(sides=(64, 80), pixels_per_batch=2 * 64 * 64)
 
-    def take(count: int, **options: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        batches = stream(bank, CompositeSettings(), plan, **{"workers": 0, **options})
+    def take(count: int, seed: int, **options: int) -> list[tuple[torch.Tensor, ...]]:
+        composites = CompositeDataset(bank, CompositeSettings(), seed)
+        batches = stream(composites, plan, **{"workers": 0, **options})
         return [next(batches) for _ in range(count)]
 
     first = take(3, seed=1)
@@ -269,3 +270,25 @@ def test_stream_depends_on_seed_and_index_only(tmp_path: Path) -> None:
     assert torch.equal(later[0], first[2][0])
     in_process = take(1, seed=1, workers=1)[0]
     assert torch.equal(in_process[0], first[0][0])
+
+
+def test_prompts_depend_on_seed_and_index_only(tmp_path: Path) -> None:
+    bank = photo_bank(tmp_path)
+    plan = CropPlan(sides=(64,), pixels_per_batch=2 * 64 * 64)
+    composites = CompositeDataset(bank, CompositeSettings(), 1)
+
+    def take(count: int, seed: int = 3, **options: int) -> list[tuple[torch.Tensor, ...]]:
+        crops = PromptedCrops(composites, PromptSettings(per_image=4), seed)
+        batches = stream(crops, plan, **{"workers": 0, **options})
+        return [next(batches) for _ in range(count)]
+
+    first, second = take(2)
+    pixels, labels, points, targets = second
+    assert points.shape == (2, 4, 2)
+    assert targets.shape == (2, 4, 16, 16)
+    alone = next(stream(composites, plan, workers=0, start=1))
+    assert torch.equal(pixels, alone[0])
+    assert torch.equal(labels, alone[1])
+    for again in (take(1, first_index=2)[0], take(1, start=1, workers=1)[0]):
+        assert all(torch.equal(a, b) for a, b in zip(second, again, strict=True))
+    assert not torch.equal(take(1, seed=4)[0][2], first[2])

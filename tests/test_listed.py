@@ -26,7 +26,6 @@ from napari_safire.learning.streams import (
     CropPlan,
     MixedDataset,
     stream,
-    stream_from,
 )
 
 PLAN = CropPlan(sides=(32,), pixels_per_batch=4 * 32 * 32)
@@ -191,19 +190,11 @@ def test_streams_of_lists_are_the_same_at_every_run(tmp_path: Path, workers: int
 
     def take(count: int, seed: int = 1, **options: int) -> str:
         dataset = ListedDataset(entries, ListedSettings(), seed)
-        return digest(list(islice(stream_from(dataset, PLAN, **options), count)))
+        return digest(list(islice(stream(dataset, PLAN, **options), count)))
 
     assert take(3, workers=workers) == take(3, workers=0)
     assert take(3, seed=2, workers=0) != take(3, workers=0)
     assert take(1, start=1, rank=1, world=2, workers=0) == take(1, first_index=12, workers=0)
-
-
-def test_composites_are_drawn_as_before(tmp_path: Path) -> None:
-    bank = photo_bank(tmp_path)
-    plan = CropPlan(sides=(64,), pixels_per_batch=2 * 64 * 64)
-    old = stream(bank, CompositeSettings(), plan, seed=5, workers=0)
-    new = stream_from(CompositeDataset(bank, CompositeSettings(), 5), plan, workers=0)
-    assert digest(list(islice(old, 2))) == digest(list(islice(new, 2)))
 
 
 def test_mixtures_choose_by_the_index_alone(tmp_path: Path) -> None:
@@ -220,7 +211,7 @@ def test_mixtures_choose_by_the_index_alone(tmp_path: Path) -> None:
         assert torch.equal(labels, wanted[1])
     assert {MixedDataset([first, second], [0, 2], seed=0).chosen(i) for i in range(50)} == {1}
     plan = CropPlan(sides=(64,), pixels_per_batch=4 * 64 * 64)
-    assert next(stream_from(mixed, plan, workers=0))[0].shape == (4, 3, 64, 64)
+    assert next(stream(mixed, plan, workers=0))[0].shape == (4, 3, 64, 64)
 
 
 @pytest.mark.parametrize("weights", [[1], [], [0, 0], [1, -1], [1, float("nan")]])
@@ -263,7 +254,7 @@ def test_bad_files_are_told_once_and_others_take_their_place(tmp_path: Path, wha
     def take() -> tuple[str, list[str]]:
         heard: list[str] = []
         dataset = ListedDataset(entries, settings, 0)
-        batches = islice(stream_from(dataset, PLAN, workers=0, on_problem=heard.append), 5)
+        batches = islice(stream(dataset, PLAN, workers=0, on_problem=heard.append), 5)
         return digest(list(batches)), heard
 
     content, heard = take()
@@ -278,7 +269,7 @@ def test_stray_values_and_missing_lists(tmp_path: Path) -> None:
     save(tmp_path / "ms3_masks/0100_DPR.jpg.png_sp.png", grey(truth(), forged=77))
     dataset = ListedDataset(entries_of("SafireMS-Expert", tmp_path), STILL, 0)
     heard: list[str] = []
-    list(islice(stream_from(dataset, PLAN, workers=0, on_problem=heard.append), 4))
+    list(islice(stream(dataset, PLAN, workers=0, on_problem=heard.append), 4))
     assert len(heard) == 1
     assert "also 77" in heard[0]
 
@@ -289,7 +280,7 @@ def test_entries_of_missing_files_can_be_trained_on(tmp_path: Path) -> None:
     path.write_text("1bza2v/c9bldch_0.jpg,1bza2v/c9bldch_0_mask.png\nlost/a.jpg,None\n")
     dataset = ListedDataset(entries_of("IMD2020", tmp_path, path, missing_ok=True), STILL, 0)
     heard: list[str] = []
-    list(islice(stream_from(dataset, PLAN, workers=0, on_problem=heard.append), 2))
+    list(islice(stream(dataset, PLAN, workers=0, on_problem=heard.append), 2))
     assert heard == [f"{tmp_path / 'lost/a.jpg'} does not exist: check its name and folder."]
 
 

@@ -20,13 +20,14 @@ import pytest
 import torch
 from PIL import Image
 from synthetic import photo_bank, photo_table
+from torch.utils.data import Dataset
 
 from napari_safire.data.composites import CompositeSettings
 from napari_safire.errors import CheckpointError
 from napari_safire.learning.devices import launched
 from napari_safire.learning.estimate import estimate
 from napari_safire.learning.progress import Progress, print_progress
-from napari_safire.learning.prompts import PromptSettings
+from napari_safire.learning.prompts import PromptedCrops, PromptSettings
 from napari_safire.learning.run import run
 from napari_safire.learning.settings import RunSettings
 from napari_safire.learning.stages import (
@@ -35,9 +36,8 @@ from napari_safire.learning.stages import (
     PromptStage,
     StageSettings,
     parts_of,
-    prompted,
 )
-from napari_safire.learning.streams import CropPlan, stream
+from napari_safire.learning.streams import CompositeDataset, CropPlan, stream
 from napari_safire.model import ModelConfig, SafireModel, load_checkpoint
 
 TOY = ModelConfig(
@@ -73,7 +73,8 @@ def _one_thread() -> Iterator[None]:
 def composites(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The first batches of a stream, made once."""
     bank = photo_bank(tmp_path_factory.mktemp("photos"))
-    batches = list(islice(stream(bank, CompositeSettings(), PLAN, seed=0, workers=0), 14))
+    dataset = CompositeDataset(bank, CompositeSettings(), 0)
+    batches = list(islice(stream(dataset, PLAN, workers=0), 14))
     return lambda start, rank, world: iter(batches[start * world + rank :: world])
 
 
@@ -87,25 +88,46 @@ def halves(count: int = 1, side: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(pixels.clip(0, 255).astype(np.uint8)), torch.from_numpy(labels)
 
 
+class Pictures(Dataset[Any]):
+    """The pictures of a batch, one by one."""
+
+    def __init__(self, pixels: torch.Tensor, labels: torch.Tensor) -> None:
+        self.pixels, self.labels = pixels, labels
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        return self.pixels[key[0]], self.labels[key[0]], ()
+
+
+def with_prompts(batch: tuple[torch.Tensor, torch.Tensor], seed: int) -> tuple[torch.Tensor, ...]:
+    """Add two prompts for each picture of a batch."""
+    crops = PromptedCrops(Pictures(*batch), PromptSettings(per_image=2), seed)
+    items = [crops[i, 0][:-1] for i in range(len(batch[0]))]
+    return tuple(torch.stack(some) for some in zip(*items, strict=True))
+
+
 def go(stage: Any, model: SafireModel, source: Any, folder: Path, **settings: Any) -> str:
     """Run a stage in this process, on the CPU."""
-    asks = settings.pop("asks", StageSettings(prompts=PromptSettings(per_image=2)))
+    asks = settings.pop("asks", StageSettings())
     options = {
         name: settings.pop(name)
         for name in ("resume", "validation", "listen", "stop")
         if name in settings
     }
+    batches = source
     if stage is PromptStage:
-        source = prompted(source, asks.prompts, seed=0)
+
+        def batches(start: int, rank: int, world: int) -> Iterator[Any]:
+            for seed, batch in enumerate(source(start, rank, world), start=start):
+                yield with_prompts(batch, seed)
+
     chosen = RunSettings(**{"steps": 6, "save_every": 3, "learning_rate": 1e-3} | settings)
     with launched(chosen.precision, accelerator="cpu") as fabric:
-        return run(fabric, stage(model, asks), source, chosen, folder, **options)
+        return run(fabric, stage(model, asks), batches, chosen, folder, **options)
 
 
 def held_out(count: int = 1) -> list[Any]:
     """A validation batch with two prompts for each picture."""
-    batch = prompted(lambda *_: iter([halves(count)]), PromptSettings(per_image=2), seed=1)
-    return list(batch(0, 0, 1))
+    return [with_prompts(halves(count), seed=99)]
 
 
 def toy() -> SafireModel:

@@ -7,27 +7,24 @@ import dataclasses
 import signal
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pictures import training_batches, validation_batches
 
-from napari_safire.data.composites import CompositeSettings
-from napari_safire.data.photos import bank_of, divide, read_photo_table
 from napari_safire.errors import SafireError
 from napari_safire.learning.devices import launched
 from napari_safire.learning.estimate import estimate
 from napari_safire.learning.prompts import PromptSettings
-from napari_safire.learning.run import BatchSource, Stage, run
+from napari_safire.learning.run import Stage, run
 from napari_safire.learning.settings import RunSettings
-from napari_safire.learning.stages import StageSettings, prompted
-from napari_safire.learning.streams import CropPlan, stream
+from napari_safire.learning.stages import StageSettings
+from napari_safire.learning.streams import CropPlan
 from napari_safire.model import ModelConfig, SafireModel, initialise_from
 
-# The validation composites: far from any that a stage sees.
-_VALIDATION_INDEX = 2**40
 _PROMPTS = {"prompts_per_image": "per_image", "connected": "connected", "target_offset": "offset"}
 
 
@@ -41,6 +38,7 @@ class StagePlan:
     asks: StageSettings
     crops: CropPlan
     first_index: int
+    lists: tuple[dict[str, Any], ...]
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -67,11 +65,22 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Read the TOML file."""
+    """Read the TOML file; where it names a ``base`` beside it, only what differs stands in it."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SafireError(f"The settings {path} cannot be read: {error}.") from error
+    base = tables.pop("base", None)
+    return tables if base is None else _over(read_settings(path.parent / base), tables)
+
+
+def _over(base: dict[str, Any], tables: dict[str, Any]) -> dict[str, Any]:
+    """Lay tables over others, entry by entry."""
+    merged = dict(base)
+    for name, value in tables.items():
+        both = isinstance(value, dict) and isinstance(base.get(name), dict)
+        merged[name] = _over(base[name], value) if both else value
+    return merged
 
 
 def read_plan(
@@ -97,13 +106,14 @@ def read_plan(
         prompts = PromptSettings(**{_PROMPTS[n]: table.pop(n) for n in [*table] if n in _PROMPTS})
         asks = StageSettings(**_take(table, StageSettings), prompts=prompts)
         first_index = table.pop("first_index", 0)
+        lists = tuple(table.pop("lists", ()))
         how = RunSettings(**_take(table, RunSettings))
         model = ModelConfig.from_dict(tables["model"])
     except (TypeError, ValueError) as error:
         raise SafireError(f"{path}, [{stage}]: {error}") from error
     if table:
         raise SafireError(f"{path}, [{stage}]: unknown entries {', '.join(table)}.")
-    return StagePlan(model, tables["data"], how, asks, crops, first_index)
+    return StagePlan(model, tables["data"], how, asks, crops, first_index, lists)
 
 
 def _take(table: dict[str, Any], kind: Any) -> dict[str, Any]:
@@ -111,46 +121,6 @@ def _take(table: dict[str, Any], kind: Any) -> dict[str, Any]:
     names = {field.name for field in dataclasses.fields(kind)} & table.keys()
     taken = {name: table.pop(name) for name in names}
     return {n: tuple(v) if isinstance(v, list) else v for n, v in taken.items()}
-
-
-def batches(plan: StagePlan, on_problem: Callable[[str], None]) -> BatchSource:
-    """Fresh composites of the train split, without the held-out photographers."""
-    return _source(plan, plan.data, on_problem, held_out=False, first_index=plan.first_index)
-
-
-def validation_batches(plan: StagePlan, on_problem: Callable[[str], None]) -> BatchSource:
-    """Composites of the held-out photographers, made in this process."""
-    here = plan.data | {"workers": 0}
-    return _source(plan, here, on_problem, held_out=True, first_index=_VALIDATION_INDEX)
-
-
-def _source(
-    plan: StagePlan,
-    data: dict[str, Any],
-    on_problem: Callable[[str], None],
-    *,
-    held_out: bool,
-    first_index: int,
-) -> BatchSource:
-    photos = [p for p in read_photo_table(Path(data["photos_csv"])) if p.split == "train"]
-    bank = bank_of(divide(photos, data["held_out_groups"])[held_out])
-    composite_settings = CompositeSettings(**data.get("composites", {}))
-
-    def source(start: int, rank: int, world: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        return stream(
-            bank,
-            composite_settings,
-            plan.crops,
-            seed=data["seed"],
-            first_index=first_index,
-            workers=data["workers"],
-            start=start,
-            rank=rank,
-            world=world,
-            on_problem=on_problem,
-        )
-
-    return source
 
 
 def run_stage(
@@ -183,12 +153,7 @@ def _run_stage(
         problems.append(problem)
         print(f"Warning: {problem} Others take its place.", flush=True)
 
-    source, held_out = batches(plan, tell), None
-    if plan.data.get("validation_batches"):
-        held_out = validation_batches(plan, tell)
-    if prompts:
-        source = prompted(source, plan.asks.prompts, plan.run.seed)
-        held_out = held_out and prompted(held_out, plan.asks.prompts, plan.run.seed + 1)
+    source = training_batches(plan, tell, prompts=prompts)
     with launched(
         plan.run.precision,
         accelerator=options.accelerator,
@@ -205,10 +170,6 @@ def _run_stage(
         if options.dry_run:
             fabric.print(estimate(fabric, stage, source, plan.run))
             return
-        validation = []
-        if held_out:
-            some = held_out(0, 0, 1)
-            validation = [next(some) for _ in range(plan.data["validation_batches"])]
         run(
             fabric,
             stage,
@@ -216,7 +177,7 @@ def _run_stage(
             plan.run,
             options.output,
             resume=options.resume,
-            validation=validation,
+            validation=validation_batches(plan, tell, prompts=prompts),
             stop=stop,
         )
     if problems:

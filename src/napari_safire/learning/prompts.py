@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import ndimage
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from napari_safire.learning.losses import IGNORE
+from napari_safire.learning.streams import Crops
 
 _STRIDE = 4  # of the decoder's masks
+_PROMPTS = 2**31 + 2  # the last key of the generator of prompts; not one of any data set's draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,31 @@ class PromptSettings:
             raise ValueError(f"prompts_per_image must be at least 1, not {self.per_image}.")
         if not 0 <= self.offset < _STRIDE:
             raise ValueError(f"The offset of targets must be 0 to 3, not {self.offset}.")
+
+
+class PromptedCrops(Dataset[tuple[Tensor, Tensor, Tensor, Tensor, tuple[str, ...]]]):
+    """Crops with prompts, drawn where the crops are made: in the workers of a stream.
+
+    Parameters
+    ----------
+    crops : Crops
+    settings : PromptSettings
+    seed : int
+    """
+
+    def __init__(self, crops: Crops, settings: PromptSettings, seed: int) -> None:
+        self.crops = crops
+        self.settings = settings
+        self.seed = seed
+
+    def __getitem__(
+        self, key: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[str, ...]]:
+        """Return pixels, labels, points, targets (see `sample_prompts`) and problems."""
+        pixels, labels, problems = self.crops[key]
+        rng = np.random.default_rng((self.seed, key[0], _PROMPTS))
+        points, targets = sample_prompts(labels.numpy(), self.settings, rng)
+        return pixels, labels, torch.from_numpy(points), torch.from_numpy(targets), problems
 
 
 def sample_prompts(

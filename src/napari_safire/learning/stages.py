@@ -5,9 +5,7 @@ A stage is a module that maps a batch to its named losses; `napari_safire.learni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import cast
 
 import numpy as np
@@ -21,14 +19,10 @@ from napari_safire.learning.losses import (
     confidence_loss,
     region_contrast,
 )
-from napari_safire.learning.prompts import PromptSettings, sample_prompts
-from napari_safire.learning.run import BatchSource
+from napari_safire.learning.prompts import PromptSettings
 from napari_safire.learning.samples import coloured, contact_sheet, masked, principal_colours
 from napari_safire.learning.streams import cell_labels
 from napari_safire.model import SafireModel
-
-Composites = Callable[[int, int, int], Iterator[tuple[Tensor, Tensor]]]
-"""As `BatchSource`, with (B, 3, S, S) pixels and (B, S, S) labels."""
 
 PARTS = ("backbone", "adaptor", "prompt encoder", "decoder")
 _ADAPTOR = ("adaptor_", "hfp_")
@@ -144,7 +138,7 @@ class PromptStage(_Stage):
     def forward(
         self, pixels: Tensor, labels: Tensor, points: Tensor, targets: Tensor
     ) -> dict[str, Tensor]:
-        """Map a batch with prompts, see `sample_prompts`, to losses."""
+        """Map a batch with prompts, see `prompts.sample_prompts`, to losses."""
         feats = self._encode(pixels)
         logits, confidence = self.model.decode(feats, points)
         logits, targets = logits.flatten(0, 1).float(), targets.flatten(0, 1).float()
@@ -198,35 +192,6 @@ def parts_of(model: SafireModel) -> dict[str, list[nn.Parameter]]:
             part = "prompt encoder"
         parts[part].append(parameter)
     return parts
-
-
-def prompted(composites: Composites, settings: PromptSettings, seed: int) -> BatchSource:
-    """Add prompts that depend on the number of the batch alone.
-
-    Parameters
-    ----------
-    composites : callable
-        As `BatchSource`, with (B, 3, S, S) pixels and (B, S, S) labels.
-    settings : PromptSettings
-    seed : int
-
-    Returns
-    -------
-    callable
-        A `BatchSource` of pixels, labels, (B, P, 2) points and (B, P, S/4, S/4) targets.
-    """
-
-    def source(start: int, rank: int, world: int) -> Iterator[tuple[Tensor, ...]]:
-        numbers = count(start * world + rank, world)
-        for number, (pixels, labels) in zip(numbers, composites(start, rank, world), strict=False):
-            rng = np.random.default_rng((seed, number))
-            drawn = [sample_prompts(regions, settings, rng) for regions in labels.numpy()]
-            points, targets = (
-                torch.from_numpy(np.stack(some)) for some in zip(*drawn, strict=True)
-            )
-            yield pixels, labels, points, targets
-
-    return source
 
 
 def _pictures(pixels: Tensor) -> npt.NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,54 +148,7 @@ class _Batches(Sampler[list[tuple[int, int]]]):
 
 
 def stream(
-    bank: PhotoBank,
-    settings: CompositeSettings,
-    plan: CropPlan,
-    *,
-    seed: int,
-    first_index: int = 0,
-    workers: int = 1,
-    start: int = 0,
-    rank: int = 0,
-    world: int = 1,
-    on_problem: Callable[[str], None] | None = None,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches of (B, 3, S, S) uint8 pixels and (B, S, S) uint8 labels without end.
-
-    Parameters
-    ----------
-    bank : PhotoBank
-    settings : CompositeSettings
-    plan : CropPlan
-    seed : int
-    first_index : int
-        Of the first batch's first composite: what an index holds depends on seed and index only.
-    workers : int
-        Processes that make composites; 0 makes them in this one.
-    start, rank, world : int
-        Of a run on ``world`` devices, device ``rank`` takes the batches
-        ``start * world + rank``, that plus ``world``, and so on.
-    on_problem : callable, optional
-        Hears once of each photograph that cannot be read; others take its place.
-
-    Yields
-    ------
-    (pixels, labels)
-    """
-    return stream_from(
-        CompositeDataset(bank, settings, seed),
-        plan,
-        first_index=first_index,
-        workers=workers,
-        start=start,
-        rank=rank,
-        world=world,
-        on_problem=on_problem,
-    )
-
-
-def stream_from(
-    crops: Crops,
+    crops: Dataset[Any],
     plan: CropPlan,
     *,
     first_index: int = 0,
@@ -203,13 +157,14 @@ def stream_from(
     rank: int = 0,
     world: int = 1,
     on_problem: Callable[[str], None] | None = None,
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, ...]]:
     """Yield batches of any crops without end.
 
     Parameters
     ----------
-    crops : Crops
-        A `CompositeDataset`, a `napari_safire.learning.listed.ListedDataset`, a `MixedDataset`.
+    crops : Crops, or any data set whose items end with problems
+        A `CompositeDataset`, a `napari_safire.learning.listed.ListedDataset`, a `MixedDataset`;
+        any of them in a `napari_safire.learning.prompts.PromptedCrops`.
     plan : CropPlan
     first_index : int
         Of the first batch's first crop.
@@ -223,8 +178,9 @@ def stream_from(
 
     Yields
     ------
-    (pixels, labels)
-        (B, 3, S, S) uint8 and (B, S, S) uint8.
+    tuple of tensors
+        What the items have before their problems, stacked: (B, 3, S, S) uint8 pixels, (B, S, S)
+        uint8 labels; with prompts, points and targets.
     """
     loader = DataLoader(
         crops,
@@ -234,17 +190,18 @@ def stream_from(
         collate_fn=_collate,
     )
     heard = set()
-    for pixels, labels, problems in loader:
+    for *tensors, problems in loader:
         for problem in problems:
             if on_problem is not None and problem not in heard:
                 heard.add(problem)
                 on_problem(problem)
-        yield pixels, labels
+        yield tuple(tensors)
 
 
-def _collate(samples: Sequence[Crop]) -> tuple[Tensor, Tensor, list[str]]:
-    pixels, labels, problems = zip(*samples, strict=True)
-    return torch.stack(pixels), torch.stack(labels), [text for some in problems for text in some]
+def _collate(samples: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    *parts, problems = zip(*samples, strict=True)
+    told = [text for some in problems for text in some]
+    return (*(torch.stack(some) for some in parts), told)
 
 
 def cell_labels(labels: Tensor, stride: int = 16, purity: float = 0.85) -> Tensor:

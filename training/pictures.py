@@ -1,0 +1,128 @@
+"""What a stage sees: composites of photographs, pictures of lists, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from napari_safire.data.composites import CompositeSettings
+from napari_safire.data.datasets import entries_of
+from napari_safire.data.photos import bank_of, divide, read_photo_table
+from napari_safire.errors import SafireError
+from napari_safire.learning.listed import ListedDataset, ListedSettings
+from napari_safire.learning.prompts import PromptedCrops
+from napari_safire.learning.run import BatchSource
+from napari_safire.learning.streams import CompositeDataset, Crops, MixedDataset, stream
+
+if TYPE_CHECKING:
+    from settings import StagePlan
+
+# The validation composites: far from any that a stage sees.
+_VALIDATION_INDEX = 2**40
+
+
+def training_batches(
+    plan: StagePlan, on_problem: Callable[[str], None], *, prompts: bool
+) -> BatchSource:
+    """Endless batches, made by worker processes."""
+    crops = _training_crops(plan)
+    return _batches(
+        plan, crops, on_problem, prompts, workers=plan.data["workers"], first=plan.first_index
+    )
+
+
+def validation_batches(
+    plan: StagePlan, on_problem: Callable[[str], None], *, prompts: bool
+) -> list[tuple[torch.Tensor, ...]]:
+    """The same few batches at every call: of held-out photographers, of validation lists."""
+    wanted = plan.data.get("validation_batches", 0)
+    crops = _validation_crops(plan) if wanted else None
+    if crops is None:
+        return []
+    source = _batches(plan, crops, on_problem, prompts, workers=0, first=_VALIDATION_INDEX)
+    some = source(0, 0, 1)
+    return [next(some) for _ in range(wanted)]
+
+
+def _batches(
+    plan: StagePlan,
+    crops: Crops,
+    on_problem: Callable[[str], None],
+    prompts: bool,
+    *,
+    workers: int,
+    first: int,
+) -> BatchSource:
+    asked: Any = PromptedCrops(crops, plan.asks.prompts, plan.data["seed"]) if prompts else crops
+
+    def source(start: int, rank: int, world: int) -> Iterator[tuple[torch.Tensor, ...]]:
+        return stream(
+            asked,
+            plan.crops,
+            first_index=first,
+            workers=workers,
+            start=start,
+            rank=rank,
+            world=world,
+            on_problem=on_problem,
+        )
+
+    return source
+
+
+def _training_crops(plan: StagePlan) -> Crops:
+    parts: list[Crops] = [_listed(plan, table, "training") for table in plan.lists]
+    weights = [float(table.get("weight", 1.0)) for table in plan.lists]
+    photos = _composites(plan, held_out=False)
+    if photos is not None:
+        share = plan.data.get("composites_share", 0.5) if parts else 1.0
+        if not 0 < share <= 1:
+            raise SafireError(f"composites_share must lie in (0, 1], not {share}.")
+        weights = [w / sum(weights) * (1 - share) for w in weights] + [share]
+        parts.append(photos)
+    if not parts:
+        raise SafireError("There is nothing to train on: name photos_csv, or lists for the stage.")
+    return parts[0] if len(parts) == 1 else MixedDataset(parts, weights, plan.data["seed"])
+
+
+def _validation_crops(plan: StagePlan) -> Crops | None:
+    parts: list[Crops] = [
+        _listed(plan, table, "validation") for table in plan.lists if "validation" in table
+    ]
+    photos = _composites(plan, held_out=True)
+    if photos is not None:
+        parts.append(photos)
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return MixedDataset(parts, [1.0] * len(parts), plan.data["seed"])
+
+
+def _listed(plan: StagePlan, table: dict[str, Any], which: str) -> Crops:
+    unknown = table.keys() - {"set", "root", "training", "validation", "weight"}
+    missing = {"set", "root", "training"} - table.keys()
+    if unknown or missing:
+        raise SafireError(
+            f"A list of the stage has {', '.join(unknown) or 'no ' + ', '.join(missing)}: it "
+            "takes set, root, training, validation and weight."
+        )
+    root = Path(table["root"])
+    # Files that are missing are told while training goes on, as all that cannot be used.
+    entries = entries_of(table["set"], root, root / table[which], missing_ok=True)
+    chosen = plan.data.get("pictures", {}) | {"turn": which == "training"}
+    return ListedDataset(entries, ListedSettings(**chosen), plan.data["seed"])
+
+
+def _composites(plan: StagePlan, *, held_out: bool) -> Crops | None:
+    if "photos_csv" not in plan.data:
+        return None
+    table = read_photo_table(Path(plan.data["photos_csv"]))
+    photos = divide(
+        [photo for photo in table if photo.split == "train"], plan.data["held_out_groups"]
+    )[held_out]
+    if held_out and not photos:
+        return None
+    settings = CompositeSettings(**plan.data.get("composites", {}))
+    return CompositeDataset(bank_of(photos), settings, plan.data["seed"])
