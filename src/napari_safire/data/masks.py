@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -75,6 +77,35 @@ def decode_sources(mask: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     if stray.any():
         raise DatasetError(_stray_sentence(values[stray]))
     return (values // STEP).astype(np.uint8)
+
+
+def resize_mask(mask: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """Bring a mask to another size by its nearest pixels, so that no new values arise.
+
+    Parameters
+    ----------
+    mask : (H, W) array
+        Labels, or bool.
+    shape : (int, int)
+        Rows and columns of the result.
+
+    Returns
+    -------
+    (shape[0], shape[1]) array
+        `mask` itself where it has that size.
+
+    Examples
+    --------
+    >>> resize_mask(np.array([[0, 1]]), (1, 4))
+    array([[0, 0, 1, 1]])
+    """
+    if mask.shape == tuple(shape):
+        return mask
+    rows, cols = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
+        for old, new in zip(mask.shape, shape, strict=True)
+    )
+    return mask[np.ix_(rows, cols)]
 
 
 def _grey_integers(array: npt.ArrayLike, what: str) -> npt.NDArray[np.integer]:
