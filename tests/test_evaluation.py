@@ -12,6 +12,7 @@ from PIL import Image
 
 from napari_safire.curation.evaluation import (
     EvaluatedEntry,
+    ScoringSettings,
     evaluate_entries,
     summarise,
     write_results,
@@ -76,7 +77,7 @@ def entries(tmp_path: Path) -> list[ListEntry]:
 
 
 def run(engine: KnowingEngine, entries: list[ListEntry], *args: Any, **kw: Any) -> list[Any]:
-    return list(evaluate_entries(engine, entries, *args, **kw))  # type: ignore[arg-type]
+    return list(evaluate_entries(engine, entries, ScoringSettings(*args, **kw)))  # type: ignore[arg-type]
 
 
 def test_given_number_of_sources_comes_from_the_mask(entries: list[ListEntry]) -> None:
