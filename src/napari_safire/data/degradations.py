@@ -46,6 +46,8 @@ class DegradationKind:
         Whether a strength makes sense.
     rule : str
         The same in words.
+    neutral : float, optional
+        The strength that changes nothing, where it lies between others.
     """
 
     title: str
@@ -54,6 +56,7 @@ class DegradationKind:
     apply: Callable[[Pixels, float, np.random.Generator], Pixels]
     fits: Callable[[float], bool]
     rule: str
+    neutral: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +241,7 @@ KINDS: dict[str, DegradationKind] = {
         _gamma,
         lambda gamma: 0.1 <= gamma <= 10,
         "use an exponent from 0.1 to 10",
+        neutral=1,
     ),
     "resize": DegradationKind(
         "Resizing",
@@ -246,6 +250,7 @@ KINDS: dict[str, DegradationKind] = {
         _resize,
         lambda factor: 0.05 <= factor <= 8,
         "use a factor from 0.05 to 8",
+        neutral=1,
     ),
     "social": DegradationKind(
         "Imitation of a social network",

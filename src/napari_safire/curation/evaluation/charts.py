@@ -97,7 +97,7 @@ def robustness_chart(scores: Sequence[SetScores], score: str) -> str:
     }
     panels = []
     for name, kind in KINDS.items():
-        shown = [NONE, *(d for d in degradations if d.kind == name)]
+        shown = _with_none([d for d in degradations if d.kind == name])
         if len(shown) < 2:
             continue
         places = np.linspace(_LEFT + 14, _WIDTH - _RIGHT - 14, len(shown)).tolist()
@@ -168,6 +168,14 @@ def _y(value: float) -> float:
 
 def _unit_ticks() -> tuple[Tick, ...]:
     return tuple(Tick(_y(v / 5), f"{v / 5:.1f}") for v in range(6))
+
+
+def _with_none(degradations: list[Degradation]) -> list[Degradation]:
+    """Put the undegraded pictures where they belong: first, or between weaker and stronger."""
+    neutral = KINDS[degradations[0].kind].neutral if degradations else None
+    if neutral is None:
+        return [NONE, *degradations]
+    return sorted([NONE, *degradations], key=lambda d: neutral if d == NONE else d.strength)
 
 
 def _strength(degradation: Degradation) -> str:

@@ -178,8 +178,9 @@ def run_study(
 
     with _reserved(study.folder):
         for model, label in zip(study.models, short_names(study.models), strict=True):
+            if scores:
+                gc.collect()  # an engine is a cycle of references: gone before the next one comes
             scores += _scores_of_model(study, open_model, model, label, show)
-            gc.collect()  # an engine is a cycle of references: gone before the next one comes
     return scores
 
 

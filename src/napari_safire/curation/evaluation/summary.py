@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from napari_safire.curation.evaluation.scoring import EvaluatedEntry
 
 _N_RESAMPLES = 2000
+_COUNTS_AT_ONCE = 1_000_000
 
 # What an answer that says nothing scores: another score, or a number. The floor of the official
 # p_mIoU depends on how the masks number their sources; the hungarian one is its upper bound.
@@ -222,16 +223,24 @@ def _intervals(
         of_length.setdefault(column.size, []).append(name)
     found: dict[str, tuple[float, float]] = {}
     for length, names in of_length.items():
-        rng = np.random.default_rng(seed)
         values = np.stack([columns[name] for name in names])  # (scores, images)
-        means = np.empty((_N_RESAMPLES, len(names)))
-        for row in means:
-            # How often each image was drawn: the mean is then one product for all scores.
-            drawn = np.bincount(rng.integers(length, size=length), minlength=length)
-            row[:] = values @ drawn / length
+        means = np.concatenate([drawn @ values.T / length for drawn in _resamples(length, seed)])
         lows, highs = np.quantile(means, [0.025, 0.975], axis=0)
         found |= {
             name: (float(low), float(high))
             for name, low, high in zip(names, lows, highs, strict=True)
         }
     return found
+
+
+def _resamples(length: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """How often each image is drawn, (resamples, images), some resamples at a time.
+
+    With counts the means of all scores are one product.
+    """
+    rng = np.random.default_rng(seed)
+    step = max(1, _COUNTS_AT_ONCE // length)
+    for begin in range(0, _N_RESAMPLES, step):
+        rows = min(step, _N_RESAMPLES - begin)
+        drawn = rng.integers(length, size=(rows, length)) + length * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * length).reshape(rows, length)
