@@ -1,10 +1,9 @@
 """Evaluation on lists of pictures: scoring, results that survive, summaries, galleries, reports."""
 
+from napari_safire.curation.evaluation.entries import EvaluatedEntry, Task
 from napari_safire.curation.evaluation.results import ResultFile, write_results
 from napari_safire.curation.evaluation.scoring import (
-    EvaluatedEntry,
     ScoringSettings,
-    Task,
     evaluate_entries,
     forgery_scores,
     partition_scores,

@@ -13,17 +13,13 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
-from napari_safire.curation.evaluation.scoring import (
-    EvaluatedEntry,
-    ScoredPicture,
-    ScoringSettings,
-    examine_entry,
-)
+from napari_safire.curation.evaluation.entries import EvaluatedEntry
+from napari_safire.curation.evaluation.scoring import ScoredPicture, ScoringSettings, examine_entry
 from napari_safire.curation.overlay import RgbImage, render_heatmap, render_sources
 from napari_safire.data.atomic import atomic_path
 from napari_safire.data.masks import resize_mask
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.errors import SafireError
+from napari_safire.errors import DatasetError, ImageReadError, OutOfMemory, SafireError
 from napari_safire.metrics import confusion_matrix
 from napari_safire.types import LabelImage
 
@@ -139,14 +135,11 @@ def make_examples(
         if not all(path.is_file() for path in files.values()):
             on_picture(result.entry.image.name)
             try:
-                folder.mkdir(parents=True, exist_ok=True)
                 shown = examine_entry(engine, result.entry, settings)
-                for view, pixels in render_views(shown, settings).items():
-                    _write_jpeg(files[view], pixels)
-            except OSError as error:
-                raise SafireError(
-                    f"Thumbnails cannot be written to {folder}: {error.strerror or error}."
-                ) from error
+            except (ImageReadError, DatasetError, OutOfMemory):  # changed since it was scored
+                files = {}
+            else:
+                _write_views(files, render_views(shown, settings))
         examples.append(Example(result, reasons, files))
     return examples
 
@@ -211,6 +204,11 @@ def _thumbnail(pixels: npt.NDArray[Any]) -> RgbImage:
     return np.asarray(image.resize(size))
 
 
-def _write_jpeg(path: Path, pixels: RgbImage) -> None:
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, "JPEG", quality=88)
+def _write_views(files: Mapping[str, Path], views: Mapping[str, RgbImage]) -> None:
+    for view, path in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary:
+                Image.fromarray(views[view]).save(temporary, "JPEG", quality=88)
+        except OSError as error:
+            raise SafireError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from markupsafe import Markup
-
 from napari_safire import __version__
 from napari_safire.curation.evaluation import tables
 from napari_safire.curation.evaluation.charts import histogram_chart, robustness_chart
@@ -61,7 +59,7 @@ class _OfModel:
     scores: tables.Table
     counts: tables.Table | None
     seconds: tables.Table
-    charts: tuple[Markup, ...]
+    charts: tuple[str, ...]
     gallery: tuple[_Shown, ...]
 
 
@@ -76,7 +74,7 @@ class _Section:
     differences: tables.Table | None
     verdicts: tables.Table
     robustness: tables.Table | None
-    robustness_chart: Markup | None
+    robustness_chart: str | None
     broken: tuple[str, ...]
     of_models: tuple[_OfModel, ...]
 
@@ -122,10 +120,9 @@ def _section(scores: Sequence[SetScores], folder: Path) -> _Section:
     if any(r.degradation != NONE for r in scores[0].results):
         place = folder / folder_name(a_set.name)
         robustness = tables.robustness_table(scores)
-        svg = robustness_chart(scores, MAIN_SCORES[a_set.settings.kind][0])
+        chart = robustness_chart(scores, MAIN_SCORES[a_set.settings.kind][0])
         write_table(place / "robustness.csv", robustness.header, robustness.rows)
-        _write_text(place / "robustness.svg", svg)
-        chart = Markup(svg)  # made by a template that escapes
+        _write_text(place / "robustness.svg", chart)
     broken = {r.number: r for of_model in scores for r in of_model.broken}
     return _Section(
         anchor=folder_name(a_set.name),
@@ -162,7 +159,7 @@ def _of_model(scores: SetScores, folder: Path) -> _OfModel:
         scores=tables.score_table(scores),
         counts=tables.count_table(scores),
         seconds=tables.seconds_table(scores),
-        charts=tuple(Markup(svg) for svg in _histograms(scores)),
+        charts=tuple(_histograms(scores)),
         gallery=tuple(_shown(example, scores, folder) for example in scores.examples),
     )
 

@@ -6,23 +6,23 @@ Scores are those of `napari_safire.metrics`, taken at the image's own size or, w
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_safire.curation.batch import as_completed
+from napari_safire.curation.evaluation.entries import EvaluatedEntry, Task, entry_content
 from napari_safire.curation.examination import Examination, ExaminationSettings, examine
 from napari_safire.data.degradations import NONE, Degradation, degrade
 from napari_safire.data.images import ReadImage, read_image
 from napari_safire.data.lists import ListEntry, MaskKind, read_mask
 from napari_safire.data.masks import resize_mask
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.errors import Cancelled, ImageReadError, SafireError
+from napari_safire.errors import Cancelled, SafireError
 from napari_safire.metrics import binary_scores, multi_source_scores
 from napari_safire.types import ForgeryMap, SourcePartition
 
@@ -76,61 +76,6 @@ class ScoringSettings:
                 f"Pictures cannot be scored at {self.side} x {self.side} pixels: use "
                 f"{_SMALLEST_SIDE} to {_LARGEST_SIDE}, or leave it out for their own size."
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One picture to be scored.
-
-    Parameters
-    ----------
-    number : int
-        Place of the entry in its list, from 0.
-    entry : ListEntry
-    degradation : Degradation
-    """
-
-    number: int
-    entry: ListEntry
-    degradation: Degradation = NONE
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluatedEntry:
-    """What came of one entry.
-
-    Parameters
-    ----------
-    entry : ListEntry
-    error : str or None
-        Why the entry could not be scored, in one sentence.
-    scores : mapping of str to float
-        Undefined scores are ``nan``; empty where there is an error.
-    verdict : str or None
-        The engine's verdict on the image.
-    seconds : mapping of str to float
-        Wall time of each stage.
-    number : int
-        Place of the entry in its list, from 0.
-    degradation : Degradation
-        What was done to the image before.
-    content : str
-        Hash of the files of image and mask; "" where they cannot be read.
-    """
-
-    entry: ListEntry
-    error: str | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
-    verdict: str | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    number: int = 0
-    degradation: Degradation = NONE
-    content: str = ""
-
-    @property
-    def authentic(self) -> bool:
-        """Whether the list calls the image authentic."""
-        return self.entry.mask is None
 
 
 Known = Callable[[str, Degradation], EvaluatedEntry | None]
@@ -294,36 +239,6 @@ def forgery_scores(truth: npt.NDArray[np.bool_], forgery: ForgeryMap) -> dict[st
     }
 
 
-def entry_content(entry: ListEntry) -> str:
-    """Hash of the files of an entry, which tells it from any other whatever they are called.
-
-    Parameters
-    ----------
-    entry : ListEntry
-
-    Returns
-    -------
-    str
-        SHA-256.
-
-    Raises
-    ------
-    ImageReadError
-        A file cannot be read.
-    """
-    digest = hashlib.sha256()
-    for path in (entry.image, entry.mask):
-        if path is None:
-            digest.update(b"authentic")
-            continue
-        try:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise ImageReadError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return digest.hexdigest()
-
-
 def _evaluate_one(
     engine: Engine,
     task: Task,
@@ -383,11 +298,3 @@ def _broken(task: Task, message: str) -> EvaluatedEntry:
     named = str(entry.image) in message or str(entry.mask) in message
     sentence = message if named else f"{entry.image}: {message}"
     return EvaluatedEntry(entry, sentence, number=task.number, degradation=task.degradation)
-
-
-def in_list_order(
-    results: Iterable[EvaluatedEntry], degradations: Sequence[Degradation] = (NONE,)
-) -> list[EvaluatedEntry]:
-    """Sort by degradation (in the order given) and place in the list."""
-    rank = {degradation: place for place, degradation in enumerate(degradations)}
-    return sorted(results, key=lambda r: (rank.get(r.degradation, len(rank)), r.number))

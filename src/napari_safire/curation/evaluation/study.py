@@ -23,16 +23,10 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from napari_safire import __version__
+from napari_safire.curation.evaluation.entries import EvaluatedEntry, Task, in_list_order
 from napari_safire.curation.evaluation.gallery import Example, make_examples
 from napari_safire.curation.evaluation.results import ResultFile, write_results
-from napari_safire.curation.evaluation.scoring import (
-    EvaluatedEntry,
-    Known,
-    ScoringSettings,
-    Task,
-    evaluate_entries,
-    in_list_order,
-)
+from napari_safire.curation.evaluation.scoring import Known, ScoringSettings, evaluate_entries
 from napari_safire.data.degradations import NONE, Degradation
 from napari_safire.data.lists import ListEntry
 from napari_safire.errors import SafireError

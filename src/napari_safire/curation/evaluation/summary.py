@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from napari_safire.curation.evaluation.scoring import EvaluatedEntry
+from napari_safire.curation.evaluation.entries import EvaluatedEntry
 
 _N_RESAMPLES = 2000
 _COUNTS_AT_ONCE = 1_000_000
