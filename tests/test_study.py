@@ -540,6 +540,19 @@ def test_thumbnails_are_small_and_made_once(tmp_path: Path) -> None:
     assert not engine.shapes
 
 
+def test_a_gallery_survives_a_picture_that_is_gone(
+    entries: list[ListEntry], tmp_path: Path
+) -> None:
+    class Removing(KnowingEngine):
+        def localize(self, embedding: Any, **kw: Any) -> Any:
+            entries[0].image.unlink(missing_ok=True)
+            return super().localize(embedding, **kw)
+
+    (scores,) = run(study_of(entries[:2], tmp_path), Removing())
+    assert sorted(bool(example.files) for example in scores.examples) == [False, True]
+    assert Page(write_report([scores], tmp_path).read_text(encoding="utf-8")).open == []
+
+
 def test_a_histogram_counts_every_value_once() -> None:
     values = [0.0, 0.02, 0.5, 1.0, float("nan")]
     chart = ElementTree.fromstring(histogram_chart({"<a>": values}, "Images", "x"))

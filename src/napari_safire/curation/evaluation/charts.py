@@ -17,6 +17,7 @@ from napari_safire.data.degradations import KINDS, NONE, Degradation
 _WIDTH, _HEIGHT = 320, 216  # of a panel
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 28, 50  # margins around its axes
 _COLUMNS = 3
+_ASIDE = 4  # pixels between the points of two models
 _N_BINS = 20
 
 
@@ -102,7 +103,12 @@ def robustness_chart(scores: Sequence[SetScores], score: str) -> str:
             continue
         places = np.linspace(_LEFT + 14, _WIDTH - _RIGHT - 14, len(shown)).tolist()
         curves = [
-            _curve(_colour(k), places, [means[of_model.model, d].get(score) for d in shown])
+            _curve(
+                _colour(k),
+                # beside each other, or equal models would hide each other
+                [x + _ASIDE * (k - (len(scores) - 1) / 2) for x in places],
+                [means[of_model.model, d].get(score) for d in shown],
+            )
             for k, of_model in enumerate(scores)
         ]
         floors = [floor_of(score, means[scores[0].model, d]) for d in shown]

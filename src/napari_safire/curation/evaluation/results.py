@@ -11,6 +11,7 @@ import csv
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -250,7 +251,9 @@ def _from_line(record: Mapping[str, Any]) -> EvaluatedEntry:
     mask = record["mask"]
     return EvaluatedEntry(
         ListEntry(Path(record["image"]), None if mask is None else Path(mask)),
-        scores={n: math.nan if v is None else float(v) for n, v in record["scores"].items()},
+        scores={  # names are shared: there may be hundreds of thousands of lines
+            sys.intern(n): math.nan if v is None else float(v) for n, v in record["scores"].items()
+        },
         verdict=record["verdict"],
         seconds=dict(record["seconds"]),
         degradation=Degradation.parse(record["degradation"]),
