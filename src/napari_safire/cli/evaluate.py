@@ -109,8 +109,13 @@ def evaluate(
         jobs,
         examples,
     )
-    with progress_bar("evaluating") as show:
-        scores = run_study(study, lambda model: open_engine(model, device, precision), show)
+    try:
+        with progress_bar("evaluating") as show:
+            scores = run_study(study, lambda model: open_engine(model, device, precision), show)
+    except KeyboardInterrupt:
+        if folder is not None:
+            typer.echo("Stopped: the same command goes on where it was.", err=True)
+        raise
     show_scores(scores)
     if table is not None:
         from napari_safire.curation.evaluation import write_results
