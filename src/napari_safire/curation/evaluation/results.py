@@ -243,7 +243,7 @@ def _as_line(result: EvaluatedEntry) -> dict[str, Any]:
         "verdict": result.verdict,
         # JSON has no NaN: a score that is not defined is null
         "scores": {n: None if math.isnan(v) else v for n, v in result.scores.items()},
-        "seconds": {name: round(value, 4) for name, value in result.seconds.items()},
+        "seconds": dict(result.seconds),  # not rounded: a table of a resumed run is the same
     }
 
 
