@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -136,6 +136,49 @@ class FakeEngine:
             if self.step_s:
                 time.sleep(self.step_s)
         report(progress, cancel, 10, 10, "working")
+
+
+class KnowingEngine:
+    """Reads the truth off the picture, whose grey value is 50 x source; any threads may ask it.
+
+    Parameters
+    ----------
+    checkpoint_sha256 : str
+    wrong : float
+        Share of the columns, from the left, in which it finds source 0 whatever is there.
+    """
+
+    def __init__(self, checkpoint_sha256: str = "knowing", wrong: float = 0.0) -> None:
+        self.model = SimpleNamespace(checkpoint_sha256=checkpoint_sha256)
+        self.precision = "float32"
+        self.grids_kept = 0
+        self.wrong = wrong
+        self.asked: list[tuple[str, int | None]] = []
+        self.shapes: list[tuple[int, int]] = []
+
+    def embed(self, image: np.ndarray, **_: Any) -> Embedding:
+        grey = image if image.ndim == 2 else image[..., 0]
+        labels = np.rint(grey / 50).astype(np.float32)
+        labels[:, : int(self.wrong * labels.shape[1])] = 0
+        self.shapes.append(labels.shape)
+        geometry = Geometry(labels.shape, labels.shape, labels.shape)
+        return Embedding(labels[None], geometry, "", "")
+
+    def partition(
+        self, embedding: Embedding, method: str, n_sources: int | None, **_: Any
+    ) -> SourcePartition:
+        self.asked.append((method, n_sources))
+        labels = embedding.features[0].astype(np.uint8)
+        regions = tuple(
+            SourceRegion(PointPrompt(0, 0), (labels == k).astype(np.float32), embedding.geometry, 1)
+            for k in range(int(labels.max()) + 1)
+        )
+        return SourcePartition(labels, regions, method)
+
+    def localize(self, embedding: Embedding, **_: Any) -> ForgeryMap:
+        forged = embedding.features[0] > 0
+        verdict = "forged" if forged.any() else "no forgery found"
+        return ForgeryMap(forged.astype(np.float32), float(forged.any()), verdict, "Known.")
 
 
 def _disc(prompt: PointPrompt, geometry: Geometry) -> SourceRegion:

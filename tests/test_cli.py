@@ -684,6 +684,78 @@ def test_evaluate_into_a_missing_folder(tmp_path: Path) -> None:
     assert result.exit_code == 2
 
 
+@pytest.fixture
+def other_model(tiny_model: Path, tmp_path: Path) -> Path:
+    """The same network with other weights, in a file of the same name."""
+    from napari_safire.model.registry import load_model
+
+    model = load_model(tiny_model)
+    with torch.no_grad():
+        next(model.parameters()).add_(0.1)
+    path = tmp_path / "other" / tiny_model.name
+    path.parent.mkdir()
+    save_checkpoint(model, path)
+    return path
+
+
+def test_evaluate_into_a_folder(
+    tiny_model: Path, other_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    """Two models on two lists, one picture degraded; the second time nothing is asked again."""
+    path = make_data_set(tmp_path, picture)
+    (tmp_path / "more.txt").write_text("1.png,1_mask.png\n")
+    command = (
+        "evaluate", path, tmp_path / "more.txt", "-o", tmp_path / "out", "--model", tiny_model,
+        "--model", other_model, "--degradation", "jpeg-75", "--points-per-side", 4, "--at", 64,
+        "--jobs", 2, "--worst", 1,
+    )  # fmt: skip
+    first = cli(*command)
+    assert first.exit_code == 0, first.stderr
+    assert "broken.png" in one_error(first.stderr)
+    for told in ("other/tiny - model", "jpeg-75", "floor: an answer that says nothing"):
+        assert told in first.stdout
+    (scores,) = (tmp_path / "out" / "more").glob("other*.jsonl")
+    files = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.jsonl")}
+    assert len(files) == 4
+    assert len(scores.read_text().splitlines()) == 3  # what it rests on, and two pictures
+    again = cli(*command)
+    assert again.exit_code == 0
+    assert again.stdout == first.stdout
+    assert {path: path.read_bytes() for path in files} == files
+    assert "jpeg-75" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_evaluate_refuses_scores_of_another_model(
+    tiny_model: Path, other_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    command = ("evaluate", make_data_set(tmp_path, picture), "-o", tmp_path / "out", "--limit", 1)
+    options = ("--points-per-side", 4, "--worst", 0)
+    assert cli(*command, *options, "--model", tiny_model).exit_code == 0
+    refused = cli(*command, *options, "--model", other_model)
+    assert refused.exit_code == 1
+    assert "checkpoint_sha256 was" in one_error(refused.stderr)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--degradation", "jpeg-0"), "whole quality"),
+        (("--degradation", "haze-3"), "haze"),
+        (("--at", 3), "cannot be scored at"),
+        (("--model", "a", "--model", "a"), "named twice"),
+        (("--model", "a", "--model", "b", "-o", "{folder}/scores.csv"), "give a folder"),
+        (("-o", "{folder}/0.png"), "is a file"),
+    ],
+)
+def test_evaluate_with_options_that_mean_nothing(
+    options: tuple[object, ...], told: str, picture: Path, tmp_path: Path
+) -> None:
+    path = make_data_set(tmp_path, picture)
+    result = cli("evaluate", path, *(str(o).format(folder=tmp_path) for o in options))
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.replace("│", " ").split())
+
+
 def test_models_list() -> None:
     result = cli("models", "list")
     assert result.exit_code == 0

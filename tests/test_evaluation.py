@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fakes import KnowingEngine
 from PIL import Image
 
 from napari_safire.curation.evaluation import (
     EvaluatedEntry,
+    ScoringSettings,
     evaluate_entries,
     summarise,
     write_results,
@@ -19,45 +21,9 @@ from napari_safire.curation.evaluation import (
 from napari_safire.data.lists import ListEntry
 from napari_safire.data.masks import encode_sources
 from napari_safire.errors import Cancelled, SafireError
-from napari_safire.types import (
-    Embedding,
-    ForgeryMap,
-    Geometry,
-    PointPrompt,
-    SourcePartition,
-    SourceRegion,
-)
+from napari_safire.types import Embedding
 
 SHAPE = (64, 96)
-
-
-class KnowingEngine:
-    """Reads the truth off the picture, whose grey value is 50 x source."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, int | None]] = []
-        self.labels = np.zeros(SHAPE, np.uint8)
-
-    def embed(self, image: np.ndarray, **_: Any) -> Embedding:
-        self.labels = image // 50
-        height, width = image.shape
-        self.geometry = Geometry((height, width), (height, width), (height, width))
-        return Embedding(np.zeros((1, 1, 1), np.float32), self.geometry, "", "")
-
-    def partition(
-        self, embedding: Embedding, method: str, n_sources: int | None, **_: Any
-    ) -> SourcePartition:
-        self.asked.append((method, n_sources))
-        regions = tuple(
-            SourceRegion(PointPrompt(0, 0), (self.labels == k).astype(np.float32), self.geometry, 1)
-            for k in range(int(self.labels.max()) + 1)
-        )
-        return SourcePartition(self.labels, regions, method)
-
-    def localize(self, embedding: Embedding, **_: Any) -> ForgeryMap:
-        forged = self.labels > 0
-        verdict = "forged" if forged.any() else "no forgery found"
-        return ForgeryMap(forged.astype(np.float32), float(forged.any()), verdict, "Known.")
 
 
 @pytest.fixture
@@ -76,7 +42,7 @@ def entries(tmp_path: Path) -> list[ListEntry]:
 
 
 def run(engine: KnowingEngine, entries: list[ListEntry], *args: Any, **kw: Any) -> list[Any]:
-    return list(evaluate_entries(engine, entries, *args, **kw))  # type: ignore[arg-type]
+    return list(evaluate_entries(engine, entries, ScoringSettings(*args, **kw)))  # type: ignore[arg-type]
 
 
 def test_given_number_of_sources_comes_from_the_mask(entries: list[ListEntry]) -> None:

@@ -13,6 +13,7 @@ from napari_safire.data.lists import (
     enumerated,
     list_folder,
     read_lines,
+    read_list,
     require_files,
 )
 from napari_safire.data.published import SETS, PublishedSet
@@ -68,6 +69,39 @@ def entries_of(
             f"(`napari-safire data list --set {published.name}`) and give it."
         )
     return list(paired.entries)
+
+
+def read_entries(
+    path: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None = None,
+    set_name: str | None = None,
+) -> list[ListEntry]:
+    """Entries of a list, or of a published data set, all of whose files exist.
+
+    Parameters
+    ----------
+    path : path-like
+        A list file; with `set_name` also the set's own folder.
+    root : path-like, optional
+        Folder of a list's paths; default: the list's own.
+    set_name : str, optional
+        As for `entries_of`; without it, entries have no rule for their masks.
+
+    Raises
+    ------
+    DatasetError
+        As for `read_list` and `entries_of`; also if there are no entries.
+    """
+    path = Path(path)
+    if set_name is None:
+        entries = read_list(path, root)
+    elif path.is_dir():
+        entries = entries_of(set_name, path)
+    else:
+        entries = entries_of(set_name, list_folder(path, root), path)
+    if not entries:
+        raise DatasetError(f"{path} has no entries: there is nothing in it to work with.")
+    return entries
 
 
 def pair_set(set_name: str, root: str | os.PathLike[str]) -> PairedPictures:

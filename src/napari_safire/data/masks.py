@@ -116,12 +116,15 @@ def resize_nearest(pixels: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDAr
     Returns
     -------
     (h, w, ...) array
+        The array itself where it has that size.
 
     Examples
     --------
     >>> resize_nearest(np.array([[1, 2, 3, 4]]), (1, 2))
     array([[2, 4]])
     """
+    if pixels.shape[:2] == tuple(shape):
+        return pixels
     rows, cols = (
         ((np.arange(wanted) + 0.5) * have / wanted).astype(np.intp)
         for have, wanted in zip(pixels.shape, shape, strict=False)

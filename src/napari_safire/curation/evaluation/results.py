@@ -1,0 +1,266 @@
+"""Scores on disk: a file that grows line by line while a run is under way, and tables at its end.
+
+The file has one JSON object a line. The first says what the scores rest on: model, settings,
+version. Each further one holds the scores of one picture. A program that is killed loses at most
+the line it was writing.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from napari_safire.curation.evaluation.entries import EvaluatedEntry
+from napari_safire.data.atomic import atomic_path
+from napari_safire.data.degradations import NONE, Degradation
+from napari_safire.data.lists import ListEntry
+from napari_safire.errors import DatasetError, SafireError
+
+SCORES_FORMAT = "napari-safire scores 1"
+
+
+class ResultFile:
+    """Scores of one list by one model, appended as they come.
+
+    Pictures are known again by their content, so that a list may grow, shrink or move between two
+    runs; scores of pictures that the list no longer names stay in the file and are not used.
+
+    Parameters
+    ----------
+    path : path-like
+        Made if it is missing; its folder must exist.
+    basis : mapping
+        What all scores in the file rest on, as values JSON can hold, by name.
+
+    Raises
+    ------
+    SafireError
+        The file holds scores that rest on something else; or it cannot be read or written.
+    DatasetError
+        The file is no file of scores, or a line in it is damaged.
+
+    Examples
+    --------
+    >>> with ResultFile(path, {"model": "1f0c"}) as file:       # doctest: +SKIP
+    ...     for result in evaluate_entries(engine, entries, settings, known=file.known):
+    ...         file.keep(result)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], basis: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self._known: dict[tuple[str, str], EvaluatedEntry] = {}
+        self._closing = ExitStack()
+        try:
+            whole = self._read(dict(basis))
+            self._file = self._closing.enter_context(self.path.open("ab"))
+            self._file.truncate(whole)  # a line that a killed program did not finish
+            if not whole:
+                self._append({"format": SCORES_FORMAT, **basis})
+        except OSError as error:
+            self._closing.close()
+            raise self._unusable(error) from error
+
+    def __enter__(self) -> ResultFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def __len__(self) -> int:
+        """Pictures scored."""
+        return len(self._known)
+
+    def known(self, content: str, degradation: Degradation) -> EvaluatedEntry | None:
+        """Return the scores of a picture, by the hash of its files, or None."""
+        return self._known.get((content, degradation.name))
+
+    def keep(self, result: EvaluatedEntry) -> None:
+        """Write a result, unless it is there already. Errors are not kept: they may be mended.
+
+        Raises
+        ------
+        SafireError
+            The file cannot be written, as on a full disk.
+        """
+        key = (result.content, result.degradation.name)
+        if result.error is not None or key in self._known:
+            return
+        try:
+            self._append(_as_line(result))
+        except OSError as error:
+            raise self._unusable(error) from error
+        self._known[key] = result
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(record).encode() + b"\n")
+        self._file.flush()
+
+    def _read(self, basis: dict[str, Any]) -> int:
+        """Take in what is there; return how many bytes of it are whole lines."""
+        if not self.path.exists():
+            return 0
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        header, *lines = data[:whole].splitlines() or [b""]
+        if not whole:
+            if not _SCORES_BEGIN.startswith(data[: len(_SCORES_BEGIN)]):
+                raise self._damaged(1)
+            return 0
+        self._check_basis(header, basis)
+        for number, line in enumerate(lines, start=2):
+            try:
+                result = _from_line(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise self._damaged(number) from error
+            self._known[result.content, result.degradation.name] = result
+        return whole
+
+    def _check_basis(self, line: bytes, basis: dict[str, Any]) -> None:
+        try:
+            found = json.loads(line)
+            if found.pop("format") != SCORES_FORMAT:
+                raise ValueError("another format")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._damaged(1) from error
+        wanted = json.loads(json.dumps(basis))  # tuples become lists, as in the file
+        for name in dict.fromkeys([*wanted, *found]):
+            before, now = found.get(name), wanted.get(name)
+            if before != now:
+                raise SafireError(
+                    f"{self.path} holds scores of another run: {name} was {before}, not {now}. "
+                    "Choose another folder, or ask for the same again."
+                )
+
+    def _damaged(self, number: int) -> DatasetError:
+        return DatasetError(
+            f"Line {number} of {self.path} is no line of scores: choose another folder, or remove "
+            "the line if the file is one of this program."
+        )
+
+    def _unusable(self, error: OSError) -> SafireError:
+        return SafireError(f"{self.path} cannot be used: {error.strerror or error}.")
+
+
+# How every such file begins: what a program killed at its first line has left of it.
+_SCORES_BEGIN = json.dumps({"format": SCORES_FORMAT})[:-1].encode()
+
+
+def write_results(path: str | os.PathLike[str], results: Sequence[EvaluatedEntry]) -> Path:
+    """Write one line an entry as CSV, all of it or nothing.
+
+    Parameters
+    ----------
+    path : path-like
+    results : sequence of EvaluatedEntry
+        Where any was degraded, a column names the degradation.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    SafireError
+        The file cannot be written.
+    """
+    scores = score_names(result.scores for result in results)
+    seconds = score_names(result.seconds for result in results)
+    degraded = any(result.degradation != NONE for result in results)
+    header = [
+        "image",
+        "mask",
+        *(["degradation"] if degraded else []),
+        "verdict",
+        *scores,
+        *(f"{name}_s" for name in seconds),
+        "error",
+    ]
+    rows = (
+        [
+            result.entry.image,
+            result.entry.mask,
+            *([result.degradation.name] if degraded else []),
+            result.verdict,
+            *(_cell(result.scores, name, 6) for name in scores),
+            *(_cell(result.seconds, name, 4) for name in seconds),
+            result.error,
+        ]
+        for result in results
+    )
+    return write_table(path, header, rows)
+
+
+def write_table(
+    path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> Path:
+    """Write a CSV file, all of it or nothing.
+
+    Parameters
+    ----------
+    path : path-like
+    header : sequence of str
+    rows : iterable of sequence
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    SafireError
+        The file cannot be written.
+    """
+    path = Path(path)
+    try:
+        with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as f:
+            writer = csv.writer(f)
+            writer.writerow(header)
+            writer.writerows(rows)
+    except OSError as error:
+        raise SafireError(f"{path} cannot be written: {error.strerror or error}.") from error
+    return path
+
+
+def score_names(mappings: Iterable[Mapping[str, float]]) -> list[str]:
+    """Names of all mappings, in the order in which they first occur."""
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping))
+
+
+def _as_line(result: EvaluatedEntry) -> dict[str, Any]:
+    mask = result.entry.mask
+    return {
+        "content": result.content,
+        "degradation": result.degradation.name,
+        "image": str(result.entry.image),
+        "mask": None if mask is None else str(mask),
+        "verdict": result.verdict,
+        # JSON has no NaN: a score that is not defined is null
+        "scores": {n: None if math.isnan(v) else v for n, v in result.scores.items()},
+        "seconds": dict(result.seconds),  # not rounded: a table of a resumed run is the same
+    }
+
+
+def _from_line(record: Mapping[str, Any]) -> EvaluatedEntry:
+    mask = record["mask"]
+    return EvaluatedEntry(
+        ListEntry(Path(record["image"]), None if mask is None else Path(mask)),
+        scores={  # names are shared: there may be hundreds of thousands of lines
+            sys.intern(n): math.nan if v is None else float(v) for n, v in record["scores"].items()
+        },
+        verdict=record["verdict"],
+        seconds=dict(record["seconds"]),
+        degradation=Degradation.parse(record["degradation"]),
+        content=str(record["content"]),
+    )
+
+
+def _cell(values: Mapping[str, float], name: str, digits: int) -> str:
+    value = values.get(name, float("nan"))
+    return "" if math.isnan(value) else f"{value:.{digits}g}"

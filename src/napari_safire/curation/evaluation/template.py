@@ -1,0 +1,39 @@
+"""Templates of the report: everything that comes from outside is escaped."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+_FOLDER = Path(__file__).parent / "templates"
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(name: str, **values: Any) -> str:
+    """Fill a template in; strings are escaped unless they are markup already.
+
+    Parameters
+    ----------
+    name : str
+        A file in the folder ``templates``.
+    **values
+        What the template asks for; a missing one is an error.
+
+    Returns
+    -------
+    str
+    """
+    return _environment().get_template(name).render(**values)
