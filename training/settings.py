@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from napari_safire.data.composites import CompositeSettings
+from napari_safire.data.composite_settings import CompositeSettings
 from napari_safire.data.photos import bank_of, divide, read_photo_table
 from napari_safire.errors import SafireError
 from napari_safire.learning.run import RunSettings, make_fabric

@@ -53,6 +53,7 @@ _SUFFIXES = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
+READABLE = frozenset(_SUFFIXES)
 # Pillow's limit on pixels and its tolerance of truncated files are globals of the process, which
 # other plugins may set: they are set for each reading and put back.
 _PILLOW_GLOBALS = threading.Lock()
@@ -105,7 +106,7 @@ def read_image(path: str | os.PathLike[str]) -> ReadImage:
         than 200 megapixels or 4 GiB, or has pixels that are no picture (complex, five channels).
     """
     path = Path(path)
-    data = _read_bytes(path)
+    data = read_bytes(path)
     name = _format_by_content(data)
     if name is None:
         raise ImageReadError(
@@ -197,7 +198,8 @@ def write_image_atomic(
 # ------------------------------------------------------------------------------- bytes
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Read a picture file's bytes; an ImageReadError says what keeps it from being one."""
     try:
         if path.is_dir():
             raise ImageReadError(f"{path} is a folder: give one of the image files inside it.")
@@ -240,7 +242,8 @@ def _first_line(error: Exception) -> str:
     return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuse pictures without pixels and those of more than 200 megapixels."""
     if width < 1 or height < 1:
         raise ImageReadError(f"{path} has {height} x {width} pixels: there is no picture in it.")
     if width * height > MAX_PIXELS:
@@ -255,10 +258,11 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 
 @contextmanager
-def _pillow_settings() -> Iterator[None]:
+def pillow_settings() -> Iterator[None]:
+    """Pillow as this package reads: up to 200 megapixels, nothing cut short, no warnings."""
     with _PILLOW_GLOBALS, warnings.catch_warnings():
         saved = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-        # Pillow warns of too many pixels, which `_check_size` refuses, and of damaged metadata.
+        # Pillow warns of too many pixels, which `check_size` refuses, and of damaged metadata.
         warnings.simplefilter("ignore")
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = MAX_PIXELS, False
         try:
@@ -270,7 +274,7 @@ def _pillow_settings() -> Iterator[None]:
 def _decode_with_pillow(data: bytes, name: str, path: Path) -> tuple[npt.NDArray[Any], list[str]]:
     """Pixels and warnings of a file that begins like one of format `name`."""
     notes: list[str] = []
-    with _pillow_settings():
+    with pillow_settings():
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=(name,))
         except Image.DecompressionBombError as error:  # more than twice the limit
@@ -279,7 +283,7 @@ def _decode_with_pillow(data: bytes, name: str, path: Path) -> tuple[npt.NDArray
                 "(scaling it down would destroy the traces)."
             ) from error
         with image:
-            _check_size(path, image.width, image.height)
+            check_size(path, image.width, image.height)
             image.load()
             if name == "PNG" and _PNG_END not in data:
                 raise OSError("its end mark is missing")
@@ -375,7 +379,7 @@ def _decode_tiff(data: bytes, name: str, path: Path) -> tuple[npt.NDArray[Any], 
     """Pixels and warnings of the first page: by tifffile, or by Pillow where that lacks a codec."""
     with _quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages.first
-        _check_size(path, page.imagewidth, page.imagelength)
+        check_size(path, page.imagewidth, page.imagelength)
         if page.imagedepth > 1:
             raise ImageReadError(f"{path} is a volume, not a picture: save one plane of it.")
         if page.samplesperpixel > 4:
