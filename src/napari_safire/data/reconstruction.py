@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, signal
+from scipy import ndimage
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -126,14 +126,16 @@ def _upsampled(
 ) -> npt.NDArray[np.float32]:
     """Transposed convolution of stride 2, weights near the bilinear ones."""
     taps = np.array([1, 3, 3, 1], np.float32) / 4
-    ideal = np.outer(taps, taps)
+    errors = _WEIGHT_ERROR * rng.standard_normal((4, 4, values.shape[2]))
+    weights = np.outer(taps, taps)[..., None] * (1 + errors).astype(np.float32)
     padded = np.pad(values, [(1, 1), (1, 1), (0, 0)], mode="edge")
-    planes = []
-    for channel in range(3):
-        weights = ideal * (1 + _WEIGHT_ERROR * rng.standard_normal((4, 4))).astype(np.float32)
-        sparse_plane = np.zeros((2 * padded.shape[0], 2 * padded.shape[1]), np.float32)
-        sparse_plane[::2, ::2] = padded[..., channel]
-        plane = signal.convolve2d(sparse_plane, weights, mode="full")
-        # Sample (2 i, 2 j) spreads over rows 2 i .. 2 i + 3; its own two rows are the middle ones.
-        planes.append(plane[3 : 3 + 2 * values.shape[0], 3 : 3 + 2 * values.shape[1]])
-    return np.stack(planes, -1)
+    rows, cols = padded.shape[:2]
+    spread = np.zeros((2 * rows + 2, 2 * cols + 2, values.shape[2]), np.float32)
+    for top in range(4):
+        for left in range(4):
+            spread[top : top + 2 * rows : 2, left : left + 2 * cols : 2] += (
+                padded * weights[top, left]
+            )
+    # Sample (i, j) spreads over rows 2 i .. 2 i + 3, of which the middle two are its own; the
+    # padding is one sample.
+    return spread[3 : 3 + 2 * values.shape[0], 3 : 3 + 2 * values.shape[1]]
