@@ -291,11 +291,18 @@ def _paste(
 ) -> tuple[Pixels, float | None]:
     """The picture with the patch in it, and the width of a soft edge (sigma, pixels)."""
     edge = None
-    alpha = mask.astype(np.float32)
+    alpha = mask[box].astype(np.float32)
     if rng.random() < 0.5:  # anti-aliased or feathered edge
         edge = float(rng.uniform(0.4, 1.5))
-        alpha = ndimage.gaussian_filter(alpha, edge)
-    part = alpha[box][..., None]
+        # More than the filter's reach (four sigma): the same numbers as over the whole picture.
+        top, left = (max(0, side.start - 8) for side in box)
+        around = mask[top : box[0].stop + 8, left : box[1].stop + 8].astype(np.float32)
+        inner = tuple(
+            slice(side.start - first, side.stop - first)
+            for side, first in zip(box, (top, left), strict=True)
+        )
+        alpha = ndimage.gaussian_filter(around, edge)[inner]
+    part = alpha[..., None]
     blended = part * patch + (1 - part) * pixels[box]
     pasted = pixels.copy()
     pasted[box] = np.rint(blended).astype(np.uint8)
