@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from napari_safire.data.composite_settings import OPERATIONS, CompositeSettings
 from napari_safire.data.dataset_plan import DatasetPlan
@@ -49,10 +51,14 @@ def main() -> int:
         print(f"Warning: {problem} Others take its place.", file=sys.stderr, flush=True)
 
     try:
+        objects = _objects(options.sam)
+        if objects is not None:
+            plan = replace(plan, objects=objects.name)
         made = write_dataset(
             _photos(options),
             options.output,
             plan,
+            objects=objects,
             workers=options.workers,
             progress=_show,
             on_problem=tell,
@@ -123,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
             metavar="NAME[,NAME...]",
             help=f"{' or '.join(known)}, or package.module:name (default: {', '.join(known)})",
         )
+    add(
+        "--sam", type=Path, metavar="FILE", help="SAM checkpoint: a fifth of the shapes are objects"
+    )
     add("--same-photo", type=float, default=_DEFAULTS.same_photo, metavar="SHARE")
     add("--final-jpeg", type=float, default=_DEFAULTS.final_jpeg, metavar="SHARE")
     add(
@@ -135,6 +144,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--held-out", action="store_true", help="use the held-out groups instead of the others")
     add("--workers", type=int, default=2)
     return parser
+
+
+def _objects(sam: Path | None) -> Any:
+    if sam is None:
+        return None
+    # torch is loaded only where it is needed.
+    from napari_safire.learning.object_masks import SamObjectMasks
+
+    return SamObjectMasks(sam)
 
 
 def _photos(options: argparse.Namespace) -> list[Photo]:

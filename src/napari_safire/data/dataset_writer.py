@@ -144,9 +144,11 @@ def _made(make: Callable[[int], _Made], indices: Sequence[int], workers: int) ->
     if workers == 1 or len(indices) < 2:
         yield from map(make, indices)
         return
-    pool = ProcessPoolExecutor(min(workers, len(indices)))
+    # The job goes to a worker once, not with every index: it holds all names of photographs.
+    count = min(workers, len(indices))
+    pool = ProcessPoolExecutor(count, initializer=_begin_worker, initargs=(make,))
     try:
-        yield from pool.map(make, indices)
+        yield from pool.map(_work, indices)
     except BrokenProcessPool as error:
         raise DatasetError(
             "A worker process died, often for want of memory: use fewer workers, then run again."
@@ -154,6 +156,19 @@ def _made(make: Callable[[int], _Made], indices: Sequence[int], workers: int) ->
     finally:
         # After an error or Ctrl-C the composites not yet begun are dropped.
         pool.shutdown(cancel_futures=True)
+
+
+_job: Callable[[int], _Made] | None = None  # of a worker process
+
+
+def _begin_worker(make: Callable[[int], _Made]) -> None:
+    global _job
+    _job = make
+
+
+def _work(index: int) -> _Made:
+    assert _job is not None
+    return _job(index)
 
 
 def _make(
@@ -191,6 +206,7 @@ def _make(
                 "image": image.as_posix(),
                 "mask": mask.as_posix(),
                 "seed": plan.seed,
+                **({"objects": plan.objects} if plan.objects else {}),
                 **composite.record,
             }
         )
