@@ -400,6 +400,10 @@ def test_unreadable_photographs_are_left_out_of_the_next_draw(tmp_path: Path) ->
     empty.touch()
     Image.fromarray(photograph(1)).save(cut)
     cut.write_bytes(cut.read_bytes()[:2000])
+    nothing = tmp_path / "d.png"
+    nothing.write_bytes(b"\x89PNG no picture")
+    with pytest.raises(PhotoError, match=r"d\.png cannot be read: its header cannot be read"):
+        PhotoBank([nothing])[0]
     bank = PhotoBank([empty, cut, good])
     for index, message in ((0, r"b\.png cannot be read: .*0 bytes"), (1, r"c\.jpg cannot be read")):
         with pytest.raises(PhotoError, match=message):

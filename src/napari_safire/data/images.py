@@ -217,7 +217,7 @@ def read_bytes(path: Path) -> bytes:
             )
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise ImageReadError(f"{path} cannot be read: {_first_line(error)}.") from error
+        raise ImageReadError(f"{path} cannot be read: {first_line(error)}.") from error
 
 
 def _format_by_content(data: bytes) -> str | None:
@@ -230,12 +230,13 @@ def _format_by_content(data: bytes) -> str | None:
 
 def _undecodable(path: Path, name: str, error: Exception) -> ImageReadError:
     return ImageReadError(
-        f"{path} begins like a {name} file but is damaged or cut short ({_first_line(error)}): "
+        f"{path} begins like a {name} file but is damaged or cut short ({first_line(error)}): "
         "copy it again from its source, or have it repaired and work on the repaired copy."
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Say what an exception of a decoder or of the system says, in one line."""
     if isinstance(error, UnidentifiedImageError):  # its own text names an object in memory
         return "its header cannot be read"
     lines = str(getattr(error, "strerror", None) or error).strip().splitlines()

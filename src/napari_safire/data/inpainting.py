@@ -7,7 +7,7 @@ plug-ins (`napari_safire.data.plugins`).
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -190,15 +190,28 @@ def _typical_patch(residual: npt.NDArray[np.float32], usable: Mask) -> npt.NDArr
 def _best_shift(canvas: npt.NDArray[np.float32], mask: Mask, left: Mask) -> tuple[int, int] | None:
     """Rows and columns from the hole to the content that continues its surroundings."""
     factor = max(1, -(-max(mask.shape) // _SEARCH_SIDE))
-    small = canvas[::factor, ::factor].mean(-1, keepdims=True) / 255
+    grey = canvas[::factor, ::factor].mean(-1) / 255
     hole, unfilled = mask[::factor, ::factor], left[::factor, ::factor]
     if hole.all() or not unfilled.any():
         return None
-    ring = ndimage.binary_dilation(unfilled, iterations=_RING) & ~unfilled
-    shape = hole.shape
-    size = tuple(fft.next_fast_len(2 * side) for side in shape)
+    cost = _cost_of_shifts(grey, hole, unfilled)
+    if not np.isfinite(cost).any():
+        return None
+    best = np.unravel_index(int(np.argmin(cost)), cost.shape)
+    row, col = (
+        int(place) - length if place > length // 2 else int(place)
+        for place, length in zip(best, cost.shape, strict=True)
+    )
+    return factor * row, factor * col
 
-    def spectrum(array: npt.NDArray[np.generic]) -> npt.NDArray[np.complex128]:
+
+def _cost_of_shifts(
+    grey: npt.NDArray[np.float32], hole: Mask, unfilled: Mask
+) -> npt.NDArray[np.float64]:
+    """Mean squared difference on the ring, plus what is not covered; shifts modulo the shape."""
+    size = tuple(fft.next_fast_len(2 * side) for side in hole.shape)
+
+    def spectrum(array: npt.NDArray[Any]) -> npt.NDArray[np.complex128]:
         return fft.rfft2(array.astype(np.float64), size)
 
     def correlate(
@@ -207,31 +220,23 @@ def _best_shift(canvas: npt.NDArray[np.float32], mask: Mask, left: Mask) -> tupl
         """Sum over p of weights(p) * values(p + shift), for every shift."""
         return fft.irfft2(np.conj(weights) * values, size)
 
-    known = ~hole
-    content = np.where(known, small[..., 0], 0)
-    around = np.where(ring, small[..., 0], 0)
-    rings, knowns, contents = spectrum(ring), spectrum(known), spectrum(content)
-    compared = correlate(rings, knowns)
+    ring = ndimage.binary_dilation(unfilled, iterations=_RING) & ~unfilled
+    known = spectrum(~hole)
+    content = np.where(hole, 0, grey)
+    around = np.where(ring, grey, 0)
+    compared = correlate(spectrum(ring), known)
     difference = (
-        correlate(spectrum(around**2), knowns)
-        - 2 * correlate(spectrum(around), contents)
-        + correlate(rings, spectrum(content**2))
+        correlate(spectrum(around**2), known)
+        - 2 * correlate(spectrum(around), spectrum(content))
+        + correlate(spectrum(ring), spectrum(content**2))
     )
-    covered = correlate(spectrum(unfilled), knowns) / unfilled.sum()
-    usable = (compared > 0.3 * ring.sum()) & (covered > 1e-6)
+    covered = correlate(spectrum(unfilled), known) / unfilled.sum()
+    usable = (covered > 1e-6) & (compared > 0.3 * ring.sum())
     if not usable.any():
         usable = covered > 1e-6
-    error = difference / np.maximum(compared, 1)
+    error = np.maximum(difference / np.maximum(compared, 1), 0)
     # An uncovered pixel costs as much as a difference of 90 grey levels.
-    cost = np.where(usable, np.maximum(error, 0) + (1 - covered) * (90 / 255) ** 2, np.inf)
-    if not np.isfinite(cost).any():
-        return None
-    best = np.unravel_index(int(np.argmin(cost)), cost.shape)
-    row, col = (
-        int(place) - length if place > length // 2 else int(place)
-        for place, length in zip(best, size, strict=True)
-    )
-    return factor * row, factor * col
+    return np.where(usable, error + (1 - covered) * (90 / 255) ** 2, np.inf)
 
 
 def _shifted(

@@ -7,7 +7,7 @@ there, and a record of all that decided them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -138,46 +138,23 @@ class Transform:
 def copy_move(scene: Scene, source: int, rng: np.random.Generator) -> Region:
     """Paste an object of the same picture elsewhere in it."""
     del source
-    for _ in range(_ATTEMPTS):
-        original, kind = _shape_of_region(scene, scene.background, rng)
-        if not original.any():
-            continue
-        transform = _sample_transform(rng)
-        box = _box(original)
-        shape = _turned_shape(_shape(box), transform)
-        free = tuple(side - part for side, part in zip(original.shape, shape, strict=True))
-        if min(free) < 0:
-            continue
-        top, left = (int(rng.integers(room + 1)) for room in free)
-        target = (slice(top, top + shape[0]), slice(left, left + shape[1]))
-        grey = Image.fromarray(original.astype(np.uint8) * np.uint8(255))
-        mask = np.zeros_like(original)
-        mask[target] = np.asarray(_turned(grey, box, shape, transform, margin=0)) >= 128
-        elsewhere = (mask & original).sum() <= 0.25 * mask.sum()
-        if elsewhere and _leaves_room(mask, scene):
-            break
-    else:
-        raise _no_room(scene)
+    copy = _placed_copy(scene, rng)
     tone = _sample_tone(rng)
     picture = Image.fromarray(scene.background)
-    turned = np.asarray(_turned(picture, box, shape, transform, margin=_MARGIN))
-    patch = develop(turned, (0, 0), shape, tone, rng)
-    pixels, edge = _paste(scene.pixels, mask, target, patch, rng)
+    turned = _turned(picture, copy.box, _shape(copy.target), copy.transform, margin=_MARGIN)
+    patch = develop(np.asarray(turned), (0, 0), _shape(copy.target), tone, rng)
+    pixels, edge = _paste(scene.pixels, copy.mask, copy.target, patch, rng)
     record = {
         "operation": "copy-move",
         **scene.bank.origin(scene.photos[0]),
-        "shape": kind,
-        "from": _place(box),
-        "place": _place(target),
-        "transform": {
-            "flip": transform.flip,
-            "rotation": transform.rotation,
-            "scale": transform.scale,
-        },
+        "shape": copy.kind,
+        "from": _place(copy.box),
+        "place": _place(copy.target),
+        "transform": asdict(copy.transform),
         "pipeline": tone.as_record(),
         "edge": edge,
     }
-    return Region(mask, pixels, record)
+    return Region(copy.mask, pixels, record)
 
 
 def remove(scene: Scene, source: int, rng: np.random.Generator) -> Region:
@@ -319,6 +296,39 @@ def _distinct_pipeline(others: list[Pipeline], rng: np.random.Generator) -> Pipe
 
 
 # --- copies ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Copy:
+    """Where an object lies, where its copy shall, and the copy's outline there."""
+
+    box: Box
+    target: Box
+    mask: Mask
+    kind: str
+    transform: Transform
+
+
+def _placed_copy(scene: Scene, rng: np.random.Generator) -> _Copy:
+    for _ in range(_ATTEMPTS):
+        original, kind = _shape_of_region(scene, scene.background, rng)
+        if not original.any():
+            continue
+        transform = _sample_transform(rng)
+        box = _box(original)
+        shape = _turned_shape(_shape(box), transform)
+        room = [side - part for side, part in zip(original.shape, shape, strict=True)]
+        if min(room) < 0:
+            continue
+        top, left = (int(rng.integers(free + 1)) for free in room)
+        target = (slice(top, top + shape[0]), slice(left, left + shape[1]))
+        outline = Image.fromarray(original.astype(np.uint8) * np.uint8(255))
+        mask = np.zeros_like(original)
+        mask[target] = np.asarray(_turned(outline, box, shape, transform, margin=0)) >= 128
+        elsewhere = (mask & original).sum() <= 0.25 * mask.sum()
+        if elsewhere and _leaves_room(mask, scene):
+            return _Copy(box, target, mask, kind, transform)
+    raise _no_room(scene)
 
 
 def _sample_transform(rng: np.random.Generator) -> Transform:

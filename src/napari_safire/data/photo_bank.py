@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_safire.data.images import check_size, pillow_settings, read_bytes
+from napari_safire.data.images import check_size, first_line, pillow_settings, read_bytes
 from napari_safire.errors import ImageReadError
 
 # Of a picture with more pixels than this, a window alone is kept.
@@ -120,11 +120,10 @@ class PhotoBank:
         if path not in self._decoded:
             try:
                 self._decoded[path] = _decode(path)
-            except (ImageReadError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-                reason = str(error).rstrip(".")
-                raise PhotoError(f"The photograph {path} cannot be read: {reason}.", index) from (
-                    error
-                )
+            except Exception as error:  # on damaged files the decoders raise nearly anything
+                raise PhotoError(
+                    f"The photograph {path} cannot be read: {first_line(error)}.", index
+                ) from error
         return self._decoded[path]
 
 

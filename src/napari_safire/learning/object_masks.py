@@ -90,8 +90,7 @@ class SamObjectMasks:
             sha256 = file_sha256(self.path)
         except OSError as error:
             raise CheckpointError(
-                f"There is no SAM checkpoint {self.path} that can be read ({error.strerror}): check "
-                "the name."
+                f"There is no SAM checkpoint {self.path} ({error.strerror}): check the name."
             ) from error
         return f"sam {sha256} {self.settings}"
 
