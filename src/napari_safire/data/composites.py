@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from napari_safire.data.camera import develop, jpeg, sample_pipeline
 from napari_safire.data.composite_settings import CompositeSettings
-from napari_safire.data.manipulations import MANIPULATIONS, Region, Scene, random_corner
+from napari_safire.data.manipulations import MANIPULATIONS
 from napari_safire.data.photo_bank import PhotoBank
+from napari_safire.data.scenes import Region, Scene, random_corner
 from napari_safire.data.shapes import ObjectMasks
 
 __all__ = ["Composite", "CompositeSettings", "PhotoBank", "compose"]

@@ -154,7 +154,7 @@ def _reduced_biharmonic(part: npt.NDArray[np.float32], hole: Mask) -> npt.NDArra
 def _grain(
     residual: npt.NDArray[np.float32], hole: Mask, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    patch = _typical_patch(residual, ~ndimage.binary_dilation(hole, iterations=3))
+    patch = _typical_patch(residual, ~ndimage.binary_dilation(hole, iterations=5))
     spots = (patch - patch.mean((0, 1))) / np.sqrt(patch.shape[0] * patch.shape[1])
     # By FFT, cyclically: noise has no beginning. (scipy.signal takes half a second to import.)
     size = tuple(fft.next_fast_len(side) for side in hole.shape)
