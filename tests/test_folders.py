@@ -122,7 +122,7 @@ def test_a_data_set_of_ours_follows_its_list(tmp_path):
     [
         ["images/a.png", "masks/a.png"],  # of some other program
         ["x_imgs/a.png"],
-        ["ms5_images/a.png", "ms5_masks/a.png"],
+        ["ms6_images/a.png", "ms6_masks/a.png"],
         ["a.png"],
     ],
 )

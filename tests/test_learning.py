@@ -10,7 +10,7 @@ import pytest
 import torch
 from synthetic import photo_bank
 
-from napari_safire.data.composites import CompositeSettings
+from napari_safire.data.composite_settings import CompositeSettings
 from napari_safire.learning.losses import (
     IGNORE,
     area_adaptive_loss,

@@ -14,7 +14,7 @@ from PIL import Image
 from published_sets import SHAPE, columbia, grey, imd2020, picture, safirems_expert, save, truth
 from synthetic import photo_bank, photograph
 
-from napari_safire.data.composites import CompositeSettings
+from napari_safire.data.composite_settings import CompositeSettings
 from napari_safire.data.datasets import entries_of
 from napari_safire.data.lists import ListEntry
 from napari_safire.data.masks import MaskRule
@@ -335,3 +335,21 @@ def test_of_wide_tiffs_only_the_crop_is_read(
 def test_settings_that_are_none(options: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(options)) if "how" not in options else "zoom"):
         ListedSettings(**options)
+
+
+@pytest.mark.parametrize("how", ["crop", "squash"])
+def test_some_pictures_are_degraded_and_their_labels_are_not(how: str, tmp_path: Path) -> None:
+    entries = labelled(tmp_path, (64, 80))
+    plain, half, again = (
+        ListedDataset(entries, ListedSettings(how=how, turn=False, degraded_share=share), 0)
+        for share in (0.0, 0.5, 0.5)
+    )
+    changed = 0
+    for index in range(40):
+        pixels, labels, _ = half[index, 32]
+        same_pixels, _, _ = again[index, 32]
+        before, truth, _ = plain[index, 32]
+        assert torch.equal(pixels, same_pixels)
+        assert torch.equal(labels, truth)
+        changed += not torch.equal(pixels, before)
+    assert 8 < changed < 32

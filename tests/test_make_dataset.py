@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -11,16 +12,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic import photo_table
+from synthetic import photo_files, photo_table
 
-from napari_safire.data.composites import CompositeSettings
-from napari_safire.data.dataset_writer import DatasetPlan, write_dataset
+from napari_safire.data.composite_settings import OPERATIONS, CompositeSettings
+from napari_safire.data.dataset_plan import DatasetPlan
+from napari_safire.data.dataset_writer import write_dataset
+from napari_safire.data.folders import find_folder_pairs, pair_pictures
 from napari_safire.data.lists import read_list, read_mask
-from napari_safire.data.photos import Photo, divide, read_photo_table
+from napari_safire.data.photos import Photo, divide, read_photo_folder, read_photo_table
 from napari_safire.errors import DatasetError, ImageReadError
 
 SCRIPT = Path(__file__).parents[1] / "training" / "make_dataset.py"
 SMALL = DatasetPlan(count=5, shape=(64, 80), sources=(1, 2, 3), seed=4)
+ALL_PARTS = DatasetPlan(
+    count=8,
+    shape=(64, 80),
+    sources=(2, 5),
+    seed=1,
+    settings=CompositeSettings(operations=dict.fromkeys(OPERATIONS, 0.25), strengths=(0.4, 0.95)),
+    layout="safirems",
+)
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -87,6 +98,12 @@ def test_script_makes_a_data_set_and_resumes(table: Path, tmp_path: Path) -> Non
         (["--count", 2, "--sources", "2,7"], 2, "1 to 6 each, not (2, 7)"),
         (["--count", 2, "--held-out"], 2, "--held-out needs --held-out-groups"),
         (["--count", 2, "--split", "test"], 1, "the split 'test', only: train, val"),
+        (["--count", 2, "--operations", "splicing,blur"], 2, "not blur"),
+        (
+            ["--count", 2, "--operations", "removal", "--inpainter", "lama"],
+            1,
+            "no inpainter 'lama': use biharmonic or clone, or package.module:name",
+        ),
     ],
 )
 def test_script_says_what_is_wrong(
@@ -179,3 +196,93 @@ def test_errors(photos: list[Photo], tmp_path: Path) -> None:
 def test_plans_are_checked(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=r"not|cannot"):
         DatasetPlan(**{"count": 1, field: value})
+
+
+def test_layout_of_safirems(photos: list[Photo], tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    assert write_dataset(photos, folder, ALL_PARTS) == 8
+    lists = {path.name: read_list(path) for path in sorted(folder.glob("*.txt"))}
+    assert {name: len(entries) for name, entries in lists.items()} == {
+        "SafireMSAuto_cm_list.txt": 2,
+        "SafireMSAuto_sp_list.txt": 2,
+        "SafireMSAuto_rm_list.txt": 1,
+        "SafireMSAuto_gn_list.txt": 2,  # one mask, two strengths
+        "Safire_ms2.txt": 1,
+        "Safire_ms5.txt": 1,
+    }
+    for name, entries in lists.items():
+        for entry in entries:
+            stack = name.startswith("Safire_ms")
+            with Image.open(entry.mask) as mask:
+                values = np.unique(np.asarray(mask)).tolist()
+            assert values == [50 * k for k in range(int(name[9]))] if stack else [0, 255]
+    weak, strong = lists["SafireMSAuto_gn_list.txt"]
+    assert weak.mask == strong.mask
+    assert weak.image.name == f"0.4_{weak.mask.name}"
+    assert strong.image.name == f"0.95_{weak.mask.name}"
+    assert weak.image.parts[-4:-2] in (("gn", "inpainting_sd"), ("gn", "inpainting_pp_sd"))
+    with Image.open(weak.image) as one, Image.open(strong.image) as other:
+        outside = np.asarray(Image.open(weak.mask)) == 0
+        if "pp" not in weak.image.parts[-3]:
+            np.testing.assert_array_equal(np.asarray(one)[outside], np.asarray(other)[outside])
+    (splicing, _) = lists["SafireMSAuto_sp_list.txt"]
+    assert splicing.image.name[:6] == splicing.mask.name[:6]
+    assert splicing.image.name != splicing.mask.name
+    # The folders alone say the same as the lists.
+    paired = {
+        (entry.image, entry.mask)
+        for top in (folder, *(folder / part for part in ("cm", "sp", "rm", "gn")))
+        for pair in find_folder_pairs(top)
+        for entry in pair_pictures(pair).entries
+    }
+    assert paired == {(e.image, e.mask) for entries in lists.values() for e in entries}
+
+
+def test_safirems_is_the_same_however_it_is_made(photos: list[Photo], tmp_path: Path) -> None:
+    write_dataset(photos, tmp_path / "a", ALL_PARTS)
+    before = hashes(tmp_path / "a")
+    short = dataclasses.replace(ALL_PARTS, count=5)
+    write_dataset(photos, tmp_path / "b", short)
+    next((tmp_path / "b").rglob("gn/**/0.95_*.png")).unlink()
+    assert write_dataset(photos, tmp_path / "b", ALL_PARTS, workers=2) == 4
+    assert hashes(tmp_path / "b") == before
+    singles = dataclasses.replace(ALL_PARTS, count=4, sources=())
+    write_dataset(photos, tmp_path / "c", singles)
+    assert not list((tmp_path / "c").glob("ms*"))
+
+
+def test_stacks_of_safirems_have_two_to_five_sources() -> None:
+    for sources in ((1,), (6,)):
+        with pytest.raises(ValueError, match="must be 2 to 5 each"):
+            dataclasses.replace(ALL_PARTS, sources=sources)
+    with pytest.raises(ValueError, match="plain or safirems, not 'coco'"):
+        dataclasses.replace(ALL_PARTS, layout="coco")
+
+
+def test_script_takes_a_folder_with_broken_files(tmp_path: Path) -> None:
+    folder = tmp_path / "Fotos ä"
+    photo_files(folder / "Ana", 2)
+    photo_files(folder / "Bo 数据", 2)
+    (folder / "empty.jpg").touch()
+    whole = (folder / "Ana" / "photo0.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    arguments = [folder, "--count", 12, "--sources", "2", "--size", "64x64"]
+    done = run(*arguments, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "12 of them new; 2 photographs could not be read" in done.stdout
+    assert done.stderr.count("empty.jpg cannot be read") == 1
+    assert done.stderr.count("cut.png cannot be read") == 1
+    used = {s["photo"] for record in records(tmp_path / "out") for s in record["sources"]}
+    assert used <= {f"{group}/photo{i}.png" for group in ("Ana", "Bo 数据") for i in (0, 1)}
+    plan = DatasetPlan(count=12, shape=(64, 64), sources=(2,))
+    told: list[str] = []
+    write_dataset(read_photo_folder(folder), tmp_path / "one", plan, on_problem=told.append)
+    assert len(told) == 2
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "out")
+
+    inside = run(*arguments, "-o", folder / "out")
+    assert inside.returncode == 1
+    assert "lies in the folder of the photographs" in inside.stderr
+    split = run(*arguments, "-o", tmp_path / "x", "--split", "val")
+    assert split.returncode == 2
+    assert "--split chooses rows of a table" in " ".join(split.stderr.split())

@@ -64,6 +64,8 @@ def test_the_published_recipe() -> None:
     assert first.run.steps == pytest.approx(150 * first.run.epoch, rel=1e-3)
     assert second.run.epoch == math.floor(9 * 1869 / 36)
     assert second.run.steps == 150 * second.run.epoch
+    reference = plan("vit_b.toml", "pretrain", reference=True)
+    assert reference.data["pictures"] == {"how": "squash", "degraded_share": 0.5}
     for chosen in (first, second):
         assert (chosen.run.learning_rate, chosen.run.weight_decay) == (1e-4, 0.01)
         assert chosen.run.schedule == "warm restarts"
@@ -209,5 +211,33 @@ def test_without_pictures_there_is_nothing_to_train_on(tmp_path: Path) -> None:
 
     path = tmp_path / "empty.toml"
     path.write_text("[model]\n[data]\nworkers = 0\nseed = 0\n[train]\nsteps = 1\n")
-    with pytest.raises(SafireError, match="nothing to train on: name photos_csv, or lists"):
+    with pytest.raises(
+        SafireError, match="nothing to train on: name photos_csv, photos_folder or lists"
+    ):
         training_batches(plan(path, "train"), print, prompts=False)
+
+
+def test_photographs_of_a_folder_will_do(tmp_path: Path) -> None:
+    from pictures import training_batches, validation_batches
+
+    rng = np.random.default_rng(0)
+    for group in ("anna", "bert", "çelik", "dora"):
+        (tmp_path / "photos" / group).mkdir(parents=True)
+        picture = rng.integers(0, 255, (150, 150, 3), np.uint8)
+        Image.fromarray(picture).save(tmp_path / "photos" / group / "1.png")
+    path = tmp_path / "folder.toml"
+    for composites, sentence in (("", None), ("[data.composites]\nsmallest = 2\n", "smallest")):
+        path.write_text(
+            f'[model]\n[data]\nphotos_folder = "{tmp_path / "photos"}"\nheld_out_groups = 0.5\n'
+            f"workers = 0\nseed = 0\nvalidation_batches = 1\n{composites}"
+            "[train]\nsteps = 1\nsides = [64]\npixels_per_batch = 8_192\n"
+        )
+        chosen = plan(path, "train")
+        if sentence is not None:
+            with pytest.raises(SafireError, match=sentence):
+                training_batches(chosen, print, prompts=True)
+            continue
+        pixels, *_ = next(training_batches(chosen, print, prompts=True)(0, 0, 1))
+        assert pixels.shape == (2, 3, 64, 64)
+        ((pixels, *_),) = validation_batches(chosen, print, prompts=True)
+        assert pixels.shape == (2, 3, 64, 64)

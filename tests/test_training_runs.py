@@ -22,7 +22,7 @@ from PIL import Image
 from synthetic import photo_bank, photo_table
 from torch.utils.data import Dataset
 
-from napari_safire.data.composites import CompositeSettings
+from napari_safire.data.composite_settings import CompositeSettings
 from napari_safire.errors import CheckpointError
 from napari_safire.learning.devices import launched
 from napari_safire.learning.estimate import estimate

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from settings import read_settings
 
-from napari_safire.data.composites import CompositeSettings, compose
+from napari_safire.data.composite_settings import CompositeSettings
+from napari_safire.data.composites import compose
 from napari_safire.data.photos import bank_of, divide, read_photo_table
 from napari_safire.engine import Engine
 from napari_safire.learning.calibration import (

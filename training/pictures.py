@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_safire.data.composites import CompositeSettings
+from napari_safire.data.composite_settings import CompositeSettings
 from napari_safire.data.datasets import entries_of
-from napari_safire.data.photos import bank_of, divide, read_photo_table
+from napari_safire.data.photos import bank_of, divide, read_photo_folder, read_photo_table
 from napari_safire.errors import SafireError
 from napari_safire.learning.listed import ListedDataset, ListedSettings
 from napari_safire.learning.prompts import PromptedCrops
@@ -84,7 +84,9 @@ def _training_crops(plan: StagePlan) -> Crops:
         weights = [w / sum(weights) * (1 - share) for w in weights] + [share]
         parts.append(photos)
     if not parts:
-        raise SafireError("There is nothing to train on: name photos_csv, or lists for the stage.")
+        raise SafireError(
+            "There is nothing to train on: name photos_csv, photos_folder or lists of the stage."
+        )
     return parts[0] if len(parts) == 1 else MixedDataset(parts, weights, plan.data["seed"])
 
 
@@ -116,13 +118,19 @@ def _listed(plan: StagePlan, table: dict[str, Any], which: str) -> Crops:
 
 
 def _composites(plan: StagePlan, *, held_out: bool) -> Crops | None:
-    if "photos_csv" not in plan.data:
+    data = plan.data
+    if "photos_csv" in data:
+        table = read_photo_table(Path(data["photos_csv"]))
+        photos = [photo for photo in table if photo.split == "train"]
+    elif "photos_folder" in data:
+        photos = read_photo_folder(Path(data["photos_folder"]))
+    else:
         return None
-    table = read_photo_table(Path(plan.data["photos_csv"]))
-    photos = divide(
-        [photo for photo in table if photo.split == "train"], plan.data["held_out_groups"]
-    )[held_out]
+    try:
+        photos = divide(photos, data.get("held_out_groups", 0.0))[held_out]
+        settings = CompositeSettings(**data.get("composites", {}))
+    except (TypeError, ValueError) as error:
+        raise SafireError(f"[data]: {error}") from error
     if held_out and not photos:
         return None
-    settings = CompositeSettings(**plan.data.get("composites", {}))
     return CompositeDataset(bank_of(photos), settings, plan.data["seed"])

@@ -18,6 +18,7 @@ from pictures import training_batches, validation_batches
 from napari_safire.errors import SafireError
 from napari_safire.learning.devices import launched
 from napari_safire.learning.estimate import estimate
+from napari_safire.learning.listed import ListedSettings
 from napari_safire.learning.prompts import PromptSettings
 from napari_safire.learning.run import Stage, run
 from napari_safire.learning.settings import RunSettings
@@ -107,13 +108,15 @@ def read_plan(
         asks = StageSettings(**_take(table, StageSettings), prompts=prompts)
         first_index = table.pop("first_index", 0)
         lists = tuple(table.pop("lists", ()))
+        pictures = tables["data"].get("pictures", {}) | _take(table, ListedSettings)
+        data = tables["data"] | {"pictures": pictures}
         how = RunSettings(**_take(table, RunSettings))
         model = ModelConfig.from_dict(tables["model"])
     except (TypeError, ValueError) as error:
         raise SafireError(f"{path}, [{stage}]: {error}") from error
     if table:
         raise SafireError(f"{path}, [{stage}]: unknown entries {', '.join(table)}.")
-    return StagePlan(model, tables["data"], how, asks, crops, first_index, lists)
+    return StagePlan(model, data, how, asks, crops, first_index, lists)
 
 
 def _take(table: dict[str, Any], kind: Any) -> dict[str, Any]:

@@ -1,75 +1,41 @@
-"""Data sets of composites on disk, in the layout of SafireMS.
+"""Data sets of composites on disk.
 
-A folder with ``images/00000.png``, ``masks/00000.png`` (grey value ``50 * k`` is source k),
-``list.txt`` (``image,mask``) and ``manifest.jsonl`` (how each composite came to be).
+Pictures and masks lie where `napari_safire.data.dataset_plan` says; ``manifest.jsonl`` tells how
+each composite came to be, one line a picture; list files (``image,mask``) come last.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
 from napari_safire.data.atomic import atomic_path
-from napari_safire.data.composites import CompositeSettings, compose
+from napari_safire.data.composites import compose
+from napari_safire.data.dataset_plan import (
+    DatasetPlan,
+    file_names,
+    list_name,
+    mask_pixels,
+    task_of,
+)
+from napari_safire.data.images import write_image_atomic
 from napari_safire.data.lists import ListEntry, write_list
-from napari_safire.data.masks import MAX_SOURCE, encode_sources
 from napari_safire.data.photos import Photo, bank_of
+from napari_safire.data.redraw import NoRoom, draw_until_made
+from napari_safire.data.shapes import ObjectMasks
 from napari_safire.errors import DatasetError
 
+__all__ = ["DatasetPlan", "write_dataset"]
+
 _SAVE_EVERY = 50  # composites between two versions of the manifest
-_LARGEST_SIDE = 16384
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetPlan:
-    """What a data set is made of; with the photographs it decides every pixel.
-
-    Parameters
-    ----------
-    count : int
-        Number of composites. A data set can be continued with a larger one.
-    shape : (int, int)
-        Rows and columns, 64 or more each. Where a photograph is smaller, it is mirrored.
-    sources : tuple of int
-        Numbers of sources, 1 to 6, that take turns: ``(2,)`` gives two everywhere.
-    seed : int
-    settings : CompositeSettings
-        Its ``source_counts`` are not used here.
-    """
-
-    count: int
-    shape: tuple[int, int] = (768, 1024)
-    sources: tuple[int, ...] = (2,)
-    seed: int = 0
-    settings: CompositeSettings = field(default_factory=CompositeSettings)
-
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ValueError(f"The number of composites must be at least 1, not {self.count}.")
-        if not all(64 <= side <= _LARGEST_SIDE for side in self.shape):
-            raise ValueError(
-                f"Composites of {self.shape[1]} x {self.shape[0]} pixels cannot be made: use 64 to "
-                f"{_LARGEST_SIDE} on each side."
-            )
-        most = MAX_SOURCE + 1
-        if not self.sources or not all(1 <= n <= most for n in self.sources):
-            raise ValueError(
-                f"The numbers of sources must be 1 to {most} each, not {self.sources}."
-            )
-        if self.seed < 0:
-            raise ValueError(f"The seed must not be negative, as {self.seed} is.")
+# By the index of the composite: the records of its pictures.
+Records = dict[int, list[Record]]
 
 
 def write_dataset(
@@ -79,12 +45,14 @@ def write_dataset(
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    on_problem: Callable[[str], None] | None = None,
+    objects: ObjectMasks | None = None,
 ) -> int:
     """Make a data set, or go on where an interrupted run stopped.
 
     Each composite depends on the photographs, the plan's settings, its seed and its index only:
-    neither ``workers`` nor interruptions change anything. ``list.txt`` is written last; where it
-    is, the data set is complete.
+    neither ``workers`` nor interruptions change anything. List files are written last; where they
+    are, the data set is complete.
 
     Parameters
     ----------
@@ -96,6 +64,11 @@ def write_dataset(
         Processes; 1 works in this one.
     progress : callable, optional
         Called as ``progress(done, plan.count)`` after each composite.
+    on_problem : callable, optional
+        Hears once of each photograph that cannot be read; others take its place.
+    objects : ObjectMasks, optional
+        Finds objects for the shapes of regions; ``plan.objects`` has to name it. Goes to the
+        workers by pickle.
 
     Returns
     -------
@@ -105,55 +78,77 @@ def write_dataset(
     Raises
     ------
     ValueError
-        ``workers`` is below one.
+        ``workers`` is below one, or objects were given without a name or named but not given.
     DatasetError
         There are no photographs; the folder holds a data set of another plan or of other
-        photographs; its manifest is damaged; or a composite has no room for its sources.
+        photographs; its manifest is damaged; a composite has no room for its sources; or an
+        inpainter or reconstructor is not there or fails.
     ImageReadError
-        A photograph cannot be read.
+        No photograph can be read.
     """
     if workers < 1:
         raise ValueError(f"The number of workers must be at least 1, not {workers}.")
     if not photos:
         raise DatasetError("There are no photographs to make composites of: choose another split.")
-    mark = _mark(photos, plan)
-    records = _read_manifest(folder / "manifest.jsonl", mark, plan.count)
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    missing = [i for i in range(plan.count) if i not in records or not _is_there(folder, i)]
-    if missing:  # there may be the list of a smaller data set that is now continued
-        (folder / "list.txt").unlink(missing_ok=True)
+    if (objects is None) != (plan.objects == ""):
+        raise ValueError("Give both what finds objects and its name in the plan, or neither.")
+    plan.check_methods()
+    mark = plan.mark(photos)
+    manifest = folder / "manifest.jsonl"
+    records = _read_manifest(manifest, mark, plan.count)
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [i for i in range(plan.count) if not _is_there(folder, records.get(i))]
+    if missing:  # there may be the lists of a smaller data set that is now continued
+        for part in plan.parts:
+            (folder / list_name(part)).unlink(missing_ok=True)
     made = 0
+    heard: set[str] = set()
     try:
-        for record in _made(partial(_make, photos, folder, plan), missing, workers):
-            records[record["index"]] = {**record, "plan": mark}
+        make = partial(_make, photos, folder, plan, objects)
+        for index, pictures, problems in _made(make, missing, workers):
+            records[index] = [{**record, "plan": mark} for record in pictures]
             made += 1
+            for problem in dict.fromkeys(problems):
+                if on_problem is not None and problem not in heard:
+                    heard.add(problem)
+                    on_problem(problem)
             if progress is not None:
                 progress(plan.count - len(missing) + made, plan.count)
             if made % _SAVE_EVERY == 0:
-                _write_manifest(folder / "manifest.jsonl", records)
+                _write_manifest(manifest, records)
     finally:  # what is done is kept, whatever stopped the rest
-        _write_manifest(folder / "manifest.jsonl", records)
-    entries = [ListEntry(*_names(index)) for index in range(plan.count)]
-    write_list(folder / "list.txt", entries)
+        _write_manifest(manifest, records)
+    _write_lists(folder, plan, records)
     return made
 
 
-def _names(index: int) -> tuple[Path, Path]:
-    return Path(f"images/{index:05d}.png"), Path(f"masks/{index:05d}.png")
+def _write_lists(folder: Path, plan: DatasetPlan, records: Records) -> None:
+    entries: dict[str, list[ListEntry]] = {part: [] for part in plan.parts}
+    for index in sorted(records):
+        part = task_of(plan, index).part
+        entries[part] += [ListEntry(Path(r["image"]), Path(r["mask"])) for r in records[index]]
+    for part in plan.parts:
+        write_list(folder / list_name(part), entries[part])
 
 
-def _is_there(folder: Path, index: int) -> bool:
-    return all((folder / name).is_file() for name in _names(index))
+def _is_there(folder: Path, pictures: list[Record] | None) -> bool:
+    return bool(pictures) and all(
+        (folder / record[kind]).is_file() for record in pictures or () for kind in ("image", "mask")
+    )
 
 
-def _made(make: Callable[[int], Record], indices: Sequence[int], workers: int) -> Iterator[Record]:
+_Made = tuple[int, list[Record], tuple[str, ...]]
+
+
+def _made(make: Callable[[int], _Made], indices: Sequence[int], workers: int) -> Iterator[_Made]:
     if workers == 1 or len(indices) < 2:
         yield from map(make, indices)
         return
-    pool = ProcessPoolExecutor(min(workers, len(indices)))
+    # The job goes to a worker once, not with every index: it holds all names of photographs.
+    count = min(workers, len(indices))
+    pool = ProcessPoolExecutor(count, initializer=_begin_worker, initargs=(make,))
     try:
-        yield from pool.map(make, indices)
+        yield from pool.map(_work, indices)
     except BrokenProcessPool as error:
         raise DatasetError(
             "A worker process died, often for want of memory: use fewer workers, then run again."
@@ -163,55 +158,77 @@ def _made(make: Callable[[int], Record], indices: Sequence[int], workers: int) -
         pool.shutdown(cancel_futures=True)
 
 
-def _make(photos: Sequence[Photo], folder: Path, plan: DatasetPlan, index: int) -> Record:
+_job: Callable[[int], _Made] | None = None  # of a worker process
+
+
+def _begin_worker(make: Callable[[int], _Made]) -> None:
+    global _job
+    _job = make
+
+
+def _work(index: int) -> _Made:
+    assert _job is not None
+    return _job(index)
+
+
+def _make(
+    photos: Sequence[Photo],
+    folder: Path,
+    plan: DatasetPlan,
+    objects: ObjectMasks | None,
+    index: int,
+) -> _Made:
     """Make and save one composite. A bank of its own keeps memory to a few photographs."""
-    rng = np.random.default_rng((plan.seed, index))
-    n_sources = plan.sources[index % len(plan.sources)]
-    try:
-        composite = compose(bank_of(photos), plan.shape, plan.settings, rng, n_sources)
-    except RuntimeError as error:
-        raise DatasetError(f"Composite {index}: {error}") from error
-    image, mask = _names(index)
-    _save_png(folder / image, composite.pixels)
-    _save_png(folder / mask, encode_sources(composite.labels))
-    return {
-        "index": index,
-        "image": image.as_posix(),
-        "mask": mask.as_posix(),
-        "seed": plan.seed,
-        **composite.record,
-    }
+    task = task_of(plan, index)
+    bank = bank_of(photos)
+    numbers = {photo.name: number for number, photo in enumerate(photos)}
+    records: list[Record] = []
+    problems: list[str] = []
+    for settings in task.settings:
+        try:
+            composite, found = draw_until_made(
+                lambda bank, rng, settings=settings: compose(  # type: ignore[misc]
+                    bank, plan.shape, settings, rng, task.n_sources, objects
+                ),
+                bank,
+                (plan.seed, index),
+            )
+        except NoRoom as error:
+            raise DatasetError(f"Composite {index}: {error}") from error
+        problems += found
+        image, mask = file_names(task, composite.record, numbers)
+        for path, pixels in ((image, composite.pixels), (mask, mask_pixels(task, composite))):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            write_image_atomic(folder / path, pixels)
+        records.append(
+            {
+                "index": index,
+                "image": image.as_posix(),
+                "mask": mask.as_posix(),
+                "seed": plan.seed,
+                **({"objects": plan.objects} if plan.objects else {}),
+                **composite.record,
+            }
+        )
+    return index, records, tuple(problems)
 
 
-def _save_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, "PNG")
-
-
-def _mark(photos: Sequence[Photo], plan: DatasetPlan) -> str:
-    """Short hash of all that decides the pixels, apart from the index."""
-    choices = asdict(plan)
-    del choices["count"]  # so that a data set can be continued
-    choices["photos"] = [(photo.path.name, photo.group) for photo in photos]
-    return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _read_manifest(path: Path, mark: str, count: int) -> dict[int, Record]:
+def _read_manifest(path: Path, mark: str, count: int) -> Records:
     if not path.exists():
         return {}
-    records: dict[int, Record] = {}
+    records: Records = {}
     try:
         for line in path.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
-            records[int(record["index"])] = record
+            records.setdefault(int(record["index"]), []).append(record)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"The manifest {path} is damaged ({error!r}): remove it to make the data set anew."
         ) from error
-    if any(record.get("plan") != mark for record in records.values()):
+    if any(record.get("plan") != mark for pictures in records.values() for record in pictures):
         raise DatasetError(
-            f"{path.parent} holds composites made with other settings or other photographs: give "
-            "the same ones, or another folder."
+            f"{path.parent} holds composites made with other settings or other photographs, or "
+            "by an earlier version: give the same ones, or another folder."
         )
     held = max(records, default=-1) + 1
     if held > count:
@@ -222,7 +239,11 @@ def _read_manifest(path: Path, mark: str, count: int) -> dict[int, Record]:
     return records
 
 
-def _write_manifest(path: Path, records: dict[int, Record]) -> None:
-    lines = [json.dumps(records[index], ensure_ascii=False) + "\n" for index in sorted(records)]
+def _write_manifest(path: Path, records: Records) -> None:
+    lines = [
+        json.dumps(record, ensure_ascii=False) + "\n"
+        for index in sorted(records)
+        for record in records[index]
+    ]
     with atomic_path(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8", newline="\n")

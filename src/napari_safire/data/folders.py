@@ -34,8 +34,8 @@ from napari_safire.data.images import read_image
 from napari_safire.data.lists import AUTHENTIC, ListEntry, MaskKind, read_list, read_mask
 from napari_safire.errors import DatasetError
 
-_EXPERT = re.compile(r"ms[234]_images")
-_EXPERT_MASKS = re.compile(r"ms[234]_masks")
+_EXPERT = re.compile(r"ms[2-5]_images")
+_EXPERT_MASKS = re.compile(r"ms[2-5]_masks")
 _BINARY_MASKS = re.compile(r"(copy-move|splicing)_.*_masks|inpainting.*_mask")
 _MOST_SUBFOLDERS = 64  # in which folder pairs are looked for; a home folder may hold thousands
 _STRENGTH = re.compile(r"\d+(\.\d+)?_(?=.)")
@@ -128,7 +128,7 @@ def pair_pictures(pair: FolderPair) -> PairedPictures:
     list_file = pair.images.parent / "list.txt"
     if pair.images.name == "images" and list_file.is_file():
         return PairedPictures(tuple(read_list(list_file)))
-    pictures, masks = _pictures_below(pair.images), _pictures_below(pair.masks)
+    pictures, masks = pictures_below(pair.images), pictures_below(pair.masks)
     stems = {mask.with_suffix(""): mask for mask in masks}
     numbered = _once(masks)
     picture_numbers = _once(pictures)
@@ -368,8 +368,8 @@ def _pairs_in(folder: Path) -> list[FolderPair]:
     return pairs
 
 
-def _pictures_below(folder: Path) -> dict[PurePath, None]:
-    """Pictures in the folder and its subfolders; a dict for its look-up."""
+def pictures_below(folder: Path) -> dict[PurePath, None]:
+    """Pictures in the folder and its subfolders, relative to it, sorted; a dict for its look-up."""
     return dict.fromkeys(file for file in files_below(folder) if is_picture_name(file.name))
 
 

@@ -53,6 +53,7 @@ _SUFFIXES = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
+READABLE = frozenset(_SUFFIXES)
 # Pillow's limit on pixels and its tolerance of truncated files are globals of the process, which
 # other plugins may set: they are set for each reading and put back.
 _PILLOW_GLOBALS = threading.Lock()
@@ -105,7 +106,7 @@ def read_image(path: str | os.PathLike[str]) -> ReadImage:
         than 200 megapixels or 4 GiB, or has pixels that are no picture (complex, five channels).
     """
     path = Path(path)
-    data = _read_bytes(path)
+    data = read_bytes(path)
     name = _format_by_content(data)
     if name is None:
         raise ImageReadError(
@@ -151,7 +152,7 @@ def image_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
             if name:
                 with open(path, "rb") as file:
                     height, width = _header_shape(file, name)
-                _check_size(path, width, height)
+                check_size(path, width, height)
                 return height, width
     except ImageReadError:
         raise
@@ -237,7 +238,8 @@ def write_image_atomic(
 # ------------------------------------------------------------------------------- bytes
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Read a picture file's bytes; an ImageReadError says what keeps it from being one."""
     try:
         if path.is_dir():
             raise ImageReadError(f"{path} is a folder: give one of the image files inside it.")
@@ -255,7 +257,7 @@ def _read_bytes(path: Path) -> bytes:
             )
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise ImageReadError(f"{path} cannot be read: {_first_line(error)}.") from error
+        raise ImageReadError(f"{path} cannot be read: {first_line(error)}.") from error
 
 
 def _format_by_content(data: bytes) -> str | None:
@@ -268,19 +270,21 @@ def _format_by_content(data: bytes) -> str | None:
 
 def _undecodable(path: Path, name: str, error: Exception) -> ImageReadError:
     return ImageReadError(
-        f"{path} begins like a {name} file but is damaged or cut short ({_first_line(error)}): "
+        f"{path} begins like a {name} file but is damaged or cut short ({first_line(error)}): "
         "copy it again from its source, or have it repaired and work on the repaired copy."
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Say what an exception of a decoder or of the system says, in one line."""
     if isinstance(error, UnidentifiedImageError):  # its own text names an object in memory
         return "its header cannot be read"
     lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
     return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuse pictures without pixels and those of more than 200 megapixels."""
     if width < 1 or height < 1:
         raise ImageReadError(f"{path} has {height} x {width} pixels: there is no picture in it.")
     if width * height > MAX_PIXELS:
@@ -303,7 +307,7 @@ def _header_shape(file: BinaryIO, name: str) -> tuple[int, int]:
     if name == "TIFF":
         with quiet_tifffile(), tifffile.TiffFile(file) as tiff:
             return tiff.pages.first.imagelength, tiff.pages.first.imagewidth
-    with _pillow_settings(), Image.open(file, formats=(name,)) as image:
+    with pillow_settings(), Image.open(file, formats=(name,)) as image:
         return image.height, image.width
 
 
@@ -311,10 +315,11 @@ def _header_shape(file: BinaryIO, name: str) -> tuple[int, int]:
 
 
 @contextmanager
-def _pillow_settings() -> Iterator[None]:
+def pillow_settings() -> Iterator[None]:
+    """Pillow as this package reads: up to 200 megapixels, nothing cut short, no warnings."""
     with _PILLOW_GLOBALS, warnings.catch_warnings():
         saved = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-        # Pillow warns of too many pixels, which `_check_size` refuses, and of damaged metadata.
+        # Pillow warns of too many pixels, which `check_size` refuses, and of damaged metadata.
         warnings.simplefilter("ignore")
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = MAX_PIXELS, False
         try:
@@ -326,13 +331,13 @@ def _pillow_settings() -> Iterator[None]:
 def _decode_with_pillow(data: bytes, name: str, path: Path) -> tuple[npt.NDArray[Any], list[str]]:
     """Pixels and warnings of a file that begins like one of format `name`."""
     notes: list[str] = []
-    with _pillow_settings():
+    with pillow_settings():
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=(name,))
         except Image.DecompressionBombError as error:  # more than twice the limit
             raise _too_many_pixels(path) from error
         with image:
-            _check_size(path, image.width, image.height)
+            check_size(path, image.width, image.height)
             image.load()
             if name == "PNG" and _PNG_END not in data:
                 raise OSError("its end mark is missing")
@@ -428,7 +433,7 @@ def _decode_tiff(data: bytes, name: str, path: Path) -> tuple[npt.NDArray[Any], 
     """Pixels and warnings of the first page: by tifffile, or by Pillow where that lacks a codec."""
     with quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages.first
-        _check_size(path, page.imagewidth, page.imagelength)
+        check_size(path, page.imagewidth, page.imagelength)
         if page.imagedepth > 1:
             raise ImageReadError(f"{path} is a volume, not a picture: save one plane of it.")
         if page.samplesperpixel > 4:

@@ -1,4 +1,4 @@
-"""Folders of photographs described by a table, divided by photographer."""
+"""Photographs of a table or of any folder, divided by photographer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_safire.data.composites import PhotoBank
+from napari_safire.data.folders import pictures_below
+from napari_safire.data.images import READABLE
+from napari_safire.data.photo_bank import PhotoBank
 from napari_safire.errors import DatasetError
 
 _NEEDED = {"file", "group", "split"}
@@ -16,11 +18,28 @@ _NEEDED = {"file", "group", "split"}
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One row of the table: where the photograph lies and whose it is."""
+    """Where a photograph lies and whose it is.
+
+    Parameters
+    ----------
+    path : Path
+    group : str
+        Photographer, camera or folder.
+    split : str
+        "" where there is no table.
+    name : str
+        What records call it: its path below the table's folder or the folder that was read.
+        Default: the file's name.
+    """
 
     path: Path
     group: str
     split: str
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.path.name)
 
 
 def read_photo_table(table: Path) -> list[Photo]:
@@ -51,11 +70,42 @@ def read_photo_table(table: Path) -> list[Photo]:
         empty = sorted(name for name in _NEEDED if not row[name])
         if empty:
             raise DatasetError(f"Photograph {number} of {table} has no {', '.join(empty)}.")
-    photos = [Photo(folder / row["file"], row["group"], row["split"]) for row in rows]
+    photos = [
+        Photo(folder / row["file"], row["group"], row["split"], Path(row["file"]).as_posix())
+        for row in rows
+    ]
     lost = [photo.path.name for photo in photos if not photo.path.is_file()]
     if lost:
         raise DatasetError(f"{len(lost)} photographs of {table} are not in {folder}: {lost[:5]}.")
     return photos
+
+
+def read_photo_folder(folder: Path) -> list[Photo]:
+    """Find the photographs in a folder and all its subfolders, by their names alone.
+
+    Each subfolder, with all below it, is one group: sources of one composite come from different
+    groups where there are several. Files of the top folder are groups of their own. Hidden files
+    are left out; whether a file can be read is found out when it is used.
+
+    Returns
+    -------
+    list of Photo
+        Sorted by name.
+
+    Raises
+    ------
+    DatasetError
+        There is no such folder, it cannot be listed, or it holds no photograph.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"There is no folder {folder}: give a photo table (CSV) or a folder.")
+    names = [name for name in pictures_below(folder) if name.suffix.lower() in READABLE]
+    if not names:
+        raise DatasetError(
+            f"{folder} holds no photographs: files that end in {', '.join(sorted(READABLE))} are "
+            "looked for, in subfolders too."
+        )
+    return [Photo(folder / name, name.parts[0], "", name.as_posix()) for name in names]
 
 
 def divide(photos: Sequence[Photo], held_out: float) -> tuple[list[Photo], list[Photo]]:
@@ -86,4 +136,8 @@ def divide(photos: Sequence[Photo], held_out: float) -> tuple[list[Photo], list[
 
 def bank_of(photos: Sequence[Photo]) -> PhotoBank:
     """Photographs as a bank for `napari_safire.data.composites.compose`."""
-    return PhotoBank([photo.path for photo in photos], [photo.group for photo in photos])
+    return PhotoBank(
+        [photo.path for photo in photos],
+        [photo.group for photo in photos],
+        [photo.name for photo in photos],
+    )

@@ -1,6 +1,9 @@
-"""Outlines of pasted regions: blobs, ellipses, polygons and unions of superpixels."""
+"""Outlines of pasted regions: blobs, ellipses, polygons, unions of superpixels, and objects."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,32 +14,47 @@ from skimage.segmentation import slic
 KINDS = ("blob", "ellipse", "polygon", "superpixels")
 
 
+class ObjectMasks(Protocol):
+    """Finds the objects of a picture: (H, W, 3) uint8 pixels -> (H, W) bool masks.
+
+    The same picture must give the same masks, in the same order.
+    """
+
+    def __call__(self, pixels: npt.NDArray[np.uint8], /) -> Sequence[npt.NDArray[np.bool_]]:
+        """Find them."""
+        ...
+
+
 def sample_shape(
     kind: str,
     shape: tuple[int, int],
     area: float,
     rng: np.random.Generator,
     picture: npt.NDArray[np.uint8] | None = None,
+    objects: ObjectMasks | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Draw one connected region.
 
     Parameters
     ----------
-    kind : {"blob", "ellipse", "polygon", "superpixels"}
+    kind : {"blob", "ellipse", "polygon", "superpixels", "object"}
     shape : (int, int)
         Rows and columns of the canvas.
     area : float
         Wanted share of the canvas, 0..1; met approximately.
     rng : numpy.random.Generator
     picture : (H, W, 3) uint8 array, optional
-        What superpixels follow; without it "superpixels" falls back to "blob".
+        What superpixels follow and objects are sought in; without it both become "blob".
+    objects : ObjectMasks, optional
+        Needed for "object": one of the three objects nearest in area is taken, at
+        random. Where there is none, a blob.
 
     Returns
     -------
     (H, W) bool array
     """
-    if kind not in KINDS:
-        raise ValueError(f"Unknown region shape {kind!r}: use one of {', '.join(KINDS)}.")
+    if kind not in (*KINDS, "object"):
+        raise ValueError(f"Unknown region shape {kind!r}: use one of {', '.join(KINDS)}, object.")
     centre = rng.uniform(0.15, 0.85, 2) * shape
     if kind == "ellipse":
         return _ellipse(shape, area, centre, rng)
@@ -44,6 +62,10 @@ def sample_shape(
         return _polygon(shape, area, centre, rng)
     if kind == "superpixels" and picture is not None:
         return _superpixels(picture, area, centre)
+    if kind == "object" and picture is not None and objects is not None:
+        found = _object(objects(picture), shape, area, rng)
+        if found is not None:
+            return found
     return _blob(shape, area, centre, rng)
 
 
@@ -112,3 +134,22 @@ def _superpixels(
     chosen = order[: max(1, int(np.searchsorted(np.cumsum(sizes), area * segments.size)) + 1)]
     small = np.isin(segments, chosen)
     return np.repeat(np.repeat(small, scale, 0), scale, 1)[:height, :width]
+
+
+def _object(
+    masks: Sequence[npt.NDArray[np.bool_]],
+    shape: tuple[int, int],
+    area: float,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.bool_] | None:
+    for mask in masks:
+        if mask.shape != shape or mask.dtype != bool:
+            raise ValueError(
+                f"An object mask is {mask.dtype} of shape {mask.shape}: it must be bool of {shape}."
+            )
+    # Nothing, and the whole picture, are no objects.
+    usable = [mask for mask in masks if 0 < mask.mean() < 1]
+    if not usable:
+        return None
+    nearest = sorted(usable, key=lambda mask: abs(float(np.log(mask.mean() / area))))[:3]
+    return nearest[int(rng.integers(len(nearest)))]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from napari_safire.data.degradations import KINDS, Degradation, degrade
 from napari_safire.data.images import image_shape, read_image
 from napari_safire.data.lists import ListEntry, MaskKind, read_mask
 from napari_safire.data.masks import MaskRule, resize_nearest
@@ -23,6 +24,8 @@ from napari_safire.learning.streams import Crop
 _JPEG_BLOCK = 8
 _ATTEMPTS = 20
 _ORDER = 2**31 + 1  # the last key of the generator that shuffles; none of the attempts
+
+_DEGRADATIONS = ("blur", "noise", "jpeg", "gamma")
 
 Labels = npt.NDArray[np.uint8]
 
@@ -44,6 +47,10 @@ class ListedSettings:
         Share of crops whose corner keeps the picture's JPEG grid; the others begin anywhere.
     turn : bool
         Flip and turn by quarters at random.
+    degraded_share : float
+        Share of pictures that are blurred, made noisy, compressed or gamma-corrected before (of
+        crops: after) they are taken, at a strength of the published robustness test. Published in
+        stage 1: a half, by a list of operations that is not in the code we could read.
     largest : int
         Pixels up to which a picture is decoded whole, which takes 3 bytes each in every worker.
         Of larger ones only the crop is read, if the format allows (`data.regions`); else they are
@@ -54,12 +61,13 @@ class ListedSettings:
     region_share: float = 0.8
     grid_share: float = 0.5
     turn: bool = True
+    degraded_share: float = 0.0
     largest: int = 64_000_000
 
     def __post_init__(self) -> None:
         if self.how not in ("crop", "squash"):
             raise ValueError(f"Unknown way to take a crop {self.how!r}: use 'crop' or 'squash'.")
-        for name in ("region_share", "grid_share"):
+        for name in ("region_share", "grid_share", "degraded_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}.")
         if self.largest < 1:
@@ -138,7 +146,7 @@ class ListedDataset(Dataset[Crop]):
         kind = (entry.rule or self._rule).kind
         labels: Labels = read_mask(entry, kind, shape=shape).astype(np.uint8, copy=False)
         if self.settings.how == "squash":
-            pixels = self._squashed(entry, shape, side)
+            pixels = self._squashed(entry, shape, side, rng)
             planes = [pixels, resize_nearest(labels, (side, side))]
         else:
             planes = self._cropped(entry, labels, side, rng)
@@ -158,8 +166,12 @@ class ListedDataset(Dataset[Crop]):
             )
         read_region(entry.image, slice(0, 1), slice(0, 1))
 
-    def _squashed(self, entry: ListEntry, shape: tuple[int, int], side: int) -> npt.NDArray[Any]:
+    def _squashed(
+        self, entry: ListEntry, shape: tuple[int, int], side: int, rng: np.random.Generator
+    ) -> npt.NDArray[Any]:
         pixels = _of_size(entry, read_image(entry.image).pixels, shape)
+        if rng.random() < self.settings.degraded_share:
+            pixels = _degraded(_rgb(_reader(entry, pixels)), rng)
         return _reader(entry, pixels).squashed(side).astype(np.uint8)
 
     def _cropped(
@@ -174,6 +186,8 @@ class ListedDataset(Dataset[Crop]):
         ]
         (rows, above), (cols, left) = windows
         pixels = self._pixels(entry, labels.shape, rows, cols)
+        if rng.random() < self.settings.degraded_share:
+            pixels = _degraded(pixels, rng)
         planes: list[npt.NDArray[Any]] = []
         for plane in (pixels, labels[rows, cols]):
             missing = [(above, side - above - plane.shape[0]), (left, side - left - plane.shape[1])]
@@ -215,6 +229,13 @@ def _rgb(
     picture: PictureReader, rows: slice = slice(None), cols: slice = slice(None)
 ) -> npt.NDArray[np.uint8]:
     return np.asarray(np.rint(picture.crop(rows, cols)), np.uint8)
+
+
+def _degraded(pixels: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Degrade a picture by one of the kinds that keep its size, each kind equally likely."""
+    kind = str(rng.choice(_DEGRADATIONS))
+    strength = float(rng.choice(KINDS[kind].usual))
+    return degrade(pixels, Degradation(kind, strength), key=str(rng.integers(2**63)))
 
 
 def _pixel_of_region(labels: Labels, rng: np.random.Generator) -> tuple[int, int] | None:

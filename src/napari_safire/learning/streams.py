@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from napari_safire.data.composites import CompositeSettings, PhotoBank, compose
+from napari_safire.data.composite_settings import CompositeSettings
+from napari_safire.data.composites import compose
+from napari_safire.data.photo_bank import PhotoBank
+from napari_safire.data.redraw import NoRoom, draw_until_made
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.learning.losses import IGNORE
 
 _JPEG_BLOCK = 8
-_ATTEMPTS = 20
 _MIXING = 2**31
 
 
@@ -67,24 +69,19 @@ class CompositeDataset(Dataset[Crop]):
     def __getitem__(self, key: tuple[int, int]) -> Crop:
         """Return the composite for ``(index, side)``."""
         index, side = key
-        problems: list[str] = []
-        for attempt in range(_ATTEMPTS):
-            seeds = (self.seed, index, attempt) if attempt else (self.seed, index)
-            try:
-                return *self._draw(side, np.random.default_rng(seeds)), tuple(problems)
-            except ImageReadError as error:
-                problems.append(str(error))
-            except RuntimeError:  # no place for a region
-                continue
-        raise DatasetError(
-            f"No composite could be made in {_ATTEMPTS} attempts: {problems or 'no room'}."
-        )
+        try:
+            drawn, problems = draw_until_made(
+                lambda bank, rng: self._draw(bank, side, rng), self.bank, (self.seed, index)
+            )
+        except (ImageReadError, NoRoom) as error:
+            raise DatasetError(f"No composite could be made: {error}") from error
+        return *drawn, problems
 
-    def _draw(self, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _draw(self, bank: PhotoBank, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         # A fifth of the pictures was cropped after its last compression: the grid starts anywhere.
         shift = rng.integers(_JPEG_BLOCK, size=2) if rng.random() < 0.2 else np.zeros(2, int)
         shape = (side + int(shift[0]), side + int(shift[1]))
-        composite = compose(self.bank, shape, self.settings, rng)
+        composite = compose(bank, shape, self.settings, rng)
         turns, flip = int(rng.integers(4)), bool(rng.integers(2))
         planes = []
         for plane in (composite.pixels, composite.labels):

@@ -303,7 +303,7 @@ def initialise_from(model: SafireModel, path: str | PathLike[str]) -> list[str]:
         may_miss = _PROJECTION
     wanted = model.state_dict()
     fresh = sorted(key for key in wanted if key not in given and key.startswith(may_miss))
-    _check_fit(given, {key: wanted[key] for key in wanted if key not in fresh}, path)
+    check_fit(given, {key: wanted[key] for key in wanted if key not in fresh}, path)
     with torch.no_grad():
         for key, value in given.items():
             wanted[key].copy_(value)
@@ -319,6 +319,25 @@ def file_sha256(path: str | PathLike[str]) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def read_tensors(path: str | PathLike[str]) -> tuple[Mapping[str, Tensor], str]:
+    """Read the weights of any file that `load_checkpoint` may be given, without a model for them.
+
+    Returns
+    -------
+    tensors : mapping of str to Tensor
+        On the CPU; of a torch file mapped from the disk.
+    sha256 : str
+        Of the file.
+
+    Raises
+    ------
+    CheckpointError
+        As `load_checkpoint`.
+    """
+    contents = _read(Path(path))
+    return contents.tensors, contents.sha256
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -463,7 +482,7 @@ def _fitting_model(contents: _Contents, config: ModelConfig | None, path: Path) 
     # encoder is small, and its constant filters have to be real.
     nowhere = torch.device("meta") if sizes.architecture == "vit" else nullcontext()
     model = _build(sizes, nowhere, path)
-    _check_fit(contents.tensors, model.state_dict(), path)
+    check_fit(contents.tensors, model.state_dict(), path)
     return model
 
 
@@ -475,7 +494,7 @@ def _build(config: ModelConfig, where: AbstractContextManager[Any], path: Path) 
         raise CheckpointError(f"{path} asks for a model that cannot be built: {error}.") from error
 
 
-def _check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
+def check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
     """Refuse unless both have the same keys, shapes and kinds of numbers."""
     missing = [key for key in wanted if key not in given]
     unexpected = [key for key in given if key not in wanted]
