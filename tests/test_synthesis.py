@@ -400,3 +400,32 @@ def test_division_is_by_group_and_always_the_same() -> None:
     assert divide(photos, 1.0) == ([], photos)
     with pytest.raises(ValueError, match=r"0 to 1, not 3"):
         divide(photos, 3)
+
+
+def test_some_composites_are_degraded_as_a_whole(bank: PhotoBank) -> None:
+    settings = CompositeSettings(degraded=0.5, final_jpeg=0.0, degradations=("noise-7", "blur-3"))
+    plain = CompositeSettings(final_jpeg=0.0)
+    names = set()
+    for seed in range(12):
+        composite = compose(bank, (64, 64), settings, rng(seed), 2)
+        before = compose(bank, (64, 64), plain, rng(seed), 2)
+        name = composite.record["degradation"]
+        names.add(name)
+        np.testing.assert_array_equal(composite.labels, before.labels)
+        assert np.array_equal(composite.pixels, before.pixels) == (name is None)
+        assert before.record["degradation"] is None
+    assert names == {None, "noise-7", "blur-3"}
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (("resize-0.5",), "resize-0.5 changes the size"),
+        (("fog-1",), "Unknown degradation 'fog'"),
+        ((), "degradations must list one or more"),
+        ("blur-3", "degradations must list one or more"),
+    ],
+)
+def test_degradations_are_checked(names: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        CompositeSettings(degradations=names)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from napari_safire.data.degradations import Degradation
+
 OPERATIONS = ("splicing", "copy-move", "removal", "reconstruction")
 
 
@@ -22,6 +24,11 @@ class CompositeSettings:
         Share of composites that are compressed once more as a whole.
     final_quality : (int, int)
         Range of the quality of that compression (inclusive).
+    degraded : float
+        Share of composites that are degraded as a whole before that.
+    degradations : tuple of str
+        What by, drawn with equal probability: names of `napari_safire.data.degradations` that keep
+        the size.
     smallest : float
         No source is smaller than this share of the picture.
     operations : mapping of str to float
@@ -40,6 +47,8 @@ class CompositeSettings:
     same_photo: float = 0.4
     final_jpeg: float = 0.5
     final_quality: tuple[int, int] = (75, 98)
+    degraded: float = 0.0
+    degradations: tuple[str, ...] = ("blur-3", "noise-3", "noise-7", "gamma-0.85", "gamma-1.15")
     smallest: float = 0.02
     operations: Mapping[str, float] = field(default_factory=lambda: {"splicing": 1.0})
     inpainters: tuple[str, ...] = ("biharmonic", "clone")
@@ -53,7 +62,7 @@ class CompositeSettings:
             )
         if not 0 < self.smallest <= 0.2:
             raise ValueError(f"smallest must lie in (0, 0.2], not {self.smallest}.")
-        for name in ("same_photo", "final_jpeg"):
+        for name in ("same_photo", "final_jpeg", "degraded"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}.")
         low, high = self.final_quality
@@ -62,6 +71,7 @@ class CompositeSettings:
                 f"final_quality must be 1 <= lowest <= highest <= 100, not {self.final_quality}."
             )
         self._check_operations()
+        self._check_degradations()
 
     def _check_operations(self) -> None:
         unknown = [name for name in self.operations if name not in OPERATIONS]
@@ -79,3 +89,10 @@ class CompositeSettings:
                 raise ValueError(f"{name} must list one or more, not {getattr(self, name)!r}.")
         if not all(0 <= strength <= 1 for strength in self.strengths):
             raise ValueError(f"strengths must lie in 0 to 1, not {self.strengths}.")
+
+    def _check_degradations(self) -> None:
+        if isinstance(self.degradations, str) or not self.degradations:
+            raise ValueError(f"degradations must list one or more, not {self.degradations!r}.")
+        for name in self.degradations:
+            if Degradation.parse(name).kind in ("resize", "social"):
+                raise ValueError(f"{name} changes the size: name degradations that keep it.")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from napari_safire.data.camera import develop, jpeg, sample_pipeline
 from napari_safire.data.composite_settings import CompositeSettings
+from napari_safire.data.degradations import Degradation, degrade
 from napari_safire.data.manipulations import MANIPULATIONS
 from napari_safire.data.photo_bank import PhotoBank
 from napari_safire.data.scenes import Region, Scene, random_corner
@@ -34,8 +35,9 @@ class Composite:
     labels : (H, W) uint8 array
         0 = background, 1.. = manipulated regions.
     record : dict
-        Of each source the photograph (name, SHA-256), the operation and its parameters; and the
-        final compression. Places are (top, left, rows, columns) in the composite.
+        Of each source the photograph (name, SHA-256), the operation and its parameters; then what
+        befell the whole: a degradation, a compression. Places are (top, left, rows, columns) in
+        the composite.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -88,11 +90,13 @@ def compose(
         region = MANIPULATIONS[_operation(settings, rng)](scene, source, rng)
         scene = _with_region(scene, source, region)
         records.append(region.record)
-    final, pixels = _finished(scene.pixels, settings, rng)
+    degradation, pixels = _degraded(scene.pixels, settings, rng)
+    final, pixels = _finished(pixels, settings, rng)
     record = {
         "n_sources": n_sources,
         "same_photo": scene.same_photo,
         "sources": records,
+        "degradation": degradation,
         "final_jpeg": final,
     }
     return Composite(pixels, scene.labels, record)
@@ -159,6 +163,16 @@ def _with_region(scene: Scene, source: int, region: Region) -> Scene:
     labels[region.mask] = source
     histories = scene.histories + ((region.history,) if region.history else ())
     return replace(scene, pixels=region.pixels, labels=labels, histories=histories)
+
+
+def _degraded(
+    pixels: npt.NDArray[np.uint8], settings: CompositeSettings, rng: np.random.Generator
+) -> tuple[str | None, npt.NDArray[np.uint8]]:
+    """The name of the degradation, if there is one, and the pixels after it."""
+    if not settings.degraded or rng.random() >= settings.degraded:  # 0 draws nothing, see above
+        return None, pixels
+    name = str(rng.choice(settings.degradations))
+    return name, degrade(pixels, Degradation.parse(name), key=str(rng.integers(2**63)))
 
 
 def _finished(
