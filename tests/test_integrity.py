@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from published_sets import imd2020
 from synthetic import photograph
 from typer.testing import CliRunner
 
 from napari_safire.cli import app
 from napari_safire.data.integrity import Problem, check_lists
+from napari_safire.data.near import near_pairs, perceptual_hash
 from napari_safire.errors import DatasetError
 
 
@@ -96,7 +98,7 @@ def test_pictures_that_stand_in_two_lists_leak_whatever_their_names(root: Path) 
     Image.fromarray(pixels).save(root / "copy.bmp")
     write(root / "val.txt", "copy.bmp,masks/0.png", "bilder/ä1.png,None")
     found = problems(root / "train.txt", root / "val.txt")
-    assert [problem.kind for problem in found] == ["leak", "leak"]
+    assert [problem.kind for problem in found] == ["leak", "leak", "inside"]
     assert "copy.bmp" in found[0].sentence
     assert "ä0.png" in found[0].sentence
     assert all(problem.list_file == root / "val.txt" for problem in found)
@@ -132,3 +134,96 @@ def test_the_command(root: Path) -> None:
     # A list that is named twice is one list.
     assert bad.stdout.splitlines()[-1] == "4 entries checked: 1 files missing."
     assert run(root / "lost.txt").exit_code == 1
+
+
+def test_a_list_that_is_inside_another(root: Path) -> None:
+    """The published IMD2020 lists: what validates was trained on."""
+    folder = root / "imd"
+    pairs = list(imd2020(folder).items())
+    train = write(root / "imd_train.txt", *(f"{image},{mask}" for image, mask in pairs))
+    inner = write(root / "imd_valid.txt", f"{pairs[1][0]},{pairs[1][1]}")
+    for lists in ([train, inner], [inner, train]):
+        found = [
+            problem
+            for *_, some in check_lists(lists, folder, set_name="IMD2020")
+            for problem in some
+        ]
+        assert [problem.kind for problem in found] == ["leak", "inside"]
+        assert found[1].sentence == f"{inner} is inside {train}: all its 1 pictures stand there."
+    command = ["data", "check", "--set", "IMD2020", "--root", str(folder), str(train), str(inner)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert "1 pictures in two lists, 1 lists inside another" in result.stdout
+
+
+def test_lists_of_the_same_pictures_are_told_once(root: Path) -> None:
+    lines = (root / "val.txt").read_text(encoding="utf-8").splitlines()
+    found = problems(root / "val.txt", write(root / "same.txt", *reversed(lines)))
+    assert [problem.kind for problem in found] == ["leak", "leak", "inside"]
+
+
+def test_masks_that_may_be_inverted(root: Path) -> None:
+    for number in range(4):
+        put(root, f"masks/{number}.png", np.where(np.arange(40)[:, None] < 9, 0, half() * 0 + 255))
+    path = write(root / "all.txt", *(f"bilder/ä{n}.png,masks/{n}.png" for n in range(4)))
+    (problem,) = problems(path)
+    assert problem.kind == "inverted"
+    assert "4 of the 4 masks" in problem.sentence
+
+
+# ------------------------------------------------------------------------- looking alike
+
+
+def alike(root: Path, most: int | None) -> list[Problem]:
+    lists = [root / "train.txt", root / "val.txt"]
+    return [problem for *_, some in check_lists(lists, near=most) for problem in some]
+
+
+def test_pictures_that_look_alike_are_told_when_asked(root: Path) -> None:
+    for number in range(4):
+        put(root, f"bilder/ä{number}.png", photograph(number, (200, 240)))
+        put(root, f"masks/{number}.png", half(shape=(200, 240)))
+    small = Image.open(root / "bilder/ä0.png").resize((120, 100), Image.Resampling.BICUBIC)
+    small.save(root / "small.jpg", quality=70)
+    write(root / "val.txt", "small.jpg,None", "bilder/ä2.png,masks/2.png")
+    assert alike(root, None) == []
+    (problem,) = alike(root, 6)
+    assert problem.kind == "near"
+    assert (
+        f"small.jpg of {root / 'val.txt'} looks like {root / 'bilder/ä0.png'}" in problem.sentence
+    )
+    command = ["data", "check", "--near", "6", str(root / "train.txt"), str(root / "val.txt")]
+    assert "1 pairs that look alike" in CliRunner().invoke(app, command).stdout
+
+
+def test_the_same_picture_is_a_leak_and_does_not_look_alike(root: Path) -> None:
+    write(root / "val.txt", "bilder/ä1.png,None")
+    assert [problem.kind for problem in alike(root, 16)].count("leak") == 1
+    assert not any("ä1.png looks like" in problem.sentence for problem in alike(root, 0))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_hash_does_not_know_depth_nor_channels(dtype: type) -> None:
+    grey = photograph(3)[..., 0]
+    first = perceptual_hash(grey)
+    scaled = (grey / 255 * (1 if dtype is np.float32 else np.iinfo(dtype).max)).astype(dtype)
+    for pixels in (scaled, np.dstack([scaled] * 4)):
+        other = perceptual_hash(pixels)
+        assert first is not None
+        assert other is not None
+        assert (first != other).sum() <= 2
+
+
+def test_flat_pictures_have_no_hash() -> None:
+    assert perceptual_hash(np.full((50, 60), 200, np.uint8)) is None
+    assert perceptual_hash(np.zeros((50, 60, 3), np.float32)) is None
+
+
+def test_near_pairs_count_bits() -> None:
+    rng = np.random.default_rng(0)
+    first = list(rng.random((5, 64)) < 0.5)
+    second = [hash.copy() for hash in first[::-1]]
+    second[0][[3, 7]] ^= True
+    assert list(near_pairs(first, second, 1)) == [(i, 4 - i, 0) for i in range(4)]
+    assert list(near_pairs(first, second, 2))[-1] == (4, 0, 2)
+    assert list(near_pairs([], second, 64)) == []

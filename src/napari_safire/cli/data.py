@@ -1,4 +1,4 @@
-"""``napari-safire data``: what is wrong with a data set, before it is used."""
+"""``napari-safire data``: lists of the published data sets, and what is wrong with a data set."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from napari_safire.cli.terminal import FAILED, progress_bar
+from napari_safire.cli.terminal import FAILED, complain, progress_bar
 
-data = typer.Typer(no_args_is_help=True, help="Data sets: check them.")
+data = typer.Typer(no_args_is_help=True, help="Data sets: check and list them.")
 
 _IN_WORDS = {
     "line": "lines that are no entries",
@@ -20,12 +20,10 @@ _IN_WORDS = {
     "mask": "masks wrong",
     "repeated": "pictures repeated in a list",
     "leak": "pictures in two lists",
+    "inside": "lists inside another",
+    "inverted": "lists with masks that may be inverted",
+    "near": "pairs that look alike",
 }
-
-
-@data.callback()
-def about() -> None:
-    """Let `check` be named although it is the only command yet."""
 
 
 @data.command()
@@ -34,7 +32,8 @@ def check(
         list[Path],
         typer.Argument(
             metavar="LIST...",
-            help="Lines of image,mask; several lists must have no picture in common.",
+            help="Lines of image,mask; several lists must have no picture in common. With --set "
+            "also the set's own folder.",
         ),
     ],
     root: Annotated[
@@ -44,6 +43,21 @@ def check(
         Literal["sources", "binary"],
         typer.Option("--kind", help="Masks: grey 50 x source, or forged where not black."),
     ] = "binary",
+    set_name: Annotated[
+        str | None,
+        typer.Option("--set", help="A published data set, which says what masks mean: IMD2020, …"),
+    ] = None,
+    near: Annotated[
+        int | None,
+        typer.Option(
+            "--near",
+            min=0,
+            max=16,
+            metavar="BITS",
+            help="Also tell which pictures of two lists look alike: at most so many of the 64 bits "
+            "of their perceptual hashes differ. 6 finds compressed and resized copies.",
+        ),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, max=64, help="Files read at once.")
     ] = None,
@@ -51,7 +65,7 @@ def check(
     """Read every picture and mask; report what is missing, broken, of another size or repeated.
 
     Pictures are compared by their pixels: one that stands in two lists, as for training and for
-    validation, is a leak. Exit code 1 if anything is wrong.
+    validation, is a leak. Exit code 1 if anything is wrong; pairs that only look alike count.
     """
     from napari_safire.data.integrity import check_lists
 
@@ -59,7 +73,8 @@ def check(
     total = 0
     workers = jobs or min(8, os.cpu_count() or 1)
     with progress_bar("checking") as show:
-        for done, total, problems in check_lists(lists, root, kind, workers=workers):
+        steps = check_lists(lists, root, kind, set_name=set_name, near=near, workers=workers)
+        for done, total, problems in steps:
             show(done, total, "")
             for problem in problems:
                 counts[problem.kind] += 1
@@ -68,3 +83,27 @@ def check(
     typer.echo(f"{total} entries checked: {told or 'nothing is wrong'}.")
     if counts:
         raise typer.Exit(FAILED)
+
+
+@data.command("list")
+def write(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The data set's folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The list file to write.")],
+    set_name: Annotated[
+        str,
+        typer.Option("--set", help="A published data set, or set/part: Columbia, tampCOCO/cm, …"),
+    ],
+) -> None:
+    """Write a list of a published data set's pictures and masks, with paths relative to ROOT.
+
+    Pictures for which no mask can be told are named on stderr and left out.
+    """
+    from napari_safire.data.datasets import pair_set
+    from napari_safire.data.lists import write_list
+
+    paired = pair_set(set_name, root)
+    write_list(output, paired.entries, root)
+    for picture in paired.without_mask:
+        complain(f"{picture} has no mask: left out.")
+    authentic = sum(entry.mask is None for entry in paired.entries)
+    typer.echo(f"{output}: {len(paired.entries)} entries, {authentic} of them authentic.")

@@ -297,8 +297,9 @@ def read_labels(
     ----------
     entry : ListEntry
     kind : {"sources", "binary"}, optional
-        Encoding of the mask; by default told by `mask_kind`, else by its values: black and white
-        (0 and 255 alone) is binary, anything else must be SafireMS encoding.
+        Encoding of the mask; by default told by the entry's rule, then by `mask_kind`, else by its
+        values: black and white (0 and 255 alone) is binary, anything else must be SafireMS
+        encoding.
     shape : (int, int), optional
         Rows and columns of the image, if known; a mask of another size is refused.
 
@@ -314,7 +315,9 @@ def read_labels(
     ImageReadError
         If the mask cannot be read.
     """
-    if kind is None and entry.mask is not None:
+    if kind is None and entry.rule is not None:
+        kind = entry.rule.kind
+    elif kind is None and entry.mask is not None:
         kind = mask_kind(entry.mask)
     if kind is not None:
         return read_mask(entry, kind, shape=shape).astype(np.uint8)
@@ -324,6 +327,26 @@ def read_labels(
         if entry.mask is not None and _is_black_and_white(read_image(entry.mask).pixels):
             return read_mask(entry, "binary", shape=shape).astype(np.uint8)
         raise
+
+
+def files_below(folder: Path) -> list[PurePath]:
+    """List the files in a folder and its subfolders, relative to it and sorted; hidden ones not.
+
+    Raises
+    ------
+    DatasetError
+        If a folder cannot be read.
+    """
+    try:
+        found = [
+            PurePath(os.path.relpath(os.path.join(where, name), folder))
+            for where, _, names in os.walk(folder, onerror=_refuse)
+            for name in names
+            if not name.startswith(".")
+        ]
+    except OSError as error:
+        raise DatasetError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+    return sorted(found)
 
 
 def _pairs_in(folder: Path) -> list[FolderPair]:
@@ -346,17 +369,8 @@ def _pairs_in(folder: Path) -> list[FolderPair]:
 
 
 def _pictures_below(folder: Path) -> dict[PurePath, None]:
-    """Pictures in the folder and its subfolders, relative to it, sorted; a dict for its look-up."""
-    try:
-        found = [
-            PurePath(os.path.relpath(os.path.join(where, name), folder))
-            for where, _, names in os.walk(folder, onerror=_refuse)
-            for name in names
-            if is_picture_name(name) and not name.startswith(".")
-        ]
-    except OSError as error:
-        raise DatasetError(f"The folder {folder} cannot be read: {error.strerror}.") from error
-    return dict.fromkeys(sorted(found))
+    """Pictures in the folder and its subfolders; a dict for its look-up."""
+    return dict.fromkeys(file for file in files_below(folder) if is_picture_name(file.name))
 
 
 def _refuse(error: OSError) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -126,6 +126,46 @@ def read_image(path: str | os.PathLike[str]) -> ReadImage:
     if expected is not None and expected != name:
         notes.append(f"{path} is named {path.suffix} but is a {name} file: read by its content.")
     return ReadImage(pixels, path, hashlib.sha256(data).hexdigest(), name, tuple(notes))
+
+
+def image_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Rows and columns of an image file, by its header: its pixels are not decoded.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    (int, int)
+
+    Raises
+    ------
+    ImageReadError
+        As `read_image`, except for damage that only the pixels show.
+    """
+    path = Path(path)
+    try:
+        if path.is_file():
+            name = format_of(path)
+            if name:
+                with open(path, "rb") as file:
+                    height, width = _header_shape(file, name)
+                _check_size(path, width, height)
+                return height, width
+    except ImageReadError:
+        raise
+    except Exception as error:  # on damaged files the decoders raise nearly anything
+        if isinstance(error, Image.DecompressionBombError):
+            raise _too_many_pixels(path) from error
+    height, width = read_image(path).pixels.shape[:2]  # says what is wrong
+    return height, width
+
+
+def format_of(path: str | os.PathLike[str]) -> str | None:
+    """Format of an image file, by how it begins: "PNG", "JPEG" …; None if it is none of them."""
+    with open(path, "rb") as file:
+        return _format_by_content(file.read(16))
 
 
 def write_image_atomic(
@@ -251,6 +291,22 @@ def _check_size(path: Path, width: int, height: int) -> None:
         )
 
 
+def _too_many_pixels(path: Path) -> ImageReadError:
+    return ImageReadError(
+        f"{path} has more than {MAX_PIXELS // 1_000_000} megapixels: cut it into parts (scaling it "
+        "down would destroy the traces)."
+    )
+
+
+def _header_shape(file: BinaryIO, name: str) -> tuple[int, int]:
+    file.seek(0)
+    if name == "TIFF":
+        with quiet_tifffile(), tifffile.TiffFile(file) as tiff:
+            return tiff.pages.first.imagelength, tiff.pages.first.imagewidth
+    with _pillow_settings(), Image.open(file, formats=(name,)) as image:
+        return image.height, image.width
+
+
 # ------------------------------------------------------------------------------- Pillow
 
 
@@ -274,10 +330,7 @@ def _decode_with_pillow(data: bytes, name: str, path: Path) -> tuple[npt.NDArray
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=(name,))
         except Image.DecompressionBombError as error:  # more than twice the limit
-            raise ImageReadError(
-                f"{path} has more than {MAX_PIXELS // 1_000_000} megapixels: cut it into parts "
-                "(scaling it down would destroy the traces)."
-            ) from error
+            raise _too_many_pixels(path) from error
         with image:
             _check_size(path, image.width, image.height)
             image.load()
@@ -361,7 +414,7 @@ def _small_integers(pixels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint
 
 
 @contextmanager
-def _quiet_tifffile() -> Iterator[None]:
+def quiet_tifffile() -> Iterator[None]:
     """What tifffile logs of damaged files goes to configured handlers only, not to the terminal."""
     logger, handler = logging.getLogger("tifffile"), logging.NullHandler()
     logger.addHandler(handler)
@@ -373,7 +426,7 @@ def _quiet_tifffile() -> Iterator[None]:
 
 def _decode_tiff(data: bytes, name: str, path: Path) -> tuple[npt.NDArray[Any], list[str]]:
     """Pixels and warnings of the first page: by tifffile, or by Pillow where that lacks a codec."""
-    with _quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
+    with quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages.first
         _check_size(path, page.imagewidth, page.imagelength)
         if page.imagedepth > 1:

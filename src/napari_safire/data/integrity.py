@@ -6,15 +6,23 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Literal
 
+from napari_safire.data.datasets import find_set, pair_set
 from napari_safire.data.images import read_image
+from napari_safire.data.layouts import as_on_disk
 from napari_safire.data.lists import ListEntry, MaskKind, list_folder, parse_list, read_mask
+from napari_safire.data.masks import MaskRule
+from napari_safire.data.near import Hash, near_pairs, perceptual_hash
 from napari_safire.errors import DatasetError, SafireError
 
-ProblemKind = Literal["line", "missing", "unreadable", "mask", "repeated", "leak"]
+ProblemKind = Literal[
+    "line", "missing", "unreadable", "mask", "repeated", "leak", "inside", "near", "inverted"
+]
+_FEW_MASKS = 4  # say nothing of what most masks are like
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +31,14 @@ class Problem:
 
     Parameters
     ----------
-    kind : {"line", "missing", "unreadable", "mask", "repeated", "leak"}
-        A line that is no entry; a file that is not there; a picture that cannot be read; a mask
-        that cannot be the mask of its picture; a picture twice in one list; a picture in two lists.
+    kind : str
+        "line": a line that is no entry. "missing": a file that is not there. "unreadable": a
+        picture that cannot be read. "mask": a mask that cannot be the mask of its picture.
+        "repeated": a picture twice in one list. "leak": a picture in two lists. "inside": a list
+        of which every picture stands in another. "near": pictures of two lists that look alike.
+        "inverted": most masks of a list call most of their picture forged.
     list_file : Path
+        Or the folder, if that was checked.
     sentence : str
         Names the file.
     """
@@ -42,6 +54,20 @@ class _Read:
 
     sha256: str | None
     problems: tuple[tuple[ProblemKind, str], ...] = ()
+    forged: float | None = None  # share of the picture
+    looks: Hash | None = None
+
+
+@dataclass
+class _Seen:
+    """What is remembered of one list."""
+
+    pictures: dict[str, Path] = field(default_factory=dict)  # by content
+    names: set[Path] = field(default_factory=set)
+    unread: int = 0
+    masks: int = 0
+    mostly_forged: int = 0
+    looks: list[tuple[Path, str, Hash]] = field(default_factory=list)
 
 
 def check_lists(
@@ -49,6 +75,8 @@ def check_lists(
     root: str | os.PathLike[str] | None = None,
     kind: MaskKind = "binary",
     *,
+    set_name: str | None = None,
+    near: int | None = None,
     workers: int = 4,
 ) -> Iterator[tuple[int, int, list[Problem]]]:
     """Read every picture and mask of some lists, which are meant to have no picture in common.
@@ -56,11 +84,16 @@ def check_lists(
     Parameters
     ----------
     lists : sequence of Path
-        For example those for training and for validation.
+        For example those for training and for validation. With `set_name` also folders of that set.
     root : path-like, optional
         Default: each list's own folder.
     kind : {"binary", "sources"}
-        Of the masks, as in `read_mask`.
+        Of the masks, as in `read_mask`; not used with `set_name`, which says it.
+    set_name : str, optional
+        A data set as for `napari_safire.data.datasets.entries_of`.
+    near : int, optional
+        Also tell which pictures of different lists look alike: their perceptual hashes differ in at
+        most so many of 64 bits.
     workers : int
         Threads that read files.
 
@@ -74,58 +107,136 @@ def check_lists(
     Raises
     ------
     DatasetError
-        A list cannot be read, or its root folder is missing.
+        A list cannot be read, its root folder is missing, or there is no such data set.
     """
+    rule = None if set_name is None else find_set(set_name)[0].rule
     entries: list[tuple[Path, ListEntry]] = []
     found: list[Problem] = []
     for path in dict.fromkeys(lists):
-        parsed, bad_lines = parse_list(path, list_folder(path, root))
-        found += [Problem("line", path, f"{path}, {line}.") for line in bad_lines]
+        parsed, bad = _entries(path, root, set_name)
+        found += bad
         entries += [(path, entry) for entry in parsed]
     if not entries and not found:
         raise DatasetError(f"{', '.join(map(str, lists))}: no entries, nothing to check.")
     yield 0, len(entries), found
-    first: dict[str, tuple[Path, Path]] = {}  # content: list and picture
-    seen: set[tuple[Path, Path]] = set()
+    seen = {path: _Seen() for path in dict.fromkeys(lists)}
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        results = pool.map(lambda pair: _read(pair[1], kind), entries)
+        results = pool.map(
+            lambda pair: _read(pair[1], rule or MaskRule(kind), look=near is not None), entries
+        )
         for done, ((path, entry), result) in enumerate(zip(entries, results, strict=True), start=1):
             found = [Problem(what, path, sentence) for what, sentence in result.problems]
-            if result.sha256 is not None:
-                other_list, other = first.setdefault(result.sha256, (path, entry.image))
-                if (path, entry.image) in seen:
-                    sentence = f"{entry.image} stands in {path} more than once."
-                    found.append(Problem("repeated", path, sentence))
-                elif (other_list, other) != (path, entry.image):
-                    found.append(_same_picture(path, entry.image, other_list, other))
-                seen.add((path, entry.image))
+            found += _known_already(seen, path, entry.image, result)
+            _remember(seen[path], entry.image, result)
+            if done == len(entries):
+                found += _of_whole_lists(seen, near)
             yield done, len(entries), found
 
 
-def _same_picture(path: Path, image: Path, other_list: Path, other: Path) -> Problem:
-    if path == other_list:
-        return Problem("repeated", path, f"{image} has the same content as {other}, in {path}.")
-    sentence = f"{image} of {path} stands in {other_list} as well, as {other}."
-    return Problem("leak", path, sentence)
+def _entries(
+    path: Path, root: str | os.PathLike[str] | None, set_name: str | None
+) -> tuple[list[ListEntry], list[Problem]]:
+    """Entries of a list or of a data set's folder, and what is wrong before any file is read."""
+    if set_name is not None and path.is_dir():
+        paired = pair_set(set_name, path)
+        sentences = [f"{picture} has no mask." for picture in paired.without_mask]
+        return list(paired.entries), [Problem("missing", path, text) for text in sentences]
+    parsed, bad_lines = parse_list(path, list_folder(path, root))
+    problems = [Problem("line", path, f"{path}, {line}.") for line in bad_lines]
+    return (as_on_disk(parsed) if set_name is not None else parsed), problems
 
 
-def _read(entry: ListEntry, kind: MaskKind) -> _Read:
+def _known_already(
+    seen: dict[Path, _Seen], path: Path, image: Path, result: _Read
+) -> list[Problem]:
+    """Whether this picture, or one of the same content, came before."""
+    if result.sha256 is None:
+        return []
+    if image in seen[path].names:
+        return [Problem("repeated", path, f"{image} stands in {path} more than once.")]
+    for other_list, other in seen.items():
+        twin = other.pictures.get(result.sha256)
+        if twin is not None and other_list == path:
+            sentence = f"{image} has the same content as {twin}, in {path}."
+            return [Problem("repeated", path, sentence)]
+        if twin is not None:
+            sentence = f"{image} of {path} stands in {other_list} as well, as {twin}."
+            return [Problem("leak", path, sentence)]
+    return []
+
+
+def _remember(seen: _Seen, image: Path, result: _Read) -> None:
+    if result.sha256 is None:
+        seen.unread += 1
+        return
+    seen.names.add(image)
+    seen.pictures.setdefault(result.sha256, image)
+    if result.forged is not None:
+        seen.masks += 1
+        seen.mostly_forged += result.forged > 0.5
+    if result.looks is not None:
+        seen.looks.append((image, result.sha256, result.looks))
+
+
+def _of_whole_lists(seen: dict[Path, _Seen], near: int | None) -> list[Problem]:
+    """What shows only when all has been read."""
+    problems = []
+    for path, other in permutations(seen, 2):
+        inner, outer = seen[path].pictures.keys(), seen[other].pictures.keys()
+        same_order = list(seen).index(path) > list(seen).index(other)
+        if inner and inner <= outer and (inner != outer or same_order) and not seen[path].unread:
+            sentence = f"{path} is inside {other}: all its {len(inner)} pictures stand there."
+            problems.append(Problem("inside", path, sentence))
+    for path, one in seen.items():
+        if one.masks >= _FEW_MASKS and one.mostly_forged > one.masks / 2:
+            sentence = (
+                f"{one.mostly_forged} of the {one.masks} masks of {path} call more than half of "
+                "their picture forged: perhaps black means forged here, as in the set NC16."
+            )
+            problems.append(Problem("inverted", path, sentence))
+    if near is not None:
+        for path, other in combinations(seen, 2):
+            problems += _alike(path, seen[path].looks, other, seen[other].looks, near)
+    return problems
+
+
+def _alike(
+    path: Path,
+    ours: list[tuple[Path, str, Hash]],
+    other: Path,
+    theirs: list[tuple[Path, str, Hash]],
+    most: int,
+) -> list[Problem]:
+    problems = []
+    for i, j, bits in near_pairs([one[2] for one in ours], [one[2] for one in theirs], most):
+        if ours[i][1] != theirs[j][1]:  # else it is a leak, and said already
+            sentence = (
+                f"{theirs[j][0]} of {other} looks like {ours[i][0]} of {path} ({bits} of 64 bits "
+                "of their perceptual hashes differ)."
+            )
+            problems.append(Problem("near", other, sentence))
+    return problems
+
+
+def _read(entry: ListEntry, rule: MaskRule, *, look: bool) -> _Read:
     files = [entry.image, *([entry.mask] if entry.mask is not None else [])]
     missing = [file for file in files if not file.is_file()]
     if missing:
         return _Read(None, tuple(("missing", f"{file} does not exist.") for file in missing))
     try:
-        image = read_image(entry.image)
+        pixels = read_image(entry.image).pixels
     except SafireError as error:
         return _Read(None, (("unreadable", str(error)),))
-    height, width = image.pixels.shape[:2]
     problems: list[tuple[ProblemKind, str]] = []
+    forged = None
     if entry.mask is not None:
+        ruled = ListEntry(entry.image, entry.mask, rule=rule)
         try:
-            mask = read_mask(entry, kind, shape=(height, width))
+            mask = read_mask(ruled, rule.kind, shape=(pixels.shape[0], pixels.shape[1]))
         except SafireError as error:
             problems.append(("mask", str(error)))
         else:
+            forged = float(mask.mean()) if rule.kind == "binary" else None
             if mask.min() == mask.max():
                 problems.append(
                     (
@@ -134,4 +245,5 @@ def _read(entry: ListEntry, kind: MaskKind) -> _Read:
                         "give it the mask None.",
                     )
                 )
-    return _Read(hashlib.sha256(image.pixels.tobytes()).hexdigest(), tuple(problems))
+    sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
+    return _Read(sha256, tuple(problems), forged, perceptual_hash(pixels) if look else None)

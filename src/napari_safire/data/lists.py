@@ -13,21 +13,20 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.data.archives import read_archive
 from napari_safire.data.atomic import atomic_path
-from napari_safire.data.images import read_image
-from napari_safire.data.masks import decode_sources
+from napari_safire.data.images import image_shape, read_image
+from napari_safire.data.masks import MaskKind as MaskKind
+from napari_safire.data.masks import MaskRule, decode_sources, resize_nearest
 from napari_safire.errors import DatasetError
-
-MaskKind = Literal["binary", "sources"]
 
 AUTHENTIC = "None"
 _N_NAMED = 20  # files or lines named in one message
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as the official loader's grey
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +40,14 @@ class ListEntry:
         None: the image is authentic.
     extra : tuple of str
         Further fields of the line, as they are.
+    rule : MaskRule, optional
+        How the mask is read; not part of a list file. Where there is none, `read_mask` is told.
     """
 
     image: Path
     mask: Path | None = None
     extra: tuple[str, ...] = ()
+    rule: MaskRule | None = None
 
 
 def read_list(
@@ -74,9 +76,32 @@ def read_list(
     """
     path = Path(path)
     folder = list_folder(path, root)
+    entries = read_lines(path, folder)
+    require_files(path, folder, entries)
+    return entries
+
+
+def read_lines(path: Path, folder: Path) -> list[ListEntry]:
+    """Read a list of which every line must be good, whether its files exist or not.
+
+    Raises
+    ------
+    DatasetError
+        As `read_list`, except for missing files.
+    """
     entries, problems = parse_list(path, folder)
     if problems:
-        raise DatasetError(f"{path} breaks the format of list files: {_enumerate(problems)}.")
+        raise DatasetError(f"{path} breaks the format of list files: {enumerated(problems)}.")
+    return entries
+
+
+def require_files(path: Path, folder: Path, entries: Iterable[ListEntry]) -> None:
+    """Refuse a list that names files which are not there; all of them are told at once.
+
+    Raises
+    ------
+    DatasetError
+    """
     missing = [
         str(file)
         for entry in entries
@@ -87,9 +112,8 @@ def read_list(
     if missing:
         raise DatasetError(
             f"{path} names {len(missing)} files that do not exist under {folder}: "
-            f"{_enumerate(missing)}; check the root folder or the list."
+            f"{enumerated(missing)}; check the root folder or the list."
         )
-    return entries
 
 
 def list_folder(path: Path, root: str | os.PathLike[str] | None = None) -> Path:
@@ -183,10 +207,14 @@ def read_mask(
     ----------
     entry : ListEntry
     kind : {"binary", "sources"}
-        "binary": forged where the mask's grey value is above 0. "sources": SafireMS encoding.
+        What is asked for, and without ``entry.rule`` also what the mask says. "binary": forged
+        where the mask's grey value is above 0. "sources": SafireMS encoding. With a rule, the mask
+        is decoded by it; a binary one then has the sources 0 and 1, and of one with sources all but
+        source 0 is forged.
     shape : (int, int), optional
-        Rows and columns of the image, where known. A mask of another size is then refused; and the
-        image of an authentic entry need not be opened to learn its size.
+        Rows and columns of the image, where known. A mask of another size is then refused, or
+        resized if the rule says so; and the image of an authentic entry need not be opened to learn
+        its size.
 
     Returns
     -------
@@ -207,26 +235,40 @@ def read_mask(
             height, width = read_image(entry.image).pixels.shape[:2]
             shape = height, width
         return np.zeros(shape, dtype=bool if kind == "binary" else np.uint8)
-    pixels = read_image(entry.mask).pixels
+    rule = entry.rule or MaskRule(kind)
+    if rule.key is None:
+        pixels = read_image(entry.mask).pixels
+    else:
+        pixels = read_archive(entry.mask, rule.key)
+    if shape is None and rule.nearest:
+        shape = image_shape(entry.image)
     if shape is not None and pixels.shape[:2] != tuple(shape):
-        raise DatasetError(
-            f"The mask {entry.mask} has {pixels.shape[0]} x {pixels.shape[1]} pixels, its image "
-            f"{shape[0]} x {shape[1]}: make them the same size."
-        )
-    if kind == "binary":
-        return _luma(pixels) > 0
+        if not rule.nearest:
+            raise DatasetError(
+                f"The mask {entry.mask} has {pixels.shape[0]} x {pixels.shape[1]} pixels, its "
+                f"image {shape[0]} x {shape[1]}: make them the same size."
+            )
+        pixels = resize_nearest(pixels, shape)
+    if rule.kind == "binary":
+        forged = rule.forged(pixels)
+        return forged if kind == "binary" else forged.astype(np.uint8)
+    sources = _decode_named(pixels, entry.mask)
+    return sources if kind == "sources" else sources > 0
+
+
+def _decode_named(pixels: npt.NDArray[Any], mask: Path) -> npt.NDArray[np.uint8]:
+    """`decode_sources` of a picture; errors name the file."""
     grey = pixels if pixels.ndim == 2 else pixels[..., 0]
     if pixels.ndim == 3 and np.any(pixels[..., :3] != grey[..., None]):
         raise DatasetError(
-            f"The mask {entry.mask} is coloured: SafireMS masks are grey, source k has the "
-            "value 50 * k."
+            f"The mask {mask} is coloured: SafireMS masks are grey, source k has the value 50 * k."
         )
     if grey.dtype.kind == "f":
-        raise DatasetError(f"The mask {entry.mask} has {grey.dtype} values: save it with 8 bits.")
+        raise DatasetError(f"The mask {mask} has {grey.dtype} values: save it with 8 bits.")
     try:
         return decode_sources(grey)
     except DatasetError as error:
-        raise DatasetError(f"{entry.mask}: {error}") from error
+        raise DatasetError(f"{mask}: {error}") from error
 
 
 def _read_text(path: Path) -> str:
@@ -253,13 +295,20 @@ def _parse(line: str, folder: Path) -> ListEntry:
     if not image or not mask:
         raise ValueError("a path is empty (an authentic image has the mask `None`)")
     return ListEntry(
-        _inside(image, folder),
-        None if mask == AUTHENTIC else _inside(mask, folder),
+        path_inside(image, folder),
+        None if mask == AUTHENTIC else path_inside(mask, folder),
         tuple(extra),
     )
 
 
-def _inside(name: str | os.PathLike[str], folder: Path) -> Path:
+def path_inside(name: str | os.PathLike[str], folder: Path) -> Path:
+    """Return the whole path of a file that is named relative to a folder.
+
+    Raises
+    ------
+    ValueError
+        If it leads out of the folder.
+    """
     whole = Path(os.path.normpath(folder / name))
     if not whole.is_relative_to(folder) or whole == folder:
         raise ValueError(f"{os.fspath(name)!r} leads out of the root folder {folder}")
@@ -267,7 +316,7 @@ def _inside(name: str | os.PathLike[str], folder: Path) -> Path:
 
 
 def _relative(file: Path, folder: Path) -> str:
-    name = _inside(file, folder).relative_to(folder).as_posix()
+    name = path_inside(file, folder).relative_to(folder).as_posix()
     return f"./{name}" if name.startswith("#") else name  # else it would read as a comment
 
 
@@ -282,13 +331,7 @@ def _quoted(field: str) -> str:
     return text.getvalue() if field else ""
 
 
-def _enumerate(items: list[str]) -> str:
+def enumerated(items: list[str]) -> str:
+    """Items in one sentence; of many only the first twenty and how many more there are."""
     named = "; ".join(items[:_N_NAMED])
     return named + (f"; and {len(items) - _N_NAMED} more" if len(items) > _N_NAMED else "")
-
-
-def _luma(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if pixels.ndim == 2:
-        return pixels
-    grey = pixels[..., :3] @ _LUMA
-    return np.round(grey) if pixels.dtype.kind == "u" else grey

@@ -1,14 +1,142 @@
-"""Multi-source masks in SafireMS encoding: grey value ``50 * k`` is source k, 0 to 5."""
+"""What the values of a mask mean.
+
+Multi-source masks have SafireMS encoding: grey value ``50 * k`` is source k, 0 to 5. Binary masks
+of the published data sets differ in what "forged" looks like: a `MaskRule` says it.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_safire.errors import DatasetError
 
+MaskKind = Literal["binary", "sources"]
+
 STEP = 50
 MAX_SOURCE = 5
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as the official loader's grey
+_STRIP_PIXELS = 4_000_000  # whose grey, in float64, is made at once
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRule:
+    """How the masks of a data set say where a picture is forged.
+
+    Thresholds are on the scale of 8 bits. 16-bit masks whose values pass 255 are brought to it by
+    257, floats that do not pass 1 by 255.
+
+    Parameters
+    ----------
+    kind : {"binary", "sources"}
+        "sources": SafireMS encoding; of what follows only `nearest` and `key` then count.
+    above : int
+        Forged where the value is larger.
+    below : int, optional
+        Forged where the value is smaller, instead: "black is forged".
+    channel : {"grey", "green"}
+        Which value: the grey of the colours, or the green channel alone.
+    nearest : bool
+        Masks of another size than their picture are resized to it (nearest neighbour). In other
+        sets another size is an error.
+    key : str, optional
+        Masks are NumPy archives (``.npz``) with an array of this name.
+
+    Raises
+    ------
+    ValueError
+        For a kind or a channel that does not exist.
+    """
+
+    kind: MaskKind = "binary"
+    above: int = 0
+    below: int | None = None
+    channel: Literal["grey", "green"] = "grey"
+    nearest: bool = False
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("binary", "sources"):
+            raise ValueError(f"Unknown kind of mask {self.kind!r}: choose 'binary' or 'sources'.")
+        if self.channel not in ("grey", "green"):
+            raise ValueError(f"Unknown channel {self.channel!r}: choose 'grey' or 'green'.")
+
+    def __str__(self) -> str:
+        if self.kind == "sources":
+            return f"value {STEP} * k = source k"
+        limit = f"> {self.above}" if self.below is None else f"< {self.below}"
+        return f"{self.key or self.channel} {limit}{', resized' if self.nearest else ''}"
+
+    def forged(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Tell where a binary mask says "forged".
+
+        Parameters
+        ----------
+        pixels : (H, W), (H, W, 3) or (H, W, 4) array
+            As `napari_safire.data.images.read_image` gives them; opacity is left out.
+
+        Returns
+        -------
+        (H, W) bool array
+
+        Examples
+        --------
+        >>> MaskRule(below=180).forged(np.array([[0, 179, 180]], np.uint8))
+        array([[ True,  True, False]])
+        """
+        limit = (self.above if self.below is None else self.below) * _full_scale(pixels) / 255
+        height, width = pixels.shape[:2]
+        forged = np.empty((height, width), bool)
+        rows = max(1, _STRIP_PIXELS // max(1, width))
+        for top in range(0, height, rows):
+            values = self._values(pixels[top : top + rows])
+            forged[top : top + rows] = values > limit if self.below is None else values < limit
+        return forged
+
+    def _values(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if pixels.ndim == 2:
+            return pixels
+        if self.channel == "green":
+            return pixels[..., 1]
+        grey = pixels[..., :3] @ _LUMA
+        return np.round(grey) if pixels.dtype.kind == "u" else grey
+
+
+def resize_nearest(pixels: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """Bring an array to another size, each pixel from the nearest one (pixel centres).
+
+    Parameters
+    ----------
+    pixels : (H, W, ...) array
+    shape : (int, int)
+
+    Returns
+    -------
+    (h, w, ...) array
+
+    Examples
+    --------
+    >>> resize_nearest(np.array([[1, 2, 3, 4]]), (1, 2))
+    array([[2, 4]])
+    """
+    rows, cols = (
+        ((np.arange(wanted) + 0.5) * have / wanted).astype(np.intp)
+        for have, wanted in zip(pixels.shape, shape, strict=False)
+    )
+    return pixels[rows[:, None], cols]
+
+
+def _full_scale(pixels: npt.NDArray[Any]) -> float:
+    """The value that stands for white."""
+    if pixels.dtype == np.uint8 or not pixels.size:
+        return 255.0
+    largest = pixels.max()
+    if pixels.dtype.kind == "f":
+        return 1.0 if largest <= 1 else 255.0
+    return 65535.0 if largest > 255 else 255.0
 
 
 def encode_sources(labels: npt.ArrayLike) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,8 @@
-"""Endless streams of fresh composites for training, the same for the same seed."""
+"""Endless streams of training crops, the same for the same seed: fresh composites, or any others.
+
+What gives crops is a `Crops` data set: for ``(index, side)`` the same crop each time. A stream
+divides its indices among batches, processes and devices.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,13 @@ from napari_safire.learning.losses import IGNORE
 
 _JPEG_BLOCK = 8
 _ATTEMPTS = 20
+_MIXING = 2**31
+
+
+Crop = tuple[Tensor, Tensor, tuple[str, ...]]
+"""(3, S, S) uint8 pixels, (S, S) uint8 labels (0 = untouched, 1.. = regions), and problems."""
+Crops = Dataset[Crop]
+"""Asked for ``(index, side)``, gives the crop of that index; the same each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +45,7 @@ class CropPlan:
         return max(2, round(self.pixels_per_batch / side**2))
 
 
-class CompositeDataset(Dataset[tuple[Tensor, Tensor, tuple[str, ...]]]):
+class CompositeDataset(Dataset[Crop]):
     """Makes the composite that belongs to an index.
 
     Where a photograph cannot be read, or no room is found for a region, another composite is drawn
@@ -52,8 +63,8 @@ class CompositeDataset(Dataset[tuple[Tensor, Tensor, tuple[str, ...]]]):
         self.settings = settings
         self.seed = seed
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-        """Return (3, S, S) uint8 pixels, (S, S) uint8 labels and problems for ``(index, side)``."""
+    def __getitem__(self, key: tuple[int, int]) -> Crop:
+        """Return the composite for ``(index, side)``."""
         index, side = key
         problems: list[str] = []
         for attempt in range(_ATTEMPTS):
@@ -80,6 +91,44 @@ class CompositeDataset(Dataset[tuple[Tensor, Tensor, tuple[str, ...]]]):
             planes.append(np.ascontiguousarray(plane[:, ::-1] if flip else plane))
         pixels, labels = (torch.tensor(plane) for plane in planes)
         return pixels.permute(2, 0, 1), labels
+
+
+class MixedDataset(Dataset[Crop]):
+    """Several data sets in one stream: which of them an index is taken from depends on it alone.
+
+    Parameters
+    ----------
+    datasets : sequence of Crops
+    weights : sequence of float
+        How often each is chosen, relative to the others.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If there is not one weight for each data set, or the weights are no weights.
+    """
+
+    def __init__(self, datasets: Sequence[Crops], weights: Sequence[float], seed: int) -> None:
+        if not datasets or len(weights) != len(datasets):
+            raise ValueError(
+                f"{len(weights)} weights for {len(datasets)} data sets: give each one."
+            )
+        if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
+            raise ValueError(f"Weights are 0 or more, and not all 0; these are {list(weights)}.")
+        self.datasets = list(datasets)
+        self.seed = seed
+        self._shares = np.asarray(weights, np.float64) / sum(weights)
+
+    def chosen(self, index: int) -> int:
+        """Place of the data set that an index is taken from."""
+        # A key of three, and its last none of the attempts: not the draws of any data set's crop.
+        rng = np.random.default_rng((self.seed, index, _MIXING))
+        return int(rng.choice(len(self.datasets), p=self._shares))
+
+    def __getitem__(self, key: tuple[int, int]) -> Crop:
+        """Return the crop for ``(index, side)`` from the data set chosen for the index."""
+        return self.datasets[self.chosen(key[0])][key]
 
 
 class _Batches(Sampler[list[tuple[int, int]]]):
@@ -132,8 +181,53 @@ def stream(
     ------
     (pixels, labels)
     """
-    loader = DataLoader(
+    return stream_from(
         CompositeDataset(bank, settings, seed),
+        plan,
+        first_index=first_index,
+        workers=workers,
+        start=start,
+        rank=rank,
+        world=world,
+        on_problem=on_problem,
+    )
+
+
+def stream_from(
+    crops: Crops,
+    plan: CropPlan,
+    *,
+    first_index: int = 0,
+    workers: int = 1,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    on_problem: Callable[[str], None] | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches of any crops without end.
+
+    Parameters
+    ----------
+    crops : Crops
+        A `CompositeDataset`, a `napari_safire.learning.listed.ListedDataset`, a `MixedDataset`.
+    plan : CropPlan
+    first_index : int
+        Of the first batch's first crop.
+    workers : int
+        Processes that make crops; 0 makes them in this one.
+    start, rank, world : int
+        Of a run on ``world`` devices, device ``rank`` takes the batches
+        ``start * world + rank``, that plus ``world``, and so on.
+    on_problem : callable, optional
+        Hears once of each file that cannot be used; others take its place.
+
+    Yields
+    ------
+    (pixels, labels)
+        (B, 3, S, S) uint8 and (B, S, S) uint8.
+    """
+    loader = DataLoader(
+        crops,
         batch_sampler=_Batches(plan, first_index, start * world + rank, world),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
@@ -148,9 +242,7 @@ def stream(
         yield pixels, labels
 
 
-def _collate(
-    samples: Sequence[tuple[Tensor, Tensor, tuple[str, ...]]],
-) -> tuple[Tensor, Tensor, list[str]]:
+def _collate(samples: Sequence[Crop]) -> tuple[Tensor, Tensor, list[str]]:
     pixels, labels, problems = zip(*samples, strict=True)
     return torch.stack(pixels), torch.stack(labels), [text for some in problems for text in some]
 

@@ -1,0 +1,137 @@
+"""Entries of the published data sets, by name: from their lists or from their own folders."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from napari_safire.data.folders import PairedPictures
+from napari_safire.data.layouts import as_on_disk
+from napari_safire.data.lists import (
+    ListEntry,
+    enumerated,
+    list_folder,
+    read_lines,
+    require_files,
+)
+from napari_safire.data.published import SETS, PublishedSet
+from napari_safire.errors import DatasetError
+
+
+def entries_of(
+    set_name: str,
+    root: str | os.PathLike[str],
+    list_file: str | os.PathLike[str] | None = None,
+    *,
+    missing_ok: bool = False,
+) -> list[ListEntry]:
+    """Entries of a published data set, each with the rule of its mask.
+
+    Parameters
+    ----------
+    set_name : str
+        A name of `napari_safire.data.published.SETS`, or ``name/part``; case does not matter.
+    root : path-like
+        The folder of the data set.
+    list_file : path-like, optional
+        A list with paths relative to the root, such as the published ones. Names that differ from
+        those on the disk in case or Unicode form only are mended. Without a list, pictures and
+        masks are told by their names.
+    missing_ok : bool
+        Keep entries of a list whose files do not exist, and leave out pictures of a folder that
+        have no mask (for training, which reports bad files and goes on).
+
+    Returns
+    -------
+    list of ListEntry
+
+    Raises
+    ------
+    DatasetError
+        If there is no such set, folder or list; if a list breaks its format or leads out of the
+        root; if no pictures are found; and, unless `missing_ok`, if files or masks are missing.
+    """
+    published, _ = find_set(set_name)
+    if list_file is not None:
+        path, folder = Path(list_file), list_folder(Path(list_file), root)
+        listed = as_on_disk(read_lines(path, folder))
+        if not missing_ok:
+            require_files(path, folder, listed)
+        return [replace(entry, rule=published.rule) for entry in listed]
+    paired = pair_set(set_name, root)
+    if paired.without_mask and not missing_ok:
+        names = enumerated([str(picture) for picture in paired.without_mask])
+        raise DatasetError(
+            f"{len(paired.without_mask)} pictures in {root} have no mask that {published.name} "
+            f"knows: {names}. Complete the data set, or write a list without them "
+            f"(`napari-safire data list --set {published.name}`) and give it."
+        )
+    return list(paired.entries)
+
+
+def pair_set(set_name: str, root: str | os.PathLike[str]) -> PairedPictures:
+    """Find the pictures of a data set in its own folder, with their masks.
+
+    Parameters
+    ----------
+    set_name : str
+        As for `entries_of`.
+    root : path-like
+
+    Returns
+    -------
+    PairedPictures
+        Entries with the rule of their masks, and the pictures for which no mask could be told.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such set or folder, or none of its pictures are there.
+    """
+    published, parts = find_set(set_name)
+    folder = Path(os.path.abspath(root))
+    if not folder.is_dir():
+        raise DatasetError(f"The folder {folder} of {set_name} does not exist: check its name.")
+    paired = published.pairs(folder, parts)
+    if not paired.entries and not paired.without_mask:
+        raise DatasetError(
+            f"There are no pictures of {set_name} in {folder}: give the folder that "
+            "docs/datasets.md describes, or a list file."
+        )
+    entries = tuple(replace(entry, rule=published.rule) for entry in paired.entries)
+    return PairedPictures(entries, paired.without_mask)
+
+
+def find_set(set_name: str) -> tuple[PublishedSet, tuple[str, ...]]:
+    """Look a data set up by its name.
+
+    Parameters
+    ----------
+    set_name : str
+        ``name`` or ``name/part``.
+
+    Returns
+    -------
+    published : PublishedSet
+    parts : tuple of str
+        The one that was named, or all of them.
+
+    Raises
+    ------
+    DatasetError
+        If there is none; the message lists those there are.
+    """
+    name, _, part = set_name.partition("/")
+    for published in SETS.values():
+        if published.name.casefold() == name.casefold():
+            if not part:
+                return published, published.parts
+            for known in published.parts:
+                if known.casefold() == part.casefold():
+                    return published, (known,)
+            raise DatasetError(
+                f"{published.name} has no part {part!r}: use "
+                f"{' or '.join(f'{published.name}/{known}' for known in published.parts)}."
+            )
+    raise DatasetError(f"Unknown data set {set_name!r}: use one of {', '.join(SETS)}.")
