@@ -42,6 +42,7 @@ from napari_safire.learning.events import (
 from napari_safire.learning.finetuning import FineTuneSettings, Parts, divide_parts
 from napari_safire.learning.progress import Progress
 from napari_safire.learning.proposal import Task, propose
+from napari_safire.learning.stopping import stoppable
 from napari_safire.model import SafireModel, load_checkpoint, save_checkpoint
 from napari_safire.session.fine_tuning import FineTuneRequest, FineTuning
 
@@ -194,6 +195,9 @@ def test_another_run_in_the_folder_is_refused(pictures: Path, model: Path, tmp_p
     other = task(pictures, tmp_path / "last.safetensors", asked.score)
     with pytest.raises(SafireError, match="had other model: give the same"):
         propose(other, tmp_path, resume=True, listen=lambda _: None, stop=never)
+    fewer = task(pictures, model, asked.score, held_out=slice(12, 22))
+    with pytest.raises(SafireError, match="had other judges: give the same"):
+        propose(fewer, tmp_path, resume=True, listen=lambda _: None, stop=never)
     (tmp_path / "fine-tuning.json").write_text("{")
     with pytest.raises(SafireError, match=r"fine-tuning\.json is damaged"):
         propose(asked, tmp_path, resume=True, listen=lambda _: None, stop=never)
@@ -314,15 +318,43 @@ def test_a_line_stops_it_and_resume_goes_on_to_the_same_weights(
     assert_same_weights(*(tmp_path / name / "last.safetensors" for name in ("whole", "parts")))
 
 
-def test_a_signal_stops_it(pictures: Path, model: Path, tmp_path: Path) -> None:
-    running = start(pictures, *options(model, tmp_path / "run", "--steps", 100_000))
-    assert running.stdout is not None
-    told = [from_line(running.stdout.readline())]
-    assert told == [Divided(14, 14, 3, 3, 7, 7)]
-    running.send_signal(signal.SIGTERM)
-    rest, _ = running.communicate(timeout=120)  # which also ends its stdin
-    assert running.returncode == 0
-    assert events_of(rest)[-1].decision == "stopped"
+def until(wished: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not wished():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_wishes_and_a_second_interrupt_is_none(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stoppable() as wished:
+        assert not wished()
+        os.kill(os.getpid(), number)
+        until(wished)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize(
+    ("parts", "stops"),
+    [([b"stop\n"], True), ([b"go\r\nst", b"op\r\n"], True), ([b"stop"], False), ([b""], False)],
+)
+def test_a_line_on_stdin_is_a_wish_and_so_is_its_end(
+    parts: list[bytes], stops: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    monkeypatch.setattr("napari_safire.learning.stopping._STDIN", reading)
+    with stoppable(by_stdin=True) as wished:
+        for part in parts:
+            assert not wished()
+            os.write(writing, part)
+        if stops:
+            until(wished)
+        os.close(writing)
+        until(wished)
+    os.close(reading)
 
 
 def test_errors_are_one_sentence_and_one_event(pictures: Path, model: Path, tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def propose(
         # Before the training, which would be in vain if too few pictures can be scored.
         before = _scores(task, Engine(old), listen, stop, warn)
         require_scored(before, measure=task.measure)
+        old.to("cpu")  # a GPU's memory is for the one that learns
         with atomic_path(folder / BASIS) as temporary:
             temporary.write_text(json.dumps(basis, indent=1), encoding="utf-8")
         learner = load_model(task.model)  # on the CPU until the run places it
@@ -158,6 +159,8 @@ def _basis(task: Task, old: SafireModel) -> dict[str, Any]:
                 "lists": sorted(task.lists.values()),
                 "kind": task.kind,
                 "model": old.checkpoint_sha256,
+                # If a file has vanished since, others might judge: some that were learned from.
+                "judges": sorted(set(task.parts.held_out.groups)),
                 "settings": settings,
             }
         )
