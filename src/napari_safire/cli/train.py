@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
@@ -141,7 +142,11 @@ def _task(
     entries = [entry for path in lists for entry in _entries(path, root, problems)]
     if held_out_list is None:
         kept, judging = divide_entries(
-            group_by_donor(entries), settings.held_out, fewest=FEWEST, seed=settings.seed
+            group_by_donor(entries),
+            settings.held_out,
+            fewest=FEWEST,
+            seed=settings.seed,
+            counts=partial(_can_be_scored, kind=kind),
         )
     else:
         kept, judging = separate_entries(entries, _entries(held_out_list, root, problems))
@@ -153,6 +158,19 @@ def _task(
     return Task(
         model, hashes, kind, parts, settings, MEASURES[kind], _scorer(kind), tuple(problems)
     )
+
+
+def _can_be_scored(entry: ListEntry, kind: Kind) -> bool:
+    """Whether the mask says that there is something to find; broken masks are told of later."""
+    from napari_safire.data.lists import read_mask
+
+    if entry.mask is None:
+        return False
+    try:
+        labels = read_mask(entry, kind)
+    except SafireError:
+        return False
+    return bool(labels.min() != labels.max() if kind == "sources" else labels.any())
 
 
 def _entries(path: Path, root: Path | None, problems: list[str]) -> list[ListEntry]:

@@ -100,8 +100,18 @@ def group_by_donor(entries: Sequence[ListEntry]) -> GroupedEntries:
     return GroupedEntries(tuple(entries), tuple(find(first) for first in firsts))
 
 
+def has_mask(entry: ListEntry) -> bool:
+    """Whether the list names a mask for an entry."""
+    return entry.mask is not None
+
+
 def divide_entries(
-    grouped: GroupedEntries, held_out: float, *, fewest: int = 1, seed: int = 0
+    grouped: GroupedEntries,
+    held_out: float,
+    *,
+    fewest: int = 1,
+    seed: int = 0,
+    counts: Callable[[ListEntry], bool] = has_mask,
 ) -> tuple[GroupedEntries, GroupedEntries]:
     """Hold out whole groups, always the same ones: (kept, held out).
 
@@ -109,12 +119,14 @@ def divide_entries(
     ----------
     grouped : GroupedEntries
     held_out : float
-        Share of the groups, of those with masks and of those that are all authentic. Which they
-        are is decided by a hash of seed and name, so the order of the list plays no part. Never
-        more than half of the pictures are held out.
+        Share of the groups, of those with pictures that count and of the others. Which they are is
+        decided by a hash of seed and name, so the order of the list plays no part. Never more than
+        half of the pictures are held out.
     fewest : int
-        Groups with masks that must be held out.
+        Groups with pictures that count that must be held out.
     seed : int
+    counts : callable
+        Whether something can be found in a picture. Default: all that are not authentic.
 
     Returns
     -------
@@ -130,23 +142,24 @@ def divide_entries(
     if not 0 < held_out < 1:
         raise ValueError(f"held_out is a share between 0 and 1, not {held_out}.")
     sizes = Counter(grouped.groups)
-    masked = {g for e, g in zip(grouped.entries, grouped.groups, strict=True) if e.mask is not None}
+    pairs = zip(grouped.entries, grouped.groups, strict=True)
+    telling = {group for entry, group in pairs if counts(entry)}
     chosen: set[str] = set()
     pictures = 0
-    for kind, least in ((masked, fewest), (sizes.keys() - masked, 0)):
+    for kind, least in ((telling, fewest), (sizes.keys() - telling, 0)):
         wanted = len(chosen) + max(least, round(held_out * len(kind)))
         for name in sorted(kind, key=lambda name: _hash(seed, name)):
             if len(chosen) < wanted and 2 * (pictures + sizes[name]) <= len(grouped):
                 chosen.add(name)
                 pictures += sizes[name]
-    if len(chosen & masked) < fewest:
+    if len(chosen & telling) < fewest:
         largest = max(sizes.values(), default=0)
         raise DatasetError(
             f"The {len(grouped)} pictures are of {len(sizes)} groups that share no donor "
-            f"({len(masked)} of them with masks; the largest has {largest} pictures), but {fewest} "
-            "groups with masks have to be held out and at least half of the pictures has to be "
-            "left: give more pictures, a third field `group` in the list, or a list of its own for "
-            "what is held out."
+            f"({len(telling)} of them with something to find; the largest has {largest} pictures), "
+            f"but {fewest} groups with something to find have to be held out and at least half of "
+            "the pictures has to be left: give more pictures, a third field `group` in the list, "
+            "or a list of its own for what is held out."
         )
     sides: tuple[list[int], list[int]] = ([], [])
     for index, group in enumerate(grouped.groups):
