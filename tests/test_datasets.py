@@ -54,6 +54,19 @@ def test_every_set_has_a_miniature() -> None:
     assert set(SETS) == set(WRITERS)
 
 
+def test_the_guide_knows_every_set_its_rule_and_its_parts() -> None:
+    guide = Path(__file__).parents[1] / "docs/datasets.md"
+    rows = [row.split("|") for row in guide.read_text(encoding="utf-8").splitlines()]
+    told = {
+        cells[1].strip(" *"): (cells[3].strip(), cells[5].strip())
+        for cells in rows
+        if len(cells) == 7 and cells[1].startswith(" **")
+    }
+    assert told == {
+        name: (str(published.rule), ", ".join(published.parts)) for name, published in SETS.items()
+    }
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_pictures_and_masks_of_the_folder(tmp_path: Path, name: str) -> None:
     pairs = WRITERS[name](tmp_path)
@@ -155,7 +168,7 @@ def test_case_and_unicode_form_of_names(tmp_path: Path, on_disk: str) -> None:
     (entry,) = entries_of("IMD2020", tmp_path)
     assert entry.mask == tmp_path / f"1a/{mask}"
     for form in ("NFC", "NFD"):
-        line = unicodedata.normalize(form, "1a/é ü.jpg,1a/é ü_mask.png")
+        line = unicodedata.normalize(form, "1A/é ü.jpg,1a/é ü_mask.png")
         assert entries_of("IMD2020", tmp_path, write_lines(tmp_path / "l.txt", line)) == [entry]
 
 

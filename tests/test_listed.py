@@ -300,6 +300,8 @@ def test_nothing_but_bad_files_ends_in_a_sentence(tmp_path: Path) -> None:
         ListedDataset([ListEntry(path)], STILL, 0)[0, 32]
     with pytest.raises(DatasetError, match="no entries"):
         ListedDataset([], STILL, 0)
+    with pytest.raises(ValueError, match="'both'"):
+        ListedDataset([ListEntry(path)], STILL, 0, kind="both")  # type: ignore[arg-type]
 
 
 def test_pictures_without_a_finite_pixel(tmp_path: Path) -> None:

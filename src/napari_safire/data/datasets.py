@@ -40,7 +40,7 @@ def entries_of(
         masks are told by their names.
     missing_ok : bool
         Keep entries of a list whose files do not exist, and leave out pictures of a folder that
-        have no mask (for training, which reports bad files and goes on).
+        have no mask, which `pair_set` tells (for training, which reports bad files and goes on).
 
     Returns
     -------

@@ -94,12 +94,13 @@ def pair_parts(root: Path, parts: Sequence[Part]) -> PairedPictures:
 def as_on_disk(entries: Iterable[ListEntry]) -> list[ListEntry]:
     """Entries whose files are named as they are on the disk.
 
-    A file that does not exist is looked for in its folder under a name that differs in case or
-    Unicode form only. If there is none, or more than one, the name stays as it is.
+    A file that does not exist is looked for under a name, and in folders of names, that differ in
+    case or Unicode form only. If there is none, or more than one, the path stays as it is.
 
     Parameters
     ----------
     entries : iterable of ListEntry
+        With whole paths.
 
     Returns
     -------
@@ -108,17 +109,12 @@ def as_on_disk(entries: Iterable[ListEntry]) -> list[ListEntry]:
     folders: dict[Path, dict[str, list[Path]]] = {}
 
     def found(file: Path) -> Path:
-        if os.path.exists(file):
+        if os.path.exists(file) or file == file.parent:
             return file
-        if file.parent not in folders:
-            names: dict[str, list[Path]] = defaultdict(list)
-            try:
-                for name in os.listdir(file.parent):
-                    names[_plain(name)].append(file.parent / name)
-            except (OSError, ValueError):  # no such folder; or a null in its name
-                pass
-            folders[file.parent] = names
-        same = folders[file.parent].get(_plain(file.name), [])
+        folder = found(file.parent)
+        if folder not in folders:
+            folders[folder] = _by_plain_name(folder)
+        same = folders[folder].get(_plain(file.name), [])
         return same[0] if len(same) == 1 else file
 
     return [
@@ -129,6 +125,16 @@ def as_on_disk(entries: Iterable[ListEntry]) -> list[ListEntry]:
         )
         for entry in entries
     ]
+
+
+def _by_plain_name(folder: Path) -> dict[str, list[Path]]:
+    names: dict[str, list[Path]] = defaultdict(list)
+    try:
+        for name in os.listdir(folder):
+            names[_plain(name)].append(folder / name)
+    except OSError:  # no such folder: nothing is in it
+        return {}
+    return names
 
 
 def _masks_of(

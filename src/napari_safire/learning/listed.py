@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from napari_safire.data.images import image_shape, read_image
 from napari_safire.data.lists import ListEntry, MaskKind, read_mask
-from napari_safire.data.masks import resize_nearest
+from napari_safire.data.masks import MaskRule, resize_nearest
 from napari_safire.data.regions import read_region
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import DatasetError, ImageReadError
@@ -87,6 +87,8 @@ class ListedDataset(Dataset[Crop]):
     ------
     DatasetError
         If there are no entries.
+    ValueError
+        For a kind of masks that does not exist.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class ListedDataset(Dataset[Crop]):
         self.entries = list(entries)
         self.settings = settings
         self.seed = seed
-        self.kind: MaskKind = kind
+        self._rule = MaskRule(kind)
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None  # of one round
 
     def __getitem__(self, key: tuple[int, int]) -> Crop:
@@ -117,8 +119,6 @@ class ListedDataset(Dataset[Crop]):
                 return *self._take(entry, side, rng), tuple(problems)
             except (ImageReadError, DatasetError) as error:
                 problems.append(str(error))
-            except ValueError as error:  # a picture without a finite pixel
-                problems.append(f"{entry.image}: {error}")
         raise DatasetError(
             f"{_ATTEMPTS} pictures in turn cannot be used: {' '.join(dict.fromkeys(problems))}"
         )
@@ -133,7 +133,9 @@ class ListedDataset(Dataset[Crop]):
 
     def _take(self, entry: ListEntry, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         shape = image_shape(entry.image)
-        kind = self.kind if entry.rule is None else entry.rule.kind
+        if shape[0] * shape[1] > self.settings.largest:
+            self._refuse_unless_in_pieces(entry, shape)  # before its mask is decoded for nothing
+        kind = (entry.rule or self._rule).kind
         labels: Labels = read_mask(entry, kind, shape=shape).astype(np.uint8, copy=False)
         if self.settings.how == "squash":
             pixels = self._squashed(entry, shape, side)
@@ -147,15 +149,18 @@ class ListedDataset(Dataset[Crop]):
         taken, truth = (torch.tensor(np.ascontiguousarray(plane)) for plane in planes)
         return taken.permute(2, 0, 1), truth
 
-    def _squashed(self, entry: ListEntry, shape: tuple[int, int], side: int) -> npt.NDArray[Any]:
-        if shape[0] * shape[1] > self.settings.largest:
+    def _refuse_unless_in_pieces(self, entry: ListEntry, shape: tuple[int, int]) -> None:
+        if self.settings.how == "squash":
             raise ImageReadError(
                 f"{entry.image} has {shape[0]} x {shape[1]} pixels, more than the "
                 f"{self.settings.largest} that are decoded whole: use crops, raise `largest`, or "
                 "cut it into parts."
             )
+        read_region(entry.image, slice(0, 1), slice(0, 1))
+
+    def _squashed(self, entry: ListEntry, shape: tuple[int, int], side: int) -> npt.NDArray[Any]:
         pixels = _of_size(entry, read_image(entry.image).pixels, shape)
-        return PictureReader(pixels).squashed(side).astype(np.uint8)
+        return _reader(entry, pixels).squashed(side).astype(np.uint8)
 
     def _cropped(
         self, entry: ListEntry, labels: Labels, side: int, rng: np.random.Generator
@@ -181,11 +186,11 @@ class ListedDataset(Dataset[Crop]):
     ) -> npt.NDArray[np.uint8]:
         """Return (h, w, 3) pixels of a window, scaled as the engine scales whole pictures."""
         if shape[0] * shape[1] > self.settings.largest:
-            return _rgb(PictureReader(read_region(entry.image, rows, cols)))
+            return _rgb(_reader(entry, read_region(entry.image, rows, cols)))
         pixels = _of_size(entry, read_image(entry.image).pixels, shape)
         if pixels.dtype == np.uint8:  # scaled by a rule that asks for no other pixel
-            return _rgb(PictureReader(pixels[rows, cols]))
-        return _rgb(PictureReader(pixels), rows, cols)
+            return _rgb(_reader(entry, pixels[rows, cols]))
+        return _rgb(_reader(entry, pixels), rows, cols)
 
 
 def _of_size(
@@ -197,6 +202,13 @@ def _of_size(
             f"{pixels.shape[0]} x {pixels.shape[1]}: save it again."
         )
     return pixels
+
+
+def _reader(entry: ListEntry, pixels: npt.NDArray[Any]) -> PictureReader:
+    try:
+        return PictureReader(pixels)
+    except ValueError as error:  # no finite pixel
+        raise ImageReadError(f"{entry.image}: {error}") from error
 
 
 def _rgb(
