@@ -127,7 +127,7 @@ def propose(
         old.to("cpu")  # a GPU's memory is for the one that learns
         with atomic_path(folder / BASIS) as temporary:
             temporary.write_text(json.dumps(basis, indent=1), encoding="utf-8")
-        learner = load_model(task.model)  # on the CPU until the run places it
+        learner = load_model(task.model, device="cpu")  # the run places it
         ending, candidate = fine_tune(
             learner, task.parts, task.kind, task.settings, folder,
             resume=resume, listen=listen, stop=stop, on_problem=warn,

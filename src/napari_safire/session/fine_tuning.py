@@ -143,6 +143,7 @@ class FineTuning:
         self._reader: threading.Thread | None = None
         self._stopping = threading.Lock()  # of the first who asks
         self._ender: threading.Thread | None = None
+        self._insisted = False
         self._silent = False
 
     @property
@@ -204,15 +205,20 @@ class FineTuning:
         assert process is not None
         assert process.stdout is not None
         last: Outcome | Failed | None = None
-        for line in process.stdout:
-            try:
-                event = from_line(line)
-            except ValueError:
-                continue  # what some library printed
-            if isinstance(event, Outcome | Failed):
-                last = event
-            else:
-                self._tell(event)
+        try:
+            for line in process.stdout:
+                try:
+                    event = from_line(line)
+                except ValueError:
+                    continue  # what some library printed
+                if isinstance(event, Outcome | Failed):
+                    last = event
+                else:
+                    self._tell(event)
+        except BaseException:  # a listener's: nobody would read on, and the process would wait
+            process.stdout.close()
+            self.stop()
+            raise
         code = process.wait()
         process.stdout.close()
         with suppress(OSError, ValueError):  # a wish to stop that nobody is there to read
@@ -228,7 +234,7 @@ class FineTuning:
 
     def _explain(self, code: int, complaints: IO[bytes]) -> Outcome | Failed:
         """Say why there was no last word."""
-        if self._stopping.locked():
+        if self._insisted:
             return Outcome(
                 "stopped",
                 ("It did not stop by itself and was ended; --resume goes on from its last save.",),
@@ -276,4 +282,5 @@ class FineTuning:
                 process.wait(self._patience_s)
                 return
             except subprocess.TimeoutExpired:
+                self._insisted = True
                 harder()
