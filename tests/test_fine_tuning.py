@@ -43,6 +43,7 @@ from napari_safire.learning.events import (
 from napari_safire.learning.finetuning import FineTuneSettings, Parts, divide_parts
 from napari_safire.learning.progress import Progress
 from napari_safire.learning.proposal import Task, propose
+from napari_safire.learning.recalibration import recalibrated
 from napari_safire.learning.stopping import stoppable
 from napari_safire.model import SafireModel, load_checkpoint, save_checkpoint
 from napari_safire.session.fine_tuning import FineTuneRequest, FineTuning
@@ -178,6 +179,12 @@ def test_the_new_model_is_calibrated_where_enough_was_held_out(
     asked = task(pictures, model, score_as(0.5, 0.6, model))
     outcome = propose(asked, tmp_path, listen=lambda _: None, stop=never)
     said = " ".join(outcome.reasons)
+    forged = asked.parts.held_out.entries
+    engine = Engine(load_checkpoint(str(outcome.model)))
+    found, notes = recalibrated(engine, [e for e in forged if e.mask], "sources", never)
+    assert not found  # nothing to hold forgeries against
+    assert "there are 0 and 8" in notes[0]
+    assert "is still that of the old model" in notes[1]
     metadata = load_checkpoint(str(outcome.model)).metadata
     # Whether forgeries look more forged to a toy is chance; what is said must be what is stored.
     assert ("calibration" in metadata) == ("4 authentic and 8 forged pictures held out" in said)

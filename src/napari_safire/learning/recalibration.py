@@ -34,9 +34,9 @@ def recalibrated(
     """Settle anew what fine-tuning has changed, where there are pictures enough.
 
     The probability of forgery needs ten authentic and ten forged pictures; without a calibration
-    verdicts are inconclusive. The threshold of method "auto" needs five pictures each of two
-    numbers of sources; without them it stays that of the old model, which is nearer than any
-    default.
+    verdicts are inconclusive. The threshold of method "auto" needs five pictures of
+    one source and five of another number; without them it stays that of the old model, which is
+    nearer than any default.
 
     Parameters
     ----------
@@ -111,10 +111,11 @@ def _source_distance(
 ) -> tuple[float | None, str]:
     counts = [one.n_sources for one in observations]
     numbers = [n for n in set(counts) if counts.count(n) >= _FEWEST_OF_A_NUMBER]
-    if kind == "binary" or len(numbers) < 2:
+    # Without any of one source, the threshold that divides everything would look best.
+    if kind == "binary" or len(numbers) < 2 or 1 not in numbers:
         return None, (
             'The threshold of method "auto" is still that of the old model: a new one needs '
-            f"{_FEWEST_OF_A_NUMBER} held-out pictures each of two numbers of sources."
+            f"{_FEWEST_OF_A_NUMBER} held-out pictures of one source, and as many of another number."
         )
     usable = [one for one in observations if one.n_sources in numbers]
     distance, accuracy = choose_source_distance(usable, _DISTANCES)
