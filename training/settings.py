@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import signal
 import sys
 import tomllib
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from napari_safire.learning.prompts import PromptSettings
 from napari_safire.learning.run import Stage, run
 from napari_safire.learning.settings import RunSettings
 from napari_safire.learning.stages import StageSettings
+from napari_safire.learning.stopping import stoppable
 from napari_safire.learning.streams import CropPlan
 from napari_safire.model import ModelConfig, SafireModel, initialise_from
 
@@ -138,7 +138,8 @@ def run_stage(
         plan = read_plan(
             options.config, name, steps=options.steps, reference=options.reference_recipe
         )
-        _run_stage(make, options, plan, prompts)
+        with stoppable() as stop:
+            _run_stage(make, options, plan, prompts, stop)
     except SafireError as error:
         sys.exit(f"Error: {error}")
 
@@ -148,8 +149,8 @@ def _run_stage(
     options: argparse.Namespace,
     plan: StagePlan,
     prompts: bool,
+    stop: Callable[[], bool],
 ) -> None:
-    stop = _asked_to_stop()
     problems: list[str] = []
 
     def tell(problem: str) -> None:
@@ -185,18 +186,3 @@ def _run_stage(
         )
     if problems:
         print(f"{len(problems)} pictures could not be used; they are named above.")
-
-
-def _asked_to_stop() -> Callable[[], bool]:
-    """Hear a first SIGTERM, SIGINT or SIGUSR1 (SLURM's warning): the run is saved and ends."""
-    heard: list[int] = []
-
-    def hear(number: int, _: object) -> None:
-        if heard and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        heard.append(number)
-
-    for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
-        if hasattr(signal, name):  # Windows has no SIGUSR1
-            signal.signal(getattr(signal, name), hear)
-    return lambda: bool(heard)

@@ -1,4 +1,4 @@
-"""The command line: ``napari-safire demo | predict | evaluate | models | data``.
+"""The command line: ``napari-safire demo | predict | evaluate | train | models | data``.
 
 Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 failed (a bad file,
 a bad checkpoint), 2 wrong use.
@@ -17,6 +17,7 @@ from napari_safire.cli.evaluate import evaluate
 from napari_safire.cli.models import models
 from napari_safire.cli.predict import predict
 from napari_safire.cli.terminal import ErrorReportingGroup
+from napari_safire.cli.train import train
 
 # Importing this module must not bring torch or napari: `--help` has to be quick.
 app = typer.Typer(
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(train)
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")
 

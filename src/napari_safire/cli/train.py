@@ -1,0 +1,295 @@
+"""``napari-safire train``: fine-tune a model on masks of one's own.
+
+With ``--json``, stdout has one JSON object a line (`napari_safire.learning.events`), and a line
+``stop`` on stdin, or its end, stops the run: whoever started it may die without leaving it behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+
+import typer
+
+from napari_safire.cli.terminal import PrecisionName, SeedOption, print_table
+from napari_safire.errors import Cancelled, DatasetError, SafireError
+
+if TYPE_CHECKING:
+    from napari_safire.data.lists import ListEntry
+    from napari_safire.engine import Engine
+    from napari_safire.learning.acceptance import Comparison, PictureScore
+    from napari_safire.learning.events import Event, Listener
+    from napari_safire.learning.finetuning import FineTuneSettings
+    from napari_safire.learning.proposal import Score, Task
+
+Kind = Literal["sources", "binary"]
+MEASURES = {"sources": "p_miou_hungarian", "binary": "f1_fixed_above_floor"}
+
+
+def train(
+    lists: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="LIST...", help="Lines of image,mask[,group]; mask None = authentic."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="For the run and its result.")
+    ],
+    root: Annotated[
+        Path | None, typer.Option("--root", help="Folder of their paths; default: each list's own.")
+    ] = None,
+    kind: Annotated[
+        Kind, typer.Option("--kind", help="Masks: grey 50 x source, or forged where not black.")
+    ] = "sources",
+    model: Annotated[
+        str, typer.Option("--from", metavar="MODEL", help="The old model: a name or a file.")
+    ] = "safire-lite",
+    held_out_list: Annotated[
+        Path | None,
+        typer.Option("--held-out-list", metavar="LIST", help="Pictures that judge, all of them."),
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option("--held-out", help="Without such a list: share of groups that judge.")
+    ] = 0.25,
+    steps: Annotated[int, typer.Option("--steps", help="Updates of the weights.")] = 300,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Peak.")] = 1e-4,
+    patience: Annotated[
+        int, typer.Option("--patience", help="Checks without a better one; 0: go to the end.")
+    ] = 4,
+    side: Annotated[
+        int | None, typer.Option("--side", help="Of a crop; default: 256, or a ViT's frame.")
+    ] = None,
+    per_batch: Annotated[int, typer.Option("--per-batch", help="Crops in a batch.")] = 8,
+    photos: Annotated[
+        Path | None,
+        typer.Option("--photos", help="Photographs (folder or table) to rehearse on."),
+    ] = None,
+    rehearsal: Annotated[
+        float, typer.Option("--rehearsal", help="Share of crops composed of those.")
+    ] = 0.3,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that read pictures.")] = 0,
+    precision: Annotated[
+        PrecisionName, typer.Option("--precision", help="bf16, fp16: mixed precision.")
+    ] = "float32",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    seed: SeedOption = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what was stopped in the folder.")
+    ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="JSON lines on stdout; stdin is the line to stop it.")
+    ] = False,
+) -> None:
+    """Fine-tune a model; propose the new one only if it beats the old one on held-out pictures."""
+    with _voice(json_lines) as listen:
+        _require_lightning()
+        from napari_safire.learning.finetuning import FineTuneSettings
+        from napari_safire.learning.proposal import propose
+        from napari_safire.learning.stopping import stoppable
+
+        settings = FineTuneSettings(
+            steps=steps,
+            learning_rate=learning_rate,
+            patience=patience or None,
+            held_out=held_out,
+            side=side,
+            per_batch=per_batch,
+            workers=workers,
+            precision=precision,
+            device=device,
+            seed=seed,
+            photos=photos,
+            rehearsal=rehearsal,
+        )
+        with stoppable(by_stdin=json_lines) as stop:
+            task = _task(lists, root, kind, model, held_out_list, settings)
+            propose(task, output, resume=resume, listen=listen, stop=stop)
+
+
+def _require_lightning() -> None:
+    try:
+        import lightning_fabric  # noqa: F401
+    except ImportError as error:
+        raise SafireError(
+            "Fine-tuning needs Lightning Fabric, which is not installed: run "
+            '`pip install "napari-safire[train]"`.'
+        ) from error
+
+
+def _task(
+    lists: Sequence[Path],
+    root: Path | None,
+    kind: Kind,
+    model: str,
+    held_out_list: Path | None,
+    settings: FineTuneSettings,
+) -> Task:
+    """Read and divide the lists."""
+    from napari_safire.data.donors import divide_entries, group_by_donor, separate_entries
+    from napari_safire.learning.acceptance import FEWEST
+    from napari_safire.learning.finetuning import divide_parts
+    from napari_safire.learning.proposal import Task
+
+    problems: list[str] = []
+    entries = [entry for path in lists for entry in _entries(path, root, problems)]
+    if held_out_list is None:
+        kept, judging = divide_entries(
+            group_by_donor(entries),
+            settings.held_out,
+            fewest=FEWEST,
+            seed=settings.seed,
+            counts=partial(_can_be_scored, kind=kind),
+        )
+    else:
+        kept, judging = separate_entries(entries, _entries(held_out_list, root, problems))
+    hashes = {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (*lists, *([held_out_list] if held_out_list else []))
+    }
+    parts = divide_parts(kept, judging, settings)
+    return Task(
+        model, hashes, kind, parts, settings, MEASURES[kind], _scorer(kind), tuple(problems)
+    )
+
+
+def _can_be_scored(entry: ListEntry, kind: Kind) -> bool:
+    """Whether the mask says that there is something to find; broken masks are told of later."""
+    from napari_safire.data.lists import read_mask
+
+    if entry.mask is None:
+        return False
+    try:
+        labels = read_mask(entry, kind)
+    except SafireError:
+        return False
+    return bool(labels.min() != labels.max() if kind == "sources" else labels.any())
+
+
+def _entries(path: Path, root: Path | None, problems: list[str]) -> list[ListEntry]:
+    """Entries of a list whose files are there; if half of them are not, the root is wrong."""
+    from napari_safire.data.lists import list_folder, read_lines, require_files
+
+    folder = list_folder(path, root)
+    listed = read_lines(path, folder)
+    if not listed:
+        raise DatasetError(f"{path} has no entries: there is nothing to learn from.")
+    lost = {
+        entry: file
+        for entry in listed
+        for file in (entry.image, entry.mask)
+        if file is not None and not file.is_file()
+    }
+    if 2 * len(lost) > len(listed):
+        require_files(path, folder, listed)
+    problems += dict.fromkeys(f"{file}, of {path}, does not exist." for file in lost.values())
+    return [entry for entry in listed if entry not in lost]
+
+
+def _scorer(kind: Kind) -> Score:
+    from napari_safire.curation.evaluation import (
+        EvaluatedEntry,
+        ScoringSettings,
+        evaluate_entries,
+    )
+    from napari_safire.learning.acceptance import PictureScore
+
+    def score_of(found: EvaluatedEntry) -> PictureScore:
+        scores = found.scores
+        authentic = found.authentic or scores.get("n_sources_true") == 1
+        # Of an authentic picture there is nothing to find; it is judged by its suspicion alone.
+        measured = math.nan if authentic else scores.get(MEASURES[kind], math.nan)
+        return PictureScore(measured, scores.get("score", math.nan), authentic, found.error)
+
+    def score(
+        engine: Engine, entries: Sequence[ListEntry], cancel: Callable[[], bool]
+    ) -> Iterator[PictureScore]:
+        with closing(evaluate_entries(engine, entries, ScoringSettings(kind))) as results:
+            for found in results:
+                yield score_of(found)
+                if cancel():
+                    raise Cancelled
+
+    return score
+
+
+@contextmanager
+def _voice(json_lines: bool) -> Iterator[Listener]:
+    """Give what hears of events; errors become events too, and go on."""
+    if not json_lines:
+        with _errors_of_arithmetic():
+            yield _show
+        return
+    from napari_safire.learning.events import Failed, to_line
+
+    out = sys.stdout
+    with redirect_stdout(sys.stderr):  # nothing but events on stdout, whatever a library prints
+        try:
+            with _errors_of_arithmetic():
+                yield lambda event: _write(out, to_line(event))
+        except (SafireError, ValueError, TypeError, OSError, MemoryError) as error:
+            _write(out, to_line(Failed(" ".join(str(error).split()))))
+            raise
+
+
+@contextmanager
+def _errors_of_arithmetic() -> Iterator[None]:
+    try:
+        yield
+    except FloatingPointError as error:
+        raise SafireError(str(error)) from error
+
+
+def _write(out: TextIO, line: str) -> None:
+    try:
+        out.write(line + "\n")
+        out.flush()
+    except BrokenPipeError:
+        # Nobody reads any more. Who started this is gone, which the end of stdin says as well; the
+        # run shall still be saved, and Python's last flush shall not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+
+
+def _show(event: Event) -> None:
+    """Tell people."""
+    from napari_safire.learning import acceptance, events, progress
+
+    match event:
+        case progress.Progress():
+            progress.print_progress(event)
+        case events.Divided():
+            typer.echo(
+                f"pictures (groups without a donor in common): {event.learned} "
+                f"({event.learned_groups}) to learn from, {event.watched} ({event.watched_groups}) "
+                f"to tell when to stop, {event.held_out} ({event.held_out_groups}) to judge"
+            )
+        case events.Warned():
+            typer.echo(f"Warning: {event.text} The others go on.", err=True)
+        case events.Scoring():
+            if event.done == event.total:
+                typer.echo(f"{event.total // 2} held-out pictures scored with both models")
+        case acceptance.Comparison():
+            _show_comparison(event)
+        case events.Outcome():
+            typer.echo(event.decision.capitalize() + (f": {event.model}" if event.model else ""))
+            for reason in event.reasons:
+                typer.echo(f"- {reason}")
+            if event.result:
+                typer.echo(f"All of it: {event.result}")
+
+
+def _show_comparison(found: Comparison) -> None:
+    rows: list[tuple[str, ...]] = [
+        (found.measure, f"{found.old:.4f}", f"{found.new:.4f}", f"{found.difference:+.4f}")
+    ]
+    if found.false_alarms_old is not None and found.false_alarms_new is not None:
+        old, new = found.false_alarms_old, found.false_alarms_new
+        rows.append(("false alarms", f"{old:.4f}", f"{new:.4f}", f"{new - old:+.4f}"))
+    print_table(rows, ("score", "old", "new", "difference"))

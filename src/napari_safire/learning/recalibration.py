@@ -1,0 +1,125 @@
+"""What a fine-tuned model's distances mean, as far as its held-out pictures can tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from napari_safire.data.images import read_image
+from napari_safire.data.lists import ListEntry, MaskKind, read_mask
+from napari_safire.engine import Engine
+from napari_safire.errors import Cancelled, SafireError
+from napari_safire.learning.calibration import (
+    Observation,
+    choose_source_distance,
+    fit_calibration,
+    observe,
+)
+from napari_safire.types import Calibration
+
+_FALSE_ALARM_RATE = 0.1
+# Fewer pictures of a kind than 1 / rate, and the rate is not seen in them.
+_FEWEST_TO_CALIBRATE = round(1 / _FALSE_ALARM_RATE)
+_FEWEST_OF_A_NUMBER = 5
+_DISTANCES = tuple(np.arange(0.02, 1.2, 0.02).tolist())
+
+
+def recalibrated(
+    engine: Engine, entries: Sequence[ListEntry], kind: MaskKind, stop: Callable[[], bool]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Settle anew what fine-tuning has changed, where there are pictures enough.
+
+    The probability of forgery needs ten authentic and ten forged pictures; without a calibration
+    verdicts are inconclusive. The threshold of method "auto" needs five pictures of
+    one source and five of another number; without them it stays that of the old model, which is
+    nearer than any default.
+
+    Parameters
+    ----------
+    engine : Engine
+        With the new model.
+    entries : sequence of ListEntry
+        That it has not learned from. Those that cannot be read are left out.
+    kind : {"sources", "binary"}
+    stop : callable
+
+    Returns
+    -------
+    metadata : dict
+        "calibration" and "source_distance", each only where it was settled.
+    notes : tuple of str
+        Plain sentences that say so.
+
+    Raises
+    ------
+    Cancelled
+    """
+    observations = list(_observe(engine, entries, kind, stop))
+    calibration, first = _calibration(observations)
+    distance, second = _source_distance(observations, kind)
+    metadata: dict[str, Any] = {}
+    if calibration is not None:
+        metadata["calibration"] = asdict(calibration)
+    if distance is not None:
+        metadata["source_distance"] = distance
+    return metadata, (first, second)
+
+
+def _observe(
+    engine: Engine, entries: Sequence[ListEntry], kind: MaskKind, stop: Callable[[], bool]
+) -> Iterator[Observation]:
+    for entry in entries:
+        if stop():
+            raise Cancelled("Stopped as asked.")
+        try:
+            pixels = read_image(entry.image).pixels
+            labels = read_mask(entry, kind, shape=pixels.shape[:2])
+            n_sources = len(np.unique(labels)) if kind == "sources" else 1 + int(labels.any())
+            yield observe(engine, pixels, n_sources)
+        except (SafireError, ValueError):  # told when it was scored
+            continue
+
+
+def _calibration(observations: Sequence[Observation]) -> tuple[Calibration | None, str]:
+    authentic = sum(one.n_sources == 1 for one in observations)
+    forged = len(observations) - authentic
+    if min(authentic, forged) < _FEWEST_TO_CALIBRATE:
+        return None, (
+            "The old calibration is not true of the new model, and a new one needs "
+            f"{_FEWEST_TO_CALIBRATE} authentic and {_FEWEST_TO_CALIBRATE} forged held-out pictures "
+            f"(there are {authentic} and {forged}): its verdicts will be inconclusive."
+        )
+    basis = (
+        f"calibrated on {authentic} authentic and {forged} forged pictures held out of its "
+        "fine-tuning, which also decided for this model."
+    )
+    calibration = fit_calibration(observations, _FALSE_ALARM_RATE, basis)
+    if not (math.isfinite(calibration.slope) and calibration.slope > 0):
+        return None, (
+            "On the held-out pictures forgeries do not look more like forgeries than authentic "
+            "pictures: the new model has no calibration, its verdicts will be inconclusive."
+        )
+    return calibration, f"Its verdicts are {basis}"
+
+
+def _source_distance(
+    observations: Sequence[Observation], kind: MaskKind
+) -> tuple[float | None, str]:
+    counts = [one.n_sources for one in observations]
+    numbers = [n for n in set(counts) if counts.count(n) >= _FEWEST_OF_A_NUMBER]
+    # Without any of one source, the threshold that divides everything would look best.
+    if kind == "binary" or len(numbers) < 2 or 1 not in numbers:
+        return None, (
+            'The threshold of method "auto" is still that of the old model: a new one needs '
+            f"{_FEWEST_OF_A_NUMBER} held-out pictures of one source, and as many of another number."
+        )
+    usable = [one for one in observations if one.n_sources in numbers]
+    distance, accuracy = choose_source_distance(usable, _DISTANCES)
+    return distance, (
+        f'The threshold of method "auto" is {distance:.2f}, which finds the number of sources in '
+        f"{100 * accuracy:.0f} % of {len(usable)} held-out pictures."
+    )
