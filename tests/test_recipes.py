@@ -180,7 +180,7 @@ def test_a_stage_learns_from_lists(how: str, tmp_path: Path) -> None:
 
     heard: list[str] = []
     chosen = listed(tmp_path, how)
-    source = training_batches(chosen, heard.append, prompts=True)(0, 0, 1)
+    source = training_batches(chosen, heard.append, prompts=True)(start=0, rank=0, world=1)
     for _ in range(10):
         pixels, labels, points, targets = next(source)
         assert pixels.shape == (2, 3, 64, 64)
@@ -237,7 +237,7 @@ def test_photographs_of_a_folder_will_do(tmp_path: Path) -> None:
             with pytest.raises(SafireError, match=sentence):
                 training_batches(chosen, print, prompts=True)
             continue
-        pixels, *_ = next(training_batches(chosen, print, prompts=True)(0, 0, 1))
+        pixels, *_ = next(training_batches(chosen, print, prompts=True)(start=0, rank=0, world=1))
         assert pixels.shape == (2, 3, 64, 64)
         ((pixels, *_),) = validation_batches(chosen, print, prompts=True)
         assert pixels.shape == (2, 3, 64, 64)

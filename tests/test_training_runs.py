@@ -117,7 +117,7 @@ def go(stage: Any, model: SafireModel, source: Any, folder: Path, **settings: An
     if stage is PromptStage:
 
         def batches(start: int, rank: int, world: int) -> Iterator[Any]:
-            for seed, batch in enumerate(source(start, rank, world), start=start):
+            for seed, batch in enumerate(source(start=start, rank=rank, world=world), start=start):
                 yield with_prompts(batch, seed)
 
     chosen = RunSettings(**{"steps": 6, "save_every": 3, "learning_rate": 1e-3} | settings)
@@ -199,7 +199,7 @@ def test_a_stage_runs_and_saves(
 
 
 def test_the_log_has_rows_as_often_as_asked_and_one_at_the_end(tmp_path: Path) -> None:
-    go(ContrastStage, toy(), lambda *_: repeat(halves()), tmp_path, steps=3, log_every=2)
+    go(ContrastStage, toy(), lambda **_: repeat(halves()), tmp_path, steps=3, log_every=2)
     assert [row["step"] for row in rows(tmp_path)] == ["2", "3"]
 
 
@@ -211,7 +211,9 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
     go(stage, toy(), source, tmp_path / "whole", steps=7, accumulate=2, log_every=2)
 
     def dies(start: int, rank: int, world: int) -> Iterator[Any]:
-        yield from islice(source(start, rank, world), 2 * 5)  # two steps after a save
+        yield from islice(
+            source(start=start, rank=rank, world=world), 2 * 5
+        )  # two steps after a save
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -264,7 +266,7 @@ def test_updates_that_are_not_finite_are_skipped(
         lambda cells, _: cells.sum() * (torch.nan if next(calls) in (1, 2) else 0.0),
     )
     model = toy()
-    go(ContrastStage, model, lambda *_: repeat(halves()), tmp_path)
+    go(ContrastStage, model, lambda **_: repeat(halves()), tmp_path)
     assert all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
     assert "2 updates were skipped" in capsys.readouterr().out
     assert float(rows(tmp_path)[0]["contrast"]) > 0
@@ -280,7 +282,7 @@ def test_gradients_that_are_never_finite_stop_the_run(
         go(
             ContrastStage,
             toy(),
-            lambda *_: repeat(halves()),
+            lambda **_: repeat(halves()),
             tmp_path,
             steps=20,
             save_every=20,
@@ -293,7 +295,7 @@ def test_the_best_weights_are_kept_and_a_run_without_progress_stops(
 ) -> None:
     told: list[Progress] = []
     ending = go(
-        PromptStage, toy(), lambda *_: repeat(halves(2)), tmp_path,
+        PromptStage, toy(), lambda **_: repeat(halves(2)), tmp_path,
         steps=400, save_every=2, learning_rate=0.5, patience=2, validation=held_out(2),
         listen=lambda progress: told.append(progress) or print_progress(progress),
     )  # fmt: skip
@@ -421,7 +423,7 @@ def test_the_vit_learns(composites: Any, tmp_path: Path) -> None:
     model = toy_vit()
     batches = list(islice(composites(0, 0, 1), 2))
     go(
-        PromptStage, model, lambda *_: cycle(batches), tmp_path,
+        PromptStage, model, lambda **_: cycle(batches), tmp_path,
         steps=450, save_every=450, learning_rate=3e-3,
         asks=StageSettings(learns=PARTS, contrast_weight=0.1),  # there is no SAM to begin with
     )  # fmt: skip
@@ -582,7 +584,7 @@ with launched(accelerator="cpu", devices=2) as fabric:
     model = SafireModel(TOY)
     asked = iter(range(1, 100))
     ending = run(
-        fabric, stages.ContrastStage(model, stages.StageSettings()), lambda *_: repeat(halves()),
+        fabric, stages.ContrastStage(model, stages.StageSettings()), lambda **_: repeat(halves()),
         settings, Path({folder!r}),
         stop=lambda: fabric.global_rank == 1 and next(asked) == 5,  # one is asked, both stop
     )

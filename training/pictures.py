@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +30,13 @@ def training_batches(
     plan: StagePlan, on_problem: Callable[[str], None], *, prompts: bool
 ) -> BatchSource:
     """Endless batches, made by worker processes."""
-    crops = _training_crops(plan)
-    return _batches(
-        plan, crops, on_problem, prompts, workers=plan.data["workers"], first=plan.first_index
+    return partial(
+        stream,
+        _asked(plan, _training_crops(plan), prompts),
+        plan.crops,
+        first_index=plan.first_index,
+        workers=plan.data["workers"],
+        on_problem=on_problem,
     )
 
 
@@ -42,35 +48,18 @@ def validation_batches(
     crops = _validation_crops(plan) if wanted else None
     if crops is None:
         return []
-    source = _batches(plan, crops, on_problem, prompts, workers=0, first=_VALIDATION_INDEX)
-    some = source(0, 0, 1)
-    return [next(some) for _ in range(wanted)]
+    some = stream(
+        _asked(plan, crops, prompts),
+        plan.crops,
+        first_index=_VALIDATION_INDEX,
+        workers=0,
+        on_problem=on_problem,
+    )
+    return list(islice(some, wanted))
 
 
-def _batches(
-    plan: StagePlan,
-    crops: Crops,
-    on_problem: Callable[[str], None],
-    prompts: bool,
-    *,
-    workers: int,
-    first: int,
-) -> BatchSource:
-    asked: Any = PromptedCrops(crops, plan.asks.prompts, plan.data["seed"]) if prompts else crops
-
-    def source(start: int, rank: int, world: int) -> Iterator[tuple[torch.Tensor, ...]]:
-        return stream(
-            asked,
-            plan.crops,
-            first_index=first,
-            workers=workers,
-            start=start,
-            rank=rank,
-            world=world,
-            on_problem=on_problem,
-        )
-
-    return source
+def _asked(plan: StagePlan, crops: Crops, prompts: bool) -> Any:
+    return PromptedCrops(crops, plan.asks.prompts, plan.data["seed"]) if prompts else crops
 
 
 def _training_crops(plan: StagePlan) -> Crops:

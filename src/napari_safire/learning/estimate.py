@@ -90,7 +90,7 @@ def estimate(
     """
     this = Run(fabric, stage, settings, Path(), lambda _: None)
     this.model.train()
-    source = _Timed(batches(0, fabric.global_rank, fabric.world_size))
+    source = _Timed(batches(start=0, rank=fabric.global_rank, world=fabric.world_size))
     on_gpu = fabric.device.type == "cuda"
     for _ in range(warm_up):
         this.update(source)

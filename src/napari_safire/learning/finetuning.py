@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -215,12 +216,7 @@ def fine_tune(
 
     crops = PromptedCrops(_crops(parts.learned, kind, how, settings), _PROMPTS, settings.seed)
 
-    def source(start: int, rank: int, world: int) -> Iterator[tuple[Tensor, ...]]:
-        return stream(
-            crops, plan, workers=settings.workers, start=start, rank=rank, world=world,
-            on_problem=tell,
-        )  # fmt: skip
-
+    source = partial(stream, crops, plan, workers=settings.workers, on_problem=tell)
     watched = _watched(parts.watched, kind, how, plan, settings, tell)
     with launched(settings.precision, accelerator=settings.device) as fabric:
         stage = cast(Stage, PromptStage(model, StageSettings(prompts=_PROMPTS)))

@@ -38,8 +38,14 @@ from napari_safire.model import SafireModel, save_checkpoint
 from napari_safire.model.vit import SafireViT
 
 Batches = Iterator[tuple[Tensor, ...]]
-BatchSource = Callable[[int, int, int], Batches]
-"""``source(start, rank, world)`` yields batches ``start * world + rank``, that plus ``world``, …"""
+
+
+class BatchSource(Protocol):
+    """Gives a device its batches, such as a partial `napari_safire.learning.streams.stream`."""
+
+    def __call__(self, *, start: int, rank: int, world: int) -> Batches:
+        """Yield batches ``start * world + rank``, that plus ``world``, and so on."""
+
 
 LAST, BEST, LOG, SAMPLES = "last.safetensors", "best.safetensors", "log.csv", "samples"
 _MOST_SKIPPED = 10  # steps in a row
@@ -152,7 +158,9 @@ class Run:
         """Make all updates, with all that comes between them."""
         fabric, state = self.fabric, self._begin(resume)
         source = batches(
-            state.step * self.settings.accumulate, fabric.global_rank, fabric.world_size
+            start=state.step * self.settings.accumulate,
+            rank=fabric.global_rank,
+            world=fabric.world_size,
         )
         began = time.monotonic() - state.seconds
         ending: Ending = "done"
