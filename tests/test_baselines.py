@@ -132,6 +132,14 @@ def test_the_blank_map_takes_any_picture() -> None:
     assert source_labels(evidence, 4).tolist() == [[0, 0]]
 
 
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("shape", [(159, 175), (163, 170), (151, 166)])
+def test_sizes_need_not_fit_the_blocks(name: str, shape: tuple[int, int]) -> None:
+    heatmap = forgery_heatmap(BASELINES[name](noisy(np.full(shape, 3.0))))
+    assert heatmap.shape == shape
+    assert np.isfinite(heatmap).all()
+
+
 @pytest.mark.parametrize("name", MIXTURES)
 def test_answers_depend_on_picture_and_seed_alone(name: str) -> None:
     luma = noisy(np.where(right_part(), 3.0, 2.0))

@@ -47,15 +47,16 @@ def noise_level(luma: FloatImage) -> BlockFeatures:
     high = daubechies_high_pass(_MOMENTS)
     residual = convolve1d(luma.astype(np.float64), high, axis=0, mode="reflect")[::2]
     residual = convolve1d(residual, high, axis=1, mode="reflect")[:, ::2]
-    deviation = np.median(np.abs(_blocks(residual, _BLOCK)), axis=2) / _NORMAL_MEDIAN
-    level = 0.5 * np.log(deviation**2 + _LEAST)
-    height, width = level.shape
-    brightness = _blocks(luma, 2 * _BLOCK)[:height, :width].mean(axis=2)
-    usable = _blocks(saturated(luma), 2 * _BLOCK)[:height, :width].mean(axis=2) < 0.5
-    level = level - _trend(level, brightness, usable)
     side = 2 * _BLOCK
+    height, width = luma.shape[0] // side, luma.shape[1] // side
+    # Of an odd number of pixels one coefficient more is left: it may fill a block that they do not
+    coefficients = _blocks(residual, _BLOCK)[:height, :width]
+    deviation = np.median(np.abs(coefficients), axis=2) / _NORMAL_MEDIAN
+    level = 0.5 * np.log(deviation**2 + _LEAST)
+    brightness = _blocks(luma, side).mean(axis=2)
+    usable = _blocks(saturated(luma), side).mean(axis=2) < 0.5
     return BlockFeatures(
-        level[..., None],
+        (level - _trend(level, brightness, usable))[..., None],
         usable,
         np.arange(height) * side + (side - 1) / 2,
         np.arange(width) * side + (side - 1) / 2,
