@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.ndimage import maximum_filter, minimum_filter
 from sklearn.metrics import (
     adjusted_rand_score,
     average_precision_score,
@@ -502,8 +503,8 @@ def test_a_million_distinct_scores_are_all_tried():
     heat = rng.permutation(gt.size).reshape(gt.shape) / gt.size
     heat[gt] = heat[gt] / 2 + 0.5
     # the threshold for this many pixels, searched with F1 at each count of predicted pixels
-    positive = metrics.minimum_filter(gt.astype(np.uint8), 15) > 0
-    keep = positive | (metrics.maximum_filter(gt.astype(np.uint8), 11) == 0)
+    positive = minimum_filter(gt.astype(np.uint8), 15) > 0
+    keep = positive | (maximum_filter(gt.astype(np.uint8), 11) == 0)
     order = np.argsort(-heat[keep])
     hits = np.cumsum(positive[keep][order])[:-1]
     values = 2 * hits / (np.arange(1, keep.sum()) + positive.sum())

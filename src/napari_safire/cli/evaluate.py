@@ -111,7 +111,7 @@ def evaluate(
         kind = find_set(set_name)[0].rule.kind
     settings = ScoringSettings(kind, sources, seed, points_per_side, side)
     study = Study(
-        _sets(lists, root, set_name, limit, settings),
+        sets_of_lists(lists, root, set_name, limit, settings),
         tuple(models),
         _degradations(robustness, degradations or []),
         folder,
@@ -151,13 +151,14 @@ def _check_table(table: Path, n_results: int) -> None:
         )
 
 
-def _sets(
+def sets_of_lists(
     lists: Sequence[Path],
     root: Path | None,
     set_name: str | None,
     limit: int | None,
     settings: ScoringSettings,
 ) -> tuple[EvaluationSet, ...]:
+    """Read lists as sets, named by their folders or files."""
     from napari_safire.curation.evaluation import EvaluationSet
     from napari_safire.curation.evaluation.study import short_names
     from napari_safire.data.datasets import read_entries

@@ -13,6 +13,7 @@ from napari_safire.curation.evaluation.summary import Mean, floor_of, summarise
 from napari_safire.curation.evaluation.template import render
 from napari_safire.curation.overlay import source_colour
 from napari_safire.data.degradations import KINDS, NONE, Degradation
+from napari_safire.metrics import Reliability
 
 _WIDTH, _HEIGHT = 320, 216  # of a panel
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 28, 50  # margins around its axes
@@ -158,6 +159,36 @@ def histogram_chart(groups: Mapping[str, Sequence[float]], title: str, x_label: 
     x_ticks = tuple(Tick(_LEFT + across * v / 5, f"{v / 5:.1f}") for v in range(6))
     panel = Panel(title, x_label, "images", x_ticks, y_ticks, bars=tuple(bars))
     return _chart([panel], [(_colour(k), name, False) for k, name in enumerate(groups)])
+
+
+def reliability_chart(panels: Mapping[str, tuple[str, str, Reliability]]) -> str:
+    """One panel for each kind of prediction: outcomes over predictions, beside the diagonal.
+
+    Parameters
+    ----------
+    panels : mapping of str to (str, str, Reliability)
+        By title: what is predicted, what is observed (the labels of the axes), and both in bins.
+
+    Returns
+    -------
+    str
+        An SVG document.
+    """
+    across = _WIDTH - _LEFT - _RIGHT
+    diagonal = Curve(
+        _GREY, tuple((_LEFT + across * v, _y(v), _y(v), _y(v)) for v in (0.0, 1.0)), dashed=True
+    )
+    x_ticks = tuple(Tick(_LEFT + across * v / 5, f"{v / 5:.1f}") for v in range(6))
+    drawn = []
+    for title, (x_label, y_label, found) in panels.items():
+        points = tuple(
+            (_LEFT + across * one.predicted, _y(one.observed), _y(one.observed), _y(one.observed))
+            for one in found.bins
+        )
+        curves = (diagonal, Curve(_colour(0), points))
+        drawn.append(Panel(title, x_label, y_label, x_ticks, _unit_ticks(), curves))
+    legend = [(_colour(0), "measured, in bins of 0.1", False), (_GREY, "what it should be", True)]
+    return _chart(drawn, legend)
 
 
 _GREY = "#888888"

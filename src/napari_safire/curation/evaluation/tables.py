@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from napari_safire.curation.evaluation.entries import EvaluatedEntry
 from napari_safire.curation.evaluation.study import SetScores
 from napari_safire.curation.evaluation.summary import (
+    FLOORS,
     MAIN_SCORES,
     Mean,
     Share,
@@ -43,7 +45,13 @@ def score_table(scores: SetScores) -> Table:
     return Table(
         ("score", "mean", "95 % interval", "floor", "images"),
         tuple(
-            (name, _number(mean.mean), _interval(mean), _number(floor_of(name, means)), str(mean.n))
+            (
+                name,
+                number_cell(mean.mean),
+                _interval(mean),
+                number_cell(floor_of(name, means)),
+                str(mean.n),
+            )
             for name, mean in means.items()
         ),
     )
@@ -54,10 +62,10 @@ def model_table(scores: Sequence[SetScores]) -> Table:
     columns = _columns(scores)
     means = [_means(of_model) for of_model in scores]
     rows = [
-        (of_model.model, str(len(of_model.good())), *(_with_interval(m.get(c)) for c in columns))
+        (of_model.model, str(len(of_model.good())), *(mean_cell(m.get(c)) for c in columns))
         for of_model, m in zip(scores, means, strict=True)
     ]
-    floors = (_number(floor_of(column, means[0]), 3) for column in columns)
+    floors = (number_cell(floor_of(column, means[0]), 3) for column in columns)
     return Table(("model", "images", *columns), (*rows, (BLANK, "", *floors)))
 
 
@@ -69,7 +77,7 @@ def difference_table(scores: Sequence[SetScores]) -> Table:
     for other in others:
         found = differences(first.good(), other.good(), seed=first.set.settings.seed)
         images = max((mean.n for mean in found.values()), default=0)
-        cells = (_with_interval(found.get(column), "+") for column in columns)
+        cells = (mean_cell(found.get(column), "+") for column in columns)
         rows.append((f"{other.model} - {first.model}", str(images), *cells))
     return Table(("difference", "images", *columns), tuple(rows))
 
@@ -84,7 +92,7 @@ def count_table(scores: SetScores) -> Table | None:
     for number in numbers:
         chosen = [of_entry for of_entry in good if of_entry["n_sources_true"] == number]
         means = summarise(chosen, intervals=False)
-        cells = (_number(means[name].mean) for name in (*_COUNT_SCORES, "p_miou_floor"))
+        cells = (number_cell(means[name].mean) for name in (*_COUNT_SCORES, "p_miou_floor"))
         rows.append((str(number), *cells, str(len(chosen))))
     return Table(("true sources", *_COUNT_SCORES, "p_miou_floor", "images"), tuple(rows))
 
@@ -96,8 +104,34 @@ def verdict_table(scores: Sequence[SetScores]) -> Table:
         for authentic, shares in verdict_shares(of_model.good()).items():
             total = shares["forged"].total
             group = f"{of_model.model}: {total} {'authentic' if authentic else 'forged'}"
-            rows.append((group, *(_share(found) for found in shares.values())))
+            rows.append((group, *(share_cell(found) for found in shares.values())))
     return Table(("images", "called forged", "no forgery found", "inconclusive"), tuple(rows))
+
+
+def group_table(
+    groups: Mapping[str, Sequence[EvaluatedEntry]], columns: Sequence[str], *, seed: int = 0
+) -> Table:
+    """One row for each group of pictures of one model; scores with intervals, floors beside them.
+
+    Parameters
+    ----------
+    groups : mapping of str to sequence of EvaluatedEntry
+        Those with errors are left out.
+    columns : sequence of str
+        Scores.
+    seed : int
+        Of the bootstrap.
+    """
+    floored = [column for column in columns if isinstance(FLOORS.get(column), str)]
+    rows = []
+    for name, results in groups.items():
+        good = [result.scores for result in results if result.error is None]
+        means = summarise(good, seed=seed)
+        cells = (mean_cell(means.get(column)) for column in columns)
+        floors = (number_cell(floor_of(column, means), 3) for column in floored)
+        rows.append((name, str(len(good)), *cells, *floors))
+    header = ("group", "images", *columns, *(f"floor of {column}" for column in floored))
+    return Table(header, tuple(rows))
 
 
 def seconds_table(scores: SetScores) -> Table:
@@ -121,8 +155,8 @@ def robustness_table(scores: Sequence[SetScores]) -> Table:
                     degradation.name,
                     of_model.model,
                     str(len(good)),
-                    *(_number(means[c].mean if c in means else math.nan) for c in columns),
-                    *(_number(floor_of(column, means)) for column in floored),
+                    *(number_cell(means[c].mean if c in means else math.nan) for c in columns),
+                    *(number_cell(floor_of(column, means)) for column in floored),
                 )
             )
     header = ("degradation", "model", "images", *columns, *(f"floor of {c}" for c in floored))
@@ -184,18 +218,20 @@ def _columns(scores: Sequence[SetScores]) -> tuple[str, ...]:
     return tuple(name for name in MAIN_SCORES[settings.kind] if name in there)
 
 
-def _number(value: float, digits: int = 4, sign: str = "") -> str:
+def number_cell(value: float, digits: int = 4, sign: str = "") -> str:
+    """A number, or `NOTHING` where it is not defined."""
     return NOTHING if math.isnan(value) else f"{value:{sign}.{digits}f}"
 
 
 def _interval(mean: Mean, digits: int = 4, sign: str = "") -> str:
-    return f"[{_number(mean.low, digits, sign)}, {_number(mean.high, digits, sign)}]"
+    return f"[{number_cell(mean.low, digits, sign)}, {number_cell(mean.high, digits, sign)}]"
 
 
-def _with_interval(mean: Mean | None, sign: str = "") -> str:
-    """Three digits, for many columns have to stand side by side."""
+def mean_cell(mean: Mean | None, sign: str = "") -> str:
+    """Mean and interval with three digits, for many columns have to stand side by side."""
     return NOTHING if mean is None else f"{mean.mean:{sign}.3f} {_interval(mean, 3, sign)}"
 
 
-def _share(found: Share) -> str:
+def share_cell(found: Share) -> str:
+    """Count, share and exact interval."""
     return f"{found.count} = {found.share:.1%} [{found.low:.1%}, {found.high:.1%}]"
