@@ -1,24 +1,26 @@
 """Scores of heatmaps and partitions against ground truth, and of probabilities against outcomes."""
 
-from napari_safire.metrics.masks import (
+from napari_safire.metrics.binary import (
     DILATION,
     EROSION,
-    MAX_LABEL,
     BinaryScores,
-    MultiSourceScores,
     auc,
     average_precision,
     binary_scores,
     blank_map_floor,
-    confusion_matrix,
     f1_best,
     f1_fixed,
     mcc,
+)
+from napari_safire.metrics.reliability import Reliability, ReliabilityBin, reliability
+from napari_safire.metrics.sources import (
+    MAX_LABEL,
+    MultiSourceScores,
+    confusion_matrix,
     multi_source_scores,
     p_ari,
     p_miou,
 )
-from napari_safire.metrics.reliability import Reliability, ReliabilityBin, reliability
 
 __all__ = [
     "DILATION",
