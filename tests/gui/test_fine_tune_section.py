@@ -176,32 +176,25 @@ def test_where_masks_do_not_tell_their_kind_the_user_does(
     assert section.start.isEnabled()
 
 
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
+def test_a_list_that_cannot_be_used_is_refused_with_its_reason(
+    dock: Dock, section: FineTuneSection, folder: Path, tmp_path: Path
+) -> None:
+    open_series(dock, folder)
+    bad = tmp_path / "bad.txt"
+    for content, sentence in (
         (None, "cannot be read"),
         ("just one field\n", "line 1"),
         ("# nothing\n", "has no entries"),
-    ],
-)
-def test_a_list_that_cannot_be_used_is_refused_with_its_reason(
-    dock: Dock,
-    section: FineTuneSection,
-    folder: Path,
-    tmp_path: Path,
-    content: str | None,
-    sentence: str,
-) -> None:
-    open_series(dock, folder)
-    if content is not None:
-        (tmp_path / "bad.txt").write_text(content)
-    section.choice.choose_list(tmp_path / "bad.txt")
-    dock.settle()
-    assert section.said.text().startswith("⚠")
-    assert sentence in section.said.text()
-    assert sentence in dock.widget.message.text()
-    assert section.choice.material.currentText() == "open series: 12 done"
-    assert section.start.isEnabled()
+    ):
+        if content is not None:
+            bad.write_text(content)
+        section.choice.choose_list(bad)
+        dock.settle()
+        assert section.said.text().startswith("⚠")
+        assert sentence in section.said.text()
+        assert sentence in dock.widget.message.text()
+        assert section.choice.material.currentText() == "open series: 12 done"
+        assert section.start.isEnabled()
 
 
 def test_too_few_pictures_and_a_folder_in_use_are_told_before_anything_starts(
@@ -308,7 +301,7 @@ def test_an_accepted_model_can_be_taken_up(
         "(+0.072). That is more than chance."
     )
     assert "accepted" in dock.widget.message.text()
-    dock.press(section.more)
+    assert section.details.isVisible()
     for part in ("p3.png is no picture.", "p4.png", REASONS[0], "result.json"):
         assert part in section.details.text()
     assert dock.widget.image.model_in_use == "safire-lite"
@@ -333,7 +326,8 @@ def test_a_rejected_one_says_why_and_offers_nothing(
     assert section.said.text().startswith("Rejected, the old model stays: on 9 held-out pictures")
     assert section.said.text().endswith("The gain may be chance: more pictures could tell.")
     assert not section.use.isVisible()
-    assert section.more.isVisible()
+    dock.press(section.more)
+    assert not section.details.isVisible()
 
 
 def test_what_fails_is_one_sentence_in_the_section_and_above(
@@ -370,7 +364,6 @@ def test_it_fits_the_dock_and_the_keyboard_goes_through_it(
     start(dock, section)
     fake.go_on()
     wait_for_end(section)
-    dock.press(section.more)
     assert section.minimumSizeHint().width() <= 330
     choice = section.choice
     expected = [

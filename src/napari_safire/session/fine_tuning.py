@@ -203,7 +203,10 @@ class FineTuning:
         if self._process is None or not self._stopping.acquire(blocking=False):
             return
         self._ender = threading.Thread(target=self._end, name="fine-tuning end", daemon=True)
-        self._ender.start()
+        with suppress(
+            RuntimeError
+        ):  # Python is ending: so is the process's stdin, which says it too
+            self._ender.start()
 
     def close(self) -> None:
         """Stop it, and tell nothing any more: for a dock that is closed."""

@@ -196,6 +196,7 @@ class FineTuneSection(FoldedSection):
         assert tuning is not None
         self._outcome = outcome
         if self._compared is not None:
+            self.more.setChecked(True)  # among it what taking up the new model costs
             self._end(words.comparison(self._compared))
         elif folder_state(tuning.request.folder) == "stopped":
             self._end("Stopped. Go on takes it up from its last save.")
