@@ -626,6 +626,17 @@ def test_calls_are_delivered_and_a_closed_one_is_silent() -> None:
     assert not heard.events
 
 
+def test_what_ends_after_it_was_closed_calls_nobody() -> None:
+    calls: list[Callable[[], None]] = []
+    code = """input(); print('{"event": "stopped"}', flush=True)"""
+    asked = FineTuneRequest((Path("list.txt"),), Path("run"))
+    tuning = FineTuning(asked, command=fake(code), deliver=calls.append)
+    tuning.start()
+    tuning.close()
+    over(tuning)
+    assert calls == []  # who delivers may be gone with the program's windows
+
+
 def test_a_request_becomes_the_command() -> None:
     asked = FineTuneRequest(
         (Path("-list.txt"), Path("b.txt")), Path("run"), "binary", "m", Path("r"), True, ("--x",)

@@ -25,7 +25,7 @@ from napari_safire.learning.events import Failed, Outcome
 from napari_safire.session.fine_tuning import FineTuning
 
 from .conftest import Dock
-from .fake_tuning import REASONS, FakeTuning, comparison
+from .fake_tuning import BEGIN, REASONS, FakeTuning, comparison
 from .hand import pump, wait_until
 from .test_closing import Opened, assert_freed, assert_threads_end, open_dock
 from .test_closing import quiet as quiet
@@ -328,6 +328,22 @@ def test_a_rejected_one_says_why_and_offers_nothing(
     assert not section.use.isVisible()
     dock.press(section.more)
     assert not section.details.isVisible()
+
+
+def test_one_that_is_stopped_after_the_comparison_has_decided_nothing(
+    dock: Dock, section: FineTuneSection, fake: FakeTuning, folder: Path, tmp_path: Path
+) -> None:
+    fake.will_say((*BEGIN, comparison(True)))
+    open_series(dock, folder)
+    start(dock, section)
+    section.choice.choose_list(tmp_path / "gone.txt")  # told, and what runs goes on
+    dock.settle()
+    assert "cannot be read" in section.said.text()
+    assert section.stop.isEnabled()
+    dock.press(section.stop)
+    wait_for_end(section)
+    assert section.said.text().startswith("Stopped.")
+    assert not section.use.isVisible()
 
 
 def test_what_fails_is_one_sentence_in_the_section_and_above(

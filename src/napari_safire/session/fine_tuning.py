@@ -290,7 +290,8 @@ class FineTuning:
                 case Failed():
                     self.failed.emit(event.text)
 
-        self._deliver(emit)
+        if not self._silent:  # whoever delivers may be gone by then
+            self._deliver(emit)
 
     def _end(self) -> None:
         process = self._process

@@ -91,7 +91,7 @@ class FineTuneSection(FoldedSection):
             QWidget.setTabOrder(before, after)
 
         self.choice.changed.connect(self._show)
-        self.choice.refused.connect(self._fail)
+        self.choice.refused.connect(self._refuse)
         self._show()
 
     # ---------------------------------------------------------------- from start to end
@@ -138,15 +138,22 @@ class FineTuneSection(FoldedSection):
         self._busy = False
         self._of_tuning.disconnect()
         self._tuning = None
-        self.said.setText(f"⚠ {said}" if failed else said)
         self.say_beside_title("")
-        self._show()
+        self._say(said, failed)
         self.choice.suggest_folder()  # the last one may be used up
-        # The section is at the foot of the dock, and may be folded.
-        self._desk.notice.emit(f"Fine-tuning: {words.small_begin(said)}", failed)
 
     def _fail(self, text: str) -> None:
         self._end(text, failed=True)
+
+    def _refuse(self, text: str) -> None:
+        """Tell why a list cannot be used; what may have been started meanwhile goes on."""
+        self._say(text, failed=True)
+
+    def _say(self, said: str, failed: bool) -> None:
+        self.said.setText(f"⚠ {said}" if failed else said)
+        self._show()
+        # The section is at the foot of the dock, and may be folded.
+        self._desk.notice.emit(f"Fine-tuning: {words.small_begin(said)}", failed)
 
     def close_section(self) -> None:
         """Let go of everything, and let the process stop by itself; nothing waits for it."""
@@ -195,7 +202,8 @@ class FineTuneSection(FoldedSection):
         tuning = self._tuning
         assert tuning is not None
         self._outcome = outcome
-        if self._compared is not None:
+        # One that is stopped after the comparison, while it is calibrated, has decided nothing.
+        if outcome.decision != "stopped" and self._compared is not None:
             self.more.setChecked(True)  # among it what taking up the new model costs
             self._end(words.comparison(self._compared))
         elif folder_state(tuning.request.folder) == "stopped":
