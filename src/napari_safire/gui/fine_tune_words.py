@@ -46,8 +46,8 @@ def step(progress: Progress, loss: float) -> str:
 
     Examples
     --------
-    >>> step(Progress("step", 40, 300, 60.0), 0.8123)
-    'Step 40 of 300 · loss 0.812 · about 7 min left'
+    >>> step(Progress("step", 40, 300, 80.0), 0.8123)
+    'Step 40 of 300 · loss 0.812 · about 9 min left'
     >>> step(Progress("begun", 0, 300, 0.0), math.nan)
     'Step 0 of 300'
     """
