@@ -187,7 +187,7 @@ class Tour:
         self.scroll_to(self.widget.partition)
 
     def fine_tune(self) -> None:
-        """Learning from pieces of the demo picture, whose figures mean nothing: it is one picture."""
+        """Learning from pieces of the demo picture, so the figures mean nothing."""
         self.viewer.layers.clear()
         self.viewer.open_sample("napari-safire", "demo_composite")
         self.settle()
