@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from napari.layers import Layer
     from qtpy.QtWidgets import QWidget
 
@@ -33,6 +34,7 @@ WINDOW = (1400, 900)
 FLAT_COLOURS = 80  # of 256: buttons, text, swatches
 LARGEST = 250_000  # bytes
 WIDTH_OF_DOCK = 400
+PIECE = 192  # pixels a side, to learn from
 
 SKY, STREET, STATUE = (120, 250), (600, 700), (640, 340)  # rows and columns of the demo picture
 
@@ -184,6 +186,22 @@ class Tour:
         self.settle()
         self.scroll_to(self.widget.partition)
 
+    def fine_tune(self) -> None:
+        """Learning from pieces of the demo picture, so the figures mean nothing."""
+        self.viewer.layers.clear()
+        self.viewer.open_sample("napari-safire", "demo_composite")
+        self.settle()
+        pixels, sources = (np.asarray(layer.data) for layer in self.viewer.layers)
+        folder = Path(tempfile.mkdtemp())
+        section = self.widget.fine_tune
+        section.choice.choose_list(_write_pieces(folder, pixels, sources))
+        self.settle()
+        section.choice.steps.setValue(40)
+        self.press(section.heading)
+        self.press(section.start)
+        self.wait(lambda: "loss" in section.status.text() or not section.stop.isEnabled())
+        self.scroll_to(section)
+
     def screenshot(self) -> Image.Image:
         """The window as it is, or the dialog in front of it."""
         from qtpy.QtGui import QImage
@@ -266,7 +284,28 @@ STEPS: tuple[tuple[Callable[[Tour], None], bool], ...] = (
     (Tour.light_theme_results, False),
     (Tour.preferences, False),
     (Tour.stack, True),
+    (Tour.fine_tune, True),
 )
+
+
+def _write_pieces(
+    folder: Path, pixels: npt.NDArray[np.uint8], sources: npt.NDArray[np.uint8]
+) -> Path:
+    """Write pieces of a picture that hold several sources, and a list of them."""
+    from napari_safire.data.lists import ListEntry, write_list
+    from napari_safire.data.masks import encode_sources
+
+    entries = []
+    for row in range(0, pixels.shape[0] - PIECE, PIECE // 2):
+        for col in range(0, pixels.shape[1] - PIECE, PIECE // 2):
+            piece = np.s_[row : row + PIECE, col : col + PIECE]
+            labels = sources[piece]
+            if labels.min() != labels.max():
+                entry = ListEntry(folder / f"{len(entries)}.png", folder / f"{len(entries)}_m.png")
+                Image.fromarray(pixels[piece]).save(entry.image)
+                Image.fromarray(encode_sources(labels - labels.min())).save(str(entry.mask))
+                entries.append(entry)
+    return write_list(folder / "my pictures.txt", entries)
 
 
 def save(window: Image.Image, path: Path) -> None:

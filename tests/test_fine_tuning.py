@@ -515,6 +515,31 @@ time.sleep(300)
     assert (tmp_path / "run" / "resume.pt").is_file()
 
 
+def test_a_program_that_ends_in_the_middle_says_nothing() -> None:
+    code = """
+import atexit, sys, threading
+from pathlib import Path
+from napari_safire.session.fine_tuning import FineTuning, FineTuneRequest
+asked = FineTuneRequest((Path("list.txt"),), Path("run"))
+tuning = FineTuning(asked, command=[sys.executable, "-c", sys.argv[1]])
+on = threading.Event()
+tuning.warned.connect(lambda _: on.set())
+tuning.start()
+assert on.wait(60)
+print(tuning._process.pid, flush=True)
+atexit.register(tuning.close)  # from Python 3.12 on, no thread can be started there
+"""
+    child = """print('{"event": "warning", "text": "on"}', flush=True); input()"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, child], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    end = time.monotonic() + 60
+    while _alive(int(done.stdout)):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def _alive(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -599,6 +624,17 @@ def test_calls_are_delivered_and_a_closed_one_is_silent() -> None:
         call()
     assert calls
     assert not heard.events
+
+
+def test_what_ends_after_it_was_closed_calls_nobody() -> None:
+    calls: list[Callable[[], None]] = []
+    code = """input(); print('{"event": "stopped"}', flush=True)"""
+    asked = FineTuneRequest((Path("list.txt"),), Path("run"))
+    tuning = FineTuning(asked, command=fake(code), deliver=calls.append)
+    tuning.start()
+    tuning.close()
+    over(tuning)
+    assert calls == []  # who delivers may be gone with the program's windows
 
 
 def test_a_request_becomes_the_command() -> None:

@@ -109,14 +109,14 @@ class Series:
         As they were found when the series was opened.
     output : Path
         The folder of masks and records; need not exist.
-    given : mapping of Path to Path
-        Masks that came with pictures.
+    listed : mapping of Path to ListEntry
+        What a list, or the folder of masks beside that of the pictures, says of them.
     """
 
     base: Path
     pictures: tuple[Path, ...]
     output: Path
-    given: Mapping[Path, Path] = field(default_factory=lambda: MappingProxyType({}))
+    listed: Mapping[Path, ListEntry] = field(default_factory=lambda: MappingProxyType({}))
     _known: dict[Path, tuple[_Signature, EntryState]] = field(
         default_factory=dict, repr=False, init=False
     )
@@ -147,14 +147,13 @@ class Series:
         path = Path(os.path.abspath(path))
         if path.is_dir():
             base, pictures = path, _pictures_in(path)
-            given = _given_masks(path)
+            listed = _paired(path)
         else:
-            base, given = _read_pictures(path)
-            pictures = tuple(given)
+            base, listed = _read_pictures(path)
+            pictures = tuple(listed)
         if output is None:
             output = path.parent / f"{path.name if path.is_dir() else path.stem}_masks"
-        masks = {picture: mask for picture, mask in given.items() if mask is not None}
-        return cls(base, pictures, Path(os.path.abspath(output)), MappingProxyType(masks))
+        return cls(base, pictures, Path(os.path.abspath(output)), MappingProxyType(listed))
 
     def entries(self) -> tuple[SeriesEntry, ...]:
         """Look up how far each picture is.
@@ -183,8 +182,15 @@ class Series:
             state: EntryState = "untouched"
             if mask.name in names[folder]:
                 state = self._state(record) if record.name in names[folder] else "done"
-            found.append(SeriesEntry(picture, mask, record, state, self.given.get(picture)))
+            listed = self.listed.get(picture)
+            given = None if listed is None else listed.mask
+            found.append(SeriesEntry(picture, mask, record, state, given))
         return tuple(found)
+
+    def extra(self, picture: Path) -> tuple[str, ...]:
+        """Return the further fields of a picture's line in the list that names it."""
+        listed = self.listed.get(picture)
+        return () if listed is None else listed.extra
 
     def _state(self, record: Path) -> EntryState:
         try:
@@ -336,27 +342,27 @@ def _natural(picture: Path) -> tuple[list[tuple[bool, int, str]], str]:
     return keys, picture.name
 
 
-def _given_masks(folder: Path) -> dict[Path, Path | None]:
+def _paired(folder: Path) -> dict[Path, ListEntry]:
     pair = next((pair for pair in find_folder_pairs(folder) if pair.images == folder), None)
     if pair is None:
         return {}
     try:
-        return {entry.image: entry.mask for entry in pair_pictures(pair).entries}
+        return {entry.image: entry for entry in pair_pictures(pair).entries}
     except DatasetError:  # no picture has a mask yet
         return {}
 
 
-def _read_pictures(path: Path) -> tuple[Path, dict[Path, Path | None]]:
+def _read_pictures(path: Path) -> tuple[Path, dict[Path, ListEntry]]:
     if not looks_like_list(path):
         raise DatasetError(
             f"{path} is neither a folder nor a list file: choose a folder of pictures, or a text "
             "file with lines `image,mask` or `image,None`."
         )
     base = list_root(path)
-    given: dict[Path, Path | None] = {}
+    listed: dict[Path, ListEntry] = {}
     for entry in read_list(path, base):
-        given.setdefault(entry.image, entry.mask)
-    return base, given
+        listed.setdefault(entry.image, entry)
+    return base, listed
 
 
 def _names_in(folder: Path) -> frozenset[str]:

@@ -22,6 +22,7 @@ from napari_safire.gui.gui_thread import gui_thread
 from napari_safire.gui.key_editor import KeyEditor
 from napari_safire.gui.keymap import ACTIONS, KeyBinder, Keymap
 from napari_safire.gui.preferences import Preferences, PreferencesWatch
+from napari_safire.gui.sections.fine_tune_section import FineTuneSection
 from napari_safire.gui.sections.image_section import ImageSection
 from napari_safire.gui.sections.kept_work import KeptWorkBar
 from napari_safire.gui.sections.partition_section import PartitionSection
@@ -93,6 +94,7 @@ class SafireWidget(QScrollArea):
         self.prompts = PromptSection(self.desk)
         self.partition = PartitionSection(self.desk)
         self.result = ResultSection(self.desk)
+        self.fine_tune = FineTuneSection(self.desk, self.series, self.image)
         self.kept_work = KeptWorkBar(self.desk)
         self.keys = KeyEditor(keys)
         self.keys.set_conflicts(binder.conflicts)
@@ -123,6 +125,8 @@ class SafireWidget(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumWidth(_NARROW + 24)
+
+        self.fine_tune.unfolded.connect(self._show_fine_tune)
 
         connections = Connections()
         connections.connect(self.desk.notice, self._show_notice)
@@ -211,7 +215,9 @@ class SafireWidget(QScrollArea):
             self.deleteLater()
 
     def _sections(self) -> tuple[Section, ...]:
-        return (self.series, self.image, self.prompts, self.partition, self.result)
+        return (
+            self.series, self.image, self.prompts, self.partition, self.result, self.fine_tune,
+        )  # fmt: skip
 
     def _show_notice(self, sentence: str, failed: bool) -> None:
         mark = "⚠" if failed else "ⓘ"
@@ -231,6 +237,13 @@ class SafireWidget(QScrollArea):
         self.desk.set_settings(_settings(preferences))
         if self._cache is not None and preferences.cache_gib > 0:
             self._cache.max_bytes = int(preferences.cache_gib * 2**30)
+
+    def _show_fine_tune(self) -> None:
+        # It is at the foot of the dock, and has no place there before it was laid out.
+        QTimer.singleShot(0, self._scroll_to_fine_tune)
+
+    def _scroll_to_fine_tune(self) -> None:
+        self.ensureWidgetVisible(self.fine_tune, 0, 0)
 
     def _toggle_keys(self) -> None:
         self.keys.setVisible(self.keys.isHidden())

@@ -31,6 +31,7 @@ from napari_safire.learning.progress import Event as RunEvent
 from napari_safire.learning.progress import Progress
 
 Decision = Literal["accepted", "rejected", "stopped"]
+BASIS, RESULT = "fine-tuning.json", "result.json"  # in the folder; see `learning.proposal`
 
 
 @dataclass(frozen=True, slots=True)

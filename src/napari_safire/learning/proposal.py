@@ -27,13 +27,21 @@ from napari_safire.data.record import plain, record_text, versions
 from napari_safire.engine import Engine
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.learning.acceptance import Comparison, PictureScore, compare, require_scored
-from napari_safire.learning.events import Decision, Divided, Listener, Outcome, Scoring, Warned
+from napari_safire.learning.events import (
+    BASIS,
+    RESULT,
+    Decision,
+    Divided,
+    Listener,
+    Outcome,
+    Scoring,
+    Warned,
+)
 from napari_safire.learning.finetuning import FineTuneSettings, Parts, fine_tune
 from napari_safire.learning.recalibration import recalibrated
 from napari_safire.model import SafireModel, load_model, save_checkpoint
 from napari_safire.model.checkpoint import file_sha256, load_checkpoint
 
-BASIS, RESULT = "fine-tuning.json", "result.json"
 RESULT_FORMAT = "napari-safire fine-tuning 1"
 _FREE = ("steps", "workers", "device")  # may change when a run goes on
 

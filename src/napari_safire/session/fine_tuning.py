@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 from psygnal import Signal
 
 from napari_safire.data.lists import MaskKind
 from napari_safire.learning.acceptance import Comparison
 from napari_safire.learning.events import (
+    BASIS,
+    RESULT,
     Divided,
     Event,
     Failed,
@@ -38,6 +40,22 @@ if TYPE_CHECKING:
 _MODULE = ("-m", "napari_safire")
 _LAST_BYTES = 4000  # of what the process complained of
 _LONGEST = 300  # characters of it that are shown
+
+
+def folder_state(folder: Path) -> Literal["free", "stopped", "finished"]:
+    """Say whether a fine-tuning can begin in a folder, go on there, or was finished there."""
+    if not (folder / BASIS).is_file():
+        return "free"
+    return "finished" if (folder / RESULT).is_file() else "stopped"
+
+
+def fresh_folder(folder: Path) -> Path:
+    """Return the folder; where that exists, the first of ``folder_2``, ``folder_3`` … not there."""
+    number, fresh = 1, folder
+    while fresh.exists():
+        number += 1
+        fresh = folder.with_name(f"{folder.name}_{number}")
+    return fresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +203,10 @@ class FineTuning:
         if self._process is None or not self._stopping.acquire(blocking=False):
             return
         self._ender = threading.Thread(target=self._end, name="fine-tuning end", daemon=True)
-        self._ender.start()
+        with suppress(
+            RuntimeError
+        ):  # Python is ending: so is the process's stdin, which says it too
+            self._ender.start()
 
     def close(self) -> None:
         """Stop it, and tell nothing any more: for a dock that is closed."""
@@ -269,7 +290,8 @@ class FineTuning:
                 case Failed():
                     self.failed.emit(event.text)
 
-        self._deliver(emit)
+        if not self._silent:  # whoever delivers may be gone by then
+            self._deliver(emit)
 
     def _end(self) -> None:
         process = self._process

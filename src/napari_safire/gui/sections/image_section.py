@@ -157,6 +157,11 @@ class ImageSection(Section):
 
     # ---------------------------------------------------------------- model
 
+    @property
+    def model_in_use(self) -> str | None:
+        """Name or path of the model that is loaded, or about to be; not one that was refused."""
+        return None if self._asked is None else self._asked[0]
+
     def choose_file(self, path: str) -> None:
         """Choose a checkpoint by its path."""
         self._show_models(path)

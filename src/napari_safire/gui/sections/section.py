@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
     QLabel,
     QPushButton,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_safire.errors import SafireError
 from napari_safire.gui.connections import Connections
+from napari_safire.session.session import Session
+
+T = TypeVar("T")
 
 
 class Section(QWidget):
@@ -32,16 +38,70 @@ class Section(QWidget):
         self.body = QVBoxLayout(self)
         self.body.setContentsMargins(0, 0, 0, 6)
         self.body.setSpacing(4)
-        heading = QLabel(title)
+        heading = self._make_heading(title)
         font = heading.font()
         font.setBold(True)
         font.setPointSizeF(font.pointSizeF() * 1.1)
         heading.setFont(font)
         self.body.addWidget(heading)
 
+    def _make_heading(self, title: str) -> QWidget:
+        return QLabel(title)
+
     def close_section(self) -> None:
         """Disconnect from everything that outlives the widget."""
         self.connections.disconnect()
+
+
+class FoldedSection(Section):
+    """A section that shows its heading alone until someone opens it.
+
+    Parameters
+    ----------
+    title, help_text : str
+    """
+
+    unfolded = Signal()
+    """Emitted when it was opened."""
+
+    def __init__(self, title: str, help_text: str) -> None:
+        super().__init__(title)
+        self._title, self._aside = title, ""
+        self.heading.setToolTip(help_text)
+        self._content = QWidget()
+        inner = QVBoxLayout(self._content)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(self.body.spacing())
+        self.body.addWidget(self._content)
+        self.body = inner
+        self.heading.toggled.connect(self._fold)
+        self._fold(False)
+
+    def unfold(self) -> None:
+        """Show all of it."""
+        self.heading.setChecked(True)
+
+    def say_beside_title(self, text: str) -> None:
+        """Show a few words in the heading, which can be seen while the rest is folded."""
+        self._aside = text
+        mark = "▾" if self.heading.isChecked() else "▸"
+        self.heading.setText(f"{mark} {self._title}{' · ' if text else ''}{text}")
+
+    def _make_heading(self, title: str) -> QWidget:
+        self.heading = QToolButton()
+        self.heading.setCheckable(True)
+        self.heading.setAutoRaise(True)
+        self.heading.setAccessibleName(title)
+        # Its text cannot be aligned, so it is as wide as its text.
+        self.heading.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.heading.setStyleSheet("QToolButton { padding: 0px; }")
+        return self.heading
+
+    def _fold(self, shown: bool) -> None:
+        self._content.setVisible(shown)
+        self.say_beside_title(self._aside)
+        if shown:
+            self.unfolded.emit()
 
 
 def form() -> QFormLayout:
@@ -90,3 +150,32 @@ def elided_combo(combo: QWidget) -> None:
     """Let a combo box be narrower than its longest entry."""
     combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     combo.setMinimumWidth(80)
+
+
+def run_guarded(
+    session: Session,
+    work: Callable[[], T],
+    then: Callable[[T], None],
+    failed: Callable[[Exception], None],
+) -> None:
+    """Do something off the GUI thread; whatever it raises, the user can go on."""
+
+    def guarded() -> T | Exception:
+        try:
+            return work()
+        except Exception as error:
+            return error
+
+    def done(answer: T | Exception) -> None:
+        if isinstance(answer, Exception):
+            failed(answer)
+        else:
+            then(answer)
+
+    session.run(guarded, done)
+
+
+def sentence(error: Exception) -> str:
+    """Say what an error means: those for users as they are, others with their type."""
+    known = isinstance(error, SafireError | OSError | ValueError)
+    return str(error) if known and str(error) else f"{type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from napari.layers import Image, Layer
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
@@ -38,6 +38,8 @@ from napari_safire.gui.sections.section import (
     elided_combo,
     form,
     in_rows,
+    run_guarded,
+    sentence,
     wrapped,
 )
 from napari_safire.gui.writer import write_labels
@@ -49,7 +51,7 @@ from napari_safire.types import PointPrompt
 
 T = TypeVar("T")
 
-_LISTS = "Lists (*.txt *.csv);;All files (*)"
+LISTS = "Lists (*.txt *.csv);;All files (*)"
 _LIST_SUFFIXES = (".txt", ".csv")
 _TO_DO: tuple[EntryState, ...] = ("untouched", "begun")
 
@@ -93,6 +95,9 @@ class SeriesSection(Section):
     ----------
     desk : Desk
     """
+
+    changed = Signal()
+    """Emitted when another series is open, or the states of its pictures were read anew."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__("Series")
@@ -163,6 +168,16 @@ class SeriesSection(Section):
         self._show()
 
     # ---------------------------------------------------------------- what users do
+
+    @property
+    def series(self) -> Series | None:
+        """The series that is open."""
+        return self._series
+
+    @property
+    def entries(self) -> tuple[SeriesEntry, ...]:
+        """Its pictures, and how far each of them was when it was last looked up."""
+        return self._entries
 
     @property
     def entry(self) -> SeriesEntry | None:
@@ -273,7 +288,7 @@ class SeriesSection(Section):
             self.open_series(path)
 
     def _browse_list(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a list of pictures", "", _LISTS)
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a list of pictures", "", LISTS)
         if path:
             self.open_series(path)
 
@@ -378,8 +393,8 @@ class SeriesSection(Section):
                 viewer.reset_view()
             if was_armed:
                 desk.add_prompts()
-        for sentence in () if found.contents is None else found.contents.warnings:
-            desk.notice.emit(sentence, False)
+        for warning in () if found.contents is None else found.contents.warnings:
+            desk.notice.emit(warning, False)
         if found.problem:
             desk.notice.emit(found.problem, True)
         self._look_again()
@@ -420,29 +435,16 @@ class SeriesSection(Section):
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
         """Do something off the GUI thread; a failure leaves all as it is."""
-
-        def guarded() -> T | Exception:
-            try:
-                return work()
-            except Exception as error:  # whatever it is, the user must be able to go on
-                return error
-
-        def done(answer: T | Exception) -> None:
-            if isinstance(answer, Exception):
-                (failed or self._failed)(answer)
-            else:
-                then(answer)
-
-        self._desk.session.run(guarded, done)
+        run_guarded(self._desk.session, work, then, failed or self._failed)
 
     def _failed(self, error: Exception) -> None:
-        self._desk.notice.emit(_sentence(error), True)
+        self._desk.notice.emit(sentence(error), True)
         self._end()
 
     def _not_saved(self, error: Exception) -> None:
         name = "The picture" if self._opened is None else self._opened.entry.picture.name
         self._desk.notice.emit(
-            f"{name} stays open, because it could not be saved. {_sentence(error)}", True
+            f"{name} stays open, because it could not be saved. {sentence(error)}", True
         )
         self._end()
 
@@ -454,6 +456,7 @@ class SeriesSection(Section):
     def _end(self) -> None:
         self._busy = False
         self._show()
+        self.changed.emit()
 
     # ---------------------------------------------------------------- what is shown
 
@@ -514,7 +517,7 @@ def _read(series: Series, position: int) -> _Found:
     try:
         contents = read_entry(entries[position])
     except (SafireError, MemoryError) as error:
-        return _Found(series, entries, position, problem=_sentence(error))
+        return _Found(series, entries, position, problem=sentence(error))
     return _Found(series, entries, position, contents, _annotation_of(contents))
 
 
@@ -563,11 +566,6 @@ def _image_layer(picture: Path, contents: EntryContents) -> Image:
     )
     assert isinstance(made, Image)
     return made
-
-
-def _sentence(error: Exception) -> str:
-    known = isinstance(error, SafireError | OSError | ValueError)
-    return str(error) if known and str(error) else f"{type(error).__name__}: {error}"
 
 
 def _dropped_series(event: QDropEvent) -> str | None:

@@ -1,0 +1,146 @@
+"""What a model may learn from: a list file, or the pictures of a series that are done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_safire.curation.series import Series
+from napari_safire.data.folders import list_root, mask_kind, read_labels
+from napari_safire.data.lists import (
+    ListEntry,
+    MaskKind,
+    list_folder,
+    read_lines,
+    read_mask,
+    write_list,
+)
+from napari_safire.errors import DatasetError, SafireError
+
+_LOOKED_AT = 12  # masks, until one tells its kind
+
+
+@dataclass(frozen=True, slots=True)
+class LearningList:
+    """A list of pictures and masks, as a fine-tuning wants to have it.
+
+    Parameters
+    ----------
+    path : Path
+    root : Path
+        The folder that its paths are relative to.
+    kind : {"sources", "binary"} or None
+        What its masks say; None where that cannot be told.
+    pictures : int
+    """
+
+    path: Path
+    root: Path
+    kind: MaskKind | None
+    pictures: int
+
+
+def look_at_list(path: str | os.PathLike[str]) -> LearningList:
+    """Find out what a list holds.
+
+    Whether its files exist is not looked at: a fine-tuning leaves out those that do not.
+
+    Raises
+    ------
+    DatasetError
+        It cannot be read, breaks the format, or is empty.
+    """
+    path = Path(os.path.abspath(path))
+    list_folder(path)  # says so where the folder is gone
+    try:
+        root = list_root(path)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read ({error}): choose a list file.") from error
+    entries = read_lines(path, root)
+    if not entries:
+        raise DatasetError(f"{path} has no entries: there is nothing to learn from.")
+    return LearningList(path, root, kind_of_masks(entries), len(entries))
+
+
+def kind_of_masks(entries: Sequence[ListEntry]) -> MaskKind | None:
+    """Tell what the masks of a list say, by their folder or the values of a few of them.
+
+    Returns
+    -------
+    {"sources", "binary"} or None
+        None where a dozen masks, taken evenly from the list, are black, of neither kind, or not
+        there.
+    """
+    masked = [entry for entry in entries if entry.mask is not None]
+    for entry in masked[:: max(1, len(masked) // _LOOKED_AT)][:_LOOKED_AT]:
+        assert entry.mask is not None
+        if (known := mask_kind(entry.mask)) is not None:
+            return known
+        try:
+            if not read_labels(entry).any():  # black means the same in both kinds
+                continue
+        except SafireError:
+            continue
+        try:
+            read_mask(entry, "sources")
+        except DatasetError:
+            return "binary"
+        return "sources"
+    return None
+
+
+def write_done_list(series: Series, path: Path) -> LearningList:
+    """Write a list of the pictures of a series that are done, with the masks made of them.
+
+    The third field of the list that the series was opened with is kept. Folders are not taken for
+    groups: untouched and forged versions of one photograph often lie in two, see
+    `napari_safire.data.donors`.
+
+    Parameters
+    ----------
+    series : Series
+    path : Path
+        The list file; its folder is made if need be.
+
+    Raises
+    ------
+    DatasetError
+        No picture is done, or the series cannot be looked through.
+    SafireError
+        The list cannot be written.
+    """
+    root = done_list_root(series)
+    entries = [
+        ListEntry(entry.picture, entry.mask, series.extra(entry.picture))
+        for entry in series.entries()
+        if entry.state == "done"
+    ]
+    if not entries:
+        raise DatasetError("No picture of the series is done: there is nothing to learn from.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_list(path, entries, root)
+    except OSError as error:
+        raise SafireError(
+            f"The list {path} cannot be written ({error.strerror}): choose another folder."
+        ) from error
+    return LearningList(path, root, "sources", len(entries))
+
+
+def done_list_root(series: Series) -> Path:
+    """Return the folder that holds both the pictures of a series and its masks.
+
+    Raises
+    ------
+    DatasetError
+        There is none: they lie on two drives.
+    """
+    try:
+        return Path(os.path.commonpath([series.base, series.output]))
+    except ValueError as error:
+        raise DatasetError(
+            f"{series.base} and {series.output} have no folder in common, so no list can name "
+            "both: keep the masks on the drive of the pictures."
+        ) from error

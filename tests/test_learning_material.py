@@ -1,0 +1,144 @@
+"""Lists to learn from: written of a series, or looked at before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_safire.curation.learning_material import (
+    kind_of_masks,
+    look_at_list,
+    write_done_list,
+)
+from napari_safire.curation.series import Series
+from napari_safire.data.lists import ListEntry, read_list, write_list
+from napari_safire.errors import DatasetError, SafireError
+from napari_safire.session.fine_tuning import folder_state, fresh_folder
+
+
+def picture(path: Path, *values: int) -> Path:
+    """A small grey picture with a row of each value."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.repeat(np.array(values or (9,), np.uint8)[:, None], 4, 1)).save(path)
+    return path
+
+
+def made(series: Series, *names: str) -> None:
+    for entry in series.entries():
+        if entry.picture.name in names:
+            picture(entry.mask, 0, 50)
+
+
+def test_a_list_names_what_is_done_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("a.png", "b, with a comma.png", "c.png"):
+        picture(tmp_path / "photos" / name)
+    series = Series.open(tmp_path / "photos")
+    with pytest.raises(DatasetError, match="No picture of the series is done"):
+        write_done_list(series, tmp_path / "run" / "list.txt")
+    assert not (tmp_path / "run").exists()
+    made(series, "a.png", "b, with a comma.png")
+    (tmp_path / "photos_masks" / "a.png.json").write_text("{}")  # only begun
+    listed = write_done_list(series, tmp_path / "run" / "list.txt")
+    assert (listed.kind, listed.pictures, listed.root) == ("sources", 1, tmp_path)
+    (entry,) = read_list(listed.path, listed.root)
+    assert entry.image == tmp_path / "photos" / "b, with a comma.png"
+    assert entry.mask == tmp_path / "photos_masks" / "b, with a comma.png_sources.png"
+
+
+def test_groups_of_the_list_that_was_opened_are_kept_and_folders_are_none(tmp_path: Path) -> None:
+    pictures = [picture(tmp_path / "set" / part / "1.png") for part in ("forged", "original")]
+    entries = [ListEntry(pictures[0], None, ("camera 1",)), ListEntry(pictures[1])]
+    series = Series.open(write_list(tmp_path / "set" / "list.txt", entries))
+    made(series, "1.png")
+    listed = write_done_list(series, tmp_path / "run" / "list.txt")
+    assert [entry.extra for entry in read_list(listed.path, listed.root)] == [("camera 1",), ()]
+
+
+def test_masks_in_another_folder_are_reached_over_the_common_one(tmp_path: Path) -> None:
+    picture(tmp_path / "in" / "photos" / "a.png")
+    series = Series.open(tmp_path / "in" / "photos", tmp_path / "out" / "deep")
+    made(series, "a.png")
+    listed = write_done_list(series, tmp_path / "run" / "list.txt")
+    assert listed.root == tmp_path
+    assert read_list(listed.path, listed.root)[0].mask == series.output / "a.png_sources.png"
+
+
+def test_a_list_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    in_the_way = picture(tmp_path / "photos" / "a.png")
+    series = Series.open(tmp_path / "photos")
+    made(series, "a.png")
+    with pytest.raises(SafireError, match="choose another folder"):
+        write_done_list(series, in_the_way / "list.txt")
+
+
+@pytest.mark.parametrize(
+    ("masks", "kind"),
+    [
+        ([(0, 0), (0, 50, 100)], "sources"),
+        ([(0, 255)], "binary"),
+        ([(0, 0), (0, 17)], None),
+        ([(0, 0)], None),
+        ([None], None),
+    ],
+)
+def test_values_of_masks_tell_their_kind(
+    tmp_path: Path, masks: list[tuple[int, ...] | None], kind: str | None
+) -> None:
+    entries = [
+        ListEntry(
+            picture(tmp_path / f"p{i}.png", 1, 2),
+            None if values is None else picture(tmp_path / "truth" / f"{i}.png", *values),
+        )
+        for i, values in enumerate(masks)
+    ]
+    assert kind_of_masks(entries) == kind
+    listed = look_at_list(write_list(tmp_path / "list.txt", entries))
+    assert (listed.kind, listed.pictures, listed.root) == (kind, len(entries), tmp_path)
+
+
+def test_folders_of_known_sets_tell_the_kind_without_a_look(tmp_path: Path) -> None:
+    known = {"ms3_masks": "sources", "splicing_1_masks": "binary"}
+    for folder, kind in known.items():
+        assert kind_of_masks([ListEntry(tmp_path / "a.png", tmp_path / folder / "a.png")]) == kind
+
+
+def test_a_list_in_a_folder_of_its_own_is_relative_to_the_one_above(tmp_path: Path) -> None:
+    picture(tmp_path / "photos" / "a.png")
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "all.txt").write_text("photos/a.png,None\nphotos/gone.png,None\n")
+    listed = look_at_list(tmp_path / "lists" / "all.txt")
+    assert (listed.root, listed.pictures) == (tmp_path, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "cannot be read"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"one field\n", "line 1"),
+        (b"# nothing\n", "has no entries"),
+    ],
+)
+def test_what_is_no_list_is_refused(tmp_path: Path, content: bytes | None, sentence: str) -> None:
+    if content is not None:
+        (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(DatasetError, match=sentence):
+        look_at_list(tmp_path / "list.txt")
+
+
+def test_a_folder_is_free_stopped_or_finished(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert folder_state(run) == "free"
+    assert fresh_folder(run) == run
+    run.mkdir()
+    assert folder_state(run) == "free"
+    assert fresh_folder(run) == tmp_path / "run_2"
+    (tmp_path / "run_2").touch()
+    assert fresh_folder(run) == tmp_path / "run_3"
+    (run / "fine-tuning.json").touch()
+    assert folder_state(run) == "stopped"
+    (run / "result.json").touch()
+    assert folder_state(run) == "finished"
