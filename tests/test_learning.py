@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 from synthetic import photo_bank
 
 from napari_safire.data.composite_settings import CompositeSettings
@@ -239,6 +243,29 @@ def test_far_parts_of_a_region_are_not_judged() -> None:
         (1, -1, 1, -1, 1, 0),  # from the part at its corner: the hole does not touch it
         (0, 0, 0, -1, 0, 1),  # from the background: all islands, not the hole inside one
     } | ({(0, -1, 0, 1, -1, -1)} & seen)  # from the small hole, if a prompt fell into it
+
+
+@given(
+    arrays(np.uint8, st.tuples(st.integers(4, 9), st.integers(4, 9)), elements=st.integers(0, 2)),
+    st.integers(0, 2**31),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_judged_is_what_the_published_rule_says(tiles: np.ndarray, seed: int) -> None:
+    """The rule, plainly: label region and surroundings, take what the grown part meets."""
+    labels = tiles.repeat(4, 0).repeat(4, 1)
+    labels[::3, ::5] = 2  # parts of one pixel
+    points, targets = sample_prompts(
+        labels, PromptSettings(per_image=3), np.random.default_rng(seed)
+    )
+    for (col, row), target in zip(points.astype(int), targets, strict=True):
+        inside = labels == labels[row, col]
+        parts, count = ndimage.label(inside)
+        around, _ = ndimage.label(~inside)
+        numbers = np.where(inside, parts, around + count)
+        grown = ndimage.binary_dilation(numbers == numbers[row, col], np.ones((3, 3), bool))
+        judged = np.isin(numbers, np.unique(numbers[grown]))
+        expected = np.where(judged, inside, IGNORE)[2::4, 2::4]
+        np.testing.assert_array_equal(target, expected)
 
 
 def test_stream_depends_on_seed_and_index_only(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from skimage import measure
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -94,45 +96,60 @@ def sample_prompts(
     present: Sequence[int] = np.unique(labels).tolist()
     cells = slice(settings.offset, None, _STRIDE)
     places = {region: np.flatnonzero(labels == region) for region in present}
-    components = {r: _components(labels == r) for r in present} if settings.connected else {}
+    parts = _Parts(labels) if settings.connected else None
     points, targets = [], []
     for number in range(settings.per_image):
         region = present[number % len(present)]
         row, col = divmod(int(rng.choice(places[region])), labels.shape[1])
         target = (labels[cells, cells] == region).astype(np.int8)
-        if settings.connected:
-            target[~judged(components[region], (row, col))[cells, cells]] = IGNORE
+        if parts is not None:
+            target[~parts.judged((row, col), cells)] = IGNORE
         points.append((col, row))
         targets.append(target)
     return np.array(points, np.float32), np.stack(targets)
 
 
-def judged(components: npt.NDArray[np.integer], prompt: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Where a mask is compared with the truth under the connected-component rule.
+class _Parts:
+    """The connected parts of all regions, and which of them touch: found once for an image.
 
-    Parameters
-    ----------
-    components : (H, W) int array
-        Component of each pixel, of the region and of its surroundings.
-    prompt : (int, int)
-        Row and column.
-
-    Returns
-    -------
-    (H, W) bool array
-        The prompt's component and all that touch it, over corners too.
+    As published, what is connected over edges is one part, and parts touch over corners too. For a
+    prompt the other regions are one: their parts are one part where they meet.
     """
-    own = components == components[prompt]
-    if own.all():
-        return own
-    grown = ndimage.binary_dilation(own, np.ones((3, 3), bool))
-    touching = np.zeros(int(components.max()) + 1, bool)
-    touching[components[grown]] = True
-    return touching[components]
+
+    def __init__(self, labels: npt.NDArray[np.integer]) -> None:
+        self.numbers: npt.NDArray[np.int64] = measure.label(labels, background=-1, connectivity=1)
+        n = self.numbers
+        over_edges = [(n[:, :-1], n[:, 1:]), (n[:-1], n[1:])]
+        over_corners = [(n[:-1, :-1], n[1:, 1:]), (n[:-1, 1:], n[1:, :-1])]
+        self.beside = _pairs(over_edges)
+        self.touching = _pairs(over_edges + over_corners)
+        self.region = np.full(int(n.max()) + 1, -1)  # of each part; parts count from 1
+        self.region[n.ravel()] = labels.ravel()
+
+    def judged(self, prompt: tuple[int, int], cells: slice) -> npt.NDArray[np.bool_]:
+        """Where a mask is compared with the truth: the prompt's part and all that touch it.
+
+        Parameters
+        ----------
+        prompt : (int, int)
+            Row and column.
+        cells : slice
+            Rows, and columns, that are asked for.
+        """
+        own = self.numbers[prompt]
+        others = (self.region[self.beside] != self.region[own]).all(axis=1)
+        first, second = self.beside[others].T
+        count = len(self.region)
+        met = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
+        _, group = connected_components(met, directed=False)
+        near = self.touching[self.touching[:, 0] == own, 1]
+        counts = np.isin(group, group[[own, *near]])
+        return counts[self.numbers[cells, cells]]
 
 
-def _components(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
-    """Number the parts of a region, and those of its surroundings; connected over edges."""
-    parts, count = ndimage.label(inside)
-    around, _ = ndimage.label(~inside)
-    return np.where(inside, parts, around + count).astype(np.int32)
+def _pairs(
+    neighbours: Sequence[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]],
+) -> npt.NDArray[np.integer]:
+    """Different numbers that are neighbours, each pair both ways round: (M, 2)."""
+    found = [np.stack([a[a != b], b[a != b]], axis=1) for a, b in neighbours]
+    return np.unique(np.concatenate([*found, *(pairs[:, ::-1] for pairs in found)]), axis=0)
