@@ -108,14 +108,31 @@ def test_larger_models_differ_from_the_base_only_where_they_say_so() -> None:
 
 
 WRONG = {
-    "no table": ("[model]\n[data]\n", r"has no table \[train\]"),
-    "unknown entry": ("[model]\n[data]\n[train]\nsteps = 1\nspeed = 2\n", "unknown entries speed"),
-    "bad value": ("[model]\n[data]\n[train]\nsteps = 0\n", "steps must be at least 1, not 0"),
-    "no steps": ("[model]\n[data]\n[train]\n", "steps"),
-    "bad model": ("[model]\ndepth = 0\n[data]\n[train]\nsteps = 1\n", "depth is 0"),
+    "no table": ("[model]\n[data]\nworkers = 0\nseed = 0\n", r"has no table \[train\]"),
+    "unknown entry": (
+        "[model]\n[data]\nworkers = 0\nseed = 0\n[train]\nsteps = 1\nspeed = 2\n",
+        "unknown entries speed",
+    ),
+    "bad value": (
+        "[model]\n[data]\nworkers = 0\nseed = 0\n[train]\nsteps = 0\n",
+        "steps must be at least 1, not 0",
+    ),
+    "no steps": ("[model]\n[data]\nworkers = 0\nseed = 0\n[train]\n", "steps"),
+    "bad model": (
+        "[model]\ndepth = 0\n[data]\nworkers = 0\nseed = 0\n[train]\nsteps = 1\n",
+        "depth is 0",
+    ),
+    "no seed": ("[model]\n[data]\nworkers = 0\n[train]\nsteps = 1\n", "no seed"),
+    "unknown data": (
+        "[model]\n[data]\nworkers = 0\nseed = 0\nfotos = 1\n[train]\nsteps = 1\n",
+        "unknown entries fotos",
+    ),
     "no TOML": ("[model\n", "cannot be read"),
     "no base": ('base = "nowhere.toml"\n', "nowhere.toml cannot be read"),
-    "no recipe": ("[model]\n[data]\n[train]\nsteps = 1\n", "leave --reference-recipe out"),
+    "no recipe": (
+        "[model]\n[data]\nworkers = 0\nseed = 0\n[train]\nsteps = 1\n",
+        "leave --reference-recipe out",
+    ),
 }
 
 
@@ -241,3 +258,11 @@ def test_photographs_of_a_folder_will_do(tmp_path: Path) -> None:
         assert pixels.shape == (2, 3, 64, 64)
         ((pixels, *_),) = validation_batches(chosen, print, prompts=True)
         assert pixels.shape == (2, 3, 64, 64)
+
+
+def test_a_wrong_way_to_take_pictures_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    from pictures import training_batches
+
+    chosen = listed(tmp_path, "stretch")
+    with pytest.raises(SafireError, match="Unknown way to take a crop 'stretch'"):
+        training_batches(chosen, print, prompts=False)

@@ -539,6 +539,17 @@ def test_a_photograph_that_breaks_is_told_once_and_training_goes_on(tmp_path: Pa
     assert again.count("Warning:") == 3
 
 
+def test_what_cannot_learn_is_one_sentence_for_the_user(tmp_path: Path) -> None:
+    config = configure(tmp_path, steps=2, learns=["adaptor"])
+    done = subprocess.run(
+        command("pretrain.py", config, "-o", tmp_path / "run"),
+        capture_output=True, text=True, timeout=240, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Error: This model has no adaptor: nothing would learn." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_two_processes_do_what_one_does_with_both_their_batches(tmp_path: Path) -> None:
     both = {"save_every": 4, "learning_rate": 1e-3, "steps": 4}
     (tmp_path / "two").mkdir()

@@ -103,7 +103,11 @@ def _listed(plan: StagePlan, table: dict[str, Any], which: str) -> Crops:
     # Files that are missing are told while training goes on, as all that cannot be used.
     entries = entries_of(table["set"], root, root / table[which], missing_ok=True)
     chosen = plan.data.get("pictures", {}) | {"turn": which == "training"}
-    return ListedDataset(entries, ListedSettings(**chosen), plan.data["seed"])
+    try:
+        settings = ListedSettings(**chosen)
+    except (TypeError, ValueError) as error:
+        raise SafireError(f"[data.pictures]: {error}") from error
+    return ListedDataset(entries, settings, plan.data["seed"])
 
 
 def _composites(plan: StagePlan, *, held_out: bool) -> Crops | None:

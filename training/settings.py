@@ -26,6 +26,11 @@ from napari_safire.learning.stopping import stoppable
 from napari_safire.learning.streams import CropPlan
 from napari_safire.model import ModelConfig, SafireModel, initialise_from
 
+_NEEDED_DATA = {"workers", "seed"}
+_DATA = _NEEDED_DATA | {
+    "photos_csv", "photos_folder", "held_out_groups", "composites", "composites_share", "pictures",
+    "validation_batches",
+}  # fmt: skip
 _PROMPTS = {"prompts_per_image": "per_image", "connected": "connected", "target_offset": "offset"}
 
 
@@ -92,6 +97,7 @@ def read_plan(
     missing = [name for name in ("model", "data", stage) if name not in tables]
     if missing:
         raise SafireError(f"{path} has no table [{'], ['.join(missing)}].")
+    _check_data(path, tables["data"])
     table = dict(tables[stage])
     recipe = table.pop("reference_recipe", None)
     if reference:
@@ -119,6 +125,14 @@ def read_plan(
     return StagePlan(model, data, how, asks, crops, first_index, lists)
 
 
+def _check_data(path: Path, data: dict[str, Any]) -> None:
+    missing, unknown = _NEEDED_DATA - data.keys(), data.keys() - _DATA
+    if missing:
+        raise SafireError(f"{path}, [data]: no {' and no '.join(sorted(missing))}.")
+    if unknown:
+        raise SafireError(f"{path}, [data]: unknown entries {', '.join(sorted(unknown))}.")
+
+
 def _take(table: dict[str, Any], kind: Any) -> dict[str, Any]:
     """Take the entries that are fields of a value; TOML's arrays become tuples."""
     names = {field.name for field in dataclasses.fields(kind)} & table.keys()
@@ -140,7 +154,7 @@ def run_stage(
         )
         with stoppable() as stop:
             _run_stage(make, options, plan, prompts, stop)
-    except SafireError as error:
+    except (SafireError, FloatingPointError) as error:
         sys.exit(f"Error: {error}")
 
 
@@ -170,7 +184,10 @@ def _run_stage(
         if options.start:
             fresh = initialise_from(model, options.start)
             fabric.print(f"{options.start}: {len(fresh)} tensors stay fresh")
-        stage = make(model, plan.asks)
+        try:
+            stage = make(model, plan.asks)
+        except ValueError as error:  # what shall learn is no part of this model
+            raise SafireError(str(error)) from error
         if options.dry_run:
             fabric.print(estimate(fabric, stage, source, plan.run))
             return
