@@ -9,39 +9,40 @@ import torch
 from napari_safire.engine import Engine
 from napari_safire.learning.calibration import (
     Observation,
-    choose_source_distance,
+    choose_auto_threshold,
     fit_calibration,
     observe,
 )
 from napari_safire.model import ModelConfig, SafireModel
 
+CANDIDATES = (0.1, 0.2, 0.3)
 
-def made(n_sources: int, gap: float, seed: int) -> Observation:
-    """Prompts in groups whose directions lie `gap` apart."""
-    rng = np.random.default_rng(seed)
-    centres = np.ones((n_sources, 8)) + gap * np.eye(n_sources, 8)
-    rows = np.repeat(centres, 40, axis=0) + 0.01 * rng.standard_normal((40 * n_sources, 8))
-    return Observation(rows.astype(np.float32), n_sources, statistic=gap * (n_sources > 1))
+
+def made(n_sources: int, found: tuple[int, int, int], statistic: float = 0.0) -> Observation:
+    return Observation(n_sources, statistic, found)
 
 
 def test_the_threshold_that_counts_sources_best_is_found():
-    observations = [made(n, 2.0, seed) for seed, n in enumerate([1, 1, 1, 2, 3, 4])]
-    threshold, accuracy = choose_source_distance(observations, [1e-9, 0.05, 1.9])
-    assert threshold == 0.05
-    assert accuracy == 1
+    observations = [made(n, (n + 1, n, 1)) for n in (1, 1, 1, 2, 3, 4)]
+    assert choose_auto_threshold(observations, CANDIDATES) == (0.2, 1.0)
 
 
 def test_every_number_of_sources_counts_the_same():
     # Calling everything one source is right for nine of ten pictures, and for one of two numbers.
-    observations = [made(1, 0, seed) for seed in range(9)] + [made(2, 2.0, 9)]
-    _, accuracy = choose_source_distance(observations, [1.9])
+    observations = [made(1, (1, 1, 1)) for _ in range(9)] + [made(2, (1, 1, 1))]
+    _, accuracy = choose_auto_threshold(observations, CANDIDATES)
     assert accuracy == pytest.approx(0.5)
+
+
+def test_of_thresholds_that_are_as_good_the_middle_one_is_taken():
+    observations = [made(1, (1, 1, 1)), made(2, (2, 2, 2))]
+    assert choose_auto_threshold(observations, CANDIDATES)[0] == 0.2
 
 
 def test_false_alarms_stay_within_the_stated_rate():
     rng = np.random.default_rng(0)
-    authentic = [Observation(np.ones((2, 2), np.float32), 1, s) for s in rng.normal(0.3, 0.1, 200)]
-    forged = [Observation(np.ones((2, 2), np.float32), 2, s) for s in rng.normal(0.8, 0.2, 200)]
+    authentic = [Observation(1, s) for s in rng.normal(0.3, 0.1, 200)]
+    forged = [Observation(2, s) for s in rng.normal(0.8, 0.2, 200)]
     calibration = fit_calibration(authentic + forged, 0.1, "made up for a test.")
     called = [calibration.probability(o.statistic) >= calibration.forged_above for o in authentic]
     assert np.mean(called) <= 0.1
@@ -54,15 +55,20 @@ def test_false_alarms_stay_within_the_stated_rate():
 @pytest.mark.parametrize("n_sources", [1, 2])
 def test_calibration_needs_both_kinds(n_sources: int):
     with pytest.raises(ValueError, match="one kind is missing"):
-        fit_calibration([made(n_sources, 1.0, s) for s in range(4)], 0.1, "")
+        fit_calibration([Observation(n_sources, 0.1 * s) for s in range(4)], 0.1, "")
 
 
-def test_observe_runs_the_grid():
+@pytest.mark.parametrize("representative", ["most confident prompt", "cells"])
+def test_what_is_observed_is_what_the_engine_answers(representative: str):
     torch.manual_seed(0)
     engine = Engine(SafireModel(ModelConfig.lite()))
+    engine.model.metadata["representative"] = representative
     image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     seen = observe(engine, image, n_sources=1)
     assert seen.n_sources == 1
-    assert seen.features.shape[1] == 64
-    assert np.isfinite(seen.features).all()
     assert 0 <= seen.statistic <= 2
+    candidates = engine.auto_rule.candidates
+    assert len(seen.found) == len(candidates)
+    assert len(set(seen.found)) > 1, "thresholds without effect choose nothing"
+    engine.model.metadata[engine.auto_rule.name] = candidates[30]
+    assert engine.partition(engine.embed(image)).n_sources <= seen.found[30]

@@ -36,13 +36,13 @@ def cluster_kmeans(features: FloatImage, n_sources: int, seed: int) -> Clusters:
     (P,) int array
         0 .. K-1, where K is ``n_sources`` or the number of distinct directions if that is smaller.
     """
-    directions = _directions(features)
-    distinct = len(np.unique(directions.round(5), axis=0))
+    units = directions(features)
+    distinct = len(np.unique(units.round(5), axis=0))
     count = min(n_sources, distinct)
     if count <= 1:
-        return np.zeros(len(directions), dtype=np.int64)
+        return np.zeros(len(units), dtype=np.int64)
     kmeans = KMeans(n_clusters=count, n_init=_RESTARTS, random_state=seed)
-    return kmeans.fit_predict(directions).astype(np.int64)
+    return kmeans.fit_predict(units).astype(np.int64)
 
 
 def cluster_dbscan(features: FloatImage, eps: float, min_samples: int = 1) -> Clusters:
@@ -76,16 +76,16 @@ def cluster_auto(features: FloatImage, threshold: float) -> Clusters:
     """
     if len(features) < 2:
         return np.zeros(len(features), dtype=np.int64)
-    directions = _directions(features)
+    units = directions(features)
     labels = AgglomerativeClustering(
         n_clusters=None, distance_threshold=threshold, linkage="average", metric="cosine"
-    ).fit_predict(directions)
+    ).fit_predict(units)
     sizes = np.bincount(labels)
     order = np.argsort(-sizes, kind="stable")
     smallest = max(2, round(_SMALLEST_SHARE * len(features)))
     kept = [k for k in order[:_MOST_SOURCES] if sizes[k] >= smallest] or [order[0]]
-    centres = np.stack([_directions(directions[labels == k].mean(0)[None])[0] for k in kept])
-    joined = np.argmax(directions @ centres.T, axis=1)
+    centres = np.stack([directions(units[labels == k].mean(0)[None])[0] for k in kept])
+    joined = np.argmax(units @ centres.T, axis=1)
     for new, old in enumerate(kept):
         joined[labels == old] = new
     return joined.astype(np.int64)
@@ -102,11 +102,12 @@ def separation(features: FloatImage, labels: Clusters) -> float:
     present = [k for k in np.unique(labels) if k != NOISE]
     if len(present) < 2:
         return 0.0
-    directions = _directions(features)
-    centres = _directions(np.stack([directions[labels == k].mean(0) for k in present]))
+    units = directions(features)
+    centres = directions(np.stack([units[labels == k].mean(0) for k in present]))
     return float((1 - centres @ centres.T).max())
 
 
-def _directions(features: FloatImage) -> FloatImage:
+def directions(features: FloatImage) -> FloatImage:
+    """Scale (P, C) vectors to length one; zeros stay zeros."""
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     return np.asarray(features / np.maximum(norms, 1e-12), dtype=np.float32)

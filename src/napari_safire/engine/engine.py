@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
+from napari_safire.engine.auto import AutoRule, auto_rule
 from napari_safire.engine.cache import EmbeddingCache
+from napari_safire.engine.cells import (
+    COMPARING,
+    MOST_SOURCES,
+    CellSpectrum,
+    cell_spectrum,
+    cut,
+    cut_separation,
+    estimated_sources,
+    forgery_map_of_cells,
+    partition_of_cells,
+)
+from napari_safire.engine.clustering import NOISE, separation
 from napari_safire.engine.embedding import READING, embed_picture
 from napari_safire.engine.grid import DECODING, PromptGrid, decode_points, points_in_model, run_grid
 from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
@@ -34,8 +47,6 @@ from napari_safire.types import (
 )
 
 METHODS = ("kmeans", "dbscan", "auto")
-# Cosine distance at which two groups of prompts are two sources, for models that do not say.
-_DEFAULT_SOURCE_DISTANCE = 0.3
 _MOST_POINTS_PER_SIDE = 128
 
 
@@ -102,7 +113,8 @@ class Engine:
         self._memory = MemoryGuard(self.model, self._notify)
         self.grids_kept = grids_kept
         self._grids: OrderedDict[tuple[str, str, int, bool], PromptGrid] = OrderedDict()
-        self._lock = threading.Lock()  # of the grids
+        self._spectra: OrderedDict[tuple[str, str], CellSpectrum] = OrderedDict()
+        self._lock = threading.Lock()  # of grids and spectra
         self._cores = threading.RLock()  # a job that is watched may answer a click in between
 
     @property
@@ -215,19 +227,14 @@ class Engine:
         self,
         embedding: Embedding,
         points_per_side: int,
-        progress: Progress | None,
-        cancel: Cancel | None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
         *,
         with_logits: bool,
     ) -> PromptGrid:
         """Return the whole grid, or one that may hold features only."""
         self._check_embedding(embedding)
-        if not 1 <= points_per_side <= _MOST_POINTS_PER_SIDE:
-            raise ValueError(
-                f"points_per_side is {points_per_side}, but must lie between 1 and "
-                f"{_MOST_POINTS_PER_SIDE}."
-            )
-        side = int(points_per_side)
+        side = self._check_side(points_per_side)
         of = (embedding.image_sha256, embedding.checkpoint_sha256, side)
         key = (*of, with_logits)
         with self._lock:
@@ -286,17 +293,20 @@ class Engine:
         Cancelled
         """
         _check_partition_arguments(method, n_sources, seed, eps)
+        self._check_side(points_per_side)
+        if self._representative == "cells" and method != "dbscan":
+            return self._cut(embedding, method, n_sources, seed, points_per_side, progress, cancel)
         consensus = self._representative == "consensus"
         grid = self._grid(embedding, points_per_side, progress, cancel, with_logits=consensus)
-        threshold = float(self.model.metadata.get("source_distance", _DEFAULT_SOURCE_DISTANCE))
-        clusters = cluster_prompts(grid, method, n_sources, seed, eps, threshold)
+        rule = self.auto_rule
+        clusters = cluster_prompts(grid, method, n_sources, seed, eps, rule.threshold)
         parameters: dict[str, Any] = {"points_per_side": points_per_side}
         if method == "kmeans":
             parameters["n_sources"] = n_sources
         elif method == "dbscan":
             parameters["eps"] = eps
         else:
-            parameters["source_distance"] = threshold
+            parameters[rule.name] = rule.threshold
         parameters["representative"] = self._representative
         regions_of = self._regions_of(embedding, grid)
         return make_partition(grid, clusters, method, parameters, seed, consensus, regions_of)
@@ -324,11 +334,92 @@ class Engine:
         ForgeryMap
             Its verdict rests on the model's calibration; without one it is "inconclusive".
         """
+        self._check_side(points_per_side)
+        if self._representative == "cells":
+            spectrum = self._spectrum(embedding, 2, progress, cancel)
+            logits = cut(spectrum, 2, seed, self._sharpness)
+            return forgery_map_of_cells(embedding, spectrum, logits, self._calibration())
         consensus = self._representative == "consensus"
         grid = self._grid(embedding, points_per_side, progress, cancel, with_logits=consensus)
         clusters = cluster_prompts(grid, "kmeans", 2, seed, 0.0, 0.0)
         regions_of = self._regions_of(embedding, grid)
         return make_forgery_map(grid, clusters, self._calibration(), consensus, regions_of)
+
+    @property
+    def auto_rule(self) -> AutoRule:
+        """How method "auto" finds the number of sources with this model."""
+        return auto_rule(self.model.metadata)
+
+    def separation(self, embedding: Embedding, seed: int = 0, points_per_side: int = 16) -> float:
+        """How far apart the two sources of the forgery map lie: what its verdict rests on.
+
+        Returns
+        -------
+        float
+            Cosine distance, 0 to 2; 0 for a picture that cannot be divided.
+        """
+        if self._representative == "cells":
+            spectrum = self._spectrum(embedding, 2)
+            return cut_separation(spectrum, cut(spectrum, 2, seed, self._sharpness))
+        grid = self._grid(embedding, points_per_side, with_logits=False)
+        clusters = cluster_prompts(grid, "kmeans", 2, seed, 0.0, 0.0)
+        return separation(grid.features[grid.valid], clusters[grid.valid])
+
+    def count_sources(
+        self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int = 16
+    ) -> tuple[int, ...]:
+        """How many sources method "auto" would find with other thresholds of its rule."""
+        if self._representative == "cells":
+            spectrum = self._spectrum(embedding, MOST_SOURCES)
+            return tuple(estimated_sources(spectrum, threshold) for threshold in thresholds)
+        grid = self._grid(embedding, points_per_side, with_logits=False)
+        clusters = (cluster_prompts(grid, "auto", None, 0, 0.0, value) for value in thresholds)
+        return tuple(len(np.unique(some[some != NOISE])) for some in clusters)
+
+    def _cut(
+        self,
+        embedding: Embedding,
+        method: str,
+        n_sources: int | None,
+        seed: int,
+        points_per_side: int,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> SourcePartition:
+        """Partition by the embedding's own cells; no prompt is asked."""
+        parameters: dict[str, Any] = {"representative": "cells", "sharpness": self._sharpness}
+        spectrum = self._spectrum(embedding, n_sources or MOST_SOURCES, progress, cancel)
+        if n_sources is None:
+            n_sources = estimated_sources(spectrum, self.auto_rule.threshold)
+            parameters[self.auto_rule.name] = self.auto_rule.threshold
+        else:
+            parameters["n_sources"] = n_sources
+        logits = cut(spectrum, n_sources, seed, self._sharpness)
+        return partition_of_cells(embedding, logits, method, parameters, seed, points_per_side)
+
+    def _spectrum(
+        self,
+        embedding: Embedding,
+        n_sources: int,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> CellSpectrum:
+        """How the cells hang together; of the last few embeddings it is kept."""
+        self._check_embedding(embedding)
+        key = (embedding.image_sha256, embedding.checkpoint_sha256)
+        report(progress, cancel, 0, 1, COMPARING)
+        with self._lock:
+            spectrum = self._spectra.get(key)
+        if spectrum is None or spectrum.asked < n_sources:
+            with explained(COMPARING):
+                spectrum = cell_spectrum(embedding, max(n_sources, MOST_SOURCES))
+        with self._lock:
+            self._spectra[key] = spectrum
+            self._spectra.move_to_end(key)
+            while len(self._spectra) > self.grids_kept:
+                self._spectra.popitem(last=False)
+        report(progress, cancel, 1, 1, COMPARING)
+        return spectrum
 
     def _regions_of(self, embedding: Embedding, grid: PromptGrid) -> RegionsOf | None:
         """Of a grid without logits, those that are needed are asked for once more."""
@@ -356,6 +447,19 @@ class Engine:
     def _calibration(self) -> Calibration | None:
         stored = self.model.metadata.get("calibration")
         return Calibration(**stored) if stored else None
+
+    @property
+    def _sharpness(self) -> float:
+        return float(self.model.metadata.get("cut_sharpness", 1.0))
+
+    @staticmethod
+    def _check_side(points_per_side: int) -> int:
+        if not 1 <= points_per_side <= _MOST_POINTS_PER_SIDE:
+            raise ValueError(
+                f"points_per_side is {points_per_side}, but must lie between 1 and "
+                f"{_MOST_POINTS_PER_SIDE}."
+            )
+        return int(points_per_side)
 
     def _check_embedding(self, embedding: Embedding) -> None:
         if not isinstance(embedding, Embedding):

@@ -90,14 +90,12 @@ def make_partition(
     names = np.unique(clusters[clusters != NOISE])
     regions = _representatives(grid, clusters, names, consensus, regions_of)
     labels = label_pixels(grid.geometry, [region.low_res_logits for region in regions])
-    order = np.argsort(-np.bincount(labels.ravel(), minlength=len(regions)), kind="stable")
-    rank = np.empty(len(order), dtype=np.uint8)
-    rank[order] = np.arange(len(order), dtype=np.uint8)
+    labels, order = largest_first(labels, len(regions))
     sources = np.full(len(clusters), NOISE, dtype=np.int64)
-    for position, name in enumerate(names):
-        sources[clusters == name] = rank[position]
+    for rank, position in enumerate(order):
+        sources[clusters == names[position]] = rank
     return SourcePartition(
-        labels=rank[labels],
+        labels=labels,
         representatives=tuple(regions[k] for k in order),
         method=method,
         parameters=MappingProxyType(dict(parameters)),
@@ -127,6 +125,24 @@ def label_pixels(geometry: Geometry, low_res_logits: Sequence[FloatImage]) -> np
             labels[top : top + step][wins] = k
             np.maximum(best, values, out=best)
     return labels
+
+
+def largest_first(
+    labels: npt.NDArray[np.uint8], n_sources: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Number sources by size.
+
+    Returns
+    -------
+    labels : (H, W) uint8 array
+        0 is the largest source.
+    order : (K,) int array
+        For each new number the old one.
+    """
+    order = np.argsort(-np.bincount(labels.ravel(), minlength=n_sources), kind="stable")
+    rank = np.empty(len(order), dtype=np.uint8)
+    rank[order] = np.arange(len(order), dtype=np.uint8)
+    return rank[labels], order
 
 
 def make_forgery_map(

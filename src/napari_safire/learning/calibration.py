@@ -13,64 +13,67 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
 from napari_safire.engine import Engine
-from napari_safire.engine.clustering import cluster_auto, cluster_kmeans, separation
-from napari_safire.types import Calibration, FloatImage
+from napari_safire.types import Calibration
 
 # Calibration fits two numbers; a heavier penalty than none keeps separable data finite.
 _INVERSE_PENALTY = 10.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What the model sees in a picture whose truth is known.
 
     Parameters
     ----------
-    features : (P, C) float32 array
-        Region features of the grid's prompts that have one.
     n_sources : int
         True number of sources.
     statistic : float
-        Cosine distance of the two centres that k-means finds.
+        `napari_safire.engine.Engine.separation`.
+    found : tuple of int
+        Numbers of sources that method "auto" finds with each threshold among which is chosen.
     """
 
-    features: FloatImage
     n_sources: int
     statistic: float
+    found: tuple[int, ...] = ()
 
 
 def observe(engine: Engine, image: npt.NDArray[np.uint8], n_sources: int) -> Observation:
-    """Run the grid over a picture with a known number of sources."""
-    grid = engine.grid(engine.embed(image))
-    features = grid.features[grid.valid]
-    statistic = separation(features, cluster_kmeans(features, 2, seed=0)) if len(features) else 0.0
-    return Observation(features, n_sources, statistic)
+    """Look at a picture with a known number of sources."""
+    embedding = engine.embed(image)
+    return Observation(
+        n_sources,
+        engine.separation(embedding),
+        engine.count_sources(embedding, engine.auto_rule.candidates),
+    )
 
 
-def choose_source_distance(
+def choose_auto_threshold(
     observations: Sequence[Observation], candidates: Sequence[float]
 ) -> tuple[float, float]:
-    """Find the clustering threshold that gets the number of sources right most often.
+    """Find the threshold of method "auto" that gets the number of sources right most often.
 
     Each true number of sources counts the same, however many pictures have it.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+    candidates : sequence of float
+        Those that the observations were `found` with.
 
     Returns
     -------
     threshold : float
+        Where several are as good, the one in their middle.
     accuracy : float
         Mean over the true numbers of the share of pictures with the right estimate.
     """
-    truths = sorted({o.n_sources for o in observations})
-    best = (0.0, -1.0)
-    for threshold in candidates:
-        hits: dict[int, list[bool]] = {n: [] for n in truths}
-        for o in observations:
-            found = len(np.unique(cluster_auto(o.features, threshold))) if len(o.features) else 1
-            hits[o.n_sources].append(found == o.n_sources)
-        accuracy = float(np.mean([np.mean(h) for h in hits.values()]))
-        if accuracy > best[1]:
-            best = (float(threshold), accuracy)
-    return best
+    truths = np.array([o.n_sources for o in observations])
+    right = np.array([o.found for o in observations]) == truths[:, None]  # (pictures, candidates)
+    rates = np.mean([right[truths == n].mean(axis=0) for n in np.unique(truths)], axis=0)
+    best = np.flatnonzero(rates == rates.max())
+    middle = int(best[len(best) // 2])
+    return float(candidates[middle]), float(rates[middle])
 
 
 def fit_calibration(

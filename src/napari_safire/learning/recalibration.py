@@ -15,7 +15,7 @@ from napari_safire.engine import Engine
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.learning.calibration import (
     Observation,
-    choose_source_distance,
+    choose_auto_threshold,
     fit_calibration,
     observe,
 )
@@ -25,7 +25,6 @@ _FALSE_ALARM_RATE = 0.1
 # Fewer pictures of a kind than 1 / rate, and the rate is not seen in them.
 _FEWEST_TO_CALIBRATE = round(1 / _FALSE_ALARM_RATE)
 _FEWEST_OF_A_NUMBER = 5
-_DISTANCES = tuple(np.arange(0.02, 1.2, 0.02).tolist())
 
 
 def recalibrated(
@@ -50,7 +49,7 @@ def recalibrated(
     Returns
     -------
     metadata : dict
-        "calibration" and "source_distance", each only where it was settled.
+        "calibration" and the threshold of method "auto", each only where it was settled.
     notes : tuple of str
         Plain sentences that say so.
 
@@ -60,12 +59,12 @@ def recalibrated(
     """
     observations = list(_observe(engine, entries, kind, stop))
     calibration, first = _calibration(observations)
-    distance, second = _source_distance(observations, kind)
+    threshold, second = _auto_threshold(engine, observations, kind)
     metadata: dict[str, Any] = {}
     if calibration is not None:
         metadata["calibration"] = asdict(calibration)
-    if distance is not None:
-        metadata["source_distance"] = distance
+    if threshold is not None:
+        metadata[engine.auto_rule.name] = threshold
     return metadata, (first, second)
 
 
@@ -106,8 +105,8 @@ def _calibration(observations: Sequence[Observation]) -> tuple[Calibration | Non
     return calibration, f"Its verdicts are {basis}"
 
 
-def _source_distance(
-    observations: Sequence[Observation], kind: MaskKind
+def _auto_threshold(
+    engine: Engine, observations: Sequence[Observation], kind: MaskKind
 ) -> tuple[float | None, str]:
     counts = [one.n_sources for one in observations]
     numbers = [n for n in set(counts) if counts.count(n) >= _FEWEST_OF_A_NUMBER]
@@ -118,8 +117,8 @@ def _source_distance(
             f"{_FEWEST_OF_A_NUMBER} held-out pictures of one source, and as many of another number."
         )
     usable = [one for one in observations if one.n_sources in numbers]
-    distance, accuracy = choose_source_distance(usable, _DISTANCES)
-    return distance, (
-        f'The threshold of method "auto" is {distance:.2f}, which finds the number of sources in '
+    threshold, accuracy = choose_auto_threshold(usable, engine.auto_rule.candidates)
+    return threshold, (
+        f'The threshold of method "auto" is {threshold:.2f}, which finds the number of sources in '
         f"{100 * accuracy:.0f} % of {len(usable)} held-out pictures."
     )

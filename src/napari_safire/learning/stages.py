@@ -39,9 +39,9 @@ class StageSettings:
     learns : tuple of str, optional
         Of "filters" (a lite model's first ones; without them an update takes two thirds of the
         time, as no gradient goes through the residuals), "backbone", "adaptor" (of a ViT),
-        "prompt encoder" and "decoder". Default: in stage 1 the whole encoder, as published. In stage 2 adaptor and decoder of a
-        ViT, all of a lite model; the published code means the same, but as its frozen blocks pass
-        no gradient on, only the decoder learns there.
+        "prompt encoder" and "decoder". Default: in stage 1 the whole encoder, as published. In
+        stage 2 adaptor and decoder of a ViT, all of a lite model; the published code means the
+        same, but as its frozen blocks pass no gradient on, only the decoder learns there.
     temperature : float
         Of the contrastive loss.
     purity : float

@@ -1,0 +1,278 @@
+"""Sources straight from the embedding: a normalised cut of its cells, no prompt asked.
+
+Training compares cells by ``exp(cos / temperature)``. The same numbers make the cells of a picture
+a graph, which is cut where it hangs together least (Shi and Malik 2000; rows of the eigenvectors
+normalised and clustered as by Ng, Jordan and Weiss 2001). k-means on the features themselves splits
+the largest source instead of finding the small one (docs/lab-notes.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh
+from scipy.ndimage import uniform_filter
+from scipy.sparse.linalg import eigsh
+from scipy.special import softmax
+from sklearn.cluster import KMeans
+
+from napari_safire.engine.clustering import directions
+from napari_safire.engine.grid import grid_points
+from napari_safire.engine.partition import _judge, label_pixels, largest_first
+from napari_safire.types import (
+    Calibration,
+    Embedding,
+    FloatImage,
+    ForgeryMap,
+    Geometry,
+    PointPrompt,
+    SourcePartition,
+    SourceRegion,
+)
+
+COMPARING = "comparing the picture's cells"
+TEMPERATURE = 0.1  # of the affinity, that of the contrastive loss; measured in docs/lab-notes.md
+MOST_SOURCES = 6  # that are looked for where their number is not given
+_MOST_COMPARED = 1024  # cells; the others are placed among them
+_FEWEST_FOR_LANCZOS = 64
+_RESTARTS = 10
+_INSIDE = 5  # cells around a representative's prompt that should be of its source
+_STRIDE = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellSpectrum:
+    """How the cells of a picture hang together.
+
+    Parameters
+    ----------
+    values : (M,) float32 array
+        Largest eigenvalues of the normalised affinity, from 1 down: as many lie near 1 as there are
+        groups of cells that hardly hang together.
+    places : (N, M) float32 array
+        Where the eigenvectors put each of the N = h * w cells, row by row.
+    compared : (n,) int array
+        The cells that the eigenvectors were computed of. The rest is placed by its affinity to
+        these (Nystroem's extension; Fowlkes et al. 2004).
+    features : (N, C) float32 array
+        Directions of the cells' features.
+    shape : (int, int)
+        h and w.
+    asked : int
+        How many eigenvectors were asked for; a small picture has fewer.
+    """
+
+    values: FloatImage
+    places: FloatImage
+    compared: npt.NDArray[np.int64]
+    features: FloatImage
+    shape: tuple[int, int]
+    asked: int
+
+
+def cell_spectrum(embedding: Embedding, count: int = MOST_SOURCES, phase: int = 0) -> CellSpectrum:
+    """Compute how the cells of a picture hang together.
+
+    Parameters
+    ----------
+    embedding : Embedding
+        With (C, h, w) features.
+    count : int
+        Eigenvectors: at least the number of sources; fewer are given if there are fewer cells.
+    phase : int
+        Which of the regular samples of a large picture's cells is compared.
+
+    Returns
+    -------
+    CellSpectrum
+    """
+    channels, height, width = embedding.features.shape
+    features = directions(embedding.features.reshape(channels, -1).T)
+    compared = _sample(height, width, phase)
+    affinity = np.exp((features @ features[compared].T - 1) / TEMPERATURE)  # (N, n)
+    among = affinity[compared]
+    degree = 1 / np.sqrt(among.sum(axis=1))
+    values, vectors = _largest_eigenpairs(among * degree[:, None] * degree, count)
+    places = (affinity @ (vectors * degree[:, None])) / values
+    places /= np.sqrt(affinity.sum(axis=1, keepdims=True))
+    return CellSpectrum(values, places, compared, features, (height, width), count)
+
+
+def estimated_sources(spectrum: CellSpectrum, threshold: float) -> int:
+    """Estimate the number of sources: eigenvalues above a threshold, the first one always.
+
+    Parameters
+    ----------
+    spectrum : CellSpectrum
+    threshold : float
+        Stored with the model as ``metadata["source_eigenvalue"]``.
+    """
+    return 1 + int((spectrum.values[1:MOST_SOURCES] >= threshold).sum())
+
+
+def cut(spectrum: CellSpectrum, n_sources: int, seed: int, sharpness: float) -> FloatImage:
+    """Divide the cells.
+
+    Parameters
+    ----------
+    spectrum : CellSpectrum
+    n_sources : int
+    seed : int
+        Of k-means.
+    sharpness : float
+        Scales the logits so that their softmax says how often a cell's source is right; stored
+        with the model as ``metadata["cut_sharpness"]``.
+
+    Returns
+    -------
+    (K, h, w) float32 array
+        Logits of the sources, K at most ``n_sources``: every one is the largest somewhere.
+    """
+    rows = directions(spectrum.places[:, :n_sources])
+    known = rows[spectrum.compared]
+    count = min(n_sources, len(np.unique(known.round(4), axis=0)))
+    centres = np.zeros((1, rows.shape[1]), np.float32)
+    if count > 1:
+        kmeans = KMeans(count, n_init=_RESTARTS, random_state=seed).fit(known)
+        centres = kmeans.cluster_centers_.astype(np.float32)
+    distances = ((rows[:, None] - centres) ** 2).sum(axis=2)  # (N, K)
+    winners = np.unique(distances.argmin(axis=1))
+    logits = -sharpness * distances[:, winners].T
+    return np.ascontiguousarray(logits.reshape(-1, *spectrum.shape), dtype=np.float32)
+
+
+def cut_separation(spectrum: CellSpectrum, logits: FloatImage) -> float:
+    """Cosine distance of the two sources that lie farthest apart; 0 for one source, at most 2."""
+    winners = logits.argmax(axis=0).ravel()
+    if len(logits) < 2:
+        return 0.0
+    means = [spectrum.features[winners == k].mean(axis=0) for k in np.unique(winners)]
+    centres = directions(np.stack(means))
+    return float((1 - centres @ centres.T).max())
+
+
+def partition_of_cells(
+    embedding: Embedding,
+    logits: FloatImage,
+    method: str,
+    parameters: dict[str, Any],
+    seed: int,
+    points_per_side: int,
+) -> SourcePartition:
+    """Bring divided cells to the picture's own size.
+
+    Parameters
+    ----------
+    embedding : Embedding
+    logits : (K, h, w) float32 array
+        From `cut`.
+    method, parameters, seed
+        Recorded in the partition.
+    points_per_side : int
+        Of the grid of prompts, each of which gets the source it lies in.
+
+    Returns
+    -------
+    SourcePartition
+    """
+    geometry = embedding.geometry
+    labels, order = largest_first(label_pixels(geometry, list(logits)), len(logits))
+    prompts, _ = grid_points(geometry, points_per_side)
+    rows, cols = np.array([(p.row, p.col) for p in prompts]).round().astype(np.int64).T
+    height, width = geometry.image_shape
+    rows, cols = rows.clip(0, height - 1), cols.clip(0, width - 1)
+    regions = _regions(geometry, logits)
+    return SourcePartition(
+        labels=labels,
+        representatives=tuple(regions[k] for k in order),
+        method=method,
+        parameters=MappingProxyType(dict(parameters)),
+        seed=seed,
+        prompts=prompts,
+        prompt_sources=labels[rows, cols].astype(np.int64),
+    )
+
+
+def forgery_map_of_cells(
+    embedding: Embedding,
+    spectrum: CellSpectrum,
+    logits: FloatImage,
+    calibration: Calibration | None,
+) -> ForgeryMap:
+    """Make the binary forgery map of divided cells: everything but the largest source.
+
+    Parameters
+    ----------
+    embedding : Embedding
+    spectrum : CellSpectrum
+    logits : (K, h, w) float32 array
+        From `cut` of that spectrum.
+    calibration : Calibration or None
+
+    Returns
+    -------
+    ForgeryMap
+        Of two sources the heatmap is the published ``(front + 1 - back) / 2``.
+    """
+    shape = embedding.geometry.image_shape
+    heatmap: FloatImage = np.zeros(shape, dtype=np.float32)
+    if len(logits) > 1:
+        sizes = np.bincount(logits.argmax(axis=0).ravel(), minlength=len(logits))
+        ground = softmax(logits, axis=0)[sizes.argmax()]
+        heatmap = (1 - embedding.geometry.to_image_size(ground)).clip(0, 1)
+    score, verdict, reason = _judge(cut_separation(spectrum, logits), calibration, shape)
+    return ForgeryMap(heatmap, score, verdict, reason, calibration)
+
+
+def _regions(geometry: Geometry, logits: FloatImage) -> list[SourceRegion]:
+    """For each source its logits against the others', at the cell that is deepest inside it."""
+    shares = softmax(logits, axis=0)
+    winners = logits.argmax(axis=0)
+    regions = []
+    for k, share in enumerate(shares):
+        deep = uniform_filter(share, _INSIDE, mode="constant") + share
+        row, col = np.unravel_index(int(deep.argmax()), deep.shape)
+        prompt = _cell_centre(geometry, int(row), int(col))
+        confidence = float(share[winners == k].mean())
+        regions.append(SourceRegion(prompt, logits[k], geometry, confidence))
+    return regions
+
+
+def _cell_centre(geometry: Geometry, row: int, col: int) -> PointPrompt:
+    centre = _STRIDE / 2 - 0.5
+    down, across = geometry.to_image_rc(_STRIDE * col + centre, _STRIDE * row + centre)
+    height, width = geometry.image_shape
+    return PointPrompt(min(float(down), height - 1.0), min(float(across), width - 1.0))
+
+
+def _sample(height: int, width: int, phase: int) -> npt.NDArray[np.int64]:
+    """Cells on a slanted lattice, so that no row and no column is left out."""
+    every = -(-height * width // _MOST_COMPARED)
+    slant = np.add.outer(np.arange(height) * _slope(every), np.arange(width))
+    return np.flatnonzero((slant % every).ravel() == phase % every)
+
+
+def _slope(every: int) -> int:
+    """Shift of the lattice from row to row: the number coprime to it that is nearest its root."""
+    root = max(1, round(every**0.5))
+    return next(k for k in range(root, every + 2) if np.gcd(k, every) == 1)
+
+
+def _largest_eigenpairs(matrix: FloatImage, count: int) -> tuple[FloatImage, FloatImage]:
+    """Eigenvalues (M,), largest first, and eigenvectors (n, M) of a symmetric matrix."""
+    size = len(matrix)
+    count = min(count, size)
+    if size < _FEWEST_FOR_LANCZOS or count >= size // 2:
+        values, vectors = eigh(matrix, subset_by_index=(size - count, size - 1))
+    else:  # a start of its own makes the answer the same each time
+        start = np.ones(size, dtype=matrix.dtype)
+        values, vectors = eigsh(matrix, k=count, which="LA", v0=start, tol=1e-4)
+    order = np.argsort(-values)
+    return (
+        np.asarray(values[order], dtype=np.float32),
+        np.asarray(vectors[:, order], dtype=np.float32),
+    )
