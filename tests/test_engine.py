@@ -448,10 +448,10 @@ def test_the_smaller_source_is_the_forged_one():
 @pytest.mark.parametrize(
     ("intercept", "shape", "verdict"),
     [
-        (9.0, (64, 64), "forged"),
-        (-9.0, (64, 64), "no forgery found"),
-        (-0.9, (64, 64), "inconclusive"),
-        (9.0, (63, 64), "inconclusive"),
+        (9.0, (128, 128), "forged"),
+        (-9.0, (128, 128), "no forgery found"),
+        (-0.9, (128, 128), "inconclusive"),
+        (9.0, (127, 128), "inconclusive"),
     ],
 )
 def test_verdicts_follow_the_calibration(intercept: float, shape: tuple[int, int], verdict: str):
@@ -477,7 +477,7 @@ def test_calibration_travels_with_the_file(tmp_path: Path, toy: Engine):
     path = tmp_path / "model.safetensors"
     save_checkpoint(toy.model, path, metadata={"calibration": values, "source_distance": 0.5})
     engine = Engine(load_model(path))
-    embedding = engine.embed(np.random.default_rng(9).random((80, 80)))
+    embedding = engine.embed(np.random.default_rng(9).random((130, 130)))
     assert engine.localize(embedding).verdict == "forged"
     assert engine.partition(embedding).parameters["source_distance"] == 0.5
 

@@ -1,8 +1,8 @@
 """Embeddings kept on disk, so that a picture is read once and not at every start.
 
-One file an entry: features as safetensors, everything else as JSON in its metadata, a checksum over
-both. No lock is needed: files appear whole or not at all, a damaged one is found by its checksum,
-and whoever comes too late to an evicted one has missed it.
+One file an entry: features, and which cells cannot be read, as safetensors, everything else as JSON
+in its metadata, a checksum over both. No lock is needed: files appear whole or not at all, a
+damaged one is found by its checksum, and whoever comes too late to an evicted one has missed it.
 
 Torch is loaded by `EmbeddingCache.get` and `EmbeddingCache.put` alone.
 """
@@ -20,17 +20,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from napari_safire.data.atomic import atomic_path
 from napari_safire.errors import SafireError
-from napari_safire.types import Embedding, FloatImage, Geometry
+from napari_safire.types import Embedding, Geometry
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 # Only files of these names are ever counted or removed: the folder may hold other things.
 _ENTRY = re.compile(r"[0-9a-f]{64}\.safetensors")
 _LEFTOVER = re.compile(r"\.[0-9a-f]+\.[0-9a-f]+\.tmp\.[a-z]+")  # as atomic_path names them
+_CONTENTS = ({"features": "F32"}, {"features": "F32", "unreadable": "U8"})
 # What a killed process left behind; nobody writes one embedding for so long.
 _LEFTOVER_SECONDS = 3600
 
@@ -247,8 +251,11 @@ def _entry_bytes(embedding: Embedding) -> bytes:
             "warnings": embedding.warnings,
         }
     )
-    metadata = {"embedding": description, "checksum": _checksum(description, features)}
-    return save({"features": features}, metadata=metadata)
+    arrays: Arrays = {"features": features}
+    if embedding.unreadable is not None:
+        arrays["unreadable"] = np.ascontiguousarray(embedding.unreadable, dtype=np.uint8)
+    metadata = {"embedding": description, "checksum": _checksum(description, arrays)}
+    return save(arrays, metadata=metadata)
 
 
 def _read_entry(path: Path, image_sha256: str, checkpoint_sha256: str) -> Embedding:
@@ -264,25 +271,36 @@ def _read_entry(path: Path, image_sha256: str, checkpoint_sha256: str) -> Embedd
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            if file.keys() != ["features"] or file.get_slice("features").get_dtype() != "F32":
+            names: list[str] = file.keys()
+            types = {name: file.get_slice(name).get_dtype() for name in names}
+            if types not in _CONTENTS:
                 raise ValueError(f"{path} holds no embedding.")
-            features = file.get_tensor("features")
+            arrays: Arrays = {name: file.get_tensor(name) for name in types}
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}.") from error
     description = metadata.get("embedding", "")
-    if metadata.get("checksum") != _checksum(description, features):
+    if metadata.get("checksum") != _checksum(description, arrays):
         raise ValueError(f"{path} is damaged: its checksum does not fit.")
     values: dict[str, Any] = json.loads(description)
     found = (values["image_sha256"], values["checkpoint_sha256"], values["preprocessing"])
     if found != (image_sha256, checkpoint_sha256, _preprocessing()):
         raise ValueError(f"{path} is the entry of something else: {found}.")
     geometry = Geometry(**{name: tuple(pair) for name, pair in values["geometry"].items()})
-    return Embedding(features, geometry, image_sha256, checkpoint_sha256, tuple(values["warnings"]))
+    return Embedding(
+        arrays["features"],
+        geometry,
+        image_sha256,
+        checkpoint_sha256,
+        tuple(values["warnings"]),
+        arrays.get("unreadable"),
+    )
 
 
-def _checksum(description: str, features: FloatImage) -> str:
-    digest = hashlib.sha256(f"{features.shape} {description}".encode())
-    digest.update(features.data)
+def _checksum(description: str, arrays: Arrays) -> str:
+    shapes = {name: arrays[name].shape for name in sorted(arrays)}
+    digest = hashlib.sha256(f"{shapes} {description}".encode())
+    for name in shapes:
+        digest.update(arrays[name].data)
     return digest.hexdigest()
 
 

@@ -12,13 +12,15 @@ import torch
 from napari_safire.engine.memory import MemoryGuard
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.progress import Cancel, Progress, report
-from napari_safire.engine.tiling import Tiles, tile_axis
+from napari_safire.engine.readability import Reasons, pool_reasons, unreadable_cells
+from napari_safire.engine.tiling import tile_axis
 from napari_safire.model import SafireModel
 from napari_safire.types import Embedding, FloatImage, Geometry
 
-# Raise it with every change on the way from picture to features (pixels, tiles, pooling): what was
-# embedded by the old rules and lies on the disk is then not found any more.
-PREPROCESSING = 1
+# Raise it with every change on the way from picture to features and to what is known of their cells
+# (pixels, tiles, pooling, readability): what was embedded by the old rules and lies on the disk is
+# then not found any more.
+PREPROCESSING = 2
 
 Step = Callable[[int], None]
 """Called as ``step(n)`` before block n of the encoder, n from 1; may raise `Cancelled`."""
@@ -34,8 +36,15 @@ def embed_picture(
     """Run the encoder over one picture; see `napari_safire.engine.Engine.embed`."""
     model = memory.model
     embed = _embed_native if model.config.native_resolution else _embed_squashed
-    features, geometry = embed(memory, picture, progress, cancel)
-    return Embedding(features, geometry, picture.sha256, model.checkpoint_sha256, picture.warnings)
+    features, geometry, unreadable = embed(memory, picture, progress, cancel)
+    return Embedding(
+        features,
+        geometry,
+        picture.sha256,
+        model.checkpoint_sha256,
+        picture.warnings,
+        unreadable,
+    )
 
 
 def _encode(memory: MemoryGuard, pixels: FloatImage, step: Step) -> FloatImage:
@@ -73,21 +82,23 @@ def _blocks(model: SafireModel) -> list[torch.nn.Module]:
 
 def _embed_squashed(
     memory: MemoryGuard, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
-) -> tuple[FloatImage, Geometry]:
+) -> tuple[FloatImage, Geometry, Reasons]:
     side, total = memory.model.config.image_size, len(_blocks(memory.model)) + 1
 
     def step(done: int) -> None:
         report(progress, cancel, done, total, READING)
 
     step(0)
-    features = _encode(memory, picture.squashed(side), step)
+    pixels = picture.squashed(side)
+    features = _encode(memory, pixels, step)
     step(total)
-    return features, Geometry(picture.shape, (side, side), (float(side), float(side)))
+    geometry = Geometry(picture.shape, (side, side), (float(side), float(side)))
+    return features, geometry, unreadable_cells(pixels)
 
 
 def _embed_native(
     memory: MemoryGuard, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
-) -> tuple[FloatImage, Geometry]:
+) -> tuple[FloatImage, Geometry, Reasons]:
     # The decoder's frame has at most `max_cells` a side: features of larger pictures are averaged
     # over `pool` x `pool` cells once every trace has been read at full resolution.
     config = memory.model.config
@@ -102,6 +113,7 @@ def _embed_native(
     pooled_shape = (cells[0] // pool, cells[1] // pool)
     sums = np.zeros((config.prompt_dim, *pooled_shape), dtype=np.float32)
     weights = np.zeros(pooled_shape, dtype=np.float32)
+    reasons = np.zeros([math.ceil(length / _STRIDE) for length in picture.shape], dtype=np.uint8)
     done = 0
     for i in range(len(rows.starts)):
         for j in range(len(cols.starts)):
@@ -110,7 +122,14 @@ def _embed_native(
                 report(progress, cancel, done + n, total, READING)
 
             step(0)
-            tile = _encode(memory, _tile_pixels(picture, rows, cols, i, j), step)
+            shape = (rows.size * _STRIDE, cols.size * _STRIDE)
+            piece = _tile_piece(picture, shape, rows.starts[i], cols.starts[j])
+            found = unreadable_cells(piece)
+            reasons[
+                rows.starts[i] : rows.starts[i] + found.shape[0],
+                cols.starts[j] : cols.starts[j] + found.shape[1],
+            ] = found
+            tile = _encode(memory, _padded(piece, shape), step)
             share = rows.weights(i)[:, None] * cols.weights(j)
             _add_pooled(sums, tile * share, rows.starts[i], cols.starts[j], pool)
             _add_pooled(weights[None], share[None], rows.starts[i], cols.starts[j], pool)
@@ -121,14 +140,17 @@ def _embed_native(
         (pooled_shape[0] * _STRIDE, pooled_shape[1] * _STRIDE),
         (picture.shape[0] / pool, picture.shape[1] / pool),
     )
-    return sums / weights, geometry
+    return sums / weights, geometry, pool_reasons(reasons, picture.shape, pool)
 
 
-def _tile_pixels(picture: PictureReader, rows: Tiles, cols: Tiles, i: int, j: int) -> FloatImage:
+def _tile_piece(picture: PictureReader, shape: tuple[int, int], row: int, col: int) -> FloatImage:
+    """What there is of the picture in a tile of this shape that begins at cell (row, col)."""
+    top, left = row * _STRIDE, col * _STRIDE
+    return picture.crop(slice(top, top + shape[0]), slice(left, left + shape[1]))
+
+
+def _padded(piece: FloatImage, shape: tuple[int, int]) -> FloatImage:
     """Pixels of a tile; what lies beyond the picture mirrors it."""
-    begin = (rows.starts[i] * _STRIDE, cols.starts[j] * _STRIDE)
-    shape = (rows.size * _STRIDE, cols.size * _STRIDE)
-    piece = picture.crop(slice(begin[0], begin[0] + shape[0]), slice(begin[1], begin[1] + shape[1]))
     missing = (shape[0] - piece.shape[0], shape[1] - piece.shape[1])
     return np.pad(piece, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
 

@@ -332,7 +332,8 @@ class Engine:
         Returns
         -------
         ForgeryMap
-            Its verdict rests on the model's calibration; without one it is "inconclusive".
+            Its verdict rests on the model's calibration; without one it is "inconclusive", as for
+            pictures that are tiny or mostly dark, saturated or flat (`engine.verdict`).
         """
         self._check_side(points_per_side)
         if self._representative == "cells":
@@ -343,7 +344,9 @@ class Engine:
         grid = self._grid(embedding, points_per_side, progress, cancel, with_logits=consensus)
         clusters = cluster_prompts(grid, "kmeans", 2, seed, 0.0, 0.0)
         regions_of = self._regions_of(embedding, grid)
-        return make_forgery_map(grid, clusters, self._calibration(), consensus, regions_of)
+        return make_forgery_map(
+            grid, clusters, self._calibration(), consensus, regions_of, embedding.unreadable
+        )
 
     @property
     def auto_rule(self) -> AutoRule:

@@ -21,6 +21,8 @@ from napari_safire.engine.clustering import (
     separation,
 )
 from napari_safire.engine.grid import PromptGrid
+from napari_safire.engine.readability import Reasons, measure_readability
+from napari_safire.engine.verdict import judge
 from napari_safire.types import (
     Calibration,
     FloatImage,
@@ -28,11 +30,9 @@ from napari_safire.types import (
     Geometry,
     SourcePartition,
     SourceRegion,
-    Verdict,
 )
 
 _STRIP_PIXELS = 4_000_000
-_SMALLEST_SIDE = 64
 _CELL_AND_ONE = 5  # logits: an embedding cell has 4, and an odd window has a middle
 
 
@@ -151,6 +151,7 @@ def make_forgery_map(
     calibration: Calibration | None,
     consensus: bool = False,
     regions_of: RegionsOf | None = None,
+    unreadable: Reasons | None = None,
 ) -> ForgeryMap:
     """Combine two sources to one map: ``(front + 1 - back) / 2``, the front being the smaller.
 
@@ -162,6 +163,8 @@ def make_forgery_map(
     calibration : Calibration or None
     consensus, regions_of
         As in `make_partition`.
+    unreadable : (h, w) uint8 array, optional
+        `Embedding.unreadable`: the verdict accuses nothing that cannot be read.
 
     Returns
     -------
@@ -179,7 +182,8 @@ def make_forgery_map(
         if (front > 0.5).sum() > (back > 0.5).sum():
             front, back = back, front
         heatmap = np.asarray((front + 1 - back) / 2, dtype=np.float32)
-    score, verdict, reason = _judge(statistic, calibration, grid.geometry.image_shape)
+    readability = measure_readability(unreadable, grid.geometry, heatmap)
+    score, verdict, reason = judge(statistic, calibration, grid.geometry.image_shape, readability)
     return ForgeryMap(heatmap, score, verdict, reason, calibration)
 
 
@@ -210,38 +214,6 @@ def _representatives(
         )
         for region, mean in zip(best, means, strict=True)
     ]
-
-
-def _judge(
-    statistic: float, calibration: Calibration | None, image_shape: tuple[int, int]
-) -> tuple[float, Verdict, str]:
-    if calibration is None:
-        return (
-            min(1.0, statistic / 2),
-            "inconclusive",
-            "This model has no calibration: the score is a raw distance between two sources, not "
-            "a probability.",
-        )
-    probability = calibration.probability(statistic)
-    if min(image_shape) < _SMALLEST_SIDE:
-        return (
-            probability,
-            "inconclusive",
-            (
-                f"A picture of {image_shape[0]} x {image_shape[1]} pixels is too small to judge: "
-                f"{_SMALLEST_SIDE} pixels a side are needed."
-            ),
-        )
-    basis = (
-        f"The probability of forgery is {probability:.2f}; {calibration.basis} "
-        f"{calibration.false_alarm_rate:.0%} of the authentic ones among them score "
-        f"{calibration.forged_above:.2f}, the threshold, or more."
-    )
-    if probability >= calibration.forged_above:
-        return probability, "forged", basis
-    if probability <= calibration.clean_below:
-        return probability, "no forgery found", basis
-    return probability, "inconclusive", basis
 
 
 def _sigmoid(logits: FloatImage) -> FloatImage:
