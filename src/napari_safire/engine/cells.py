@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import distance_transform_edt, uniform_filter
 from scipy.sparse.linalg import eigsh
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 
 from napari_safire.engine.clustering import directions
 from napari_safire.engine.grid import grid_points
-from napari_safire.engine.partition import _judge, label_pixels, largest_first
+from napari_safire.engine.partition import label_pixels, largest_first
+from napari_safire.engine.readability import READABLE, measure_readability
+from napari_safire.engine.verdict import judge
 from napari_safire.types import (
     Calibration,
     Embedding,
@@ -38,6 +40,7 @@ COMPARING = "comparing the picture's cells"
 TEMPERATURE = 0.1  # of the affinity, that of the contrastive loss; measured in docs/lab-notes.md
 MOST_SOURCES = 6  # that are looked for where their number is not given
 _MOST_COMPARED = 1024  # cells; the others are placed among them
+_FEWEST_READABLE = 64
 _FEWEST_FOR_LANCZOS = 64
 _RESTARTS = 10
 _INSIDE = 5  # cells around a representative's prompt that should be of its source
@@ -60,8 +63,8 @@ class CellSpectrum:
         these (Nystroem's extension; Fowlkes et al. 2004).
     features : (N, C) float32 array
         Directions of the cells' features.
-    shape : (int, int)
-        h and w.
+    readable : (h, w) bool array
+        Cells that may hold traces: the others are not compared, and belong to what is nearest.
     asked : int
         How many eigenvectors were asked for; a small picture has fewer.
     """
@@ -70,7 +73,7 @@ class CellSpectrum:
     places: FloatImage
     compared: npt.NDArray[np.int64]
     features: FloatImage
-    shape: tuple[int, int]
+    readable: npt.NDArray[np.bool_]
     asked: int
 
 
@@ -90,16 +93,16 @@ def cell_spectrum(embedding: Embedding, count: int = MOST_SOURCES, phase: int = 
     -------
     CellSpectrum
     """
-    channels, height, width = embedding.features.shape
-    features = directions(embedding.features.reshape(channels, -1).T)
-    compared = _sample(height, width, phase)
+    features = directions(embedding.features.reshape(len(embedding.features), -1).T)
+    readable = _readable(embedding)
+    compared = _sample(readable, phase)
     affinity = np.exp((features @ features[compared].T - 1) / TEMPERATURE)  # (N, n)
     among = affinity[compared]
     degree = 1 / np.sqrt(among.sum(axis=1))
     values, vectors = _largest_eigenpairs(among * degree[:, None] * degree, count)
     places = (affinity @ (vectors * degree[:, None])) / values
     places /= np.sqrt(affinity.sum(axis=1, keepdims=True))
-    return CellSpectrum(values, places, compared, features, (height, width), count)
+    return CellSpectrum(values, places, compared, features, readable, count)
 
 
 def estimated_sources(spectrum: CellSpectrum, threshold: float) -> int:
@@ -140,17 +143,21 @@ def cut(spectrum: CellSpectrum, n_sources: int, seed: int, sharpness: float) -> 
         kmeans = KMeans(count, n_init=_RESTARTS, random_state=seed).fit(known)
         centres = kmeans.cluster_centers_.astype(np.float32)
     distances = ((rows[:, None] - centres) ** 2).sum(axis=2)  # (N, K)
-    winners = np.unique(distances.argmin(axis=1))
-    logits = -sharpness * distances[:, winners].T
-    return np.ascontiguousarray(logits.reshape(-1, *spectrum.shape), dtype=np.float32)
+    winners = np.unique(distances[spectrum.readable.ravel()].argmin(axis=1))
+    logits = (-sharpness * distances[:, winners].T).reshape(-1, *spectrum.readable.shape)
+    nearest = distance_transform_edt(
+        ~spectrum.readable, return_distances=False, return_indices=True
+    )
+    return np.ascontiguousarray(logits[:, nearest[0], nearest[1]], dtype=np.float32)
 
 
 def cut_separation(spectrum: CellSpectrum, logits: FloatImage) -> float:
     """Cosine distance of the two sources that lie farthest apart; 0 for one source, at most 2."""
-    winners = logits.argmax(axis=0).ravel()
     if len(logits) < 2:
         return 0.0
-    means = [spectrum.features[winners == k].mean(axis=0) for k in np.unique(winners)]
+    winners = logits.argmax(axis=0)[spectrum.readable]
+    readable = spectrum.features[spectrum.readable.ravel()]
+    means = [readable[winners == k].mean(axis=0) for k in np.unique(winners)]
     centres = directions(np.stack(means))
     return float((1 - centres @ centres.T).max())
 
@@ -224,7 +231,9 @@ def forgery_map_of_cells(
         sizes = np.bincount(logits.argmax(axis=0).ravel(), minlength=len(logits))
         ground = softmax(logits, axis=0)[sizes.argmax()]
         heatmap = (1 - embedding.geometry.to_image_size(ground)).clip(0, 1)
-    score, verdict, reason = _judge(cut_separation(spectrum, logits), calibration, shape)
+    readability = measure_readability(embedding.unreadable, embedding.geometry, heatmap)
+    statistic = cut_separation(spectrum, logits)
+    score, verdict, reason = judge(statistic, calibration, shape, readability)
     return ForgeryMap(heatmap, score, verdict, reason, calibration)
 
 
@@ -249,11 +258,21 @@ def _cell_centre(geometry: Geometry, row: int, col: int) -> PointPrompt:
     return PointPrompt(min(float(down), height - 1.0), min(float(across), width - 1.0))
 
 
-def _sample(height: int, width: int, phase: int) -> npt.NDArray[np.int64]:
-    """Cells on a slanted lattice, so that no row and no column is left out."""
-    every = -(-height * width // _MOST_COMPARED)
-    slant = np.add.outer(np.arange(height) * _slope(every), np.arange(width))
-    return np.flatnonzero((slant % every).ravel() == phase % every)
+def _readable(embedding: Embedding) -> npt.NDArray[np.bool_]:
+    """(h, w): all cells where next to none can be read, so that there is something to compare."""
+    everything = np.ones(embedding.features.shape[1:], dtype=bool)
+    if embedding.unreadable is None:
+        return everything
+    readable = np.asarray(embedding.unreadable == READABLE)
+    return readable if readable.sum() >= _FEWEST_READABLE else everything
+
+
+def _sample(readable: npt.NDArray[np.bool_], phase: int) -> npt.NDArray[np.int64]:
+    """Readable cells on a slanted lattice, so that no row and no column is left out."""
+    every = -(-int(readable.sum()) // _MOST_COMPARED)
+    rows, cols = np.indices(readable.shape)
+    chosen = (rows * _slope(every) + cols) % every == phase % every
+    return np.flatnonzero(chosen & readable)
 
 
 def _slope(every: int) -> int:
