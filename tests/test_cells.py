@@ -1,0 +1,249 @@
+"""Sources from the embedding's own cells: the cut, its number of sources, its labels and maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_safire.engine import Engine
+from napari_safire.engine.cells import (
+    cell_spectrum,
+    cut,
+    cut_separation,
+    estimated_sources,
+    forgery_map_of_cells,
+    partition_of_cells,
+)
+from napari_safire.engine.readability import FLAT
+from napari_safire.metrics import multi_source_scores
+from napari_safire.model import ModelConfig, SafireModel
+from napari_safire.types import Calibration, Embedding, Geometry
+
+CALIBRATION = Calibration(8.0, -4.0, 0.6, 0.3, 0.1, "made up for a test.")
+
+
+def embedded(
+    truth: np.ndarray, noise: float = 0.1, seed: int = 0, image_shape: tuple[int, int] | None = None
+) -> Embedding:
+    """Cells whose features point where their source's do, more or less."""
+    rng = np.random.default_rng(seed)
+    centres = np.eye(8)[truth]  # (h, w, 8)
+    features = (centres + noise * rng.standard_normal(centres.shape)).astype(np.float32)
+    rows, cols = truth.shape
+    shape = image_shape or (16 * rows, 16 * cols)
+    geometry = Geometry(shape, (16 * rows, 16 * cols), shape)
+    return Embedding(features.transpose(2, 0, 1), geometry, "image", "model")
+
+
+def blocks(rows: int, cols: int, n_sources: int) -> np.ndarray:
+    """A ground, and small rectangles on it."""
+    truth = np.zeros((rows, cols), dtype=int)
+    for k in range(1, n_sources):
+        left = 2 + (k - 1) * cols // n_sources
+        truth[3:7, left : left + 4] = k
+    return truth
+
+
+def at_image_size(truth: np.ndarray) -> np.ndarray:
+    return np.kron(truth, np.ones((16, 16), dtype=int))
+
+
+@pytest.mark.parametrize("n_sources", [2, 3, 4])
+@pytest.mark.parametrize("shape", [(12, 24), (48, 64)], ids=["all compared", "a sample"])
+def test_small_sources_are_found(shape: tuple[int, int], n_sources: int) -> None:
+    truth = blocks(*shape, n_sources)
+    embedding = embedded(truth)
+    spectrum = cell_spectrum(embedding)
+    logits = cut(spectrum, n_sources, 0, 1.0)
+    partition = partition_of_cells(embedding, logits, "kmeans", {}, 0, 16)
+    scores = multi_source_scores(at_image_size(truth), partition.labels, n_clusters=n_sources)
+    assert scores.miou_hungarian > 0.85
+    assert estimated_sources(spectrum, 0.9) == n_sources
+
+
+def test_one_source_is_one_source() -> None:
+    embedding = embedded(np.zeros((20, 20), dtype=int), noise=0.2)
+    spectrum = cell_spectrum(embedding)
+    assert estimated_sources(spectrum, 0.9) == 1
+    logits = cut(spectrum, 1, 0, 1.0)
+    assert logits.shape == (1, 20, 20)
+    assert cut_separation(spectrum, logits) == 0
+    partition = partition_of_cells(embedding, logits, "auto", {}, 0, 4)
+    assert partition.n_sources == 1
+    assert not partition.labels.any()
+    assert not forgery_map_of_cells(embedding, spectrum, logits, CALIBRATION).heatmap.any()
+
+
+def test_equal_cells_cannot_be_divided() -> None:
+    features = np.ones((8, 10, 10), np.float32)
+    embedding = Embedding(features, Geometry((160, 160), (160, 160), (160, 160)), "i", "m")
+    assert len(cut(cell_spectrum(embedding), 4, 0, 1.0)) == 1
+
+
+def test_cells_without_any_feature_are_no_error() -> None:
+    features = np.zeros((8, 10, 10), np.float32)
+    embedding = Embedding(features, Geometry((160, 160), (160, 160), (160, 160)), "i", "m")
+    assert np.isfinite(cut(cell_spectrum(embedding), 2, 0, 1.0)).all()
+
+
+@given(st.integers(1, 7), st.integers(1, 7), st.integers(1, 9), st.integers(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_any_picture_gives_a_whole_partition(
+    rows: int, cols: int, n_sources: int, cropped: int
+) -> None:
+    truth = np.arange(rows * cols).reshape(rows, cols) % 3
+    shape = (16 * rows - cropped, 16 * cols - 2 * cropped)
+    embedding = embedded(truth, image_shape=shape)
+    logits = cut(cell_spectrum(embedding, n_sources), n_sources, 0, 2.0)
+    partition = partition_of_cells(embedding, logits, "kmeans", {}, 0, 3)
+    assert partition.labels.shape == shape
+    assert 1 <= partition.n_sources <= min(n_sources, rows * cols)
+    assert partition.labels.max() < partition.n_sources
+    sizes = np.bincount(partition.labels.ravel(), minlength=partition.n_sources)
+    assert (np.diff(sizes) <= 0).all(), "the largest source comes first"
+    for k, region in enumerate(partition.representatives):
+        assert embedding.geometry.contains(region.prompt.row, region.prompt.col)
+        assert 0 <= region.confidence <= 1
+        assert region.logits.shape == shape
+        assert k < partition.n_sources
+    assert len(partition.prompt_sources) == len(partition.prompts) == 9
+
+
+def test_labels_are_the_argmax_of_the_probabilities() -> None:
+    truth = blocks(12, 20, 3)
+    embedding = embedded(truth, noise=0.3)
+    logits = cut(cell_spectrum(embedding), 3, 0, 3.0)
+    partition = partition_of_cells(embedding, logits, "kmeans", {}, 0, 4)
+    probabilities = partition.probabilities
+    margin = np.sort(probabilities, axis=0)
+    clear = margin[-1] - margin[-2] > 1e-4
+    assert (probabilities.argmax(0) == partition.labels)[clear].all()
+    assert clear.mean() > 0.95
+    rows, cols = np.array([(p.row, p.col) for p in partition.prompts]).round().astype(int).T
+    assert (partition.labels[rows, cols] == partition.prompt_sources).all()
+
+
+def test_a_prompt_of_each_source_lies_inside_it() -> None:
+    truth = blocks(12, 24, 4)
+    embedding = embedded(truth)
+    partition = partition_of_cells(
+        embedding, cut(cell_spectrum(embedding), 4, 0, 1.0), "kmeans", {}, 0, 4
+    )
+    for k, region in enumerate(partition.representatives):
+        assert partition.labels[round(region.prompt.row), round(region.prompt.col)] == k
+
+
+def test_a_sharper_cut_is_surer_and_no_different() -> None:
+    embedding = embedded(blocks(12, 24, 3), noise=0.3)
+    spectrum = cell_spectrum(embedding)
+    soft, sharp = (
+        partition_of_cells(embedding, cut(spectrum, 3, 0, value), "kmeans", {}, 0, 4)
+        for value in (0.5, 5.0)
+    )
+    assert (soft.labels == sharp.labels).all()
+    assert sharp.probabilities.max(0).mean() > soft.probabilities.max(0).mean()
+
+
+def test_cells_that_cannot_be_read_are_not_compared_and_join_what_is_near() -> None:
+    truth = blocks(12, 24, 2)
+    truth[9:, :] = 2  # unlike all else, but flat
+    unreadable = np.where(truth == 2, FLAT, 0).astype(np.uint8)
+    known = embedded(truth)
+    embedding = Embedding(known.features, known.geometry, "image", "model", unreadable=unreadable)
+    spectrum = cell_spectrum(embedding)
+    logits = cut(spectrum, 2, 0, 1.0)
+    expected = np.where(truth == 1, 1, 0)
+    found = logits.argmax(0)
+    assert (found == expected).all() or (found == 1 - expected).all()
+    assert estimated_sources(spectrum, 0.9) == 2
+    assert estimated_sources(cell_spectrum(known), 0.9) == 3
+
+
+def test_a_picture_that_can_hardly_be_read_is_compared_as_a_whole() -> None:
+    known = embedded(blocks(12, 24, 2))
+    unreadable = np.full((12, 24), FLAT, np.uint8)
+    embedding = Embedding(known.features, known.geometry, "image", "model", unreadable=unreadable)
+    assert len(cut(cell_spectrum(embedding), 2, 0, 1.0)) == 2
+
+
+def test_the_forgery_map_shows_the_smaller_source() -> None:
+    truth = blocks(12, 24, 2)
+    embedding = embedded(truth)
+    spectrum = cell_spectrum(embedding)
+    found = forgery_map_of_cells(embedding, spectrum, cut(spectrum, 2, 0, 2.0), CALIBRATION)
+    inside = at_image_size(truth) == 1
+    assert found.heatmap.dtype == np.float32
+    assert found.heatmap[inside].mean() > 0.8
+    assert found.heatmap[~inside].mean() < 0.2
+    assert found.verdict == "forged"
+    one = cell_spectrum(embedded(np.zeros((12, 24), int)))
+    nothing = forgery_map_of_cells(embedding, one, cut(one, 2, 0, 2.0), CALIBRATION)
+    assert nothing.score < found.score
+
+
+def engine_of_cells(**metadata: object) -> Engine:
+    torch.manual_seed(0)
+    engine = Engine(SafireModel(ModelConfig.lite()))
+    engine.model.metadata |= {"representative": "cells"} | metadata
+    return engine
+
+
+def test_the_engine_asks_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_of_cells()
+    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    embedding = engine.embed(image)
+
+    def decoded(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a prompt was asked")
+
+    monkeypatch.setattr(engine.model, "decode", decoded)
+    partition = engine.partition(embedding, "kmeans", 3, seed=1)
+    again = engine.partition(embedding, "kmeans", 3, seed=1)
+    assert (partition.labels == again.labels).all()
+    assert partition.n_sources <= 3
+    assert partition.parameters["representative"] == "cells"
+    assert partition.parameters["n_sources"] == 3
+    assert engine.partition(embedding).parameters["source_eigenvalue"] == 0.96
+    assert engine.localize(embedding).heatmap.shape == (96, 128)
+    many = engine.partition(embedding, "kmeans", 20)
+    assert 6 < many.n_sources <= 20, "more than are looked for by method auto"
+
+
+def test_the_number_of_sources_follows_the_models_threshold() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    few, many = engine_of_cells(source_eigenvalue=0.9999), engine_of_cells(source_eigenvalue=0.01)
+    assert few.partition(few.embed(image)).n_sources == 1
+    assert many.partition(many.embed(image)).n_sources > 2
+    values = (0.01, 0.9999)
+    counts = few.count_sources(few.embed(image), values)
+    assert list(counts) == sorted(counts, reverse=True)
+
+
+def test_dbscan_and_clicks_still_ask_prompts() -> None:
+    engine = engine_of_cells()
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    embedding = engine.embed(image)
+    partition = engine.partition(embedding, "dbscan", points_per_side=2, eps=0.2)
+    assert partition.parameters["eps"] == 0.2
+    assert engine.segment(embedding, [(3, 4)])[0].mask.shape == (64, 64)
+
+
+def test_a_partition_of_cells_can_be_cancelled() -> None:
+    from napari_safire.errors import Cancelled
+
+    engine = engine_of_cells()
+    embedding = engine.embed(np.zeros((64, 64, 3), np.uint8))
+    for job in (engine.partition, engine.localize):
+        with pytest.raises(Cancelled):
+            job(embedding, cancel=lambda: True)
+
+
+def test_another_models_embedding_is_refused() -> None:
+    engine = engine_of_cells()
+    embedding = engine.embed(np.zeros((64, 64, 3), np.uint8))
+    engine.model.checkpoint_sha256 = "another"
+    with pytest.raises(ValueError, match="another model"):
+        engine.partition(embedding)
