@@ -9,6 +9,7 @@ import torch
 from napari_safire.engine import Engine
 from napari_safire.learning.calibration import (
     Observation,
+    calibrations_without,
     choose_source_distance,
     fit_calibration,
     observe,
@@ -55,6 +56,24 @@ def test_false_alarms_stay_within_the_stated_rate():
 def test_calibration_needs_both_kinds(n_sources: int):
     with pytest.raises(ValueError, match="one kind is missing"):
         fit_calibration([made(n_sources, 1.0, s) for s in range(4)], 0.1, "")
+
+
+def test_a_fold_is_judged_by_pictures_of_the_others_only():
+    rng = np.random.default_rng(0)
+    features = np.ones((2, 2), np.float32)
+    draws = [(n, fold, rng.normal(n + 3 * fold, 0.3)) for n in (1, 2) for fold in (0, 1) * 40]
+    observations = [Observation(features, n, float(s)) for n, _, s in draws]
+    folds = [fold for _, fold, _ in draws]
+    found = calibrations_without(observations, folds, 0.1, "made up.")
+    assert sorted(found) == [0, 1]
+    # Fold 1 lies three higher: judged by it, forgeries of fold 0 look clean.
+    assert found[0].probability(2.0) < 0.1 < 0.9 < found[1].probability(4.0)
+    others = [o for o, fold in zip(observations, folds, strict=True) if fold == 1]
+    assert found[0] == fit_calibration(others, 0.1, "made up.")
+    with pytest.raises(ValueError, match="3 folds for 160 observations"):
+        calibrations_without(observations, [0, 1, 0], 0.1, "")
+    with pytest.raises(ValueError, match="one kind is missing"):
+        calibrations_without(observations, [0] * 80 + [1] * 80, 0.1, "")
 
 
 def test_observe_runs_the_grid():
