@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from napari_safire.engine import Engine
 from napari_safire.learning.calibration import (
     Observation,
+    calibrations_without,
     choose_auto_threshold,
     fit_calibration,
     observe,
@@ -58,17 +61,40 @@ def test_calibration_needs_both_kinds(n_sources: int):
         fit_calibration([Observation(n_sources, 0.1 * s) for s in range(4)], 0.1, "")
 
 
+def test_a_fold_is_judged_by_pictures_of_the_others_only():
+    rng = np.random.default_rng(0)
+    draws = [(n, fold, rng.normal(n + 3 * fold, 0.3)) for n in (1, 2) for fold in (0, 1) * 40]
+    observations = [Observation(n, float(s)) for n, _, s in draws]
+    folds = [fold for _, fold, _ in draws]
+    found = calibrations_without(observations, folds, 0.1, "made up.")
+    assert sorted(found) == [0, 1]
+    # Fold 1 lies three higher: judged by it, forgeries of fold 0 look clean.
+    assert found[0].probability(2.0) < 0.1 < 0.9 < found[1].probability(4.0)
+    others = [o for o, fold in zip(observations, folds, strict=True) if fold == 1]
+    assert found[0] == fit_calibration(others, 0.1, "made up.")
+    with pytest.raises(ValueError, match="3 folds for 160 observations"):
+        calibrations_without(observations, [0, 1, 0], 0.1, "")
+    with pytest.raises(ValueError, match="one kind is missing"):
+        calibrations_without(observations, [0] * 80 + [1] * 80, 0.1, "")
+
+
 @pytest.mark.parametrize("representative", ["most confident prompt", "cells"])
-def test_what_is_observed_is_what_the_engine_answers(representative: str):
+def test_what_is_observed_is_what_the_engine_answers(
+    representative: str, monkeypatch: pytest.MonkeyPatch
+):
     torch.manual_seed(0)
     engine = Engine(SafireModel(ModelConfig.lite()))
     engine.model.metadata["representative"] = representative
-    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    image = np.zeros((96, 128, 3), np.uint8)
+    features = np.random.default_rng(0).standard_normal((64, 6, 8)).astype(np.float32)
+    embedding = replace(engine.embed(image), features=features, unreadable=None)
+    monkeypatch.setattr(engine, "embed", lambda pixels: embedding)
     seen = observe(engine, image, n_sources=1)
     assert seen.n_sources == 1
-    assert 0 <= seen.statistic <= 2
+    assert 0 < seen.statistic <= 2
     candidates = engine.auto_rule.candidates
     assert len(seen.found) == len(candidates)
     assert len(set(seen.found)) > 1, "thresholds without effect choose nothing"
-    engine.model.metadata[engine.auto_rule.name] = candidates[30]
-    assert engine.partition(engine.embed(image)).n_sources <= seen.found[30]
+    for place in (0, len(candidates) // 2, -1):
+        engine.model.metadata[engine.auto_rule.name] = candidates[place]
+        assert engine.partition(embedding).n_sources == seen.found[place]

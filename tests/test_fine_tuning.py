@@ -68,7 +68,10 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("model") / "old.safetensors"
-    metadata = {"name": "toy", "calibration": CALIBRATION, "source_distance": 0.2}
+    metadata = {
+        "name": "toy", "calibration": CALIBRATION, "source_distance": 0.2,
+        "confidence_calibration": {"raw": [0.2, 0.9], "accuracy": [0.3, 0.8], "basis": "A test."},
+    }  # fmt: skip
     save_checkpoint(SafireModel(TOY), path, metadata=metadata)
     return path
 
@@ -139,6 +142,7 @@ def test_a_better_model_is_proposed_beside_the_old_one(
     assert new.metadata["name"] == "toy-tuned"
     assert new.metadata["parent"] == {"name": "toy", "sha256": hashlib.sha256(before).hexdigest()}
     assert "12 pictures of 12 groups (list.txt)" in new.metadata["trained_on"]
+    assert "confidence_calibration" not in new.metadata  # true of the old weights alone
     assert "calibration" not in new.metadata  # too few pictures for another one
     assert "needs 10 authentic and 10 forged" in " ".join(outcome.reasons)
     pixels = np.asarray(Image.open(pictures.parent / "p1.png"))

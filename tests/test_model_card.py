@@ -133,6 +133,11 @@ def test_the_card_says_everything_that_was_measured(
 ) -> None:
     calibration = {"forged_above": 0.7, "clean_below": 0.2, "basis": "calibrated on dreams."}
     page = written(card, folder, tmp_path / "c.md", calibration=calibration, source_distance=0.36)
+    assert "not calibrated" in page
+    surer = {"raw": [0, 1], "accuracy": [0, 1], "basis": "fitted in sleep."}
+    assert "fitted in sleep." in written(
+        card, folder, tmp_path / "c2.md", confidence_calibration=surer
+    )
     for name in card.TEXTS:
         assert f"(the {name})" in page
     for said in ("1,234,567", "BSD-3-Clause", "0.70", "0.20", "calibrated on dreams.", "0.36"):

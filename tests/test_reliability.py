@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_safire.metrics import reliability
+from napari_safire.metrics import balanced_weights, reliability
 
 
 def test_the_error_is_the_weighted_gap_of_the_bins() -> None:
@@ -72,3 +72,11 @@ def test_wrong_weights_and_bins_are_refused() -> None:
         reliability([0.5], [1], weights=[0])
     with pytest.raises(ValueError, match="0 bins"):
         reliability([0.5], [1], n_bins=0)
+
+
+def test_balanced_weights_let_rare_events_count_as_much() -> None:
+    weights = balanced_weights([True, False, False, False])
+    assert weights[0] == pytest.approx(weights[1:].sum())
+    for happened in ([True, True], [False], []):
+        with pytest.raises(ValueError, match="some have to, and some not"):
+            balanced_weights(happened)

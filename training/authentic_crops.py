@@ -4,18 +4,29 @@ python training/authentic_crops.py ../shared/photos.csv -o runs/authentic --spli
 
 One piece of each photograph, from its middle, at a corner that keeps the JPEG grid where it was;
 photographs that are smaller stay whole. Recompress them by `napari-safire evaluate --degradation
-jpeg-75`. Exit code 0: done; 1: it failed; 2: wrong arguments.
+jpeg-75`.
+
+python training/authentic_crops.py ../shared/camera_originals.csv --split train \
+    --unlike ../shared/photos.csv -o runs/originals
+
+takes only the photographs that the second table does not have in any size (--like: only those that
+it has; both look at the columns source_repo and path). training/calibrate.py uses the latter, so
+that a test can rest on the former. Exit code 0: done; 1: it failed; 2: wrong arguments.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_safire.data.images import read_image, write_image_atomic
 from napari_safire.data.lists import ListEntry, write_list
-from napari_safire.data.photos import read_photo_table
+from napari_safire.data.photos import Photo, divide_by_origin, read_photo_table
 from napari_safire.errors import DatasetError, SafireError
 
 _GRID = 8
@@ -31,6 +42,9 @@ def main() -> int:
     parser.add_argument("--split", default="val")
     parser.add_argument("--size", default="1024x768", metavar="WxH")
     parser.add_argument("--limit", type=int)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--like", type=Path, metavar="TABLE", help="only its photographs")
+    which.add_argument("--unlike", type=Path, metavar="TABLE", help="only others than its")
     options = parser.parse_args()
     try:
         width, height = (int(part) for part in options.size.lower().split("x"))
@@ -39,21 +53,21 @@ def main() -> int:
     except ValueError:
         parser.error(f"--size is WIDTHxHEIGHT, such as 1024x768, not {options.size}.")
     try:
-        photos = [p for p in read_photo_table(options.photos) if p.split == options.split]
+        photos = [p for p in _read(options.photos) if p.split == options.split]
+        if options.like or options.unlike:
+            shared, apart = divide_by_origin(photos, _read(options.like or options.unlike))
+            photos = shared if options.like else apart
         if not photos:
-            raise DatasetError(f"{options.photos} has no photographs of the split {options.split}.")
+            raise DatasetError(
+                f"{options.photos} has no photographs of the split {options.split} that are asked "
+                "for."
+            )
         options.output.mkdir(parents=True, exist_ok=True)
         entries = []
         for photo in photos[: options.limit]:
-            pixels = read_image(photo.path).pixels
-            top, left = (
-                max(0, have - want) // 2 // _GRID * _GRID
-                for have, want in zip(pixels.shape[:2], (height, width), strict=True)
-            )
+            piece = cut(read_image(photo.path).pixels, (height, width))
             name = Path(photo.name).with_suffix(".png").as_posix().replace("/", "_")
-            write_image_atomic(
-                options.output / name, pixels[top : top + height, left : left + width]
-            )
+            write_image_atomic(options.output / name, piece)
             entries.append(ListEntry(Path(name)))
         write_list(options.output / "list.txt", entries)
     except (SafireError, OSError) as error:
@@ -61,6 +75,34 @@ def main() -> int:
         return 1
     print(f"{len(entries)} authentic pictures in {options.output}")
     return 0
+
+
+def cut(
+    pixels: npt.NDArray[np.uint8], shape: tuple[int, int], place: Sequence[float] = (0.5, 0.5)
+) -> npt.NDArray[np.uint8]:
+    """Cut a piece at a corner that keeps the JPEG grid where it was.
+
+    Parameters
+    ----------
+    pixels : (H, W, ...) uint8 array
+    shape : (int, int)
+        Rows and columns of the piece; a picture that is smaller stays whole.
+    place : (float, float)
+        0: at the upper (left) border, 1: at the lower (right) one.
+
+    Returns
+    -------
+    (h, w, ...) uint8 array
+    """
+    top, left = (
+        int(max(0, have - want) * share) // _GRID * _GRID
+        for have, want, share in zip(pixels.shape[:2], shape, place, strict=True)
+    )
+    return pixels[top : top + shape[0], left : left + shape[1]]
+
+
+def _read(table: Path) -> list[Photo]:
+    return read_photo_table(table, group="file")  # nothing here rests on groups
 
 
 if __name__ == "__main__":

@@ -1,93 +1,384 @@
-"""Settle what a trained model's distances mean and write the model that is shipped.
+"""Settle what a trained model's distances and confidences mean, and write the model to be shipped.
 
-python training/calibrate.py runs/lite/last.safetensors training/lite.toml -o model.safetensors
+python training/calibrate.py runs/lite/last.safetensors training/lite.toml -o model.safetensors \\
+    --originals ../shared/camera_originals.csv
 
-Composites and untouched pictures come from the held-out photographers of the train split: never
-from the val split, which only reports.
+Composites come from photographers of the train split that the settings hold out; never from the val
+split, which only reports. Of the camera originals those are used whose photograph stands in the
+training's table too; training/authentic_crops.py --unlike finds the others for tests. All pictures
+belong to one of two folds that share no photographer. Rates by kind of picture and the reliability
+diagram beside the model (-calibration.svg, -calibration.csv) are cross-fitted: each picture is
+judged by a calibration fitted on the other fold. What is stored is fitted on all of them. Exit code
+0: done; 1: it failed; 2: wrong arguments.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from calibration_pictures import (
+    DEGRADED,
+    RECOMPRESSED,
+    UNTOUCHED,
+    KnownPicture,
+    composites,
+    folds_of,
+    original_crops,
+    originals_for_calibration,
+)
 from settings import read_settings
 
-from napari_safire.data.composite_settings import CompositeSettings
-from napari_safire.data.composites import compose
-from napari_safire.data.photos import bank_of, divide, read_photo_table
+from napari_safire.cli.terminal import progress_bar
+from napari_safire.curation.evaluation.charts import reliability_chart
+from napari_safire.curation.evaluation.results import write_table
+from napari_safire.data.atomic import atomic_path
+from napari_safire.data.photos import Photo, divide, read_photo_table
+from napari_safire.data.redraw import NoRoom
 from napari_safire.engine import Engine
+from napari_safire.engine.cache import EmbeddingCache
+from napari_safire.engine.confidence import CONFIDENCE_CALIBRATION
+from napari_safire.errors import DatasetError, SafireError
 from napari_safire.learning.calibration import (
-    choose_source_distance,
+    Observation,
+    calibrations_without,
+    choose_auto_threshold,
     fit_calibration,
     observe,
 )
-from napari_safire.model import load_model, save_checkpoint
+from napari_safire.learning.confidence import AskedPoints, ask_points, fit_confidence
+from napari_safire.learning.sharpness import DividedCells, divided_cells, fit_sharpness
+from napari_safire.metrics import Reliability, balanced_weights, reliability
+from napari_safire.model import SafireModel, load_model, save_checkpoint
+from napari_safire.types import Calibration, Embedding
 
-SHAPES = ((768, 1024), (768, 512), (640, 960))
+POINTS = 8  # asked in each picture
+HEADER = ("kind", "degradation", "fold", "n_sources", "statistic", "probability")
+# Twelve composites: every number of sources in both folds.
+_LEAST = {"count": 12, "degraded": 0, "crops": 1}
+_MEASURED = (
+    "calibration", "source_distance", "source_eigenvalue", "cut_sharpness", CONFIDENCE_CALIBRATION,
+)  # fmt: skip
+_REPRESENTATIVES = ("cells", "consensus", "most confident prompt")
 
 
-def main() -> None:
-    """Observe, fit, save."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("config", type=Path, help="the TOML file the model was trained with")
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=160, help="pictures")
-    parser.add_argument("--false-alarm-rate", type=float, default=0.1)
-    parser.add_argument("--seed", type=int, default=99)
+@dataclass(frozen=True, slots=True)
+class Photographs:
+    """What pictures are made of.
+
+    Parameters
+    ----------
+    held_out : list of Photo
+        By photographers the model has not learned from.
+    originals : list of Photo
+        Camera originals, in the groups of the training's table.
+    n_learned : int
+        Of the originals, how many the model has learned from in other copies.
+    """
+
+    held_out: list[Photo]
+    originals: list[Photo]
+    n_learned: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What the model made of a picture."""
+
+    kind: str
+    degradation: str
+    fold: int
+    observation: Observation
+    points: AskedPoints
+    divided: DividedCells | None
+
+    @property
+    def forged(self) -> bool:
+        """Whether it has more than one source."""
+        return self.observation.n_sources > 1
+
+
+def main() -> int:
+    """Run the script; return its exit code."""
+    parser = _parser()
     options = parser.parse_args()
-    data = read_settings(options.config)["data"]
-    photos = [p for p in read_photo_table(Path(data["photos_csv"])) if p.split == "train"]
-    _, held_out = divide(photos, data["held_out_groups"])
-    bank = bank_of(held_out)
+    for name, least in _LEAST.items():
+        if getattr(options, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(options, name)}.")
+    try:
+        told = calibrate(options)
+    except (SafireError, NoRoom, OSError, ValueError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(told, indent=1))
+    return 0
+
+
+def calibrate(options: argparse.Namespace) -> dict[str, Any]:
+    """Observe, fit, save; return what is to be told.
+
+    Raises
+    ------
+    SafireError, ValueError
+        Photographs are missing or too few, or forgeries do not look more forged than the rest.
+    """
+    photos = read_photographs(options)
     model = load_model(str(options.checkpoint))
-    engine = Engine(model)
-    settings = CompositeSettings()
-    observations = []
-    for index in range(options.count):
-        rng = np.random.default_rng((options.seed, index))
-        n_sources = (1, 2, 1, 3, 1, 4)[index % 6]
-        composite = compose(bank, SHAPES[index % len(SHAPES)], settings, rng, n_sources)
-        observations.append(observe(engine, composite.pixels, n_sources))
-    distance, accuracy = choose_source_distance(observations, np.arange(0.02, 1.2, 0.02).tolist())
-    calibration = fit_calibration(
-        observations,
-        options.false_alarm_rate,
-        f"calibrated on {options.count} synthetic pictures, half of them of a single source, from "
-        f"{len(held_out)} photographs by photographers the model has not seen.",
+    model.metadata = {k: v for k, v in model.metadata.items() if k not in _MEASURED}
+    model.metadata["representative"] = options.representative
+    total = options.count + options.degraded
+    total += len(photos.originals) * options.crops * len(RECOMPRESSED)
+    seen = look(model, pictures(photos, options), total, options.seed)
+    observations = [one.observation for one in seen]
+    basis = describe(seen, photos)
+    rule = Engine(model).auto_rule
+    threshold, accuracy = choose_auto_threshold(observations, rule.candidates)
+    settled = {rule.name: threshold}
+    divided = [one.divided for one in seen if one.divided is not None]
+    if divided:
+        settled["cut_sharpness"] = fit_sharpness(divided)
+    calibration = fit_calibration(observations, options.false_alarm_rate, f"calibrated on {basis}.")
+    if not calibration.slope > 0:
+        raise SafireError("Forgeries do not look more forged than authentic pictures: train on.")
+    curve = fit_confidence(*_points(seen), f"fitted on {POINTS} random points in each of {basis}.")
+    by_fold = calibrations_without(
+        observations, [one.fold for one in seen], options.false_alarm_rate, "the other fold."
     )
-    forged = np.array([o.n_sources > 1 for o in observations])
-    probabilities = np.array([calibration.probability(o.statistic) for o in observations])
-    called = probabilities >= calibration.forged_above
-    print(
-        json.dumps(
-            {
-                "pictures": options.count,
-                "photographs": len(held_out),
-                "source_distance": distance,
-                "number_of_sources_right": accuracy,
-                "forged_called_forged": float(called[forged].mean()),
-                "false_alarms": float(called[~forged].mean()),
-                "inconclusive": float(((probabilities > calibration.clean_below) & ~called).mean()),
-            },
-            indent=1,
-        )
-    )
+    drawn = {"Verdicts": verdict_reliability(seen, by_fold)}
+    drawn |= dict(zip(("Confidence, raw", "Confidence"), confidence_reliability(seen), strict=True))
     metadata = {
-        **model.metadata,
         "name": "safire-lite",
         "licence": "BSD-3-Clause",
         "trained_on": "synthetic composites of photographs; docs/models/safire-lite.md",
-        # Single masks of a small model are unsure; the mean over a source's prompts is steadier.
-        "representative": "consensus",
-        "source_distance": distance,
-        "calibration": {name: getattr(calibration, name) for name in calibration.__slots__},
+        "representative": options.representative,
+        **settled,
+        "calibration": asdict(calibration),
+        CONFIDENCE_CALIBRATION: asdict(curve),
     }
     save_checkpoint(model, options.output, metadata=metadata)
+    _draw(options.output, seen, by_fold, drawn)
+    return {
+        "basis": basis,
+        **settled,
+        "number_of_sources_right": accuracy,
+        "all, as fitted": rates(seen, dict.fromkeys(by_fold, calibration)),
+        "cross-fitted": rates(seen, by_fold),
+        **{
+            f"cross-fitted, {name}": rates(group, by_fold) for name, group in _by_kind(seen).items()
+        },
+        "expected_calibration_error": {name: one.expected_error for name, one in drawn.items()},
+    }
+
+
+def read_photographs(options: argparse.Namespace) -> Photographs:
+    """Read the tables.
+
+    Raises
+    ------
+    DatasetError
+    """
+    data = read_settings(options.config)["data"]
+    table = [p for p in read_photo_table(Path(data["photos_csv"])) if p.split == "train"]
+    learned, held_out = divide(table, data["held_out_groups"])
+    if options.originals is None:
+        return Photographs(held_out, [], 0)
+    found = read_photo_table(options.originals, group="file")
+    named = [photo for photo in found if photo.split == options.originals_split]
+    originals = originals_for_calibration(named, table)
+    if not originals:
+        raise DatasetError(
+            f"No photograph of the split {options.originals_split} of {options.originals} stands "
+            f"in {data['photos_csv']} too: calibrate without --originals."
+        )
+    known = {photo.origin for photo in learned}
+    return Photographs(held_out, originals, sum(p.origin in known for p in originals))
+
+
+def pictures(photos: Photographs, options: argparse.Namespace) -> Iterator[KnownPicture]:
+    """All pictures that the options ask for."""
+    folds = folds_of(photos.held_out, photos.originals)
+    seed = options.seed
+    return chain(
+        composites(photos.held_out, folds, options.count, UNTOUCHED, seed),
+        composites(photos.held_out, folds, options.degraded, DEGRADED, seed + 1),
+        original_crops(photos.originals, folds, options.crops, seed + 2),
+    )
+
+
+def look(model: SafireModel, known: Iterable[KnownPicture], total: int, seed: int) -> list[Seen]:
+    """Show every picture to a model, once as a whole and at random points."""
+    seen = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        progress_bar("looking at pictures") as show,
+    ):
+        # Two questions need the same embedding; kept for the second, not for good.
+        engine = Engine(model, cache=EmbeddingCache(Path(folder), max_bytes=2**28))
+        for number, picture in enumerate(known):
+            observation = observe(engine, picture.pixels, picture.n_sources)
+            rng = np.random.default_rng((seed, number))
+            embedding = engine.embed(picture.pixels)
+            points = ask_points(engine, embedding, picture.labels, POINTS, rng)
+            divided = _divided(engine, embedding, picture)
+            seen.append(
+                Seen(picture.kind, picture.degradation, picture.fold, observation, points, divided)
+            )
+            show(number + 1, total, picture.kind)
+    return seen
+
+
+def _divided(engine: Engine, embedding: Embedding, picture: KnownPicture) -> DividedCells | None:
+    """Of pictures of several sources, for models whose cells are divided."""
+    if picture.n_sources < 2 or engine.model.metadata["representative"] != "cells":
+        return None
+    partition = engine.partition(embedding, "kmeans", picture.n_sources)
+    return divided_cells(partition, picture.labels)
+
+
+def describe(seen: Sequence[Seen], photos: Photographs) -> str:
+    """Which pictures, as a part of a sentence."""
+
+    def count(kind: str, degraded: bool) -> str:
+        chosen = [s for s in seen if s.kind == kind and (s.degradation != "none") == degraded]
+        return f"{len(chosen)} ({sum(not s.forged for s in chosen)} of one source)"
+
+    parts = [
+        f"synthetic composites of {len(photos.held_out)} photographs by photographers the model "
+        f"has not seen, {count('composites', False)} untouched and {count('composites', True)} "
+        "degraded as a whole"
+    ]
+    if photos.originals:
+        crops = [s for s in seen if s.kind == "originals"]
+        untouched = sum(s.degradation == "none" for s in crops)
+        parts.append(
+            f"{len(crops)} crops of {len(photos.originals)} camera originals, {untouched} "
+            f"untouched and {len(crops) - untouched} recompressed; composites of smaller or "
+            f"newly encoded copies of {photos.n_learned} of these were among what it learned from"
+        )
+    return ", and ".join(parts)
+
+
+def rates(seen: Sequence[Seen], calibrations: dict[int, Calibration]) -> dict[str, Any]:
+    """Shares of verdicts among authentic and forged pictures, each by its fold's calibration."""
+    found: dict[str, Any] = {}
+    for name, forged in (("authentic", False), ("forged", True)):
+        chosen = [s for s in seen if s.forged == forged]
+        if not chosen:
+            continue
+        judged = [(_probability(s, calibrations), calibrations[s.fold]) for s in chosen]
+        alarms = sum(p >= c.forged_above for p, c in judged)
+        clean = sum(p <= c.clean_below and p < c.forged_above for p, c in judged)
+        found[name] = {
+            "pictures": len(chosen),
+            "forged": alarms / len(chosen),
+            "inconclusive": (len(chosen) - alarms - clean) / len(chosen),
+            "no forgery found": clean / len(chosen),
+        }
+    return found
+
+
+def verdict_reliability(seen: Sequence[Seen], calibrations: dict[int, Calibration]) -> Reliability:
+    """Probabilities of forgery beside what was forged; both kinds count the same."""
+    forged = np.array([s.forged for s in seen])
+    probabilities = [_probability(s, calibrations) for s in seen]
+    return reliability(probabilities, forged, weights=balanced_weights(forged))
+
+
+def confidence_reliability(seen: Sequence[Seen]) -> tuple[Reliability, Reliability]:
+    """Predicted beside true accuracies: as the model says them, and by the other fold's curve."""
+    predicted, accuracy, calibrated = [], [], []
+    for fold in sorted({s.fold for s in seen}):
+        raw, true = _points([s for s in seen if s.fold == fold])
+        curve = fit_confidence(*_points([s for s in seen if s.fold != fold]), "the other fold.")
+        predicted.append(np.clip(raw, 0, 1))
+        accuracy.append(true)
+        calibrated.append(curve(raw))
+    true = np.concatenate(accuracy)
+    return (
+        reliability(np.concatenate(predicted), true),
+        reliability(np.concatenate(calibrated), true),
+    )
+
+
+def _probability(one: Seen, calibrations: dict[int, Calibration]) -> float:
+    return calibrations[one.fold].probability(one.observation.statistic)
+
+
+def _points(seen: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
+    return (
+        np.concatenate([s.points.predicted for s in seen]),
+        np.concatenate([s.points.accuracy for s in seen]),
+    )
+
+
+def _by_kind(seen: Sequence[Seen]) -> dict[str, list[Seen]]:
+    groups = defaultdict(list)
+    for one in seen:
+        groups[f"{one.kind}, {one.degradation}"].append(one)
+    return groups
+
+
+def _draw(
+    model: Path,
+    seen: Sequence[Seen],
+    calibrations: dict[int, Calibration],
+    drawn: dict[str, Reliability],
+) -> None:
+    """Write the diagram and the table beside the model."""
+    axes = {"Verdicts": ("probability of forgery", "share that is forged")}
+    panels = {
+        title: (*axes.get(title, ("predicted accuracy", "true accuracy")), found)
+        for title, found in drawn.items()
+    }
+    with atomic_path(model.with_name(f"{model.stem}-calibration.svg")) as temporary:
+        temporary.write_text(reliability_chart(panels), encoding="utf-8")
+    rows = [
+        (
+            s.kind, s.degradation, s.fold, s.observation.n_sources,
+            f"{s.observation.statistic:.6g}", f"{_probability(s, calibrations):.6g}",
+        )
+        for s in seen
+    ]  # fmt: skip
+    write_table(model.with_name(f"{model.stem}-calibration.csv"), HEADER, rows)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("config", type=Path, help="the TOML file the model was trained with")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=156, help="composites")
+    parser.add_argument("--degraded", type=int, default=72, help="composites that are degraded")
+    parser.add_argument("--originals", type=Path, metavar="TABLE", help="camera originals")
+    parser.add_argument("--originals-split", default="train")
+    parser.add_argument(
+        "--crops",
+        type=int,
+        default=3,
+        help=f"of each original, each in {len(RECOMPRESSED)} versions",
+    )
+    parser.add_argument(
+        "--representative",
+        choices=_REPRESENTATIVES,
+        default="cells",
+        help="what stands for a source: the embedding's cells, the mean of a source's prompts, or "
+        "as published",
+    )
+    parser.add_argument("--false-alarm-rate", type=float, default=0.1)
+    parser.add_argument("--seed", type=int, default=99)
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,7 +18,7 @@ from napari_safire.curation.evaluation.summary import VERDICTS, share, verdict_s
 from napari_safire.curation.evaluation.tables import Table
 from napari_safire.data.degradations import NONE
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.metrics import Reliability, reliability
+from napari_safire.metrics import Reliability, balanced_weights, reliability
 
 STUDIES = ("compared", "compared-forged", "auto", "by-operation", "degraded", "verdicts")
 PARTITION = ("p_miou_hungarian", "p_ari", "f1_fixed")
@@ -166,8 +166,9 @@ def _of_verdicts(results: Sequence[EvaluatedEntry]) -> Reliability | None:
     forged = np.array([not r.authentic for r in results])
     if forged.all() or not forged.any():
         return None
-    weights = np.where(forged, 1 / forged.sum(), 1 / (~forged).sum())
-    return reliability([r.scores["score"] for r in results], forged, weights=weights)
+    return reliability(
+        [r.scores["score"] for r in results], forged, weights=balanced_weights(forged)
+    )
 
 
 def _right_counts(inputs: CardInputs) -> Table:

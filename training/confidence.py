@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from napari_safire.curation.evaluation.results import write_table
 from napari_safire.data.images import read_image
 from napari_safire.data.lists import ListEntry, read_list, read_mask
 from napari_safire.errors import SafireError
-from napari_safire.types import PointPrompt
+from napari_safire.learning.confidence import ask_points
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -67,14 +68,10 @@ def accuracies(
 ) -> Iterator[tuple[Any, ...]]:
     """Rows of the table for one picture; see `HEADER`."""
     pixels = read_image(entry.image).pixels
-    height, width = pixels.shape[:2]
-    truth = read_mask(entry, "sources", shape=(height, width))
-    places = np.stack([rng.integers(height, size=n_points), rng.integers(width, size=n_points)], 1)
-    points = [PointPrompt(float(row), float(col)) for row, col in places]
-    regions = engine.segment(engine.embed(pixels), points)
-    for (row, col), region in zip(places, regions, strict=True):
-        right = region.mask == (truth == truth[row, col])
-        yield entry.image.name, row, col, f"{region.confidence:.6g}", f"{right.mean():.6g}"
+    truth = read_mask(entry, "sources", shape=pixels.shape[:2])
+    asked = ask_points(engine, engine.embed(pixels), truth, n_points, rng)
+    for (row, col), predicted, right in zip(*astuple(asked), strict=True):
+        yield entry.image.name, row, col, f"{predicted:.6g}", f"{right:.6g}"
 
 
 if __name__ == "__main__":

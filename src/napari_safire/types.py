@@ -179,7 +179,9 @@ class SourceRegion:
     geometry : Geometry
     confidence : float
         Predicted pixel accuracy of the mask (the reference calls it ``predicted_iou``, but trains
-        it on accuracy). Not clipped: a raw model output, mostly in [0, 1].
+        it on accuracy). Of a model whose file has a "confidence_calibration": the accuracy that
+        such predictions had in the pictures it was calibrated on, in [0, 1]. Of all others the raw
+        output of the model: not clipped, mostly in [0, 1].
     """
 
     prompt: PointPrompt

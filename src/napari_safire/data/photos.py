@@ -13,7 +13,7 @@ from napari_safire.data.images import READABLE
 from napari_safire.data.photo_bank import PhotoBank
 from napari_safire.errors import DatasetError
 
-_NEEDED = {"file", "group", "split"}
+_ORIGIN = ("source_repo", "path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +30,38 @@ class Photo:
     name : str
         What records call it: its path below the table's folder or the folder that was read.
         Default: the file's name.
+    origin : str
+        Where it was published, the same in all tables and whatever its file is called now; "" where
+        nobody says.
     """
 
     path: Path
     group: str
     split: str
     name: str = ""
+    origin: str = ""
 
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", self.path.name)
 
 
-def read_photo_table(table: Path) -> list[Photo]:
+def read_photo_table(table: Path, group: str = "group") -> list[Photo]:
     """Read a CSV with columns ``file``, ``group`` and ``split``.
 
     Files lie in the folder that has the table's name without its suffix
-    (``photos.csv`` -> ``photos/``).
+    (``photos.csv`` -> ``photos/``). Columns ``source_repo`` and ``path``, where there are such, say
+    where a photograph was published.
+
+    Parameters
+    ----------
+    table : Path
+    group : str
+        The column that names the group; "file" makes every photograph a group of its own.
+
+    Returns
+    -------
+    list of Photo
 
     Raises
     ------
@@ -55,23 +70,30 @@ def read_photo_table(table: Path) -> list[Photo]:
         that are not there.
     """
     folder = table.with_suffix("")
+    needed = {"file", group, "split"}
     if not table.is_file():
         raise DatasetError(f"There is no photo table {table}: give the path of its CSV file.")
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            missing = _NEEDED - set(reader.fieldnames or ())
+            missing = needed - set(reader.fieldnames or ())
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"The photo table {table} cannot be read: {error}.") from error
     if missing:
         raise DatasetError(f"{table} has no column {', '.join(sorted(missing))}.")
     for number, row in enumerate(rows, start=1):
-        empty = sorted(name for name in _NEEDED if not row[name])
+        empty = sorted(name for name in needed if not row[name])
         if empty:
             raise DatasetError(f"Photograph {number} of {table} has no {', '.join(empty)}.")
     photos = [
-        Photo(folder / row["file"], row["group"], row["split"], Path(row["file"]).as_posix())
+        Photo(
+            folder / row["file"],
+            row[group],
+            row["split"],
+            Path(row["file"]).as_posix(),
+            "/".join(row[name] for name in _ORIGIN) if all(map(row.get, _ORIGIN)) else "",
+        )
         for row in rows
     ]
     lost = [photo.path.name for photo in photos if not photo.path.is_file()]
@@ -131,6 +153,38 @@ def divide(photos: Sequence[Photo], held_out: float) -> tuple[list[Photo], list[
     return (
         [photo for photo in photos if not is_held_out(photo.group)],
         [photo for photo in photos if is_held_out(photo.group)],
+    )
+
+
+def divide_by_origin(
+    photos: Sequence[Photo], others: Sequence[Photo]
+) -> tuple[list[Photo], list[Photo]]:
+    """Divide by whether the same photograph is among others, in whatever size: (shared, apart).
+
+    Parameters
+    ----------
+    photos, others : sequence of Photo
+        Of tables that say where each was published.
+
+    Returns
+    -------
+    shared, apart : list of Photo
+
+    Raises
+    ------
+    DatasetError
+        Of a photograph nobody says where it was published.
+    """
+    for photo in (*photos, *others):
+        if not photo.origin:
+            raise DatasetError(
+                f"Nobody says where {photo.name} was published: its table needs the columns "
+                f"{' and '.join(_ORIGIN)}, filled."
+            )
+    known = {photo.origin for photo in others}
+    return (
+        [photo for photo in photos if photo.origin in known],
+        [photo for photo in photos if photo.origin not in known],
     )
 
 

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from napari_safire.engine.cells import (
     partition_of_cells,
 )
 from napari_safire.engine.clustering import NOISE, separation
+from napari_safire.engine.confidence import stored_curve
 from napari_safire.engine.embedding import READING, embed_picture
 from napari_safire.engine.grid import DECODING, PromptGrid, decode_points, points_in_model, run_grid
 from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
@@ -40,6 +42,7 @@ from napari_safire.model import SafireModel
 from napari_safire.types import (
     Calibration,
     Embedding,
+    FloatImage,
     ForgeryMap,
     PointPrompt,
     SourcePartition,
@@ -76,6 +79,13 @@ class Engine:
         one: as many as pictures are worked on at once. Of 256 prompts and 1024 x 768 pixels one
         takes 50 MB.
 
+    Raises
+    ------
+    TypeError, ValueError
+        No model, or a precision that its device does not have.
+    CheckpointError
+        The calibration of confidence in the model's metadata is damaged.
+
     Attributes
     ----------
     model : SafireModel
@@ -104,6 +114,7 @@ class Engine:
                 f"Engine needs a SafireModel, not {type(model).__name__}: use load_model()."
             )
         check_precision(precision, model.device)
+        self._confidence_curve = stored_curve(model.metadata)
         keep_freed_blocks()
         self.model = model.eval()
         self.precision = precision
@@ -194,7 +205,8 @@ class Engine:
         if not points:
             return []
         with explained(DECODING), self._computing():
-            logits, confidence = decode_points(self._memory, embedding.features, points_xy)
+            logits, raw = decode_points(self._memory, embedding.features, points_xy)
+        confidence = self._calibrated(raw)
         return [
             SourceRegion(point, logits[i], embedding.geometry, float(confidence[i]))
             for i, point in enumerate(points)
@@ -246,6 +258,7 @@ class Engine:
                 grid = run_grid(
                     self._memory, embedding, side, progress, cancel, with_logits=with_logits
                 )
+            grid = replace(grid, confidence=self._calibrated(grid.confidence))
         with self._lock:
             self._grids[key] = grid
             self._grids.move_to_end(key)
@@ -446,6 +459,10 @@ class Engine:
     def _representative(self) -> str:
         """What stands for a source: the model's own choice, as published if it says nothing."""
         return str(self.model.metadata.get("representative", "most confident prompt"))
+
+    def _calibrated(self, confidence: FloatImage) -> FloatImage:
+        """What the decoder's predictions were worth; themselves where nobody has found out."""
+        return confidence if self._confidence_curve is None else self._confidence_curve(confidence)
 
     def _calibration(self) -> Calibration | None:
         stored = self.model.metadata.get("calibration")

@@ -41,6 +41,7 @@ class PromptGrid:
     low_res_logits : (P, h4, w4) float32 array or None
         None where only the features were asked for.
     confidence : (P,) float32 array
+        As in `SourceRegion`.
     features : (P, C) float32 array
         Mean embedding inside each mask, NaN where the mask is empty.
     geometry : Geometry
@@ -106,6 +107,7 @@ def decode_points(
     logits : (P, 4 h, 4 w) float32 array
         Not filled unless they are kept.
     confidence : (P,) float32 array
+        As the model says it.
 
     Raises
     ------

@@ -115,3 +115,46 @@ def fit_calibration(
         false_alarm_rate=float((probability[~forged] >= forged_above).mean()),
         basis=basis,
     )
+
+
+def calibrations_without(
+    observations: Sequence[Observation],
+    folds: Sequence[int],
+    false_alarm_rate: float,
+    basis: str,
+) -> dict[int, Calibration]:
+    """Of each fold the calibration that has seen the other folds only.
+
+    What it says of the fold's own pictures tells how true the calibration of all of them is (cross
+    fitting), as long as folds share no photograph.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+    folds : sequence of int
+        Of each observation.
+    false_alarm_rate, basis
+        As in `fit_calibration`.
+
+    Returns
+    -------
+    dict
+        Calibrations by fold.
+
+    Raises
+    ------
+    ValueError
+        Not one fold for each observation, or a kind of pictures stands in one fold alone.
+    """
+    if len(folds) != len(observations):
+        raise ValueError(
+            f"{len(folds)} folds for {len(observations)} observations: give one for each."
+        )
+    return {
+        left_out: fit_calibration(
+            [o for o, fold in zip(observations, folds, strict=True) if fold != left_out],
+            false_alarm_rate,
+            basis,
+        )
+        for left_out in sorted(set(folds))
+    }

@@ -20,6 +20,7 @@ from napari_safire.data.donors import GroupedEntries, divide_entries
 from napari_safire.data.lists import MaskKind
 from napari_safire.data.photo_bank import PhotoBank
 from napari_safire.data.photos import bank_of, read_photo_folder, read_photo_table
+from napari_safire.engine.confidence import CONFIDENCE_CALIBRATION
 from napari_safire.errors import DatasetError, OutOfMemory
 from napari_safire.learning.devices import PRECISIONS, launched
 from napari_safire.learning.events import Listener
@@ -39,6 +40,7 @@ from napari_safire.learning.streams import (
 from napari_safire.model import SafireModel
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+_OF_THE_OLD_WEIGHTS = ("calibration", CONFIDENCE_CALIBRATION)
 _PROMPTS = PromptSettings(per_image=8)
 _WATCHED = 0.15  # of the groups that are left after those held out
 _WATCHED_BATCHES = 4
@@ -172,7 +174,8 @@ def fine_tune(
     Parameters
     ----------
     model : SafireModel
-        Trained in place. Its calibration is dropped: it is not true of other weights.
+        Trained in place. What was calibrated (verdicts, confidence) is dropped: it is not true of
+        other weights.
     parts : Parts
         Its held-out part is not looked at.
     kind : {"sources", "binary"}
@@ -202,7 +205,7 @@ def fine_tune(
     FloatingPointError, CheckpointError
         As `run`.
     """
-    model.metadata = {k: v for k, v in model.metadata.items() if k != "calibration"}
+    model.metadata = {k: v for k, v in model.metadata.items() if k not in _OF_THE_OLD_WEIGHTS}
     vit = model.config.architecture == "vit"
     side = settings.side or (model.config.image_size if vit else _LITE_SIDE)
     how = ListedSettings(how="squash" if vit else "crop")

@@ -12,7 +12,12 @@ from napari_safire.metrics.binary import (
     f1_fixed,
     mcc,
 )
-from napari_safire.metrics.reliability import Reliability, ReliabilityBin, reliability
+from napari_safire.metrics.reliability import (
+    Reliability,
+    ReliabilityBin,
+    balanced_weights,
+    reliability,
+)
 from napari_safire.metrics.sources import (
     MAX_LABEL,
     MultiSourceScores,
@@ -32,6 +37,7 @@ __all__ = [
     "ReliabilityBin",
     "auc",
     "average_precision",
+    "balanced_weights",
     "binary_scores",
     "blank_map_floor",
     "confusion_matrix",

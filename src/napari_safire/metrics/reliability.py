@@ -122,3 +122,27 @@ def reliability(
         )
     error = sum(one.weight * abs(one.predicted - one.observed) for one in bins)
     return Reliability(tuple(bins), error)
+
+
+def balanced_weights(happened: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Weights under which events and their absence count the same in total.
+
+    Parameters
+    ----------
+    happened : (N,) array_like of bool
+
+    Returns
+    -------
+    (N,) float array
+
+    Raises
+    ------
+    ValueError
+        Everything happened, or nothing.
+    """
+    events = np.asarray(happened, dtype=bool)
+    if events.all() or not events.any():
+        raise ValueError(
+            f"Of {events.size} events {events.sum()} happened: some have to, and some not."
+        )
+    return np.where(events, 1 / events.sum(), 1 / (~events).sum())
