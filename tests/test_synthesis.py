@@ -403,24 +403,46 @@ def test_division_is_by_group_and_always_the_same() -> None:
 
 
 def test_some_composites_are_degraded_as_a_whole(bank: PhotoBank) -> None:
-    settings = CompositeSettings(degraded=0.5, final_jpeg=0.0, degradations=("noise-7", "blur-3"))
-    plain = CompositeSettings(final_jpeg=0.0)
-    names = set()
+    blurred = CompositeSettings(degraded=0.5, final_jpeg=0.0, degradations=("blur-9", "noise-25"))
+    names = []
     for seed in range(12):
-        composite = compose(bank, (64, 64), settings, rng(seed), 2)
-        before = compose(bank, (64, 64), plain, rng(seed), 2)
+        composite = compose(bank, (64, 64), blurred, rng(seed), 1)
+        plain = dataclasses.replace(blurred, degradations=("none", "none"))
+        before = compose(bank, (64, 64), plain, rng(seed), 1)
         name = composite.record["degradation"]
-        names.add(name)
-        np.testing.assert_array_equal(composite.labels, before.labels)
-        assert np.array_equal(composite.pixels, before.pixels) == (name is None)
-        assert before.record["degradation"] is None
-    assert names == {None, "noise-7", "blur-3"}
+        names.append(name)
+        assert before.record["degradation"] in (None, "none")
+        fine = [np.abs(np.diff(p.pixels.astype(int), axis=1)).mean() for p in (composite, before)]
+        if name == "noise-25":
+            assert fine[0] > fine[1]
+        elif name == "blur-9":
+            assert fine[0] < fine[1]
+    assert set(names) == {None, "noise-25", "blur-9"}
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.75, 1.5])
+def test_a_composite_is_resized_to_the_size_asked_for(bank: PhotoBank, factor: float) -> None:
+    settings = CompositeSettings(degraded=1.0, degradations=(f"resize-{factor}",), final_jpeg=0.0)
+    composite = compose(bank, (64, 96), settings, rng(3), 2)
+    assert composite.record["degradation"] == f"resize-{factor:g}"
+    assert composite.pixels.shape == (64, 96, 3)
+    assert composite.labels.shape == (64, 96)
+    assert set(np.unique(composite.labels)) == {0, 1}, "labels are not mixed"
+
+
+def test_labels_follow_the_pixels_when_a_composite_is_resized(bank: PhotoBank) -> None:
+    settings = CompositeSettings(degraded=1.0, degradations=("resize-0.5",), final_jpeg=0.0)
+    whole = dataclasses.replace(settings, degradations=("none",))
+    half = compose(bank, (64, 64), settings, rng(5), 2)
+    full = compose(bank, (128, 128), whole, rng(5), 2)
+    shrunk = full.labels.reshape(64, 2, 64, 2).mean(axis=(1, 3))
+    assert (np.abs(half.labels - shrunk) <= 0.75).all()  # one of four pixels is taken
 
 
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        (("resize-0.5",), "resize-0.5 changes the size"),
+        (("social-1080",), "social-1080 gives pictures a size of its own"),
         (("fog-1",), "Unknown degradation 'fog'"),
         ((), "degradations must list one or more"),
         ("blur-3", "degradations must list one or more"),

@@ -27,8 +27,8 @@ class CompositeSettings:
     degraded : float
         Share of composites that are degraded as a whole before that.
     degradations : tuple of str
-        What by, drawn with equal probability: names of `napari_safire.data.degradations` that keep
-        the size.
+        What by, drawn with equal probability: names of `napari_safire.data.degradations`, all
+        but "social". Of "resize" the composite is made larger (smaller) before.
     smallest : float
         No source is smaller than this share of the picture.
     operations : mapping of str to float
@@ -94,5 +94,8 @@ class CompositeSettings:
         if isinstance(self.degradations, str) or not self.degradations:
             raise ValueError(f"degradations must list one or more, not {self.degradations!r}.")
         for name in self.degradations:
-            if Degradation.parse(name).kind in ("resize", "social"):
-                raise ValueError(f"{name} changes the size: name degradations that keep it.")
+            if Degradation.parse(name).kind == "social":
+                raise ValueError(
+                    f"{name} gives pictures a size of its own: name other degradations, such as "
+                    "resize-0.75 or jpeg-75."
+                )

@@ -8,11 +8,13 @@ pixels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from napari_safire.data.camera import develop, jpeg, sample_pipeline
 from napari_safire.data.composite_settings import CompositeSettings
@@ -84,22 +86,23 @@ def compose(
         No place was found for a region (a RuntimeError); rare unless there are many sources.
     """
     n_sources = _number_of_sources(shape, settings, rng, n_sources)
-    scene, records = _background(bank, shape, settings, rng, n_sources)
+    degradation = _drawn_degradation(settings, rng)
+    scene, records = _background(bank, _before(degradation, shape), settings, rng, n_sources)
     scene = replace(scene, objects=objects)
     for source in range(1, n_sources):
         region = MANIPULATIONS[_operation(settings, rng)](scene, source, rng)
         scene = _with_region(scene, source, region)
         records.append(region.record)
-    degradation, pixels = _degraded(scene.pixels, settings, rng)
+    pixels, labels = _degraded(scene, degradation, shape, rng)
     final, pixels = _finished(pixels, settings, rng)
     record = {
         "n_sources": n_sources,
         "same_photo": scene.same_photo,
         "sources": records,
-        "degradation": degradation,
+        "degradation": degradation.name if degradation else None,
         "final_jpeg": final,
     }
-    return Composite(pixels, scene.labels, record)
+    return Composite(pixels, labels, record)
 
 
 def _number_of_sources(
@@ -165,14 +168,36 @@ def _with_region(scene: Scene, source: int, region: Region) -> Scene:
     return replace(scene, pixels=region.pixels, labels=labels, histories=histories)
 
 
-def _degraded(
-    pixels: npt.NDArray[np.uint8], settings: CompositeSettings, rng: np.random.Generator
-) -> tuple[str | None, npt.NDArray[np.uint8]]:
-    """The name of the degradation, if there is one, and the pixels after it."""
+def _drawn_degradation(settings: CompositeSettings, rng: np.random.Generator) -> Degradation | None:
     if not settings.degraded or rng.random() >= settings.degraded:  # 0 draws nothing, see above
-        return None, pixels
-    name = str(rng.choice(settings.degradations))
-    return name, degrade(pixels, Degradation.parse(name), key=str(rng.integers(2**63)))
+        return None
+    return Degradation.parse(str(rng.choice(settings.degradations)))
+
+
+def _before(degradation: Degradation | None, shape: tuple[int, int]) -> tuple[int, int]:
+    """Shape of the composite that is at least ``shape`` after it was resized."""
+    if degradation is None or degradation.kind != "resize":
+        return shape
+    height, width = (math.ceil(length / degradation.strength) for length in shape)
+    return height, width
+
+
+def _degraded(
+    scene: Scene,
+    degradation: Degradation | None,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Pixels and labels after the degradation, if there is one."""
+    if degradation is None:
+        return scene.pixels, scene.labels
+    pixels = degrade(scene.pixels, degradation, key=str(rng.integers(2**63)))
+    labels = scene.labels
+    if labels.shape != pixels.shape[:2]:
+        size = pixels.shape[1], pixels.shape[0]
+        labels = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
+    height, width = shape
+    return np.ascontiguousarray(pixels[:height, :width]), labels[:height, :width]
 
 
 def _finished(
