@@ -254,6 +254,11 @@ def test_the_plan_becomes_commands_that_anyone_could_type(card: Any, tmp_path: P
     commands = evaluate_card.commands_of(plan)
     assert "--split val" in commands["composites"]
     assert "--degradation jpeg-75" in commands["degraded"]
+    assert "--unlike ../shared/photos.csv" in commands["originals"]
+    assert "runs/card/originals/list.txt" in commands["verdicts"]
+    without = evaluate_card.commands_of(evaluate_card.replace(plan, originals=None))
+    assert "originals" not in without
+    assert "originals/list.txt" not in without["verdicts"]
     assert list(commands).index("composites") < list(commands).index("compared")
     for line in commands.values():
         program, script, *_ = evaluate_card._runnable(line)

@@ -184,9 +184,12 @@ def _right_counts(inputs: CardInputs) -> Table:
 
 def _verdicts(inputs: CardInputs) -> Table:
     """Verdicts on every group of pictures that is authentic or forged as a whole."""
-    untouched = _by_degradation(inputs.model("verdicts", "authentic"))
+    groups: dict[str, list[EvaluatedEntry]] = {}
+    for set_name, title in (("authentic", "untouched crops"), ("originals", "camera originals")):
+        if set_name in inputs.studies["verdicts"]:
+            found = _by_degradation(inputs.model("verdicts", set_name))
+            groups |= {f"{title}, {how}": group for how, group in found.items()}
     real = inputs.model("compared-forged", "forged").good()
-    groups = {f"untouched crops, {name}": group for name, group in untouched.items()}
     groups |= {
         "originals of real forgeries": [r for r in real if r.authentic],
         "real forgeries": [r for r in real if not r.authentic],

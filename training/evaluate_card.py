@@ -34,6 +34,7 @@ class CardPlan:
     output: str
     photos: str
     forgeries: str
+    originals: str | None = None
     model: str = "safire-lite"
     split: str = "val"
     size: str = "1024x768"
@@ -117,6 +118,14 @@ def commands_of(plan: CardPlan) -> dict[str, str]:
     root = str(Path(plan.forgeries).with_suffix(""))
     degradations = [part for name in plan.degradations for part in ("--degradation", name)]
     recompressions = [part for name in plan.recompressions for part in ("--degradation", name)]
+    untouched = [authentic]
+    originals: dict[str, list[Any]] = {}
+    if plan.originals:
+        untouched.append(f"{out}/originals/list.txt")
+        originals["originals"] = [
+            "python training/authentic_crops.py", plan.originals, "-o", f"{out}/originals",
+            "--unlike", plan.photos, "--split", "train", "--size", plan.size,
+        ]  # fmt: skip
     unseen = ["--worst", 0]  # only composites may be shown
     operation_names = "splicing,copy-move,removal,reconstruction"
     steps: Mapping[str, list[Any]] = {
@@ -126,18 +135,19 @@ def commands_of(plan: CardPlan) -> dict[str, str]:
                        "--sources", 2, "--operations", operation_names, *seeded],
         "authentic": ["python training/authentic_crops.py", plan.photos, "-o", f"{out}/authentic",
                       "--limit", plan.authentic, *made],
+        **originals,
         "forged": ["python training/forged_list.py", plan.forgeries, "-o", forged],
         "compared": ["python benchmarks/classical.py", composites, "--kind sources", *model,
                      "-o", f"{out}/compared"],
         "compared-forged": ["python benchmarks/classical.py", forged, "--root", root,
                             "--kind binary", "--limit", plan.forged, *model,
                             "-o", f"{out}/compared-forged"],
-        "auto": [evaluate, composites, authentic, "--sources auto", *model, "--worst",
+        "auto": [evaluate, composites, *untouched, "--sources auto", *model, "--worst",
                  plan.examples, "-o", f"{out}/auto"],
         "by-operation": [evaluate, operations, *model, *unseen, "-o", f"{out}/by-operation"],
         "degraded": [evaluate, composites, "--limit", plan.degraded, *degradations, *model, *unseen,
                      "-o", f"{out}/degraded"],
-        "verdicts": [evaluate, authentic, "--kind binary", *recompressions, *model, *unseen,
+        "verdicts": [evaluate, *untouched, "--kind binary", *recompressions, *model, *unseen,
                      "-o", f"{out}/verdicts"],
         "confidence": ["python training/confidence.py", composites, "--limit", plan.confidence,
                        *model, "-o", f"{out}/confidence.csv"],
