@@ -14,6 +14,7 @@ from napari_safire.engine.grid import PromptGrid, grid_points
 from napari_safire.engine.progress import Cancel, Progress, report
 from napari_safire.types import (
     Embedding,
+    FloatImage,
     ForgeryMap,
     Geometry,
     PointPrompt,
@@ -108,6 +109,22 @@ class FakeEngine:
         return SourcePartition(
             labels, tuple(regions), method, parameters, seed, prompts, sources.clip(0, count - 1)
         )
+
+    def stability(
+        self,
+        embedding: Embedding,
+        partition: SourcePartition,
+        repeats: int = 5,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> FloatImage:
+        """The upper half is found again each time, the lower one in three of five."""
+        self._called("stability")
+        self._work(progress, cancel)
+        values = np.ones(embedding.image_shape, np.float32)
+        values[len(values) // 2 :] = 0.6
+        return values
 
     def localize(
         self,

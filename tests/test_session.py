@@ -7,18 +7,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fakes import RADIUS, FakeEngine
 
+from napari_safire.engine.progress import report
 from napari_safire.errors import SafireError
 from napari_safire.session import edits
 from napari_safire.session.annotation import SourcePrompt
+from napari_safire.session.composition import partition_uncertainty
 from napari_safire.session.journal import Journal, KeptWork
 from napari_safire.session.planes import PartitionSettings, PlaneKey, Snapshot
 from napari_safire.session.session import Session
-from napari_safire.types import PointPrompt
+from napari_safire.types import (
+    Embedding,
+    FloatImage,
+    Geometry,
+    PointPrompt,
+    SourcePartition,
+    SourceRegion,
+)
 
 SHAPE = (120, 160)
 KEY = PlaneKey("picture")
@@ -384,6 +394,75 @@ def test_without_a_partition_there_is_no_uncertainty(owner: Owner) -> None:
     owner.settle()
     assert got[0].shape == SHAPE
     assert 0 <= got[0].min() <= got[0].max() <= 1
+    # Clear margins everywhere; the lower half is found again in three of five repetitions.
+    assert got[0][: SHAPE[0] // 2].max() < 0.01
+    np.testing.assert_allclose(got[0][SHAPE[0] // 2 :], 0.4, atol=1e-6)
+
+
+def test_uncertainty_is_the_margin_where_that_is_smaller() -> None:
+    geometry = Geometry(SHAPE, SHAPE, SHAPE)
+    logits = np.zeros(SHAPE, np.float32)
+    logits[:, 80:] = 20  # unclear on the left
+    regions = (
+        SourceRegion(PointPrompt(1, 1), logits, geometry, 0.9),
+        SourceRegion(PointPrompt(1, 1), np.zeros(SHAPE, np.float32), geometry, 0.9),
+    )
+    partition = SourcePartition(np.zeros(SHAPE, np.uint8), regions, "kmeans")
+    margin = partition_uncertainty(partition)
+    assert (margin[:, :80] == 1).all()
+    assert (margin[:, 80:] < 1e-3).all()
+    both = partition_uncertainty(partition, np.full(SHAPE, 0.75, np.float32))
+    np.testing.assert_allclose(both, np.maximum(margin, 0.25))
+
+
+def test_a_failure_while_the_partition_is_repeated_is_said(owner: Owner) -> None:
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+    owner.settle()
+    owner.engine.failure = SafireError("No memory is left.")
+    got: list[np.ndarray] = []
+    owner.session.ask_uncertainty(KEY, got.append)
+    owner.settle()
+    assert owner.notices[-1] == ("No memory is left.", True)
+    assert got == []
+
+
+class WaitingEngine(FakeEngine):
+    """Repeats a partition until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def stability(self, embedding: Embedding, *asked: Any, **how: Any) -> FloatImage:
+        self._called("stability")
+        while not self.go.wait(0.005):
+            report(how["progress"], how["cancel"], 0, 5, "repeating")
+        return np.ones(embedding.image_shape, np.float32)
+
+
+@pytest.mark.parametrize("what", ["cancelled", "pixels changed", "another partition"])
+def test_an_uncertainty_that_nobody_waits_for_is_dropped(what: str) -> None:
+    engine = WaitingEngine()
+    owner = Owner(engine)
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+    owner.settle()
+    got: list[np.ndarray] = []
+    owner.session.ask_uncertainty(KEY, got.append)
+    owner.until(lambda: "stability" in engine.calls)
+    if what == "cancelled":
+        owner.session.cancel()
+    elif what == "pixels changed":
+        owner.session.reread(KEY.picture)
+    else:
+        told: list[PlaneKey] = []
+        owner.session.partitioned.connect(told.append)
+        owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=3))
+        owner.until(lambda: bool(told))  # goes before the rest of the repetitions
+        engine.go.set()
+    owner.settle()
+    assert got == []
+    owner.session.close()
+    assert owner.session.join(10)
 
 
 def test_closing_in_the_middle_ends_the_thread_and_says_nothing_more() -> None:

@@ -133,6 +133,7 @@ def test_uncertainty_is_made_on_demand(dock: Dock) -> None:
     values = companions.uncertainty.data
     assert values.shape == SHAPE
     assert 0 <= values.min() <= values.max() <= 1
+    assert "stability" in dock.engine.calls
 
 
 def test_without_a_picture_a_sentence_says_so(dock: Dock) -> None:

@@ -232,7 +232,7 @@ def test_the_window_lives_during_edits_undo_and_uncertainty(
         monkeypatch.setattr(edits, name, heart.holding(name, getattr(edits, name)))
     monkeypatch.setattr(
         "napari_safire.session.session.partition_uncertainty",
-        lambda partition: heart.hold("uncertainty") or np.zeros(SMALL, np.float32),
+        lambda *_: heart.hold("uncertainty") or np.zeros(SMALL, np.float32),
     )
     dock.viewer.add_image(np.zeros(SMALL, np.uint8), name="picture")
     dock.settle()

@@ -77,7 +77,11 @@ class CellSpectrum:
     asked: int
 
 
-def cell_spectrum(embedding: Embedding, count: int = MOST_SOURCES, phase: int = 0) -> CellSpectrum:
+def cell_spectrum(
+    embedding: Embedding,
+    count: int = MOST_SOURCES,
+    compared: npt.NDArray[np.int64] | None = None,
+) -> CellSpectrum:
     """Compute how the cells of a picture hang together.
 
     Parameters
@@ -86,8 +90,9 @@ def cell_spectrum(embedding: Embedding, count: int = MOST_SOURCES, phase: int = 
         With (C, h, w) features.
     count : int
         Eigenvectors: at least the number of sources; fewer are given if there are fewer cells.
-    phase : int
-        Which of the regular samples of a large picture's cells is compared.
+    compared : (n,) int array, optional
+        Cells to compare, at least one; default: those that are readable, of large pictures a
+        regular sample.
 
     Returns
     -------
@@ -95,7 +100,8 @@ def cell_spectrum(embedding: Embedding, count: int = MOST_SOURCES, phase: int = 
     """
     features = directions(embedding.features.reshape(len(embedding.features), -1).T)
     readable = _readable(embedding)
-    compared = _sample(readable, phase)
+    if compared is None:
+        compared = _sample(readable)
     affinity = np.exp((features @ features[compared].T - 1) / TEMPERATURE)  # (N, n)
     among = affinity[compared]
     degree = 1 / np.sqrt(among.sum(axis=1))
@@ -267,11 +273,11 @@ def _readable(embedding: Embedding) -> npt.NDArray[np.bool_]:
     return readable if readable.sum() >= _FEWEST_READABLE else everything
 
 
-def _sample(readable: npt.NDArray[np.bool_], phase: int) -> npt.NDArray[np.int64]:
+def _sample(readable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Readable cells on a slanted lattice, so that no row and no column is left out."""
     every = -(-int(readable.sum()) // _MOST_COMPARED)
     rows, cols = np.indices(readable.shape)
-    chosen = (rows * _slope(every) + cols) % every == phase % every
+    chosen = (rows * _slope(every) + cols) % every == 0
     return np.flatnonzero(chosen & readable)
 
 

@@ -45,6 +45,33 @@ def cluster_kmeans(features: FloatImage, n_sources: int, seed: int) -> Clusters:
     return kmeans.fit_predict(units).astype(np.int64)
 
 
+def cluster_part(
+    features: FloatImage, chosen: npt.NDArray[np.int64], n_sources: int, seed: int
+) -> Clusters:
+    """k-means of some of the prompts; the others join the source whose centre is nearest.
+
+    Parameters
+    ----------
+    features : (P, C) float32 array
+        Without NaN.
+    chosen : (N,) int array
+        Which prompts are clustered, at least one.
+    n_sources, seed : int
+        As in `cluster_kmeans`.
+
+    Returns
+    -------
+    (P,) int array
+        0 .. K-1.
+    """
+    units = directions(features)
+    some = units[chosen]
+    labels = cluster_kmeans(some, n_sources, seed)
+    centres = np.stack([some[labels == k].mean(axis=0) for k in np.unique(labels)])
+    # |u - c|^2 = |u|^2 - 2 u c + |c|^2, and |u| is one: the nearest is the largest u c - |c|^2 / 2.
+    return np.argmax(units @ centres.T - (centres**2).sum(axis=1) / 2, axis=1)
+
+
 def cluster_dbscan(features: FloatImage, eps: float, min_samples: int = 1) -> Clusters:
     """DBSCAN with Euclidean distance, as published.
 

@@ -38,6 +38,11 @@ from napari_safire.engine.partition import (
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.precision import Precision, check_precision, computing_in
 from napari_safire.engine.progress import Cancel, Progress, report
+from napari_safire.engine.stability import (
+    REPEATING,
+    stability_of_cells,
+    stability_of_prompts,
+)
 from napari_safire.model import SafireModel
 from napari_safire.types import (
     Calibration,
@@ -307,7 +312,7 @@ class Engine:
         """
         _check_partition_arguments(method, n_sources, seed, eps)
         self._check_side(points_per_side)
-        if self._representative == "cells" and method != "dbscan":
+        if self._cuts_cells(method):
             return self._cut(embedding, method, n_sources, seed, points_per_side, progress, cancel)
         consensus = self._representative == "consensus"
         grid = self._grid(embedding, points_per_side, progress, cancel, with_logits=consensus)
@@ -323,6 +328,58 @@ class Engine:
         parameters["representative"] = self._representative
         regions_of = self._regions_of(embedding, grid)
         return make_partition(grid, clusters, method, parameters, seed, consensus, regions_of)
+
+    def stability(
+        self,
+        embedding: Embedding,
+        partition: SourcePartition,
+        repeats: int = 5,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> FloatImage:
+        """How steadily each pixel comes into its source when the partition is made again.
+
+        Each repetition clusters another random two thirds of the prompts (of the cells, where the
+        model's partitions are cut from cells), with another seed of k-means and always as many
+        sources as the partition has; its sources are matched one to one to the partition's.
+        Nothing is decoded again: prompts (cells) are compared, and a pixel is as stable as the
+        nearest one of its own source.
+
+        Parameters
+        ----------
+        embedding : Embedding
+            That the partition was made of.
+        partition : SourcePartition
+            By any method; of one that is not k-means it is told how often k-means finds the same.
+        repeats : int
+            From 1 on.
+        progress, cancel : callable, optional
+
+        Returns
+        -------
+        (H, W) float32 array in [0, 1]
+            Share of the repetitions that put a pixel into the same source; 1 for a single source.
+            The same for the same arguments: ``partition.seed`` settles what is drawn.
+
+        Raises
+        ------
+        ValueError
+            ``repeats`` is below 1, or the partition is of another picture or model.
+        Cancelled
+        """
+        self._check_embedding(embedding)
+        self._check_stability_arguments(embedding, partition, repeats)
+        if partition.n_sources < 2:
+            return np.ones(embedding.image_shape, dtype=np.float32)
+        if self._cuts_cells(partition.method):
+            spectrum = self._spectrum(embedding, partition.n_sources, progress, cancel)
+            with explained(REPEATING):
+                return stability_of_cells(embedding, spectrum, partition, repeats, progress, cancel)
+        side = int(partition.parameters["points_per_side"])
+        grid = self._grid(embedding, side, progress, cancel, with_logits=False)
+        with explained(REPEATING):
+            return stability_of_prompts(grid, partition, repeats, progress, cancel)
 
     def localize(
         self,
@@ -464,6 +521,10 @@ class Engine:
         """What the decoder's predictions were worth; themselves where nobody has found out."""
         return confidence if self._confidence_curve is None else self._confidence_curve(confidence)
 
+    def _cuts_cells(self, method: str) -> bool:
+        """Whether a partition by this method is cut from cells: DBSCAN always asks prompts."""
+        return self._representative == "cells" and method != "dbscan"
+
     def _calibration(self) -> Calibration | None:
         stored = self.model.metadata.get("calibration")
         return Calibration(**stored) if stored else None
@@ -480,6 +541,22 @@ class Engine:
                 f"{_MOST_POINTS_PER_SIDE}."
             )
         return int(points_per_side)
+
+    def _check_stability_arguments(
+        self, embedding: Embedding, partition: SourcePartition, repeats: int
+    ) -> None:
+        if repeats < 1:
+            raise ValueError(f"repeats is {repeats}, but must be at least 1.")
+        if partition.labels.shape != embedding.image_shape:
+            raise ValueError(
+                f"The partition is of a picture of {partition.labels.shape} pixels, the embedding "
+                f"of one of {embedding.image_shape}: give the embedding it was made of."
+            )
+        if partition.parameters.get("representative") != self._representative:
+            raise ValueError(
+                "The partition was made by another model: partition the picture again with this "
+                "one."
+            )
 
     def _check_embedding(self, embedding: Embedding) -> None:
         if not isinstance(embedding, Embedding):

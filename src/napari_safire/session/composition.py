@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_safire.engine.matching import match_sources
 from napari_safire.session.annotation import MOST_SOURCES, Labels, SourcePrompt
 from napari_safire.types import FloatImage, Geometry, PointPrompt, SourcePartition, SourceRegion
 
@@ -148,36 +149,36 @@ def numbers_like(labels: Labels, n_sources: int, shown: Labels | None) -> tuple[
     """
     if shown is None or not shown.any():
         return tuple(range(1, n_sources + 1))
-    from scipy.optimize import linear_sum_assignment  # slow to load: not before a viewer opens
-
-    pairs = shown.astype(np.int64).ravel() * n_sources + labels.ravel()
-    overlap = np.bincount(pairs, minlength=256 * n_sources).reshape(256, n_sources)[1:]
-    rows, sources = linear_sum_assignment(overlap, maximize=True)
-    numbers = {
-        int(source): int(row) + 1
-        for row, source in zip(rows, sources, strict=True)
-        if overlap[row, source]
-    }
-    free = (number for number in range(1, MOST_SOURCES + 1) if number not in numbers.values())
-    return tuple(numbers[k] if k in numbers else next(free) for k in range(n_sources))
+    numbers = match_sources(shown, labels, n_sources).tolist()
+    free = (number for number in range(1, MOST_SOURCES + 1) if number not in numbers)
+    return tuple(number or next(free) for number in numbers)
 
 
-def partition_uncertainty(partition: SourcePartition) -> FloatImage:
-    """How close the two strongest sources of each pixel are.
+def partition_uncertainty(
+    partition: SourcePartition, stability: FloatImage | None = None
+) -> FloatImage:
+    """How little there is to be said for the source of each pixel.
 
     Parameters
     ----------
     partition : SourcePartition
+    stability : (H, W) float32 array in [0, 1], optional
+        From `Engine.stability`; without, only the margin counts.
 
     Returns
     -------
     (H, W) float32 array in [0, 1]
-        1 minus the margin between the two largest softmax probabilities; 0 for one source.
+        1 minus the smaller of the stability and the margin between the two largest softmax
+        probabilities: a pixel is certain only if its source is both clear and found again. 0 for
+        one source.
     """
     uncertainty = np.zeros(partition.representatives[0].geometry.image_shape, np.float32)
     if partition.n_sources < 2:
         return uncertainty
     for rows, probabilities in partition.probability_strips():
         probabilities.partition(partition.n_sources - 2, axis=0)
-        uncertainty[rows] = 1 - (probabilities[-1] - probabilities[-2])
+        certain = probabilities[-1] - probabilities[-2]
+        if stability is not None:
+            np.minimum(certain, stability[rows], out=certain)
+        uncertainty[rows] = 1 - certain
     return uncertainty

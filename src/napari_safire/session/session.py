@@ -176,9 +176,8 @@ class Session:
             self._stop_asking(plane.key)
 
     def _stop_asking(self, key: PlaneKey) -> None:
-        for topic in ("embed", "segment", "partition"):
+        for topic in ("embed", "segment", "partition", "uncertainty"):
             self._model_lane.cancel_topic((topic, key))
-        self._state_lane.cancel_topic(("uncertainty", key))
 
     def reread(self, picture: Hashable) -> None:
         """The pixels of a picture have changed: what the model said of them no longer holds."""
@@ -404,24 +403,36 @@ class Session:
             self.partition(key, settings, f"Slice {number} of {len(keys)}")
 
     def ask_uncertainty(self, key: PlaneKey, done: Callable[[FloatImage], None]) -> None:
-        """Make the uncertainty of a plane's partition, (H, W) float32 in [0, 1].
+        """Make the uncertainty of a plane's partition; the engine repeats it for that.
+
+        Parameters
+        ----------
+        key : PlaneKey
+        done : callable
+            Takes the (H, W) float32 values in [0, 1] of `partition_uncertainty`; not called if the
+            plane has another partition by then.
 
         Raises
         ------
         SafireError
             There is no partition yet.
         """
-        partition = self.planes[key].partition
-        if partition is None:
+        plane = self.planes[key]
+        partition, embedding = plane.partition, plane.embedding
+        if partition is None or embedding is None:
             raise SafireError("Uncertainty is that of a partition: run one first.")
-        self._state_lane.submit(
-            Job(
-                "Uncertainty",
-                lambda progress, cancel: partition_uncertainty(partition),
-                done,
-                self._failed,
-                topic=("uncertainty", key),
-            )
+
+        def work(progress: Progress, cancel: Cancel) -> FloatImage:
+            engine = self._chosen.need_engine()
+            stability = engine.stability(embedding, partition, progress=progress, cancel=cancel)
+            return partition_uncertainty(partition, stability)
+
+        def answered(values: FloatImage) -> None:
+            if self.planes.has(plane) and plane.partition is partition:
+                done(values)
+
+        self._model_lane.submit(
+            Job("Uncertainty", work, answered, self._failed, topic=("uncertainty", key))
         )
 
     # ---------------------------------------------------------------- jobs

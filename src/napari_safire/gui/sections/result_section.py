@@ -68,7 +68,8 @@ class ResultSection(Section):
         self.heatmap.setCheckable(True)
         self.uncertainty = button(
             "Uncertainty",
-            "Make a layer of how close the two strongest sources of each pixel are.",
+            "Make a layer that is bright where a pixel's source is unsure: its two strongest "
+            "sources are close, or the partition made again puts it into another one.",
             desk.show_uncertainty,
         )
         self.reopen = button(

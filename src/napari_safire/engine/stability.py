@@ -1,0 +1,169 @@
+"""How steadily a picture falls into its sources: the partition made again with jitter.
+
+Part of what is clustered is left out at random and k-means starts elsewhere; a place is as stable
+as often as it comes into the same source again (stability of a clustering under subsampling, here
+place by place: Ben-Hur, Elisseeff and Guyon 2002; Hennig 2007). Where the repetitions disagree, the
+partition hangs on chance, however sure its logits are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt
+
+from napari_safire.engine.cells import CellSpectrum, cell_spectrum, cut
+from napari_safire.engine.clustering import cluster_part
+from napari_safire.engine.grid import PromptGrid
+from napari_safire.engine.matching import match_sources
+from napari_safire.engine.progress import Cancel, Progress, report
+from napari_safire.types import Embedding, FloatImage, SourcePartition
+
+REPEATING = "repeating the partition"
+_PART = 2 / 3  # of what is clustered is clustered again
+
+Sources = npt.NDArray[np.int64]
+Again = Callable[[np.random.Generator], Sources]
+
+
+def stability_of_prompts(
+    grid: PromptGrid,
+    partition: SourcePartition,
+    repeats: int,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> FloatImage:
+    """Repeat a partition that was made of prompts.
+
+    Parameters
+    ----------
+    grid : PromptGrid
+        That the partition was made of; only its features are used, nothing is decoded.
+    partition : SourcePartition
+        Of several sources, by whatever method: the repetitions are k-means with their number.
+    repeats : int
+    progress, cancel : callable, optional
+
+    Returns
+    -------
+    (H, W) float32 array in [0, 1]
+        See `napari_safire.Engine.stability`.
+    """
+    side = round(len(grid.prompts) ** 0.5)
+    valid = np.flatnonzero(grid.valid)
+    features = grid.features[valid]
+
+    def again(rng: np.random.Generator) -> Sources:
+        found = np.zeros(len(grid.prompts), dtype=np.int64)
+        chosen = _part_of(np.arange(len(valid)), rng)
+        found[valid] = cluster_part(features, chosen, partition.n_sources, _seed(rng))
+        return found.reshape(side, side)
+
+    sources = partition.prompt_sources.reshape(side, side)
+    agreement = _agreement(sources, again, partition, repeats, progress, cancel)
+    return _at_pixels(partition, sources, agreement, grid.geometry.content_shape)
+
+
+def stability_of_cells(
+    embedding: Embedding,
+    spectrum: CellSpectrum,
+    partition: SourcePartition,
+    repeats: int,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> FloatImage:
+    """Repeat a partition that was cut from the embedding's cells.
+
+    Parameters
+    ----------
+    embedding : Embedding
+    spectrum : CellSpectrum
+        Of that embedding.
+    partition : SourcePartition
+        Of several sources, from `napari_safire.engine.cells.partition_of_cells`.
+    repeats : int
+    progress, cancel : callable, optional
+
+    Returns
+    -------
+    (H, W) float32 array in [0, 1]
+        See `napari_safire.Engine.stability`.
+    """
+    n_sources = partition.n_sources
+
+    def again(rng: np.random.Generator) -> Sources:
+        part = cell_spectrum(embedding, n_sources, _part_of(spectrum.compared, rng))
+        # Sharpness scales the logits, but does not change which is the largest.
+        return cut(part, n_sources, _seed(rng), sharpness=1.0).argmax(axis=0)
+
+    sources = np.stack([region.low_res_logits for region in partition.representatives]).argmax(0)
+    agreement = _agreement(sources, again, partition, repeats, progress, cancel)
+    return _at_pixels(partition, sources, agreement, embedding.geometry.frame_shape)
+
+
+def _agreement(
+    sources: Sources,
+    again: Again,
+    partition: SourcePartition,
+    repeats: int,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> FloatImage:
+    """(m, n): share of the repetitions that put a place into the source it has in ``sources``."""
+    same = np.zeros(sources.shape, dtype=np.int64)
+    for number in range(repeats):
+        report(progress, cancel, number, repeats, REPEATING)
+        found = again(np.random.default_rng((partition.seed, number)))
+        names = match_sources(sources + 1, found, int(found.max()) + 1)
+        same += names[found] == sources + 1
+    report(progress, cancel, repeats, repeats, REPEATING)
+    return np.asarray(same / repeats, dtype=np.float32)
+
+
+def _at_pixels(
+    partition: SourcePartition,
+    sources: Sources,
+    agreement: FloatImage,
+    extent: tuple[float, float],
+) -> FloatImage:
+    """Give each pixel the agreement of the nearest place of its own source.
+
+    A place beyond the border tells how steadily the *other* source is found. Not interpolated: so
+    each value is a share that was counted, and the pixel's margin shows finer detail anyway.
+
+    Parameters
+    ----------
+    partition : SourcePartition
+    sources, agreement : (m, n) array
+        Of a lattice of places; sources below 0 are none.
+    extent : (float, float)
+        What the lattice covers evenly, in model pixels from the frame's top left corner.
+    """
+    geometry = partition.representatives[0].geometry
+    steps = [extent[a] / (geometry.scale[a] * sources.shape[a]) for a in (0, 1)]  # image pixels
+    rows, cols = (
+        ((np.arange(length) + 0.5) / step).astype(np.int64).clip(0, count - 1)
+        for length, step, count in zip(geometry.image_shape, steps, sources.shape, strict=True)
+    )
+    by_source = np.empty((partition.n_sources, *sources.shape), dtype=np.float32)
+    for source, values in enumerate(by_source):
+        nearest = distance_transform_edt(
+            sources != source, sampling=steps, return_distances=False, return_indices=True
+        )
+        values[:] = agreement[tuple(nearest)]
+    stability = np.empty(geometry.image_shape, dtype=np.float32)
+    for values, labels, row in zip(stability, partition.labels, rows, strict=True):
+        values[:] = by_source[labels, row, cols]
+    return stability
+
+
+def _part_of(indices: Sources, rng: np.random.Generator) -> Sources:
+    """Return a random two thirds, in order; of one the one."""
+    count = max(1, round(_PART * len(indices)))
+    return np.sort(rng.choice(indices, count, replace=False))
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**32))
