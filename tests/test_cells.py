@@ -228,6 +228,8 @@ def test_dbscan_and_clicks_still_ask_prompts() -> None:
     embedding = engine.embed(image)
     partition = engine.partition(embedding, "dbscan", points_per_side=2, eps=0.2)
     assert partition.parameters["eps"] == 0.2
+    assert partition.parameters["representative"] == "consensus"
+    assert engine.stability(embedding, partition, 1).shape == (64, 64)
     assert engine.segment(embedding, [(3, 4)])[0].mask.shape == (64, 64)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -13,39 +12,23 @@ import numpy as np
 
 from napari_safire.engine.auto import AutoRule, auto_rule
 from napari_safire.engine.cache import EmbeddingCache
-from napari_safire.engine.cells import (
-    COMPARING,
-    MOST_SOURCES,
-    CellSpectrum,
-    cell_spectrum,
-    cut,
-    cut_separation,
-    estimated_sources,
-    forgery_map_of_cells,
-    partition_of_cells,
-)
-from napari_safire.engine.clustering import NOISE, separation
 from napari_safire.engine.confidence import stored_curve
+from napari_safire.engine.dividers import (
+    CellDivider,
+    DividePlan,
+    Divider,
+    PromptDivider,
+    representative,
+)
 from napari_safire.engine.embedding import READING, embed_picture
 from napari_safire.engine.grid import DECODING, PromptGrid, decode_points, points_in_model, run_grid
+from napari_safire.engine.kept import Kept
 from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
-from napari_safire.engine.partition import (
-    RegionsOf,
-    cluster_prompts,
-    make_forgery_map,
-    make_partition,
-)
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.precision import Precision, check_precision, computing_in
 from napari_safire.engine.progress import Cancel, Progress, report
-from napari_safire.engine.stability import (
-    REPEATING,
-    stability_of_cells,
-    stability_of_prompts,
-)
 from napari_safire.model import SafireModel
 from napari_safire.types import (
-    Calibration,
     Embedding,
     FloatImage,
     ForgeryMap,
@@ -128,9 +111,9 @@ class Engine:
         self._notices: list[str] = []
         self._memory = MemoryGuard(self.model, self._notify)
         self.grids_kept = grids_kept
-        self._grids: OrderedDict[tuple[str, str, int, bool], PromptGrid] = OrderedDict()
-        self._spectra: OrderedDict[tuple[str, str], CellSpectrum] = OrderedDict()
-        self._lock = threading.Lock()  # of grids and spectra
+        self._grids: Kept[PromptGrid] = Kept(lambda: self.grids_kept)
+        self._by_cells = CellDivider(self.model, lambda: self.grids_kept)
+        self._by_prompts = PromptDivider(self.model, self._grid, self.segment)
         self._cores = threading.RLock()  # a job that is watched may answer a click in between
 
     @property
@@ -253,22 +236,14 @@ class Engine:
         self._check_embedding(embedding)
         side = self._check_side(points_per_side)
         of = (embedding.image_sha256, embedding.checkpoint_sha256, side)
-        key = (*of, with_logits)
-        with self._lock:
-            if not with_logits and (*of, True) in self._grids:
-                key = (*of, True)
-            grid = self._grids.get(key)
+        grid = self._grids.get((*of, True)) if with_logits else self._grids.get((*of, True), of)
         if grid is None:
             with explained(DECODING), self._computing():
                 grid = run_grid(
                     self._memory, embedding, side, progress, cancel, with_logits=with_logits
                 )
             grid = replace(grid, confidence=self._calibrated(grid.confidence))
-        with self._lock:
-            self._grids[key] = grid
-            self._grids.move_to_end(key)
-            while len(self._grids) > self.grids_kept:
-                self._grids.popitem(last=False)
+            self._grids.put((*of, True) if with_logits else of, grid)
         return grid
 
     def partition(
@@ -311,23 +286,9 @@ class Engine:
         Cancelled
         """
         _check_partition_arguments(method, n_sources, seed, eps)
-        self._check_side(points_per_side)
-        if self._cuts_cells(method):
-            return self._cut(embedding, method, n_sources, seed, points_per_side, progress, cancel)
-        consensus = self._representative == "consensus"
-        grid = self._grid(embedding, points_per_side, progress, cancel, with_logits=consensus)
-        rule = self.auto_rule
-        clusters = cluster_prompts(grid, method, n_sources, seed, eps, rule.threshold)
-        parameters: dict[str, Any] = {"points_per_side": points_per_side}
-        if method == "kmeans":
-            parameters["n_sources"] = n_sources
-        elif method == "dbscan":
-            parameters["eps"] = eps
-        else:
-            parameters[rule.name] = rule.threshold
-        parameters["representative"] = self._representative
-        regions_of = self._regions_of(embedding, grid)
-        return make_partition(grid, clusters, method, parameters, seed, consensus, regions_of)
+        plan = DividePlan(method, n_sources, seed, self._check_side(points_per_side), eps)
+        self._check_embedding(embedding)
+        return self._divider(method).partition(embedding, plan, progress, cancel)
 
     def stability(
         self,
@@ -372,14 +333,8 @@ class Engine:
         self._check_stability_arguments(embedding, partition, repeats)
         if partition.n_sources < 2:
             return np.ones(embedding.image_shape, dtype=np.float32)
-        if self._cuts_cells(partition.method):
-            spectrum = self._spectrum(embedding, partition.n_sources, progress, cancel)
-            with explained(REPEATING):
-                return stability_of_cells(embedding, spectrum, partition, repeats, progress, cancel)
-        side = int(partition.parameters["points_per_side"])
-        grid = self._grid(embedding, side, progress, cancel, with_logits=False)
-        with explained(REPEATING):
-            return stability_of_prompts(grid, partition, repeats, progress, cancel)
+        divider = self._divider(partition.method)
+        return divider.stability(embedding, partition, repeats, progress, cancel)
 
     def localize(
         self,
@@ -405,18 +360,9 @@ class Engine:
             Its verdict rests on the model's calibration; without one it is "inconclusive", as for
             pictures that are tiny or mostly dark, saturated or flat (`engine.verdict`).
         """
-        self._check_side(points_per_side)
-        if self._representative == "cells":
-            spectrum = self._spectrum(embedding, 2, progress, cancel)
-            logits = cut(spectrum, 2, seed, self._sharpness)
-            return forgery_map_of_cells(embedding, spectrum, logits, self._calibration())
-        consensus = self._representative == "consensus"
-        grid = self._grid(embedding, points_per_side, progress, cancel, with_logits=consensus)
-        clusters = cluster_prompts(grid, "kmeans", 2, seed, 0.0, 0.0)
-        regions_of = self._regions_of(embedding, grid)
-        return make_forgery_map(
-            grid, clusters, self._calibration(), consensus, regions_of, embedding.unreadable
-        )
+        plan = DividePlan("kmeans", 2, seed, self._check_side(points_per_side))
+        self._check_embedding(embedding)
+        return self._divider(plan.method).localize(embedding, plan, progress, cancel)
 
     @property
     def auto_rule(self) -> AutoRule:
@@ -431,74 +377,21 @@ class Engine:
         float
             Cosine distance, 0 to 2; 0 for a picture that cannot be divided.
         """
-        if self._representative == "cells":
-            spectrum = self._spectrum(embedding, 2)
-            return cut_separation(spectrum, cut(spectrum, 2, seed, self._sharpness))
-        grid = self._grid(embedding, points_per_side, with_logits=False)
-        clusters = cluster_prompts(grid, "kmeans", 2, seed, 0.0, 0.0)
-        return separation(grid.features[grid.valid], clusters[grid.valid])
+        plan = DividePlan("kmeans", 2, seed, self._check_side(points_per_side))
+        self._check_embedding(embedding)
+        return self._divider(plan.method).separation(embedding, plan)
 
     def count_sources(
         self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int = 16
     ) -> tuple[int, ...]:
         """How many sources method "auto" would find with other thresholds of its rule."""
-        if self._representative == "cells":
-            spectrum = self._spectrum(embedding, MOST_SOURCES)
-            return tuple(estimated_sources(spectrum, threshold) for threshold in thresholds)
-        grid = self._grid(embedding, points_per_side, with_logits=False)
-        clusters = (cluster_prompts(grid, "auto", None, 0, 0.0, value) for value in thresholds)
-        return tuple(len(np.unique(some[some != NOISE])) for some in clusters)
-
-    def _cut(
-        self,
-        embedding: Embedding,
-        method: str,
-        n_sources: int | None,
-        seed: int,
-        points_per_side: int,
-        progress: Progress | None,
-        cancel: Cancel | None,
-    ) -> SourcePartition:
-        """Partition by the embedding's own cells; no prompt is asked."""
-        parameters: dict[str, Any] = {"representative": "cells", "sharpness": self._sharpness}
-        spectrum = self._spectrum(embedding, n_sources or MOST_SOURCES, progress, cancel)
-        if n_sources is None:
-            n_sources = estimated_sources(spectrum, self.auto_rule.threshold)
-            parameters[self.auto_rule.name] = self.auto_rule.threshold
-        else:
-            parameters["n_sources"] = n_sources
-        logits = cut(spectrum, n_sources, seed, self._sharpness)
-        return partition_of_cells(embedding, logits, method, parameters, seed, points_per_side)
-
-    def _spectrum(
-        self,
-        embedding: Embedding,
-        n_sources: int,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> CellSpectrum:
-        """How the cells hang together; of the last few embeddings it is kept."""
+        side = self._check_side(points_per_side)
         self._check_embedding(embedding)
-        key = (embedding.image_sha256, embedding.checkpoint_sha256)
-        report(progress, cancel, 0, 1, COMPARING)
-        with self._lock:
-            spectrum = self._spectra.get(key)
-        if spectrum is None or spectrum.asked < n_sources:
-            with explained(COMPARING):
-                spectrum = cell_spectrum(embedding, max(n_sources, MOST_SOURCES))
-        with self._lock:
-            self._spectra[key] = spectrum
-            self._spectra.move_to_end(key)
-            while len(self._spectra) > self.grids_kept:
-                self._spectra.popitem(last=False)
-        report(progress, cancel, 1, 1, COMPARING)
-        return spectrum
+        return self._divider("auto").count_sources(embedding, thresholds, side)
 
-    def _regions_of(self, embedding: Embedding, grid: PromptGrid) -> RegionsOf | None:
-        """Of a grid without logits, those that are needed are asked for once more."""
-        if grid.low_res_logits is not None:
-            return None
-        return lambda chosen: self.segment(embedding, [grid.prompts[index] for index in chosen])
+    def _divider(self, method: str) -> Divider:
+        cells = representative(self.model, method) == "cells"
+        return self._by_cells if cells else self._by_prompts
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -512,26 +405,9 @@ class Engine:
         if self._on_notice is not None:
             self._on_notice(sentence)
 
-    @property
-    def _representative(self) -> str:
-        """What stands for a source: the model's own choice, as published if it says nothing."""
-        return str(self.model.metadata.get("representative", "most confident prompt"))
-
     def _calibrated(self, confidence: FloatImage) -> FloatImage:
         """What the decoder's predictions were worth; themselves where nobody has found out."""
         return confidence if self._confidence_curve is None else self._confidence_curve(confidence)
-
-    def _cuts_cells(self, method: str) -> bool:
-        """Whether a partition by this method is cut from cells: DBSCAN always asks prompts."""
-        return self._representative == "cells" and method != "dbscan"
-
-    def _calibration(self) -> Calibration | None:
-        stored = self.model.metadata.get("calibration")
-        return Calibration(**stored) if stored else None
-
-    @property
-    def _sharpness(self) -> float:
-        return float(self.model.metadata.get("cut_sharpness", 1.0))
 
     @staticmethod
     def _check_side(points_per_side: int) -> int:
@@ -552,7 +428,9 @@ class Engine:
                 f"The partition is of a picture of {partition.labels.shape} pixels, the embedding "
                 f"of one of {embedding.image_shape}: give the embedding it was made of."
             )
-        if partition.parameters.get("representative") != self._representative:
+        if partition.parameters.get("representative") != representative(
+            self.model, partition.method
+        ):
             raise ValueError(
                 "The partition was made by another model: partition the picture again with this "
                 "one."

@@ -1,0 +1,342 @@
+"""The two ways of dividing a picture: by a grid of prompts, and by the embedding's own cells.
+
+A model's metadata names its way (``representative``); the engine asks whichever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from napari_safire.engine.auto import AutoRule, auto_rule
+from napari_safire.engine.cells import (
+    COMPARING,
+    MOST_SOURCES,
+    CellSpectrum,
+    cell_spectrum,
+    cut,
+    cut_separation,
+    estimated_sources,
+    forgery_map_of_cells,
+    partition_of_cells,
+)
+from napari_safire.engine.clustering import NOISE, separation
+from napari_safire.engine.grid import PromptGrid
+from napari_safire.engine.kept import Kept
+from napari_safire.engine.memory import explained
+from napari_safire.engine.partition import (
+    RegionsOf,
+    cluster_prompts,
+    make_forgery_map,
+    make_partition,
+)
+from napari_safire.engine.progress import Cancel, Progress, report
+from napari_safire.engine.stability import REPEATING, stability_of_cells, stability_of_prompts
+from napari_safire.model import SafireModel
+from napari_safire.types import (
+    Calibration,
+    Embedding,
+    FloatImage,
+    ForgeryMap,
+    PointPrompt,
+    SourcePartition,
+    SourceRegion,
+)
+
+AskRegions = Callable[[Embedding, Iterable[PointPrompt]], list[SourceRegion]]
+
+
+class AskGrid(Protocol):
+    """Gives the grid of an embedding, perhaps with features only."""
+
+    def __call__(
+        self,
+        embedding: Embedding,
+        points_per_side: int,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        *,
+        with_logits: bool,
+    ) -> PromptGrid:
+        """Return the grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class DividePlan:
+    """How a picture is to be divided; see `napari_safire.engine.Engine.partition`."""
+
+    method: str
+    n_sources: int | None = None
+    seed: int = 0
+    points_per_side: int = 16
+    eps: float = 0.2
+
+
+class Divider(Protocol):
+    """What the engine asks of a way of dividing; embeddings are the model's own."""
+
+    def partition(
+        self,
+        embedding: Embedding,
+        plan: DividePlan,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> SourcePartition:
+        """Divide the picture into its sources."""
+
+    def localize(
+        self,
+        embedding: Embedding,
+        plan: DividePlan,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> ForgeryMap:
+        """Make the binary forgery map."""
+
+    def stability(
+        self,
+        embedding: Embedding,
+        partition: SourcePartition,
+        repeats: int,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> FloatImage:
+        """How steadily pixels come into their source."""
+
+    def separation(self, embedding: Embedding, plan: DividePlan) -> float:
+        """What the verdict rests on."""
+
+    def count_sources(
+        self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int
+    ) -> tuple[int, ...]:
+        """Numbers of sources that "auto" finds with other thresholds."""
+
+
+class _OfModel:
+    """What a model's metadata says of dividing pictures, read anew each time."""
+
+    def __init__(self, model: SafireModel) -> None:
+        self._model = model
+
+    @property
+    def rule(self) -> AutoRule:
+        return auto_rule(self._model.metadata)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        stored = self._model.metadata.get("calibration")
+        return Calibration(**stored) if stored else None
+
+
+class PromptDivider(_OfModel):
+    """By a grid of prompts, clustered by what they found; as published.
+
+    Parameters
+    ----------
+    model : SafireModel
+    ask_grid, ask_regions : callable
+    """
+
+    def __init__(self, model: SafireModel, ask_grid: AskGrid, ask_regions: AskRegions) -> None:
+        super().__init__(model)
+        self._ask_grid = ask_grid
+        self._ask_regions = ask_regions
+
+    def partition(
+        self,
+        embedding: Embedding,
+        plan: DividePlan,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> SourcePartition:
+        """Cluster the prompts; a region of each cluster stands for it."""
+        consensus, rule = self._takes_means(plan), self.rule
+        grid = self._ask_grid(
+            embedding, plan.points_per_side, progress, cancel, with_logits=consensus
+        )
+        clusters = cluster_prompts(
+            grid, plan.method, plan.n_sources, plan.seed, plan.eps, rule.threshold
+        )
+        parameters: dict[str, Any] = {"points_per_side": plan.points_per_side}
+        if plan.method == "kmeans":
+            parameters["n_sources"] = plan.n_sources
+        elif plan.method == "dbscan":
+            parameters["eps"] = plan.eps
+        else:
+            parameters[rule.name] = rule.threshold
+        parameters["representative"] = representative(self._model, plan.method)
+        regions_of = self._regions_of(embedding, grid)
+        return make_partition(
+            grid, clusters, plan.method, parameters, plan.seed, consensus, regions_of
+        )
+
+    def localize(
+        self,
+        embedding: Embedding,
+        plan: DividePlan,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> ForgeryMap:
+        """Combine the two clusters' regions."""
+        grid = self._ask_grid(
+            embedding, plan.points_per_side, progress, cancel, with_logits=self._takes_means(plan)
+        )
+        clusters = cluster_prompts(grid, "kmeans", 2, plan.seed, 0.0, 0.0)
+        return make_forgery_map(
+            grid,
+            clusters,
+            self.calibration,
+            self._takes_means(plan),
+            self._regions_of(embedding, grid),
+            embedding.unreadable,
+        )
+
+    def stability(
+        self,
+        embedding: Embedding,
+        partition: SourcePartition,
+        repeats: int,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> FloatImage:
+        """Cluster parts of the prompts."""
+        side = int(partition.parameters["points_per_side"])
+        grid = self._ask_grid(embedding, side, progress, cancel, with_logits=False)
+        with explained(REPEATING):
+            return stability_of_prompts(grid, partition, repeats, progress, cancel)
+
+    def separation(self, embedding: Embedding, plan: DividePlan) -> float:
+        """Cosine distance of the two clusters' centres."""
+        grid = self._ask_grid(embedding, plan.points_per_side, with_logits=False)
+        clusters = cluster_prompts(grid, "kmeans", 2, plan.seed, 0.0, 0.0)
+        return separation(grid.features[grid.valid], clusters[grid.valid])
+
+    def count_sources(
+        self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int
+    ) -> tuple[int, ...]:
+        """Cluster once for each threshold."""
+        grid = self._ask_grid(embedding, points_per_side, with_logits=False)
+        clusters = (cluster_prompts(grid, "auto", None, 0, 0.0, value) for value in thresholds)
+        return tuple(len(np.unique(some[some != NOISE])) for some in clusters)
+
+    def _takes_means(self, plan: DividePlan) -> bool:
+        return representative(self._model, plan.method) == "consensus"
+
+    def _regions_of(self, embedding: Embedding, grid: PromptGrid) -> RegionsOf | None:
+        """Of a grid without logits, those that are needed are asked for once more."""
+        if grid.low_res_logits is not None:
+            return None
+        return lambda chosen: self._ask_regions(
+            embedding, [grid.prompts[index] for index in chosen]
+        )
+
+
+class CellDivider(_OfModel):
+    """By a normalised cut of the embedding's cells; no prompt is asked.
+
+    Parameters
+    ----------
+    model : SafireModel
+    most_kept : callable
+        How many pictures' spectra are kept.
+    """
+
+    def __init__(self, model: SafireModel, most_kept: Callable[[], int]) -> None:
+        super().__init__(model)
+        self._spectra: Kept[CellSpectrum] = Kept(most_kept)
+
+    def partition(
+        self,
+        embedding: Embedding,
+        plan: DividePlan,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> SourcePartition:
+        """Cut the cells apart."""
+        spectrum = self._spectrum(embedding, plan.n_sources or MOST_SOURCES, progress, cancel)
+        parameters: dict[str, Any] = {
+            "representative": representative(self._model, plan.method),
+            "sharpness": self._sharpness,
+        }
+        n_sources, rule = plan.n_sources, self.rule
+        if n_sources is None:
+            n_sources = estimated_sources(spectrum, rule.threshold)
+            parameters[rule.name] = rule.threshold
+        else:
+            parameters["n_sources"] = n_sources
+        logits = cut(spectrum, n_sources, plan.seed, self._sharpness)
+        return partition_of_cells(
+            embedding, logits, plan.method, parameters, plan.seed, plan.points_per_side
+        )
+
+    def localize(
+        self,
+        embedding: Embedding,
+        plan: DividePlan,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> ForgeryMap:
+        """Cut the cells in two."""
+        spectrum = self._spectrum(embedding, 2, progress, cancel)
+        logits = cut(spectrum, 2, plan.seed, self._sharpness)
+        return forgery_map_of_cells(embedding, spectrum, logits, self.calibration)
+
+    def stability(
+        self,
+        embedding: Embedding,
+        partition: SourcePartition,
+        repeats: int,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> FloatImage:
+        """Cut parts of the cells."""
+        spectrum = self._spectrum(embedding, partition.n_sources, progress, cancel)
+        with explained(REPEATING):
+            return stability_of_cells(embedding, spectrum, partition, repeats, progress, cancel)
+
+    def separation(self, embedding: Embedding, plan: DividePlan) -> float:
+        """Cosine distance of the two parts' centres."""
+        spectrum = self._spectrum(embedding, 2)
+        return cut_separation(spectrum, cut(spectrum, 2, plan.seed, self._sharpness))
+
+    def count_sources(
+        self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int
+    ) -> tuple[int, ...]:
+        """Count the eigenvalues above each threshold."""
+        spectrum = self._spectrum(embedding, MOST_SOURCES)
+        return tuple(estimated_sources(spectrum, threshold) for threshold in thresholds)
+
+    @property
+    def _sharpness(self) -> float:
+        return float(self._model.metadata.get("cut_sharpness", 1.0))
+
+    def _spectrum(
+        self,
+        embedding: Embedding,
+        n_sources: int,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> CellSpectrum:
+        """How the cells hang together; of the last few embeddings it is kept."""
+        key = (embedding.image_sha256, embedding.checkpoint_sha256)
+        report(progress, cancel, 0, 1, COMPARING)
+        spectrum = self._spectra.get(key)
+        if spectrum is None or spectrum.asked < n_sources:
+            with explained(COMPARING):
+                spectrum = cell_spectrum(embedding, max(n_sources, MOST_SOURCES))
+            self._spectra.put(key, spectrum)
+        report(progress, cancel, 1, 1, COMPARING)
+        return spectrum
+
+
+def representative(model: SafireModel, method: str) -> str:
+    """What stands for a source: the model's own choice, as published if it says nothing.
+
+    Cells are cut into a number of sources. DBSCAN knows none: it clusters prompts with every model,
+    and where cells are trusted more than single prompts, their mean stands for a source.
+    """
+    chosen = str(model.metadata.get("representative", "most confident prompt"))
+    return "consensus" if chosen == "cells" and method == "dbscan" else chosen
