@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from napari_safire.engine import Engine
 from napari_safire.engine.cells import (
     cell_spectrum,
+    cleavage,
     cut,
-    cut_separation,
     estimated_sources,
     forgery_map_of_cells,
     partition_of_cells,
@@ -22,7 +22,7 @@ from napari_safire.metrics import multi_source_scores
 from napari_safire.model import ModelConfig, SafireModel
 from napari_safire.types import Calibration, Embedding, Geometry
 
-CALIBRATION = Calibration(8.0, -4.0, 0.6, 0.3, 0.1, "made up for a test.")
+CALIBRATION = Calibration(1.0, -4.0, 0.6, 0.3, 0.1, "made up for a test.")
 
 
 def embedded(
@@ -70,7 +70,6 @@ def test_one_source_is_one_source() -> None:
     assert estimated_sources(spectrum, 0.9) == 1
     logits = cut(spectrum, 1, 0, 1.0)
     assert logits.shape == (1, 20, 20)
-    assert cut_separation(spectrum, logits) == 0
     partition = partition_of_cells(embedding, logits, "auto", {}, 0, 4)
     assert partition.n_sources == 1
     assert not partition.labels.any()
@@ -124,6 +123,14 @@ def test_labels_are_the_argmax_of_the_probabilities() -> None:
     assert clear.mean() > 0.95
     rows, cols = np.array([(p.row, p.col) for p in partition.prompts]).round().astype(int).T
     assert (partition.labels[rows, cols] == partition.prompt_sources).all()
+
+
+def test_pictures_of_two_sources_fall_apart_more_nearly() -> None:
+    two = cleavage(cell_spectrum(embedded(blocks(12, 24, 2))))
+    vague = cleavage(cell_spectrum(embedded(blocks(12, 24, 2), noise=0.5)))
+    one = cleavage(cell_spectrum(embedded(np.zeros((12, 24), int))))
+    assert two > vague > one >= 0
+    assert cleavage(cell_spectrum(embedded(np.zeros((1, 1), int)))) == 0
 
 
 def test_a_prompt_of_each_source_lies_inside_it() -> None:

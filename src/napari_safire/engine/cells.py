@@ -41,6 +41,7 @@ TEMPERATURE = 0.1  # of the affinity, that of the contrastive loss; measured in 
 MOST_SOURCES = 6  # that are looked for where their number is not given
 _MOST_COMPARED = 1024  # cells; the others are placed among them
 _FEWEST_READABLE = 64
+_ROUNDING = 1e-4  # of an eigenvalue near 1 in float32
 _FEWEST_FOR_LANCZOS = 64
 _RESTARTS = 10
 _INSIDE = 5  # cells around a representative's prompt that should be of its source
@@ -157,15 +158,20 @@ def cut(spectrum: CellSpectrum, n_sources: int, seed: int, sharpness: float) -> 
     return np.ascontiguousarray(logits[:, nearest[0], nearest[1]], dtype=np.float32)
 
 
-def cut_separation(spectrum: CellSpectrum, logits: FloatImage) -> float:
-    """Cosine distance of the two sources that lie farthest apart; 0 for one source, at most 2."""
-    if len(logits) < 2:
+def cleavage(spectrum: CellSpectrum) -> float:
+    """How nearly a picture's cells fall apart into two groups: ``-log(1 - second eigenvalue)``.
+
+    This tells composites from pictures of one source better than the distance between two groups,
+    which is large for one source of varied content too (docs/lab-notes.md).
+
+    Returns
+    -------
+    float
+        0 to 9.2; 0 for a single cell.
+    """
+    if len(spectrum.values) < 2:
         return 0.0
-    winners = logits.argmax(axis=0)[spectrum.readable]
-    readable = spectrum.features[spectrum.readable.ravel()]
-    means = [readable[winners == k].mean(axis=0) for k in np.unique(winners)]
-    centres = directions(np.stack(means))
-    return float((1 - centres @ centres.T).max())
+    return float(-np.log(np.clip(1 - spectrum.values[1], _ROUNDING, 1)))
 
 
 def partition_of_cells(
@@ -238,8 +244,7 @@ def forgery_map_of_cells(
         ground = softmax(logits, axis=0)[sizes.argmax()]
         heatmap = (1 - embedding.geometry.to_image_size(ground)).clip(0, 1)
     readability = measure_readability(embedding.unreadable, embedding.geometry, heatmap)
-    statistic = cut_separation(spectrum, logits)
-    score, verdict, reason = judge(statistic, calibration, shape, readability)
+    score, verdict, reason = judge(cleavage(spectrum), calibration, shape, readability)
     return ForgeryMap(heatmap, score, verdict, reason, calibration)
 
 

@@ -17,8 +17,8 @@ from napari_safire.engine.cells import (
     MOST_SOURCES,
     CellSpectrum,
     cell_spectrum,
+    cleavage,
     cut,
-    cut_separation,
     estimated_sources,
     forgery_map_of_cells,
     partition_of_cells,
@@ -298,9 +298,8 @@ class CellDivider(_OfModel):
             return stability_of_cells(embedding, spectrum, partition, repeats, progress, cancel)
 
     def separation(self, embedding: Embedding, plan: DividePlan) -> float:
-        """Cosine distance of the two parts' centres."""
-        spectrum = self._spectrum(embedding, 2)
-        return cut_separation(spectrum, cut(spectrum, 2, plan.seed, self._sharpness))
+        """How nearly the cells fall apart into two groups."""
+        return cleavage(self._spectrum(embedding, 2))
 
     def count_sources(
         self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int

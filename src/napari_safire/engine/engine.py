@@ -375,7 +375,8 @@ class Engine:
         Returns
         -------
         float
-            Cosine distance, 0 to 2; 0 for a picture that cannot be divided.
+            0 or more, in the measure of the model's way of dividing: the cosine distance of two
+            groups of prompts (at most 2), or `napari_safire.engine.cells.cleavage`.
         """
         plan = DividePlan("kmeans", 2, seed, self._check_side(points_per_side))
         self._check_embedding(embedding)
