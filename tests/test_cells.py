@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -189,6 +191,16 @@ def test_the_forgery_map_shows_the_smaller_source() -> None:
     one = cell_spectrum(embedded(np.zeros((12, 24), int)))
     nothing = forgery_map_of_cells(embedding, one, cut(one, 2, 0, 2.0), CALIBRATION)
     assert nothing.score < found.score
+
+
+def test_the_forgery_map_shows_every_source_but_the_largest() -> None:
+    truth = blocks(12, 24, 3)
+    engine = engine_of_cells(source_eigenvalue=0.9, cut_sharpness=2.0)
+    embedding = replace(embedded(truth), checkpoint_sha256=engine.model.checkpoint_sha256)
+    heatmap = engine.localize(embedding).heatmap
+    assert ((heatmap > 0.5) == (at_image_size(truth) > 0)).mean() > 0.95
+    engine.model.metadata["source_eigenvalue"] = 0.9999  # one source, as far as "auto" can tell
+    assert (engine.localize(embedding).heatmap > 0.5).any()
 
 
 def engine_of_cells(**metadata: object) -> Engine:

@@ -279,9 +279,13 @@ class CellDivider(_OfModel):
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> ForgeryMap:
-        """Cut the cells in two."""
-        spectrum = self._spectrum(embedding, 2, progress, cancel)
-        logits = cut(spectrum, 2, plan.seed, self._sharpness)
+        """Cut the cells into as many sources as method "auto" finds, but two at least.
+
+        Where there are more than two, a cut in two joins some of them with the ground.
+        """
+        spectrum = self._spectrum(embedding, MOST_SOURCES, progress, cancel)
+        n_sources = max(2, estimated_sources(spectrum, self.rule.threshold))
+        logits = cut(spectrum, n_sources, plan.seed, self._sharpness)
         return forgery_map_of_cells(embedding, spectrum, logits, self.calibration)
 
     def stability(

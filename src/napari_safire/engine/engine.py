@@ -347,6 +347,8 @@ class Engine:
     ) -> ForgeryMap:
         """Make the binary forgery map: two sources, the smaller one taken for the forged one.
 
+        With models whose cells are divided (safire-lite): everything but the largest source.
+
         Parameters
         ----------
         embedding : Embedding
