@@ -180,9 +180,8 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
     metadata = load_model(tmp_path / "model.safetensors").metadata
     basis = metadata["calibration"]["basis"]
     for said in (
-        "6 photographs", "12 (6 of one source) untouched", "12 (6 of one source) degraded",
-        "6 crops of 2 camera originals, 2 untouched and 4 recompressed",
-        "newly encoded copies of 0 of these",
+        "24 synthetic pictures (12 of one source, 12 degraded) of 6 photographs",
+        "6 crops of 2 camera originals (4 recompressed)",
     ):  # fmt: skip
         assert said in basis
     assert basis.startswith("calibrated on ")
@@ -190,6 +189,7 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
     assert metadata["source_eigenvalue"] == auto_rule(metadata).candidates[30]
     assert metadata["cut_sharpness"] > 0
     assert "source_distance" not in metadata
+    assert told["originals_learned_from_in_other_copies"] == 0
     curve = stored_curve(metadata)
     assert curve is not None
     assert basis.removeprefix("calibrated on ") in curve.basis

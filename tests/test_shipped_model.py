@@ -7,6 +7,7 @@ import pytest
 
 from napari_safire import Embedding, Engine, load_model
 from napari_safire.data.demo import demo_composite
+from napari_safire.engine.confidence import stored_curve
 from napari_safire.metrics import binary_scores, multi_source_scores
 from napari_safire.model.registry import model_path, verify
 
@@ -26,7 +27,10 @@ def test_file_is_the_one_that_was_evaluated():
 def test_model_says_what_it_rests_on(seen: tuple[Engine, Embedding, np.ndarray]):
     metadata = seen[0].model.metadata
     assert metadata["licence"] == "BSD-3-Clause"
-    assert 0 < metadata["source_distance"] < 2
+    assert metadata["representative"] == "cells"
+    assert 0.5 < metadata["source_eigenvalue"] < 1
+    assert metadata["cut_sharpness"] > 0
+    assert stored_curve(metadata) is not None
     assert 0 <= metadata["calibration"]["false_alarm_rate"] <= 0.1
 
 

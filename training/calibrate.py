@@ -168,6 +168,7 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     _draw(options.output, seen, by_fold, drawn)
     return {
         "basis": basis,
+        "originals_learned_from_in_other_copies": photos.n_learned,
         **settled,
         "number_of_sources_right": accuracy,
         "all, as fitted": rates(seen, dict.fromkeys(by_fold, calibration)),
@@ -245,26 +246,21 @@ def _divided(engine: Engine, embedding: Embedding, picture: KnownPicture) -> Div
 
 
 def describe(seen: Sequence[Seen], photos: Photographs) -> str:
-    """Which pictures, as a part of a sentence."""
-
-    def count(kind: str, degraded: bool) -> str:
-        chosen = [s for s in seen if s.kind == kind and (s.degradation != "none") == degraded]
-        return f"{len(chosen)} ({sum(not s.forged for s in chosen)} of one source)"
-
-    parts = [
-        f"synthetic composites of {len(photos.held_out)} photographs by photographers the model "
-        f"has not seen, {count('composites', False)} untouched and {count('composites', True)} "
-        "degraded as a whole"
-    ]
-    if photos.originals:
-        crops = [s for s in seen if s.kind == "originals"]
-        untouched = sum(s.degradation == "none" for s in crops)
-        parts.append(
-            f"{len(crops)} crops of {len(photos.originals)} camera originals, {untouched} "
-            f"untouched and {len(crops) - untouched} recompressed; composites of smaller or "
-            f"newly encoded copies of {photos.n_learned} of these were among what it learned from"
-        )
-    return ", and ".join(parts)
+    """Which pictures, as a part of a sentence that stands beside every verdict."""
+    made = [s for s in seen if s.kind == "composites"]
+    text = (
+        f"{len(made)} synthetic pictures ({sum(not s.forged for s in made)} of one source, "
+        f"{sum(s.degradation != 'none' for s in made)} degraded) of {len(photos.held_out)} "
+        "photographs by photographers the model has not seen"
+    )
+    crops = [s for s in seen if s.kind == "originals"]
+    if not crops:
+        return text
+    recompressed = sum(s.degradation != "none" for s in crops)
+    return (
+        f"{text}, and {len(crops)} crops of {len(photos.originals)} camera originals "
+        f"({recompressed} recompressed)"
+    )
 
 
 def rates(seen: Sequence[Seen], calibrations: dict[int, Calibration]) -> dict[str, Any]:
