@@ -17,6 +17,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from toys import tiny_lite
 from typer.testing import CliRunner, Result
 
 from napari_safire import __version__
@@ -25,7 +26,6 @@ from napari_safire.data.demo import demo_composite
 from napari_safire.data.masks import decode_sources, encode_sources
 from napari_safire.errors import CheckpointError
 from napari_safire.model.checkpoint import save_checkpoint
-from napari_safire.model.config import ModelConfig
 from napari_safire.model.safire import SafireModel
 
 SHAPE = (96, 128)
@@ -60,15 +60,7 @@ def one_error(stderr: str) -> str:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    config = ModelConfig.lite(
-        stage_widths=(8, 8, 16, 16),
-        depth=1,
-        num_heads=2,
-        prompt_dim=16,
-        decoder_mlp_dim=16,
-        decoder_heads=2,
-        confidence_dim=8,
-    )
+    config = tiny_lite()
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     save_checkpoint(SafireModel(config), path)
     return path

@@ -23,12 +23,12 @@ import pooch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toys import tiny_lite
 from typer.testing import CliRunner, Result
 
 from napari_safire.cli import app
 from napari_safire.errors import Cancelled, CheckpointError
 from napari_safire.model import (
-    ModelConfig,
     SafireModel,
     download,
     download_model,
@@ -169,15 +169,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def payload(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A real model file of 180 kB."""
-    config = ModelConfig.lite(
-        stage_widths=(8, 8, 16, 16),
-        depth=1,
-        num_heads=2,
-        prompt_dim=16,
-        decoder_mlp_dim=16,
-        decoder_heads=2,
-        confidence_dim=8,
-    )
+    config = tiny_lite()
     path = tmp_path_factory.mktemp("payload") / "tiny.safetensors"
     save_checkpoint(SafireModel(config), path, metadata={"name": "tiny"})
     return path.read_bytes()

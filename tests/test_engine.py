@@ -13,6 +13,7 @@ import torch
 from conftest import Parity
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from toys import TILED_LITE
 
 from napari_safire import Engine, load_model
 from napari_safire.data.demo import demo_composite
@@ -30,18 +31,6 @@ from napari_safire.errors import Cancelled
 from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
 from napari_safire.types import Calibration, Embedding, Geometry, PointPrompt
 
-TOY = ModelConfig.lite(
-    stage_widths=(8, 8, 16, 16),
-    num_heads=2,
-    depth=1,
-    prompt_dim=16,
-    decoder_mlp_dim=16,
-    decoder_heads=2,
-    confidence_dim=16,
-    image_size=128,
-    max_cells=12,
-)
-
 
 @pytest.fixture(scope="module")
 def golden(parity: Parity) -> tuple[Engine, Embedding]:
@@ -54,7 +43,7 @@ def golden(parity: Parity) -> tuple[Engine, Embedding]:
 def toy() -> Engine:
     """A lite model of random weights: tiles above 128 pixels, pools above 192."""
     torch.manual_seed(0)
-    return Engine(SafireModel(TOY))
+    return Engine(SafireModel(TILED_LITE))
 
 
 # -- golden data ---------------------------------------------------------------------------------
@@ -137,7 +126,7 @@ def test_the_same_picture_in_other_containers(toy: Engine):
 def test_tiles_agree_with_the_whole_away_from_their_seams():
     # Without attention the encoder sees only its surroundings: a tile's middle cannot differ.
     torch.manual_seed(0)
-    config = dataclasses.replace(TOY, max_cells=64)
+    config = dataclasses.replace(TILED_LITE, max_cells=64)
     whole = SafireModel(dataclasses.replace(config, image_size=512)).eval()
     tiled = SafireModel(config).eval()
     tiled.load_state_dict(whole.state_dict())

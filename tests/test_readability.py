@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from synthetic import photograph
+from toys import TILED_LITE
 
 from napari_safire import Engine, load_model
 from napari_safire.engine.cache import EmbeddingCache
@@ -40,17 +41,6 @@ from napari_safire.engine.verdict import (
 from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
 from napari_safire.types import Calibration, Geometry, PointPrompt
 
-TOY = ModelConfig.lite(
-    stage_widths=(8, 8, 16, 16),
-    num_heads=2,
-    depth=1,
-    prompt_dim=16,
-    decoder_mlp_dim=16,
-    decoder_heads=2,
-    confidence_dim=16,
-    image_size=128,
-    max_cells=12,
-)
 FORGED = Calibration(0.0, 9.0, 0.8, 0.2, 0.05, "made up for a test.")
 
 
@@ -162,7 +152,7 @@ def test_pools_of_one_reason_have_that_reason(pool: int, height: int, width: int
 def toy() -> Engine:
     """A lite model of random weights: tiles above 128 pixels, pools above 192."""
     torch.manual_seed(0)
-    return Engine(SafireModel(TOY))
+    return Engine(SafireModel(TILED_LITE))
 
 
 @pytest.mark.parametrize("shape", [(64, 80), (150, 33), (190, 170)])

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from toys import tiny_lite
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model import (
@@ -31,15 +32,7 @@ from napari_safire.model import (
 from napari_safire.model.registry import ModelEntry, is_safe_address, model_entry, models_folder
 from napari_safire.model.user_models import REGISTRIES_VARIABLE, user_registry
 
-TINY = ModelConfig.lite(
-    stage_widths=(8, 8, 16, 16),
-    depth=1,
-    num_heads=2,
-    prompt_dim=16,
-    decoder_mlp_dim=16,
-    decoder_heads=2,
-    confidence_dim=8,
-)
+TINY = tiny_lite()
 SMALL_VIT = ModelConfig(
     image_size=64,
     embed_dim=128,

@@ -17,6 +17,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
 from test_download import CUT, FileServer, register, serving
+from toys import tiny_lite
 
 from napari_safire.gui.preferences import Preferences
 from napari_safire.gui.sections.image_section import ImageSection
@@ -51,15 +52,7 @@ def _registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real model file of 180 kB; its weights are fresh."""
     torch.manual_seed(0)
-    config = ModelConfig.lite(
-        stage_widths=(8, 8, 16, 16),
-        depth=1,
-        num_heads=2,
-        prompt_dim=16,
-        decoder_mlp_dim=16,
-        decoder_heads=2,
-        confidence_dim=8,
-    )
+    config = tiny_lite()
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     about = {"name": "tiny", "licence": "CC0-1.0", "trained_on": "nothing"}
     save_checkpoint(SafireModel(config), path, metadata=about)

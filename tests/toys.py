@@ -1,0 +1,25 @@
+"""Configurations of models that are small enough for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_safire.model import ModelConfig
+
+
+def tiny_lite(**other: Any) -> ModelConfig:
+    """A lite model of 37 thousand parameters, a file of 180 kB."""
+    values: dict[str, Any] = {
+        "stage_widths": (8, 8, 16, 16),
+        "depth": 1,
+        "num_heads": 2,
+        "prompt_dim": 16,
+        "decoder_mlp_dim": 16,
+        "decoder_heads": 2,
+        "confidence_dim": 8,
+    }
+    return ModelConfig.lite(**(values | other))
+
+
+# Tiles above 128 pixels, pools above 192.
+TILED_LITE = tiny_lite(confidence_dim=16, image_size=128, max_cells=12)
