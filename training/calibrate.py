@@ -1,6 +1,6 @@
 """Settle what a trained model's distances and confidences mean, and write the model to be shipped.
 
-python training/calibrate.py runs/lite/last.safetensors training/lite.toml -o model.safetensors \\
+python training/calibrate.py runs/lite/last.safetensors training/lite_2.toml -o model.safetensors \\
     --originals ../shared/camera_originals.csv
 
 Composites come from photographers of the train split that the settings hold out; never from the val
