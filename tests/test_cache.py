@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from test_engine import TOY
+from toys import TILED_LITE
 
 from napari_safire import Engine, load_model
 from napari_safire.data.atomic import atomic_path
@@ -323,7 +323,7 @@ def test_a_foreign_file_in_place_of_an_entry_is_dropped(cache: EmbeddingCache, c
 def test_a_model_file_in_place_of_an_entry_is_dropped(cache: EmbeddingCache):
     cache.put(made("a"))
     path = entry(cache)
-    save_checkpoint(SafireModel(TOY), path)
+    save_checkpoint(SafireModel(TILED_LITE), path)
     assert cache.get(sha("a"), MODEL) is None
     assert not path.exists()
 
@@ -482,7 +482,7 @@ def test_two_processes_share_a_small_cache(tmp_path: Path):
 def model(tmp_path_factory: pytest.TempPathFactory) -> SafireModel:
     """Random weights that went through a file, and so have a hash."""
     path = tmp_path_factory.mktemp("model") / "toy.safetensors"
-    save_checkpoint(SafireModel(TOY), path)
+    save_checkpoint(SafireModel(TILED_LITE), path)
     return load_model(path, device="cpu")
 
 
@@ -534,7 +534,7 @@ def test_a_cancelled_embedding_stores_nothing(
 
 
 def test_fresh_weights_are_not_cached(cache: EmbeddingCache, picture: np.ndarray):
-    engine = Engine(SafireModel(TOY), cache=cache)
+    engine = Engine(SafireModel(TILED_LITE), cache=cache)
     engine.embed(picture)
     assert cache.usage().entries == 0
     assert engine.notices == ()

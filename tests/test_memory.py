@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_engine import TOY
+from toys import TILED_LITE
 
 from napari_safire import Engine
 from napari_safire.engine.memory import MemoryGuard, explained, is_out_of_memory
@@ -40,7 +40,7 @@ class SmallModel(SafireModel):
         on_card: bool = False,
         error: Exception = SHORT_OF_MEMORY[0],
     ) -> None:
-        super().__init__(TOY)
+        super().__init__(TILED_LITE)
         self.most_prompts, self.encodes, self.error = most_prompts, encodes, error
         self.on_card = on_card
         self.tried: list[int] = []
@@ -70,7 +70,7 @@ class SmallModel(SafireModel):
 @pytest.fixture(scope="module")
 def weights() -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
-    return SafireModel(TOY).state_dict()
+    return SafireModel(TILED_LITE).state_dict()
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def picture() -> np.ndarray:
 @pytest.fixture(scope="module")
 def roomy(weights: dict[str, torch.Tensor], picture: np.ndarray) -> tuple[Engine, Embedding]:
     """The same model with memory enough."""
-    model = SafireModel(TOY)
+    model = SafireModel(TILED_LITE)
     model.load_state_dict(weights)
     engine = Engine(model)
     return engine, engine.embed(picture)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         Progress,
     )
     from napari_safire.engine import Engine
-    from napari_safire.types import PointPrompt
+    from napari_safire.types import ForgeryMap, PointPrompt
 
     _Answer = tuple[Examination, list[Path]]
 
@@ -247,6 +247,8 @@ def _tell(task: _Task, found: Examination, files: Sequence[Path]) -> None:
     for warning in found.warnings:
         typer.echo(f"Warning: {warning}", err=True)
     typer.echo(f"{task.image}: {_in_words(found)} -> {files[-1]}")
+    if found.forgery is not None and found.forgery.verdict == "inconclusive":
+        typer.echo(f"  {found.forgery.reason}")
 
 
 @contextmanager
@@ -277,13 +279,25 @@ def _summary(count: int, done: int, passed: int, failed: int) -> str:
     return f"{count} picture{'' if count == 1 else 's'}: {', '.join(parts)}."
 
 
+def _verdict(forgery: ForgeryMap) -> str:
+    """The verdict and the thresholds it rests on; the reason stands in the record."""
+    text = f"{forgery.verdict} (score {forgery.score:.2f}"
+    limits = forgery.calibration
+    if limits is None:
+        return f"{text}, not calibrated)"
+    return (
+        f"{text}; from {limits.forged_above:.2f} on forged, up to {limits.clean_below:.2f} no "
+        "forgery found)"
+    )
+
+
 def _in_words(found: Examination) -> str:
     parts = []
     if found.partition is not None:
         number = found.partition.n_sources
         parts.append("1 source" if number == 1 else f"{number} sources")
     if found.forgery is not None:
-        parts.append(f"{found.forgery.verdict} (score {found.forgery.score:.2f})")
+        parts.append(_verdict(found.forgery))
     if found.regions:
         number = len(found.regions)
         parts.append("1 region" if number == 1 else f"{number} regions")
