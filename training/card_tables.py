@@ -231,12 +231,13 @@ def _by_degradation(scores: SetScores) -> dict[str, list[EvaluatedEntry]]:
 
 def _by_data_set(inputs: CardInputs, scores: SetScores) -> Mapping[str, list[EvaluatedEntry]]:
     """Forgeries by the first folder of their path; originals have no score to show."""
-    root = Path(inputs.plan["forgeries"]).with_suffix("").absolute()
+    root = Path(inputs.plan["forgeries"]).with_suffix("").resolve()
     groups: dict[str, list[EvaluatedEntry]] = defaultdict(list)
     for result in scores.good():
         if not result.authentic:
-            inside = result.entry.image.is_relative_to(root)
-            name = result.entry.image.relative_to(root).parts[0] if inside else "others"
+            image = result.entry.image.resolve()  # either may have been written with ".."
+            inside = image.is_relative_to(root)
+            name = image.relative_to(root).parts[0] if inside else "others"
             groups[name].append(result)
     return {name: groups[name] for name in sorted(groups)}
 

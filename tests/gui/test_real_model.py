@@ -195,7 +195,7 @@ def test_a_damaged_entry_of_the_cache_is_made_anew(
         dock.settle()
     (entry,) = EmbeddingCache().folder.glob("*.safetensors")
     content = entry.read_bytes()
-    entry.write_bytes(content[:-8] + bytes(8))
+    entry.write_bytes(content[:-8] + bytes(byte ^ 1 for byte in content[-8:]))
     with opened(viewer, hand) as dock:
         dock.settle()
         assert len(encoded) == 2
