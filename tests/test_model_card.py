@@ -108,7 +108,7 @@ def folder(studies: Path, tmp_path: Path) -> Path:
     told = {
         "model": "tiny",
         "photos": str(tmp_path / "photos.csv"),
-        "forgeries": str(studies.parent / "forged.csv"),
+        "forgeries": str(studies / ".." / "forged.csv"),  # "../shared/…" in card.toml
         "commands": {"composites": "python training/make_dataset.py a|b"},
     }
     (out / "commands.json").write_text(json.dumps(told))
