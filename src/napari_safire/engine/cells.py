@@ -107,7 +107,8 @@ def cell_spectrum(
     among = affinity[compared]
     degree = 1 / np.sqrt(among.sum(axis=1))
     values, vectors = _largest_eigenpairs(among * degree[:, None] * degree, count)
-    places = (affinity @ (vectors * degree[:, None])) / values
+    # Of equal cells all but one eigenvalue are 0, or rounding of either sign.
+    places = (affinity @ (vectors * degree[:, None])) / np.maximum(values, _ROUNDING)
     places /= np.sqrt(affinity.sum(axis=1, keepdims=True))
     return CellSpectrum(values, places, compared, features, readable, count)
 
