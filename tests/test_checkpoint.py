@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,24 @@ def test_initialise_from_whole_files_leaves_nothing_fresh(saved, published, mode
         assert initialise_from(other, path) == []
         assert_same_weights(other, model)
         assert other.metadata["initialised"] == "full"
+
+
+def test_a_deeper_lite_model_starts_where_the_shallower_one_stands(tmp_path):
+    torch.manual_seed(1)
+    shallow = SafireModel(ModelConfig.lite()).eval()
+    save_checkpoint(shallow, tmp_path / "shallow.safetensors")
+    depth = shallow.config.depth + 2
+    deep = SafireModel(replace(shallow.config, depth=depth)).eval()
+    fresh = initialise_from(deep, tmp_path / "shallow.safetensors")
+    assert {key.split(".")[2] for key in fresh} == {str(depth - 2), str(depth - 1)}
+    pixels = torch.rand(1, 3, 64, 96) * 255
+    torch.testing.assert_close(deep.encode(pixels), shallow.encode(pixels))
+    deep.encode(pixels).square().sum().backward()
+    last = deep.image_encoder.blocks[-1]
+    assert last.proj.weight.grad.abs().max() > 0, "the new blocks can learn"
+    with pytest.raises(CheckpointError, match=f"depth {depth} instead of {depth - 2}"):
+        save_checkpoint(deep, tmp_path / "deep.safetensors")
+        initialise_from(SafireModel(shallow.config), tmp_path / "deep.safetensors")
 
 
 @pytest.mark.parametrize("config", [SMALL, ModelConfig.lite()], ids=["vit", "lite"])

@@ -20,10 +20,10 @@ import re
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -32,6 +32,7 @@ from torch import Tensor
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model.config import ModelConfig
+from napari_safire.model.lite import LiteEncoder
 from napari_safire.model.safire import SafireModel, resolve_device
 
 CheckpointKind = Literal["napari-safire", "published", "encoder only", "SAM"]
@@ -273,7 +274,8 @@ def initialise_from(model: SafireModel, path: str | PathLike[str]) -> list[str]:
         ("full", "SAM" or "encoder only") and ``["initialised_from"]`` which file.
     path : path-like
         A whole model (own format or published layout), an encoder-only pretraining file, or one of
-        SAM's own ViT-B/L/H files, which have no adaptor.
+        SAM's own ViT-B/L/H files, which have no adaptor. A lite model may have more blocks than
+        the one in the file: those start as the identity, so that it computes the same at first.
 
     Returns
     -------
@@ -289,8 +291,11 @@ def initialise_from(model: SafireModel, path: str | PathLike[str]) -> list[str]:
     path = Path(path)
     contents = _read(path)
     given = contents.tensors
+    further: tuple[int, ...] = ()
     if contents.config is not None:
-        _check_same_arithmetic(contents.config, model.config, path)
+        further = _further_blocks(contents.config, model.config)
+        depth = model.config.depth if further else contents.config.depth
+        _check_same_arithmetic(replace(contents.config, depth=depth), model.config, path)
     if _is_encoder_only(given, path, model.image_encoder.state_dict().keys()):
         initialised = "encoder only"
         given = {f"image_encoder.{key}": value for key, value in given.items()}
@@ -301,12 +306,15 @@ def initialise_from(model: SafireModel, path: str | PathLike[str]) -> list[str]:
     else:
         initialised = "full"
         may_miss = _PROJECTION
+    may_miss += tuple(f"image_encoder.blocks.{index}." for index in further)
     wanted = model.state_dict()
     fresh = sorted(key for key in wanted if key not in given and key.startswith(may_miss))
     check_fit(given, {key: wanted[key] for key in wanted if key not in fresh}, path)
     with torch.no_grad():
         for key, value in given.items():
             wanted[key].copy_(value)
+    for index in further:
+        cast(LiteEncoder, model.image_encoder).blocks[index].start_as_identity()
     model.metadata["initialised"] = initialised
     model.metadata["initialised_from"] = {"file": path.name, "sha256": contents.sha256}
     return fresh
@@ -539,6 +547,13 @@ def _check_same_arithmetic(given: ModelConfig, wanted: ModelConfig, path: Path) 
             for name in differ[:_SHOWN]
         )
         raise CheckpointError(f"{path} does not fit the model: its config has {told}.")
+
+
+def _further_blocks(given: ModelConfig, wanted: ModelConfig) -> tuple[int, ...]:
+    """Numbers of the blocks that a lite model has beyond those of a shallower one."""
+    if {given.architecture, wanted.architecture} != {"lite"}:
+        return ()
+    return tuple(range(given.depth, wanted.depth))
 
 
 def _infer_config(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:

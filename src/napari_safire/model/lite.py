@@ -86,8 +86,10 @@ class LiteEncoder(nn.Module):
         """Encode (B, 3, H, W) pixels in 0..255, H and W multiples of 16, to (B, C, H/16, W/16)."""
         # Traces are a grey level or less beside values of up to 255: the front end keeps float32
         # whatever precision the caller allows the rest.
+        learns = torch.is_grad_enabled() and self.learned_kernels.requires_grad
         with torch.autocast(pixels.device.type, enabled=False):
-            traces, energies = self._traces(pixels.float())
+            with torch.set_grad_enabled(learns):  # without gradients it works in strips
+                traces, energies = self._traces(pixels.float())
             measured = self.statistics(_beside_surroundings(energies))
         x = self.stem(traces)
         x = self.stage4(self.down4(self.stage2(x)))
@@ -162,6 +164,12 @@ class ComparisonBlock(nn.Module):
         self.expand = nn.Linear(channels, hidden)
         self.local = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.reduce = nn.Linear(hidden, channels)
+
+    def start_as_identity(self) -> None:
+        """Let the block pass its input on unchanged until it has learned something."""
+        for last in (self.proj, self.reduce):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
