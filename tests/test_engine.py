@@ -26,7 +26,7 @@ from napari_safire.engine.clustering import (
 )
 from napari_safire.engine.grid import PromptGrid
 from napari_safire.engine.partition import cluster_prompts, make_forgery_map, make_partition
-from napari_safire.engine.precision import computing_in
+from napari_safire.engine.precision import computing_in, slow_precision
 from napari_safire.errors import Cancelled
 from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
 from napari_safire.types import Calibration, Embedding, Geometry, PointPrompt
@@ -496,6 +496,22 @@ def test_half_of_the_bits_give_almost_the_same_regions(tmp_path: Path):
 def test_precisions_that_cannot_be_are_refused(toy: Engine, precision: str, words: str):
     with pytest.raises(ValueError, match=words):
         Engine(toy.model, precision=precision)
+
+
+@pytest.mark.parametrize(
+    ("capability", "machine", "slow"),
+    [("AVX2", "x86_64", True), ("AVX512", "x86_64", False), ("DEFAULT", "aarch64", False)],
+)
+def test_bfloat16_is_said_to_be_slow_where_it_is(
+    toy: Engine, capability: str, machine: str, slow: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    heard: list[str] = []
+    Engine(toy.model, precision="bf16", on_notice=heard.append)
+    assert ["no bfloat16 arithmetic" in text for text in heard] == [True] * slow
+    assert slow_precision("float32", torch.device("cpu")) is None
+    assert slow_precision("bf16", torch.device("cuda")) is None
 
 
 def test_a_model_that_was_moved_to_the_cpu_goes_on_in_float32():

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from pictures import training_batches, validation_batches
 
+from napari_safire.engine.precision import slow_precision
 from napari_safire.errors import SafireError
 from napari_safire.learning.devices import launched
 from napari_safire.learning.estimate import estimate
@@ -179,6 +180,8 @@ def _run_stage(
         nodes=options.nodes,
         tensorboard=None if options.dry_run else options.output / "tensorboard",
     ) as fabric:
+        if warning := slow_precision(plan.run.precision, fabric.device):
+            fabric.print(f"Warning: {warning}")
         torch.manual_seed(plan.data["seed"])
         model = SafireModel(plan.model)
         if options.start:

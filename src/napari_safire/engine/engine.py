@@ -25,7 +25,12 @@ from napari_safire.engine.grid import DECODING, PromptGrid, decode_points, point
 from napari_safire.engine.kept import Kept
 from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.engine.precision import Precision, check_precision, computing_in
+from napari_safire.engine.precision import (
+    Precision,
+    check_precision,
+    computing_in,
+    slow_precision,
+)
 from napari_safire.engine.progress import Cancel, Progress, report
 from napari_safire.model import SafireModel
 from napari_safire.types import (
@@ -114,6 +119,8 @@ class Engine:
         self._grids: Kept[PromptGrid] = Kept(lambda: self.grids_kept)
         self._by_cells = CellDivider(self.model, lambda: self.grids_kept)
         self._by_prompts = PromptDivider(self.model, self._grid, self.segment)
+        if warning := slow_precision(precision, model.device):
+            self._notify(warning)
         self._cores = threading.RLock()  # a job that is watched may answer a click in between
 
     @property
