@@ -402,6 +402,24 @@ def test_division_is_by_group_and_always_the_same() -> None:
         divide(photos, 3)
 
 
+def test_untouched_backgrounds_are_pieces_of_the_photograph(bank: PhotoBank) -> None:
+    settings = CompositeSettings(untouched=1.0, final_jpeg=0.0)
+    for seed, n_sources in ((0, 1), (1, 1), (2, 2), (3, 3)):
+        composite = compose(bank, (64, 96), settings, rng(seed), n_sources)
+        ground = composite.record["sources"][0]
+        photo = bank[bank.names.index(ground["photo"])]
+        top, left = ground["corner"][0] + 8, ground["corner"][1] + 8  # see `develop`
+        piece = photo[top : top + 64, left : left + 96]
+        # Pasted regions may have soft edges, which reach a few pixels further.
+        far = ~ndimage.binary_dilation(composite.labels > 0, iterations=8)
+        assert far.any()
+        np.testing.assert_array_equal(composite.pixels[far], piece[far])
+    some = CompositeSettings(untouched=0.5)
+    drawn = [compose(bank, (64, 64), some, rng(s), 1).record["sources"][0] for s in range(30)]
+    as_it_is = Pipeline().as_record()
+    assert 5 < sum(ground["pipeline"] == as_it_is for ground in drawn) < 25
+
+
 def test_some_composites_are_degraded_as_a_whole(bank: PhotoBank) -> None:
     blurred = CompositeSettings(degraded=0.5, final_jpeg=0.0, degradations=("blur-9", "noise-25"))
     names = []

@@ -20,6 +20,9 @@ class CompositeSettings:
         Probability of 1, 2, 3 ... sources; they sum to one.
     same_photo : float
         Share of composites whose spliced sources all come from one photograph.
+    untouched : float
+        Share of composites whose background is a piece of the photograph as it is, without a
+        processing of its own. Of one source they are authentic pictures.
     final_jpeg : float
         Share of composites that are compressed once more as a whole.
     final_quality : (int, int)
@@ -45,6 +48,7 @@ class CompositeSettings:
 
     source_counts: tuple[float, ...] = (0.1, 0.45, 0.3, 0.15)
     same_photo: float = 0.4
+    untouched: float = 0.0
     final_jpeg: float = 0.5
     final_quality: tuple[int, int] = (75, 98)
     degraded: float = 0.0
@@ -62,7 +66,7 @@ class CompositeSettings:
             )
         if not 0 < self.smallest <= 0.2:
             raise ValueError(f"smallest must lie in (0, 0.2], not {self.smallest}.")
-        for name in ("same_photo", "final_jpeg", "degraded"):
+        for name in ("same_photo", "untouched", "final_jpeg", "degraded"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}.")
         low, high = self.final_quality

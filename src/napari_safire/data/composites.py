@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_safire.data.camera import develop, jpeg, sample_pipeline
+from napari_safire.data.camera import Pipeline, develop, jpeg, sample_pipeline
 from napari_safire.data.composite_settings import CompositeSettings
 from napari_safire.data.degradations import Degradation, degrade
 from napari_safire.data.manipulations import MANIPULATIONS
@@ -131,7 +131,7 @@ def _background(
     photos = _choose_photos(bank, n_sources, same_photo, rng)
     photo = bank[photos[0]]
     corner = random_corner(photo, shape, rng)
-    pipeline = sample_pipeline(rng, pasted=False)
+    pipeline = _background_pipeline(settings, rng)
     pixels = develop(photo, corner, shape, pipeline, rng)
     scene = Scene(
         bank=bank,
@@ -152,6 +152,12 @@ def _background(
         "pipeline": pipeline.as_record(),
     }
     return scene, [record]
+
+
+def _background_pipeline(settings: CompositeSettings, rng: np.random.Generator) -> Pipeline:
+    if settings.untouched and rng.random() < settings.untouched:  # 0 draws nothing, see below
+        return Pipeline()
+    return sample_pipeline(rng, pasted=False)
 
 
 def _operation(settings: CompositeSettings, rng: np.random.Generator) -> str:
