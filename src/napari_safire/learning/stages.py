@@ -24,9 +24,10 @@ from napari_safire.learning.samples import coloured, contact_sheet, masked, prin
 from napari_safire.learning.streams import cell_labels
 from napari_safire.model import SafireModel
 
-PARTS = ("filters", "backbone", "adaptor", "prompt encoder", "decoder")
+PARTS = ("filters", "stem", "backbone", "adaptor", "prompt encoder", "decoder")
 _ADAPTOR = ("adaptor_", "hfp_")
 _FILTERS = ("learned_kernels",)
+_STEM = ("stem.", "stage2.")
 _SHOWN_PROMPTS = 3
 
 
@@ -38,8 +39,9 @@ class StageSettings:
     ----------
     learns : tuple of str, optional
         Of "filters" (a lite model's first ones; without them an update takes two thirds of the
-        time, as no gradient goes through the residuals), "backbone", "adaptor" (of a ViT),
-        "prompt encoder" and "decoder". Default: in stage 1 the whole encoder, as published. In
+        time, as no gradient goes through the residuals), "stem" (a lite model's layers at stride
+        2; without them it takes another quarter less), "backbone", "adaptor" (of a ViT), "prompt
+        encoder" and "decoder". Default: in stage 1 the whole encoder, as published. In
         stage 2 adaptor and decoder of a ViT, all of a lite model; the published code means the
         same, but as its frozen blocks pass no gradient on, only the decoder learns there.
     temperature : float
@@ -111,7 +113,7 @@ class _Stage(nn.Module):
 class ContrastStage(_Stage):
     """Stage 1, region-to-region contrastive pretraining of the encoder (paper, "R2R")."""
 
-    default = ("filters", "backbone", "adaptor")
+    default = ("filters", "stem", "backbone", "adaptor")
 
     def forward(self, pixels: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Map (B, 3, S, S) pixels and (B, S, S) labels to losses."""
@@ -199,7 +201,9 @@ def parts_of(model: SafireModel) -> dict[str, list[nn.Parameter]]:
 def _part_of_encoder(name: str) -> str:
     if name.startswith(_ADAPTOR):
         return "adaptor"
-    return "filters" if name.startswith(_FILTERS) else "backbone"
+    if name.startswith(_FILTERS):
+        return "filters"
+    return "stem" if name.startswith(_STEM) else "backbone"
 
 
 def _pictures(pixels: Tensor) -> npt.NDArray[np.uint8]:
