@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_safire.engine import Engine
+from napari_safire.engine import Engine, cells
 from napari_safire.engine.cells import (
     cell_spectrum,
     cleavage,
@@ -64,6 +64,36 @@ def test_small_sources_are_found(shape: tuple[int, int], n_sources: int) -> None
     scores = multi_source_scores(at_image_size(truth), partition.labels, n_clusters=n_sources)
     assert scores.miou_hungarian > 0.85
     assert estimated_sources(spectrum, 0.9) == n_sources
+
+
+def test_neighbours_help_where_features_are_vague(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sources lie together; their noise does not."""
+
+    def right(seed: int) -> float:
+        truth = blocks(24, 32, 3)
+        embedding = embedded(truth, noise=0.3, seed=seed)
+        logits = cut(cell_spectrum(embedding), 3, 0, 1.0)
+        partition = partition_of_cells(embedding, logits, "kmeans", {}, 0, 16)
+        return multi_source_scores(
+            at_image_size(truth), partition.labels, n_clusters=3
+        ).miou_hungarian
+
+    with_neighbours = np.mean([right(seed) for seed in range(3)])
+    monkeypatch.setattr(cells, "NEIGHBOURHOOD", 0.0)
+    assert with_neighbours > np.mean([right(seed) for seed in range(3)]) + 0.05
+
+
+def test_where_cells_lie_does_not_change_how_many_sources_there_are() -> None:
+    truth = blocks(12, 24, 3)
+    scattered = np.random.default_rng(0).permutation(truth.ravel()).reshape(truth.shape)
+    together, apart = (embedded(which, noise=0.0) for which in (truth, scattered))
+    values = [cell_spectrum(one).values for one in (together, apart)]
+    np.testing.assert_allclose(*values, atol=1e-3)
+    # A source of many pieces is one source all the same.
+    logits = cut(cell_spectrum(apart), 3, 0, 1.0)
+    partition = partition_of_cells(apart, logits, "kmeans", {}, 0, 16)
+    scores = multi_source_scores(at_image_size(scattered), partition.labels, n_clusters=3)
+    assert scores.miou_hungarian > 0.6
 
 
 def test_one_source_is_one_source() -> None:

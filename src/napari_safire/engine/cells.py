@@ -4,6 +4,11 @@ Training compares cells by ``exp(cos / temperature)``. The same numbers make the
 a graph, which is cut where it hangs together least (Shi and Malik 2000; rows of the eigenvectors
 normalised and clustered as by Ng, Jordan and Weiss 2001). k-means on the features themselves splits
 the largest source instead of finding the small one (docs/lab-notes.md).
+
+Sources are not scattered cell by cell, so neighbours hang together more than cells far apart, as in
+Shi and Malik's graphs of pixels. That holds for where the cut goes. Whether there is anything to
+cut, and into how many, is judged by the features alone: a picture of one source would soon fall
+into neighbourhoods.
 """
 
 from __future__ import annotations
@@ -38,8 +43,12 @@ from napari_safire.types import (
 
 COMPARING = "comparing the picture's cells"
 TEMPERATURE = 0.1  # of the affinity, that of the contrastive loss; measured in docs/lab-notes.md
+# All cells around one together weigh as many times what the whole picture would, were it like them.
+NEIGHBOURHOOD = 2.0  # measured in docs/lab-notes.md, as is the reach
+REACH = 2.0  # cells: standard deviation of a neighbour's weight over its distance
 MOST_SOURCES = 6  # that are looked for where their number is not given
 _MOST_COMPARED = 1024  # cells; the others are placed among them
+_USUAL_SPACING = 3.0  # cells to each that is compared in a picture of 1024 x 768 pixels
 _FEWEST_READABLE = 64
 _ROUNDING = 1e-4  # of an eigenvalue near 1 in float32
 _FEWEST_FOR_LANCZOS = 64
@@ -55,10 +64,11 @@ class CellSpectrum:
     Parameters
     ----------
     values : (M,) float32 array
-        Largest eigenvalues of the normalised affinity, from 1 down: as many lie near 1 as there are
-        groups of cells that hardly hang together.
+        Largest eigenvalues of the features' normalised affinity, from 1 down: as many lie near 1 as
+        there are groups of cells that hardly hang together, wherever they lie.
     places : (N, M) float32 array
-        Where the eigenvectors put each of the N = h * w cells, row by row.
+        Where each of the N = h * w cells, row by row, is put by the eigenvectors of the affinity in
+        which neighbours weigh more.
     compared : (n,) int array
         The cells that the eigenvectors were computed of. The rest is placed by its affinity to
         these (Nystroem's extension; Fowlkes et al. 2004).
@@ -104,11 +114,12 @@ def cell_spectrum(
     if compared is None:
         compared = _sample(readable)
     affinity = np.exp((features @ features[compared].T - 1) / TEMPERATURE)  # (N, n)
-    among = affinity[compared]
-    degree = 1 / np.sqrt(among.sum(axis=1))
-    values, vectors = _largest_eigenpairs(among * degree[:, None] * degree, count)
+    values, _ = _largest_eigenpairs(_normalised(affinity[compared])[0], count)
+    affinity *= _nearness(readable.shape, compared)
+    among, degree = _normalised(affinity[compared])
+    eigenvalues, vectors = _largest_eigenpairs(among, count)
     # Of equal cells all but one eigenvalue are 0, or rounding of either sign.
-    places = (affinity @ (vectors * degree[:, None])) / np.maximum(values, _ROUNDING)
+    places = (affinity @ (vectors * degree[:, None])) / np.maximum(eigenvalues, _ROUNDING)
     places /= np.sqrt(affinity.sum(axis=1, keepdims=True))
     return CellSpectrum(values, places, compared, features, readable, count)
 
@@ -291,6 +302,27 @@ def _slope(every: int) -> int:
     """Shift of the lattice from row to row: the number coprime to it that is nearest its root."""
     root = max(1, round(every**0.5))
     return next(k for k in range(root, every + 2) if np.gcd(k, every) == 1)
+
+
+def _normalised(among: FloatImage) -> tuple[FloatImage, FloatImage]:
+    """Affinity (n, n) as it is cut, and the (n,) factors of its rows and columns."""
+    degree = 1 / np.sqrt(among.sum(axis=1))
+    return among * degree[:, None] * degree, degree
+
+
+def _nearness(shape: tuple[int, ...], compared: npt.NDArray[np.int64]) -> FloatImage:
+    """How much more each of the (N,) cells hangs together with the (n,) compared ones nearby."""
+    height, width = shape
+    # Where few cells are compared the nearest of them are further away.
+    reach = REACH * max(1.0, (height * width / len(compared) / _USUAL_SPACING) ** 0.5)
+    gain = NEIGHBOURHOOD * height * width / (2 * np.pi * reach**2)
+    down, across = (
+        np.exp(-((np.arange(side)[:, None] - np.arange(side)) ** 2) / (2 * reach**2))
+        for side in shape
+    )
+    rows, cols = np.divmod(compared, width)
+    near = down[:, None, rows] * across[None, :, cols]  # (h, w, n)
+    return np.asarray(1 + gain * near.reshape(height * width, -1), dtype=np.float32)
 
 
 def _largest_eigenpairs(matrix: FloatImage, count: int) -> tuple[FloatImage, FloatImage]:
