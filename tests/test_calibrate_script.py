@@ -121,12 +121,15 @@ def test_folds_share_no_photographer_and_all_kinds_are_in_both(
         made.folds_of(photos[:1])
 
 
-def test_crops_of_originals_are_untouched_and_recompressed(
+def test_untouched_crops_are_as_they_were_and_recompressed(
     tables: tuple[Path, Path], scripts: Any
 ) -> None:
     _, made = scripts
     photos = read_photo_table(tables[0])[:2]
-    crops = list(made.original_crops(photos, made.folds_of(photos), crops=2, seed=0))
+    crops = list(
+        made.untouched_crops("photographs", photos, made.folds_of(photos), crops=2, seed=0)
+    )
+    assert {p.kind for p in crops} == {"photographs"}
     assert [p.degradation for p in crops] == ["none", "jpeg-90", "jpeg-75"] * 4
     assert {p.n_sources for p in crops} == {1}
     assert [p.fold for p in crops[::6]] == [0, 1]
@@ -154,7 +157,7 @@ def command(tables: tuple[Path, Path], tmp_path: Path, scripts: Any) -> list[str
     return [
         "calibrate.py", str(tmp_path / "trained.safetensors"), str(tmp_path / "toy.toml"),
         "-o", str(tmp_path / "model.safetensors"), "--count", "12", "--degraded", "12",
-        "--crops", "1",
+        "--crops", "1", "--untouched", "2",
     ]  # fmt: skip
 
 
@@ -181,7 +184,8 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
     basis = metadata["calibration"]["basis"]
     for said in (
         "24 synthetic pictures (12 of one source, 12 degraded) of 6 photographs",
-        "6 crops of 2 camera originals (4 recompressed)",
+        "36 untouched crops of these photographs (24 recompressed)",
+        "6 untouched crops of 2 camera originals (4 recompressed)",
     ):  # fmt: skip
         assert said in basis
     assert basis.startswith("calibrated on ")
@@ -193,7 +197,7 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
     curve = stored_curve(metadata)
     assert curve is not None
     assert basis.removeprefix("calibrated on ") in curve.basis
-    assert told["cross-fitted"]["authentic"]["pictures"] == 18
+    assert told["cross-fitted"]["authentic"]["pictures"] == 54
     assert told["cross-fitted"]["forged"]["pictures"] == 12
     assert told["all, as fitted"]["authentic"]["forged"] <= 0.1
     for shares in told["cross-fitted"].values():
@@ -205,7 +209,7 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
     assert "Verdicts" in (tmp_path / "model-calibration.svg").read_text(encoding="utf-8")
     with (tmp_path / "model-calibration.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 30
+    assert len(rows) == 66
     assert all(0 <= float(row["probability"]) <= 1 for row in rows)
 
 

@@ -377,7 +377,7 @@ def test_parts_of_the_published_model_have_the_published_sizes(parity: Any) -> N
     with torch.device("meta"):
         parts = parts_of(SafireModel(ModelConfig()))
     counted = {part: sum(p.numel() for p in some) for part, some in parts.items()}
-    # A buffer of the prompt encoder is in the file and is no parameter; a ViT has no filters or stem.
+    # The file holds a buffer of the prompt encoder, no parameter; a ViT has no filters, no stem.
     expected = dict(sizes) | {
         "prompt encoder": sizes["prompt encoder"] - 256, "filters": 0, "stem": 0,
     }  # fmt: skip

@@ -1,15 +1,15 @@
 """Settle what a trained model's distances and confidences mean, and write the model to be shipped.
 
-python training/calibrate.py runs/lite/last.safetensors training/lite_2.toml -o model.safetensors \\
+python training/calibrate.py runs/lite/last.safetensors training/lite_3.toml -o model.safetensors \\
     --originals ../shared/camera_originals.csv
 
-Composites come from photographers of the train split that the settings hold out; never from the val
-split, which only reports. Of the camera originals those are used whose photograph stands in the
-training's table too; training/authentic_crops.py --unlike finds the others for tests. All pictures
-belong to one of two folds that share no photographer. Rates by kind of picture and the reliability
-diagram beside the model (-calibration.svg, -calibration.csv) are cross-fitted: each picture is
-judged by a calibration fitted on the other fold. What is stored is fitted on all of them. Exit code
-0: done; 1: it failed; 2: wrong arguments.
+Composites and untouched pieces come from photographers of the train split that the settings hold
+out; never from the val split, which only reports. Of the camera originals those are used whose
+photograph stands in the training's table too; training/authentic_crops.py --unlike finds the others
+for tests. All pictures belong to one of two folds that share no photographer. Rates by kind of
+picture and the reliability diagram beside the model (-calibration.svg, -calibration.csv) are
+cross-fitted: each picture is judged by a calibration fitted on the other fold. What is stored is
+fitted on all of them. Exit code 0: done; 1: it failed; 2: wrong arguments.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from calibration_pictures import (
     KnownPicture,
     composites,
     folds_of,
-    original_crops,
     originals_for_calibration,
+    untouched_crops,
 )
 from settings import read_settings
 
@@ -64,7 +64,7 @@ from napari_safire.types import Calibration, Embedding
 POINTS = 8  # asked in each picture
 HEADER = ("kind", "degradation", "fold", "n_sources", "statistic", "probability")
 # Twelve composites: every number of sources in both folds.
-_LEAST = {"count": 12, "degraded": 0, "crops": 1}
+_LEAST = {"count": 12, "degraded": 0, "crops": 1, "untouched": 0}
 _MEASURED = (
     "calibration", "source_distance", "source_eigenvalue", "cut_sharpness", CONFIDENCE_CALIBRATION,
 )  # fmt: skip
@@ -136,7 +136,8 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     model.metadata = {k: v for k, v in model.metadata.items() if k not in _MEASURED}
     model.metadata["representative"] = options.representative
     total = options.count + options.degraded
-    total += len(photos.originals) * options.crops * len(RECOMPRESSED)
+    pieces = len(photos.originals) * options.crops + len(photos.held_out) * options.untouched
+    total += pieces * len(RECOMPRESSED)
     seen = look(model, pictures(photos, options), total, options.seed)
     observations = [one.observation for one in seen]
     basis = describe(seen, photos)
@@ -211,7 +212,8 @@ def pictures(photos: Photographs, options: argparse.Namespace) -> Iterator[Known
     return chain(
         composites(photos.held_out, folds, options.count, UNTOUCHED, seed),
         composites(photos.held_out, folds, options.degraded, DEGRADED, seed + 1),
-        original_crops(photos.originals, folds, options.crops, seed + 2),
+        untouched_crops("originals", photos.originals, folds, options.crops, seed + 2),
+        untouched_crops("photographs", photos.held_out, folds, options.untouched, seed + 3),
     )
 
 
@@ -253,14 +255,16 @@ def describe(seen: Sequence[Seen], photos: Photographs) -> str:
         f"{sum(s.degradation != 'none' for s in made)} degraded) of {len(photos.held_out)} "
         "photographs by photographers the model has not seen"
     )
-    crops = [s for s in seen if s.kind == "originals"]
-    if not crops:
-        return text
-    recompressed = sum(s.degradation != "none" for s in crops)
-    return (
-        f"{text}, and {len(crops)} crops of {len(photos.originals)} camera originals "
-        f"({recompressed} recompressed)"
-    )
+    pieces = [
+        f"{len(some)} untouched crops of {whose} "
+        f"({sum(s.degradation != 'none' for s in some)} recompressed)"
+        for kind, whose in (
+            ("photographs", "these photographs"),
+            ("originals", f"{len(photos.originals)} camera originals"),
+        )
+        if (some := [s for s in seen if s.kind == kind])
+    ]
+    return ", and ".join([text, *pieces])
 
 
 def rates(seen: Sequence[Seen], calibrations: dict[int, Calibration]) -> dict[str, Any]:
@@ -363,6 +367,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=3,
         help=f"of each original, each in {len(RECOMPRESSED)} versions",
+    )
+    parser.add_argument(
+        "--untouched",
+        type=int,
+        default=3,
+        help="crops of each held-out photograph, likewise",
     )
     parser.add_argument(
         "--representative",

@@ -1,4 +1,4 @@
-"""Pictures whose truth is known, for `training/calibrate.py`: composites and camera originals."""
+"""Pictures whose truth is known, for `training/calibrate.py`: composites, untouched pieces."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class KnownPicture:
 
     Parameters
     ----------
-    kind : {"composites", "originals"}
+    kind : {"composites", "originals", "photographs"}
+        The latter two are pieces of camera originals, and of photographs as they were published.
     degradation : str
         What befell the whole, such as "jpeg-75" or "none".
     fold : int
@@ -127,13 +128,14 @@ def composites(
         yield KnownPicture("composites", degradation.name, fold, n_sources, pixels, labels)
 
 
-def original_crops(
-    photos: Sequence[Photo], folds: dict[str, int], crops: int, seed: int
+def untouched_crops(
+    kind: str, photos: Sequence[Photo], folds: dict[str, int], crops: int, seed: int
 ) -> Iterator[KnownPicture]:
-    """Cut pieces from camera originals, as they are and recompressed; all of one source.
+    """Cut pieces from photographs, as they are and recompressed; all of one source.
 
     Parameters
     ----------
+    kind : {"originals", "photographs"}
     photos : sequence of Photo
     folds : dict
         Of the photographs' groups.
@@ -153,7 +155,7 @@ def original_crops(
             labels = np.zeros(piece.shape[:2], np.uint8)
             for how in RECOMPRESSED:
                 pixels = degrade(piece, how, key=f"{photo.name} {index}")
-                yield KnownPicture("originals", how.name, folds[photo.group], 1, pixels, labels)
+                yield KnownPicture(kind, how.name, folds[photo.group], 1, pixels, labels)
 
 
 def _composite(bank: PhotoBank, rng: np.random.Generator, n_sources: int) -> Composite:
