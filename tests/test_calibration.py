@@ -12,13 +12,13 @@ from napari_safire.engine import Engine
 from napari_safire.learning.calibration import (
     Observation,
     calibrations_without,
-    choose_auto_threshold,
+    choose_auto_thresholds,
     fit_calibration,
     observe,
 )
 from napari_safire.model import ModelConfig, SafireModel
 
-CANDIDATES = (0.1, 0.2, 0.3)
+CANDIDATES = ((0.1,), (0.2,), (0.3,))
 
 
 def made(n_sources: int, found: tuple[int, int, int], statistic: float = 0.0) -> Observation:
@@ -27,19 +27,19 @@ def made(n_sources: int, found: tuple[int, int, int], statistic: float = 0.0) ->
 
 def test_the_threshold_that_counts_sources_best_is_found():
     observations = [made(n, (n + 1, n, 1)) for n in (1, 1, 1, 2, 3, 4)]
-    assert choose_auto_threshold(observations, CANDIDATES) == (0.2, 1.0)
+    assert choose_auto_thresholds(observations, CANDIDATES) == ((0.2,), 1.0)
 
 
 def test_every_number_of_sources_counts_the_same():
     # Calling everything one source is right for nine of ten pictures, and for one of two numbers.
     observations = [made(1, (1, 1, 1)) for _ in range(9)] + [made(2, (1, 1, 1))]
-    _, accuracy = choose_auto_threshold(observations, CANDIDATES)
+    _, accuracy = choose_auto_thresholds(observations, CANDIDATES)
     assert accuracy == pytest.approx(0.5)
 
 
 def test_of_thresholds_that_are_as_good_the_middle_one_is_taken():
     observations = [made(1, (1, 1, 1)), made(2, (2, 2, 2))]
-    assert choose_auto_threshold(observations, CANDIDATES)[0] == 0.2
+    assert choose_auto_thresholds(observations, CANDIDATES)[0] == (0.2,)
 
 
 def test_false_alarms_stay_within_the_stated_rate():
@@ -96,5 +96,5 @@ def test_what_is_observed_is_what_the_engine_answers(
     assert len(seen.found) == len(candidates)
     assert len(set(seen.found)) > 1, "thresholds without effect choose nothing"
     for place in (0, len(candidates) // 2, -1):
-        engine.model.metadata[engine.auto_rule.name] = candidates[place]
+        engine.model.metadata |= engine.auto_rule.as_metadata(candidates[place])
         assert engine.partition(embedding).n_sources == seen.found[place]

@@ -12,11 +12,16 @@ from hypothesis import strategies as st
 
 from napari_safire.engine import Engine, cells
 from napari_safire.engine.cells import (
+    EVERYTHING_IS_ALIKE,
+    MOST_SOURCES,
+    CellSpectrum,
     cell_spectrum,
     cleavage,
     cut,
     estimated_sources,
     forgery_map_of_cells,
+    joined,
+    likeness,
     partition_of_cells,
 )
 from napari_safire.engine.readability import FLAT
@@ -49,21 +54,26 @@ def blocks(rows: int, cols: int, n_sources: int) -> np.ndarray:
     return truth
 
 
+def estimate(spectrum: CellSpectrum, eigenvalue: float = 0.9, similarity: float = 0.3) -> int:
+    pieces = cut(spectrum, MOST_SOURCES, 0, 1.0)
+    return estimated_sources(spectrum, likeness(spectrum, pieces), eigenvalue, similarity)
+
+
 def at_image_size(truth: np.ndarray) -> np.ndarray:
     return np.kron(truth, np.ones((16, 16), dtype=int))
 
 
 @pytest.mark.parametrize("n_sources", [2, 3, 4])
-@pytest.mark.parametrize("shape", [(12, 24), (48, 64)], ids=["all compared", "a sample"])
-def test_small_sources_are_found(shape: tuple[int, int], n_sources: int) -> None:
-    truth = blocks(*shape, n_sources)
+@pytest.mark.parametrize("finer", [1, 4], ids=["all compared", "a sample"])
+def test_small_sources_are_found(finer: int, n_sources: int) -> None:
+    truth = np.kron(blocks(12, 24, n_sources), np.ones((finer, finer), dtype=int))
     embedding = embedded(truth)
     spectrum = cell_spectrum(embedding)
     logits = cut(spectrum, n_sources, 0, 1.0)
     partition = partition_of_cells(embedding, logits, "kmeans", {}, 0, 16)
     scores = multi_source_scores(at_image_size(truth), partition.labels, n_clusters=n_sources)
     assert scores.miou_hungarian > 0.85
-    assert estimated_sources(spectrum, 0.9) == n_sources
+    assert estimate(spectrum) == n_sources
 
 
 def test_neighbours_help_where_features_are_vague(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +90,7 @@ def test_neighbours_help_where_features_are_vague(monkeypatch: pytest.MonkeyPatc
 
     with_neighbours = np.mean([right(seed) for seed in range(3)])
     monkeypatch.setattr(cells, "NEIGHBOURHOOD", 0.0)
-    assert with_neighbours > np.mean([right(seed) for seed in range(3)]) + 0.05
+    assert with_neighbours > np.mean([right(seed) for seed in range(3)]) + 0.02
 
 
 def test_where_cells_lie_does_not_change_how_many_sources_there_are() -> None:
@@ -99,13 +109,40 @@ def test_where_cells_lie_does_not_change_how_many_sources_there_are() -> None:
 def test_one_source_is_one_source() -> None:
     embedding = embedded(np.zeros((20, 20), dtype=int), noise=0.2)
     spectrum = cell_spectrum(embedding)
-    assert estimated_sources(spectrum, 0.9) == 1
+    assert estimate(spectrum) == 1
     logits = cut(spectrum, 1, 0, 1.0)
     assert logits.shape == (1, 20, 20)
     partition = partition_of_cells(embedding, logits, "auto", {}, 0, 4)
     assert partition.n_sources == 1
     assert not partition.labels.any()
     assert not forgery_map_of_cells(embedding, spectrum, logits, CALIBRATION).heatmap.any()
+
+
+def test_pieces_of_one_source_are_joined_again() -> None:
+    truth = blocks(16, 32, 3)
+    spectrum = cell_spectrum(embedded(truth))
+    pieces = cut(spectrum, MOST_SOURCES, 0, 2.0)
+    alike = likeness(spectrum, pieces)
+    assert len(alike) == len(pieces) - 1
+    assert (np.diff(alike) <= 0).all()
+    for similarity, fewest in ((0.3, 1), (EVERYTHING_IS_ALIKE, 3)):
+        sources = joined(spectrum, pieces, similarity, fewest)
+        assert len(sources) == 3
+        scores = multi_source_scores(truth, sources.argmax(0).astype(np.uint8), n_clusters=3)
+        assert scores.miou_hungarian > 0.8
+    assert len(joined(spectrum, pieces, EVERYTHING_IS_ALIKE)) == 1
+    np.testing.assert_array_equal(joined(spectrum, pieces, 1.1), pieces)
+    # A cell belongs to the sources as often as to their pieces.
+    shares = [np.exp(some).sum(axis=0) for some in (joined(spectrum, pieces, 0.3), pieces)]
+    np.testing.assert_allclose(*shares, rtol=1e-5)
+
+
+def test_there_are_two_sources_at_least_or_one() -> None:
+    spectrum = cell_spectrum(embedded(blocks(12, 24, 2)))
+    assert estimate(spectrum, eigenvalue=0.5, similarity=-1.0) == 2
+    assert estimate(spectrum, eigenvalue=0.99999, similarity=1.0) == 1
+    single = cell_spectrum(embedded(np.zeros((1, 1), dtype=int)))
+    assert estimate(single, eigenvalue=0.0) == 1
 
 
 def test_equal_cells_cannot_be_divided() -> None:
@@ -197,8 +234,8 @@ def test_cells_that_cannot_be_read_are_not_compared_and_join_what_is_near() -> N
     expected = np.where(truth == 1, 1, 0)
     found = logits.argmax(0)
     assert (found == expected).all() or (found == 1 - expected).all()
-    assert estimated_sources(spectrum, 0.9) == 2
-    assert estimated_sources(cell_spectrum(known), 0.9) == 3
+    assert estimate(spectrum) == 2
+    assert estimate(cell_spectrum(known)) == 3
 
 
 def test_a_picture_that_can_hardly_be_read_is_compared_as_a_whole() -> None:
@@ -255,20 +292,23 @@ def test_the_engine_asks_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     assert partition.n_sources <= 3
     assert partition.parameters["representative"] == "cells"
     assert partition.parameters["n_sources"] == 3
-    assert engine.partition(embedding).parameters["source_eigenvalue"] == 0.96
+    assert engine.partition(embedding).parameters["source_eigenvalue"] == 0.98
+    assert engine.partition(embedding).parameters["source_similarity"] == 0.15
     assert engine.localize(embedding).heatmap.shape == (96, 128)
     many = engine.partition(embedding, "kmeans", 20)
     assert 6 < many.n_sources <= 20, "more than are looked for by method auto"
 
 
-def test_the_number_of_sources_follows_the_models_threshold() -> None:
+def test_the_number_of_sources_follows_the_models_thresholds() -> None:
     image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
-    few, many = engine_of_cells(source_eigenvalue=0.9999), engine_of_cells(source_eigenvalue=0.01)
+    few = engine_of_cells(source_eigenvalue=0.9999)
+    many = engine_of_cells(source_eigenvalue=0.01, source_similarity=1.1)
     assert few.partition(few.embed(image)).n_sources == 1
     assert many.partition(many.embed(image)).n_sources > 2
-    values = (0.01, 0.9999)
-    counts = few.count_sources(few.embed(image), values)
+    thresholds = [(0.01, 1.1), (0.01, 0.5), (0.01, -1.0), (0.9999, 1.1)]
+    counts = few.count_sources(few.embed(image), thresholds)
     assert list(counts) == sorted(counts, reverse=True)
+    assert counts[2:] == (2, 1)
 
 
 def test_dbscan_and_clicks_still_ask_prompts() -> None:

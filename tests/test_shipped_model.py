@@ -29,6 +29,7 @@ def test_model_says_what_it_rests_on(seen: tuple[Engine, Embedding, np.ndarray])
     assert metadata["licence"] == "BSD-3-Clause"
     assert metadata["representative"] == "cells"
     assert 0.5 < metadata["source_eigenvalue"] < 1
+    assert -1 < metadata["source_similarity"] < 1
     assert metadata["cut_sharpness"] > 0
     assert stored_curve(metadata) is not None
     assert 0 <= metadata["calibration"]["false_alarm_rate"] <= 0.1

@@ -51,7 +51,7 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.learning.calibration import (
     Observation,
     calibrations_without,
-    choose_auto_threshold,
+    choose_auto_thresholds,
     fit_calibration,
     observe,
 )
@@ -66,7 +66,8 @@ HEADER = ("kind", "degradation", "fold", "n_sources", "statistic", "probability"
 # Twelve composites: every number of sources in both folds.
 _LEAST = {"count": 12, "degraded": 0, "crops": 1, "untouched": 0}
 _MEASURED = (
-    "calibration", "source_distance", "source_eigenvalue", "cut_sharpness", CONFIDENCE_CALIBRATION,
+    "calibration", "source_distance", "source_eigenvalue", "source_similarity", "cut_sharpness",
+    CONFIDENCE_CALIBRATION,
 )  # fmt: skip
 _REPRESENTATIVES = ("cells", "consensus", "most confident prompt")
 
@@ -142,8 +143,8 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     observations = [one.observation for one in seen]
     basis = describe(seen, photos)
     rule = Engine(model).auto_rule
-    threshold, accuracy = choose_auto_threshold(observations, rule.candidates)
-    settled = {rule.name: threshold}
+    thresholds, accuracy = choose_auto_thresholds(observations, rule.candidates)
+    settled = rule.as_metadata(thresholds)
     divided = [one.divided for one in seen if one.divided is not None]
     if divided:
         settled["cut_sharpness"] = fit_sharpness(divided)

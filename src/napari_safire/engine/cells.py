@@ -7,12 +7,13 @@ the largest source instead of finding the small one (docs/lab-notes.md).
 
 Sources are not scattered cell by cell, so neighbours hang together more than cells far apart, as in
 Shi and Malik's graphs of pixels. That holds for where the cut goes. Whether there is anything to
-cut, and into how many, is judged by the features alone: a picture of one source would soon fall
-into neighbourhoods.
+cut, and which pieces belong together, is judged by the features alone: a picture of one source
+would soon fall into neighbourhoods.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from scipy.linalg import eigh
 from scipy.ndimage import distance_transform_edt, uniform_filter
 from scipy.sparse.linalg import eigsh
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 from sklearn.cluster import KMeans
 
 from napari_safire.engine.clustering import directions
@@ -47,6 +48,7 @@ TEMPERATURE = 0.1  # of the affinity, that of the contrastive loss; measured in 
 NEIGHBOURHOOD = 2.0  # measured in docs/lab-notes.md, as is the reach
 REACH = 2.0  # cells: standard deviation of a neighbour's weight over its distance
 MOST_SOURCES = 6  # that are looked for where their number is not given
+EVERYTHING_IS_ALIKE = -2.0  # no cosine is smaller
 _MOST_COMPARED = 1024  # cells; the others are placed among them
 _USUAL_SPACING = 3.0  # cells to each that is compared in a picture of 1024 x 768 pixels
 _FEWEST_READABLE = 64
@@ -55,6 +57,8 @@ _FEWEST_FOR_LANCZOS = 64
 _RESTARTS = 10
 _INSIDE = 5  # cells around a representative's prompt that should be of its source
 _STRIDE = 16
+
+_Groups = list[tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,16 +128,102 @@ def cell_spectrum(
     return CellSpectrum(values, places, compared, features, readable, count)
 
 
-def estimated_sources(spectrum: CellSpectrum, threshold: float) -> int:
-    """Estimate the number of sources: eigenvalues above a threshold, the first one always.
+def estimated_sources(
+    spectrum: CellSpectrum, alike: FloatImage, eigenvalue: float, similarity: float
+) -> int:
+    """Estimate the number of sources.
 
     Parameters
     ----------
     spectrum : CellSpectrum
-    threshold : float
-        Stored with the model as ``metadata["source_eigenvalue"]``.
+    alike : (P - 1,) float array
+        How alike pieces of a `cut` in `MOST_SOURCES` are, from `likeness`.
+    eigenvalue : float
+        There is one source where the second eigenvalue is smaller. Stored with the model as
+        ``metadata["source_eigenvalue"]``.
+    similarity : float
+        Else there are as many as remain, two at least, when pieces that are so alike are joined.
+        Stored as ``metadata["source_similarity"]``.
+
+    Returns
+    -------
+    int
+        1 to P.
     """
-    return 1 + int((spectrum.values[1:MOST_SOURCES] >= threshold).sum())
+    if not len(alike) or spectrum.values[1] < eigenvalue:
+        return 1
+    return max(2, 1 + int((alike < similarity).sum()))
+
+
+def likeness(spectrum: CellSpectrum, pieces: FloatImage) -> FloatImage:
+    """How alike the pieces of a cut are.
+
+    Parameters
+    ----------
+    spectrum : CellSpectrum
+    pieces : (P, h, w) float32 array
+        From `cut` of that spectrum.
+
+    Returns
+    -------
+    (P - 1,) float array
+        Of each step by which `joined` joins them: the smallest cosine until then.
+    """
+    steps = [alike for alike, _ in _joinings(spectrum, pieces)]
+    return np.minimum.accumulate(np.asarray(steps, dtype=np.float32))
+
+
+def joined(
+    spectrum: CellSpectrum, pieces: FloatImage, similarity: float, fewest: int = 1
+) -> FloatImage:
+    """Join the pieces of a cut that are one source in several pieces.
+
+    The two whose mean features point most alike are joined first, until none are alike or few
+    remain. A cut in six finds small sources that a cut in two leaves with the ground, and the
+    features say which of its pieces belong together (docs/lab-notes.md).
+
+    Parameters
+    ----------
+    spectrum : CellSpectrum
+    pieces : (P, h, w) float32 array
+        From `cut` of that spectrum.
+    similarity : float
+        Cosine from which on pieces are alike.
+    fewest : int
+        Pieces that remain at least, if there are so many.
+
+    Returns
+    -------
+    (K, h, w) float32 array
+        Logits of the sources.
+    """
+    groups: _Groups = [(piece,) for piece in range(len(pieces))]
+    for alike, then in _joinings(spectrum, pieces):
+        if alike < similarity or len(groups) <= fewest:
+            break
+        groups = then
+    sources = [logsumexp(pieces[list(group)], axis=0) for group in groups]
+    return np.asarray(sources, dtype=np.float32)
+
+
+def _joinings(spectrum: CellSpectrum, pieces: FloatImage) -> Iterator[tuple[float, _Groups]]:
+    """Steps by which pieces come together: how alike the joined ones were, and what remains."""
+    readable = spectrum.readable.ravel()
+    winners = pieces.reshape(len(pieces), -1).argmax(axis=0)[readable]
+    features = spectrum.features[readable]
+    groups: _Groups = [(piece,) for piece in range(len(pieces))]
+    sums = np.stack([features[winners == piece].sum(axis=0) for piece in range(len(pieces))])
+    while len(groups) > 1:
+        means = directions(sums)
+        alike = means @ means.T
+        np.fill_diagonal(alike, -np.inf)
+        kept, taken = sorted(divmod(int(alike.argmax()), len(groups)))
+        step = float(alike[kept, taken])
+        sums[kept] += sums[taken]
+        sums = np.delete(sums, taken, axis=0)
+        groups = groups.copy()
+        groups[kept] += groups.pop(taken)
+        yield step, groups
 
 
 def cut(spectrum: CellSpectrum, n_sources: int, seed: int, sharpness: float) -> FloatImage:
@@ -156,7 +246,9 @@ def cut(spectrum: CellSpectrum, n_sources: int, seed: int, sharpness: float) -> 
     """
     rows = directions(spectrum.places[:, :n_sources])
     known = rows[spectrum.compared]
-    count = min(n_sources, len(np.unique(known.round(4), axis=0)))
+    # Equal cells are of one source, wherever they lie.
+    different = len(np.unique(spectrum.features[spectrum.compared].round(4), axis=0))
+    count = min(n_sources, different, len(np.unique(known.round(4), axis=0)))
     centres = np.zeros((1, rows.shape[1]), np.float32)
     if count > 1:
         kmeans = KMeans(count, n_init=_RESTARTS, random_state=seed).fit(known)

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from napari_safire.engine.auto import AutoRule, auto_rule
+from napari_safire.engine.auto import AutoRule, Thresholds, auto_rule
 from napari_safire.engine.cells import (
     COMPARING,
+    EVERYTHING_IS_ALIKE,
     MOST_SOURCES,
     CellSpectrum,
     cell_spectrum,
@@ -21,6 +22,8 @@ from napari_safire.engine.cells import (
     cut,
     estimated_sources,
     forgery_map_of_cells,
+    joined,
+    likeness,
     partition_of_cells,
 )
 from napari_safire.engine.clustering import NOISE, separation
@@ -110,7 +113,7 @@ class Divider(Protocol):
         """What the verdict rests on."""
 
     def count_sources(
-        self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int
+        self, embedding: Embedding, thresholds: Sequence[Thresholds], points_per_side: int
     ) -> tuple[int, ...]:
         """Numbers of sources that "auto" finds with other thresholds."""
 
@@ -158,7 +161,7 @@ class PromptDivider(_OfModel):
             embedding, plan.points_per_side, progress, cancel, with_logits=consensus
         )
         clusters = cluster_prompts(
-            grid, plan.method, plan.n_sources, plan.seed, plan.eps, rule.threshold
+            grid, plan.method, plan.n_sources, plan.seed, plan.eps, rule.thresholds[0]
         )
         parameters: dict[str, Any] = {"points_per_side": plan.points_per_side}
         if plan.method == "kmeans":
@@ -166,7 +169,7 @@ class PromptDivider(_OfModel):
         elif plan.method == "dbscan":
             parameters["eps"] = plan.eps
         else:
-            parameters[rule.name] = rule.threshold
+            parameters |= rule.as_metadata()
         parameters["representative"] = representative(self._model, plan.method)
         regions_of = self._regions_of(embedding, grid)
         return make_partition(
@@ -215,11 +218,11 @@ class PromptDivider(_OfModel):
         return separation(grid.features[grid.valid], clusters[grid.valid])
 
     def count_sources(
-        self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int
+        self, embedding: Embedding, thresholds: Sequence[Thresholds], points_per_side: int
     ) -> tuple[int, ...]:
         """Cluster once for each threshold."""
         grid = self._ask_grid(embedding, points_per_side, with_logits=False)
-        clusters = (cluster_prompts(grid, "auto", None, 0, 0.0, value) for value in thresholds)
+        clusters = (cluster_prompts(grid, "auto", None, 0, 0.0, *some) for some in thresholds)
         return tuple(len(np.unique(some[some != NOISE])) for some in clusters)
 
     def _takes_means(self, plan: DividePlan) -> bool:
@@ -261,13 +264,12 @@ class CellDivider(_OfModel):
             "representative": representative(self._model, plan.method),
             "sharpness": self._sharpness,
         }
-        n_sources, rule = plan.n_sources, self.rule
-        if n_sources is None:
-            n_sources = estimated_sources(spectrum, rule.threshold)
-            parameters[rule.name] = rule.threshold
+        if plan.n_sources is None:
+            logits = self._sources(spectrum, plan.seed)
+            parameters |= self.rule.as_metadata()
         else:
-            parameters["n_sources"] = n_sources
-        logits = cut(spectrum, n_sources, plan.seed, self._sharpness)
+            logits = cut(spectrum, plan.n_sources, plan.seed, self._sharpness)
+            parameters["n_sources"] = plan.n_sources
         return partition_of_cells(
             embedding, logits, plan.method, parameters, plan.seed, plan.points_per_side
         )
@@ -279,13 +281,12 @@ class CellDivider(_OfModel):
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> ForgeryMap:
-        """Cut the cells into as many sources as method "auto" finds, but two at least.
+        """Divide the cells as method "auto" does, but into two sources at least.
 
         Where there are more than two, a cut in two joins some of them with the ground.
         """
         spectrum = self._spectrum(embedding, MOST_SOURCES, progress, cancel)
-        n_sources = max(2, estimated_sources(spectrum, self.rule.threshold))
-        logits = cut(spectrum, n_sources, plan.seed, self._sharpness)
+        logits = self._sources(spectrum, plan.seed, fewest=2)
         return forgery_map_of_cells(embedding, spectrum, logits, self.calibration)
 
     def stability(
@@ -306,11 +307,21 @@ class CellDivider(_OfModel):
         return cleavage(self._spectrum(embedding, 2))
 
     def count_sources(
-        self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int
+        self, embedding: Embedding, thresholds: Sequence[Thresholds], points_per_side: int
     ) -> tuple[int, ...]:
-        """Count the eigenvalues above each threshold."""
+        """Estimate once for each pair of thresholds."""
         spectrum = self._spectrum(embedding, MOST_SOURCES)
-        return tuple(estimated_sources(spectrum, threshold) for threshold in thresholds)
+        pieces = cut(spectrum, MOST_SOURCES, 0, self._sharpness)
+        alike = likeness(spectrum, pieces)
+        return tuple(estimated_sources(spectrum, alike, *some) for some in thresholds)
+
+    def _sources(self, spectrum: CellSpectrum, seed: int, fewest: int = 1) -> FloatImage:
+        """Logits of the sources where their number is not given."""
+        pieces = cut(spectrum, MOST_SOURCES, seed, self._sharpness)
+        eigenvalue, similarity = self.rule.thresholds
+        alike = likeness(spectrum, pieces)
+        n_sources = max(fewest, estimated_sources(spectrum, alike, eigenvalue, similarity))
+        return joined(spectrum, pieces, EVERYTHING_IS_ALIKE, n_sources)
 
     @property
     def _sharpness(self) -> float:

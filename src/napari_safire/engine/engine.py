@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_safire.engine.auto import AutoRule, auto_rule
+from napari_safire.engine.auto import AutoRule, Thresholds, auto_rule
 from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.confidence import stored_curve
 from napari_safire.engine.dividers import (
@@ -392,7 +392,7 @@ class Engine:
         return self._divider(plan.method).separation(embedding, plan)
 
     def count_sources(
-        self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int = 16
+        self, embedding: Embedding, thresholds: Sequence[Thresholds], points_per_side: int = 16
     ) -> tuple[int, ...]:
         """How many sources method "auto" would find with other thresholds of its rule."""
         side = self._check_side(points_per_side)

@@ -14,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
-from napari_safire.engine.cells import CellSpectrum, cell_spectrum, cut
+from napari_safire.engine.cells import (
+    EVERYTHING_IS_ALIKE,
+    MOST_SOURCES,
+    CellSpectrum,
+    cell_spectrum,
+    cut,
+    joined,
+)
 from napari_safire.engine.clustering import cluster_part
 from napari_safire.engine.grid import PromptGrid
 from napari_safire.engine.matching import match_sources
@@ -92,11 +99,14 @@ def stability_of_cells(
         See `napari_safire.Engine.stability`.
     """
     n_sources = partition.n_sources
+    # Sources whose number was not given were joined of more pieces, and are so again.
+    count = MOST_SOURCES if partition.method == "auto" else n_sources
 
     def again(rng: np.random.Generator) -> Sources:
-        part = cell_spectrum(embedding, n_sources, _part_of(spectrum.compared, rng))
-        # Sharpness scales the logits, but does not change which is the largest.
-        return cut(part, n_sources, _seed(rng), sharpness=1.0).argmax(axis=0)
+        part = cell_spectrum(embedding, count, _part_of(spectrum.compared, rng))
+        # Sharpness scales the logits, but hardly changes which is the largest.
+        logits = cut(part, count, _seed(rng), sharpness=1.0)
+        return joined(part, logits, EVERYTHING_IS_ALIKE, n_sources).argmax(axis=0)
 
     sources = np.stack([region.low_res_logits for region in partition.representatives]).argmax(0)
     agreement = _agreement(sources, again, partition, repeats, progress, cancel)

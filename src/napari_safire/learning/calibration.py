@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
 from napari_safire.engine import Engine
+from napari_safire.engine.auto import Thresholds
 from napari_safire.types import Calibration
 
 # Calibration fits two numbers; a heavier penalty than none keeps separable data finite.
@@ -30,7 +31,7 @@ class Observation:
     statistic : float
         `napari_safire.engine.Engine.separation`.
     found : tuple of int
-        Numbers of sources that method "auto" finds with each threshold among which is chosen.
+        Numbers of sources that method "auto" finds with all thresholds among which is chosen.
     """
 
     n_sources: int
@@ -48,23 +49,23 @@ def observe(engine: Engine, image: npt.NDArray[np.uint8], n_sources: int) -> Obs
     )
 
 
-def choose_auto_threshold(
-    observations: Sequence[Observation], candidates: Sequence[float]
-) -> tuple[float, float]:
-    """Find the threshold of method "auto" that gets the number of sources right most often.
+def choose_auto_thresholds(
+    observations: Sequence[Observation], candidates: Sequence[Thresholds]
+) -> tuple[Thresholds, float]:
+    """Find the thresholds of method "auto" that get the number of sources right most often.
 
     Each true number of sources counts the same, however many pictures have it.
 
     Parameters
     ----------
     observations : sequence of Observation
-    candidates : sequence of float
+    candidates : sequence of tuple of float
         Those that the observations were `found` with.
 
     Returns
     -------
-    threshold : float
-        Where several are as good, the one in their middle.
+    thresholds : tuple of float
+        Where several are as good, those in their middle.
     accuracy : float
         Mean over the true numbers of the share of pictures with the right estimate.
     """
@@ -73,7 +74,7 @@ def choose_auto_threshold(
     rates = np.mean([right[truths == n].mean(axis=0) for n in np.unique(truths)], axis=0)
     best = np.flatnonzero(rates == rates.max())
     middle = int(best[len(best) // 2])
-    return float(candidates[middle]), float(rates[middle])
+    return candidates[middle], float(rates[middle])
 
 
 def fit_calibration(

@@ -12,10 +12,11 @@ import numpy as np
 from napari_safire.data.images import read_image
 from napari_safire.data.lists import ListEntry, MaskKind, read_mask
 from napari_safire.engine import Engine
+from napari_safire.engine.auto import Thresholds
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.learning.calibration import (
     Observation,
-    choose_auto_threshold,
+    choose_auto_thresholds,
     fit_calibration,
     observe,
 )
@@ -49,7 +50,7 @@ def recalibrated(
     Returns
     -------
     metadata : dict
-        "calibration" and the threshold of method "auto", each only where it was settled.
+        "calibration" and the thresholds of method "auto", each only where it was settled.
     notes : tuple of str
         Plain sentences that say so.
 
@@ -59,12 +60,12 @@ def recalibrated(
     """
     observations = list(_observe(engine, entries, kind, stop))
     calibration, first = _calibration(observations)
-    threshold, second = _auto_threshold(engine, observations, kind)
+    thresholds, second = _auto_thresholds(engine, observations, kind)
     metadata: dict[str, Any] = {}
     if calibration is not None:
         metadata["calibration"] = asdict(calibration)
-    if threshold is not None:
-        metadata[engine.auto_rule.name] = threshold
+    if thresholds is not None:
+        metadata |= engine.auto_rule.as_metadata(thresholds)
     return metadata, (first, second)
 
 
@@ -105,9 +106,9 @@ def _calibration(observations: Sequence[Observation]) -> tuple[Calibration | Non
     return calibration, f"Its verdicts are {basis}"
 
 
-def _auto_threshold(
+def _auto_thresholds(
     engine: Engine, observations: Sequence[Observation], kind: MaskKind
-) -> tuple[float | None, str]:
+) -> tuple[Thresholds | None, str]:
     counts = [one.n_sources for one in observations]
     numbers = [n for n in set(counts) if counts.count(n) >= _FEWEST_OF_A_NUMBER]
     # Without any of one source, the threshold that divides everything would look best.
@@ -117,8 +118,9 @@ def _auto_threshold(
             f"{_FEWEST_OF_A_NUMBER} held-out pictures of one source, and as many of another number."
         )
     usable = [one for one in observations if one.n_sources in numbers]
-    threshold, accuracy = choose_auto_threshold(usable, engine.auto_rule.candidates)
-    return threshold, (
-        f'The threshold of method "auto" is {threshold:.2f}, which finds the number of sources in '
+    thresholds, accuracy = choose_auto_thresholds(usable, engine.auto_rule.candidates)
+    told = " and ".join(f"{value:.2f}" for value in thresholds)
+    return thresholds, (
+        f'The threshold of method "auto" is {told}, which finds the number of sources in '
         f"{100 * accuracy:.0f} % of {len(usable)} held-out pictures."
     )
