@@ -41,6 +41,7 @@ class AutoRule:
 
 def auto_rule(metadata: Mapping[str, Any]) -> AutoRule:
     """Return the rule of a model, with default thresholds if it was never calibrated."""
+    candidates: tuple[Thresholds, ...]
     if metadata.get("representative") == "cells":
         defaults = {"source_eigenvalue": 0.98, "source_similarity": 0.15}
         eigenvalues = (1 - np.geomspace(0.2, 0.003, 24)).round(4).tolist()

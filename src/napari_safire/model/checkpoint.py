@@ -314,7 +314,7 @@ def initialise_from(model: SafireModel, path: str | PathLike[str]) -> list[str]:
         for key, value in given.items():
             wanted[key].copy_(value)
     for index in further:
-        cast(LiteEncoder, model.image_encoder).blocks[index].start_as_identity()
+        cast(LiteEncoder, model.image_encoder).start_block_as_identity(index)
     model.metadata["initialised"] = initialised
     model.metadata["initialised_from"] = {"file": path.name, "sha256": contents.sha256}
     return fresh

@@ -10,7 +10,7 @@ that convolutions learn slowly, the local residual energy and the strength of ea
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -100,6 +100,13 @@ class LiteEncoder(nn.Module):
         x = self.neck(self.norm(x.permute(0, 2, 3, 1)))
         return x.permute(0, 3, 1, 2)
 
+    def start_block_as_identity(self, index: int) -> None:
+        """Let a transformer block pass its input on unchanged until it has learned something."""
+        block = cast(ComparisonBlock, self.blocks[index])
+        for last in (block.proj, block.reduce):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
     def _traces(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the network sees, (B, 4 * 20 + 3, H/2, W/2), and `_block_energies`.
 
@@ -164,12 +171,6 @@ class ComparisonBlock(nn.Module):
         self.expand = nn.Linear(channels, hidden)
         self.local = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.reduce = nn.Linear(hidden, channels)
-
-    def start_as_identity(self) -> None:
-        """Let the block pass its input on unchanged until it has learned something."""
-        for last in (self.proj, self.reduce):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
