@@ -145,6 +145,8 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     rule = Engine(model).auto_rule
     thresholds, accuracy = choose_auto_thresholds(observations, rule.candidates)
     settled = rule.as_metadata(thresholds)
+    if options.similarity is not None and "source_similarity" in settled:
+        settled["source_similarity"] = options.similarity
     divided = [one.divided for one in seen if one.divided is not None]
     if divided:
         settled["cut_sharpness"] = fit_sharpness(divided)
@@ -381,6 +383,13 @@ def _parser() -> argparse.ArgumentParser:
         default="cells",
         help="what stands for a source: the embedding's cells, the mean of a source's prompts, or "
         "as published",
+    )
+    parser.add_argument(
+        "--similarity",
+        type=float,
+        metavar="COSINE",
+        help="from which pieces are joined, instead of the best with these pictures: few of them "
+        "have several sources (docs/lab-notes.md)",
     )
     parser.add_argument("--false-alarm-rate", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=99)
