@@ -167,7 +167,9 @@ def made_up(engine: Any, pixels: np.ndarray, n_sources: int) -> Observation:
     return Observation(n_sources, 0.3 + 0.4 * (n_sources > 1) + noise, found)
 
 
+@pytest.mark.parametrize("similarity", [None, 0.25], ids=["chosen", "given"])
 def test_a_model_is_calibrated_on_every_kind_of_picture(
+    similarity: float | None,
     command: list[str],
     tables: tuple[Path, Path],
     tmp_path: Path,
@@ -177,7 +179,8 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
 ) -> None:
     calibrate, _ = scripts
     monkeypatch.setattr(calibrate, "observe", made_up)
-    monkeypatch.setattr(sys, "argv", [*command, "--originals", str(tables[1])])
+    given = [] if similarity is None else ["--similarity", str(similarity)]
+    monkeypatch.setattr(sys, "argv", [*command, "--originals", str(tables[1]), *given])
     assert calibrate.main() == 0, capsys.readouterr().err
     told = json.loads(capsys.readouterr().out)
     metadata = load_model(tmp_path / "model.safetensors").metadata
@@ -191,7 +194,8 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
     assert basis.startswith("calibrated on ")
     assert metadata["representative"] == "cells"
     rule = auto_rule(metadata)
-    assert rule.thresholds == rule.candidates[30]
+    eigenvalue, chosen = rule.candidates[30]
+    assert rule.thresholds == (eigenvalue, chosen if similarity is None else similarity)
     assert {"source_eigenvalue", "source_similarity"} <= metadata.keys()
     assert metadata["cut_sharpness"] > 0
     assert "source_distance" not in metadata

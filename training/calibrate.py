@@ -115,6 +115,8 @@ def main() -> int:
     for name, least in _LEAST.items():
         if getattr(options, name) < least:
             parser.error(f"--{name} must be at least {least}, not {getattr(options, name)}.")
+    if options.similarity is not None and not -1 <= options.similarity <= 1:
+        parser.error(f"--similarity is a cosine, -1 to 1, not {options.similarity}.")
     try:
         told = calibrate(options)
     except (SafireError, NoRoom, OSError, ValueError) as error:
