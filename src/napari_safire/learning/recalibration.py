@@ -119,9 +119,8 @@ def _auto_thresholds(
         )
     usable = [one for one in observations if one.n_sources in numbers]
     thresholds, accuracy = choose_auto_thresholds(usable, engine.auto_rule.candidates)
-    settled = engine.auto_rule.as_metadata(thresholds)
-    told = ", ".join(f"{name} {value:.4g}" for name, value in settled.items())
+    told = " and ".join(f"{value:.2f}" for value in thresholds)
     return thresholds, (
-        f'Method "auto" was settled anew ({told}): it finds the number of sources in '
+        f'The threshold of method "auto" is {told}, which finds the number of sources in '
         f"{100 * accuracy:.0f} % of {len(usable)} held-out pictures."
     )
