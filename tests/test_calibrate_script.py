@@ -19,6 +19,7 @@ from napari_safire.data.lists import read_list
 from napari_safire.data.photos import Photo, divide_by_origin, read_photo_table
 from napari_safire.engine.auto import auto_rule
 from napari_safire.engine.confidence import stored_curve
+from napari_safire.engine.evidence import EvidenceWeights
 from napari_safire.errors import DatasetError
 from napari_safire.learning.calibration import Observation
 from napari_safire.model import ModelConfig, SafireModel, load_model, save_checkpoint
@@ -161,9 +162,9 @@ def command(tables: tuple[Path, Path], tmp_path: Path, scripts: Any) -> list[str
     ]  # fmt: skip
 
 
-def made_up(engine: Any, pixels: np.ndarray, n_sources: int) -> Observation:
+def made_up(engine: Any, pixels: np.ndarray, n_sources: int, candidates: Any) -> Observation:
     noise = np.random.default_rng(int(pixels.sum())).normal(0, 0.2)
-    found = tuple(n_sources if k == 30 else 1 for k in range(len(engine.auto_rule.candidates)))
+    found = tuple(n_sources if k == 30 else 1 for k in range(len(candidates)))
     return Observation(n_sources, 0.3 + 0.4 * (n_sources > 1) + noise, found)
 
 
@@ -194,9 +195,11 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
     assert basis.startswith("calibrated on ")
     assert metadata["representative"] == "cells"
     rule = auto_rule(metadata)
-    eigenvalue, chosen = rule.candidates[30]
-    assert rule.thresholds == (eigenvalue, chosen if similarity is None else similarity)
-    assert {"source_eigenvalue", "source_similarity"} <= metadata.keys()
+    given = {} if similarity is None else {"source_similarity": similarity}
+    assert rule.thresholds == rule.candidates_with(**given)[30]
+    assert {"source_evidence", "source_similarity"} <= metadata.keys()
+    assert similarity in (None, metadata["source_similarity"])
+    assert EvidenceWeights.of_model(metadata).distance > 0
     assert metadata["cut_sharpness"] > 0
     assert "source_distance" not in metadata
     assert told["originals_learned_from_in_other_copies"] == 0
@@ -229,8 +232,8 @@ def test_what_cannot_be_calibrated_is_one_sentence(
 ) -> None:
     calibrate, _ = scripts
 
-    def upside_down(engine: Any, pixels: np.ndarray, n_sources: int) -> Observation:
-        return Observation(n_sources, 1.0 - 0.5 * (n_sources > 1), (1,) * 80)
+    def upside_down(engine: Any, pixels: Any, n_sources: int, candidates: Any) -> Observation:
+        return Observation(n_sources, 1.0 - 0.5 * (n_sources > 1), (1,) * len(candidates))
 
     monkeypatch.setattr(calibrate, "observe", upside_down)
     others = write_photos(
@@ -241,6 +244,7 @@ def test_what_cannot_be_calibrated_is_one_sentence(
         (["--originals", str(others)], "stands in"),
         (["--originals", str(tables[1]), "--originals-split", "test"], "split test"),
         (["--originals", str(tmp_path / "none.csv")], "There is no photo table"),
+        (["--representative", "consensus", "--similarity", "0.2"], "for cells, not for consensus"),
     ):
         monkeypatch.setattr(sys, "argv", [*command, *extra])
         assert calibrate.main() == 1

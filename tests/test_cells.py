@@ -11,18 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_safire.engine import Engine, cells
+from napari_safire.engine.auto import auto_rule
 from napari_safire.engine.cells import (
-    EVERYTHING_IS_ALIKE,
-    MOST_SOURCES,
     CellSpectrum,
     cell_spectrum,
-    cleavage,
     cut,
-    estimated_sources,
     forgery_map_of_cells,
-    joined,
-    likeness,
     partition_of_cells,
+)
+from napari_safire.engine.evidence import (
+    EvidenceWeights,
+    cleavage,
+    distance,
+    estimated_sources,
+    evidence,
+    pieces_of,
+    spread,
 )
 from napari_safire.engine.readability import FLAT
 from napari_safire.metrics import multi_source_scores
@@ -54,9 +58,9 @@ def blocks(rows: int, cols: int, n_sources: int) -> np.ndarray:
     return truth
 
 
-def estimate(spectrum: CellSpectrum, eigenvalue: float = 0.9, similarity: float = 0.3) -> int:
-    pieces = cut(spectrum, MOST_SOURCES, 0, 1.0)
-    return estimated_sources(spectrum, likeness(spectrum, pieces), eigenvalue, similarity)
+def estimate(spectrum: CellSpectrum, least: float = 2.3, similarity: float = 0.3) -> int:
+    pieces = pieces_of(spectrum, 0, 1.0)
+    return estimated_sources(cleavage(spectrum), pieces.alike, least, similarity)
 
 
 def at_image_size(truth: np.ndarray) -> np.ndarray:
@@ -115,34 +119,33 @@ def test_one_source_is_one_source() -> None:
     partition = partition_of_cells(embedding, logits, "auto", {}, 0, 4)
     assert partition.n_sources == 1
     assert not partition.labels.any()
-    assert not forgery_map_of_cells(embedding, spectrum, logits, CALIBRATION).heatmap.any()
+    assert not forgery_map_of_cells(embedding, logits, 9.0, CALIBRATION).heatmap.any()
 
 
 def test_pieces_of_one_source_are_joined_again() -> None:
     truth = blocks(16, 32, 3)
     spectrum = cell_spectrum(embedded(truth))
-    pieces = cut(spectrum, MOST_SOURCES, 0, 2.0)
-    alike = likeness(spectrum, pieces)
-    assert len(alike) == len(pieces) - 1
-    assert (np.diff(alike) <= 0).all()
-    for similarity, fewest in ((0.3, 1), (EVERYTHING_IS_ALIKE, 3)):
-        sources = joined(spectrum, pieces, similarity, fewest)
-        assert len(sources) == 3
-        scores = multi_source_scores(truth, sources.argmax(0).astype(np.uint8), n_clusters=3)
-        assert scores.miou_hungarian > 0.8
-    assert len(joined(spectrum, pieces, EVERYTHING_IS_ALIKE)) == 1
-    np.testing.assert_array_equal(joined(spectrum, pieces, 1.1), pieces)
+    pieces = pieces_of(spectrum, 0, 2.0)
+    assert len(pieces.alike) == len(pieces.logits) - 1 == 5
+    assert (np.diff(pieces.alike) <= 0).all()
+    assert 1 + (pieces.alike < 0.3).sum() == 3
+    sources = pieces.joined(3)
+    assert len(sources) == 3
+    scores = multi_source_scores(truth, sources.argmax(0).astype(np.uint8), n_clusters=3)
+    assert scores.miou_hungarian > 0.8
+    assert [len(pieces.joined(n)) for n in (1, 2, 6, 20)] == [1, 2, 6, 6]
+    np.testing.assert_array_equal(pieces.joined(6), pieces.logits)
     # A cell belongs to the sources as often as to their pieces.
-    shares = [np.exp(some).sum(axis=0) for some in (joined(spectrum, pieces, 0.3), pieces)]
+    shares = [np.exp(some).sum(axis=0) for some in (sources, pieces.logits)]
     np.testing.assert_allclose(*shares, rtol=1e-5)
 
 
 def test_there_are_two_sources_at_least_or_one() -> None:
     spectrum = cell_spectrum(embedded(blocks(12, 24, 2)))
-    assert estimate(spectrum, eigenvalue=0.5, similarity=-1.0) == 2
-    assert estimate(spectrum, eigenvalue=0.99999, similarity=1.0) == 1
+    assert estimate(spectrum, least=0.7, similarity=-1.0) == 2
+    assert estimate(spectrum, least=9.3, similarity=1.0) == 1
     single = cell_spectrum(embedded(np.zeros((1, 1), dtype=int)))
-    assert estimate(single, eigenvalue=0.0) == 1
+    assert estimate(single, least=0.0) == 1
 
 
 def test_equal_cells_cannot_be_divided() -> None:
@@ -194,12 +197,44 @@ def test_labels_are_the_argmax_of_the_probabilities() -> None:
     assert (partition.labels[rows, cols] == partition.prompt_sources).all()
 
 
-def test_pictures_of_two_sources_fall_apart_more_nearly() -> None:
-    two = cleavage(cell_spectrum(embedded(blocks(12, 24, 2))))
-    vague = cleavage(cell_spectrum(embedded(blocks(12, 24, 2), noise=0.5)))
-    one = cleavage(cell_spectrum(embedded(np.zeros((12, 24), int))))
-    assert two > vague > one >= 0
-    assert cleavage(cell_spectrum(embedded(np.zeros((1, 1), int)))) == 0
+@pytest.mark.parametrize(
+    "weights",
+    [
+        EvidenceWeights(),
+        EvidenceWeights(0.0, distance=1.0),
+        EvidenceWeights(0.0, spread=1.0),
+        EvidenceWeights(1.0, 3.0, 4.0),
+    ],
+    ids=["cleavage", "distance", "spread", "all"],
+)
+def test_more_speaks_for_several_sources_where_there_are_two(weights: EvidenceWeights) -> None:
+    def found(truth: np.ndarray, noise: float = 0.1) -> float:
+        spectrum = cell_spectrum(embedded(truth, noise))
+        return evidence(spectrum, pieces_of(spectrum, 0, 1.0), weights)
+
+    one, single = np.zeros((12, 24), int), np.zeros((1, 1), int)
+    assert found(blocks(12, 24, 2)) > found(one) >= 0
+    assert found(single) == pytest.approx(0, abs=1e-6)
+
+
+def test_signs_of_a_second_source_have_the_sizes_they_are_said_to_have() -> None:
+    halves = np.repeat([[0] * 12 + [1] * 12], 12, axis=0)
+    spectrum = cell_spectrum(embedded(halves, noise=0.0))
+    pieces = pieces_of(spectrum, 0, 1.0)
+    assert distance(pieces) == pytest.approx(1)  # at right angles
+    assert spread(spectrum) == pytest.approx(1 - 0.5**0.5)
+    assert evidence(spectrum, pieces, EvidenceWeights(0, 3, 0)) == pytest.approx(3)
+    vague = cell_spectrum(embedded(blocks(12, 24, 2), noise=0.5))
+    assert cleavage(spectrum) > cleavage(vague)
+
+
+def test_a_model_that_says_nothing_counts_the_cleavage_alone() -> None:
+    assert EvidenceWeights.of_model({}) == EvidenceWeights(1, 0, 0)
+    stored = {"evidence": {"cleavage": 1, "distance": 3}}
+    assert EvidenceWeights.of_model(stored) == EvidenceWeights(1, 3, 0)
+    for unknown in ({"entropy": 1.0}, {"spread": "much"}, {"spread": None}):
+        with pytest.raises(ValueError, match="update napari-safire"):
+            EvidenceWeights.of_model({"evidence": unknown})
 
 
 def test_a_prompt_of_each_source_lies_inside_it() -> None:
@@ -249,24 +284,24 @@ def test_the_forgery_map_shows_the_smaller_source() -> None:
     truth = blocks(12, 24, 2)
     embedding = embedded(truth)
     spectrum = cell_spectrum(embedding)
-    found = forgery_map_of_cells(embedding, spectrum, cut(spectrum, 2, 0, 2.0), CALIBRATION)
+    found = forgery_map_of_cells(embedding, cut(spectrum, 2, 0, 2.0), 9.0, CALIBRATION)
     inside = at_image_size(truth) == 1
     assert found.heatmap.dtype == np.float32
     assert found.heatmap[inside].mean() > 0.8
     assert found.heatmap[~inside].mean() < 0.2
     assert found.verdict == "forged"
-    one = cell_spectrum(embedded(np.zeros((12, 24), int)))
-    nothing = forgery_map_of_cells(embedding, one, cut(one, 2, 0, 2.0), CALIBRATION)
-    assert nothing.score < found.score
+    doubtful = forgery_map_of_cells(embedding, cut(spectrum, 2, 0, 2.0), 4.0, CALIBRATION)
+    assert doubtful.score < found.score
+    assert doubtful.verdict == "inconclusive"
 
 
 def test_the_forgery_map_shows_every_source_but_the_largest() -> None:
     truth = blocks(12, 24, 3)
-    engine = engine_of_cells(source_eigenvalue=0.9, cut_sharpness=2.0)
+    engine = engine_of_cells(source_evidence=2.3, cut_sharpness=2.0)
     embedding = replace(embedded(truth), checkpoint_sha256=engine.model.checkpoint_sha256)
     heatmap = engine.localize(embedding).heatmap
     assert ((heatmap > 0.5) == (at_image_size(truth) > 0)).mean() > 0.95
-    engine.model.metadata["source_eigenvalue"] = 0.9999  # one source, as far as "auto" can tell
+    engine.model.metadata["source_evidence"] = 99.0  # one source, as far as "auto" can tell
     assert (engine.localize(embedding).heatmap > 0.5).any()
 
 
@@ -292,7 +327,7 @@ def test_the_engine_asks_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     assert partition.n_sources <= 3
     assert partition.parameters["representative"] == "cells"
     assert partition.parameters["n_sources"] == 3
-    assert engine.partition(embedding).parameters["source_eigenvalue"] == 0.98
+    assert engine.partition(embedding).parameters["source_evidence"] == 4.0
     assert engine.partition(embedding).parameters["source_similarity"] == 0.15
     assert engine.localize(embedding).heatmap.shape == (96, 128)
     many = engine.partition(embedding, "kmeans", 20)
@@ -301,11 +336,11 @@ def test_the_engine_asks_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_number_of_sources_follows_the_models_thresholds() -> None:
     image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
-    few = engine_of_cells(source_eigenvalue=0.9999)
-    many = engine_of_cells(source_eigenvalue=0.01, source_similarity=1.1)
+    few = engine_of_cells(source_evidence=99.0)
+    many = engine_of_cells(source_evidence=0.0, source_similarity=1.1)
     assert few.partition(few.embed(image)).n_sources == 1
     assert many.partition(many.embed(image)).n_sources > 2
-    thresholds = [(0.01, 1.1), (0.01, 0.5), (0.01, -1.0), (0.9999, 1.1)]
+    thresholds = [(0.0, 1.1), (0.0, 0.5), (0.0, -1.0), (99.0, 1.1)]
     counts = few.count_sources(few.embed(image), thresholds)
     assert list(counts) == sorted(counts, reverse=True)
     assert counts[2:] == (2, 1)
@@ -338,3 +373,14 @@ def test_another_models_embedding_is_refused() -> None:
     engine.model.checkpoint_sha256 = "another"
     with pytest.raises(ValueError, match="another model"):
         engine.partition(embedding)
+
+
+def test_models_of_before_keep_their_number_of_sources() -> None:
+    rule = auto_rule({"representative": "cells", "source_eigenvalue": 0.98})
+    assert rule.as_metadata() == {
+        "source_evidence": pytest.approx(-np.log(0.02)),
+        "source_similarity": 0.15,
+    }
+    newer = {"representative": "cells", "source_eigenvalue": 0.98, "source_evidence": 5.0}
+    assert auto_rule(newer).thresholds[0] == 5
+    assert auto_rule({"representative": "cells", "source_eigenvalue": 1.0}).thresholds[0] > 9.3

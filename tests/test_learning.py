@@ -204,6 +204,18 @@ def test_prompts_lie_in_their_regions() -> None:
             np.testing.assert_array_equal(target[pure], shares[pure])
 
 
+def test_where_prompts_are_fewer_than_regions_each_gets_one_sometimes() -> None:
+    labels = np.repeat(np.arange(4, dtype=np.uint8), 16)[:, None].repeat(64, axis=1)
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(40):
+        points, _ = sample_prompts(labels, PromptSettings(per_image=2), rng)
+        regions = labels[points[:, 1].astype(int), points[:, 0].astype(int)]
+        assert len(set(regions)) == 2
+        seen |= set(regions)
+    assert seen == {0, 1, 2, 3}
+
+
 def test_prompts_of_a_region_too_thin_for_the_small_mask() -> None:
     labels = np.zeros((64, 64), np.uint8)
     labels[5] = 1

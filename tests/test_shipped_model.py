@@ -8,6 +8,7 @@ import pytest
 from napari_safire import Embedding, Engine, load_model
 from napari_safire.data.demo import demo_composite
 from napari_safire.engine.confidence import stored_curve
+from napari_safire.engine.evidence import EvidenceWeights
 from napari_safire.metrics import binary_scores, multi_source_scores
 from napari_safire.model.registry import model_path, verify
 
@@ -28,7 +29,8 @@ def test_model_says_what_it_rests_on(seen: tuple[Engine, Embedding, np.ndarray])
     metadata = seen[0].model.metadata
     assert metadata["licence"] == "BSD-3-Clause"
     assert metadata["representative"] == "cells"
-    assert 0.5 < metadata["source_eigenvalue"] < 1
+    assert metadata["source_evidence"] > 0
+    assert EvidenceWeights.of_model(metadata).cleavage > 0
     assert -1 < metadata["source_similarity"] < 1
     assert metadata["cut_sharpness"] > 0
     assert stored_curve(metadata) is not None

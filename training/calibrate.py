@@ -45,8 +45,10 @@ from napari_safire.data.atomic import atomic_path
 from napari_safire.data.photos import Photo, divide, read_photo_table
 from napari_safire.data.redraw import NoRoom
 from napari_safire.engine import Engine
+from napari_safire.engine.auto import Thresholds
 from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.confidence import CONFIDENCE_CALIBRATION
+from napari_safire.engine.evidence import EVIDENCE, EvidenceWeights
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.learning.calibration import (
     Observation,
@@ -66,9 +68,10 @@ HEADER = ("kind", "degradation", "fold", "n_sources", "statistic", "probability"
 # Twelve composites: every number of sources in both folds.
 _LEAST = {"count": 12, "degraded": 0, "crops": 1, "untouched": 0}
 _MEASURED = (
-    "calibration", "source_distance", "source_eigenvalue", "source_similarity", "cut_sharpness",
-    CONFIDENCE_CALIBRATION,
+    "calibration", EVIDENCE, "source_distance", "source_eigenvalue", "source_evidence",
+    "source_similarity", "cut_sharpness", CONFIDENCE_CALIBRATION,
 )  # fmt: skip
+_WEIGHTS = EvidenceWeights(cleavage=1.0, distance=3.0, spread=4.0)  # measured in docs/lab-notes.md
 _REPRESENTATIVES = ("cells", "consensus", "most confident prompt")
 
 
@@ -137,18 +140,21 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     photos = read_photographs(options)
     model = load_model(str(options.checkpoint))
     model.metadata = {k: v for k, v in model.metadata.items() if k not in _MEASURED}
-    model.metadata["representative"] = options.representative
+    signs = {EVIDENCE: asdict(_WEIGHTS)} if options.representative == "cells" else {}
+    model.metadata |= {"representative": options.representative, **signs}
     total = options.count + options.degraded
     pieces = len(photos.originals) * options.crops + len(photos.held_out) * options.untouched
     total += pieces * len(RECOMPRESSED)
-    seen = look(model, pictures(photos, options), total, options.seed)
+    rule = Engine(model).auto_rule
+    given = {"source_similarity": options.similarity} if options.similarity is not None else {}
+    if not given.keys() <= set(rule.names):
+        raise SafireError(f"--similarity is for cells, not for {options.representative}.")
+    candidates = rule.candidates_with(**given)
+    seen = look(model, pictures(photos, options), total, options.seed, candidates)
     observations = [one.observation for one in seen]
     basis = describe(seen, photos)
-    rule = Engine(model).auto_rule
-    thresholds, accuracy = choose_auto_thresholds(observations, rule.candidates)
+    thresholds, accuracy = choose_auto_thresholds(observations, candidates)
     settled = rule.as_metadata(thresholds)
-    if options.similarity is not None and "source_similarity" in settled:
-        settled["source_similarity"] = options.similarity
     divided = [one.divided for one in seen if one.divided is not None]
     if divided:
         settled["cut_sharpness"] = fit_sharpness(divided)
@@ -166,6 +172,7 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
         "licence": "BSD-3-Clause",
         "trained_on": "synthetic composites of photographs; docs/models/safire-lite.md",
         "representative": options.representative,
+        **signs,
         **settled,
         "calibration": asdict(calibration),
         CONFIDENCE_CALIBRATION: asdict(curve),
@@ -222,7 +229,13 @@ def pictures(photos: Photographs, options: argparse.Namespace) -> Iterator[Known
     )
 
 
-def look(model: SafireModel, known: Iterable[KnownPicture], total: int, seed: int) -> list[Seen]:
+def look(
+    model: SafireModel,
+    known: Iterable[KnownPicture],
+    total: int,
+    seed: int,
+    candidates: Sequence[Thresholds],
+) -> list[Seen]:
     """Show every picture to a model, once as a whole and at random points."""
     seen = []
     with (
@@ -232,7 +245,7 @@ def look(model: SafireModel, known: Iterable[KnownPicture], total: int, seed: in
         # Two questions need the same embedding; kept for the second, not for good.
         engine = Engine(model, cache=EmbeddingCache(Path(folder), max_bytes=2**28))
         for number, picture in enumerate(known):
-            observation = observe(engine, picture.pixels, picture.n_sources)
+            observation = observe(engine, picture.pixels, picture.n_sources, candidates)
             rng = np.random.default_rng((seed, number))
             embedding = engine.embed(picture.pixels)
             points = ask_points(engine, embedding, picture.labels, POINTS, rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 Thresholds = tuple[float, ...]
+_LEAST_EVIDENCE = np.arange(1.5, 14.0, 0.25).tolist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,8 @@ class AutoRule:
     names : tuple of str
         Keys of the thresholds in a model's metadata. ("source_distance",): the cosine distance at
         which groups of prompts are two sources (`napari_safire.engine.clustering.cluster_auto`).
-        ("source_eigenvalue", "source_similarity"): of cells, see
-        `napari_safire.engine.cells.estimated_sources`.
+        ("source_evidence", "source_similarity"): of cells, see
+        `napari_safire.engine.evidence.estimated_sources`.
     thresholds : tuple of float
         One for each name.
     candidates : tuple of tuple of float
@@ -38,16 +40,27 @@ class AutoRule:
         chosen = self.thresholds if thresholds is None else thresholds
         return dict(zip(self.names, chosen, strict=True))
 
+    def candidates_with(self, **given: float) -> tuple[Thresholds, ...]:
+        """Candidates in which some thresholds, by name, are not to be chosen but given."""
+        settled = (
+            tuple((dict(zip(self.names, one, strict=True)) | given).values())
+            for one in self.candidates
+        )
+        return tuple(dict.fromkeys(settled))
+
 
 def auto_rule(metadata: Mapping[str, Any]) -> AutoRule:
     """Return the rule of a model, with default thresholds if it was never calibrated."""
     candidates: tuple[Thresholds, ...]
+    stored = dict(metadata)
     if metadata.get("representative") == "cells":
-        defaults = {"source_eigenvalue": 0.98, "source_similarity": 0.15}
-        eigenvalues = (1 - np.geomspace(0.2, 0.003, 24)).round(4).tolist()
-        candidates = tuple(product(eigenvalues, np.arange(-0.1, 0.5, 0.02).round(2).tolist()))
+        defaults = {"source_evidence": 4.0, "source_similarity": 0.15}
+        if "source_eigenvalue" in stored:  # of a model before the fourth version of safire-lite
+            gap = max(1e-9, 1 - float(stored["source_eigenvalue"]))
+            stored = {"source_evidence": -math.log(gap)} | stored
+        candidates = tuple(product(_LEAST_EVIDENCE, np.arange(-0.1, 0.5, 0.02).round(2).tolist()))
     else:
         defaults = {"source_distance": 0.3}
         candidates = tuple((float(v),) for v in np.arange(0.02, 1.2, 0.02))
-    thresholds = tuple(float(metadata.get(name, value)) for name, value in defaults.items())
+    thresholds = tuple(float(stored.get(name, value)) for name, value in defaults.items())
     return AutoRule(tuple(defaults), thresholds, candidates)

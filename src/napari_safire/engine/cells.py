@@ -13,7 +13,6 @@ would soon fall into neighbourhoods.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +22,7 @@ import numpy.typing as npt
 from scipy.linalg import eigh
 from scipy.ndimage import distance_transform_edt, uniform_filter
 from scipy.sparse.linalg import eigsh
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 from sklearn.cluster import KMeans
 
 from napari_safire.engine.clustering import directions
@@ -48,17 +47,14 @@ TEMPERATURE = 0.1  # of the affinity, that of the contrastive loss; measured in 
 NEIGHBOURHOOD = 2.0  # measured in docs/lab-notes.md, as is the reach
 REACH = 2.0  # cells: standard deviation of a neighbour's weight over its distance
 MOST_SOURCES = 6  # that are looked for where their number is not given
-EVERYTHING_IS_ALIKE = -2.0  # no cosine is smaller
 _MOST_COMPARED = 1024  # cells; the others are placed among them
 _USUAL_SPACING = 3.0  # cells to each that is compared in a picture of 1024 x 768 pixels
 _FEWEST_READABLE = 64
-_ROUNDING = 1e-4  # of an eigenvalue near 1 in float32
+ROUNDING = 1e-4  # of an eigenvalue near 1 in float32
 _FEWEST_FOR_LANCZOS = 64
 _RESTARTS = 10
 _INSIDE = 5  # cells around a representative's prompt that should be of its source
 _STRIDE = 16
-
-_Groups = list[tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,107 +119,9 @@ def cell_spectrum(
     among, degree = _normalised(affinity[compared])
     eigenvalues, vectors = _largest_eigenpairs(among, count)
     # Of equal cells all but one eigenvalue are 0, or rounding of either sign.
-    places = (affinity @ (vectors * degree[:, None])) / np.maximum(eigenvalues, _ROUNDING)
+    places = (affinity @ (vectors * degree[:, None])) / np.maximum(eigenvalues, ROUNDING)
     places /= np.sqrt(affinity.sum(axis=1, keepdims=True))
     return CellSpectrum(values, places, compared, features, readable, count)
-
-
-def estimated_sources(
-    spectrum: CellSpectrum, alike: FloatImage, eigenvalue: float, similarity: float
-) -> int:
-    """Estimate the number of sources.
-
-    Parameters
-    ----------
-    spectrum : CellSpectrum
-    alike : (P - 1,) float array
-        How alike pieces of a `cut` in `MOST_SOURCES` are, from `likeness`.
-    eigenvalue : float
-        There is one source where the second eigenvalue is smaller. Stored with the model as
-        ``metadata["source_eigenvalue"]``.
-    similarity : float
-        Else there are as many as remain, two at least, when pieces that are so alike are joined.
-        Stored as ``metadata["source_similarity"]``.
-
-    Returns
-    -------
-    int
-        1 to P.
-    """
-    if not len(alike) or spectrum.values[1] < eigenvalue:
-        return 1
-    return max(2, 1 + int((alike < similarity).sum()))
-
-
-def likeness(spectrum: CellSpectrum, pieces: FloatImage) -> FloatImage:
-    """How alike the pieces of a cut are.
-
-    Parameters
-    ----------
-    spectrum : CellSpectrum
-    pieces : (P, h, w) float32 array
-        From `cut` of that spectrum.
-
-    Returns
-    -------
-    (P - 1,) float array
-        Of each step by which `joined` joins them: the smallest cosine until then.
-    """
-    steps = [alike for alike, _ in _joinings(spectrum, pieces)]
-    return np.minimum.accumulate(np.asarray(steps, dtype=np.float32))
-
-
-def joined(
-    spectrum: CellSpectrum, pieces: FloatImage, similarity: float, fewest: int = 1
-) -> FloatImage:
-    """Join the pieces of a cut that are one source in several pieces.
-
-    The two whose mean features point most alike are joined first, until none are alike or few
-    remain. A cut in six finds small sources that a cut in two leaves with the ground, and the
-    features say which of its pieces belong together (docs/lab-notes.md).
-
-    Parameters
-    ----------
-    spectrum : CellSpectrum
-    pieces : (P, h, w) float32 array
-        From `cut` of that spectrum.
-    similarity : float
-        Cosine from which on pieces are alike.
-    fewest : int
-        Pieces that remain at least, if there are so many.
-
-    Returns
-    -------
-    (K, h, w) float32 array
-        Logits of the sources.
-    """
-    groups: _Groups = [(piece,) for piece in range(len(pieces))]
-    for alike, then in _joinings(spectrum, pieces):
-        if alike < similarity or len(groups) <= fewest:
-            break
-        groups = then
-    sources = [logsumexp(pieces[list(group)], axis=0) for group in groups]
-    return np.asarray(sources, dtype=np.float32)
-
-
-def _joinings(spectrum: CellSpectrum, pieces: FloatImage) -> Iterator[tuple[float, _Groups]]:
-    """Steps by which pieces come together: how alike the joined ones were, and what remains."""
-    readable = spectrum.readable.ravel()
-    winners = pieces.reshape(len(pieces), -1).argmax(axis=0)[readable]
-    features = spectrum.features[readable]
-    groups: _Groups = [(piece,) for piece in range(len(pieces))]
-    sums = np.stack([features[winners == piece].sum(axis=0) for piece in range(len(pieces))])
-    while len(groups) > 1:
-        means = directions(sums)
-        alike = means @ means.T
-        np.fill_diagonal(alike, -np.inf)
-        kept, taken = sorted(divmod(int(alike.argmax()), len(groups)))
-        step = float(alike[kept, taken])
-        sums[kept] += sums[taken]
-        sums = np.delete(sums, taken, axis=0)
-        groups = groups.copy()
-        groups[kept] += groups.pop(taken)
-        yield step, groups
 
 
 def cut(spectrum: CellSpectrum, n_sources: int, seed: int, sharpness: float) -> FloatImage:
@@ -260,22 +158,6 @@ def cut(spectrum: CellSpectrum, n_sources: int, seed: int, sharpness: float) -> 
         ~spectrum.readable, return_distances=False, return_indices=True
     )
     return np.ascontiguousarray(logits[:, nearest[0], nearest[1]], dtype=np.float32)
-
-
-def cleavage(spectrum: CellSpectrum) -> float:
-    """How nearly a picture's cells fall apart into two groups: ``-log(1 - second eigenvalue)``.
-
-    This tells composites from pictures of one source better than the distance between two groups,
-    which is large for one source of varied content too (docs/lab-notes.md).
-
-    Returns
-    -------
-    float
-        0 to 9.2; 0 for a single cell.
-    """
-    if len(spectrum.values) < 2:
-        return 0.0
-    return float(-np.log(np.clip(1 - spectrum.values[1], _ROUNDING, 1)))
 
 
 def partition_of_cells(
@@ -322,8 +204,8 @@ def partition_of_cells(
 
 def forgery_map_of_cells(
     embedding: Embedding,
-    spectrum: CellSpectrum,
     logits: FloatImage,
+    evidence: float,
     calibration: Calibration | None,
 ) -> ForgeryMap:
     """Make the binary forgery map of divided cells: everything but the largest source.
@@ -331,9 +213,10 @@ def forgery_map_of_cells(
     Parameters
     ----------
     embedding : Embedding
-    spectrum : CellSpectrum
     logits : (K, h, w) float32 array
-        From `cut` of that spectrum.
+        From `cut`.
+    evidence : float
+        For more than one source, in the measure that the calibration was fitted on.
     calibration : Calibration or None
 
     Returns
@@ -348,7 +231,7 @@ def forgery_map_of_cells(
         ground = softmax(logits, axis=0)[sizes.argmax()]
         heatmap = (1 - embedding.geometry.to_image_size(ground)).clip(0, 1)
     readability = measure_readability(embedding.unreadable, embedding.geometry, heatmap)
-    score, verdict, reason = judge(cleavage(spectrum), calibration, shape, readability)
+    score, verdict, reason = judge(evidence, calibration, shape, readability)
     return ForgeryMap(heatmap, score, verdict, reason, calibration)
 
 

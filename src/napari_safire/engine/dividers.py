@@ -14,19 +14,21 @@ import numpy as np
 from napari_safire.engine.auto import AutoRule, Thresholds, auto_rule
 from napari_safire.engine.cells import (
     COMPARING,
-    EVERYTHING_IS_ALIKE,
     MOST_SOURCES,
     CellSpectrum,
     cell_spectrum,
-    cleavage,
     cut,
-    estimated_sources,
     forgery_map_of_cells,
-    joined,
-    likeness,
     partition_of_cells,
 )
 from napari_safire.engine.clustering import NOISE, separation
+from napari_safire.engine.evidence import (
+    EvidenceWeights,
+    Pieces,
+    estimated_sources,
+    evidence,
+    pieces_of,
+)
 from napari_safire.engine.grid import PromptGrid
 from napari_safire.engine.kept import Kept
 from napari_safire.engine.memory import explained
@@ -265,7 +267,8 @@ class CellDivider(_OfModel):
             "sharpness": self._sharpness,
         }
         if plan.n_sources is None:
-            logits = self._sources(spectrum, plan.seed)
+            pieces = self._pieces(spectrum, plan.seed)
+            logits = pieces.joined(self._count(pieces, self._evidence(spectrum, pieces)))
             parameters |= self.rule.as_metadata()
         else:
             logits = cut(spectrum, plan.n_sources, plan.seed, self._sharpness)
@@ -286,8 +289,10 @@ class CellDivider(_OfModel):
         Where there are more than two, a cut in two joins some of them with the ground.
         """
         spectrum = self._spectrum(embedding, MOST_SOURCES, progress, cancel)
-        logits = self._sources(spectrum, plan.seed, fewest=2)
-        return forgery_map_of_cells(embedding, spectrum, logits, self.calibration)
+        pieces = self._pieces(spectrum, plan.seed)
+        found = self._evidence(spectrum, pieces)
+        logits = pieces.joined(max(2, self._count(pieces, found)))
+        return forgery_map_of_cells(embedding, logits, found, self.calibration)
 
     def stability(
         self,
@@ -303,25 +308,28 @@ class CellDivider(_OfModel):
             return stability_of_cells(embedding, spectrum, partition, repeats, progress, cancel)
 
     def separation(self, embedding: Embedding, plan: DividePlan) -> float:
-        """How nearly the cells fall apart into two groups."""
-        return cleavage(self._spectrum(embedding, 2))
+        """How much speaks for more than one source."""
+        spectrum = self._spectrum(embedding, MOST_SOURCES)
+        return self._evidence(spectrum, self._pieces(spectrum, plan.seed))
 
     def count_sources(
         self, embedding: Embedding, thresholds: Sequence[Thresholds], points_per_side: int
     ) -> tuple[int, ...]:
         """Estimate once for each pair of thresholds."""
         spectrum = self._spectrum(embedding, MOST_SOURCES)
-        pieces = cut(spectrum, MOST_SOURCES, 0, self._sharpness)
-        alike = likeness(spectrum, pieces)
-        return tuple(estimated_sources(spectrum, alike, *some) for some in thresholds)
+        pieces = self._pieces(spectrum, seed=0)
+        found = self._evidence(spectrum, pieces)
+        return tuple(estimated_sources(found, pieces.alike, *some) for some in thresholds)
 
-    def _sources(self, spectrum: CellSpectrum, seed: int, fewest: int = 1) -> FloatImage:
-        """Logits of the sources where their number is not given."""
-        pieces = cut(spectrum, MOST_SOURCES, seed, self._sharpness)
-        eigenvalue, similarity = self.rule.thresholds
-        alike = likeness(spectrum, pieces)
-        n_sources = max(fewest, estimated_sources(spectrum, alike, eigenvalue, similarity))
-        return joined(spectrum, pieces, EVERYTHING_IS_ALIKE, n_sources)
+    def _pieces(self, spectrum: CellSpectrum, seed: int) -> Pieces:
+        return pieces_of(spectrum, seed, self._sharpness)
+
+    def _evidence(self, spectrum: CellSpectrum, pieces: Pieces) -> float:
+        return evidence(spectrum, pieces, EvidenceWeights.of_model(self._model.metadata))
+
+    def _count(self, pieces: Pieces, found: float) -> int:
+        least, similarity = self.rule.thresholds
+        return estimated_sources(found, pieces.alike, least, similarity)
 
     @property
     def _sharpness(self) -> float:

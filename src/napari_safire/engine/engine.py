@@ -385,7 +385,7 @@ class Engine:
         -------
         float
             0 or more, in the measure of the model's way of dividing: the cosine distance of two
-            groups of prompts (at most 2), or `napari_safire.engine.cells.cleavage`.
+            groups of prompts (at most 2), or `napari_safire.engine.evidence.evidence`.
         """
         plan = DividePlan("kmeans", 2, seed, self._check_side(points_per_side))
         self._check_embedding(embedding)

@@ -14,15 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
-from napari_safire.engine.cells import (
-    EVERYTHING_IS_ALIKE,
-    MOST_SOURCES,
-    CellSpectrum,
-    cell_spectrum,
-    cut,
-    joined,
-)
+from napari_safire.engine.cells import MOST_SOURCES, CellSpectrum, cell_spectrum
 from napari_safire.engine.clustering import cluster_part
+from napari_safire.engine.evidence import pieces_of
 from napari_safire.engine.grid import PromptGrid
 from napari_safire.engine.matching import match_sources
 from napari_safire.engine.progress import Cancel, Progress, report
@@ -105,8 +99,8 @@ def stability_of_cells(
     def again(rng: np.random.Generator) -> Sources:
         part = cell_spectrum(embedding, count, _part_of(spectrum.compared, rng))
         # Sharpness scales the logits, but hardly changes which is the largest.
-        logits = cut(part, count, _seed(rng), sharpness=1.0)
-        return joined(part, logits, EVERYTHING_IS_ALIKE, n_sources).argmax(axis=0)
+        pieces = pieces_of(part, _seed(rng), sharpness=1.0, count=count)
+        return pieces.joined(n_sources).argmax(axis=0)
 
     sources = np.stack([region.low_res_logits for region in partition.representatives]).argmax(0)
     agreement = _agreement(sources, again, partition, repeats, progress, cancel)

@@ -39,13 +39,26 @@ class Observation:
     found: tuple[int, ...] = ()
 
 
-def observe(engine: Engine, image: npt.NDArray[np.uint8], n_sources: int) -> Observation:
-    """Look at a picture with a known number of sources."""
+def observe(
+    engine: Engine,
+    image: npt.NDArray[np.uint8],
+    n_sources: int,
+    candidates: Sequence[Thresholds] | None = None,
+) -> Observation:
+    """Look at a picture with a known number of sources.
+
+    Parameters
+    ----------
+    engine : Engine
+    image : (H, W, 3) uint8 array
+    n_sources : int
+    candidates : sequence of tuple of float, optional
+        Thresholds of method "auto"; default: all candidates of the model's rule.
+    """
     embedding = engine.embed(image)
+    thresholds = engine.auto_rule.candidates if candidates is None else candidates
     return Observation(
-        n_sources,
-        engine.separation(embedding),
-        engine.count_sources(embedding, engine.auto_rule.candidates),
+        n_sources, engine.separation(embedding), engine.count_sources(embedding, thresholds)
     )
 
 

@@ -29,7 +29,8 @@ class PromptSettings:
     ----------
     per_image : int
         The regions of an image take turns: 6 prompts are three pairs where there are two regions,
-        as published, and two rounds where there are three.
+        as published, and two rounds where there are three. Where there are more regions than
+        prompts, chance decides which get one.
     connected : bool
         Connected-component rule (published code): judge only the component in which the prompt
         lies and those that touch it; a far part of the same region need not be found from here.
@@ -97,6 +98,8 @@ def sample_prompts(
     cells = slice(settings.offset, None, _STRIDE)
     places = {region: np.flatnonzero(labels == region) for region in present}
     parts = _Parts(labels) if settings.connected else None
+    if settings.per_image < len(present):  # or the last regions would never get one
+        present = rng.permutation(present).tolist()
     points, targets = [], []
     for number in range(settings.per_image):
         region = present[number % len(present)]
