@@ -29,6 +29,7 @@ from napari_safire.engine.evidence import (
     spread,
 )
 from napari_safire.engine.readability import FLAT
+from napari_safire.errors import CheckpointError
 from napari_safire.metrics import multi_source_scores
 from napari_safire.model import ModelConfig, SafireModel
 from napari_safire.types import Calibration, Embedding, Geometry
@@ -233,7 +234,7 @@ def test_a_model_that_says_nothing_counts_the_cleavage_alone() -> None:
     stored = {"evidence": {"cleavage": 1, "distance": 3}}
     assert EvidenceWeights.of_model(stored) == EvidenceWeights(1, 3, 0)
     for unknown in ({"entropy": 1.0}, {"spread": "much"}, {"spread": None}):
-        with pytest.raises(ValueError, match="update napari-safire"):
+        with pytest.raises(CheckpointError, match="update napari-safire"):
             EvidenceWeights.of_model({"evidence": unknown})
 
 

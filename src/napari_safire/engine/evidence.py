@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 
 from napari_safire.engine.cells import MOST_SOURCES, ROUNDING, CellSpectrum, cut
 from napari_safire.engine.clustering import directions
+from napari_safire.errors import CheckpointError
 from napari_safire.types import FloatImage
 
 EVIDENCE = "evidence"  # key of the weights in a model's metadata
@@ -127,13 +128,13 @@ class EvidenceWeights:
 
         Raises
         ------
-        ValueError
+        CheckpointError
             It counts something that is not known here.
         """
         try:
             return cls(**{name: float(value) for name, value in metadata.get(EVIDENCE, {}).items()})
         except (TypeError, ValueError) as error:
-            raise ValueError(
+            raise CheckpointError(
                 f"This model's evidence is {metadata[EVIDENCE]}, but this version knows cleavage, "
                 "distance and spread, each with a number: update napari-safire."
             ) from error
