@@ -233,7 +233,10 @@ def test_a_model_that_says_nothing_counts_the_cleavage_alone() -> None:
     assert EvidenceWeights.of_model({}) == EvidenceWeights(1, 0, 0)
     stored = {"evidence": {"cleavage": 1, "distance": 3}}
     assert EvidenceWeights.of_model(stored) == EvidenceWeights(1, 3, 0)
-    for unknown in ({"entropy": 1.0}, {"spread": "much"}, {"spread": None}):
+    for unknown in (
+        {"entropy": 1.0}, {"spread": "much"}, {"spread": None}, {"spread": float("nan")},
+        ["cleavage"], 3,
+    ):  # fmt: skip
         with pytest.raises(CheckpointError, match="update napari-safire"):
             EvidenceWeights.of_model({"evidence": unknown})
 

@@ -7,8 +7,9 @@ cells fall apart and how widely they point, whether they are two sources at all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -129,10 +130,14 @@ class EvidenceWeights:
         Raises
         ------
         CheckpointError
-            It counts something that is not known here.
+            It counts something that is not known here, or by no number.
         """
         try:
-            return cls(**{name: float(value) for name, value in metadata.get(EVIDENCE, {}).items()})
+            stored = dict(metadata.get(EVIDENCE, {}))
+            weights = cls(**{name: float(value) for name, value in stored.items()})
+            if not all(math.isfinite(weight) for weight in astuple(weights)):
+                raise ValueError("a weight is not finite")
+            return weights
         except (TypeError, ValueError) as error:
             raise CheckpointError(
                 f"This model's evidence is {metadata[EVIDENCE]}, but this version knows cleavage, "
