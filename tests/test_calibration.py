@@ -52,6 +52,9 @@ def test_false_alarms_stay_within_the_stated_rate():
     assert calibration.false_alarm_rate == pytest.approx(np.mean(called))
     found = [calibration.probability(o.statistic) >= calibration.forged_above for o in forged]
     assert np.mean(found) > 0.8
+    missed = [calibration.probability(o.statistic) <= calibration.clean_below for o in forged]
+    assert calibration.miss_rate == pytest.approx(np.mean(missed))
+    assert 0 < np.mean(missed) <= 0.1
     assert calibration.probability(0.2) < calibration.probability(0.9)
 
 

@@ -272,6 +272,22 @@ def test_readable_pictures_are_judged_by_their_probability(
     assert "made up for a test" in reason
 
 
+@pytest.mark.parametrize("missed", [0.07, None])
+def test_an_all_clear_says_how_often_it_is_wrong(missed: float | None):
+    calibration = dataclasses.replace(FORGED, intercept=-9.0, miss_rate=missed)
+    reason = judge(0.0, calibration, (128, 128))[2]
+    assert reason.endswith("this is no proof that the picture is authentic.")
+    assert ("7% of the forged ones among them" in reason) == (missed is not None)
+    assert "authentic ones" not in reason
+
+
+def test_an_accusation_says_how_often_it_is_wrong():
+    calibration = dataclasses.replace(FORGED, intercept=9.0, miss_rate=0.07)
+    reason = judge(0.0, calibration, (128, 128))[2]
+    assert f"{FORGED.false_alarm_rate:.0%} of the authentic ones" in reason
+    assert "forged ones" not in reason
+
+
 def test_tiny_pictures_are_not_judged():
     shape = (SMALLEST_SIDE - 1, 900)
     score, verdict, reason = judge(0.0, FORGED, shape, CLEAN_SLATE)

@@ -97,3 +97,5 @@ def test_calibration_probability_and_order_of_thresholds():
     assert calibration.probability(10) > 0.99
     with pytest.raises(ValueError, match="clean_below"):
         Calibration(4.0, -2.0, 0.3, 0.8, 0.1, "Made up.")
+    with pytest.raises(ValueError, match="miss_rate is a share, 0 to 1, not 7"):
+        Calibration(4.0, -2.0, 0.8, 0.3, 0.1, "Made up.", 7)

@@ -289,6 +289,9 @@ class Calibration:
         Share of authentic calibration images at or above ``forged_above``.
     basis : str
         One sentence: on which images this was fitted.
+    miss_rate : float, optional
+        Share of forged calibration images at or below ``clean_below``; None where it was not
+        kept, as by models of earlier versions.
     """
 
     slope: float
@@ -297,12 +300,18 @@ class Calibration:
     clean_below: float
     false_alarm_rate: float
     basis: str
+    miss_rate: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.clean_below <= self.forged_above <= 1:
             raise ValueError(
                 f"Calibration thresholds must be 0 <= clean_below <= forged_above <= 1, not "
                 f"{self.clean_below} and {self.forged_above}: fit the calibration again."
+            )
+        if self.miss_rate is not None and not 0 <= self.miss_rate <= 1:
+            raise ValueError(
+                f"A calibration's miss_rate is a share, 0 to 1, not {self.miss_rate}: fit the "
+                "calibration again."
             )
 
     def probability(self, statistic: float) -> float:

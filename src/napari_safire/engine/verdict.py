@@ -89,8 +89,21 @@ def _verdict(probability: float, calibration: Calibration) -> Verdict:
 
 
 def _basis(probability: float, calibration: Calibration) -> str:
+    told = f"The probability of forgery is {probability:.2f}; {calibration.basis}"
+    if _verdict(probability, calibration) != "no forgery found":
+        return (
+            f"{told} {calibration.false_alarm_rate:.0%} of the authentic ones among them score "
+            f"{calibration.forged_above:.2f}, the threshold, or more."
+        )
+    # What matters of an all-clear is how often it is wrong, not how often an accusation is.
+    threshold = f"{calibration.clean_below:.2f}, the threshold, or less"
+    missed = calibration.miss_rate
+    among = (
+        f"How many forged ones score {threshold}, was not kept"
+        if missed is None
+        else f"{missed:.0%} of the forged ones among them score {threshold}"
+    )
     return (
-        f"The probability of forgery is {probability:.2f}; {calibration.basis} "
-        f"{calibration.false_alarm_rate:.0%} of the authentic ones among them score "
-        f"{calibration.forged_above:.2f}, the threshold, or more."
+        f"{told} {among}, and other kinds of forgery are missed more often: this is no proof that "
+        "the picture is authentic."
     )

@@ -128,6 +128,7 @@ def fit_calibration(
         clean_below=clean_below,
         false_alarm_rate=float((probability[~forged] >= forged_above).mean()),
         basis=basis,
+        miss_rate=float((probability[forged] <= clean_below).mean()),
     )
 
 
