@@ -1,6 +1,6 @@
 """Settle what a trained model's distances and confidences mean, and write the model to be shipped.
 
-python training/calibrate.py runs/lite/last.safetensors training/lite_4.toml -o model.safetensors \\
+python training/calibrate.py runs/lite/last.safetensors training/lite_5.toml -o model.safetensors \\
     --originals ../shared/camera_originals.csv
 
 Composites and untouched pieces come from photographers of the train split that the settings hold
