@@ -25,15 +25,26 @@ def test_the_table_of_keys_is_that_of_the_plugin() -> None:
     assert rows == [(a.default.replace("-", "+"), a.title, a.help) for a in ACTIONS]
 
 
+def headings_of(page: str) -> set[str]:
+    """Where a link into a page may lead."""
+    return {f"#{anchor(line)}" for line in re.findall(r"^#+ (.+)$", page, re.MULTILINE)}
+
+
 def test_links_lead_to_pictures_pages_and_headings_that_are_there() -> None:
     targets = re.findall(r"\]\(([^)]+)\)", GUIDE)
-    headings = {f"#{anchor(line)}" for line in re.findall(r"^#+ (.+)$", GUIDE, re.MULTILINE)}
     here = [target for target in targets if target.startswith("#")]
     files = [target for target in targets if not target.startswith(("#", "http"))]
     assert here
     assert files
-    assert set(here) <= headings
-    assert [name for name in files if not (DOCS / name).is_file()] == []
+    assert set(here) <= headings_of(GUIDE)
+    pages = [(name, *name.split("#")) for name in files]
+    assert [name for name, path, *_ in pages if not (DOCS / path).is_file()] == []
+    assert [
+        name
+        for name, path, *places in pages
+        for place in places
+        if f"#{place}" not in headings_of((DOCS / path).read_text("utf-8"))
+    ] == [], "headings of other pages"
 
 
 def test_pictures_are_small_and_all_of_them_are_used() -> None:
