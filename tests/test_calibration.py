@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 
 from napari_safire.engine import Engine
+from napari_safire.errors import CheckpointError
 from napari_safire.learning.calibration import (
     Observation,
     calibrations_without,
@@ -101,3 +102,13 @@ def test_what_is_observed_is_what_the_engine_answers(
     for place in (0, len(candidates) // 2, -1):
         engine.model.metadata |= engine.auto_rule.as_metadata(candidates[place])
         assert engine.partition(embedding).n_sources == seen.found[place]
+
+
+@pytest.mark.parametrize("wrong", [{"slope": 1.0}, {"future": 1}, {"miss_rate": "many"}, "much"])
+def test_a_stored_calibration_that_cannot_be_read_is_one_sentence(wrong: object):
+    engine = Engine(SafireModel(ModelConfig.lite()))
+    whole = asdict(fit_calibration([Observation(1, 0.1), Observation(2, 0.9)] * 9, 0.1, "made up."))
+    alone = wrong == {"slope": 1.0} or not isinstance(wrong, dict)
+    engine.model.metadata["calibration"] = wrong if alone else whole | wrong
+    with pytest.raises(CheckpointError, match="cannot read: update napari-safire"):
+        engine.localize(engine.embed(np.zeros((160, 160, 3), np.uint8)))

@@ -40,6 +40,7 @@ from napari_safire.engine.partition import (
 )
 from napari_safire.engine.progress import Cancel, Progress, report
 from napari_safire.engine.stability import REPEATING, stability_of_cells, stability_of_prompts
+from napari_safire.errors import CheckpointError
 from napari_safire.model import SafireModel
 from napari_safire.types import (
     Calibration,
@@ -133,7 +134,13 @@ class _OfModel:
     @property
     def calibration(self) -> Calibration | None:
         stored = self._model.metadata.get("calibration")
-        return Calibration(**stored) if stored else None
+        try:
+            return Calibration(**stored) if stored else None
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"This model's calibration is {stored}, which this version cannot read: update "
+                "napari-safire, or calibrate the model again."
+            ) from error
 
 
 class PromptDivider(_OfModel):
