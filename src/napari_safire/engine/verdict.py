@@ -104,6 +104,6 @@ def _basis(probability: float, calibration: Calibration) -> str:
         else f"{missed:.0%} of the forged ones among them score {threshold}"
     )
     return (
-        f"{told} {among}, and other kinds of forgery are missed more often: this is no proof that "
-        "the picture is authentic."
+        f"{told} {among}, and other kinds of forgery may be missed more often: this is no proof "
+        "that the picture is authentic."
     )
