@@ -20,6 +20,7 @@ from napari_safire.data.photos import Photo, divide_by_origin, read_photo_table
 from napari_safire.engine.auto import auto_rule
 from napari_safire.engine.confidence import stored_curve
 from napari_safire.engine.evidence import EvidenceWeights
+from napari_safire.engine.kinship import Kinship
 from napari_safire.errors import DatasetError
 from napari_safire.learning.calibration import Observation
 from napari_safire.model import ModelConfig, SafireModel, load_model, save_checkpoint
@@ -162,15 +163,15 @@ def command(tables: tuple[Path, Path], tmp_path: Path, scripts: Any) -> list[str
     ]  # fmt: skip
 
 
-def made_up(engine: Any, pixels: np.ndarray, n_sources: int, candidates: Any) -> Observation:
+def made_up(engine: Any, pixels: np.ndarray, n_sources: int) -> Observation:
     noise = np.random.default_rng(int(pixels.sum())).normal(0, 0.2)
-    found = tuple(n_sources if k == 30 else 1 for k in range(len(candidates)))
-    return Observation(n_sources, 0.3 + 0.4 * (n_sources > 1) + noise, found)
+    found = tuple(n_sources if k == 30 else 1 for k in range(len(engine.auto_rule.candidates)))
+    return Observation(n_sources, 3.0 + 4 * (n_sources > 1) + noise, found)
 
 
-@pytest.mark.parametrize("similarity", [None, 0.25], ids=["chosen", "given"])
+@pytest.mark.parametrize("representative", ["cells", "consensus"])
 def test_a_model_is_calibrated_on_every_kind_of_picture(
-    similarity: float | None,
+    representative: str,
     command: list[str],
     tables: tuple[Path, Path],
     tmp_path: Path,
@@ -180,8 +181,8 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
 ) -> None:
     calibrate, _ = scripts
     monkeypatch.setattr(calibrate, "observe", made_up)
-    given = [] if similarity is None else ["--similarity", str(similarity)]
-    monkeypatch.setattr(sys, "argv", [*command, "--originals", str(tables[1]), *given])
+    asked = [*command, "--originals", str(tables[1]), "--representative", representative]
+    monkeypatch.setattr(sys, "argv", asked)
     assert calibrate.main() == 0, capsys.readouterr().err
     told = json.loads(capsys.readouterr().out)
     metadata = load_model(tmp_path / "model.safetensors").metadata
@@ -193,15 +194,24 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
     ):  # fmt: skip
         assert said in basis
     assert basis.startswith("calibrated on ")
-    assert metadata["representative"] == "cells"
-    rule = auto_rule(metadata)
-    given = {} if similarity is None else {"source_similarity": similarity}
-    assert rule.thresholds == rule.candidates_with(**given)[30]
-    assert {"source_evidence", "source_similarity"} <= metadata.keys()
-    assert similarity in (None, metadata["source_similarity"])
-    assert EvidenceWeights.of_model(metadata).distance > 0
-    assert metadata["cut_sharpness"] > 0
-    assert "source_distance" not in metadata
+    assert metadata["representative"] == representative
+    of_cells = {"source_evidence", "evidence", "kinship", "cut_sharpness"}
+    if representative == "cells":
+        assert of_cells <= metadata.keys()
+        assert not {"source_similarity", "source_distance"} & metadata.keys()
+        # Whatever lies between the two kinds finds as many numbers.
+        assert 3.5 < metadata["source_evidence"] < 6.5
+        assert EvidenceWeights.of_model(metadata).distance > 0
+        kinship = Kinship.of_model(metadata)
+        assert kinship is not None
+        assert any(kinship.numbers)
+        assert 1 / 4 < told["number_of_sources_right"] <= 1
+        assert metadata["cut_sharpness"] > 0
+    else:
+        assert not of_cells & metadata.keys()
+        rule = auto_rule(metadata)
+        assert rule.thresholds == rule.candidates[30]
+        assert told["number_of_sources_right"] == 1
     assert told["originals_learned_from_in_other_copies"] == 0
     curve = stored_curve(metadata)
     assert curve is not None
@@ -232,8 +242,8 @@ def test_what_cannot_be_calibrated_is_one_sentence(
 ) -> None:
     calibrate, _ = scripts
 
-    def upside_down(engine: Any, pixels: Any, n_sources: int, candidates: Any) -> Observation:
-        return Observation(n_sources, 1.0 - 0.5 * (n_sources > 1), (1,) * len(candidates))
+    def upside_down(engine: Any, pixels: Any, n_sources: int) -> Observation:
+        return Observation(n_sources, 1.0 - 0.5 * (n_sources > 1))
 
     monkeypatch.setattr(calibrate, "observe", upside_down)
     others = write_photos(
@@ -244,7 +254,6 @@ def test_what_cannot_be_calibrated_is_one_sentence(
         (["--originals", str(others)], "stands in"),
         (["--originals", str(tables[1]), "--originals-split", "test"], "split test"),
         (["--originals", str(tmp_path / "none.csv")], "There is no photo table"),
-        (["--representative", "consensus", "--similarity", "0.2"], "for cells, not for consensus"),
     ):
         monkeypatch.setattr(sys, "argv", [*command, *extra])
         assert calibrate.main() == 1

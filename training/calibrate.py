@@ -1,6 +1,6 @@
 """Settle what a trained model's distances and confidences mean, and write the model to be shipped.
 
-python training/calibrate.py runs/lite/last.safetensors training/lite_5.toml -o model.safetensors \\
+python training/calibrate.py runs/lite/last.safetensors training/lite_6.toml -o model.safetensors \\
     --originals ../shared/camera_originals.csv
 
 Composites and untouched pieces come from photographers of the train split that the settings hold
@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,11 @@ from napari_safire.data.atomic import atomic_path
 from napari_safire.data.photos import Photo, divide, read_photo_table
 from napari_safire.data.redraw import NoRoom
 from napari_safire.engine import Engine
-from napari_safire.engine.auto import Thresholds
+from napari_safire.engine.auto import Thresholds, auto_rule
 from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.confidence import CONFIDENCE_CALIBRATION
 from napari_safire.engine.evidence import EVIDENCE, EvidenceWeights
+from napari_safire.engine.kinship import KINSHIP, Kinship
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.learning.calibration import (
     Observation,
@@ -58,6 +59,7 @@ from napari_safire.learning.calibration import (
     observe,
 )
 from napari_safire.learning.confidence import AskedPoints, ask_points, fit_confidence
+from napari_safire.learning.kinship import KnownPieces, fit_kinship, known_pieces
 from napari_safire.learning.sharpness import DividedCells, divided_cells, fit_sharpness
 from napari_safire.metrics import Reliability, balanced_weights, reliability
 from napari_safire.model import SafireModel, load_model, save_checkpoint
@@ -69,7 +71,7 @@ HEADER = ("kind", "degradation", "fold", "n_sources", "statistic", "probability"
 _LEAST = {"count": 12, "degraded": 0, "crops": 1, "untouched": 0}
 _MEASURED = (
     "calibration", EVIDENCE, "source_distance", "source_eigenvalue", "source_evidence",
-    "source_similarity", "cut_sharpness", CONFIDENCE_CALIBRATION,
+    "source_similarity", KINSHIP, "cut_sharpness", CONFIDENCE_CALIBRATION,
 )  # fmt: skip
 _WEIGHTS = EvidenceWeights(cleavage=1.0, distance=3.0, spread=4.0)  # measured in docs/lab-notes.md
 _REPRESENTATIVES = ("cells", "consensus", "most confident prompt")
@@ -103,12 +105,19 @@ class Seen:
     fold: int
     observation: Observation
     points: AskedPoints
+    pieces: KnownPieces
     divided: DividedCells | None
 
     @property
     def forged(self) -> bool:
         """Whether it has more than one source."""
         return self.observation.n_sources > 1
+
+    def counted(self, kinship: Kinship, candidates: Sequence[Thresholds]) -> Seen:
+        """Count the sources by a kinship that was fitted after the picture was seen."""
+        evidence = self.observation.statistic
+        found = tuple(kinship.count(self.pieces.likeness, evidence, *some) for some in candidates)
+        return replace(self, observation=replace(self.observation, found=found))
 
 
 def main() -> int:
@@ -118,8 +127,6 @@ def main() -> int:
     for name, least in _LEAST.items():
         if getattr(options, name) < least:
             parser.error(f"--{name} must be at least {least}, not {getattr(options, name)}.")
-    if options.similarity is not None and not -1 <= options.similarity <= 1:
-        parser.error(f"--similarity is a cosine, -1 to 1, not {options.similarity}.")
     try:
         told = calibrate(options)
     except (SafireError, NoRoom, OSError, ValueError) as error:
@@ -145,16 +152,19 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     total = options.count + options.degraded
     pieces = len(photos.originals) * options.crops + len(photos.held_out) * options.untouched
     total += pieces * len(RECOMPRESSED)
-    rule = Engine(model).auto_rule
-    given = {"source_similarity": options.similarity} if options.similarity is not None else {}
-    if not given.keys() <= set(rule.names):
-        raise SafireError(f"--similarity is for cells, not for {options.representative}.")
-    candidates = rule.candidates_with(**given)
-    seen = look(model, pictures(photos, options), total, options.seed, candidates)
+    seen = look(model, pictures(photos, options), total, options.seed)
+    settled: dict[str, Any] = {}
+    if options.representative == "cells":
+        kinship = fit_kinship([one.pieces for one in seen])
+        settled[KINSHIP] = asdict(kinship)
+        rule = auto_rule(model.metadata | settled)
+        seen = [one.counted(kinship, rule.candidates) for one in seen]
+    else:
+        rule = auto_rule(model.metadata)
     observations = [one.observation for one in seen]
     basis = describe(seen, photos)
-    thresholds, accuracy = choose_auto_thresholds(observations, candidates)
-    settled = rule.as_metadata(thresholds)
+    thresholds, accuracy = choose_auto_thresholds(observations, rule.candidates)
+    settled |= rule.as_metadata(thresholds)
     divided = [one.divided for one in seen if one.divided is not None]
     if divided:
         settled["cut_sharpness"] = fit_sharpness(divided)
@@ -234,7 +244,6 @@ def look(
     known: Iterable[KnownPicture],
     total: int,
     seed: int,
-    candidates: Sequence[Thresholds],
 ) -> list[Seen]:
     """Show every picture to a model, once as a whole and at random points."""
     seen = []
@@ -245,13 +254,22 @@ def look(
         # Two questions need the same embedding; kept for the second, not for good.
         engine = Engine(model, cache=EmbeddingCache(Path(folder), max_bytes=2**28))
         for number, picture in enumerate(known):
-            observation = observe(engine, picture.pixels, picture.n_sources, candidates)
+            observation = observe(engine, picture.pixels, picture.n_sources)
             rng = np.random.default_rng((seed, number))
             embedding = engine.embed(picture.pixels)
             points = ask_points(engine, embedding, picture.labels, POINTS, rng)
+            pieces = known_pieces(engine.pieces(embedding), picture.labels)
             divided = _divided(engine, embedding, picture)
             seen.append(
-                Seen(picture.kind, picture.degradation, picture.fold, observation, points, divided)
+                Seen(
+                    picture.kind,
+                    picture.degradation,
+                    picture.fold,
+                    observation,
+                    points,
+                    pieces,
+                    divided,
+                )
             )
             show(number + 1, total, picture.kind)
     return seen
@@ -398,13 +416,6 @@ def _parser() -> argparse.ArgumentParser:
         default="cells",
         help="what stands for a source: the embedding's cells, the mean of a source's prompts, or "
         "as published",
-    )
-    parser.add_argument(
-        "--similarity",
-        type=float,
-        metavar="COSINE",
-        help="from which pieces are joined, instead of the best with these pictures: few of them "
-        "have several sources (docs/lab-notes.md)",
     )
     parser.add_argument("--false-alarm-rate", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=99)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_safire.engine.kinship import KINSHIP
+
 Thresholds = tuple[float, ...]
 _LEAST_EVIDENCE = np.arange(1.5, 14.0, 0.25).tolist()
 
@@ -24,7 +26,8 @@ class AutoRule:
         Keys of the thresholds in a model's metadata. ("source_distance",): the cosine distance at
         which groups of prompts are two sources (`napari_safire.engine.clustering.cluster_auto`).
         ("source_evidence", "source_similarity"): of cells, see
-        `napari_safire.engine.evidence.estimated_sources`.
+        `napari_safire.engine.evidence.estimated_sources`; of a model that knows its
+        `napari_safire.engine.kinship.Kinship` only the first.
     thresholds : tuple of float
         One for each name.
     candidates : tuple of tuple of float
@@ -40,14 +43,6 @@ class AutoRule:
         chosen = self.thresholds if thresholds is None else thresholds
         return dict(zip(self.names, chosen, strict=True))
 
-    def candidates_with(self, **given: float) -> tuple[Thresholds, ...]:
-        """Candidates in which some thresholds, by name, are not to be chosen but given."""
-        settled = (
-            tuple((dict(zip(self.names, one, strict=True)) | given).values())
-            for one in self.candidates
-        )
-        return tuple(dict.fromkeys(settled))
-
 
 def auto_rule(metadata: Mapping[str, Any]) -> AutoRule:
     """Return the rule of a model, with default thresholds if it was never calibrated."""
@@ -58,7 +53,10 @@ def auto_rule(metadata: Mapping[str, Any]) -> AutoRule:
         if "source_eigenvalue" in stored:  # of a model before the fourth version of safire-lite
             gap = max(1e-9, 1 - float(stored["source_eigenvalue"]))
             stored = {"source_evidence": -math.log(gap)} | stored
-        candidates = tuple(product(_LEAST_EVIDENCE, np.arange(-0.1, 0.5, 0.02).round(2).tolist()))
+        tried = [_LEAST_EVIDENCE, np.arange(-0.1, 0.5, 0.02).round(2).tolist()]
+        if KINSHIP in stored:
+            del defaults["source_similarity"], tried[1]
+        candidates = tuple(product(*tried))
     else:
         defaults = {"source_distance": 0.3}
         candidates = tuple((float(v),) for v in np.arange(0.02, 1.2, 0.02))

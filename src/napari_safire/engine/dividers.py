@@ -31,6 +31,7 @@ from napari_safire.engine.evidence import (
 )
 from napari_safire.engine.grid import PromptGrid
 from napari_safire.engine.kept import Kept
+from napari_safire.engine.kinship import FEWEST, Kinship
 from napari_safire.engine.memory import explained
 from napari_safire.engine.partition import (
     RegionsOf,
@@ -275,7 +276,8 @@ class CellDivider(_OfModel):
         }
         if plan.n_sources is None:
             pieces = self._pieces(spectrum, plan.seed)
-            logits = pieces.joined(self._count(pieces, self._evidence(spectrum, pieces)))
+            found = self._evidence(spectrum, pieces)
+            logits = self._joined(pieces, self._count(pieces, found, self.rule.thresholds))
             parameters |= self.rule.as_metadata()
         else:
             logits = cut(spectrum, plan.n_sources, plan.seed, self._sharpness)
@@ -291,14 +293,20 @@ class CellDivider(_OfModel):
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> ForgeryMap:
-        """Divide the cells as method "auto" does, but into two sources at least.
+        """Divide the cells into two sources at least, as probable as can be.
 
-        Where there are more than two, a cut in two joins some of them with the ground.
+        Where there are more than two, a cut in two joins some of them with the ground. Which pieces
+        belong to the ground is another question than how many sources there are, and the most
+        probable grouping answers it better than the best one in that number (docs/lab-notes.md).
         """
         spectrum = self._spectrum(embedding, MOST_SOURCES, progress, cancel)
         pieces = self._pieces(spectrum, plan.seed)
         found = self._evidence(spectrum, pieces)
-        logits = pieces.joined(max(2, self._count(pieces, found)))
+        kinship = self._kinship
+        if kinship is None:
+            logits = pieces.joined(max(2, self._count(pieces, found, self.rule.thresholds)))
+        else:
+            logits = pieces.grouped(kinship.groupings(pieces.likeness).best())
         return forgery_map_of_cells(embedding, logits, found, self.calibration)
 
     def stability(
@@ -312,7 +320,9 @@ class CellDivider(_OfModel):
         """Cut parts of the cells."""
         spectrum = self._spectrum(embedding, partition.n_sources, progress, cancel)
         with explained(REPEATING):
-            return stability_of_cells(embedding, spectrum, partition, repeats, progress, cancel)
+            return stability_of_cells(
+                embedding, spectrum, partition, repeats, self._joined, progress, cancel
+            )
 
     def separation(self, embedding: Embedding, plan: DividePlan) -> float:
         """How much speaks for more than one source."""
@@ -322,11 +332,15 @@ class CellDivider(_OfModel):
     def count_sources(
         self, embedding: Embedding, thresholds: Sequence[Thresholds], points_per_side: int
     ) -> tuple[int, ...]:
-        """Estimate once for each pair of thresholds."""
+        """Estimate once with each of the thresholds."""
         spectrum = self._spectrum(embedding, MOST_SOURCES)
         pieces = self._pieces(spectrum, seed=0)
         found = self._evidence(spectrum, pieces)
-        return tuple(estimated_sources(found, pieces.alike, *some) for some in thresholds)
+        return tuple(self._count(pieces, found, some) for some in thresholds)
+
+    def pieces(self, embedding: Embedding, seed: int = 0) -> Pieces:
+        """Cut a picture in the pieces of which "auto" makes sources."""
+        return self._pieces(self._spectrum(embedding, MOST_SOURCES), seed)
 
     def _pieces(self, spectrum: CellSpectrum, seed: int) -> Pieces:
         return pieces_of(spectrum, seed, self._sharpness)
@@ -334,9 +348,21 @@ class CellDivider(_OfModel):
     def _evidence(self, spectrum: CellSpectrum, pieces: Pieces) -> float:
         return evidence(spectrum, pieces, EvidenceWeights.of_model(self._model.metadata))
 
-    def _count(self, pieces: Pieces, found: float) -> int:
-        least, similarity = self.rule.thresholds
-        return estimated_sources(found, pieces.alike, least, similarity)
+    def _count(self, pieces: Pieces, found: float, thresholds: Thresholds) -> int:
+        kinship = self._kinship
+        if kinship is None:
+            return estimated_sources(found, pieces.alike, *thresholds)
+        return kinship.count(pieces.likeness, found, *thresholds)
+
+    def _joined(self, pieces: Pieces, n_sources: int) -> FloatImage:
+        kinship = self._kinship
+        if kinship is None or n_sources < FEWEST:
+            return pieces.joined(n_sources)
+        return pieces.grouped(kinship.groupings(pieces.likeness).best(n_sources))
+
+    @property
+    def _kinship(self) -> Kinship | None:
+        return Kinship.of_model(self._model.metadata)
 
     @property
     def _sharpness(self) -> float:

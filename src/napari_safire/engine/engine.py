@@ -21,6 +21,7 @@ from napari_safire.engine.dividers import (
     representative,
 )
 from napari_safire.engine.embedding import READING, embed_picture
+from napari_safire.engine.evidence import Pieces
 from napari_safire.engine.grid import DECODING, PromptGrid, decode_points, points_in_model, run_grid
 from napari_safire.engine.kept import Kept
 from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
@@ -398,6 +399,17 @@ class Engine:
         side = self._check_side(points_per_side)
         self._check_embedding(embedding)
         return self._divider("auto").count_sources(embedding, thresholds, side)
+
+    def pieces(self, embedding: Embedding) -> Pieces:
+        """Cut a picture in the pieces of which method "auto" makes sources of cells.
+
+        Raises
+        ------
+        ValueError
+            The embedding is of another model.
+        """
+        self._check_embedding(embedding)
+        return self._by_cells.pieces(embedding)
 
     def _divider(self, method: str) -> Divider:
         cells = representative(self.model, method) == "cells"

@@ -8,11 +8,12 @@ cells fall apart and how widely they point, whether they are two sources at all.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import logsumexp
 
 from napari_safire.engine.cells import MOST_SOURCES, ROUNDING, CellSpectrum, cut
@@ -35,6 +36,8 @@ class Pieces:
     ----------
     logits : (P, h, w) float32 array
         Of the pieces, from `napari_safire.engine.cells.cut`.
+    likeness : (P, P) float32 array
+        Cosines of their mean features.
     alike : (P - 1,) float array
         Smallest cosine of joined groups up to each step.
     groups : tuple of list of tuple of int
@@ -42,6 +45,7 @@ class Pieces:
     """
 
     logits: FloatImage
+    likeness: FloatImage
     alike: FloatImage
     groups: tuple[_Groups, ...]
 
@@ -59,7 +63,25 @@ class Pieces:
             Logits of the sources.
         """
         groups = self.groups[max(0, len(self.logits) - n_sources)]
-        sources = [logsumexp(self.logits[list(group)], axis=0) for group in groups]
+        return self._together(list(group) for group in groups)
+
+    def grouped(self, labels: npt.NDArray[np.int64]) -> FloatImage:
+        """Join the pieces of each group.
+
+        Parameters
+        ----------
+        labels : (P,) int array
+            Group of each piece, 0 to K - 1; from `napari_safire.engine.kinship.Groupings`.
+
+        Returns
+        -------
+        (K, h, w) float32 array
+            Logits of the sources.
+        """
+        return self._together(labels == group for group in range(int(labels.max()) + 1))
+
+    def _together(self, groups: Iterable[Any]) -> FloatImage:
+        sources = [logsumexp(self.logits[group], axis=0) for group in groups]
         return np.asarray(sources, dtype=np.float32)
 
 
@@ -86,6 +108,8 @@ def pieces_of(
     features = spectrum.features[readable]
     groups: list[_Groups] = [[(piece,) for piece in range(len(logits))]]
     sums = np.stack([features[winners == piece].sum(axis=0) for piece in range(len(logits))])
+    means = directions(sums)
+    likeness = means @ means.T
     steps = []
     while len(sums) > 1:
         means = directions(sums)
@@ -99,7 +123,7 @@ def pieces_of(
         then[kept] += then.pop(taken)
         groups.append(then)
     smallest = np.minimum.accumulate(np.asarray(steps, dtype=np.float32))
-    return Pieces(logits, smallest, tuple(groups))
+    return Pieces(logits, likeness, smallest, tuple(groups))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt
 
 from napari_safire.engine.cells import MOST_SOURCES, CellSpectrum, cell_spectrum
 from napari_safire.engine.clustering import cluster_part
-from napari_safire.engine.evidence import pieces_of
+from napari_safire.engine.evidence import Pieces, pieces_of
 from napari_safire.engine.grid import PromptGrid
 from napari_safire.engine.matching import match_sources
 from napari_safire.engine.progress import Cancel, Progress, report
@@ -27,6 +27,7 @@ _PART = 2 / 3  # of what is clustered is clustered again
 
 Sources = npt.NDArray[np.int64]
 Again = Callable[[np.random.Generator], Sources]
+Joined = Callable[[Pieces, int], FloatImage]
 
 
 def stability_of_prompts(
@@ -72,6 +73,7 @@ def stability_of_cells(
     spectrum: CellSpectrum,
     partition: SourcePartition,
     repeats: int,
+    joined: Joined,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> FloatImage:
@@ -85,6 +87,8 @@ def stability_of_cells(
     partition : SourcePartition
         Of several sources, from `napari_safire.engine.cells.partition_of_cells`.
     repeats : int
+    joined : callable
+        Joins pieces to so many sources, and gives their (K, h, w) logits.
     progress, cancel : callable, optional
 
     Returns
@@ -94,13 +98,15 @@ def stability_of_cells(
     """
     n_sources = partition.n_sources
     # Sources whose number was not given were joined of more pieces, and are so again.
-    count = MOST_SOURCES if partition.method == "auto" else n_sources
+    of_pieces = partition.method == "auto"
+    count = MOST_SOURCES if of_pieces else n_sources
 
     def again(rng: np.random.Generator) -> Sources:
         part = cell_spectrum(embedding, count, _part_of(spectrum.compared, rng))
         # Sharpness scales the logits, but hardly changes which is the largest.
         pieces = pieces_of(part, _seed(rng), sharpness=1.0, count=count)
-        return pieces.joined(n_sources).argmax(axis=0)
+        logits = joined(pieces, n_sources) if of_pieces else pieces.logits
+        return logits.argmax(axis=0)
 
     sources = np.stack([region.low_res_logits for region in partition.representatives]).argmax(0)
     agreement = _agreement(sources, again, partition, repeats, progress, cancel)
