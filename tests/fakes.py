@@ -106,8 +106,16 @@ class FakeEngine:
             regions.append(SourceRegion(place, stripe, embedding.geometry, 0.9 - 0.1 * k))
         sources = np.array([np.searchsorted(edges, p.col, "right") - 1 for p in prompts])
         parameters = MappingProxyType({"points_per_side": points_per_side})
+        probable = {2: 0.68, 3: 0.317, 4: 0.003} if n_sources is None else {}
         return SourcePartition(
-            labels, tuple(regions), method, parameters, seed, prompts, sources.clip(0, count - 1)
+            labels,
+            tuple(regions),
+            method,
+            parameters,
+            seed,
+            prompts,
+            sources.clip(0, count - 1),
+            number_probabilities=probable,
         )
 
     def stability(

@@ -62,6 +62,7 @@ def make_examination(n_sources: int = 3, n_regions: int = 0, score: float = 0.7)
             prompts=(PointPrompt(5, 2), PointPrompt(5, 50)),
             prompt_sources=np.array([0, -1]),
             n_dropped=1,
+            number_probabilities={2: 0.25, 3: 0.75},
         ),
         forgery=ForgeryMap(
             np.linspace(0, 1, labels.size, dtype=np.float32).reshape(SHAPE),
@@ -110,6 +111,7 @@ def test_record_says_how_to_do_it_again(tmp_path: Path) -> None:
     assert record["parameters"]["points"] == [[1.0, 2.0]]
     partition = record["partition"]
     assert (partition["n_sources"], partition["seed"], partition["n_dropped_prompts"]) == (3, 7, 1)
+    assert partition["number_probabilities"] == {"2": 0.25, "3": 0.75}
     assert partition["prompts"] == [[5.0, 2.0], [5.0, 50.0]]
     assert partition["prompt_sources"] == [0, -1]
     assert [source["grey_value"] for source in partition["sources"]] == [0, 50, 100]

@@ -163,13 +163,19 @@ def test_a_model_that_knows_its_kinship_divides_by_it() -> None:
     partition = engine.partition(embedding)
     assert partition.n_sources == 3
     assert "source_similarity" not in partition.parameters
+    assert list(partition.number_probabilities) == [2, 3, 4, 5, 6]
+    assert sum(partition.number_probabilities.values()) == pytest.approx(1)
+    assert max(partition.number_probabilities.items(), key=lambda item: item[1])[0] == 3
+    assert not engine.partition(embedding, "kmeans", 2).number_probabilities, "it was given"
     assert engine.count_sources(embedding, [(1.0,), (99.0,)]) == (3, 1)
     heatmap = engine.localize(embedding).heatmap
     ground = np.kron(truth, np.ones((16, 16), dtype=int)) == 0
     assert ((heatmap < 0.5) == ground).mean() > 0.95
     assert engine.stability(embedding, partition, 2).mean() > 0.9
     engine.model.metadata["source_evidence"] = 99.0
-    assert engine.partition(embedding).n_sources == 1
+    single = engine.partition(embedding)
+    assert single.n_sources == 1
+    assert not single.number_probabilities
     assert (engine.localize(embedding).heatmap > 0.5).any()
     # So does one whose kinship says that everything is of two sources.
     engine.model.metadata |= {

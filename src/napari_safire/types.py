@@ -222,6 +222,9 @@ class SourcePartition:
         Source of each prompt, or -1 where the prompt was dropped or is noise.
     n_dropped : int
         Prompts whose mask is empty and which therefore have no feature.
+    number_probabilities : mapping of int to float
+        Where the number of sources was estimated, how probable each one was, given that there are
+        several; empty where it was given, where the model cannot tell, and for a single source.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -234,6 +237,7 @@ class SourcePartition:
         default_factory=lambda: np.zeros(0, dtype=np.int64)
     )
     n_dropped: int = 0
+    number_probabilities: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def n_sources(self) -> int:

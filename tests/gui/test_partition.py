@@ -51,6 +51,26 @@ def test_the_forgery_map_is_shown_and_hidden(dock: Dock) -> None:
     assert not companions.heatmap.visible
 
 
+def test_a_line_says_how_probable_the_number_is(dock: Dock) -> None:
+    open_picture(dock)
+    section = dock.widget.partition
+    assert not section.found.isVisible()
+    dock.press(section.run)
+    dock.settle()
+    assert section.found.isVisible()
+    words = "2 sources found. If there are several at all: 2 with 68%, 3 with 32%."
+    assert section.found.text() == words
+    section.count.setValue(3)  # given, not found
+    dock.settle()
+    assert not section.found.isVisible()
+    section.count.setValue(0)
+    dock.settle()
+    assert section.found.text() == words
+    dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="another")
+    dock.settle()
+    assert not section.found.isVisible()
+
+
 def test_another_number_regroups_without_reading_the_picture_again(dock: Dock) -> None:
     open_picture(dock)
     dock.press(dock.widget.partition.run)

@@ -295,7 +295,9 @@ def _in_words(found: Examination) -> str:
     parts = []
     if found.partition is not None:
         number = found.partition.n_sources
-        parts.append("1 source" if number == 1 else f"{number} sources")
+        sure = found.partition.number_probabilities.get(number)
+        how_sure = "" if sure is None else f" (that there are so many is {sure:.0%} sure)"
+        parts.append("1 source" if number == 1 else f"{number} sources{how_sure}")
     if found.forgery is not None:
         parts.append(_verdict(found.forgery))
     if found.regions:

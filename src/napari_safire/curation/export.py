@@ -269,6 +269,7 @@ def _partition_record(partition: SourcePartition | None) -> dict[str, Any] | Non
     shares = area_shares(partition)
     return {
         "n_sources": partition.n_sources,
+        "number_probabilities": dict(partition.number_probabilities),
         "method": partition.method,
         "parameters": dict(partition.parameters),
         "seed": partition.seed,

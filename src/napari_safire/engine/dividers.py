@@ -6,7 +6,8 @@ A model's metadata names its way (``representative``); the engine asks whichever
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -274,17 +275,21 @@ class CellDivider(_OfModel):
             "representative": representative(self._model, plan.method),
             "sharpness": self._sharpness,
         }
+        numbers: dict[int, float] = {}
         if plan.n_sources is None:
             pieces = self._pieces(spectrum, plan.seed)
             found = self._evidence(spectrum, pieces)
             logits = self._joined(pieces, self._count(pieces, found, self.rule.thresholds))
             parameters |= self.rule.as_metadata()
+            if len(logits) > 1:
+                numbers = self._number_probabilities(pieces)
         else:
             logits = cut(spectrum, plan.n_sources, plan.seed, self._sharpness)
             parameters["n_sources"] = plan.n_sources
-        return partition_of_cells(
+        partition = partition_of_cells(
             embedding, logits, plan.method, parameters, plan.seed, plan.points_per_side
         )
+        return replace(partition, number_probabilities=MappingProxyType(numbers))
 
     def localize(
         self,
@@ -359,6 +364,13 @@ class CellDivider(_OfModel):
         if kinship is None or n_sources < FEWEST:
             return pieces.joined(n_sources)
         return pieces.grouped(kinship.groupings(pieces.likeness).best(n_sources))
+
+    def _number_probabilities(self, pieces: Pieces) -> dict[int, float]:
+        kinship = self._kinship
+        if kinship is None:
+            return {}
+        of_number = kinship.groupings(pieces.likeness).of_number
+        return {number: float(of_number[number]) for number in range(FEWEST, len(of_number))}
 
     @property
     def _kinship(self) -> Kinship | None:

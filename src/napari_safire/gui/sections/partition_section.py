@@ -13,7 +13,7 @@ from napari_safire.gui.colours import source_rgba
 from napari_safire.gui.desk import Desk
 from napari_safire.gui.feature_plot import FeaturePlot
 from napari_safire.gui.quality_curve import QualityCurve
-from napari_safire.gui.sections.section import Section, button, form
+from napari_safire.gui.sections.section import Section, button, form, wrapped
 from napari_safire.session.planes import PartitionSettings, PlaneKey
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class PartitionSection(Section):
         self.run_all = button(
             "All slices", "Partition every slice of the stack; Cancel stops.", desk.partition_all
         )
+        self.found = wrapped()
+        self.found.hide()
         self.plot = FeaturePlot()
         self.curve = QualityCurve()
         self.plot.setFixedHeight(150)
@@ -91,6 +93,7 @@ class PartitionSection(Section):
         buttons.addWidget(self.run, 1)
         buttons.addWidget(self.run_all, 1)
         self.body.addLayout(buttons)
+        self.body.addWidget(self.found)
         self.body.addWidget(self.plot)
         self.body.addWidget(self.curve)
 
@@ -152,12 +155,15 @@ class PartitionSection(Section):
             self.plot.clear("Partition the picture to see its prompts here")
             self.curve.clear("")
             self.curve.hide()
+            self.found.hide()
 
     def _partitioned(self, key: PlaneKey) -> None:
         plane = self._desk.plane
         if plane is None or plane.key != key or plane.grid is None or plane.partition is None:
             return
         grid, partition = plane.grid, plane.partition
+        self.found.setText(_how_probable(partition))
+        self.found.setVisible(bool(self.found.text()))
         if grid is self._drawn:
             self._draw(grid, partition, plane.numbers)
             return
@@ -191,3 +197,12 @@ class PartitionSection(Section):
 
     def _dots_selected(self, numbers: tuple[int, ...]) -> None:
         self._desk.select_prompts(numbers)
+
+
+def _how_probable(partition: SourcePartition) -> str:
+    """What is known of the number of sources, if it was estimated by a model that can tell."""
+    shares = [(n, f"{p:.0%}") for n, p in partition.number_probabilities.items()]
+    if not shares:
+        return ""
+    told = ", ".join(f"{n} with {share}" for n, share in shares if share != "0%")
+    return f"{partition.n_sources} sources found. If there are several at all: {told}."
