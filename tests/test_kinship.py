@@ -17,7 +17,9 @@ from napari_safire.engine.kinship import Kinship, all_groupings, signs
 from napari_safire.errors import CheckpointError
 from napari_safire.learning.kinship import KnownPieces, fit_kinship, known_pieces
 
-PLAIN = Kinship(20.0, -10.0, (0.0,) * 5)  # one source from a cosine of .5
+PLAIN = Kinship(20.0, 0.0, -10.0, (0.0,) * 5)  # one source from a cosine of .5
+
+EVEN = np.full(6, 1 / 6)
 
 
 def likeness_of(sources: np.ndarray, noise: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -46,7 +48,7 @@ def test_more_pieces_than_auto_asks_for_are_refused(pieces: int) -> None:
 
 @pytest.mark.parametrize("sources", [[0, 1, 1, 0, 1, 1], [0, 1, 2, 0, 0, 2], [0, 1, 2, 3, 4, 5]])
 def test_clear_pieces_are_grouped_by_their_sources(sources: list[int]) -> None:
-    groupings = PLAIN.groupings(likeness_of(np.array(sources)))
+    groupings = PLAIN.groupings(likeness_of(np.array(sources)), EVEN)
     assert groupings.number == len(set(sources))
     best = groupings.best()
     assert best.tolist() == sources  # groups are named in the order of their first piece
@@ -57,18 +59,24 @@ def test_clear_pieces_are_grouped_by_their_sources(sources: list[int]) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**16), pieces=st.integers(1, 6), slope=st.floats(-5, 5))
+@given(
+    seed=st.integers(0, 2**16),
+    pieces=st.integers(1, 6),
+    slope=st.floats(-5, 5),
+    size=st.floats(-2, 2),
+)
 def test_probabilities_are_those_of_the_sums_over_pairs(
-    seed: int, pieces: int, slope: float
+    seed: int, pieces: int, slope: float, size: float
 ) -> None:
     rng = np.random.default_rng(seed)
-    kinship = Kinship(slope, 0.3, tuple(rng.normal(size=5)))
+    kinship = Kinship(slope, size, 0.3, tuple(rng.normal(size=5)))
     likeness = likeness_of(rng.integers(0, 3, pieces), noise=0.5, seed=seed)
-    groupings = kinship.groupings(likeness)
+    shares = rng.dirichlet(np.ones(pieces))
+    groupings = kinship.groupings(likeness, shares)
     weights = []
     for labels in groupings.labels:
         pairs = [
-            slope * likeness[a, b] + 0.3
+            slope * likeness[a, b] + size * np.log(min(shares[a], shares[b]) + 0.001) + 0.3
             for a in range(pieces)
             for b in range(a)
             if labels[a] == labels[b]
@@ -80,34 +88,36 @@ def test_probabilities_are_those_of_the_sums_over_pairs(
     assert groupings.number == groupings.of_number.argmax() <= pieces
     # Which piece comes first changes nothing.
     order = rng.permutation(pieces)
-    shuffled = kinship.groupings(likeness[np.ix_(order, order)])
+    shuffled = kinship.groupings(likeness[np.ix_(order, order)], shares[order])
     np.testing.assert_allclose(shuffled.of_number, groupings.of_number, atol=1e-12)
 
 
 def test_the_probable_number_is_not_that_of_the_most_probable_grouping() -> None:
     """Many groupings in three groups, each improbable, together outweigh the one in two."""
-    groupings = Kinship(0.0, 0.05, (0.6, 0.0, 0.0, 0.0, 0.0)).groupings(np.eye(6))
+    groupings = Kinship(0.0, 0.0, 0.05, (0.6, 0.0, 0.0, 0.0, 0.0)).groupings(np.eye(6), EVEN)
     assert groupings.best().max() + 1 == 2
     assert groupings.number > 2
 
 
 def test_what_was_drawn_from_a_kinship_is_fitted_to_it() -> None:
-    true = Kinship(3.0, -0.5, (-0.3, 0.2, 0.5, -0.4, 0.0))
+    true = Kinship(3.0, 0.6, 1.0, (-0.3, 0.2, 0.5, -0.4, 0.0))
     rng = np.random.default_rng(0)
     known = []
     for seed in range(1500):
         likeness = likeness_of(rng.integers(0, 4, 6), noise=0.4, seed=seed)
-        groupings = true.groupings(likeness)
+        shares = rng.dirichlet(np.ones(6))
+        groupings = true.groupings(likeness, shares)
         drawn = rng.choice(len(groupings.labels), p=groupings.probabilities)
-        known.append(KnownPieces(likeness, groupings.labels[drawn]))
+        known.append(KnownPieces(likeness, shares, groupings.labels[drawn]))
     fitted = fit_kinship(known)
     assert fitted.slope == pytest.approx(true.slope, abs=0.4)
+    assert fitted.size == pytest.approx(true.size, abs=0.2)
 
     def loss(kinship: Kinship) -> float:
         return -sum(
             np.log(groupings.probabilities[(groupings.labels == one.sources).all(axis=1)][0])
             for one in known
-            for groupings in [kinship.groupings(one.likeness)]
+            for groupings in [kinship.groupings(one.likeness, one.shares)]
         ) / len(known)
 
     # No worse than the truth itself, but for the penalty; much better than knowing nothing.
@@ -116,15 +126,16 @@ def test_what_was_drawn_from_a_kinship_is_fitted_to_it() -> None:
 
 
 def test_numbers_that_never_occur_stay_finite() -> None:
-    known = [KnownPieces(likeness_of(np.array([0, 1, 1, 0, 1, 1])), np.array([5, 3, 3, 5, 3, 3]))]
+    likeness = likeness_of(np.array([0, 1, 1, 0, 1, 1]))
+    known = [KnownPieces(likeness, EVEN, np.array([5, 3, 3, 5, 3, 3]))]
     fitted = fit_kinship(known * 3)
     assert max(abs(value) for value in fitted.numbers) < 10
-    assert fitted.groupings(known[0].likeness).number == 2
+    assert fitted.groupings(likeness, EVEN).number == 2
 
 
 def test_pictures_of_one_source_fit_nothing() -> None:
     with pytest.raises(ValueError, match="several sources; there is none"):
-        fit_kinship([KnownPieces(np.ones((6, 6)), np.zeros(6, dtype=int))])
+        fit_kinship([KnownPieces(np.ones((6, 6)), EVEN, np.zeros(6, dtype=int))])
 
 
 def test_pieces_get_the_source_that_most_of_them_is_of() -> None:
@@ -135,6 +146,7 @@ def test_pieces_get_the_source_that_most_of_them_is_of() -> None:
     for piece, source in enumerate(known.sources):
         assert np.bincount(truth[winners == piece]).argmax() == source
     assert known.likeness.shape == (6, 6)
+    np.testing.assert_allclose(known.shares, np.bincount(winners.ravel()) / winners.size)
     np.testing.assert_allclose(np.diag(known.likeness), 1, rtol=1e-4)
     # Pieces and their likeness stand in the same order.
     same = known.sources[:, None] == known.sources
@@ -156,7 +168,7 @@ def test_grouped_pieces_share_their_cells() -> None:
 
 def test_a_model_that_knows_its_kinship_divides_by_it() -> None:
     truth = blocks(12, 24, 3)
-    kinship = Kinship(20.0, -8.0, (0.0,) * 5)
+    kinship = Kinship(20.0, 0.0, -8.0, (0.0,) * 5)
     engine = engine_of_cells(source_evidence=1.0, cut_sharpness=2.0, kinship=asdict(kinship))
     embedding = replace(embedded(truth), checkpoint_sha256=engine.model.checkpoint_sha256)
     assert engine.auto_rule.names == ("source_evidence",)
@@ -189,10 +201,10 @@ def test_a_model_that_knows_its_kinship_divides_by_it() -> None:
     "stored",
     [
         {"slope": 1.0},
-        {"slope": 1.0, "offset": 0.0, "numbers": [0.0] * 4},
-        {"slope": float("nan"), "offset": 0.0, "numbers": [0.0] * 5},
-        {"slope": 1.0, "offset": 0.0, "numbers": [0.0] * 5, "hue": 1.0},
-        {"slope": 1.0, "offset": 0.0, "numbers": 3},
+        {"slope": 1.0, "size": 0.0, "offset": 0.0, "numbers": [0.0] * 4},
+        {"slope": float("nan"), "size": 0.0, "offset": 0.0, "numbers": [0.0] * 5},
+        {"slope": 1.0, "size": 0.0, "offset": 0.0, "numbers": [0.0] * 5, "hue": 1.0},
+        {"slope": 1.0, "size": 0.0, "offset": 0.0, "numbers": 3},
         "much",
         None,
     ],
@@ -213,8 +225,10 @@ def test_what_is_chosen_of_a_model_with_kinship_is_the_evidence_alone() -> None:
 
 def test_signs_are_those_of_the_pairs_put_together() -> None:
     likeness = np.array([[1, 0.5, -0.2], [0.5, 1, 0.1], [-0.2, 0.1, 1]])
-    found = signs(likeness)
+    found = signs(likeness, np.array([0.5, 0.3, 0.2]))
     # 0 and 1 together; 0 and 2; 1 and 2; none.
     np.testing.assert_allclose(sorted(found[:, 0]), [-0.2, 0, 0.1, 0.5])
-    assert sorted(found[:, 1]) == [0, 1, 1, 1]
-    np.testing.assert_array_equal(found[:, 2:].sum(axis=0), [3, 1, 0, 0, 0])
+    smaller = np.log(np.array([0.201, 0.201, 0.301, 1.0]))
+    np.testing.assert_allclose(sorted(found[:, 1]), smaller)
+    assert sorted(found[:, 2]) == [0, 1, 1, 1]
+    np.testing.assert_array_equal(found[:, 3:].sum(axis=0), [3, 1, 0, 0, 0])

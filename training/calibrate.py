@@ -116,7 +116,8 @@ class Seen:
     def counted(self, kinship: Kinship, candidates: Sequence[Thresholds]) -> Seen:
         """Count the sources by a kinship that was fitted after the picture was seen."""
         evidence = self.observation.statistic
-        found = tuple(kinship.count(self.pieces.likeness, evidence, *some) for some in candidates)
+        of_pieces = self.pieces.likeness, self.pieces.shares
+        found = tuple(kinship.count(*of_pieces, evidence, *some) for some in candidates)
         return replace(self, observation=replace(self.observation, found=found))
 
 

@@ -311,7 +311,7 @@ class CellDivider(_OfModel):
         if kinship is None:
             logits = pieces.joined(max(2, self._count(pieces, found, self.rule.thresholds)))
         else:
-            logits = pieces.grouped(kinship.groupings(pieces.likeness).best())
+            logits = pieces.grouped(kinship.groupings(pieces.likeness, pieces.shares).best())
         return forgery_map_of_cells(embedding, logits, found, self.calibration)
 
     def stability(
@@ -357,19 +357,19 @@ class CellDivider(_OfModel):
         kinship = self._kinship
         if kinship is None:
             return estimated_sources(found, pieces.alike, *thresholds)
-        return kinship.count(pieces.likeness, found, *thresholds)
+        return kinship.count(pieces.likeness, pieces.shares, found, *thresholds)
 
     def _joined(self, pieces: Pieces, n_sources: int) -> FloatImage:
         kinship = self._kinship
         if kinship is None or n_sources < FEWEST:
             return pieces.joined(n_sources)
-        return pieces.grouped(kinship.groupings(pieces.likeness).best(n_sources))
+        return pieces.grouped(kinship.groupings(pieces.likeness, pieces.shares).best(n_sources))
 
     def _number_probabilities(self, pieces: Pieces) -> dict[int, float]:
         kinship = self._kinship
         if kinship is None:
             return {}
-        of_number = kinship.groupings(pieces.likeness).of_number
+        of_number = kinship.groupings(pieces.likeness, pieces.shares).of_number
         return {number: float(of_number[number]) for number in range(FEWEST, len(of_number))}
 
     @property

@@ -38,6 +38,8 @@ class Pieces:
         Of the pieces, from `napari_safire.engine.cells.cut`.
     likeness : (P, P) float32 array
         Cosines of their mean features.
+    shares : (P,) float32 array
+        Of the readable cells that each has.
     alike : (P - 1,) float array
         Smallest cosine of joined groups up to each step.
     groups : tuple of list of tuple of int
@@ -46,6 +48,7 @@ class Pieces:
 
     logits: FloatImage
     likeness: FloatImage
+    shares: FloatImage
     alike: FloatImage
     groups: tuple[_Groups, ...]
 
@@ -110,6 +113,8 @@ def pieces_of(
     sums = np.stack([features[winners == piece].sum(axis=0) for piece in range(len(logits))])
     means = directions(sums)
     likeness = means @ means.T
+    counts = np.bincount(winners, minlength=len(logits))
+    shares = np.asarray(counts / len(winners), dtype=np.float32)
     steps = []
     while len(sums) > 1:
         means = directions(sums)
@@ -123,7 +128,7 @@ def pieces_of(
         then[kept] += then.pop(taken)
         groups.append(then)
     smallest = np.minimum.accumulate(np.asarray(steps, dtype=np.float32))
-    return Pieces(logits, likeness, smallest, tuple(groups))
+    return Pieces(logits, likeness, shares, smallest, tuple(groups))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ the number in the most probable grouping (docs/lab-notes.md).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,6 +23,7 @@ from napari_safire.errors import CheckpointError
 from napari_safire.types import FloatImage
 
 KINSHIP = "kinship"  # key of the weights in a model's metadata
+_LEAST_SHARE = 0.001  # keeps the logarithm of a piece without readable cells finite
 FEWEST = 2  # groups: whether there is only one is asked of the evidence
 
 
@@ -35,14 +35,16 @@ class Kinship:
 
     Parameters
     ----------
-    slope, offset : float
-        The log-odds that two pieces are of one source are ``slope * cosine + offset``, with the
-        cosine of their mean features.
+    slope, size, offset : float
+        The log-odds that two pieces are of one source are ``slope * cosine + size * log(share) +
+        offset``, with the cosine of their mean features and the smaller one's share of the picture:
+        the mean of a small piece is less certain.
     numbers : tuple of float
         What is added for a grouping in 2, 3, ... 6 groups.
     """
 
     slope: float
+    size: float
     offset: float
     numbers: tuple[float, ...]
 
@@ -52,8 +54,19 @@ class Kinship:
                 f"numbers has {len(self.numbers)} entries, but must have one for each number of "
                 f"sources from {FEWEST} to {MOST_SOURCES}."
             )
-        if not all(math.isfinite(value) for value in (self.slope, self.offset, *self.numbers)):
+        if not np.isfinite(self.weights).all():
             raise ValueError(f"{astuple(self)} holds numbers that are not finite.")
+
+    @property
+    def weights(self) -> npt.NDArray[np.float64]:
+        """Of the `signs`, in their order."""
+        return np.array([self.slope, self.size, self.offset, *self.numbers])
+
+    @classmethod
+    def of_weights(cls, weights: Iterable[float]) -> Kinship:
+        """Make a kinship of the weights of the `signs`."""
+        slope, size, offset, *numbers = (float(weight) for weight in weights)
+        return cls(slope, size, offset, tuple(numbers))
 
     @classmethod
     def of_model(cls, metadata: Mapping[str, Any]) -> Kinship | None:
@@ -77,30 +90,32 @@ class Kinship:
                 "update napari-safire, or calibrate the model again."
             ) from error
 
-    def groupings(self, likeness: FloatImage) -> Groupings:
+    def groupings(self, likeness: FloatImage, shares: FloatImage) -> Groupings:
         """Weigh all ways of grouping some pieces.
 
         Parameters
         ----------
         likeness : (P, P) float array
             Cosines of the pieces' mean features, P at most 6.
+        shares : (P,) float array
+            Of the picture that each piece has.
         """
-        labels = all_groupings(len(likeness))
-        weights = np.array([self.slope, self.offset, *self.numbers])
-        return Groupings(labels, softmax(signs(likeness) @ weights))
+        probabilities = softmax(signs(likeness, shares) @ self.weights)
+        return Groupings(all_groupings(len(likeness)), probabilities)
 
-    def count(self, likeness: FloatImage, found: float, least: float) -> int:
+    def count(self, likeness: FloatImage, shares: FloatImage, found: float, least: float) -> int:
         """Estimate the number of sources: 1 where less than ``least`` evidence is ``found``.
 
         Parameters
         ----------
-        likeness : (P, P) float array
+        likeness, shares
+            As in `groupings`.
         found : float
             The `napari_safire.engine.evidence.evidence`.
         least : float
             Stored with the model as ``metadata["source_evidence"]``.
         """
-        return self.groupings(likeness).number if found >= least else 1
+        return self.groupings(likeness, shares).number if found >= least else 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,25 +176,27 @@ def all_groupings(pieces: int) -> npt.NDArray[np.int64]:
     return labels
 
 
-def signs(likeness: FloatImage) -> npt.NDArray[np.float64]:
+def signs(likeness: FloatImage, shares: FloatImage) -> npt.NDArray[np.float64]:
     """What speaks for each grouping: the sums that `Kinship` weighs.
 
     Parameters
     ----------
     likeness : (P, P) float array
+    shares : (P,) float array
 
     Returns
     -------
-    (M, 2 + 5) float array
-        Sum of the cosines of the pairs that are put together, number of these pairs, and 1 where
-        the groups are 2, 3, ... 6.
+    (M, 3 + 5) float array
+        Of the pairs that are put together the sums of their cosines and of the logarithms of the
+        smaller share, and their number; then 1 where the groups are 2, 3, ... 6.
     """
     labels = all_groupings(len(likeness))
     first, second = np.triu_indices(len(likeness), 1)
     together = (labels[:, first] == labels[:, second]).astype(np.float64)
+    smaller = np.log(np.minimum(shares[first], shares[second]) + _LEAST_SHARE)
+    of_pairs = np.column_stack([np.asarray(likeness)[first, second], smaller, np.ones(len(first))])
     numbers = _numbers(labels)[:, None] == np.arange(FEWEST, MOST_SOURCES + 1)
-    cosines = together @ np.asarray(likeness)[first, second]
-    return np.column_stack([cosines, together.sum(axis=1), numbers])
+    return np.column_stack([together @ of_pairs, numbers])
 
 
 def _numbers(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ from napari_safire.engine.evidence import Pieces
 from napari_safire.engine.kinship import Kinship, all_groupings, signs
 from napari_safire.types import FloatImage
 
-# For each weight squared, beside the mean log-likelihood of a picture: seven weights of a hundred
+# For each weight squared, beside the mean log-likelihood of a picture: eight weights of a hundred
 # pictures hardly notice, but numbers of sources that do not occur stay finite.
 _PENALTY = 0.005
 
@@ -27,11 +27,14 @@ class KnownPieces:
     ----------
     likeness : (P, P) float array
         Cosines of their mean features.
+    shares : (P,) float array
+        Of the picture that each has.
     sources : (P,) int array
         The true source that most of each piece is of.
     """
 
     likeness: FloatImage
+    shares: FloatImage
     sources: npt.NDArray[np.int64]
 
 
@@ -56,7 +59,7 @@ def known_pieces(pieces: Pieces, truth: npt.NDArray[np.integer]) -> KnownPieces:
     names, there = np.unique(truth[np.ix_(*at)].ravel(), return_inverse=True)
     overlap = np.zeros((len(pieces.logits), len(names)), dtype=np.int64)
     np.add.at(overlap, (winners.ravel(), there), 1)
-    return KnownPieces(pieces.likeness, overlap.argmax(axis=1))
+    return KnownPieces(pieces.likeness, pieces.shares, overlap.argmax(axis=1))
 
 
 def fit_kinship(known: Sequence[KnownPieces]) -> Kinship:
@@ -80,7 +83,7 @@ def fit_kinship(known: Sequence[KnownPieces]) -> Kinship:
         There is no picture with pieces of several sources.
     """
     pictures = [
-        (signs(one.likeness), _true_grouping(one.sources))
+        (signs(one.likeness, one.shares), _true_grouping(one.sources))
         for one in known
         if len(np.unique(one.sources)) > 1
     ]
@@ -97,8 +100,7 @@ def fit_kinship(known: Sequence[KnownPieces]) -> Kinship:
         return value, slope
 
     fitted = minimize(loss, np.zeros(pictures[0][0].shape[1]), jac=True, method="L-BFGS-B").x
-    slope, offset, *numbers = (float(weight) for weight in fitted)
-    return Kinship(slope, offset, tuple(numbers))
+    return Kinship.of_weights(fitted)
 
 
 def _true_grouping(sources: npt.NDArray[np.int64]) -> int:
