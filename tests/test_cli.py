@@ -177,6 +177,24 @@ def test_results_are_replaced_only_when_asked(
     assert json.loads((tmp_path / "street.json").read_bytes())["parameters"]["seed"] == 1
 
 
+def test_it_says_how_sure_the_number_of_sources_is(picture: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    kinship = {"slope": 0.0, "size": 0.0, "offset": 0.0, "numbers": [9.0, 0.0, 0.0, 0.0, 0.0]}
+    model = SafireModel(tiny_lite())
+    cells = {"representative": "cells", "source_evidence": 0.0, "kinship": kinship}
+    save_checkpoint(model, tmp_path / "cells.safetensors", metadata=cells)
+    done = predict(tmp_path / "cells.safetensors", picture, "-o", tmp_path / "out")
+    # 31 ways of making two groups of six pieces, each e^9 as probable as the 171 others.
+    sure = 31 * np.exp(9) / (31 * np.exp(9) + 171)
+    assert f"2 sources ({sure:.0%} sure of the number)" in done.stdout
+    record = json.loads((tmp_path / "out" / "street.json").read_text(encoding="utf-8"))
+    assert record["partition"]["number_probabilities"]["2"] == pytest.approx(sure)
+    given = predict(
+        tmp_path / "cells.safetensors", picture, "-o", tmp_path / "given", "--sources", 2
+    )
+    assert "2 sources," in given.stdout
+
+
 def test_bad_images_among_good_ones(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
     """All bad inputs in one run: each is told in one sentence, and the others go on."""
     whole = picture.read_bytes()

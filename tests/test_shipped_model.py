@@ -9,6 +9,7 @@ from napari_safire import Embedding, Engine, load_model
 from napari_safire.data.demo import demo_composite
 from napari_safire.engine.confidence import stored_curve
 from napari_safire.engine.evidence import EvidenceWeights
+from napari_safire.engine.kinship import Kinship
 from napari_safire.metrics import binary_scores, multi_source_scores
 from napari_safire.model.registry import model_path, verify
 
@@ -31,7 +32,9 @@ def test_model_says_what_it_rests_on(seen: tuple[Engine, Embedding, np.ndarray])
     assert metadata["representative"] == "cells"
     assert metadata["source_evidence"] > 0
     assert EvidenceWeights.of_model(metadata).cleavage > 0
-    assert -1 < metadata["source_similarity"] < 1
+    kinship = Kinship.of_model(metadata)
+    assert kinship is not None
+    assert kinship.slope > 0
     assert metadata["cut_sharpness"] > 0
     assert stored_curve(metadata) is not None
     assert 0 <= metadata["calibration"]["false_alarm_rate"] <= 0.1

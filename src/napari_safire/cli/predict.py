@@ -296,7 +296,7 @@ def _in_words(found: Examination) -> str:
     if found.partition is not None:
         number = found.partition.n_sources
         sure = found.partition.number_probabilities.get(number)
-        how_sure = "" if sure is None else f" (that there are so many is {sure:.0%} sure)"
+        how_sure = "" if sure is None else f" ({sure:.0%} sure of the number)"
         parts.append("1 source" if number == 1 else f"{number} sources{how_sure}")
     if found.forgery is not None:
         parts.append(_verdict(found.forgery))
