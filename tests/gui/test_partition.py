@@ -58,7 +58,7 @@ def test_a_line_says_how_probable_the_number_is(dock: Dock) -> None:
     dock.press(section.run)
     dock.settle()
     assert section.found.isVisible()
-    words = "2 sources found. If there are several at all: 2 with 68%, 3 with 32%."
+    words = "2 sources found. If there are several at all, there are 2 (68%) or 3 (32%)."
     assert section.found.text() == words
     section.count.setValue(3)  # given, not found
     dock.settle()

@@ -202,7 +202,8 @@ class PartitionSection(Section):
 def _how_probable(partition: SourcePartition) -> str:
     """What is known of the number of sources, if it was estimated by a model that can tell."""
     shares = [(n, f"{p:.0%}") for n, p in partition.number_probabilities.items()]
-    if not shares:
+    told = [f"{n} ({share})" for n, share in shares if share != "0%"]
+    if not told:
         return ""
-    told = ", ".join(f"{n} with {share}" for n, share in shares if share != "0%")
-    return f"{partition.n_sources} sources found. If there are several at all: {told}."
+    either = " or ".join([", ".join(told[:-1]), told[-1]]) if len(told) > 1 else told[0]
+    return f"{partition.n_sources} sources found. If there are several at all, there are {either}."
