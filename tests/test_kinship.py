@@ -103,15 +103,15 @@ def test_what_was_drawn_from_a_kinship_is_fitted_to_it() -> None:
     true = Kinship(3.0, 0.6, 1.0, (-0.3, 0.2, 0.5, -0.4, 0.0))
     rng = np.random.default_rng(0)
     known = []
-    for seed in range(1500):
+    for seed in range(500):
         likeness = likeness_of(rng.integers(0, 4, 6), noise=0.4, seed=seed)
         shares = rng.dirichlet(np.ones(6))
         groupings = true.groupings(likeness, shares)
         drawn = rng.choice(len(groupings.labels), p=groupings.probabilities)
         known.append(KnownPieces(likeness, shares, groupings.labels[drawn]))
     fitted = fit_kinship(known)
-    assert fitted.slope == pytest.approx(true.slope, abs=0.4)
-    assert fitted.size == pytest.approx(true.size, abs=0.2)
+    assert fitted.slope == pytest.approx(true.slope, abs=0.6)
+    assert fitted.size == pytest.approx(true.size, abs=0.3)
 
     def loss(kinship: Kinship) -> float:
         return -sum(

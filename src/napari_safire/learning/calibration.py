@@ -39,27 +39,18 @@ class Observation:
     found: tuple[int, ...] = ()
 
 
-def observe(
-    engine: Engine,
-    image: npt.NDArray[np.uint8],
-    n_sources: int,
-    candidates: Sequence[Thresholds] | None = None,
-) -> Observation:
-    """Look at a picture with a known number of sources.
+def observe(engine: Engine, image: npt.NDArray[np.uint8], n_sources: int) -> Observation:
+    """Look at a picture with a known number of sources, with all candidates of the model's rule.
 
     Parameters
     ----------
     engine : Engine
     image : (H, W, 3) uint8 array
     n_sources : int
-    candidates : sequence of tuple of float, optional
-        Thresholds of method "auto"; default: all candidates of the model's rule.
     """
     embedding = engine.embed(image)
-    thresholds = engine.auto_rule.candidates if candidates is None else candidates
-    return Observation(
-        n_sources, engine.separation(embedding), engine.count_sources(embedding, thresholds)
-    )
+    found = engine.count_sources(embedding, engine.auto_rule.candidates)
+    return Observation(n_sources, engine.separation(embedding), found)
 
 
 def choose_auto_thresholds(

@@ -12,6 +12,7 @@ from scipy.special import logsumexp, softmax
 
 from napari_safire.engine.evidence import Pieces
 from napari_safire.engine.kinship import Kinship, all_groupings, signs
+from napari_safire.learning.known_cells import overlap_with_truth
 from napari_safire.types import FloatImage
 
 # For each weight squared, beside the mean log-likelihood of a picture: eight weights of a hundred
@@ -52,14 +53,8 @@ def known_pieces(pieces: Pieces, truth: npt.NDArray[np.integer]) -> KnownPieces:
     KnownPieces
     """
     winners = pieces.logits.argmax(axis=0)
-    at = [
-        ((np.arange(n) + 0.5) / n * size).astype(np.int64)
-        for n, size in zip(winners.shape, truth.shape, strict=True)
-    ]
-    names, there = np.unique(truth[np.ix_(*at)].ravel(), return_inverse=True)
-    overlap = np.zeros((len(pieces.logits), len(names)), dtype=np.int64)
-    np.add.at(overlap, (winners.ravel(), there), 1)
-    return KnownPieces(pieces.likeness, pieces.shares, overlap.argmax(axis=1))
+    overlap, _ = overlap_with_truth(winners, len(pieces.logits), truth)
+    return KnownPieces(pieces.likeness, pieces.shares, overlap.argmax(axis=0))
 
 
 def fit_kinship(known: Sequence[KnownPieces]) -> Kinship:

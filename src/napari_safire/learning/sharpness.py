@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment, minimize_scalar
 from scipy.special import log_softmax
 
+from napari_safire.learning.known_cells import overlap_with_truth
 from napari_safire.types import FloatImage, SourcePartition
 
 _RANGE = (-3.0, 5.0)  # of the logarithm; within it lies all between "no idea" and "certain"
@@ -46,16 +47,9 @@ def divided_cells(partition: SourcePartition, truth: npt.NDArray[np.integer]) ->
         Without cells of true sources that the partition has no counterpart for.
     """
     logits = np.stack([region.low_res_logits for region in partition.representatives])
-    shape = logits.shape[1:]
-    at = [
-        ((np.arange(n) + 0.5) / n * size).astype(np.int64)
-        for n, size in zip(shape, truth.shape, strict=True)
-    ]
-    names, there = np.unique(truth[np.ix_(*at)].ravel(), return_inverse=True)
+    overlap, there = overlap_with_truth(logits.argmax(axis=0), len(logits), truth)
     logits = logits.reshape(len(logits), -1)
-    overlap = np.zeros((len(names), len(logits)), dtype=np.int64)
-    np.add.at(overlap, (there, logits.argmax(axis=0)), 1)
-    matched = np.full(len(names), -1, dtype=np.int64)
+    matched = np.full(len(overlap), -1, dtype=np.int64)
     rows, cols = linear_sum_assignment(overlap, maximize=True)
     matched[rows] = cols
     source = matched[there]
