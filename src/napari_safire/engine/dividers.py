@@ -343,9 +343,9 @@ class CellDivider(_OfModel):
         found = self._evidence(spectrum, pieces)
         return tuple(self._count(pieces, found, some) for some in thresholds)
 
-    def pieces(self, embedding: Embedding, seed: int = 0) -> Pieces:
+    def pieces(self, embedding: Embedding) -> Pieces:
         """Cut a picture in the pieces of which "auto" makes sources."""
-        return self._pieces(self._spectrum(embedding, MOST_SOURCES), seed)
+        return self._pieces(self._spectrum(embedding, MOST_SOURCES), seed=0)
 
     def _pieces(self, spectrum: CellSpectrum, seed: int) -> Pieces:
         return pieces_of(spectrum, seed, self._sharpness)
