@@ -24,6 +24,7 @@ from napari_safire.engine.kinship import Kinship
 from napari_safire.errors import DatasetError
 from napari_safire.learning.calibration import Observation
 from napari_safire.model import ModelConfig, SafireModel, load_model, save_checkpoint
+from napari_safire.types import Calibration
 
 TRAINING = Path(__file__).parents[1] / "training"
 MODULES = ("calibrate", "calibration_pictures", "authentic_crops", "settings", "pictures")
@@ -232,6 +233,44 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
     assert all(0 <= float(row["probability"]) <= 1 for row in rows)
 
 
+def test_what_the_model_has_learned_from_counts_for_the_verdict_alone(
+    command: list[str],
+    tmp_path: Path,
+    scripts: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    calibrate, _ = scripts
+    monkeypatch.setattr(calibrate, "observe", made_up)
+    # What was learned from looks more forged than the rest: only the verdict may hear of it.
+    monkeypatch.setattr(calibrate.Engine, "separation", lambda engine, embedding: 5.0)
+    settings = tmp_path / "toy.toml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace("1.0", "0.5"), "utf-8")
+    stored, told = [], []
+    for crops in ("0", "2"):
+        monkeypatch.setattr(sys, "argv", [*command, "--learned", crops])
+        assert calibrate.main() == 0, capsys.readouterr().err
+        told.append(json.loads(capsys.readouterr().out))
+        stored.append(load_model(tmp_path / "model.safetensors").metadata)
+    without, having = stored
+    assert "learned" not in without["calibration"]["basis"]
+    learned = told[1]["cross-fitted, learned, jpeg-75"]["authentic"]["pictures"]
+    assert learned in (4, 6, 8)
+    assert (
+        f"; and {3 * learned} ({2 * learned} recompressed) of the {learned // 2} photographs it has "
+        "learned from"
+    ) in having["calibration"]["basis"]
+    alike = without.keys() - {"calibration"}
+    assert {key: having[key] for key in alike} == {key: without[key] for key in alike}
+
+    def called_forged(metadata: dict[str, Any]) -> bool:
+        calibration = Calibration(**metadata["calibration"])
+        return calibration.probability(5.0) >= calibration.forged_above
+
+    assert called_forged(without)
+    assert not called_forged(having)
+
+
 def test_what_cannot_be_calibrated_is_one_sentence(
     command: list[str],
     tables: tuple[Path, Path],
@@ -259,7 +298,7 @@ def test_what_cannot_be_calibrated_is_one_sentence(
         assert calibrate.main() == 1
         assert words in capsys.readouterr().err
     assert not (tmp_path / "model.safetensors").exists()
-    for option in ("--count", "--degraded", "--crops"):
+    for option in ("--count", "--degraded", "--crops", "--learned"):
         monkeypatch.setattr(sys, "argv", [*command, option, "-1"])
         with pytest.raises(SystemExit):
             calibrate.main()

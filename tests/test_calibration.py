@@ -18,6 +18,7 @@ from napari_safire.learning.calibration import (
     observe,
 )
 from napari_safire.model import ModelConfig, SafireModel
+from napari_safire.types import Calibration
 
 CANDIDATES = ((0.1,), (0.2,), (0.3,))
 
@@ -57,6 +58,53 @@ def test_false_alarms_stay_within_the_stated_rate():
     assert calibration.miss_rate == pytest.approx(np.mean(missed))
     assert 0 < np.mean(missed) <= 0.1
     assert calibration.probability(0.2) < calibration.probability(0.9)
+
+
+def of_kind(kind: str, n: int, mean: float, seed: int = 0) -> list[Observation]:
+    n_sources = 1 if kind else 2
+    draws = np.random.default_rng(seed).normal(mean, 0.1, n)
+    return [Observation(n_sources, float(s), kind=kind) for s in draws]
+
+
+def test_false_alarms_are_as_rare_in_every_kind_of_authentic_pictures():
+    easy, hard = of_kind("as they were", 400, 0.2), of_kind("compressed", 20, 0.5)
+    forged = of_kind("", 200, 0.9)
+    observations = [*easy, *hard, *forged]
+    calibration = fit_calibration(observations, 0.1, "made up.")
+
+    def called(some: list[Observation], by: Calibration = calibration) -> float:
+        found = [by.probability(o.statistic) >= by.forged_above for o in some]
+        return float(np.mean(found))
+
+    assert called(easy) == 0
+    assert 0 < called(hard) <= 0.1
+    assert calibration.highest_false_alarm_rate == pytest.approx(called(hard))
+    assert calibration.false_alarm_rate == pytest.approx(called(easy + hard))
+    assert called(forged) > 0.9
+    # All together, the few hard ones are nearly all accused, and the rate still looks well.
+    unaware = fit_calibration([replace(o, kind="") for o in observations], 0.1, "made up.")
+    assert called(hard, unaware) > 0.9
+    assert unaware.false_alarm_rate <= 0.1
+    assert unaware.highest_false_alarm_rate is None
+
+
+def test_a_kind_of_too_few_pictures_has_no_rate_of_its_own():
+    easy, forged = of_kind("as they were", 400, 0.2), of_kind("", 200, 0.9)
+    few = fit_calibration([*easy, *of_kind("compressed", 9, 0.5), *forged], 0.1, "made up.")
+    enough = fit_calibration([*easy, *of_kind("compressed", 10, 0.5), *forged], 0.1, "made up.")
+    assert few.probability(0.5) > few.forged_above  # they still count among all
+    assert enough.probability(0.5) < enough.forged_above
+
+
+def test_rates_of_misses_and_of_false_alarms_may_differ():
+    observations = [*of_kind("any", 200, 0.3), *of_kind("", 200, 0.6)]
+    strict = fit_calibration(observations, 0.1, "made up.", miss_rate=0.02)
+    assert 0 < strict.miss_rate <= 0.02
+    same = fit_calibration(observations, 0.1, "made up.")
+    assert strict.clean_below < same.clean_below
+    assert strict.forged_above == same.forged_above
+    by_fold = calibrations_without(observations, [0, 1] * 200, 0.1, "made up.", 0.02)
+    assert all(one.miss_rate <= 0.02 for one in by_fold.values())
 
 
 @pytest.mark.parametrize("n_sources", [1, 2])

@@ -281,10 +281,14 @@ def test_an_all_clear_says_how_often_it_is_wrong(missed: float | None):
     assert "authentic ones" not in reason
 
 
-def test_an_accusation_says_how_often_it_is_wrong():
-    calibration = dataclasses.replace(FORGED, intercept=9.0, miss_rate=0.07)
+@pytest.mark.parametrize("highest", [0.09, None])
+def test_an_accusation_says_how_often_it_is_wrong(highest: float | None):
+    calibration = dataclasses.replace(
+        FORGED, intercept=9.0, miss_rate=0.07, highest_false_alarm_rate=highest
+    )
     reason = judge(0.0, calibration, (128, 128))[2]
     assert f"{FORGED.false_alarm_rate:.0%} of the authentic ones" in reason
+    assert ("among them (of no kind more than 9%) score" in reason) == (highest is not None)
     assert "forged ones" not in reason
 
 

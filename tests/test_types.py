@@ -99,3 +99,5 @@ def test_calibration_probability_and_order_of_thresholds():
         Calibration(4.0, -2.0, 0.3, 0.8, 0.1, "Made up.")
     with pytest.raises(ValueError, match="miss_rate is a share, 0 to 1, not 7"):
         Calibration(4.0, -2.0, 0.8, 0.3, 0.1, "Made up.", 7)
+    with pytest.raises(ValueError, match="highest_false_alarm_rate is a share, 0 to 1, not -1"):
+        Calibration(4.0, -2.0, 0.8, 0.3, 0.1, "Made up.", highest_false_alarm_rate=-1)

@@ -1,15 +1,17 @@
 """Settle what a trained model's distances and confidences mean, and write the model to be shipped.
 
-python training/calibrate.py runs/lite/last.safetensors training/lite_6.toml -o model.safetensors \\
+python training/calibrate.py runs/lite/last.safetensors training/lite_7.toml -o model.safetensors \\
     --originals ../shared/camera_originals.csv
 
 Composites and untouched pieces come from photographers of the train split that the settings hold
 out; never from the val split, which only reports. Of the camera originals those are used whose
 photograph stands in the training's table too; training/authentic_crops.py --unlike finds the others
-for tests. All pictures belong to one of two folds that share no photographer. Rates by kind of
-picture and the reliability diagram beside the model (-calibration.svg, -calibration.csv) are
-cross-fitted: each picture is judged by a calibration fitted on the other fold. What is stored is
-fitted on all of them. Exit code 0: done; 1: it failed; 2: wrong arguments.
+for tests. For the verdict alone, untouched pieces of the photographs the model has learned from count
+too: they are many, and false alarms among them can only be rarer than among others. All pictures
+belong to one of two folds that share no photographer. Rates by kind of picture and the reliability
+diagram beside the model (-calibration.svg, -calibration.csv) are cross-fitted: each picture is judged
+by a calibration fitted on the other fold. What is stored is fitted on all of them. Exit code 0: done;
+1: it failed; 2: wrong arguments.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ from napari_safire.types import Calibration, Embedding
 POINTS = 8  # asked in each picture
 HEADER = ("kind", "degradation", "fold", "n_sources", "statistic", "probability")
 # Twelve composites: every number of sources in both folds.
-_LEAST = {"count": 12, "degraded": 0, "crops": 1, "untouched": 0}
+_LEAST = {"count": 12, "degraded": 0, "crops": 1, "untouched": 0, "learned": 0}
 _MEASURED = (
     "calibration", EVIDENCE, "source_distance", "source_eigenvalue", "source_evidence",
     "source_similarity", KINSHIP, "cut_sharpness", CONFIDENCE_CALIBRATION,
@@ -87,31 +89,37 @@ class Photographs:
         By photographers the model has not learned from.
     originals : list of Photo
         Camera originals, in the groups of the training's table.
-    n_learned : int
-        Of the originals, how many the model has learned from in other copies.
+    learned : list of Photo
+        What the model has learned from.
     """
 
     held_out: list[Photo]
     originals: list[Photo]
-    n_learned: int
+    learned: list[Photo]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """What the model made of a picture."""
+class Judged:
+    """What a verdict on a picture rests on."""
 
     kind: str
     degradation: str
     fold: int
     observation: Observation
-    points: AskedPoints
-    pieces: KnownPieces
-    divided: DividedCells | None
 
     @property
     def forged(self) -> bool:
         """Whether it has more than one source."""
         return self.observation.n_sources > 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen(Judged):
+    """What the model made of a picture in every respect."""
+
+    points: AskedPoints
+    pieces: KnownPieces
+    divided: DividedCells | None
 
     def counted(self, kinship: Kinship, candidates: Sequence[Thresholds]) -> Seen:
         """Count the sources by a kinship that was fitted after the picture was seen."""
@@ -153,7 +161,10 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     total = options.count + options.degraded
     pieces = len(photos.originals) * options.crops + len(photos.held_out) * options.untouched
     total += pieces * len(RECOMPRESSED)
-    seen = look(model, pictures(photos, options), total, options.seed)
+    folds = folds_of(photos.held_out, photos.originals, photos.learned)
+    seen = look(model, pictures(photos, folds, options), total, options.seed)
+    more = untouched_crops("learned", photos.learned, folds, options.learned, options.seed + 4)
+    unforged = separated(model, more, len(photos.learned) * options.learned * len(RECOMPRESSED))
     settled: dict[str, Any] = {}
     if options.representative == "cells":
         kinship = fit_kinship([one.pieces for one in seen])
@@ -163,20 +174,24 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     else:
         rule = auto_rule(model.metadata)
     observations = [one.observation for one in seen]
+    judged = [*seen, *unforged]
     basis = describe(seen, photos)
     thresholds, accuracy = choose_auto_thresholds(observations, rule.candidates)
     settled |= rule.as_metadata(thresholds)
     divided = [one.divided for one in seen if one.divided is not None]
     if divided:
         settled["cut_sharpness"] = fit_sharpness(divided)
-    calibration = fit_calibration(observations, options.false_alarm_rate, f"calibrated on {basis}.")
+    rates_asked = options.false_alarm_rate, options.miss_rate
+    of_all = [one.observation for one in judged]
+    whole = describe_more(basis, unforged, photos)
+    calibration = fit_calibration(of_all, rates_asked[0], f"calibrated on {whole}.", rates_asked[1])
     if not calibration.slope > 0:
         raise SafireError("Forgeries do not look more forged than authentic pictures: train on.")
     curve = fit_confidence(*_points(seen), f"fitted on {POINTS} random points in each of {basis}.")
     by_fold = calibrations_without(
-        observations, [one.fold for one in seen], options.false_alarm_rate, "the other fold."
+        of_all, [one.fold for one in judged], rates_asked[0], "the other fold.", rates_asked[1]
     )
-    drawn = {"Verdicts": verdict_reliability(seen, by_fold)}
+    drawn = {"Verdicts": verdict_reliability(judged, by_fold)}
     drawn |= dict(zip(("Confidence, raw", "Confidence"), confidence_reliability(seen), strict=True))
     metadata = {
         "name": "safire-lite",
@@ -189,16 +204,20 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
         CONFIDENCE_CALIBRATION: asdict(curve),
     }
     save_checkpoint(model, options.output, metadata=metadata)
-    _draw(options.output, seen, by_fold, drawn)
+    _draw(options.output, judged, by_fold, drawn)
+    known = {photo.origin for photo in photos.learned}
     return {
-        "basis": basis,
-        "originals_learned_from_in_other_copies": photos.n_learned,
+        "basis": whole,
+        "originals_learned_from_in_other_copies": sum(p.origin in known for p in photos.originals),
         **settled,
         "number_of_sources_right": accuracy,
-        "all, as fitted": rates(seen, dict.fromkeys(by_fold, calibration)),
-        "cross-fitted": rates(seen, by_fold),
+        "forged_above": calibration.forged_above,
+        "highest_false_alarm_rate": calibration.highest_false_alarm_rate,
+        "all, as fitted": rates(judged, dict.fromkeys(by_fold, calibration)),
+        "cross-fitted": rates(judged, by_fold),
         **{
-            f"cross-fitted, {name}": rates(group, by_fold) for name, group in _by_kind(seen).items()
+            f"cross-fitted, {name}": rates(group, by_fold)
+            for name, group in _by_kind(judged).items()
         },
         "expected_calibration_error": {name: one.expected_error for name, one in drawn.items()},
     }
@@ -215,7 +234,7 @@ def read_photographs(options: argparse.Namespace) -> Photographs:
     table = [p for p in read_photo_table(Path(data["photos_csv"])) if p.split == "train"]
     learned, held_out = divide(table, data["held_out_groups"])
     if options.originals is None:
-        return Photographs(held_out, [], 0)
+        return Photographs(held_out, [], learned)
     found = read_photo_table(options.originals, group="file")
     named = [photo for photo in found if photo.split == options.originals_split]
     originals = originals_for_calibration(named, table)
@@ -224,13 +243,13 @@ def read_photographs(options: argparse.Namespace) -> Photographs:
             f"No photograph of the split {options.originals_split} of {options.originals} stands "
             f"in {data['photos_csv']} too: calibrate without --originals."
         )
-    known = {photo.origin for photo in learned}
-    return Photographs(held_out, originals, sum(p.origin in known for p in originals))
+    return Photographs(held_out, originals, learned)
 
 
-def pictures(photos: Photographs, options: argparse.Namespace) -> Iterator[KnownPicture]:
-    """All pictures that the options ask for."""
-    folds = folds_of(photos.held_out, photos.originals)
+def pictures(
+    photos: Photographs, folds: dict[str, int], options: argparse.Namespace
+) -> Iterator[KnownPicture]:
+    """All pictures that the options ask for, but those the model has learned from."""
     seed = options.seed
     return chain(
         composites(photos.held_out, folds, options.count, UNTOUCHED, seed),
@@ -256,6 +275,7 @@ def look(
         engine = Engine(model, cache=EmbeddingCache(Path(folder), max_bytes=2**28))
         for number, picture in enumerate(known):
             observation = observe(engine, picture.pixels, picture.n_sources)
+            observation = replace(observation, kind=_kind_of_authentic(picture))
             rng = np.random.default_rng((seed, number))
             embedding = engine.embed(picture.pixels)
             points = ask_points(engine, embedding, picture.labels, POINTS, rng)
@@ -274,6 +294,26 @@ def look(
             )
             show(number + 1, total, picture.kind)
     return seen
+
+
+def separated(model: SafireModel, known: Iterable[KnownPicture], total: int) -> list[Judged]:
+    """Measure how far apart the sources of pictures seem that have one."""
+    engine = Engine(model)
+    found = []
+    with progress_bar("looking at what was learned from") as show:
+        for number, picture in enumerate(known):
+            statistic = engine.separation(engine.embed(picture.pixels))
+            observation = Observation(1, statistic, kind=_kind_of_authentic(picture))
+            found.append(Judged(picture.kind, picture.degradation, picture.fold, observation))
+            show(number + 1, total, picture.degradation)
+    return found
+
+
+def _kind_of_authentic(picture: KnownPicture) -> str:
+    """Those among which false alarms must be as rare as among all; degraded composites are few."""
+    if picture.kind == "composites":
+        return picture.kind
+    return f"{picture.kind}, {picture.degradation}"
 
 
 def _divided(engine: Engine, embedding: Embedding, picture: KnownPicture) -> DividedCells | None:
@@ -304,7 +344,18 @@ def describe(seen: Sequence[Seen], photos: Photographs) -> str:
     return ", and ".join([text, *pieces])
 
 
-def rates(seen: Sequence[Seen], calibrations: dict[int, Calibration]) -> dict[str, Any]:
+def describe_more(basis: str, unforged: Sequence[Judged], photos: Photographs) -> str:
+    """Which pictures, with those that count for the verdict only."""
+    if not unforged:
+        return basis
+    recompressed = sum(one.degradation != "none" for one in unforged)
+    return (
+        f"{basis}; and {len(unforged)} ({recompressed} recompressed) of the {len(photos.learned)} "
+        "photographs it has learned from"
+    )
+
+
+def rates(seen: Sequence[Judged], calibrations: dict[int, Calibration]) -> dict[str, Any]:
     """Shares of verdicts among authentic and forged pictures, each by its fold's calibration."""
     found: dict[str, Any] = {}
     for name, forged in (("authentic", False), ("forged", True)):
@@ -323,7 +374,7 @@ def rates(seen: Sequence[Seen], calibrations: dict[int, Calibration]) -> dict[st
     return found
 
 
-def verdict_reliability(seen: Sequence[Seen], calibrations: dict[int, Calibration]) -> Reliability:
+def verdict_reliability(seen: Sequence[Judged], calibrations: dict[int, Calibration]) -> Reliability:
     """Probabilities of forgery beside what was forged; both kinds count the same."""
     forged = np.array([s.forged for s in seen])
     probabilities = [_probability(s, calibrations) for s in seen]
@@ -346,7 +397,7 @@ def confidence_reliability(seen: Sequence[Seen]) -> tuple[Reliability, Reliabili
     )
 
 
-def _probability(one: Seen, calibrations: dict[int, Calibration]) -> float:
+def _probability(one: Judged, calibrations: dict[int, Calibration]) -> float:
     return calibrations[one.fold].probability(one.observation.statistic)
 
 
@@ -357,7 +408,7 @@ def _points(seen: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _by_kind(seen: Sequence[Seen]) -> dict[str, list[Seen]]:
+def _by_kind(seen: Sequence[Judged]) -> dict[str, list[Judged]]:
     groups = defaultdict(list)
     for one in seen:
         groups[f"{one.kind}, {one.degradation}"].append(one)
@@ -366,7 +417,7 @@ def _by_kind(seen: Sequence[Seen]) -> dict[str, list[Seen]]:
 
 def _draw(
     model: Path,
-    seen: Sequence[Seen],
+    seen: Sequence[Judged],
     calibrations: dict[int, Calibration],
     drawn: dict[str, Reliability],
 ) -> None:
@@ -418,7 +469,21 @@ def _parser() -> argparse.ArgumentParser:
         help="what stands for a source: the embedding's cells, the mean of a source's prompts, or "
         "as published",
     )
-    parser.add_argument("--false-alarm-rate", type=float, default=0.1)
+    parser.add_argument(
+        "--learned",
+        type=int,
+        default=1,
+        help="crops of each photograph the model has learned from, likewise, for the verdict alone",
+    )
+    parser.add_argument(
+        "--false-alarm-rate",
+        type=float,
+        default=0.1,
+        help="of authentic pictures, in each kind and version of them",
+    )
+    parser.add_argument(
+        "--miss-rate", type=float, default=0.05, help='of forged ones, by "no forgery found"'
+    )
     parser.add_argument("--seed", type=int, default=99)
     return parser
 

@@ -296,6 +296,9 @@ class Calibration:
     miss_rate : float, optional
         Share of forged calibration images at or below ``clean_below``; None where it was not
         kept, as by models of earlier versions.
+    highest_false_alarm_rate : float, optional
+        The same share as ``false_alarm_rate`` in that kind of authentic images where it is highest
+        (such as those compressed once more); None where no kinds were told apart.
     """
 
     slope: float
@@ -305,6 +308,7 @@ class Calibration:
     false_alarm_rate: float
     basis: str
     miss_rate: float | None = None
+    highest_false_alarm_rate: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.clean_below <= self.forged_above <= 1:
@@ -312,11 +316,13 @@ class Calibration:
                 f"Calibration thresholds must be 0 <= clean_below <= forged_above <= 1, not "
                 f"{self.clean_below} and {self.forged_above}: fit the calibration again."
             )
-        if self.miss_rate is not None and not 0 <= self.miss_rate <= 1:
-            raise ValueError(
-                f"A calibration's miss_rate is a share, 0 to 1, not {self.miss_rate}: fit the "
-                "calibration again."
-            )
+        for name in ("miss_rate", "highest_false_alarm_rate"):
+            rate = getattr(self, name)
+            if rate is not None and not 0 <= rate <= 1:
+                raise ValueError(
+                    f"A calibration's {name} is a share, 0 to 1, not {rate}: fit the calibration "
+                    "again."
+                )
 
     def probability(self, statistic: float) -> float:
         """Probability that an image with this separation statistic is forged."""

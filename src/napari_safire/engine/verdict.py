@@ -91,9 +91,11 @@ def _verdict(probability: float, calibration: Calibration) -> Verdict:
 def _basis(probability: float, calibration: Calibration) -> str:
     told = f"The probability of forgery is {probability:.2f}; {calibration.basis}"
     if _verdict(probability, calibration) != "no forgery found":
+        highest = calibration.highest_false_alarm_rate
+        of_a_kind = "" if highest is None else f" (of no kind more than {highest:.0%})"
         return (
-            f"{told} {calibration.false_alarm_rate:.0%} of the authentic ones among them score "
-            f"{calibration.forged_above:.2f}, the threshold, or more."
+            f"{told} {calibration.false_alarm_rate:.0%} of the authentic ones among them{of_a_kind}"
+            f" score {calibration.forged_above:.2f}, the threshold, or more."
         )
     # What matters of an all-clear is how often it is wrong, not how often an accusation is.
     threshold = f"{calibration.clean_below:.2f}, the threshold, or less"

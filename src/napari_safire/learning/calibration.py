@@ -5,6 +5,7 @@ Both are settled on pictures whose photographers the model has never seen, and s
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,11 +33,14 @@ class Observation:
         `napari_safire.engine.Engine.separation`.
     found : tuple of int
         Numbers of sources that method "auto" finds with all thresholds among which is chosen.
+    kind : str
+        Of an authentic picture: what it has in common with others, such as its last compression.
     """
 
     n_sources: int
     statistic: float
     found: tuple[int, ...] = ()
+    kind: str = ""
 
 
 def observe(engine: Engine, image: npt.NDArray[np.uint8], n_sources: int) -> Observation:
@@ -82,24 +86,36 @@ def choose_auto_thresholds(
 
 
 def fit_calibration(
-    observations: Sequence[Observation], false_alarm_rate: float, basis: str
+    observations: Sequence[Observation],
+    false_alarm_rate: float,
+    basis: str,
+    miss_rate: float | None = None,
 ) -> Calibration:
     """Platt scaling of the statistic, with thresholds for stated error rates.
+
+    A rate that holds on the average may hide a kind of pictures that is accused far more often (an
+    authentic photograph compressed once more, say), and nobody knows which kinds a user will meet.
+    So the rate of false alarms is kept in every kind that has pictures enough to see it in, as
+    conformal prediction does by groups (Vovk, "Conditional validity of inductive conformal
+    predictors", 2012).
 
     Parameters
     ----------
     observations : sequence of Observation
         Authentic (one source) and forged pictures.
     false_alarm_rate : float
-        Share of authentic pictures that may be called forged; the same share of forged pictures
-        may be called clean. What lies between is inconclusive.
+        Share of authentic pictures that may be called forged, of all and of each kind that has
+        ``1 / false_alarm_rate`` of them or more.
     basis : str
         One sentence on the pictures.
+    miss_rate : float, optional
+        Share of forged pictures that may be called clean; default: as ``false_alarm_rate``. What
+        lies between is inconclusive.
 
     Raises
     ------
     ValueError
-        Pictures of one kind are missing.
+        Authentic or forged pictures are missing.
     """
     statistic = np.array([o.statistic for o in observations])
     forged = np.array([o.n_sources > 1 for o in observations])
@@ -108,19 +124,35 @@ def fit_calibration(
     model = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced")
     model.fit(statistic[:, None], forged)
     probability = model.predict_proba(statistic[:, None])[:, 1]
-    forged_above = float(np.quantile(probability[~forged], 1 - false_alarm_rate, method="higher"))
+    kinds = _kinds_of_authentic(observations, fewest=round(1 / false_alarm_rate))
+    groups = [probability[~forged], *(probability[kind] for kind in kinds)]
+    forged_above = max(float(np.quantile(g, 1 - false_alarm_rate, method="higher")) for g in groups)
     # "At or above" is forged: step past the last authentic picture that may still pass.
     forged_above = min(1.0, float(np.nextafter(forged_above, 2)))
-    clean_below = min(float(np.quantile(probability[forged], false_alarm_rate)), forged_above)
+    missed = false_alarm_rate if miss_rate is None else miss_rate
+    clean_below = min(float(np.quantile(probability[forged], missed)), forged_above)
+    alarms = [float((group >= forged_above).mean()) for group in groups]
     return Calibration(
         slope=float(model.coef_[0, 0]),
         intercept=float(model.intercept_[0]),
         forged_above=forged_above,
         clean_below=clean_below,
-        false_alarm_rate=float((probability[~forged] >= forged_above).mean()),
+        false_alarm_rate=alarms[0],
         basis=basis,
         miss_rate=float((probability[forged] <= clean_below).mean()),
+        highest_false_alarm_rate=max(alarms[1:], default=None),
     )
+
+
+def _kinds_of_authentic(
+    observations: Sequence[Observation], fewest: int
+) -> list[npt.NDArray[np.intp]]:
+    """Places of the authentic pictures of each named kind that has enough of them."""
+    places = defaultdict(list)
+    for place, one in enumerate(observations):
+        if one.n_sources == 1 and one.kind:
+            places[one.kind].append(place)
+    return [np.array(some) for some in places.values() if len(some) >= fewest]
 
 
 def calibrations_without(
@@ -128,6 +160,7 @@ def calibrations_without(
     folds: Sequence[int],
     false_alarm_rate: float,
     basis: str,
+    miss_rate: float | None = None,
 ) -> dict[int, Calibration]:
     """Of each fold the calibration that has seen the other folds only.
 
@@ -139,7 +172,7 @@ def calibrations_without(
     observations : sequence of Observation
     folds : sequence of int
         Of each observation.
-    false_alarm_rate, basis
+    false_alarm_rate, basis, miss_rate
         As in `fit_calibration`.
 
     Returns
@@ -161,6 +194,7 @@ def calibrations_without(
             [o for o, fold in zip(observations, folds, strict=True) if fold != left_out],
             false_alarm_rate,
             basis,
+            miss_rate,
         )
         for left_out in sorted(set(folds))
     }
