@@ -6,12 +6,12 @@ python training/calibrate.py runs/lite/last.safetensors training/lite_7.toml -o 
 Composites and untouched pieces come from photographers of the train split that the settings hold
 out; never from the val split, which only reports. Of the camera originals those are used whose
 photograph stands in the training's table too; training/authentic_crops.py --unlike finds the others
-for tests. For the verdict alone, untouched pieces of the photographs the model has learned from count
-too: they are many, and false alarms among them can only be rarer than among others. All pictures
-belong to one of two folds that share no photographer. Rates by kind of picture and the reliability
-diagram beside the model (-calibration.svg, -calibration.csv) are cross-fitted: each picture is judged
-by a calibration fitted on the other fold. What is stored is fitted on all of them. Exit code 0: done;
-1: it failed; 2: wrong arguments.
+for tests. For the verdict alone, untouched pieces of what the model has learned from count too:
+they are many, and false alarms among them can only be rarer than elsewhere. All pictures belong to
+one of two folds that share no photographer. Rates by kind of picture and the reliability diagram
+beside the model (-calibration.svg, -calibration.csv) are cross-fitted: each picture is judged by a
+calibration fitted on the other fold. What is stored is fitted on all of them. Exit code 0: done; 1:
+it failed; 2: wrong arguments.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ import json
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from calibration_pictures import (
     DEGRADED,
     RECOMPRESSED,
@@ -41,6 +43,7 @@ from calibration_pictures import (
 from settings import read_settings
 
 from napari_safire.cli.terminal import progress_bar
+from napari_safire.curation.batch import as_completed
 from napari_safire.curation.evaluation.charts import reliability_chart
 from napari_safire.curation.evaluation.results import write_table
 from napari_safire.data.atomic import atomic_path
@@ -67,10 +70,12 @@ from napari_safire.metrics import Reliability, balanced_weights, reliability
 from napari_safire.model import SafireModel, load_model, save_checkpoint
 from napari_safire.types import Calibration, Embedding
 
+Result = TypeVar("Result")
+
 POINTS = 8  # asked in each picture
 HEADER = ("kind", "degradation", "fold", "n_sources", "statistic", "probability")
 # Twelve composites: every number of sources in both folds.
-_LEAST = {"count": 12, "degraded": 0, "crops": 1, "untouched": 0, "learned": 0}
+_LEAST = {"count": 12, "degraded": 0, "crops": 1, "untouched": 0, "learned": 0, "jobs": 1}
 _MEASURED = (
     "calibration", EVIDENCE, "source_distance", "source_eigenvalue", "source_evidence",
     "source_similarity", KINSHIP, "cut_sharpness", CONFIDENCE_CALIBRATION,
@@ -158,39 +163,19 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     model.metadata = {k: v for k, v in model.metadata.items() if k not in _MEASURED}
     signs = {EVIDENCE: asdict(_WEIGHTS)} if options.representative == "cells" else {}
     model.metadata |= {"representative": options.representative, **signs}
-    total = options.count + options.degraded
-    pieces = len(photos.originals) * options.crops + len(photos.held_out) * options.untouched
-    total += pieces * len(RECOMPRESSED)
-    folds = folds_of(photos.held_out, photos.originals, photos.learned)
-    seen = look(model, pictures(photos, folds, options), total, options.seed)
-    more = untouched_crops("learned", photos.learned, folds, options.learned, options.seed + 4)
-    unforged = separated(model, more, len(photos.learned) * options.learned * len(RECOMPRESSED))
-    settled: dict[str, Any] = {}
-    if options.representative == "cells":
-        kinship = fit_kinship([one.pieces for one in seen])
-        settled[KINSHIP] = asdict(kinship)
-        rule = auto_rule(model.metadata | settled)
-        seen = [one.counted(kinship, rule.candidates) for one in seen]
-    else:
-        rule = auto_rule(model.metadata)
-    observations = [one.observation for one in seen]
-    judged = [*seen, *unforged]
+    seen, unforged = look_at_all(model, photos, options)
+    settled, accuracy = settle_sources(model, seen)
     basis = describe(seen, photos)
-    thresholds, accuracy = choose_auto_thresholds(observations, rule.candidates)
-    settled |= rule.as_metadata(thresholds)
-    divided = [one.divided for one in seen if one.divided is not None]
-    if divided:
-        settled["cut_sharpness"] = fit_sharpness(divided)
-    rates_asked = options.false_alarm_rate, options.miss_rate
-    of_all = [one.observation for one in judged]
-    whole = describe_more(basis, unforged, photos)
-    calibration = fit_calibration(of_all, rates_asked[0], f"calibrated on {whole}.", rates_asked[1])
+    curve = fit_confidence(*_points(seen), f"fitted on {POINTS} random points in each of {basis}.")
+    basis = describe_more(basis, unforged, photos)
+    judged: list[Judged] = [*seen, *unforged]
+    observations = [one.observation for one in judged]
+    asked = {"false_alarm_rate": options.false_alarm_rate, "miss_rate": options.miss_rate}
+    calibration = fit_calibration(observations, basis=f"calibrated on {basis}.", **asked)
     if not calibration.slope > 0:
         raise SafireError("Forgeries do not look more forged than authentic pictures: train on.")
-    curve = fit_confidence(*_points(seen), f"fitted on {POINTS} random points in each of {basis}.")
-    by_fold = calibrations_without(
-        of_all, [one.fold for one in judged], rates_asked[0], "the other fold.", rates_asked[1]
-    )
+    folds = [one.fold for one in judged]
+    by_fold = calibrations_without(observations, folds, basis="the other fold.", **asked)
     drawn = {"Verdicts": verdict_reliability(judged, by_fold)}
     drawn |= dict(zip(("Confidence, raw", "Confidence"), confidence_reliability(seen), strict=True))
     metadata = {
@@ -207,7 +192,7 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     _draw(options.output, judged, by_fold, drawn)
     known = {photo.origin for photo in photos.learned}
     return {
-        "basis": whole,
+        "basis": basis,
         "originals_learned_from_in_other_copies": sum(p.origin in known for p in photos.originals),
         **settled,
         "number_of_sources_right": accuracy,
@@ -246,6 +231,49 @@ def read_photographs(options: argparse.Namespace) -> Photographs:
     return Photographs(held_out, originals, learned)
 
 
+def look_at_all(
+    model: SafireModel, photos: Photographs, options: argparse.Namespace
+) -> tuple[list[Seen], list[Judged]]:
+    """Show a model all pictures that the options ask for; those it has learned from come second."""
+    if options.jobs > 1:
+        torch.set_num_threads(1)  # each picture has a core of its own
+    folds = folds_of(photos.held_out, photos.originals, photos.learned)
+    total = options.count + options.degraded
+    pieces = len(photos.originals) * options.crops + len(photos.held_out) * options.untouched
+    total += pieces * len(RECOMPRESSED)
+    seen = look(model, pictures(photos, folds, options), total, options.seed, options.jobs)
+    more = untouched_crops("learned", photos.learned, folds, options.learned, options.seed + 4)
+    n_more = len(photos.learned) * options.learned * len(RECOMPRESSED)
+    return seen, separated(model, more, n_more, options.jobs)
+
+
+def settle_sources(model: SafireModel, seen: Sequence[Seen]) -> tuple[dict[str, Any], float]:
+    """Settle how sources are counted and divided.
+
+    Returns
+    -------
+    settled : dict
+        For the model's metadata.
+    accuracy : float
+        How often their number is right, as `choose_auto_thresholds` counts.
+    """
+    settled: dict[str, Any] = {}
+    if model.metadata["representative"] == "cells":
+        kinship = fit_kinship([one.pieces for one in seen])
+        settled[KINSHIP] = asdict(kinship)
+        rule = auto_rule(model.metadata | settled)
+        seen = [one.counted(kinship, rule.candidates) for one in seen]
+    else:
+        rule = auto_rule(model.metadata)
+    observations = [one.observation for one in seen]
+    thresholds, accuracy = choose_auto_thresholds(observations, rule.candidates)
+    settled |= rule.as_metadata(thresholds)
+    divided = [one.divided for one in seen if one.divided is not None]
+    if divided:
+        settled["cut_sharpness"] = fit_sharpness(divided)
+    return settled, accuracy
+
+
 def pictures(
     photos: Photographs, folds: dict[str, int], options: argparse.Namespace
 ) -> Iterator[KnownPicture]:
@@ -260,53 +288,62 @@ def pictures(
 
 
 def look(
-    model: SafireModel,
-    known: Iterable[KnownPicture],
-    total: int,
-    seed: int,
+    model: SafireModel, known: Iterable[KnownPicture], total: int, seed: int, jobs: int
 ) -> list[Seen]:
     """Show every picture to a model, once as a whole and at random points."""
-    seen = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        progress_bar("looking at pictures") as show,
-    ):
+
+    def work(number: int, picture: KnownPicture) -> Seen:
+        observation = observe(engine, picture.pixels, picture.n_sources)
+        rng = np.random.default_rng((seed, number))
+        embedding = engine.embed(picture.pixels)
+        return Seen(
+            picture.kind,
+            picture.degradation,
+            picture.fold,
+            replace(observation, kind=_kind_of_authentic(picture)),
+            ask_points(engine, embedding, picture.labels, POINTS, rng),
+            known_pieces(engine.pieces(embedding), picture.labels),
+            _divided(engine, embedding, picture),
+        )
+
+    with tempfile.TemporaryDirectory() as folder:
         # Two questions need the same embedding; kept for the second, not for good.
         engine = Engine(model, cache=EmbeddingCache(Path(folder), max_bytes=2**28))
-        for number, picture in enumerate(known):
-            observation = observe(engine, picture.pixels, picture.n_sources)
-            observation = replace(observation, kind=_kind_of_authentic(picture))
-            rng = np.random.default_rng((seed, number))
-            embedding = engine.embed(picture.pixels)
-            points = ask_points(engine, embedding, picture.labels, POINTS, rng)
-            pieces = known_pieces(engine.pieces(embedding), picture.labels)
-            divided = _divided(engine, embedding, picture)
-            seen.append(
-                Seen(
-                    picture.kind,
-                    picture.degradation,
-                    picture.fold,
-                    observation,
-                    points,
-                    pieces,
-                    divided,
-                )
-            )
-            show(number + 1, total, picture.kind)
-    return seen
+        engine.grids_kept = jobs
+        return _each("looking at pictures", work, known, total, jobs)
 
 
-def separated(model: SafireModel, known: Iterable[KnownPicture], total: int) -> list[Judged]:
+def separated(
+    model: SafireModel, known: Iterable[KnownPicture], total: int, jobs: int
+) -> list[Judged]:
     """Measure how far apart the sources of pictures seem that have one."""
     engine = Engine(model)
-    found = []
-    with progress_bar("looking at what was learned from") as show:
-        for number, picture in enumerate(known):
-            statistic = engine.separation(engine.embed(picture.pixels))
-            observation = Observation(1, statistic, kind=_kind_of_authentic(picture))
-            found.append(Judged(picture.kind, picture.degradation, picture.fold, observation))
-            show(number + 1, total, picture.degradation)
-    return found
+
+    def work(number: int, picture: KnownPicture) -> Judged:
+        statistic = engine.separation(engine.embed(picture.pixels))
+        observation = Observation(1, statistic, kind=_kind_of_authentic(picture))
+        return Judged(picture.kind, picture.degradation, picture.fold, observation)
+
+    return _each("looking at what was learned from", work, known, total, jobs)
+
+
+def _each(
+    title: str,
+    work: Callable[[int, KnownPicture], Result],
+    known: Iterable[KnownPicture],
+    total: int,
+    jobs: int,
+) -> list[Result]:
+    """Do a piece of work for every picture, several at once; in the order of the pictures."""
+    found: dict[int, Result] = {}
+    begun = as_completed(lambda task, cancel: work(*task), enumerate(known), jobs)
+    with progress_bar(title) as show, closing(begun) as outcomes:
+        for (number, picture), outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+            found[number] = outcome
+            show(len(found), total, picture.kind)
+    return [found[number] for number in sorted(found)]
 
 
 def _kind_of_authentic(picture: KnownPicture) -> str:
@@ -374,7 +411,9 @@ def rates(seen: Sequence[Judged], calibrations: dict[int, Calibration]) -> dict[
     return found
 
 
-def verdict_reliability(seen: Sequence[Judged], calibrations: dict[int, Calibration]) -> Reliability:
+def verdict_reliability(
+    seen: Sequence[Judged], calibrations: dict[int, Calibration]
+) -> Reliability:
     """Probabilities of forgery beside what was forged; both kinds count the same."""
     forged = np.array([s.forged for s in seen])
     probabilities = [_probability(s, calibrations) for s in seen]
@@ -485,6 +524,7 @@ def _parser() -> argparse.ArgumentParser:
         "--miss-rate", type=float, default=0.05, help='of forged ones, by "no forgery found"'
     )
     parser.add_argument("--seed", type=int, default=99)
+    parser.add_argument("--jobs", type=int, default=1, help="pictures looked at at once")
     return parser
 
 
