@@ -144,11 +144,11 @@ def test_published_layout_tells_its_sizes(model, published):
 
 @pytest.mark.parametrize("config", [ModelConfig.vit_l(), ModelConfig.vit_h()])
 def test_sizes_of_large_models_are_inferred(config):
-    from napari_safire.model.checkpoint import _infer_config
+    from napari_safire.model.fitting import infer_config
 
     with torch.device("meta"):
         state = SafireModel(config).state_dict()
-    assert _infer_config(state, Path("large.pth")) == config
+    assert infer_config(state, Path("large.pth")) == config
 
 
 def test_golden_checkpoint_is_loaded_with_its_config(parity):

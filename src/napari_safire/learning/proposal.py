@@ -40,7 +40,8 @@ from napari_safire.learning.events import (
 from napari_safire.learning.finetuning import FineTuneSettings, Parts, fine_tune
 from napari_safire.learning.recalibration import recalibrated
 from napari_safire.model import SafireModel, load_model, save_checkpoint
-from napari_safire.model.checkpoint import file_sha256, load_checkpoint
+from napari_safire.model.checkpoint import load_checkpoint
+from napari_safire.model.model_file import file_sha256
 
 RESULT_FORMAT = "napari-safire fine-tuning 1"
 _FREE = ("steps", "workers", "device")  # may change when a run goes on

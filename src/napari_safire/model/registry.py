@@ -228,7 +228,7 @@ def verify(name: str) -> str:
     CheckpointError
         The name is unknown, the file is missing or altered, or the package lists no hash for it.
     """
-    from napari_safire.model.checkpoint import file_sha256  # brings torch
+    from napari_safire.model.model_file import file_sha256  # brings torch
 
     entry, path = model_entry(name), model_path(name)
     found = file_sha256(path)
