@@ -247,14 +247,11 @@ def test_what_the_model_has_learned_from_counts_for_the_verdict_alone(
     settings = tmp_path / "toy.toml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("1.0", "0.5"), "utf-8")
     stored, told = [], []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as with several jobs: a sum's last bits depend on it
     for crops, jobs in (("0", "1"), ("2", "3")):
         monkeypatch.setattr(sys, "argv", [*command, "--learned", crops, "--jobs", jobs])
         assert calibrate.main() == 0, capsys.readouterr().err
         told.append(json.loads(capsys.readouterr().out))
         stored.append(load_model(tmp_path / "model.safetensors").metadata)
-    torch.set_num_threads(threads)
     without, having = stored
     assert "learned" not in without["calibration"]["basis"]
     learned = told[1]["cross-fitted, learned, jpeg-75"]["authentic"]["pictures"]

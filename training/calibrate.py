@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from calibration_pictures import (
     DEGRADED,
     RECOMPRESSED,
@@ -235,8 +234,6 @@ def look_at_all(
     model: SafireModel, photos: Photographs, options: argparse.Namespace
 ) -> tuple[list[Seen], list[Judged]]:
     """Show a model all pictures that the options ask for; those it has learned from come second."""
-    if options.jobs > 1:
-        torch.set_num_threads(1)  # each picture has a core of its own
     folds = folds_of(photos.held_out, photos.originals, photos.learned)
     total = options.count + options.degraded
     pieces = len(photos.originals) * options.crops + len(photos.held_out) * options.untouched
@@ -524,7 +521,9 @@ def _parser() -> argparse.ArgumentParser:
         "--miss-rate", type=float, default=0.05, help='of forged ones, by "no forgery found"'
     )
     parser.add_argument("--seed", type=int, default=99)
-    parser.add_argument("--jobs", type=int, default=1, help="pictures looked at at once")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="pictures under way; the model reads one at a time"
+    )
     return parser
 
 
