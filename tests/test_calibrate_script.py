@@ -290,6 +290,7 @@ def test_what_cannot_be_calibrated_is_one_sentence(
     )
     for extra, words in (
         (["--degraded", "0", "--count", "24"], "do not look more forged"),
+        (["--miss-rate", "0", "--count", "24"], "miss_rate is a share between 0 and 1"),
         (["--originals", str(others)], "stands in"),
         (["--originals", str(tables[1]), "--originals-split", "test"], "split test"),
         (["--originals", str(tmp_path / "none.csv")], "There is no photo table"),

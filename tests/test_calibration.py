@@ -107,6 +107,15 @@ def test_rates_of_misses_and_of_false_alarms_may_differ():
     assert all(one.miss_rate <= 0.02 for one in by_fold.values())
 
 
+@pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan")])
+def test_rates_that_are_no_shares_are_refused(rate: float):
+    observations = [*of_kind("any", 20, 0.3), *of_kind("", 20, 0.6)]
+    with pytest.raises(ValueError, match="false_alarm_rate is a share between 0 and 1"):
+        fit_calibration(observations, rate, "made up.")
+    with pytest.raises(ValueError, match="miss_rate is a share between 0 and 1"):
+        fit_calibration(observations, 0.1, "made up.", miss_rate=rate)
+
+
 @pytest.mark.parametrize("n_sources", [1, 2])
 def test_calibration_needs_both_kinds(n_sources: int):
     with pytest.raises(ValueError, match="one kind is missing"):

@@ -1,6 +1,7 @@
 """What a model's distances mean: the number of sources and the probability of forgery.
 
-Both are settled on pictures whose photographers the model has never seen, and stored with it.
+Both are settled on pictures whose photographers the model has never seen, and stored with it. Of
+authentic pictures the verdict may hear of others too: learning from one does not clear it.
 """
 
 from __future__ import annotations
@@ -115,8 +116,12 @@ def fit_calibration(
     Raises
     ------
     ValueError
-        Authentic or forged pictures are missing.
+        Authentic or forged pictures are missing, or a rate does not lie between 0 and 1.
     """
+    missed = false_alarm_rate if miss_rate is None else miss_rate
+    for name, rate in (("false_alarm_rate", false_alarm_rate), ("miss_rate", missed)):
+        if not 0 < rate < 1:
+            raise ValueError(f"{name} is a share between 0 and 1, such as 0.05, not {rate}.")
     statistic = np.array([o.statistic for o in observations])
     forged = np.array([o.n_sources > 1 for o in observations])
     if forged.all() or not forged.any():
@@ -129,7 +134,6 @@ def fit_calibration(
     forged_above = max(float(np.quantile(g, 1 - false_alarm_rate, method="higher")) for g in groups)
     # "At or above" is forged: step past the last authentic picture that may still pass.
     forged_above = min(1.0, float(np.nextafter(forged_above, 2)))
-    missed = false_alarm_rate if miss_rate is None else miss_rate
     clean_below = min(float(np.quantile(probability[forged], missed)), forged_above)
     alarms = [float((group >= forged_above).mean()) for group in groups]
     return Calibration(
