@@ -247,8 +247,8 @@ def test_what_the_model_has_learned_from_counts_for_the_verdict_alone(
     settings = tmp_path / "toy.toml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("1.0", "0.5"), "utf-8")
     stored, told = [], []
-    for crops, jobs in (("0", "1"), ("2", "3")):
-        monkeypatch.setattr(sys, "argv", [*command, "--learned", crops, "--jobs", jobs])
+    for crops in ("0", "2"):
+        monkeypatch.setattr(sys, "argv", [*command, "--learned", crops])
         assert calibrate.main() == 0, capsys.readouterr().err
         told.append(json.loads(capsys.readouterr().out))
         stored.append(load_model(tmp_path / "model.safetensors").metadata)
@@ -299,7 +299,7 @@ def test_what_cannot_be_calibrated_is_one_sentence(
         assert calibrate.main() == 1
         assert words in capsys.readouterr().err
     assert not (tmp_path / "model.safetensors").exists()
-    for option in ("--count", "--degraded", "--crops", "--learned", "--jobs"):
+    for option in ("--count", "--degraded", "--crops", "--learned"):
         monkeypatch.setattr(sys, "argv", [*command, option, "-1"])
         with pytest.raises(SystemExit):
             calibrate.main()
