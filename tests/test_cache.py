@@ -22,7 +22,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from toys import TILED_LITE
 
 from napari_safire import Engine, load_model
-from napari_safire.data.atomic import atomic_path
+from napari_safire.atomic import atomic_path
 from napari_safire.engine import embedding
 from napari_safire.engine.cache import CacheUsage, EmbeddingCache
 from napari_safire.errors import Cancelled

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile
 
+from napari_safire.atomic import atomic_path
 from napari_safire.data import images
-from napari_safire.data.atomic import atomic_path
 from napari_safire.data.images import read_image, write_image_atomic
 from napari_safire.data.lists import ListEntry, read_list, read_mask, write_list
 from napari_safire.data.masks import decode_sources, encode_sources

@@ -40,10 +40,10 @@ from calibration_pictures import (
 )
 from settings import read_settings
 
+from napari_safire.atomic import atomic_path
 from napari_safire.cli.terminal import progress_bar
 from napari_safire.curation.evaluation.charts import reliability_chart
 from napari_safire.curation.evaluation.results import write_table
-from napari_safire.data.atomic import atomic_path
 from napari_safire.data.photos import Photo, divide, read_photo_table
 from napari_safire.data.redraw import NoRoom
 from napari_safire.engine import Engine

@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from napari_safire.data.atomic import atomic_path
+from napari_safire.atomic import atomic_path
 
 HERE = Path(__file__).parent
 SCRIPTS = ("training", "benchmarks")

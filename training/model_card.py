@@ -22,8 +22,8 @@ from card_gallery import failures
 from card_tables import CardInputs, all_tables, read_inputs, reliabilities
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from napari_safire.atomic import atomic_path
 from napari_safire.curation.evaluation.charts import reliability_chart
-from napari_safire.data.atomic import atomic_path
 from napari_safire.errors import SafireError
 
 HERE = Path(__file__).parent

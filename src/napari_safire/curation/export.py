@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.atomic import atomic_path
 from napari_safire.curation.examination import Examination
 from napari_safire.curation.overlay import render_sources
-from napari_safire.data.atomic import atomic_path
 from napari_safire.data.images import write_image_atomic
 from napari_safire.data.masks import MAX_SOURCE, STEP, encode_sources
 from napari_safire.data.record import EXAMINATION_FORMAT, plain, record_text, versions

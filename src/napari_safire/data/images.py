@@ -25,7 +25,7 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from napari_safire.data.atomic import atomic_path
+from napari_safire.atomic import atomic_path
 from napari_safire.errors import ImageReadError
 
 MAX_PIXELS = 200_000_000

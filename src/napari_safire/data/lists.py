@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.atomic import atomic_path
 from napari_safire.data.archives import read_archive
-from napari_safire.data.atomic import atomic_path
 from napari_safire.data.images import image_shape, read_image
 from napari_safire.data.masks import MaskKind as MaskKind
 from napari_safire.data.masks import MaskRule, decode_sources, resize_nearest

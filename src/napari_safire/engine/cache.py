@@ -25,7 +25,7 @@ import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from napari_safire.data.atomic import atomic_path
+from napari_safire.atomic import atomic_path
 from napari_safire.errors import SafireError
 from napari_safire.types import Embedding, Geometry
 

@@ -23,7 +23,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined] # it has one
 from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
-from napari_safire.data.atomic import atomic_path
+from napari_safire.atomic import atomic_path
 from napari_safire.errors import SafireError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.data.atomic import atomic_path
+from napari_safire.atomic import atomic_path
 from napari_safire.data.folders import read_labels
 from napari_safire.data.images import write_image_atomic
 from napari_safire.data.lists import ListEntry

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_safire.data.atomic import atomic_path
+from napari_safire.atomic import atomic_path
 from napari_safire.data.lists import ListEntry, MaskKind
 from napari_safire.data.record import plain, record_text, versions
 from napari_safire.engine import Engine

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.optim.swa_utils import AveragedModel
 
-from napari_safire.data.atomic import atomic_path
+from napari_safire.atomic import atomic_path
 from napari_safire.errors import CheckpointError
 from napari_safire.model import SafireModel
 

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
+from napari_safire.atomic import atomic_path
 from napari_safire.curation.evaluation.entries import EvaluatedEntry
 from napari_safire.curation.evaluation.scoring import ScoredPicture, ScoringSettings, examine_entry
 from napari_safire.curation.overlay import RgbImage, render_heatmap, render_sources
-from napari_safire.data.atomic import atomic_path
 from napari_safire.data.masks import resize_nearest
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import DatasetError, ImageReadError, OutOfMemory, SafireError

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from napari_safire import __version__
+from napari_safire.atomic import atomic_path
 from napari_safire.curation.evaluation import tables
 from napari_safire.curation.evaluation.charts import histogram_chart, robustness_chart
 from napari_safire.curation.evaluation.gallery import RANKING, VIEWS, Example
@@ -24,7 +25,6 @@ from napari_safire.curation.evaluation.results import write_table
 from napari_safire.curation.evaluation.study import SetScores, folder_name
 from napari_safire.curation.evaluation.summary import MAIN_SCORES
 from napari_safire.curation.evaluation.template import render
-from napari_safire.data.atomic import atomic_path
 from napari_safire.data.degradations import NONE
 from napari_safire.errors import SafireError
 

@@ -17,8 +17,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from napari_safire.atomic import atomic_path
 from napari_safire.curation.evaluation.entries import EvaluatedEntry
-from napari_safire.data.atomic import atomic_path
 from napari_safire.data.degradations import NONE, Degradation
 from napari_safire.data.lists import ListEntry
 from napari_safire.errors import DatasetError, SafireError

@@ -1,0 +1,43 @@
+"""Text from anywhere (file names, metadata, servers) as it may be shown."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Control and format characters (which turn the direction of writing or hide), lone surrogates
+# (names that are no UTF-8), separators of lines and paragraphs; not what marks unassigned or
+# private characters, which a newer font may know.
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def printable(text: object) -> str:
+    r"""Escape every character that a terminal, a title or a line of text would obey, not show.
+
+    Parameters
+    ----------
+    text : object
+        Its `str` is taken.
+
+    Returns
+    -------
+    str
+        One line without control characters. A byte of a file name that is no UTF-8 is shown as
+        ``\xe9``.
+
+    Examples
+    --------
+    >>> print(printable("a\x1b[2Jb\nc"), printable("caf\udce9.png"))
+    a\x1b[2Jb\nc caf\xe9.png
+    """
+    return "".join(_shown(character) for character in str(text))
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character) not in _UNPRINTABLE:
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that Python could not decode (surrogateescape)
+        return f"\\x{code - 0xDC00:02x}"
+    if unicodedata.category(character) == "Cs":
+        return f"\\u{code:04x}"
+    return character.encode("unicode_escape").decode("ascii")
