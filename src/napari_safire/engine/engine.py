@@ -44,6 +44,9 @@ from napari_safire.types import (
 )
 
 METHODS = ("kmeans", "dbscan", "auto")
+# How many threads an answer takes is a setting of the process (`engine.grid`): engines that answer
+# at once on one CPU would change it for each other, some of them for good.
+_CORES = threading.RLock()  # a job that is watched may answer a click in between
 _MOST_POINTS_PER_SIDE = 128
 
 
@@ -55,7 +58,8 @@ class Engine:
     `napari_safire.errors.Cancelled`. Several threads may ask one engine; on a CPU, whose cores are
     all taken by one answer, the model then answers one after the other. Where memory runs out, jobs
     go on with fewer prompts at once, then on the CPU, and say so in `notices`; only if that fails
-    too they raise `napari_safire.errors.OutOfMemory`.
+    too they raise `napari_safire.errors.OutOfMemory`. Where the model gives numbers that are not
+    finite, they raise `napari_safire.errors.ModelFailure`.
 
     Parameters
     ----------
@@ -122,7 +126,7 @@ class Engine:
         self._by_prompts = PromptDivider(self.model, self._grid, self.segment)
         if warning := slow_precision(precision, model.device):
             self._notify(warning)
-        self._cores = threading.RLock()  # a job that is watched may answer a click in between
+        self._cores = _CORES
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -152,6 +156,8 @@ class Engine:
         TypeError, ValueError
             Not a picture; the message says why.
         OutOfMemory
+        ModelFailure
+            The features are not finite.
         Cancelled
             Nothing is kept of it.
         """
@@ -167,10 +173,8 @@ class Engine:
                     return kept
             with self._computing():
                 embedding = embed_picture(self._memory, picture, progress, cancel)
-        if cache is not None and not cache.put(embedding):
-            problem = cache.problem
-            if problem not in self._notices:  # a full disk is said once, not at every picture
-                self._notify(problem)
+        if cache is not None:
+            cache.put(embedding, self._notify_once)  # a full disk is said once
         return embedding
 
     def segment(
@@ -194,6 +198,8 @@ class Engine:
         ValueError
             A prompt lies outside the picture, or the embedding is another model's.
         OutOfMemory
+        ModelFailure
+            The answers are not finite.
         """
         self._check_embedding(embedding)
         points = [_as_prompt(prompt) for prompt in prompts]
@@ -251,6 +257,10 @@ class Engine:
                     self._memory, embedding, side, progress, cancel, with_logits=with_logits
                 )
             grid = replace(grid, confidence=self._calibrated(grid.confidence))
+            # Whoever is given the grid, or a region of it, shares it with all later jobs.
+            for array in (grid.low_res_logits, grid.confidence, grid.features):
+                if array is not None:
+                    array.flags.writeable = False
             self._grids.put((*of, True) if with_logits else of, grid)
         return grid
 
@@ -427,6 +437,10 @@ class Engine:
         if self._on_notice is not None:
             self._on_notice(sentence)
 
+    def _notify_once(self, sentence: str) -> None:
+        if sentence not in self._notices:
+            self._notify(sentence)
+
     def _calibrated(self, confidence: FloatImage) -> FloatImage:
         """What the decoder's predictions were worth; themselves where nobody has found out."""
         return confidence if self._confidence_curve is None else self._confidence_curve(confidence)
@@ -466,6 +480,10 @@ class Engine:
         if embedding.checkpoint_sha256 != self.model.checkpoint_sha256:
             raise ValueError(
                 "The embedding was made by another model: embed the picture again with this one."
+            )
+        if not np.isfinite(embedding.features).all():
+            raise ValueError(
+                "The embedding holds numbers that are not finite: embed the picture again."
             )
 
 
