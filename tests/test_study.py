@@ -31,7 +31,6 @@ from napari_safire.curation.evaluation import (
     differences,
     run_study,
 )
-from napari_safire.curation.evaluation import study as study_module
 from napari_safire.curation.evaluation.charts import histogram_chart
 from napari_safire.curation.evaluation.gallery import choose_examples
 from napari_safire.curation.evaluation.report import write_report
@@ -193,7 +192,7 @@ def test_several_pictures_at_once_give_the_same(entries: list[ListEntry], tmp_pa
         ({"settings": ScoringSettings("binary", points_per_side=4)}, "kind was sources"),
         ({"settings": ScoringSettings("sources", seed=1, points_per_side=4)}, "seed was 0, not 1"),
         ({"settings": ScoringSettings("sources", side=64, points_per_side=4)}, "side was None"),
-        ({"version": "9.9"}, "version was"),
+        ({"algorithm": 0}, "algorithm was 0, not"),
     ],
 )
 def test_results_of_another_run_are_refused(
@@ -201,13 +200,15 @@ def test_results_of_another_run_are_refused(
     named: str,
     entries: list[ListEntry],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run(study_of(entries, tmp_path, examples=0))
     before = (tmp_path / "set/a.jsonl").read_bytes()
     engine = other.pop("engine", None)
-    if version := other.pop("version", None):
-        monkeypatch.setattr(study_module, "__version__", version)
+    if (algorithm := other.pop("algorithm", None)) is not None:
+        header, *lines = before.splitlines(keepends=True)
+        told = json.loads(header) | {"algorithm": algorithm}
+        before = json.dumps(told).encode() + b"\n" + b"".join(lines)
+        (tmp_path / "set/a.jsonl").write_bytes(before)
     with pytest.raises(SafireError, match=named):
         run(study_of(entries, tmp_path, examples=0, **other), engine)
     assert (tmp_path / "set/a.jsonl").read_bytes() == before

@@ -122,7 +122,7 @@ def _study(settings: Mapping[str, Any]) -> Study:
     sets = tuple(
         EvaluationSet(
             name,
-            tuple(read_entries(table["list"], table["root"], table["set"])[: table["limit"]]),
+            read_entries(table["list"], table["root"], table["set"]).entries[: table["limit"]],
             ScoringSettings(
                 kind=table["kind"] if table["set"] is None else find_set(table["set"])[0].rule.kind,
                 sources=table["sources"],

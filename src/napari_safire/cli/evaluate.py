@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from napari_safire.atomic import require_writable
 from napari_safire.cli.terminal import (
     FAILED,
     DeviceOption,
@@ -16,13 +18,23 @@ from napari_safire.cli.terminal import (
     open_engine,
     print_table,
     progress_bar,
+    warn,
 )
+from napari_safire.errors import SafireError
+from napari_safire.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_safire.curation.evaluation import EvaluationSet, ScoringSettings, SetScores
+    from napari_safire.curation.evaluation import (
+        EvaluatedEntry,
+        EvaluationSet,
+        ScoringSettings,
+        SetScores,
+    )
     from napari_safire.data.degradations import Degradation
+
+_MOST_WARNINGS = 20  # on the terminal
 
 
 def evaluate(
@@ -38,7 +50,11 @@ def evaluate(
     ] = None,
     kind: Annotated[
         Literal["sources", "binary"],
-        typer.Option("--kind", help="Masks: grey 50 x source, or forged where not black."),
+        typer.Option(
+            "--kind",
+            help="Masks: grey 50 x source, or forged where not black. `data check` tells which "
+            "fits.",
+        ),
     ] = "sources",
     set_name: Annotated[
         str | None,
@@ -110,8 +126,9 @@ def evaluate(
     if set_name is not None:
         kind = find_set(set_name)[0].rule.kind
     settings = ScoringSettings(kind, sources, seed, points_per_side, side)
+    sets, notes = sets_of_lists(lists, root, set_name, limit, settings)
     study = Study(
-        sets_of_lists(lists, root, set_name, limit, settings),
+        sets,
         tuple(models),
         _degradations(robustness, degradations or []),
         folder,
@@ -125,17 +142,34 @@ def evaluate(
         if folder is not None:
             typer.echo("Stopped: the same command goes on where it was.", err=True)
         raise
-    show_scores(scores)
+    # Written before anything is printed: whoever reads stdout may be gone, or not know a letter.
+    written = ""
     if table is not None:
-        from napari_safire.curation.evaluation import write_results
-
-        typer.echo(f"\nScores per image: {write_results(table, scores[0].results).resolve()}")
+        written = f"Scores per image: {printable(_write_table(table, scores[0].results))}"
     if folder is not None:
         from napari_safire.curation.evaluation.report import write_report
 
-        typer.echo(f"\nReport: {write_report(scores, folder).resolve()}")
-    if not any(of_model.good() for of_model in scores):
+        written = f"Report: {printable(write_report(scores, folder).resolve())}"
+    for note in notes:
+        warn(note)
+    show_scores(scores)
+    if written:
+        typer.echo(f"\n{written}")
+    if any(of_model.broken for of_model in scores):
         raise typer.Exit(FAILED)
+
+
+def _write_table(table: Path, results: Sequence[EvaluatedEntry]) -> Path:
+    """Write the scores of each image, elsewhere if need be: they took long."""
+    from napari_safire.curation.evaluation import write_results
+
+    try:
+        return write_results(table, results).resolve()
+    except SafireError as error:
+        rescued = Path(tempfile.mkdtemp(prefix="napari-safire-")) / table.name
+        raise SafireError(
+            f"{error} The scores are in {write_results(rescued, results)}."
+        ) from error
 
 
 def _check_table(table: Path, n_results: int) -> None:
@@ -144,6 +178,7 @@ def _check_table(table: Path, n_results: int) -> None:
             f"{table} cannot be a file: give its name in a folder that exists.",
             param_hint="--output",
         )
+    require_writable(table)
     if n_results > 1:
         raise typer.BadParameter(
             f"{table} holds one list scored by one model: give a folder for several.",
@@ -157,19 +192,21 @@ def sets_of_lists(
     set_name: str | None,
     limit: int | None,
     settings: ScoringSettings,
-) -> tuple[EvaluationSet, ...]:
-    """Read lists as sets, named by their folders or files."""
+) -> tuple[tuple[EvaluationSet, ...], tuple[str, ...]]:
+    """Read lists as sets, named by their folders or files; with what was assumed of their lines."""
     from napari_safire.curation.evaluation import EvaluationSet
     from napari_safire.curation.evaluation.study import short_names
     from napari_safire.data.datasets import read_entries
 
-    sets = []
+    sets: list[EvaluationSet] = []
+    notes: list[str] = []
     # make_dataset calls every list "list": its folder says more
     told = [str(p.absolute().parent if p.stem == "list" else p) for p in lists]
     for path, name in zip(lists, short_names(told), strict=True):
-        entries = read_entries(path, root, set_name)[:limit]
-        sets.append(EvaluationSet(name, tuple(entries), settings))
-    return tuple(sets)
+        listed = read_entries(path, root, set_name)
+        notes += listed.notes
+        sets.append(EvaluationSet(name, listed.entries[:limit], settings))
+    return tuple(sets), tuple(notes)
 
 
 def _degradations(whole_grid: bool, names: Sequence[str]) -> tuple[Degradation, ...]:
@@ -185,9 +222,14 @@ def show_scores(scores: Sequence[SetScores]) -> None:
     sets = tables.of_sets(scores)
     for name, of_set in sets.items():
         if len(sets) > 1:
-            typer.echo(f"\n{name}")
+            typer.echo(f"\n{printable(name)}")
         for error in dict.fromkeys(r.error for of_model in of_set for r in of_model.broken):
-            complain(error)
+            complain(printable(error))
+        warnings = dict.fromkeys(text for of_model in of_set for text in of_model.warnings)
+        for text in list(warnings)[:_MOST_WARNINGS]:
+            warn(text)
+        if len(warnings) > _MOST_WARNINGS:
+            warn(f"and {len(warnings) - _MOST_WARNINGS} more, which report and tables hold.")
         for of_model in of_set:
             _show_model(of_model, several=len(of_set) > 1)
         if len(of_set) > 1:
@@ -206,7 +248,11 @@ def _show_model(scores: SetScores, *, several: bool) -> None:
 
     good = scores.good()
     who = f"{scores.model}: " if several else ""
-    typer.echo(f"{who}{len(good)} images scored, {len(scores.broken)} broken")
+    kind = scores.set.settings.kind
+    typer.echo(
+        f"{printable(who)}{len(good)} images scored, {len(scores.broken)} broken; masks read as "
+        f"{kind}"
+    )
     if not good:
         return
     for table in (tables.score_table(scores), tables.count_table(scores)):

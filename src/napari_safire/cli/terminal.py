@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from napari_safire.errors import SafireError
+from napari_safire.text import printable
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -38,6 +39,11 @@ SeedOption = Annotated[
 def complain(message: object) -> None:
     """Say on stderr, in one line, what went wrong."""
     typer.echo(f"Error: {' '.join(str(message).split())}", err=True)
+
+
+def warn(message: object) -> None:
+    """Say on stderr, in one line, what was assumed or left out."""
+    typer.echo(f"Warning: {printable(' '.join(str(message).split()))}", err=True)
 
 
 class ErrorReportingGroup(TyperGroup):

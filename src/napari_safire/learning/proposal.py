@@ -219,6 +219,8 @@ def _scores(
     for one in task.score(engine, entries, stop):
         if one.error is not None:
             warn(one.error)
+        for text in one.warnings:
+            warn(text)
         scores.append(one)
         listen(Scoring(done + len(scores), 2 * len(entries)))
     return scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from napari_safire.curation.evaluation.scoring import ScoredPicture, ScoringSett
 from napari_safire.curation.overlay import RgbImage, render_heatmap, render_sources
 from napari_safire.data.masks import resize_nearest
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.errors import DatasetError, ImageReadError, OutOfMemory, SafireError
+from napari_safire.errors import Cancelled, SafireError
 from napari_safire.metrics import confusion_matrix
 from napari_safire.types import LabelImage
 
@@ -50,11 +51,14 @@ class Example:
         Why it is shown, the most telling first: `WORST`, `MISSED`, `FALSE_ALARM`, `BEST`.
     files : mapping of str to Path
         Thumbnails by view (see `VIEWS`); empty where they could not be made.
+    missing : str
+        Why they could not be made; "" where they are there.
     """
 
     result: EvaluatedEntry
     reasons: tuple[str, ...]
     files: Mapping[str, Path]
+    missing: str = ""
 
 
 def choose_examples(
@@ -131,16 +135,19 @@ def make_examples(
     """
     examples = []
     for result, reasons in choose_examples(results, RANKING[settings.kind], count):
+        missing = ""
         files = {view: folder / f"{result.content[:16]}-{view}.jpg" for view in VIEWS}
         if not all(path.is_file() for path in files.values()):
             on_picture(result.entry.image.name)
             try:
                 shown = examine_entry(engine, result.entry, settings)
-            except (ImageReadError, DatasetError, OutOfMemory):  # changed since it was scored
-                files = {}
+            except Cancelled:
+                raise
+            except Exception as error:  # changed since it was scored, or memory ran out meanwhile
+                files, missing = {}, f"It could not be drawn: {error}"
             else:
                 _write_views(files, render_views(shown, settings))
-        examples.append(Example(result, reasons, files))
+        examples.append(Example(result, reasons, files, missing))
     return examples
 
 
@@ -206,9 +213,13 @@ def _thumbnail(pixels: npt.NDArray[Any]) -> RgbImage:
 
 def _write_views(files: Mapping[str, Path], views: Mapping[str, RgbImage]) -> None:
     for view, path in files.items():
+        # In memory first: on a full disk, Pillow's JPEG encoder ends without a word and leaves a
+        # part of the file.
+        encoded = io.BytesIO()
+        Image.fromarray(views[view]).save(encoded, "JPEG", quality=88)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as temporary:
-                Image.fromarray(views[view]).save(temporary, "JPEG", quality=88)
+                temporary.write_bytes(encoded.getvalue())
         except OSError as error:
             raise SafireError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -19,7 +19,7 @@ from napari_safire.curation.evaluation.entries import EvaluatedEntry, Task, entr
 from napari_safire.curation.examination import Examination, ExaminationSettings, examine
 from napari_safire.data.degradations import NONE, Degradation, degrade
 from napari_safire.data.images import ReadImage, read_image
-from napari_safire.data.lists import ListEntry, MaskKind, read_mask
+from napari_safire.data.lists import ListEntry, MaskKind, read_truth
 from napari_safire.data.masks import resize_nearest
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import Cancelled, SafireError
@@ -120,6 +120,10 @@ def evaluate_entries(
             raise
         except (SafireError, ValueError) as error:  # ValueError: an image without finite pixels
             return _broken(task, str(error))
+        except MemoryError:
+            return _broken(task, "There is not enough memory for this picture: cut it into parts.")
+        except Exception as error:  # whatever it is, the others can be scored
+            return _broken(task, f"it cannot be scored ({type(error).__name__}: {error}).")
 
     numbered = (
         task if isinstance(task, Task) else Task(number, task) for number, task in enumerate(tasks)
@@ -141,10 +145,13 @@ class ScoredPicture:
         Forged pixels, or sources.
     found : Examination
         With partition and forgery map.
+    warnings : tuple of str
+        Of picture and mask.
     """
 
     truth: npt.NDArray[Any]
     found: Examination
+    warnings: tuple[str, ...] = ()
 
 
 def examine_entry(
@@ -176,14 +183,15 @@ def examine_entry(
     """
     image = read_image(entry.image)
     height, width = image.pixels.shape[:2]
-    truth = read_mask(entry, settings.kind, shape=(height, width))
+    read = read_truth(entry, settings.kind, shape=(height, width))
     image = _prepared(image, degradation, settings)
     rows, cols = image.pixels.shape[:2]
-    truth = resize_nearest(truth, (rows, cols))
+    truth = resize_nearest(read.labels, (rows, cols))
     asked = ExaminationSettings(seed=settings.seed, points_per_side=settings.points_per_side)
     if settings.kind == "sources" and settings.sources == "given":
         asked = replace(asked, method="kmeans", n_sources=len(np.unique(truth)))
-    return ScoredPicture(truth, examine(engine, image, asked, cancel=cancel))
+    found = examine(engine, image, asked, cancel=cancel)
+    return ScoredPicture(truth, found, (*found.warnings, *read.warnings))
 
 
 def partition_scores(truth: npt.NDArray[Any], partition: SourcePartition) -> dict[str, float]:
@@ -270,6 +278,7 @@ def _evaluate_one(
         task.number,
         task.degradation,
         content,
+        picture.warnings,
     )
 
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from napari_safire import __version__
+from napari_safire.atomic import require_writable
+from napari_safire.basis import RunBasis
 from napari_safire.curation.evaluation.entries import EvaluatedEntry, Task, in_list_order
 from napari_safire.curation.evaluation.gallery import Example, make_examples
 from napari_safire.curation.evaluation.results import ResultFile, write_results
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from napari_safire.engine import Engine
 
 Progress = Callable[[int, int, str], None]
+
+# What the report writes: into the study's folder, and into each set's.
+REPORT_FILES = (REPORT, SUMMARY) = ("report.html", "summary.csv")
+ROBUSTNESS_FILES = (ROBUSTNESS, ROBUSTNESS_CHART) = ("robustness.csv", "robustness.svg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,11 @@ class SetScores:
         return [r for r in self.results if r.degradation == degradation and r.error is None]
 
     @property
+    def warnings(self) -> list[str]:
+        """What was assumed or mended in pictures and masks, each sentence once."""
+        return list(dict.fromkeys(text for result in self.results for text in result.warnings))
+
+    @property
     def broken(self) -> list[EvaluatedEntry]:
         """Entries that could not be scored, each once, however often it was degraded."""
         first: dict[int, EvaluatedEntry] = {}
@@ -157,7 +167,7 @@ def run_study(
     Raises
     ------
     SafireError
-        The folder holds results of another model, of other settings or of another version; it
+        The folder holds results of another model, of other settings or of another algorithm; it
         cannot be written; or another program is writing to it.
     Cancelled
     """
@@ -171,6 +181,7 @@ def run_study(
             progress(done, study.n_tasks, what)
 
     with _reserved(study.folder):
+        _try_outputs(study)
         for model, label in zip(study.models, short_names(study.models), strict=True):
             if scores:
                 gc.collect()  # an engine is a cycle of references: gone before the next one comes
@@ -288,13 +299,8 @@ def _kept(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _no_folder(path.parent, error) from error
-    basis = {
-        "checkpoint_sha256": engine.model.checkpoint_sha256,
-        "precision": engine.precision,
-        **asdict(a_set.settings),
-        "version": __version__,
-    }
-    with ResultFile(path, basis) as file:
+    settings = {"precision": engine.precision, **asdict(a_set.settings)}
+    with ResultFile(path, RunBasis(engine.model.checkpoint_sha256, settings)) as file:
         yield file.known, file.keep
 
 
@@ -318,6 +324,27 @@ def _reserved(folder: Path | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _try_outputs(study: Study) -> None:
+    """Try every file that the study and its report will write, before a model is loaded."""
+    if study.folder is None:
+        return
+    files = [study.folder / name for name in REPORT_FILES]
+    for a_set in study.sets:
+        place = study.folder / folder_name(a_set.name)
+        if len(study.degradations) > 1:
+            files += [place / name for name in ROBUSTNESS_FILES]
+        for label in map(folder_name, short_names(study.models)):
+            files += [place / f"{label}.csv", place / f"{label}.jsonl"]
+            if study.examples:
+                files.append(place / f"{label}-pictures" / "picture.jpg")
+    for file in files:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _no_folder(file.parent, error) from error
+        require_writable(file)
 
 
 def _no_folder(folder: Path, error: OSError) -> SafireError:
