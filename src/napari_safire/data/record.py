@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -10,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ SOURCES_FORMAT = "napari-safire sources 1"  # written by gui.writer
 FROM_ONE = "sources from 1"
 _BEGIN = 4096  # bytes in which the format is named
 _LARGEST = 256 << 20
+_HEAD = 1 << 14  # bytes in which `read_head` looks for the end of the head
+_AFTER_HEAD = "device"
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,124 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     return dict(record)
 
 
+def read_head(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what a record of an examination says before its results: files, hashes, basis, picture.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    dict
+        All of a record that is not laid out as `record_text` does it.
+
+    Raises
+    ------
+    DatasetError
+        As `read_record`.
+    """
+    try:
+        with open(path, "rb") as file:
+            begin, end, _ = file.read(_HEAD).partition(f',\n "{_AFTER_HEAD}"'.encode())
+        head = json.loads(begin + b"}") if end else None
+    except (OSError, ValueError, RecursionError):
+        head = None
+    if not isinstance(head, dict) or head.get("format") != EXAMINATION_FORMAT:
+        return read_record(path)  # says what is wrong
+    return head
+
+
+def result_names(record: Mapping[str, Any]) -> list[str]:
+    """Names of the files that a record says lie beside it.
+
+    Raises
+    ------
+    DatasetError
+        If it names none, or something else than files beside it.
+    """
+    files = record.get("files")
+    found = []
+    for names in files.values() if isinstance(files, dict) else ():
+        found += names if isinstance(names, list) else [names]
+    if not found or not all(isinstance(n, str) and PurePath(n).name == n for n in found):
+        raise DatasetError(f"The record names no files beside it, but {files!r}: it was changed.")
+    return found
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def recorded_path(
+    path: str | os.PathLike[str], folder: str | os.PathLike[str], *, absolute: bool = False
+) -> str:
+    """Write a path as it shall stand in a record or report.
+
+    Relative to its folder, so that both can move together; never with the name of the user, whose
+    home folder is ``~``.
+
+    Parameters
+    ----------
+    path : path-like
+    folder : path-like
+        Where the record lies.
+    absolute : bool
+        The whole path instead.
+
+    Returns
+    -------
+    str
+        With ``/`` between folders. `found_path` finds the file again.
+
+    Examples
+    --------
+    >>> recorded_path("/case/photos/a.jpg", "/case/results")
+    '../photos/a.jpg'
+    """
+    whole, folder = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
+    if absolute:
+        return whole.as_posix()
+    home = Path(os.path.expanduser("~"))
+    if home != Path(home.anchor) and whole.is_relative_to(home) and not folder.is_relative_to(home):
+        return f"~/{whole.relative_to(home).as_posix()}"
+    try:
+        return Path(os.path.relpath(whole, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return whole.name
+
+
+def found_path(written: str, record: str | os.PathLike[str]) -> Path | None:
+    """Find a file by its path in a record: from there, beside the record, or as it is written.
+
+    Parameters
+    ----------
+    written : str
+    record : path-like
+        The record's own path.
+
+    Returns
+    -------
+    Path or None
+        None where there is no such file.
+    """
+    path, beside = Path(os.path.expanduser(written)), Path(record)
+    # The record may have been moved along with its picture.
+    there = beside.parent / path
+    places = [Path(os.path.normpath(there)), there, beside.with_name(path.name), path]
+    try:
+        return next((place for place in places if place.is_file()), None)
+    except ValueError:  # a null character
+        return None
+
+
 def read_results(path: str | os.PathLike[str]) -> RecordedResults:
     """Read a record and the pictures that it names.
 
@@ -165,10 +287,10 @@ def read_results(path: str | os.PathLike[str]) -> RecordedResults:
     path = Path(path)
     record = read_record(path)
     try:
-        files = record["files"]
+        files, hashes = record["files"], record.get("files_sha256", {})
         names = files.get("sources")
         planes = [
-            _read_sources(_beside(path, name))
+            _read_sources(_beside(path, name, hashes))
             for name in ([names] if isinstance(names, str) else names or [])
         ]
         labels = None
@@ -176,7 +298,7 @@ def read_results(path: str | os.PathLike[str]) -> RecordedResults:
             labels = planes[0] if isinstance(names, str) else np.stack(planes)
         heatmap: FloatImage | None = None
         if "heatmap" in files:
-            stored = read_image(_beside(path, files["heatmap"])).pixels
+            stored = read_image(_beside(path, files["heatmap"], hashes)).pixels
             heatmap = (stored / np.float32(np.iinfo(stored.dtype).max)).astype(np.float32)
         shapes = {made.shape[-2:] for made in (labels, heatmap) if made is not None}
         if len(shapes) > 1:
@@ -196,8 +318,12 @@ def read_results(path: str | os.PathLike[str]) -> RecordedResults:
 
 
 def record_text(record: Mapping[str, Any]) -> str:
-    """JSON text of a record, for a file in UTF-8; `record` holds what `plain` gives."""
+    r"""JSON text of a record, for a file in UTF-8; `record` holds what `plain` gives.
+
+    Bytes of names that are no UTF-8 are written as JSON writes them, ``\udce9``, and are read back.
+    """
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    text = _SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     # Hundreds of prompts: a list of numbers takes one line. (No string holds a line break.)
     return re.sub(r'\[\n\s*(-?\d[^\[\]{}"]*?)\n\s*\]', _one_line, text) + "\n"
 
@@ -232,7 +358,7 @@ def _one_line(numbers: re.Match[str]) -> str:
     return f"[{' '.join(numbers[1].split())}]"
 
 
-def _beside(record: Path, name: str) -> Path:
+def _beside(record: Path, name: str, hashes: Mapping[str, str]) -> Path:
     if Path(name).name != name:
         raise DatasetError(
             f"The record {record} names {name!r}, which is not a file beside it: it was changed."
@@ -240,6 +366,11 @@ def _beside(record: Path, name: str) -> Path:
     file = record.with_name(name)
     if not file.is_file():
         raise DatasetError(f"{file} is missing, which the record {record} names: export it again.")
+    if name in hashes and file_sha256(file) != hashes[name]:  # older records have no hashes
+        raise DatasetError(
+            f"{file} is not the file that the record {record} describes: it was changed since. "
+            "Export it again, or open the file without its record."
+        )
     return file
 
 
@@ -253,10 +384,8 @@ def _read_recorded_image(
     """The picture and what is to be said of it."""
     if not about.get("path"):  # labels that were saved without knowledge of a picture
         return None, ()
-    written = Path(about["path"])
-    # The record may have been moved along with its picture, or written with a relative path.
-    places = [record.parent / written, record.with_name(written.name), written]
-    found = next((place for place in places if place.is_file()), None)
+    written = about["path"]
+    found = found_path(written, record)
     if found is None:
         return None, (f"The picture {written} is not there any more: only its results are opened.",)
     try:
