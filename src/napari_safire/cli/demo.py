@@ -70,13 +70,13 @@ def _write_pictures(found: Examination, truth: npt.NDArray[np.uint8], folder: Pa
     assert found.forgery is not None  # the whole image was asked
     pixels = found.image.pixels
     captions = ["true: the street", "another sky", "statues"]
-    heat = f"forgery heatmap: {found.forgery.verdict}"
+    heat = f"forgery heatmap: {found.forgery.verdict}."
     return [
         write_image_atomic(folder / f"{_STEM}.png", pixels),
         write_image_atomic(folder / f"{_STEM}_truth.png", render_sources(pixels, truth, captions)),
         folder / f"{_STEM}_overlay.png",
         write_image_atomic(
-            folder / f"{_STEM}_heatmap.png", render_heatmap(pixels, found.forgery.heatmap, heat)
+            folder / f"{_STEM}_heatmap.png", render_heatmap(pixels, found.forgery, heat)
         ),
     ]
 
