@@ -484,16 +484,52 @@ def test_no_thread_is_left_when_nothing_is_to_be_done(owner: Owner) -> None:
     owner.until(lambda: not [t for t in threading.enumerate() if t.name == "napari-safire"])
 
 
-def test_a_partition_keeps_the_numbers_that_are_shown(owner: Owner) -> None:
+def test_a_partition_is_numbered_from_one_whatever_was_there(owner: Owner) -> None:
     owner.session.set_prompts(KEY, [prompt(60, 140, source=3)])
     owner.settle()
     owner.session.states.commit(KEY)
     owner.settle()
     owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
-    assert (owner.last.labels[:, 80:] == 3).all()  # the stripe that holds the disc
-    assert (owner.last.labels[:, :80] == 1).all()
-    assert owner.session.planes[KEY].numbers == (1, 3)
+    assert sorted(owner.last.areas) == [1, 2]
+    assert sorted(owner.session.planes[KEY].numbers) == [1, 2]
+
+
+def test_twenty_sources_and_then_five_are_numbered_one_to_five(owner: Owner) -> None:
+    for count in (20, 5, 12, 3):
+        owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=count))
+        owner.settle()
+        assert sorted(owner.last.areas) == list(range(1, count + 1))
+
+
+def test_a_stroke_during_a_partition_keeps_its_number_for_itself(owner: Owner) -> None:
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=3))
+    stroke = np.zeros(SHAPE, np.uint8)
+    stroke[40:60, 10:150] = 2
+    owner.session.states.paint(KEY, stroke, with_preview=True)
+    owner.settle()
+    labels = owner.last.labels
+    assert (labels[40:60, 10:150] == 2).all()
+    rest = np.ones(SHAPE, bool)
+    rest[40:60, 10:150] = False
+    assert np.unique(labels[rest]).tolist() == [1, 3, 4]
+
+
+def test_renumbering_closes_gaps_and_is_one_step(owner: Owner) -> None:
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=4))
+    owner.settle()
+    before = owner.last.labels
+    owner.session.states.edit(KEY, lambda labels, _: edits.merge(labels, [1, 2, 3]), "merge")
+    owner.settle()
+    assert sorted(owner.last.areas) == [1, 4]
+    owner.session.states.renumber(KEY)
+    owner.settle()
+    assert sorted(owner.last.areas) == [1, 2]
+    assert (owner.last.labels[before == 4] == 2).all()
+    assert owner.last.undo_title == "renumber sources"
+    owner.session.states.undo(KEY)
+    owner.settle()
+    assert sorted(owner.last.areas) == [1, 4]
 
 
 def test_every_step_is_kept_and_the_next_session_is_offered_it(tmp_path: Path) -> None:

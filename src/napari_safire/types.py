@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Verdict = Literal["forged", "no forgery found", "inconclusive"]
 FloatImage = npt.NDArray[np.float32]
 LabelImage = npt.NDArray[np.integer[Any]]
+NO_EVIDENCE = "If anything were pasted, most likely here: no evidence that it was."
 _STRIP_VALUES = 4_000_000  # what is made at once of arrays of the picture's own size
 
 
@@ -351,3 +352,11 @@ class ForgeryMap:
     verdict: Verdict
     reason: str
     calibration: Calibration | None = None
+
+    @property
+    def caveat(self) -> str:
+        """What has to stand beside the heatmap; empty if the verdict is "forged".
+
+        A heatmap is a conditional statement: where a paste would be, if there were one.
+        """
+        return "" if self.verdict == "forged" else NO_EVIDENCE

@@ -15,13 +15,13 @@ from napari.layers import Labels, Points
 from napari.utils.notifications import notification_manager
 from PIL import Image
 
-from napari_safire.curation.overlay import source_colour
 from napari_safire.data.images import read_image
 from napari_safire.data.masks import encode_sources
 from napari_safire.data.record import EXAMINATION_FORMAT
 from napari_safire.errors import DatasetError
 from napari_safire.gui import reader
 from napari_safire.gui.reader import get_reader
+from napari_safire.palette import source_colour
 
 from .hand import pump
 

@@ -78,13 +78,13 @@ def _write_pictures(found: Examination, truth: npt.NDArray[np.uint8], folder: Pa
     assert found.forgery is not None  # the whole image was asked
     pixels = found.image.pixels
     captions = ["true: the street", "another sky", "statues"]
-    heat = f"forgery heatmap: {found.forgery.verdict}"
+    heat = f"forgery heatmap: {found.forgery.verdict}."
     return [
         write_image_atomic(folder / f"{_BASE}.png", pixels),
         write_image_atomic(folder / f"{_BASE}_truth.png", render_sources(pixels, truth, captions)),
         folder / f"{_BASE}_overlay.png",
         write_image_atomic(
-            folder / f"{_BASE}_heatmap.png", render_heatmap(pixels, found.forgery.heatmap, heat)
+            folder / f"{_BASE}_heatmap.png", render_heatmap(pixels, found.forgery, heat)
         ),
     ]
 

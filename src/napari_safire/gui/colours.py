@@ -6,6 +6,8 @@ from typing import Literal
 
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_safire.palette import source_colour
+
 Colour = tuple[float, float, float, float]
 
 _TRANSPARENT: Colour = (0.0, 0.0, 0.0, 0.0)
@@ -23,8 +25,6 @@ def source_rgba(source: int) -> Colour:
     -------
     (red, green, blue, opacity), each in [0, 1]
     """
-    from napari_safire.curation.overlay import source_colour  # loads torch: when it is needed
-
     red, green, blue = source_colour(source)
     return red / 255, green / 255, blue / 255, 1.0
 
@@ -35,7 +35,7 @@ def source_colormap(n: int, first: Literal[0, 1] = 0) -> DirectLabelColormap:
     Parameters
     ----------
     n : int
-        How many sources have a colour (they repeat from the eighth on). Labels beyond are white,
+        How many sources have a colour, each its own. Labels beyond are white,
         so that nothing painted is invisible.
     first : {0, 1}
         Label of the first source. With 1, label 0 means "no source yet" and is transparent.

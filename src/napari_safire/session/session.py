@@ -23,12 +23,19 @@ from psygnal import Signal
 from napari_safire.engine.progress import Cancel, Progress
 from napari_safire.errors import SafireError
 from napari_safire.session.annotation import Annotation, SourcePrompt
-from napari_safire.session.answers import Partitioned, partitioned, points_outside, previewed
+from napari_safire.session.answers import (
+    Partitioned,
+    partitioned,
+    points_outside,
+    previewed,
+    with_partition,
+)
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
 from napari_safire.session.composition import partition_uncertainty
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Deliver, Job, JobLane
 from napari_safire.session.journal import Journal, KeptWork
+from napari_safire.session.numbering import numbers_of
 from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Planes, Snapshot
 from napari_safire.session.states import States
 from napari_safire.types import Embedding, FloatImage, PointPrompt, SourceRegion
@@ -352,7 +359,6 @@ class Session:
         if not self._chosen.is_chosen:
             return
         ready = plane.has_grid(settings)
-        shown = None if plane.snapshot is None else plane.snapshot.labels
         # The forgery map is that of two sources: it depends on grid and seed alone.
         same_map = ready and plane.partition is not None and plane.partition.seed == settings.seed
         forgery = plane.forgery if same_map else None
@@ -362,9 +368,7 @@ class Session:
             embedding = plane.embedding
             if embedding is None:
                 embedding = engine.embed(plane.read(), progress=progress, cancel=cancel)
-            return embedding, partitioned(
-                engine, embedding, settings, shown, forgery, progress, cancel
-            )
+            return embedding, partitioned(engine, embedding, settings, forgery, progress, cancel)
 
         def done(answer: tuple[Any, Partitioned]) -> None:
             if not self.planes.has(plane):
@@ -372,16 +376,15 @@ class Session:
             embedding, result = answer
             self._take_embedding(plane, embedding)
             plane.grid, plane.partition = result.grid, result.partition
-            plane.forgery, plane.numbers = result.forgery, result.numbers
+            plane.forgery = result.forgery
             self.planes.drop_old_grids(plane)
             count = result.partition.n_sources
             what = f"partition into {count} source{'s' if count > 1 else ''}"
 
             def change(history: History[Annotation]) -> None:
-                state = history.state
-                if state.live_prompts:
-                    state = state.commit()  # what the prompts found stays under the partition
-                history.record(state.with_preview(result.preview), what)
+                state = with_partition(history.state, result.partition)
+                plane.numbers = numbers_of(result.partition, state)
+                history.record(state, what)
 
             self.states.change(plane, change)
             self.partitioned.emit(key)

@@ -15,6 +15,7 @@ from napari_safire.session.answers import previewed
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Job, JobLane
 from napari_safire.session.journal import Journal, KeptWork
+from napari_safire.session.numbering import renumbered
 from napari_safire.session.planes import Plane, PlaneKey, Planes, Snapshot
 
 
@@ -100,6 +101,10 @@ class States:
     ) -> None:
         """Commit the preview, then change the labels; see `Annotation.edited`."""
         self._transition(key, lambda state: state.edited(edit, renumber), title)
+
+    def renumber(self, key: PlaneKey) -> None:
+        """Close the gaps between the numbers of the sources; see `numbering.renumbered`."""
+        self._transition(key, renumbered, "renumber sources")
 
     def protect(self, key: PlaneKey, sources: Iterable[int]) -> None:
         """Protect all pixels of some sources from later predictions."""

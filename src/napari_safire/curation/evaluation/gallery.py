@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +181,11 @@ def render_views(shown: ScoredPicture, settings: ScoringSettings) -> dict[str, R
         "picture": picture,
         "truth": render_sources(picture, truth, names),
         "sources": render_sources(picture, labels, _captions(int(labels.max()))),
-        "heatmap": render_heatmap(picture, heatmap, f"forged? score {found.forgery.score:.2f}"),
+        "heatmap": render_heatmap(
+            picture,
+            replace(found.forgery, heatmap=heatmap),
+            f"{found.forgery.verdict}: score {found.forgery.score:.2f}.",
+        ),
     }
 
 
