@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
     _Answer = tuple[Examination, list[Path]]
 
-_DEFAULT_EPS = 0.2
 _MOST_JOBS = 8
 
 
@@ -83,7 +82,9 @@ def predict(
     ] = None,
     eps: Annotated[
         float | None,
-        typer.Option("--eps", help=f"Distance for --method dbscan (default {_DEFAULT_EPS})."),
+        typer.Option(
+            "--eps", help="Distance for --method dbscan (default: found for each picture)."
+        ),
     ] = None,
     seed: SeedOption = 0,
     points_per_side: Annotated[
@@ -132,7 +133,7 @@ def predict(
     settings = ExaminationSettings(
         method=chosen,
         n_sources=n_sources,
-        eps=_DEFAULT_EPS if eps is None else eps,
+        eps=eps,
         seed=seed,
         points_per_side=points_per_side,
         points=_parse_points(points or []),
@@ -324,8 +325,8 @@ def _verdict(forgery: ForgeryMap) -> str:
     if limits is None:
         return f"{text}, not calibrated)"
     return (
-        f"{text}; from {limits.forged_above:.2f} on forged, up to {limits.clean_below:.2f} no "
-        "forgery found)"
+        f"{text} at even odds; from {limits.forged_above:.2f} on forged, up to "
+        f"{limits.clean_below:.2f} no forgery found)"
     )
 
 

@@ -29,6 +29,7 @@ from napari_safire.engine.clustering import directions
 from napari_safire.engine.grid import grid_points
 from napari_safire.engine.partition import label_pixels, largest_first
 from napari_safire.engine.readability import READABLE, measure_readability
+from napari_safire.engine.response import silence_of
 from napari_safire.engine.verdict import judge
 from napari_safire.types import (
     Calibration,
@@ -231,7 +232,8 @@ def forgery_map_of_cells(
         ground = softmax(logits, axis=0)[sizes.argmax()]
         heatmap = (1 - embedding.geometry.to_image_size(ground)).clip(0, 1)
     readability = measure_readability(embedding.unreadable, embedding.geometry, heatmap)
-    score, verdict, reason = judge(evidence, calibration, shape, readability)
+    silence = silence_of(embedding)
+    score, verdict, reason = judge(evidence, calibration, shape, readability, silence)
     return ForgeryMap(heatmap, score, verdict, reason, calibration)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,8 +12,8 @@ import torch
 from napari_safire.engine.memory import MemoryGuard
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.progress import Cancel, Progress, report
-from napari_safire.engine.readability import READABLE, Reasons, pool_reasons, unreadable_cells
-from napari_safire.engine.response import SAME_EVERYWHERE, require_finite, same_everywhere
+from napari_safire.engine.readability import Reasons, pool_reasons, unreadable_cells
+from napari_safire.engine.response import require_finite, silence_of
 from napari_safire.engine.tiling import tile_axis
 from napari_safire.model import SafireModel
 from napari_safire.types import Embedding, FloatImage, Geometry
@@ -32,18 +33,17 @@ def embed_picture(
     model = memory.model
     embed = _embed_native if model.config.native_resolution else _embed_squashed
     features, geometry, unreadable = embed(memory, picture, progress, cancel)
-    warnings = picture.warnings
-    readable = (unreadable == READABLE).ravel()
-    if same_everywhere(features.reshape(len(features), -1).T, readable):
-        warnings = (*warnings, SAME_EVERYWHERE)
-    return Embedding(
+    embedding = Embedding(
         features,
         geometry,
         picture.sha256,
         model.checkpoint_sha256,
-        warnings,
+        picture.warnings,
         unreadable,
     )
+    if silence := silence_of(embedding):
+        return replace(embedding, warnings=(*embedding.warnings, silence))
+    return embedding
 
 
 def _encode(memory: MemoryGuard, pixels: FloatImage, step: Step) -> FloatImage:

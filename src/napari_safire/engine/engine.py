@@ -271,7 +271,7 @@ class Engine:
         n_sources: int | None = None,
         seed: int = 0,
         points_per_side: int = 16,
-        eps: float = 0.2,
+        eps: float | None = None,
         *,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -283,19 +283,24 @@ class Engine:
         embedding : Embedding
         method : {"auto", "kmeans", "dbscan"}
             "auto" finds the number of sources itself, one included; "kmeans" needs ``n_sources``;
-            "dbscan" needs ``eps`` (paper section "Multi-source partitioning").
+            "dbscan" counts what lies apart (paper section "Multi-source partitioning").
         n_sources : int, optional
             Number of sources for "kmeans"; fewer are returned if the prompts give no more.
         seed : int
             For k-means; the same seed gives the same partition.
         points_per_side : int
-        eps : float
-            Euclidean distance for "dbscan".
+        eps : float, optional
+            Euclidean distance for "dbscan": every group of prompts that is farther from all others
+            is a source, as published. None: by the rule of
+            `napari_safire.engine.clustering.chosen_density`, and single prompts are no sources.
+            Which it was stands in the partition's parameters.
         progress, cancel : callable, optional
 
         Returns
         -------
         SourcePartition
+            By "dbscan", the confidence of a source is multiplied with how often it is found again
+            at other eps, from half to twice as much.
 
         Raises
         ------
@@ -330,7 +335,8 @@ class Engine:
         embedding : Embedding
             That the partition was made of.
         partition : SourcePartition
-            By any method; of one that is not k-means it is told how often k-means finds the same.
+            By any method. Of one by "dbscan" it is told how often DBSCAN finds the same at other
+            eps, from half to twice as much; of all others how often k-means does.
         repeats : int
             From 1 on.
         progress, cancel : callable, optional
@@ -496,7 +502,9 @@ def _as_prompt(prompt: PointPrompt | tuple[float, float]) -> PointPrompt:
     return PointPrompt(float(values[0]), float(values[1]))
 
 
-def _check_partition_arguments(method: str, n_sources: int | None, seed: int, eps: float) -> None:
+def _check_partition_arguments(
+    method: str, n_sources: int | None, seed: int, eps: float | None
+) -> None:
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}: use one of {', '.join(METHODS)}.")
     if method == "kmeans" and n_sources is None:
@@ -507,5 +515,5 @@ def _check_partition_arguments(method: str, n_sources: int | None, seed: int, ep
         raise ValueError(f'n_sources is for method "kmeans"; {method!r} finds the number itself.')
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed}, but must lie between 0 and {2**32 - 1}.")
-    if method == "dbscan" and not eps > 0:
-        raise ValueError(f"eps is {eps}, but must be positive.")
+    if method == "dbscan" and eps is not None and not 0 < eps < float("inf"):
+        raise ValueError(f"eps is {eps}, but must be positive; None chooses it by a rule.")

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import torch
 
 from napari_safire.engine.clustering import directions
+from napari_safire.engine.readability import READABLE
 from napari_safire.errors import ModelFailure
 from napari_safire.model import SafireModel
-from napari_safire.types import FloatImage
+from napari_safire.types import Embedding, FloatImage
 
 SAME_EVERYWHERE = (
     "The model gives the same features all over the picture: it does not respond to the picture. "
@@ -83,6 +84,17 @@ def same_everywhere(features: FloatImage, among: npt.NDArray[np.bool_] | None = 
         return False
     units = directions(some)
     return bool((units.round(_DIGITS) == units[0].round(_DIGITS)).all())
+
+
+def silence_of(embedding: Embedding) -> str:
+    """Why an embedding says nothing of its picture, in sentences; empty if it does.
+
+    Cells that cannot be read are left out: those of a filled background look alike to every model.
+    """
+    features = embedding.features.reshape(len(embedding.features), -1).T
+    reasons = embedding.unreadable
+    readable = None if reasons is None else (reasons == READABLE).ravel()
+    return SAME_EVERYWHERE if same_everywhere(features, readable) else ""
 
 
 class Spread:

@@ -53,10 +53,14 @@ class PartitionSection(Section):
             "Number of sources. auto finds it, one included: a picture need not be forged."
         )
         self.eps = QDoubleSpinBox()
-        self.eps.setRange(0.001, 10)
+        self.eps.setRange(0, 10)
+        self.eps.setSpecialValueText("auto")  # at 0: found for each picture
         self.eps.setDecimals(3)
         self.eps.setSingleStep(0.02)
-        self.eps.setToolTip("DBSCAN: how far apart the features of one source may lie.")
+        self.eps.setToolTip(
+            "DBSCAN: how far apart the features of one source may lie. Auto: found for each "
+            "picture."
+        )
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("Where k-means begins; the same seed gives the same partition.")
@@ -122,7 +126,7 @@ class PartitionSection(Section):
             PartitionSettings(
                 method=method,  # type: ignore[arg-type]
                 n_sources=count,
-                eps=self.eps.value(),
+                eps=self.eps.value() or None,
                 seed=self.seed.value(),
                 points_per_side=self.points.value(),
             )
@@ -136,7 +140,7 @@ class PartitionSection(Section):
         self.method.setCurrentText("DBSCAN" if dbscan else "k-means")
         if not dbscan:
             self.count.setValue(settings.n_sources or _FIND)
-        self.eps.setValue(settings.eps)
+        self.eps.setValue(settings.eps or 0)
         self.seed.setValue(settings.seed)
         self.points.setValue(settings.points_per_side)
         self._form.setRowVisible(self.count, not dbscan)

@@ -164,6 +164,8 @@ class ResultSection(Section):
             return
         forgery = plane.forgery
         self.verdict.setText(f"<b>{forgery.verdict.capitalize()}.</b> {forgery.reason}")
+        rests_on = forgery.calibration
+        self.verdict.setToolTip("" if rests_on is None else f"The model is {rests_on.basis}")
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
         total = max(1, snapshot.labels.size)
