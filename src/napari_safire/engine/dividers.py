@@ -5,14 +5,14 @@ A model's metadata names its way (``representative``); the engine asks whichever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 
-from napari_safire.engine.auto import AutoRule, Thresholds, auto_rule, stored_number
+from napari_safire.engine.auto import AutoRule, Thresholds, auto_rule
 from napari_safire.engine.cells import (
     COMPARING,
     MOST_SOURCES,
@@ -48,6 +48,7 @@ from napari_safire.engine.stability import (
     stability_of_cells,
     stability_of_prompts,
 )
+from napari_safire.engine.stored_numbers import shown, stored_fields, stored_number
 from napari_safire.errors import CheckpointError
 from napari_safire.model import SafireModel
 from napari_safire.types import (
@@ -59,6 +60,9 @@ from napari_safire.types import (
     SourcePartition,
     SourceRegion,
 )
+
+_REPRESENTATIVES = ("most confident prompt", "consensus", "cells")
+_MAY_LACK = ("miss_rate", "highest_false_alarm_rate")  # numbers of a calibration
 
 AskRegions = Callable[[Embedding, Iterable[PointPrompt]], list[SourceRegion]]
 
@@ -130,7 +134,10 @@ class Divider(Protocol):
 
 
 class _OfModel:
-    """What a model's metadata says of dividing pictures, read anew each time."""
+    """What a model's metadata says of dividing pictures, read anew each time.
+
+    (A calibration changes them under a running engine; `check_metadata` has read them first.)
+    """
 
     def __init__(self, model: SafireModel) -> None:
         self._model = model
@@ -141,14 +148,7 @@ class _OfModel:
 
     @property
     def calibration(self) -> Calibration | None:
-        stored = self._model.metadata.get("calibration")
-        try:
-            return Calibration(**stored) if stored else None
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"This model's calibration is {stored}, which this version cannot read: update "
-                "napari-safire, or calibrate the model again."
-            ) from error
+        return _stored_calibration(self._model.metadata)
 
 
 class PromptDivider(_OfModel):
@@ -395,13 +395,7 @@ class CellDivider(_OfModel):
 
     @property
     def _sharpness(self) -> float:
-        sharpness = stored_number(self._model.metadata, "cut_sharpness", 1.0)
-        if sharpness <= 0:
-            raise CheckpointError(
-                f"This model's cut_sharpness is {sharpness}, but must be positive: get the file "
-                "again, or calibrate the model anew."
-            )
-        return sharpness
+        return _stored_sharpness(self._model.metadata)
 
     def _spectrum(
         self,
@@ -428,5 +422,65 @@ def representative(model: SafireModel, method: str) -> str:
     Cells are cut into a number of sources. DBSCAN knows none: it clusters prompts with every model,
     and where cells are trusted more than single prompts, their mean stands for a source.
     """
-    chosen = str(model.metadata.get("representative", "most confident prompt"))
+    chosen = _stored_representative(model.metadata)
     return "consensus" if chosen == "cells" and method == "dbscan" else chosen
+
+
+def check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Read all that a model's metadata say of dividing pictures, and of what this is worth.
+
+    Raises
+    ------
+    CheckpointError
+        Something cannot be used. So a bad file is refused when it is chosen, and not in the middle
+        of an answer.
+    """
+    _stored_representative(metadata)
+    _stored_calibration(metadata)
+    _stored_sharpness(metadata)
+    auto_rule(metadata)
+    EvidenceWeights.of_model(metadata)
+    Kinship.of_model(metadata)
+
+
+def _stored_representative(metadata: Mapping[str, Any]) -> str:
+    chosen = metadata.get("representative", _REPRESENTATIVES[0])
+    if chosen not in _REPRESENTATIVES:
+        raise CheckpointError(
+            f"This model divides pictures by {shown(chosen)}, but this version knows "
+            f"{', '.join(_REPRESENTATIVES)}: update napari-safire."
+        )
+    return str(chosen)
+
+
+def _stored_calibration(metadata: Mapping[str, Any]) -> Calibration | None:
+    stored = metadata.get("calibration")
+    if stored is None or stored == {}:
+        return None
+    try:
+        given = stored_fields(stored, [field.name for field in fields(Calibration)])
+        basis = given.pop("basis", None)
+        if not isinstance(basis, str):
+            raise ValueError(f"basis is {shown(basis)}, but must be text")
+        numbers: dict[str, Any] = {
+            name: None if value is None and name in _MAY_LACK else stored_number(name, value)
+            for name, value in given.items()
+        }
+        return Calibration(**numbers, basis=basis)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"This model's calibration is {shown(stored)}, which this version cannot read "
+            f"({str(error).rstrip('.')}): update napari-safire, or calibrate the model again."
+        ) from error
+
+
+def _stored_sharpness(metadata: Mapping[str, Any]) -> float:
+    try:
+        sharpness = stored_number("cut_sharpness", metadata.get("cut_sharpness", 1.0))
+        if sharpness <= 0:
+            raise ValueError(f"cut_sharpness is {sharpness:g}, but must be above 0")
+    except ValueError as error:
+        raise CheckpointError(
+            f"This model cannot be used: {error}. Get the file again, or calibrate it again."
+        ) from error
+    return sharpness

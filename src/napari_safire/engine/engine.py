@@ -18,6 +18,7 @@ from napari_safire.engine.dividers import (
     DividePlan,
     Divider,
     PromptDivider,
+    check_metadata,
     representative,
 )
 from napari_safire.engine.embedding import READING, embed_picture
@@ -82,7 +83,7 @@ class Engine:
     TypeError, ValueError
         No model, or a precision that its device does not have.
     CheckpointError
-        The calibration of confidence in the model's metadata is damaged.
+        Something in the model's metadata (calibration, rules, weights of evidence …) is damaged.
 
     Attributes
     ----------
@@ -112,6 +113,7 @@ class Engine:
                 f"Engine needs a SafireModel, not {type(model).__name__}: use load_model()."
             )
         check_precision(precision, model.device)
+        check_metadata(model.metadata)
         self._confidence_curve = stored_curve(model.metadata)
         keep_freed_blocks()
         self.model = model.eval()
@@ -124,6 +126,8 @@ class Engine:
         self._grids: Kept[PromptGrid] = Kept(lambda: self.grids_kept)
         self._by_cells = CellDivider(self.model, lambda: self.grids_kept)
         self._by_prompts = PromptDivider(self.model, self._grid, self.segment)
+        for warning in model.warnings:
+            self._notify(warning)
         if warning := slow_precision(precision, model.device):
             self._notify(warning)
         self._cores = _CORES

@@ -42,6 +42,8 @@ class SafireModel(nn.Module):
         Hash of the file the weights came from; empty for fresh weights.
     metadata : dict
         What the file says of the weights: licence, training data, calibration.
+    warnings : tuple of str
+        What whoever uses it should know, such as that its file has no checksums.
     """
 
     pixel_mean: Tensor
@@ -52,6 +54,7 @@ class SafireModel(nn.Module):
         self.config = config
         self.checkpoint_sha256 = ""
         self.metadata: dict[str, Any] = {}
+        self.warnings: tuple[str, ...] = ()
         self.image_encoder = _make_encoder(config)
         n_cells = config.image_size // config.embedding_stride
         self.prompt_encoder = modeling.PromptEncoder(
