@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -118,7 +119,7 @@ def evaluate(
     folder = output if table is None else None
     if table is not None:
         _check_table(table, len(lists) * len(models))
-    elif folder is not None and folder.exists() and not folder.is_dir():
+    elif folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
         raise typer.BadParameter(
             f"{folder} is a file: give a folder, or a name that ends in .csv.",
             param_hint="--output",
@@ -126,20 +127,27 @@ def evaluate(
     if set_name is not None:
         kind = find_set(set_name)[0].rule.kind
     settings = ScoringSettings(kind, sources, seed, points_per_side, side)
-    sets, notes = sets_of_lists(lists, root, set_name, limit, settings)
     study = Study(
-        sets,
+        sets_of_lists(lists, root, set_name, limit, settings),
         tuple(models),
         _degradations(robustness, degradations or []),
         folder,
         jobs,
         examples,
     )
+    come: list[EvaluatedEntry] = []
     try:
         with progress_bar("evaluating") as show:
-            scores = run_study(study, lambda model: open_engine(model, device, precision), show)
-    except KeyboardInterrupt:
-        if folder is not None:
+            scores = run_study(
+                study,
+                lambda model: open_engine(model, device, precision),
+                show,
+                come.append if table is not None else _ignore,
+            )
+    except BaseException as error:
+        if table is not None and come:
+            _write_partial(table, come)
+        elif folder is not None and isinstance(error, KeyboardInterrupt):
             say("Stopped: the same command goes on where it was.", err=True)
         raise
     # Written before anything is printed: whoever reads stdout may be gone, or not know a letter.
@@ -150,14 +158,26 @@ def evaluate(
         from napari_safire.curation.evaluation.report import write_report
 
         written = f"Report: {write_report(scores, folder).resolve()}"
-    for note in notes:
-        warn(note)
     show_scores(scores)
     if written:
         say()
         say(written)
     if any(of_model.broken for of_model in scores):
         raise typer.Exit(FAILED)
+
+
+def _ignore(_: EvaluatedEntry) -> None:
+    pass
+
+
+def _write_partial(table: Path, results: Sequence[EvaluatedEntry]) -> None:
+    """Keep what was scored before a stop, under a name that says so."""
+    from napari_safire.curation.evaluation import write_results
+    from napari_safire.curation.evaluation.entries import in_list_order
+
+    partial = table.with_name(f"{table.stem[:80]}-stopped{table.suffix}")
+    write_results(partial, in_list_order(results))
+    warn(f"{len(results)} pictures were scored before the stop: {partial}.")
 
 
 def _write_table(table: Path, results: Sequence[EvaluatedEntry]) -> Path:
@@ -174,7 +194,7 @@ def _write_table(table: Path, results: Sequence[EvaluatedEntry]) -> Path:
 
 
 def _check_table(table: Path, n_results: int) -> None:
-    if table.is_dir() or not table.absolute().parent.is_dir():
+    if os.path.isdir(table) or not os.path.isdir(table.absolute().parent):
         raise typer.BadParameter(
             f"{table} cannot be a file: give its name in a folder that exists.",
             param_hint="--output",
@@ -193,21 +213,19 @@ def sets_of_lists(
     set_name: str | None,
     limit: int | None,
     settings: ScoringSettings,
-) -> tuple[tuple[EvaluationSet, ...], tuple[str, ...]]:
-    """Read lists as sets, named by their folders or files; with what was assumed of their lines."""
+) -> tuple[EvaluationSet, ...]:
+    """Read lists as sets, named by their folders or files."""
     from napari_safire.curation.evaluation import EvaluationSet
     from napari_safire.curation.evaluation.study import short_names
     from napari_safire.data.datasets import read_entries
 
-    sets: list[EvaluationSet] = []
-    notes: list[str] = []
+    sets = []
     # make_dataset calls every list "list": its folder says more
     told = [str(p.absolute().parent if p.stem == "list" else p) for p in lists]
     for path, name in zip(lists, short_names(told), strict=True):
         listed = read_entries(path, root, set_name)
-        notes += listed.notes
-        sets.append(EvaluationSet(name, listed.entries[:limit], settings))
-    return tuple(sets), tuple(notes)
+        sets.append(EvaluationSet(name, listed.entries[:limit], settings, listed.notes))
+    return tuple(sets)
 
 
 def _degradations(whole_grid: bool, names: Sequence[str]) -> tuple[Degradation, ...]:

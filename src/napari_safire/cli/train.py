@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 
 from napari_safire.cli.terminal import PrecisionName, SeedOption, print_table, say, warn
-from napari_safire.errors import Cancelled, SafireError
+from napari_safire.errors import Cancelled, DatasetError, SafireError
 
 if TYPE_CHECKING:
     from napari_safire.data.lists import ListEntry
@@ -140,13 +140,22 @@ def _task(
     problems: list[str] = []
     entries = [entry for path in lists for entry in _entries(path, root, problems)]
     if held_out_list is None:
-        kept, judging = divide_entries(
-            group_by_donor(entries),
-            settings.held_out,
-            fewest=FEWEST,
-            seed=settings.seed,
-            counts=partial(_can_be_scored, kind=kind),
-        )
+        refused: list[str] = []
+        try:
+            kept, judging = divide_entries(
+                group_by_donor(entries),
+                settings.held_out,
+                fewest=FEWEST,
+                seed=settings.seed,
+                counts=partial(_can_be_scored, kind=kind, refused=refused),
+            )
+        except DatasetError as error:
+            if not refused:
+                raise
+            raise DatasetError(
+                f"{error} Of {len(refused)} pictures the mask cannot be used with --kind {kind}: "
+                f"{refused[0]}"
+            ) from error
     else:
         kept, judging = separate_entries(entries, _entries(held_out_list, root, problems))
     hashes = {
@@ -159,15 +168,16 @@ def _task(
     )
 
 
-def _can_be_scored(entry: ListEntry, kind: Kind) -> bool:
-    """Whether the mask says that there is something to find; it is told later what is odd in it."""
+def _can_be_scored(entry: ListEntry, kind: Kind, refused: list[str]) -> bool:
+    """Whether the mask says that there is something to find; what it is refused for is kept."""
     from napari_safire.data.lists import read_truth
 
     if entry.mask is None:
         return False
     try:
         labels = read_truth(entry, kind).labels
-    except SafireError:
+    except SafireError as error:
+        refused.append(str(error))
         return False
     return bool(labels.min() != labels.max() if kind == "sources" else labels.any())
 

@@ -119,7 +119,7 @@ def read_entries(
         As for `read_list` and `entries_of`; also if there are no entries.
     """
     path = Path(path)
-    if set_name is not None and path.is_dir():
+    if set_name is not None and os.path.isdir(path):
         return ListedEntries(tuple(entries_of(set_name, path)))
     rule = None if set_name is None else find_set(set_name)[0].rule
     folder = list_folder(path, root)
@@ -160,7 +160,7 @@ def pair_set(set_name: str, root: str | os.PathLike[str]) -> PairedPictures:
     """
     published, parts = find_set(set_name)
     folder = Path(os.path.abspath(root))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise DatasetError(f"The folder {folder} of {set_name} does not exist: check its name.")
     paired = published.pairs(folder, parts)
     if not paired.entries and not paired.without_mask:

@@ -148,7 +148,7 @@ def _entries(
     path: Path, root: str | os.PathLike[str] | None, set_name: str | None
 ) -> tuple[list[ListEntry], list[Problem]]:
     """Entries of a list or of a data set's folder, and what is wrong before any file is read."""
-    if set_name is not None and path.is_dir():
+    if set_name is not None and os.path.isdir(path):
         paired = pair_set(set_name, path)
         sentences = [f"{picture} has no mask." for picture in paired.without_mask]
         return list(paired.entries), [Problem("missing", path, text) for text in sentences]

@@ -32,7 +32,13 @@ from napari_safire.data.images import (
     quiet_tifffile,
     read_image,
 )
-from napari_safire.data.masks import GroundTruth, MaskRule, decode_sources, resize_nearest
+from napari_safire.data.masks import (
+    SOURCE_NUMBERS,
+    GroundTruth,
+    MaskRule,
+    decode_sources,
+    resize_nearest,
+)
 from napari_safire.data.masks import MaskKind as MaskKind
 from napari_safire.errors import DatasetError
 
@@ -174,7 +180,7 @@ def list_folder(path: Path, root: str | os.PathLike[str] | None = None) -> Path:
     """
     # The system's absolute form, not resolve(): a link to a data set stays a link.
     folder = Path(os.path.abspath(path.parent if root is None else root))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise DatasetError(f"The root folder {folder} of {path} does not exist: check its name.")
     return folder
 
@@ -460,8 +466,8 @@ def _look_at_levels(
     elif entry.rule is None and levels.unusual:
         numbers = " If they are numbers of sources, multiply them by 50 and read them as sources."
         notes.append(
-            f"The mask {entry.mask} has the values {levels}: all above 0 count as forged."
-            + (numbers if levels.values[-1] <= 6 else "")
+            f"The mask {entry.mask} has {levels.number} grey levels ({levels}): all above 0 count "
+            f"as forged.{numbers if levels.values[-1] <= SOURCE_NUMBERS else ''}"
         )
 
 
@@ -472,10 +478,14 @@ def _decode_named(
     grey = pixels if pixels.ndim == 2 else pixels[..., 0]
     if pixels.ndim == 3 and np.any(pixels[..., :3] != grey[..., None]):
         raise DatasetError(
-            f"The mask {mask} is coloured: SafireMS masks are grey, source k has the value 50 * k."
+            f"The mask {mask} is coloured: SafireMS masks are grey, source k has the value 50 * k. "
+            "If it is forged where it is not black, read it as binary (`--kind binary`)."
         )
     if grey.dtype.kind == "f":
-        raise DatasetError(f"The mask {mask} has {grey.dtype} values: save it with 8 bits.")
+        raise DatasetError(
+            f"The mask {mask} has {grey.dtype} values: save it with 8 bits. If it is forged where "
+            "it is not black, read it as binary (`--kind binary`)."
+        )
     try:
         return decode_sources(grey, unassigned=unassigned)
     except DatasetError as error:

@@ -21,6 +21,8 @@ MaskKind = Literal["binary", "sources"]
 
 STEP = 50
 MAX_SOURCE = 5
+SOURCE_NUMBERS = MAX_SOURCE + 1
+"""As far as numbers of sources go, if somebody counted them from 1."""
 UNASSIGNED = 255
 """Grey of a pixel that no source was given yet, in masks that have a record."""
 
@@ -28,8 +30,8 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as the official loader's g
 _STRIP_PIXELS = 4_000_000  # whose grey, in float64, is made at once
 _FEW_LEVELS = 8  # besides black: more are not made by hand
 _MOST_LEVELS = 1000  # that are told apart
+_SHARP = 1.01  # times the area above half, where the limit hardly matters
 _FAINT = 1 / 8  # of white: what JPEG leaves around an edge
-_SOURCE_NUMBERS = 6  # as far as numbers of sources go, counted from 0 or from 1
 
 
 class MaskWarning(UserWarning):
@@ -86,7 +88,7 @@ class GreyLevels:
     def doubtful(self) -> bool:
         """Whether the limit decides what is forged: an edge is smoothed, or was in a JPEG."""
         besides = [value for value in self.values if value]
-        if len(besides) < 2 or self.above_half == self.above_black:
+        if len(besides) < 2 or self.above_black <= _SHARP * self.above_half:
             return False
         if len(besides) > _FEW_LEVELS:
             return True
@@ -112,7 +114,8 @@ class GreyLevels:
         return len([value for value in self.values if value]) > 1 and not self._all_coded
 
     def __str__(self) -> str:
-        return ", ".join(f"{value:g}" for value in self.values[: _FEW_LEVELS + 1])
+        shown = [f"{value:g}" for value in self.values[: _FEW_LEVELS + 1]]
+        return ", ".join([*shown, "…"] if len(self.values) > len(shown) else shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,7 +394,7 @@ def _way_out(values: npt.NDArray[np.integer], stray: npt.NDArray[np.integer]) ->
             return f"{advice}, or multiply it by {STEP} if 1 is the number of a source"
         # A mask of which one source alone was given looks the same.
         return f"{advice}; or, if the plugin wrote it, {unassigned}" if high == 255 else advice
-    if low >= 0 and high <= _SOURCE_NUMBERS:
+    if low >= 0 and high <= SOURCE_NUMBERS:
         if low == 0 and high <= MAX_SOURCE:
             return f"these are the numbers of its sources, so multiply them by {STEP}"
         return f"these are numbers of sources, so count them from 0 and multiply them by {STEP}"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.basis import RunBasis
 from napari_safire.curation.batch import as_completed
 from napari_safire.curation.evaluation.entries import EvaluatedEntry, Task, entry_content
 from napari_safire.curation.examination import Examination, ExaminationSettings, examine
@@ -76,6 +77,12 @@ class ScoringSettings:
                 f"Pictures cannot be scored at {self.side} x {self.side} pixels: use "
                 f"{_SMALLEST_SIDE} to {_LARGEST_SIDE}, or leave it out for their own size."
             )
+
+
+def basis_of(engine: Engine, settings: ScoringSettings) -> RunBasis:
+    """What the scores of a model on any pictures rest on."""
+    asked = {"precision": engine.precision, **asdict(settings)}
+    return RunBasis(engine.model.checkpoint_sha256, asked)
 
 
 Known = Callable[[str, Degradation], EvaluatedEntry | None]
