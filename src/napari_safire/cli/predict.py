@@ -144,8 +144,7 @@ def predict(
         tasks = make_plan(images, output, overwrite=overwrite, ignore_case=ignores_case(output))
         _check_pictures_stay(tasks)
         _check_same(tasks, settings.basis("", precision), model=False)
-        to_do = [task for task in tasks if task.kept is None and task.problem is None]
-        if unwritable is not None and to_do:
+        if unwritable is not None and any(task.kept is None for task in tasks):
             raise unwritable
         engine = open_engine(model, device, precision)
         basis = settings.basis(engine.model.checkpoint_sha256, engine.precision)

@@ -98,20 +98,23 @@ def open_streams() -> Callable[[], OSError | None]:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         buffer = getattr(stream, "buffer", None)
-        if type(getattr(buffer, "raw", None)) is not io.FileIO:  # a console of Windows, or none
+        # Without buffering (PYTHONUNBUFFERED) it is the raw file itself.
+        if type(getattr(buffer, "raw", buffer)) is not io.FileIO:  # a console of Windows, or none
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
             continue
         patient = _Patient(stream.fileno(), "w", closefd=False)
         raw += [patient] if name == "stdout" else []
         stream.flush()
-        patient_text = io.TextIOWrapper(
-            io.BufferedWriter(patient),
+        whole = stream.write_through
+        text = io.TextIOWrapper(
+            patient if whole else io.BufferedWriter(patient),  # type: ignore[arg-type]
             encoding=stream.encoding,
             errors="backslashreplace",
             line_buffering=stream.line_buffering or name == "stderr",
+            write_through=whole,
         )
-        setattr(sys, name, patient_text)
+        setattr(sys, name, text)
 
     def failure() -> OSError | None:
         if sys.stdout is not None:

@@ -10,7 +10,7 @@ later, because records say whose they are.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -429,8 +429,18 @@ def _name(tasks: dict[str, Task], keys: Sequence[str], folder: _Folder, ignore_c
                     given[key] = base
                     taken.add(fold(base, n))
                     break
-    # Then the others: whoever meets another goes one level up.
-    left = {key: 0 for key in keys if key not in given}
+    # Then the others. Who shares a name does so whether the other one is done already or not: else
+    # names would depend on how far a run came before it was killed.
+    names = {
+        key: [fold(_candidate(tasks[key].image, folder.path, n), n) for n in range(_LEVELS - 1)]
+        for key in keys
+    }
+    alike = [Counter(of_key[n] for of_key in names.values()) for n in range(_LEVELS - 1)]
+    left = {
+        key: next((n for n, name in enumerate(names[key]) if alike[n][name] == 1), _LEVELS - 1)
+        for key in keys
+        if key not in given
+    }
     while True:
         sharing: defaultdict[str, list[str]] = defaultdict(list)
         for key, n in left.items():
