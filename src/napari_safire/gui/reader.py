@@ -308,6 +308,8 @@ def about_picture(picture: ReadImage) -> dict[str, Any]:
         "image": picture.path.stem,
         "image_path": str(picture.path),
         "image_file_sha256": picture.sha256,
+        "decoding": picture.decoding.as_record(),
+        "reading_warnings": list(picture.warnings),
     }
 
 
