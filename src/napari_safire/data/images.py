@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +43,25 @@ class ReadImage:
     path : Path
     sha256 : str
         Of the bytes of the file.
-    decoding : Decoding
-        What was read, converted, assumed and left out.
+    format : str
+        By content, not by name: "PNG", "JPEG", "WEBP", "BMP", "GIF" or "TIFF".
     warnings : tuple of str
         What was mended or left out, in plain sentences.
+    decoding : Decoding
+        What was read, converted, assumed and left out; default: no more than format and size.
     """
 
     pixels: npt.NDArray[Any]
     path: Path
     sha256: str
-    decoding: Decoding
+    format: str
     warnings: tuple[str, ...] = ()
+    decoding: Decoding = field(default=None)  # type: ignore[assignment]  # replaced below
 
-    @property
-    def format(self) -> str:
-        """Format by content, not by name: "PNG", "JPEG", "WEBP", "BMP", "GIF" or "TIFF"."""
-        return self.decoding.format
+    def __post_init__(self) -> None:
+        if self.decoding is None:
+            shape = self.pixels.shape[0], self.pixels.shape[1]
+            object.__setattr__(self, "decoding", Decoding(self.format, shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,8 @@ def read_image(path: str | os.PathLike[str]) -> ReadImage:
         raise _said(path, name, error) from error
     warnings = [f"{printable(path)} {sentence}" for sentence in decoding.sentences()]
     warnings += _misnamed(path, name)
-    return ReadImage(pixels, path, hashlib.sha256(data).hexdigest(), decoding, tuple(warnings))
+    sha256 = hashlib.sha256(data).hexdigest()
+    return ReadImage(pixels, path, sha256, name, tuple(warnings), decoding)
 
 
 def image_shape(path: str | os.PathLike[str]) -> tuple[int, int]:

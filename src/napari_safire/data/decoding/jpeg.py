@@ -84,10 +84,7 @@ def decode(source: ByteSource) -> tuple[npt.NDArray[Any], Decoding]:
     clean = b"".join([b"\xff\xd8", *found.needed, data[found.first_scan : end]])
     with opened(clean, "JPEG") as image:
         pixels, done = array_of(image)
-    notes = (colours_note("CMYK"),) if image.mode == "CMYK" else ()
-    return pixels, replace(
-        decoding, converted=(done,) if done else (), notes=(*notes, *decoding.notes)
-    )
+    return pixels, replace(decoding, converted=(done,) if done else ())
 
 
 def channels_and_type(source: ByteSource) -> tuple[int, np.dtype[Any]]:
@@ -178,7 +175,8 @@ def _views(block: bytes, place: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def _stated(found: _Found, source: ByteSource) -> Decoding:
-    besides, notes = [], []
+    besides: list[str] = []
+    notes = [colours_note("CMYK")] if found.components == 4 else []
     height, width = found.shape
     if found.metadata.preview:
         rows, cols = found.metadata.preview

@@ -71,14 +71,9 @@ def decode(source: ByteSource) -> tuple[npt.NDArray[Any], Decoding]:
     converted = [done] if done else []
     if found.colour == 0 and found.bits in (2, 4):
         converted.append(f"{found.bits} bits brought to 8")
-    notes = decoding.notes
-    if found.bits == 16 and pixels.dtype == np.uint8:
+    if found.bits == 16 and found.colour:
         converted.append("16 bits brought to 8")
-        notes = (
-            "has 16 bits a channel, read as 8: save it as TIFF to keep all of them.",
-            *notes,
-        )
-    return pixels, replace(decoding, converted=tuple(converted), notes=notes)
+    return pixels, replace(decoding, converted=tuple(converted))
 
 
 def channels_and_type(source: ByteSource) -> tuple[int, np.dtype[Any]]:
@@ -182,6 +177,8 @@ def _inflated(packed: bytes) -> bytes:
 
 def _stated(found: _Found, source: ByteSource) -> Decoding:
     besides, notes = [], []
+    if found.bits == 16 and found.colour:  # grey alone is kept whole by Pillow
+        notes.append("has 16 bits a channel, read as 8: save it as TIFF to keep all of them.")
     if found.profile:
         besides.append("a colour profile, not applied")
     if found.texts:

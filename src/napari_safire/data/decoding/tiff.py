@@ -117,7 +117,14 @@ def _inspect(source: ByteSource) -> tuple[Layout, Decoding, int]:
             f"holds {NAMES[layout.compression]} of {layout.bits} bits, which is not read: save it "
             "with LZW, zlib or none."
         )
+    inverted = photometric == _WHITE_ZERO
+    if inverted:
+        inverted, said = _is_inverted(page, layout)
+        assumed += [said] if said else []
     notes, besides = _besides(page, (layout.rows, layout.cols), pages.briefs)
+    by_libtiff = layout.compression == _JPEG and photometric == _YCBCR  # as any JPEG is
+    if photometric in (_CMYK, _YCBCR, _LAB) and not by_libtiff:
+        notes.append(colours_note(_COLOURS[photometric]))
     if pages.loops:
         notes.append("has a list of pages that leads back to one of them: the first was read.")
     decoding = Decoding(
@@ -131,6 +138,7 @@ def _inspect(source: ByteSource) -> tuple[Layout, Decoding, int]:
         pages=pages.count,
         more_pages=pages.more,
         orientation=valid_orientation(page) or xmp_orientation(page.content(700)) or 1,
+        inverted=inverted,
         assumed=tuple(assumed),
         besides=tuple(besides),
         notes=(*notes, *(f"{sentence}." for sentence in assumed)),
@@ -264,16 +272,10 @@ def _coloured(
         return _looked_up(page, layout, pixels, decoding)
     if photometric in (_CMYK, _YCBCR, _LAB):
         return _converted(pixels, decoding)
-    converted, notes, assumed = [], [], []
-    inverted = False
-    if photometric == _WHITE_ZERO:
-        inverted, said = _is_inverted(page, layout)
-        if said:
-            assumed.append(said)
-            notes.append(f"{said}.")
-        if inverted:
-            np.subtract(2**layout.bits - 1, pixels, out=pixels)
-            converted.append("turned round, as 0 is white in the file")
+    converted = []
+    if decoding.inverted:
+        np.subtract(2**layout.bits - 1, pixels, out=pixels)
+        converted.append("turned round, as 0 is white in the file")
     if layout.bits < 8:
         pixels = _stretched(pixels, layout.bits)
         converted.append(f"{layout.bits} bits brought to 8")
@@ -286,13 +288,7 @@ def _coloured(
     if layout.samples == 2:  # grey and opacity
         pixels = pixels[..., [0, 0, 0, 1]]
         converted.append("grey and opacity became RGBA")
-    return pixels, replace(
-        decoding,
-        inverted=inverted,
-        converted=(*decoding.converted, *converted),
-        assumed=(*decoding.assumed, *assumed),
-        notes=(*decoding.notes, *notes),
-    )
+    return pixels, replace(decoding, converted=tuple(converted))
 
 
 def _is_inverted(page: Page, layout: Layout) -> tuple[bool, str]:
@@ -327,14 +323,14 @@ def _looked_up(
     table = np.array(page.integers(320, 3 * 256), np.uint16)
     if table.size != 3 * 2**layout.bits:
         raise Damage("its colour table is missing or of the wrong size")
-    converted, assumed = ["the palette became RGB"], []
+    assumed = []
     if table.max() > 255:
         table = table >> 8
     elif table.any():
         assumed.append("has a colour table of 8-bit values, where 16 are the rule")
     colours = np.ascontiguousarray(table.reshape(3, -1).T.astype(np.uint8))
     return colours[pixels], replace(
-        decoding, converted=tuple(converted), assumed=(*decoding.assumed, *assumed)
+        decoding, converted=("the palette became RGB",), assumed=(*decoding.assumed, *assumed)
     )
 
 
@@ -348,11 +344,7 @@ def _converted(pixels: npt.NDArray[Any], decoding: Decoding) -> tuple[npt.NDArra
     mode = decoding.colour
     image = Image.frombytes(mode, (width, height), pixels.tobytes(), "raw", mode)
     rgb, done = array_of(image)
-    return rgb, replace(
-        decoding,
-        converted=(*converted, done),
-        notes=(*decoding.notes, colours_note(mode)),
-    )
+    return rgb, replace(decoding, converted=(*converted, done))
 
 
 def _by_pillow(
@@ -365,13 +357,7 @@ def _by_pillow(
         if image.size != (layout.cols, layout.rows):
             raise Damage("its parts do not fit its size")
         pixels, done = array_of(image)
-    converted = decoding.colour in ("CMYK", "LAB")
-    return pixels, replace(
-        decoding,
-        decoder=DECODER,
-        converted=(done,) if done else (),
-        notes=(*decoding.notes, *([colours_note(decoding.colour)] if converted else [])),
-    )
+    return pixels, replace(decoding, decoder=DECODER, converted=(done,) if done else ())
 
 
 def _check_streams(layout: Layout) -> None:
