@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.data.decoding.limits import MAX_PIXELS
 from napari_safire.data.files import why_unreadable
-from napari_safire.data.images import MAX_PIXELS
 from napari_safire.errors import DatasetError, ImageReadError
 
 _LARGEST_BYTES = 8 * MAX_PIXELS

@@ -19,17 +19,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tifffile
-from PIL import Image
 
 from napari_safire.atomic import atomic_path
 from napari_safire.data.archives import read_archive
 from napari_safire.data.files import DiskNames, composed, why_unreadable
 from napari_safire.data.images import (
-    format_of,
     image_shape,
-    pillow_settings,
-    quiet_tifffile,
+    inspect_image,
     read_image,
 )
 from napari_safire.data.masks import (
@@ -40,13 +36,12 @@ from napari_safire.data.masks import (
     resize_nearest,
 )
 from napari_safire.data.masks import MaskKind as MaskKind
-from napari_safire.errors import DatasetError
+from napari_safire.errors import DatasetError, ImageReadError
 
 AUTHENTIC = "None"
 COMMENT = "#"
 _N_NAMED = 20  # files or lines named in one message
 _FORMULA = ("=", "+", "-", "@")  # what spreadsheets take a cell for that begins so
-_ORIENTATION = 0x0112  # the EXIF tag
 _ASPECT = 0.05  # by which a mask that is resized may be broader or narrower, unsaid
 
 
@@ -418,23 +413,10 @@ def _turned(entry: ListEntry) -> list[str]:
 
 def _orientation(path: Path) -> int:
     """EXIF or TIFF orientation by a file's header; 1, as stored, where none can be read."""
-    if why_unreadable(path) is not None:
-        return 1
     try:
-        name = format_of(path)
-        if name == "TIFF":
-            with quiet_tifffile(), tifffile.TiffFile(path) as tiff:
-                value = tiff.pages.first.tags.valueof("Orientation", 1)
-        elif name is None:
-            return 1
-        else:
-            with pillow_settings(), Image.open(path, formats=(name,)) as image:
-                # Of a PNG, Pillow would decode all pixels to look for metadata behind them.
-                told = name != "PNG" or "exif" in image.info
-                value = image.getexif().get(_ORIENTATION, 1) if told else 1
-    except Exception:  # damaged headers: whoever reads the pixels is told
+        return inspect_image(path).orientation
+    except ImageReadError:  # whoever reads the pixels is told
         return 1
-    return int(value) if value in range(1, 9) else 1
 
 
 def _look_at_levels(

@@ -159,6 +159,7 @@ def _record(
                 "shape": list(shape),
                 "file_sha256": known.get("image_file_sha256"),
                 "pixels_sha256": known.get("image_sha256"),
+                "decoding": known.get("decoding"),
             },
             "layer_name": attributes.get("name"),
             "first_label": first,
