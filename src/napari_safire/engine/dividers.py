@@ -62,7 +62,9 @@ from napari_safire.types import (
 )
 
 _REPRESENTATIVES = ("most confident prompt", "consensus", "cells")
-_MAY_LACK = ("miss_rate", "highest_false_alarm_rate")  # numbers of a calibration
+# Of a calibration: numbers that older ones lack, and those that count pictures.
+_MAY_LACK = tuple(field.name for field in fields(Calibration) if field.default is None)
+_COUNTS = ("n_authentic", "n_forged")
 
 AskRegions = Callable[[Embedding, Iterable[PointPrompt]], list[SourceRegion]]
 
@@ -466,6 +468,9 @@ def _stored_calibration(metadata: Mapping[str, Any]) -> Calibration | None:
             name: None if value is None and name in _MAY_LACK else stored_number(name, value)
             for name, value in given.items()
         }
+        for name in _COUNTS:
+            if (count := numbers.get(name)) is not None and count.is_integer():
+                numbers[name] = int(count)
         return Calibration(**numbers, basis=basis)
     except (TypeError, ValueError) as error:
         raise CheckpointError(
