@@ -308,6 +308,7 @@ def _read_pickle(code: bytes) -> Any:
         del stack[at:]
         return values
 
+    argument: Any
     for instruction, argument, _ in pickletools.genops(code):
         name = instruction.name
         if name in ("BINPUT", "LONG_BINPUT"):
