@@ -517,7 +517,7 @@ def main(count: int, seed: int) -> int:
             damage = rng.choice(OWN if kind == "own" else TORCH)
             data = damage(sources[kind], rng)
             # Who can sign may change what a file says, not what it weighs.
-            stem = "signed" if damage is signed_anew else "damaged"
+            stem = "signed" if damage in (signed_anew, odd_tensors) else "damaged"
             path = folder / f"{stem}{'.safetensors' if kind == 'own' else '.pth'}"
             path.write_bytes(data)
             told = asked(process, path)
