@@ -474,8 +474,8 @@ def _stored_calibration(metadata: Mapping[str, Any]) -> Calibration | None:
         return Calibration(**numbers, basis=basis)
     except (TypeError, ValueError) as error:
         raise CheckpointError(
-            f"This model's calibration is {shown(stored)}, which this version cannot read "
-            f"({str(error).rstrip('.')}): update napari-safire, or calibrate the model again."
+            f"This model's calibration is {shown(stored)}, which this version cannot read: update "
+            f"napari-safire, or calibrate the model again ({str(error).rstrip('.')})."
         ) from error
 
 

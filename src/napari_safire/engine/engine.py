@@ -126,10 +126,9 @@ class Engine:
         self._grids: Kept[PromptGrid] = Kept(lambda: self.grids_kept)
         self._by_cells = CellDivider(self.model, lambda: self.grids_kept)
         self._by_prompts = PromptDivider(self.model, self._grid, self.segment)
-        for warning in model.warnings:
-            self._notify(warning)
-        if warning := slow_precision(precision, model.device):
-            self._notify(warning)
+        for sentence in (*model.warnings, slow_precision(precision, model.device)):
+            if sentence:
+                self._notify(sentence)
         self._cores = _CORES
 
     @property

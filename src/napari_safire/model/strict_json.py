@@ -72,7 +72,7 @@ def _finite_number(text: str) -> float:
 def _is_deeper(value: Any, most: int) -> bool:
     """Whether lists and objects lie in each other more than ``most`` times."""
     level = [value]
-    for _ in range(most + 1):
+    for _ in range(most):
         inner: list[Any] = []
         for one in level:
             if isinstance(one, dict):

@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_safire.errors import CheckpointError
 from napari_safire.model.stored import MOST_AXES, Damage, mapped_file, tensor_of
 from napari_safire.text import printable
 
@@ -206,13 +205,12 @@ def check_torch_archive(path: Path) -> None:
 
     Raises
     ------
+    Damage
+        It is cut short, or a checksum is wrong.
     CheckpointError
-        It is missing, cut short, or a checksum is wrong.
+        It is missing, empty, or no file.
     """
-    try:
-        check_archive(mapped_file(path).data)
-    except Damage as error:
-        raise CheckpointError(f"{path} is damaged: {error}.") from error
+    check_archive(mapped_file(path).data)
 
 
 def _entries(data: memoryview) -> Iterator[tuple[str, memoryview, int]]:
@@ -308,6 +306,7 @@ def _read_pickle(code: bytes) -> Any:
         del stack[at:]
         return values
 
+    argument: Any
     for instruction, argument, _ in pickletools.genops(code):
         name = instruction.name
         if name in ("BINPUT", "LONG_BINPUT"):
