@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_safire.cli import app
+from napari_safire.curation.series import Series, read_entry
 from napari_safire.data.folders import kind_of_masks, mask_kind, read_labels
 from napari_safire.data.integrity import check_lists
 from napari_safire.data.lists import ListEntry, read_mask, read_truth, write_list
@@ -134,6 +135,19 @@ def test_a_resized_mask_keeps_its_proportions_or_is_told_of(tmp_path: Path) -> N
     Image.fromarray(white().T).save(path)  # turned by a quarter: resizing would be wrong silently
     with pytest.raises(DatasetError, match="make them the same size"):
         read_truth(entry, shape=SHAPE)
+
+
+def test_a_series_passes_warnings_of_a_given_mask_on(tmp_path: Path) -> None:
+    (tmp_path / "x_imgs").mkdir()
+    (tmp_path / "x_masks").mkdir()
+    picture(tmp_path / "x_imgs", 3)
+    Image.fromarray(two_sources() * np.uint8(50)).save(tmp_path / "x_masks/picture.jpg", "PNG")
+    (entry,) = Series.open(tmp_path / "x_imgs").entries()
+    contents = read_entry(entry)
+    told = " ".join(contents.warnings)
+    assert "painted on what was shown" in told
+    assert "is a PNG file" in told
+    assert contents.labels is not None
 
 
 # ------------------------------------------------------------------ which kind a list has
