@@ -279,7 +279,15 @@ def test_broken_entries_count_once_and_may_be_mended(
 
 @pytest.mark.parametrize(
     "content",
-    [b"my notes\n", b"my notes", b'{"format": "other"}\n', b"[]\n"],
+    [
+        b"my notes\n",
+        b"my notes",
+        b'{"format": "other"}\n',
+        b"[]\n",
+        b"[" * 100_000 + b"\n",
+        b'{"format": "napari-safire scores 2", "algorithm": 1e999, "checkpoint_sha256": "a", '
+        b'"picture_sha256": null, "settings": {}}\n',
+    ],
 )
 def test_files_that_hold_no_scores_are_left_alone(
     content: bytes, entries: list[ListEntry], tmp_path: Path
