@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from napari_safire.atomic import require_writable
-from napari_safire.cli.terminal import FAILED, complain, progress_bar
-from napari_safire.text import printable
+from napari_safire.cli.terminal import FAILED, complain, progress_bar, say
 
 data = typer.Typer(no_args_is_help=True, help="Data sets: check and list them.")
 
@@ -86,10 +85,10 @@ def check(
             show(done, total, "")
             for problem in problems:
                 counts[problem.kind] += 1
-                typer.echo(printable(problem.sentence), err=problem.kind == "assumed")
+                say(problem.sentence, err=problem.kind == "assumed")
     told = ", ".join(f"{counts[kind]} {words}" for kind, words in _IN_WORDS.items() if counts[kind])
     warned = f"; {counts['warning']} warnings" if counts["warning"] else ""
-    typer.echo(f"{total} entries checked: {told or 'nothing is wrong'}{warned}.")
+    say(f"{total} entries checked: {told or 'nothing is wrong'}{warned}.")
     if counts.keys() - set(REMARKS):
         raise typer.Exit(FAILED)
 
@@ -117,6 +116,4 @@ def write(
     for picture in paired.without_mask:
         complain(f"{picture} has no mask: left out.")
     authentic = sum(entry.mask is None for entry in paired.entries)
-    typer.echo(
-        f"{printable(output)}: {len(paired.entries)} entries, {authentic} of them authentic."
-    )
+    say(f"{output}: {len(paired.entries)} entries, {authentic} of them authentic.")

@@ -19,10 +19,10 @@ from napari_safire.cli.terminal import (
     open_engine,
     print_table,
     progress_bar,
+    say,
     warn,
 )
 from napari_safire.errors import SafireError
-from napari_safire.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,19 +148,20 @@ def evaluate(
         if table is not None and come:
             _write_partial(table, come)
         elif folder is not None and isinstance(error, KeyboardInterrupt):
-            typer.echo("Stopped: the same command goes on where it was.", err=True)
+            say("Stopped: the same command goes on where it was.", err=True)
         raise
     # Written before anything is printed: whoever reads stdout may be gone, or not know a letter.
     written = ""
     if table is not None:
-        written = f"Scores per image: {printable(_write_table(table, scores[0].results))}"
+        written = f"Scores per image: {_write_table(table, scores[0].results)}"
     if folder is not None:
         from napari_safire.curation.evaluation.report import write_report
 
-        written = f"Report: {printable(write_report(scores, folder).resolve())}"
+        written = f"Report: {write_report(scores, folder).resolve()}"
     show_scores(scores)
     if written:
-        typer.echo(f"\n{written}")
+        say()
+        say(written)
     if any(of_model.broken for of_model in scores):
         raise typer.Exit(FAILED)
 
@@ -240,9 +241,10 @@ def show_scores(scores: Sequence[SetScores]) -> None:
     sets = tables.of_sets(scores)
     for name, of_set in sets.items():
         if len(sets) > 1:
-            typer.echo(f"\n{printable(name)}")
+            say()
+            say(name)
         for error in dict.fromkeys(r.error for of_model in of_set for r in of_model.broken):
-            complain(printable(error))
+            complain(error)
         warnings = dict.fromkeys(text for of_model in of_set for text in of_model.warnings)
         for text in list(warnings)[:_MOST_WARNINGS]:
             warn(text)
@@ -252,10 +254,10 @@ def show_scores(scores: Sequence[SetScores]) -> None:
             _show_model(of_model, several=len(of_set) > 1)
         if len(of_set) > 1:
             for table in (tables.model_table(of_set), tables.difference_table(of_set)):
-                typer.echo()
+                say()
                 print_table(list(table.rows), table.header)
         if len({r.degradation for r in of_set[0].results}) > 1:
-            typer.echo()
+            say()
             table = tables.robustness_table(of_set)
             print_table(list(table.rows), table.header)
 
@@ -267,21 +269,18 @@ def _show_model(scores: SetScores, *, several: bool) -> None:
     good = scores.good()
     who = f"{scores.model}: " if several else ""
     kind = scores.set.settings.kind
-    typer.echo(
-        f"{printable(who)}{len(good)} images scored, {len(scores.broken)} broken; masks read as "
-        f"{kind}"
-    )
+    say(f"{who}{len(good)} images scored, {len(scores.broken)} broken; masks read as {kind}")
     if not good:
         return
     for table in (tables.score_table(scores), tables.count_table(scores)):
         if table is not None:
             print_table(list(table.rows), table.header)
-            typer.echo()
+            say()
     seconds = tables.seconds_table(scores)
     print_table(list(seconds.rows), seconds.header)
     for authentic, shares in verdict_shares(good).items():
         called = shares["forged"]
-        typer.echo(
+        say(
             f"{called.total} {'authentic' if authentic else 'forged'} images: {called.count} "
             f"called forged ({called.share:.1%}, 95 % interval {called.low:.1%} to "
             f"{called.high:.1%}), {shares['no forgery found'].count} no forgery found, "

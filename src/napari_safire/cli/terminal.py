@@ -36,14 +36,19 @@ SeedOption = Annotated[
 ]
 
 
+def say(line: object = "", *, err: bool = False) -> None:
+    """Print one line, without characters that command the terminal."""
+    typer.echo(printable(line), err=err)
+
+
 def complain(message: object) -> None:
     """Say on stderr, in one line, what went wrong."""
-    typer.echo(f"Error: {' '.join(str(message).split())}", err=True)
+    say(f"Error: {' '.join(str(message).split())}", err=True)
 
 
 def warn(message: object) -> None:
-    """Say on stderr, in one line, what was assumed or left out."""
-    typer.echo(f"Warning: {printable(' '.join(str(message).split()))}", err=True)
+    """Say on stderr, in one line, what was mended or assumed."""
+    say(f"Warning: {' '.join(str(message).split())}", err=True)
 
 
 class ErrorReportingGroup(TyperGroup):

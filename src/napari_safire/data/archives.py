@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.data.files import why_unreadable
 from napari_safire.data.images import MAX_PIXELS
 from napari_safire.errors import DatasetError, ImageReadError
 
@@ -39,9 +38,8 @@ def read_archive(path: str | os.PathLike[str], key: str) -> npt.NDArray[Any]:
         If there is no such array in it, or the array is no grey picture of numbers.
     """
     path = Path(path)
-    reason = why_unreadable(path)
-    if reason is not None:
-        raise ImageReadError(reason)
+    if not path.is_file():
+        raise ImageReadError(f"{path} does not exist: check its name and folder.")
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {
