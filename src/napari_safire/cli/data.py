@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from napari_safire.atomic import require_writable
 from napari_safire.cli.terminal import FAILED, complain, progress_bar, say
 
 data = typer.Typer(no_args_is_help=True, help="Data sets: check and list them.")
@@ -108,6 +109,8 @@ def write(
     from napari_safire.data.datasets import pair_set
     from napari_safire.data.lists import write_list
 
+    if os.path.isdir(output.absolute().parent):  # else writing the list says so
+        require_writable(output)
     paired = pair_set(set_name, root)
     write_list(output, paired.entries, root)
     for picture in paired.without_mask:

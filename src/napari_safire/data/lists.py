@@ -423,7 +423,14 @@ def _look_at_levels(
     entry: ListEntry, rule: MaskRule, pixels: npt.NDArray[Any], notes: list[str]
 ) -> None:
     """Refuse, or at least tell of, a mask of which it is not sure what "above 0" means."""
-    if rule.above > 0 or rule.below is not None:  # a limit that somebody chose for such masks
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        lost = np.count_nonzero(~np.isfinite(pixels))
+        notes.append(
+            f"The mask {entry.mask} has {lost} values that are no numbers: not a number counts as "
+            "not forged, infinity as forged."
+        )
+    # Elsewhere somebody chose a limit for such masks, or they hold numbers of objects.
+    if rule.above > 0 or rule.below is not None or rule.key is not None:
         return
     levels = rule.levels(pixels)
     if levels.doubtful:

@@ -129,6 +129,8 @@ class ListedDataset(Dataset[Crop]):
                 return pixels, labels, (*problems, *warnings)
             except (ImageReadError, DatasetError) as error:
                 problems.append(str(error))
+            except MemoryError:
+                problems.append(f"{entry.image} does not fit in memory: cut it into parts.")
         raise DatasetError(
             f"{_ATTEMPTS} pictures in turn cannot be used: {' '.join(dict.fromkeys(problems))}"
         )

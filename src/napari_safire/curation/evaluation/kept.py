@@ -13,6 +13,7 @@ from napari_safire.curation.evaluation.results import cell_text, read_basis
 from napari_safire.curation.evaluation.scoring import ScoringSettings
 from napari_safire.curation.evaluation.study import EvaluationSet, SetScores, folder_name
 from napari_safire.data.degradations import Degradation
+from napari_safire.data.files import why_unreadable
 from napari_safire.data.lists import ListEntry
 from napari_safire.errors import DatasetError
 
@@ -117,6 +118,9 @@ def read_results(path: str | os.PathLike[str]) -> list[EvaluatedEntry]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
+    reason = why_unreadable(path) if os.path.lexists(path) else None
+    if reason is not None:  # a pipe would never end
+        raise _unreadable(path, reason.rstrip("."))
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [

@@ -22,10 +22,13 @@ from napari_safire.atomic import atomic_path
 from napari_safire.basis import RunBasis
 from napari_safire.curation.evaluation.entries import EvaluatedEntry
 from napari_safire.data.degradations import NONE, Degradation
+from napari_safire.data.files import why_unreadable
 from napari_safire.data.lists import ListEntry
 from napari_safire.errors import DatasetError, SafireError
 
 SCORES_FORMAT = "napari-safire scores 2"
+# What reading a damaged line raises: numbers may be too large, lists too deep.
+_DAMAGED = (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
 # Spreadsheets take a cell for a formula that begins so, and run it.
 _FORMULA = re.compile(r"'*(\s*[=+\-@]|[\t\r\n])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-|-?(nan|inf)")
@@ -109,8 +112,11 @@ class ResultFile:
 
     def _read(self, basis: RunBasis) -> int:
         """Take in what is there; return how many bytes of it are whole lines."""
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return 0
+        reason = why_unreadable(self.path)
+        if reason is not None:
+            raise SafireError(reason)
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         header, *lines = data[:whole].splitlines() or [b""]
@@ -122,7 +128,7 @@ class ResultFile:
         for number, line in enumerate(lines, start=2):
             try:
                 result = _from_line(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            except _DAMAGED as error:
                 raise self._damaged(number) from error
             self._known[result.content, result.degradation.name] = result
         return whole
@@ -164,8 +170,8 @@ def read_basis(line: bytes | str) -> RunBasis:
     """
     try:
         told = json.loads(line)
-    except RecursionError as error:
-        raise ValueError("too deep") from error
+    except _DAMAGED as error:
+        raise ValueError("no JSON") from error
     if not isinstance(told, dict) or told.get("format") != SCORES_FORMAT:
         raise ValueError("another format")
     basis = RunBasis.from_record(told)

@@ -264,7 +264,7 @@ def _evaluate_one(
     content = entry_content(task.entry)
     earlier = known(content, task.degradation) if known is not None else None
     if earlier is not None:
-        return replace(earlier, entry=task.entry, number=task.number)
+        return _for_entry(earlier, task)
     picture = examine_entry(engine, task.entry, settings, task.degradation, cancel=cancel)
     found, truth = picture.found, picture.truth
     assert found.partition is not None  # whole_image was asked
@@ -287,6 +287,22 @@ def _evaluate_one(
         content,
         picture.warnings,
     )
+
+
+def _for_entry(earlier: EvaluatedEntry, task: Task) -> EvaluatedEntry:
+    """Give earlier scores to an entry of the same content; warnings name its own files."""
+    names = (
+        (str(before), str(now))
+        for before, now in (
+            (earlier.entry.image, task.entry.image),
+            (earlier.entry.mask, task.entry.mask),
+        )
+        if before != now
+    )
+    warnings = earlier.warnings
+    for before, now in names:
+        warnings = tuple(text.replace(before, now) for text in warnings)
+    return replace(earlier, entry=task.entry, number=task.number, warnings=warnings)
 
 
 def _prepared(image: ReadImage, degradation: Degradation, settings: ScoringSettings) -> ReadImage:
