@@ -407,7 +407,7 @@ def _check_output(images: Sequence[Path], output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f"{output} is a file, not a folder.", param_hint="--output")
     for path in images:
-        if path.is_dir() and os.path.realpath(path) == os.path.realpath(output):
+        if os.path.isdir(path) and os.path.realpath(path) == os.path.realpath(output):
             raise typer.BadParameter(
                 f"the results would lie among the pictures of {path}, and be taken for some of "
                 "them the next time: choose another folder.",
