@@ -744,7 +744,7 @@ def test_the_output_folder_is_not_listed_for_each_picture(
     for name in ("listdir", "scandir"):
         true = getattr(os, name)
         monkeypatch.setattr(
-            os, name, lambda path=".", true=true: listed.append(Path(path)) or true(path)
+            os, name, lambda path=".", true=true: listed.append(Path(str(path))) or true(path)
         )
     for more in ((), (), ("--overwrite",)):
         listed.clear()
