@@ -736,6 +736,22 @@ def test_whatever_goes_wrong_with_one_picture_is_its_own_error(
     assert "Traceback" in shown.stderr
 
 
+def test_the_output_folder_is_not_listed_for_each_picture(
+    tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, output = make_batch(tmp_path / "in", picture, 6), tmp_path / "out"
+    listed: list[Path] = []
+    for name in ("listdir", "scandir"):
+        true = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda path=".", true=true: listed.append(Path(str(path))) or true(path)
+        )
+    for more in ((), (), ("--overwrite",)):
+        listed.clear()
+        assert predict(tiny_model, folder, "-o", output, *ONLY, *more).exit_code == 0
+        assert listed.count(output) == 1
+
+
 def test_nothing_done_is_no_success(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.txt").write_text("")

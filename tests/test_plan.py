@@ -49,17 +49,17 @@ def pictures(folder: Path, *names: str) -> Path:
 
 
 def result(
-    image: Path, output: Path, base: str, basis: RunBasis = BASIS, **changes: object
+    picture: Path, output: Path, base: str, basis: RunBasis = BASIS, **changes: object
 ) -> dict[str, object]:
     """A complete result of two files, as an export leaves it."""
     output.mkdir(exist_ok=True)
     (output / f"{base}_sources.png").write_bytes(b"mask")
     record = {
         "format": EXAMINATION_FORMAT,
-        "basis": {**basis.as_record(), "picture_sha256": file_sha256(image)},
+        "basis": {**basis.as_record(), "picture_sha256": file_sha256(picture)},
         "files": {"sources": f"{base}_sources.png"},
         "files_sha256": {f"{base}_sources.png": file_sha256(output / f"{base}_sources.png")},
-        "image": {"path": recorded_path(image, output)},
+        "image": {"path": recorded_path(picture, output)},
         "device": "cpu",
         "partition": {"prompts": [[float(n), float(n)] for n in range(256)]},
         **changes,
@@ -212,6 +212,18 @@ def test_an_empty_list_is_a_problem(content: str, tmp_path: Path) -> None:
     path.write_text(content)
     (task,) = make_plan([path], tmp_path / "out")
     assert isinstance(task.problem, SafireError)
+
+
+def test_names_that_no_file_can_have_are_the_problems_of_their_lines(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.png")
+    lines = ["a.png", "x\0y.png", "x\0/y.png", "n" * 300 + ".png", "m" * 300 + "/b.png"]
+    path = tmp_path / "list.txt"
+    path.write_text("".join(f"{line},None\n" for line in lines))
+    tasks = make_plan([path, "o" * 300], tmp_path / "out")
+    assert len(tasks) == 6
+    assert replaced_picture(tasks) is None
+    result(tmp_path / "a.png", tmp_path / "out", "a", image={"path": "p" * 300 + "/a.png"})
+    assert make_plan([path], tmp_path / "out")[0].kept is not None
 
 
 def test_an_empty_folder_is_a_problem(tmp_path: Path) -> None:

@@ -153,12 +153,15 @@ def predict(
         engine.grids_kept = jobs  # one for each picture under way
         about = describe_model(engine, model, absolute_path=absolute_paths)
 
+        written: list[Task] = []  # also those that an interrupt kept from being told
+
         def answer(task: Task, progress: Progress | None, cancel: Cancel | None) -> _Answer | None:
             return _answer(
                 task,
                 engine,
                 settings,
                 about,
+                written,
                 overwrite=overwrite,
                 absolute_paths=absolute_paths,
                 progress=progress,
@@ -166,7 +169,7 @@ def predict(
             )
 
         traceback_too = bool(context.find_root().params.get("traceback"))
-        _work_on(tasks, answer, jobs, traceback_too=traceback_too)
+        _work_on(tasks, answer, jobs, written, traceback_too=traceback_too)
 
 
 def _answer(
@@ -174,6 +177,7 @@ def _answer(
     engine: Engine,
     settings: ExaminationSettings,
     model: dict[str, str],
+    written: list[Task],
     *,
     overwrite: bool,
     absolute_paths: bool,
@@ -207,6 +211,7 @@ def _answer(
             earlier=task.leftover,
             absolute_paths=absolute_paths,
         )
+        written.append(task)
     return found, files
 
 
@@ -214,6 +219,7 @@ def _work_on(
     tasks: Sequence[Task],
     answer: Callable[[Task, Progress | None, Cancel | None], _Answer | None],
     jobs: int,
+    written: list[Task],
     *,
     traceback_too: bool,
 ) -> None:
@@ -221,7 +227,7 @@ def _work_on(
     from napari_safire.curation.examination import OutsidePicture
     from napari_safire.curation.plan import InTheWay
 
-    done = passed = 0
+    passed = 0
     errors: list[Exception] = []
     try:
         with closing(_outcomes(answer, tasks, jobs)) as outcomes:
@@ -236,14 +242,13 @@ def _work_on(
                         _show_traceback(outcome)
                     errors.append(outcome)
                 else:
-                    done += 1
                     _tell(task, *outcome)
     finally:
         if len(tasks) > 1 or passed:
-            say(_summary(len(tasks), done, passed, len(errors)))
+            say(_summary(len(tasks), len(written), passed, len(errors)))
     if errors:
         wrong_use = all(isinstance(error, (InTheWay, OutsidePicture)) for error in errors)
-        raise typer.Exit(WRONG_USE if wrong_use and not done + passed else FAILED)
+        raise typer.Exit(WRONG_USE if wrong_use and not written and not passed else FAILED)
 
 
 def _complain_of(task: Task, error: Exception) -> None:
@@ -403,7 +408,7 @@ def _check_output(images: Sequence[Path], output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f"{output} is a file, not a folder.", param_hint="--output")
     for path in images:
-        if path.is_dir() and os.path.realpath(path) == os.path.realpath(output):
+        if os.path.isdir(path) and os.path.realpath(path) == os.path.realpath(output):
             raise typer.BadParameter(
                 f"the results would lie among the pictures of {path}, and be taken for some of "
                 "them the next time: choose another folder.",

@@ -62,12 +62,12 @@ def say(line: object = "", *, err: bool = False) -> None:
 
 def complain(message: object) -> None:
     """Say on stderr, in one line, what went wrong."""
-    say(f"Error: {' '.join(str(message).split())}", err=True)
+    say(f"Error: {message}", err=True)
 
 
 def warn(message: object) -> None:
     """Say on stderr, in one line, what was mended or guessed."""
-    say(f"Warning: {' '.join(str(message).split())}", err=True)
+    say(f"Warning: {message}", err=True)
 
 
 class _Patient(io.FileIO):
@@ -75,7 +75,8 @@ class _Patient(io.FileIO):
 
     failure: OSError | None = None
 
-    def write(self, data: Any, /) -> int:  # bytes-like
+    def write(self, data: Any, /) -> int | None:  # type: ignore[override]  # typing.IO's is wider
+        """Write bytes, and say that they are written whether they are or not."""
         try:
             return super().write(data)
         except OSError as error:
@@ -108,7 +109,7 @@ def open_streams() -> Callable[[], OSError | None]:
         stream.flush()
         whole = stream.write_through
         text = io.TextIOWrapper(
-            patient if whole else io.BufferedWriter(patient),  # type: ignore[arg-type]
+            patient if whole else io.BufferedWriter(patient),
             encoding=stream.encoding,
             errors="backslashreplace",
             line_buffering=stream.line_buffering or name == "stderr",
@@ -184,8 +185,9 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(getattr(error, "message", None), str) and hasattr(error, "exit_code"):
-            error.message = printable(error.message)  # type: ignore[attr-defined]
+        told: Any = error  # a UsageError of click, of which typer may bring one of its own
+        if isinstance(getattr(told, "message", None), str) and hasattr(told, "exit_code"):
+            told.message = printable(told.message)
         raise
 
 

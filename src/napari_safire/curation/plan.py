@@ -192,6 +192,7 @@ def replaced_picture(tasks: Sequence[Task]) -> tuple[Task, Path] | None:
             real[path.parent] = os.path.realpath(path.parent)
         return real[path.parent], path.name
 
+    tasks = [task for task in tasks if task.problem is None]
     inputs = {entry(task.image) for task in tasks}
     inputs |= {
         (os.path.dirname(target), os.path.basename(target))
@@ -205,7 +206,7 @@ def replaced_picture(tasks: Sequence[Task]) -> tuple[Task, Path] | None:
     by_base = {folder: results_by_base(names) for folder, names in by_folder.items()}
     for task in tasks:
         folder, _ = entry(task.record)
-        if task.problem is None and folder in by_base:
+        if folder in by_base:
             for name in by_base[folder].get(task.base, ()):
                 return task, task.folder / name
     return None
@@ -286,7 +287,7 @@ def is_unchanged(task: Task) -> bool:
 
 def _find(path: Path, output: Path) -> Iterator[Task]:
     try:
-        if path.is_dir():
+        if os.path.isdir(path):  # not Path.is_dir, which raises for names that are too long
             series = Series.open(path)
             base, pictures, problems = series.base, series.pictures, list[str]()
         elif path.suffix.lower() in LIST_SUFFIXES:
@@ -300,7 +301,11 @@ def _find(path: Path, output: Path) -> Iterator[Task]:
     for problem in problems:
         yield Task(path, output, problem=DatasetError(f"{path}, {problem}"))
     for picture in pictures:
-        yield Task(picture, output / picture.relative_to(base).parent)
+        if "\0" in str(picture):
+            error = ImageReadError(f"{picture} cannot be the name of a file: correct {path}.")
+            yield Task(picture, output, problem=error)
+        else:
+            yield Task(picture, output / picture.relative_to(base).parent)
 
 
 def _listed(path: Path) -> tuple[Path, tuple[Path, ...], list[str]]:

@@ -258,10 +258,8 @@ def found_path(written: str, record: str | os.PathLike[str]) -> Path | None:
     # The record may have been moved along with its picture.
     there = beside.parent / path
     places = [Path(os.path.normpath(there)), there, beside.with_name(path.name), path]
-    try:
-        return next((place for place in places if place.is_file()), None)
-    except ValueError:  # a null character
-        return None
+    # Not Path.is_file, which raises for names that no file can have.
+    return next((place for place in places if os.path.isfile(place)), None)
 
 
 def read_results(path: str | os.PathLike[str]) -> RecordedResults:
