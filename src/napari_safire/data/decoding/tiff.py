@@ -278,7 +278,7 @@ def _coloured(
         converted.append("turned round, as 0 is white in the file")
     if layout.bits < 8:
         pixels = _stretched(pixels, layout.bits)
-        converted.append(f"{layout.bits} bits brought to 8")
+        converted.append(f"{layout.bits} bit{'s' * (layout.bits > 1)} brought to 8")
     elif layout.kind in "ui" and pixels.dtype not in (np.uint8, np.uint16):
         pixels = small_integers(pixels)
         converted.append(f"{layout.bits}-bit integers brought to 16")
