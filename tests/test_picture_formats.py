@@ -38,7 +38,7 @@ from picture_cases import (
 )
 from PIL import Image
 
-from napari_safire.data.decoding import limits
+from napari_safire.data.decoding import limits, tiff_layout
 from napari_safire.data.decoding.names import RAW, READABLE
 from napari_safire.data.folders import is_picture_file, is_picture_name, looks_like_list
 from napari_safire.data.images import (
@@ -279,6 +279,17 @@ def test_large_pictures_are_converted_in_bands(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("napari_safire.data.decoding.pillow._BAND_PIXELS", 7 * COLS)
     for path, pixels in zip(files, expected, strict=True):
         np.testing.assert_array_equal(read_image(path).pixels, pixels)
+
+
+def test_zstandard_where_pillow_lacks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert tiff_layout._unpacks_zstandard()
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(basic(compression=50000), [b"no frame"]))
+    with pytest.raises(ImageReadError, match="damaged"):
+        read_image(path)
+    monkeypatch.setattr(tiff_layout, "_unpacks_zstandard", lambda: False)
+    with pytest.raises(ImageReadError, match="was built without"):
+        read_image(path)
 
 
 def test_pages_are_counted_up_to_a_limit(tmp_path: Path):

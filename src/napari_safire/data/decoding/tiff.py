@@ -60,7 +60,7 @@ _COLOURS = {
 _SAMPLES = {_WHITE_ZERO: (1, 2), _BLACK_ZERO: (1, 2, 3, 4), _RGB: (3, 4), _PALETTE: (1, 2)}
 _SAMPLES |= {_CMYK: (4,), _YCBCR: (3,), _LAB: (3,)}
 _RAW = (32803, 34892)  # colour filter array, linear raw
-_JPEG, _WEBP = 7, 50001
+_JPEG = 7
 _KEPT = (338, 347, 530, 531, 532)  # what the pixels of a JPEG inside need
 _WRITTEN_BY_TIFFFILE = re.compile(r'^(?:\{"shape":|shape=)')
 _IMAGEJ_COUNT = re.compile(r"^ImageJ=.*?\bimages=(\d+)", re.DOTALL)
@@ -110,7 +110,7 @@ def _inspect(source: ByteSource) -> tuple[Layout, Decoding, int]:
     photometric, assumed = _photometric(page, layout)
     if layout.compression in HERE:
         check_codec(layout)
-    elif layout.compression not in (_JPEG, _WEBP):
+    elif layout.compression != _JPEG:
         check_codec(layout)  # which refuses it by name
     elif layout.bits != 8:
         raise Refusal(
@@ -325,7 +325,7 @@ def _looked_up(
         raise Damage("its colour table is missing or of the wrong size")
     assumed = []
     if table.max() > 255:
-        table = table >> 8
+        table >>= 8
     elif table.any():
         assumed.append("has a colour table of 8-bit values, where 16 are the rule")
     colours = np.ascontiguousarray(table.reshape(3, -1).T.astype(np.uint8))
@@ -350,9 +350,8 @@ def _converted(pixels: npt.NDArray[Any], decoding: Decoding) -> tuple[npt.NDArra
 def _by_pillow(
     layout: Layout, decoding: Decoding, photometric: int
 ) -> tuple[npt.NDArray[Any], Decoding]:
-    """JPEG and WebP inside, by the libtiff of Pillow from a file of this page alone."""
-    if layout.compression == _JPEG:
-        _check_streams(layout)
+    """JPEG inside, by the libtiff of Pillow from a file of this page alone."""
+    _check_streams(layout)
     with opened(rebuilt(layout, photometric, _KEPT), "TIFF") as image:
         if image.size != (layout.cols, layout.rows):
             raise Damage("its parts do not fit its size")

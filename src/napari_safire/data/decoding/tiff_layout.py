@@ -13,13 +13,14 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_safire.data.decoding import limits
-from napari_safire.data.decoding.pillow import opened
+from napari_safire.data.decoding.pillow import DECODER, opened
 from napari_safire.data.decoding.source import Damage, Refusal
 from napari_safire.data.decoding.tiff_tags import Page
 
@@ -57,6 +58,7 @@ _LARGEST_FACTOR = {_NONE: 1, 8: 1040, 32946: 1040, _PACKBITS: 64}  # what one by
 _BATCH_BYTES = 32_000_000
 _UNPACKED_SAMPLES = 1_000_000
 _LZMA_MEMORY = 256 << 20
+_ZSTANDARD_ZERO = bytes.fromhex("28b52ffd200109000000")  # one byte, packed
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -230,7 +232,7 @@ def _with_segments(layout: Layout, page: Page) -> Layout:
     end = max(start + count for start, count in zip(offsets, counts, strict=True))
     if end > page.source.size or min(offsets) < 0 or min(counts) < 0:
         raise Damage(f"pixels end at byte {end}, the file at {page.source.size}")
-    factor = _LARGEST_FACTOR.get(layout.compression)
+    factor = _LARGEST_FACTOR.get(layout.compression, 0)
     for index in range(n_segments) if factor else ():
         wanted = layout.row_bytes * layout.height_of(index)
         if counts[index] * factor + 64 * (factor > 1) < wanted:
@@ -354,7 +356,7 @@ def _batches(layout: Layout) -> Iterator[range]:
 def _by_libtiff(layout: Layout, indices: range) -> list[npt.NDArray[Any]]:
     heights = [layout.height_of(index) for index in indices]
     fax = layout.compression in _CCITT
-    tags = [
+    tags: list[tuple[int, int, tuple[int, ...]]] = [
         (256, 4, (layout.wide if fax else layout.row_bytes,)),
         (257, 4, (sum(heights),)),
         (258, 3, (1 if fax else 8,)),
@@ -373,6 +375,11 @@ def _by_libtiff(layout: Layout, indices: range) -> list[npt.NDArray[Any]]:
         with opened(file, "TIFF") as image:
             rows = np.array(image)
     except Exception as error:
+        if layout.compression == _ZSTD and not _unpacks_zstandard():
+            raise Refusal(
+                f"is packed with Zstandard, which {DECODER} of this Python was built without: save "
+                "it with LZW, zlib or none."
+            ) from error
         raise Damage(f"libtiff cannot unpack it ({error})") from error
     if fax:
         rows = np.packbits(rows.astype(bool), axis=1)
@@ -381,6 +388,20 @@ def _by_libtiff(layout: Layout, indices: range) -> list[npt.NDArray[Any]]:
         _samples(layout, rows[end - height : end].tobytes(), height)
         for end, height in zip(ends, heights, strict=True)
     ]
+
+
+@cache
+def _unpacks_zstandard() -> bool:
+    tags: list[tuple[int, int, tuple[int, ...]]] = [
+        (tag, 3, (value,))
+        for tag, value in ((256, 1), (257, 1), (258, 8), (259, _ZSTD), (262, 1), (277, 1), (278, 1))
+    ]
+    try:
+        with opened(tiff_file(tags, [_ZSTANDARD_ZERO]), "TIFF") as image:
+            image.load()
+    except Exception:
+        return False
+    return True
 
 
 def tiff_file(tags: list[tuple[int, int, tuple[int, ...]]], strips: list[bytes]) -> bytes:
