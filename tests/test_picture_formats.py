@@ -277,6 +277,8 @@ def test_large_pictures_are_converted_in_bands(tmp_path: Path, monkeypatch: pyte
     files = [put(tmp_path, case) for case in READ]
     expected = [read_image(path).pixels for path in files]
     monkeypatch.setattr("napari_safire.data.decoding.pillow._BAND_PIXELS", 7 * COLS)
+    monkeypatch.setattr("napari_safire.data.decoding.tiff._BAND_PIXELS", 7 * COLS)
+    monkeypatch.setattr("napari_safire.data.decoding.tiff_layout._BAND_BYTES", 999)
     for path, pixels in zip(files, expected, strict=True):
         np.testing.assert_array_equal(read_image(path).pixels, pixels)
 

@@ -64,6 +64,7 @@ _JPEG = 7
 _KEPT = (338, 347, 530, 531, 532)  # what the pixels of a JPEG inside need
 _WRITTEN_BY_TIFFFILE = re.compile(r'^(?:\{"shape":|shape=)')
 _IMAGEJ_COUNT = re.compile(r"^ImageJ=.*?\bimages=(\d+)", re.DOTALL)
+_BAND_PIXELS = 4_000_000
 _SCAN = re.compile(rb"\xff\xda")
 
 
@@ -252,9 +253,9 @@ def _besides(
 def _assembled(layout: Layout) -> npt.NDArray[Any]:
     """Samples of the whole page as (rows, columns, samples)."""
     whole: npt.NDArray[Any] = np.empty((layout.rows, layout.cols, layout.samples), layout.dtype)
-    for index, samples in segments(layout):
+    for index, row, samples in segments(layout):
         plane, top, left = layout.place_of(index)
-        target = whole[top : top + layout.tall, left : left + layout.wide]
+        target = whole[top + row : top + row + len(samples), left : left + layout.wide]
         piece = samples[: target.shape[0], : target.shape[1]]
         if layout.separate:
             target[..., plane] = piece[..., 0]
@@ -335,15 +336,17 @@ def _looked_up(
 
 
 def _converted(pixels: npt.NDArray[Any], decoding: Decoding) -> tuple[npt.NDArray[Any], Decoding]:
-    """CMYK, YCbCr and LAB as RGB, by Pillow."""
-    converted = []
-    if pixels.dtype != np.uint8:
-        pixels = (pixels >> 8).astype(np.uint8)
-        converted.append("16 bits brought to 8")
+    """CMYK, YCbCr and LAB as RGB, by Pillow, band by band."""
+    converted = [] if pixels.dtype == np.uint8 else ["16 bits brought to 8"]
     height, width = pixels.shape[:2]
-    mode = decoding.colour
-    image = Image.frombytes(mode, (width, height), pixels.tobytes(), "raw", mode)
-    rgb, done = array_of(image)
+    rgb: npt.NDArray[np.uint8] = np.empty((height, width, 3), np.uint8)
+    mode, done = decoding.colour, ""
+    step = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, step):
+        band = pixels[top : top + step]
+        band = band if band.dtype == np.uint8 else (band >> 8).astype(np.uint8)
+        image = Image.frombytes(mode, (width, len(band)), band.tobytes(), "raw", mode)
+        rgb[top : top + step], done = array_of(image)
     return rgb, replace(decoding, converted=(*converted, done))
 
 
