@@ -157,7 +157,7 @@ def inspect_image(path: str | os.PathLike[str]) -> Decoding:
         As `read_image`, except for damage that only the pixels show.
     """
     path = Path(path)
-    _check_file(path)
+    require_file(path)
     name = "picture"
     try:
         with open(path, "rb") as file:
@@ -280,14 +280,15 @@ def write_image_atomic(
 
 def read_bytes(path: Path) -> bytes:
     """Read a picture file's bytes; an ImageReadError says what keeps it from being one."""
-    _check_file(path)
+    require_file(path)
     try:
         return path.read_bytes()
     except (OSError, ValueError, MemoryError) as error:
         raise ImageReadError(f"{printable(path)} cannot be read: {first_line(error)}.") from error
 
 
-def _check_file(path: Path) -> None:
+def require_file(path: Path, *, may_be_empty: bool = False) -> None:
+    """Raise an ImageReadError that says why there is no file of a readable size at this path."""
     name = printable(path)
     try:
         if path.is_dir():
@@ -299,7 +300,7 @@ def _check_file(path: Path) -> None:
         size = path.stat().st_size
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise ImageReadError(f"{name} cannot be read: {first_line(error)}.") from error
-    if size == 0:
+    if size == 0 and not may_be_empty:
         raise ImageReadError(f"{name} is empty (0 bytes): copy it again from its source.")
     if size > limits.MAX_FILE_BYTES:
         raise ImageReadError(

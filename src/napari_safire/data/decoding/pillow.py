@@ -19,6 +19,7 @@ from PIL import Image, ImageFile
 
 from napari_safire.data.decoding.source import ByteSource, Refusal
 
+_BAND_PIXELS = 8_000_000
 DECODER = f"Pillow {PIL.__version__}"
 # Pillow's limit on pixels and its tolerance of truncated files are globals of the process, which
 # other plugins may set: they are set for each reading and put back.
@@ -47,11 +48,30 @@ def opened(data: bytes | ByteSource, format: str) -> Iterator[Image.Image]:
 def array_of(image: Image.Image) -> tuple[npt.NDArray[Any], str]:
     """Pixels of a Pillow picture as grey, RGB or RGBA, and what was done to them ("" for nothing).
 
+    Large pictures are converted in bands: Pillow would hold several copies of the whole.
+
     Raises
     ------
     Refusal
         For a kind of pixels that is no picture.
     """
+    image.load()
+    rows = max(1, _BAND_PIXELS // image.width)
+    if rows >= image.height:
+        return _array_of(image)
+    whole: npt.NDArray[Any] | None = None
+    done = ""
+    for top in range(0, image.height, rows):
+        end = min(top + rows, image.height)
+        band, done = _array_of(image.crop((0, top, image.width, end)))
+        if whole is None:
+            whole = np.empty((image.height, *band.shape[1:]), band.dtype)
+        whole[top:end] = band
+    assert whole is not None
+    return whole, done
+
+
+def _array_of(image: Image.Image) -> tuple[npt.NDArray[Any], str]:
     mode = image.mode
     if mode in ("L", "RGB", "RGBA", "F"):
         return np.array(image), ""

@@ -60,10 +60,11 @@ _COLOURS = {
 _SAMPLES = {_WHITE_ZERO: (1, 2), _BLACK_ZERO: (1, 2, 3, 4), _RGB: (3, 4), _PALETTE: (1, 2)}
 _SAMPLES |= {_CMYK: (4,), _YCBCR: (3,), _LAB: (3,)}
 _RAW = (32803, 34892)  # colour filter array, linear raw
-_JPEG, _WEBP = 7, 50001
+_JPEG = 7
 _KEPT = (338, 347, 530, 531, 532)  # what the pixels of a JPEG inside need
 _WRITTEN_BY_TIFFFILE = re.compile(r'^(?:\{"shape":|shape=)')
 _IMAGEJ_COUNT = re.compile(r"^ImageJ=.*?\bimages=(\d+)", re.DOTALL)
+_BAND_PIXELS = 4_000_000
 _SCAN = re.compile(rb"\xff\xda")
 
 
@@ -110,7 +111,7 @@ def _inspect(source: ByteSource) -> tuple[Layout, Decoding, int]:
     photometric, assumed = _photometric(page, layout)
     if layout.compression in HERE:
         check_codec(layout)
-    elif layout.compression not in (_JPEG, _WEBP):
+    elif layout.compression != _JPEG:
         check_codec(layout)  # which refuses it by name
     elif layout.bits != 8:
         raise Refusal(
@@ -252,9 +253,9 @@ def _besides(
 def _assembled(layout: Layout) -> npt.NDArray[Any]:
     """Samples of the whole page as (rows, columns, samples)."""
     whole: npt.NDArray[Any] = np.empty((layout.rows, layout.cols, layout.samples), layout.dtype)
-    for index, samples in segments(layout):
+    for index, row, samples in segments(layout):
         plane, top, left = layout.place_of(index)
-        target = whole[top : top + layout.tall, left : left + layout.wide]
+        target = whole[top + row : top + row + len(samples), left : left + layout.wide]
         piece = samples[: target.shape[0], : target.shape[1]]
         if layout.separate:
             target[..., plane] = piece[..., 0]
@@ -278,7 +279,7 @@ def _coloured(
         converted.append("turned round, as 0 is white in the file")
     if layout.bits < 8:
         pixels = _stretched(pixels, layout.bits)
-        converted.append(f"{layout.bits} bits brought to 8")
+        converted.append(f"{layout.bits} bit{'s' * (layout.bits > 1)} brought to 8")
     elif layout.kind in "ui" and pixels.dtype not in (np.uint8, np.uint16):
         pixels = small_integers(pixels)
         converted.append(f"{layout.bits}-bit integers brought to 16")
@@ -325,7 +326,7 @@ def _looked_up(
         raise Damage("its colour table is missing or of the wrong size")
     assumed = []
     if table.max() > 255:
-        table = table >> 8
+        table >>= 8
     elif table.any():
         assumed.append("has a colour table of 8-bit values, where 16 are the rule")
     colours = np.ascontiguousarray(table.reshape(3, -1).T.astype(np.uint8))
@@ -335,24 +336,25 @@ def _looked_up(
 
 
 def _converted(pixels: npt.NDArray[Any], decoding: Decoding) -> tuple[npt.NDArray[Any], Decoding]:
-    """CMYK, YCbCr and LAB as RGB, by Pillow."""
-    converted = []
-    if pixels.dtype != np.uint8:
-        pixels = (pixels >> 8).astype(np.uint8)
-        converted.append("16 bits brought to 8")
+    """CMYK, YCbCr and LAB as RGB, by Pillow, band by band."""
+    converted = [] if pixels.dtype == np.uint8 else ["16 bits brought to 8"]
     height, width = pixels.shape[:2]
-    mode = decoding.colour
-    image = Image.frombytes(mode, (width, height), pixels.tobytes(), "raw", mode)
-    rgb, done = array_of(image)
+    rgb: npt.NDArray[np.uint8] = np.empty((height, width, 3), np.uint8)
+    mode, done = decoding.colour, ""
+    step = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, step):
+        band = pixels[top : top + step]
+        band = band if band.dtype == np.uint8 else (band >> 8).astype(np.uint8)
+        image = Image.frombytes(mode, (width, len(band)), band.tobytes(), "raw", mode)
+        rgb[top : top + step], done = array_of(image)
     return rgb, replace(decoding, converted=(*converted, done))
 
 
 def _by_pillow(
     layout: Layout, decoding: Decoding, photometric: int
 ) -> tuple[npt.NDArray[Any], Decoding]:
-    """JPEG and WebP inside, by the libtiff of Pillow from a file of this page alone."""
-    if layout.compression == _JPEG:
-        _check_streams(layout)
+    """JPEG inside, by the libtiff of Pillow from a file of this page alone."""
+    _check_streams(layout)
     with opened(rebuilt(layout, photometric, _KEPT), "TIFF") as image:
         if image.size != (layout.cols, layout.rows):
             raise Damage("its parts do not fit its size")
