@@ -302,8 +302,8 @@ def _find(path: Path, output: Path) -> Iterator[Task]:
         yield Task(path, output, problem=DatasetError(f"{path}, {problem}"))
     for picture in pictures:
         if "\0" in str(picture):
-            error = ImageReadError(f"{picture} cannot be the name of a file: correct {path}.")
-            yield Task(picture, output, problem=error)
+            odd = ImageReadError(f"{picture} cannot be the name of a file: correct {path}.")
+            yield Task(picture, output, problem=odd)
         else:
             yield Task(picture, output / picture.relative_to(base).parent)
 
