@@ -37,6 +37,8 @@ class FakeEngine:
         Embedding waits for it.
     """
 
+    most_sources = 6
+
     def __init__(self, step_s: float = 0.0, gate: threading.Event | None = None) -> None:
         self.step_s = step_s
         self.gate = gate

@@ -86,6 +86,10 @@ class DividePlan:
 class Divider(Protocol):
     """What the engine asks of a way of dividing; embeddings are the model's own."""
 
+    @property
+    def most_sources(self) -> int:
+        """How many sources "auto" tells apart at most."""
+
     def partition(
         self,
         embedding: Embedding,
@@ -125,6 +129,8 @@ class Divider(Protocol):
 
 class _OfModel:
     """What a model's metadata says of dividing pictures, read anew each time."""
+
+    most_sources = MOST_SOURCES  # by cells; `cluster_auto` keeps as many groups of prompts
 
     def __init__(self, model: SafireModel) -> None:
         self._model = model

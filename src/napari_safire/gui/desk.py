@@ -19,6 +19,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_safire.errors import SafireError
+from napari_safire.gui.choices import PictureChoices
 from napari_safire.gui.companions import Companions, is_overlay
 from napari_safire.gui.connections import Connections
 from napari_safire.gui.gui_thread import gui_thread
@@ -26,9 +27,10 @@ from napari_safire.gui.mode import Mode
 from napari_safire.gui.pictures import Channels, PictureLayer
 from napari_safire.gui.place import Place
 from napari_safire.gui.source_edits import Here, SourceEdits, no_picture_to
+from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
-from napari_safire.types import FloatImage
+from napari_safire.types import FloatImage, SourcePartition
 
 _MOMENT_S = 0.045
 _LATE_MS = 200
@@ -62,15 +64,19 @@ class Desk:
         The labels of a plane are in its Labels layer.
     shown : Signal(Snapshot)
         The labels and prompts of the present plane are shown.
-    notice : Signal(str, bool)
-        A sentence for the user; true where something failed.
+    map_toggled : Signal()
+        The forgery map of a picture is shown or hidden.
+    notice : Signal(str, bool, Topic)
+        A sentence for the user; true where something failed; what it belongs to. Without a topic it
+        belongs to what is worked on now.
     """
 
     plane_changed = Signal()
     mode_changed = Signal()
     painted = Signal(Snapshot)
     shown = Signal(Snapshot)
-    notice = Signal(str, bool)
+    map_toggled = Signal()
+    notice = Signal(str, bool, object)
 
     def __init__(
         self,
@@ -83,10 +89,10 @@ class Desk:
         self.viewer = viewer
         self.session = session
         self.embed_on_selection = embed_on_selection
-        self.settings = PartitionSettings()
         self.heatmap_visible = False
         self.sources_opacity = sources_opacity
         self.mode = Mode()
+        self.choices = PictureChoices(self.mode)
         self.edits = SourceEdits(session.states, self.mode, self._here)
         self._places: dict[Image, Place] = {}
         self._image: Image | None = None
@@ -111,7 +117,10 @@ class Desk:
             (session.embedded, self._answer_anew),
             (session.partitioned, self._show_heatmap),
             (session.model_changed, self._embed_here),
-            (session.notice, self._tell),
+            (session.model_changed, self._show_evidence),
+            (self.plane_changed, self._show_evidence),
+            (self.shown, self._show_evidence),
+            (session.notice, self._tell_of_session),
             (self.edits.notice, self._tell),
             (self.mode.changed, self._mode_changed),
         ):
@@ -136,6 +145,7 @@ class Desk:
             self.mode_changed,
             self.painted,
             self.shown,
+            self.map_toggled,
             self.notice,
         ):
             signal.disconnect()
@@ -169,6 +179,11 @@ class Desk:
         return None if place is None else place.companions
 
     @property
+    def key(self) -> PlaneKey | None:
+        """Name of the plane that is worked on."""
+        return self._key
+
+    @property
     def plane(self) -> Plane | None:
         """What is known of the plane that is worked on."""
         return None if self._key is None else self.session.planes[self._key]
@@ -196,11 +211,12 @@ class Desk:
             picture = PictureLayer(image, channels)
             problem = picture.problem()
             if problem:
-                self.notice.emit(problem, True)
                 if place is None:
                     self._rest.stop()
                     self._image = self._key = None
+                    self.choices.go_to(None)
                     self.plane_changed.emit()
+                self.notice.emit(problem, True)
                 return
             if place is not None and place.lengths == picture.lengths:
                 place.take_picture(picture)
@@ -252,11 +268,21 @@ class Desk:
 
     # ---------------------------------------------------------------- partition
 
+    @property
+    def settings(self) -> PartitionSettings:
+        """How to partition the present plane."""
+        return self.choices.settings
+
+    def start_with(self, settings: PartitionSettings) -> None:
+        """Take other settings for planes that nobody has chosen any for; none is clustered."""
+        if self.choices.start_with(settings):
+            self.mode_changed.emit()
+
     def set_settings(self, settings: PartitionSettings) -> None:
         """Change how to partition; a plane that was partitioned is clustered anew at once."""
         if settings == self.settings:
             return
-        self.settings = settings
+        self.choices.choose(settings)
         self.mode_changed.emit()
         plane = self.plane
         if (
@@ -272,6 +298,7 @@ class Desk:
         if self._key is None:
             self.notice.emit(no_picture_to("partition"), True)
             return
+        self.choices.keep(self.settings, [self._key])
         self.session.partition(self._key, self.settings)
 
     def partition_all(self) -> None:
@@ -282,6 +309,7 @@ class Desk:
             return
         place, _ = here
         keys = [place.open(index) for index in np.ndindex(*place.picture.stack_shape)]
+        self.choices.keep(self.settings, keys)
         self.session.partition_all(keys, self.settings)
 
     def show_uncertainty(self) -> None:
@@ -290,13 +318,19 @@ class Desk:
         if key is None or companions is None:
             return
 
-        def done(values: FloatImage) -> None:
-            companions.show_uncertainty(key.index, values)
+        def done(values: FloatImage, partition: SourcePartition) -> None:
+            if self.session.planes[key].shows_partition:
+                companions.show_uncertainty(key.index, values, partition)
 
         try:
             self.session.ask_uncertainty(key, done)
         except SafireError as error:
             self.notice.emit(str(error), True)
+
+    def show_forgery_map(self) -> None:
+        """Put the forgery map of the present plane into its layer, made anew if it is gone."""
+        if self._key is not None:
+            self._show_heatmap(self._key)
 
     def select_prompts(self, numbers: Sequence[int]) -> None:
         """Show where prompts of the grid lie: as selected points of a layer of their own."""
@@ -342,8 +376,10 @@ class Desk:
         if place is not None:
             place.close()
             self.session.forget(layer.unique_id)
+            self.choices.forget(layer.unique_id)
             if layer is self._image:
                 self._image = self._key = None
+                self.choices.go_to(None)
                 self._take_any_image()
                 self.plane_changed.emit()
             return
@@ -355,6 +391,7 @@ class Desk:
         if place is None or image is None:
             if self._key is not None or event is None:
                 self._key = None
+                self.choices.go_to(None)
                 self.plane_changed.emit()
             return
         if image not in self.viewer.layers:
@@ -366,6 +403,7 @@ class Desk:
         if key == self._key and key is not None:
             return
         self._key = key
+        self.choices.go_to(key)
         place.arm(key is not None)
         if key is None:
             self.notice.emit(problem, False)
@@ -406,6 +444,7 @@ class Desk:
             (place.asked, self._asked),
             (place.painted, self.edits.read_strokes),
             (place.notice, self._tell),
+            (place.companions.map_shown, self._map_toggled),
         ):
             place.connections.connect(signal, slot)
         return place
@@ -417,6 +456,7 @@ class Desk:
         """Forget the work on a picture; its layers stay in the viewer."""
         image = place.picture.layer
         self.session.forget(image.unique_id)
+        self.choices.forget(image.unique_id)
         place.close()
         del self._places[image]
 
@@ -495,6 +535,19 @@ class Desk:
         place = self._place_of(key)
         if place is not None:
             place.show_heatmap(self.session.planes[key], self.heatmap_visible)
+        self._show_evidence()
+
+    def _show_evidence(self, event: Any = None) -> None:
+        """Let no map or uncertainty stay that is not of what is shown; style the present map."""
+        for place in self._places.values():
+            place.drop_outdated()
+        plane, companions = self.plane, self.companions
+        if companions is not None:
+            companions.style_heatmap(None if plane is None else plane.forgery)
+
+    def _map_toggled(self, shown: bool) -> None:
+        self.heatmap_visible = shown
+        self.map_toggled.emit()
 
     # ---------------------------------------------------------------- helpers
 
@@ -514,7 +567,10 @@ class Desk:
 
     def _tell(self, sentence: str, failed: bool) -> None:
         # Not connected as `notice.emit`: psygnal makes a call to learn what an `emit` takes.
-        self.notice.emit(sentence, failed)
+        self.notice.emit(sentence, failed, None)
+
+    def _tell_of_session(self, sentence: str, failed: bool, topic: Topic = ANYWHERE) -> None:
+        self.notice.emit(sentence, failed, topic)
 
     def _mode_changed(self) -> None:
         for place in self._places.values():

@@ -202,7 +202,13 @@ class Place:
     def show_heatmap(self, plane: Plane, visible: bool) -> None:
         """Show the forgery map of a plane, once there is one."""
         if plane.forgery is not None:
-            self.companions.show_heatmap(plane.key.index, plane.forgery.heatmap, visible)
+            self.companions.show_heatmap(plane.key.index, plane.forgery, visible)
+
+    def drop_outdated(self) -> None:
+        """Take results out of their layers that no longer are those of their planes."""
+        for plane in self.planes:
+            shown = plane.partition if plane.shows_partition else None
+            self.companions.drop_outdated(plane.key.index, plane.forgery, shown)
 
     def show_mode(self) -> None:
         """Show what the next prompt, and the brush, are for."""

@@ -96,6 +96,20 @@ class SourceEdits:
             f"remove islands below {smaller_than} pixels",
         )
 
+    def renumber(self) -> None:
+        """Close the gaps between the numbers of the sources; the current source goes along."""
+
+        def act(place: Place, key: PlaneKey) -> None:
+            plane = next((plane for plane in place.planes if plane.key == key), None)
+            present = sorted(plane.snapshot.areas) if plane and plane.snapshot else []
+            self._states.renumber(key)
+            if self._mode.source in present:
+                self._mode.source = present.index(self._mode.source) + 1
+            else:
+                self._mode.source = min(self._mode.source, len(present) + 1)
+
+        self._act(act)
+
     def protect(self, source: int) -> None:
         """Keep later predictions off the pixels of a source."""
         self._act(lambda place, key: self._states.protect(key, [source]))

@@ -10,6 +10,7 @@ from napari_safire.session.annotation import Annotation, Labels, SourcePrompt
 from napari_safire.session.composition import Unions
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Job
+from napari_safire.session.numbering import numbers_of
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
@@ -119,6 +120,18 @@ class Plane:
         self.reading = None
         self.regions = {}
         self.unions = Unions()
+
+    @property
+    def shown_numbers(self) -> tuple[int, ...]:
+        """Labels that the sources of the partition have now; empty if it is not shown (undo)."""
+        if self.partition is None or self.snapshot is None:
+            return ()
+        return numbers_of(self.partition, self.snapshot.annotation)
+
+    @property
+    def shows_partition(self) -> bool:
+        """Whether the labels are those of the partition, edited or not."""
+        return bool(self.shown_numbers)
 
     @property
     def is_outdated(self) -> bool:

@@ -35,10 +35,17 @@ from napari_safire.session.composition import partition_uncertainty
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Deliver, Job, JobLane
 from napari_safire.session.journal import Journal, KeptWork
+from napari_safire.session.messages import ANYWHERE, Stage, Topic
 from napari_safire.session.numbering import numbers_of
 from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Planes, Snapshot
 from napari_safire.session.states import States
-from napari_safire.types import Embedding, FloatImage, PointPrompt, SourceRegion
+from napari_safire.types import (
+    Embedding,
+    FloatImage,
+    PointPrompt,
+    SourcePartition,
+    SourceRegion,
+)
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -73,8 +80,8 @@ class Session:
         Grid, partition and forgery map of a plane are there.
     progress : Signal(str, int, int)
         What is being done, and how far of how much; an empty text when nothing is.
-    notice : Signal(str, bool)
-        A sentence for the user; true where something failed.
+    notice : Signal(str, bool, Topic)
+        A sentence for the user; true where something failed; what it belongs to.
     model_changed : Signal()
         Another model is loaded, or none.
     kept_work : Signal(PlaneKey, KeptWork)
@@ -85,7 +92,7 @@ class Session:
     embedded = Signal(PlaneKey)
     partitioned = Signal(PlaneKey)
     progress = Signal(str, int, int)
-    notice = Signal(str, bool)
+    notice = Signal(str, bool, Topic)
     model_changed = Signal()
     kept_work = Signal(PlaneKey, KeptWork)
 
@@ -94,7 +101,7 @@ class Session:
     ) -> None:
         self._chosen = ChosenModel(
             load_engine,
-            lambda sentence: deliver(lambda: self.notice.emit(sentence, False)),
+            lambda sentence: deliver(lambda: self.notice.emit(sentence, False, ANYWHERE)),
         )
         self._model_lane = JobLane(deliver, self._watch)
         self._state_lane = JobLane(deliver)
@@ -115,6 +122,11 @@ class Session:
     def engine(self) -> Engine | None:
         """The engine of the chosen model, once it is loaded."""
         return self._chosen.engine
+
+    @property
+    def most_sources(self) -> int | None:
+        """How many sources the model tells apart at most; None while none is loaded."""
+        return None if self.engine is None else self.engine.most_sources
 
     def choose_model(
         self,
@@ -214,7 +226,7 @@ class Session:
 
         def failed(error: Exception) -> None:
             plane.reading = None
-            self._failed(error)
+            self._failed(error, Topic(key, "picture"))
 
         plane.reading = self._model_lane.submit(
             Job("Reading the picture's traces", work, done, failed, topic=("embed", key))
@@ -227,7 +239,7 @@ class Session:
         plane.embedding = embedding
         plane.asked = None  # nothing has been asked of this one
         for warning in embedding.warnings:
-            self.notice.emit(warning, False)
+            self.notice.emit(warning, False, Topic(plane.key, "picture"))
         self.states.look_for_kept_work(plane)
         self.embedded.emit(plane.key)
 
@@ -255,7 +267,7 @@ class Session:
         self.states.count_change(plane)
         inside = tuple(p for p in prompts if _is_inside(p.point, plane.shape))
         if len(inside) < len(prompts):
-            self.notice.emit(points_outside(len(prompts) - len(inside)), False)
+            self.notice.emit(points_outside(len(prompts) - len(inside)), False, Topic(key))
         live = tuple(p for p in inside if p.live)
         regions, grid = dict(plane.regions), plane.grid
 
@@ -313,7 +325,14 @@ class Session:
 
         topic = ("segment", plane.key)
         self._model_lane.submit(
-            Job("Finding the region", work, done, self._failed, urgent=True, topic=topic)
+            Job(
+                "Finding the region",
+                work,
+                done,
+                self._failing(plane.key, "prompts"),
+                urgent=True,
+                topic=topic,
+            )
         )
 
     def _answer_from(self, plane: Plane, live: tuple[SourcePrompt, ...]) -> None:
@@ -394,7 +413,7 @@ class Session:
                 title or "Partitioning",
                 work,
                 done,
-                self._failed,
+                self._failing(key, "partition"),
                 urgent=ready,
                 topic=("partition", key),
             )
@@ -405,15 +424,17 @@ class Session:
         for number, key in enumerate(keys, start=1):
             self.partition(key, settings, f"Slice {number} of {len(keys)}")
 
-    def ask_uncertainty(self, key: PlaneKey, done: Callable[[FloatImage], None]) -> None:
+    def ask_uncertainty(
+        self, key: PlaneKey, done: Callable[[FloatImage, SourcePartition], None]
+    ) -> None:
         """Make the uncertainty of a plane's partition; the engine repeats it for that.
 
         Parameters
         ----------
         key : PlaneKey
         done : callable
-            Takes the (H, W) float32 values in [0, 1] of `partition_uncertainty`; not called if the
-            plane has another partition by then.
+            Takes the (H, W) float32 values in [0, 1] of `partition_uncertainty`, and the partition
+            they are of; not called if the plane has another one by then.
 
         Raises
         ------
@@ -432,10 +453,16 @@ class Session:
 
         def answered(values: FloatImage) -> None:
             if self.planes.has(plane) and plane.partition is partition:
-                done(values)
+                done(values, partition)
 
         self._model_lane.submit(
-            Job("Uncertainty", work, answered, self._failed, topic=("uncertainty", key))
+            Job(
+                "Uncertainty",
+                work,
+                answered,
+                self._failing(key, "partition"),
+                topic=("uncertainty", key),
+            )
         )
 
     # ---------------------------------------------------------------- jobs
@@ -482,11 +509,14 @@ class Session:
         """Wait for the threads to end; false if they did not in time."""
         return self._model_lane.join(timeout) and self._state_lane.join(timeout)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, topic: Topic = ANYWHERE) -> None:
         if isinstance(error, SafireError | ValueError | TypeError | OSError):
-            self.notice.emit(str(error), True)
+            self.notice.emit(str(error), True, topic)
         else:
-            self.notice.emit(f"{type(error).__name__}: {error}", True)
+            self.notice.emit(f"{type(error).__name__}: {error}", True, topic)
+
+    def _failing(self, key: PlaneKey, stage: Stage) -> Callable[[Exception], None]:
+        return lambda error: self._failed(error, Topic(key, stage))
 
     def _watch(self, job: Job | None, done: int, total: int, stage: str) -> None:
         if job is None:

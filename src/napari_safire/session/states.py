@@ -15,6 +15,7 @@ from napari_safire.session.answers import previewed
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Job, JobLane
 from napari_safire.session.journal import Journal, KeptWork
+from napari_safire.session.messages import Topic
 from napari_safire.session.numbering import renumbered
 from napari_safire.session.planes import Plane, PlaneKey, Planes, Snapshot
 
@@ -32,7 +33,7 @@ class States:
     shown : callable
         Takes each plane that has a new snapshot.
     failed : callable
-        Takes the reason why something could not be done.
+        Takes the reason why something could not be done, and its topic if it has one.
     found : callable
         Takes the plane and the work of an earlier session that was found for it.
     journal : Journal, optional
@@ -44,7 +45,7 @@ class States:
         lane: JobLane,
         planes: Planes,
         shown: Callable[[Plane], None],
-        failed: Callable[[Exception], None],
+        failed: Callable[..., None],
         found: Callable[[Plane, KeptWork], None],
         journal: Journal | None = None,
     ) -> None:
@@ -173,7 +174,7 @@ class States:
 
         def failed(error: Exception) -> None:
             # What is shown may differ from the state that stayed: show that again.
-            self._failed(error)
+            self._failed(error, Topic(plane.key, "labels"))
             self.change(plane, lambda history: None)
 
         self._lane.submit(Job("", work, done, failed))
