@@ -88,7 +88,7 @@ class FakeEngine:
         n_sources: int | None = None,
         seed: int = 0,
         points_per_side: int = 16,
-        eps: float = 0.2,
+        eps: float | None = None,
         *,
         progress: Progress | None = None,
         cancel: Cancel | None = None,

@@ -206,13 +206,19 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
         kinship = Kinship.of_model(metadata)
         assert kinship is not None
         assert any(kinship.numbers)
-        assert 1 / 4 < told["number_of_sources_right"] <= 1
+        assert 1 / 4 < told["number_of_sources_right, as fitted"] <= 1
+        # On pictures it has not seen it is no surer: what was reported alone before is the other.
+        crossed = told["number_of_sources_right, cross-fitted"]
+        assert 0 <= crossed <= told["number_of_sources_right, as fitted"]
         assert metadata["cut_sharpness"] > 0
     else:
         assert not of_cells & metadata.keys()
         rule = auto_rule(metadata)
         assert rule.thresholds == rule.candidates[30]
-        assert told["number_of_sources_right"] == 1
+        assert told["number_of_sources_right, as fitted"] == 1
+        assert told["number_of_sources_right, cross-fitted"] == 1
+    assert metadata["calibration"]["n_authentic"] == 36
+    assert metadata["calibration"]["n_forged"] == 12
     assert told["originals_learned_from_in_other_copies"] == 0
     curve = stored_curve(metadata)
     assert curve is not None

@@ -19,6 +19,7 @@ from napari_safire import Engine, load_model
 from napari_safire.data.demo import demo_composite
 from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.clustering import (
+    Density,
     cluster_auto,
     cluster_dbscan,
     cluster_kmeans,
@@ -389,7 +390,7 @@ def made_grid(empty: bool = False) -> PromptGrid:
 
 def test_the_most_confident_prompt_stands_for_its_source():
     grid = made_grid()
-    clusters = cluster_prompts(grid, "kmeans", 2, 0, 0.2, 0.3)
+    clusters = cluster_prompts(grid, "kmeans", 2)
     partition = make_partition(grid, clusters, "kmeans", {}, 0)
     assert [r.prompt.col for r in partition.representatives] == [10, 60]
     assert partition.labels[0, 0] == 0
@@ -400,7 +401,7 @@ def test_the_most_confident_prompt_stands_for_its_source():
 def test_consensus_is_the_mean_of_the_prompts_of_a_source():
     grid = made_grid()
     grid.low_res_logits[0] = -9  # one prompt of the left half is wrong
-    clusters = cluster_prompts(grid, "kmeans", 2, 0, 0.2, 0.3)
+    clusters = cluster_prompts(grid, "kmeans", 2)
     partition = make_partition(grid, clusters, "kmeans", {}, 0, consensus=True)
     left, right = partition.representatives
     away_from_edges = (..., [2, 3, 13])  # where smoothing over five logits changes nothing
@@ -418,7 +419,7 @@ def test_consensus_is_the_mean_of_the_prompts_of_a_source():
 @pytest.mark.parametrize("method", ["kmeans", "dbscan", "auto"])
 def test_a_picture_without_any_region_is_one_source(method: str):
     grid = made_grid(empty=True)
-    clusters = cluster_prompts(grid, method, 2, 0, 0.2, 0.3)
+    clusters = cluster_prompts(grid, method, 2, 0, Density(0.2), 0.3)
     partition = make_partition(grid, clusters, method, {}, 0)
     assert partition.n_sources == 1
     assert not partition.labels.any()
@@ -428,7 +429,7 @@ def test_a_picture_without_any_region_is_one_source(method: str):
 
 def test_the_smaller_source_is_the_forged_one():
     grid = made_grid()
-    clusters = cluster_prompts(grid, "kmeans", 2, 0, 0.2, 0.3)
+    clusters = cluster_prompts(grid, "kmeans", 2)
     heatmap = make_forgery_map(grid, clusters, None).heatmap
     assert heatmap[:, 60].min() > 0.9
     assert heatmap[:, 5].max() < 0.1
@@ -448,7 +449,7 @@ def test_verdicts_follow_the_calibration(intercept: float, shape: tuple[int, int
     geometry = dataclasses.replace(grid.geometry, image_shape=shape)
     grid = dataclasses.replace(grid, geometry=geometry)
     calibration = Calibration(1.0, intercept, 0.8, 0.2, 0.05, "made up for a test.")
-    clusters = cluster_prompts(grid, "kmeans", 2, 0, 0.2, 0.3)
+    clusters = cluster_prompts(grid, "kmeans", 2)
     forgery = make_forgery_map(grid, clusters, calibration)
     assert forgery.verdict == verdict
     assert forgery.reason

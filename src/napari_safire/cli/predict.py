@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     _Answer = tuple[Examination, list[Path]]
 
-_DEFAULT_EPS = 0.2
 _LIST_SUFFIXES = (".txt", ".csv")
 _MOST_JOBS = 8
 
@@ -108,7 +107,9 @@ def predict(
     ] = None,
     eps: Annotated[
         float | None,
-        typer.Option("--eps", help=f"Distance for --method dbscan (default {_DEFAULT_EPS})."),
+        typer.Option(
+            "--eps", help="Distance for --method dbscan (default: found for each picture)."
+        ),
     ] = None,
     seed: SeedOption = 0,
     points_per_side: Annotated[
@@ -147,7 +148,7 @@ def predict(
     settings = ExaminationSettings(
         method=chosen,
         n_sources=n_sources,
-        eps=_DEFAULT_EPS if eps is None else eps,
+        eps=eps,
         seed=seed,
         points_per_side=points_per_side,
         points=_parse_points(points or []),
@@ -286,8 +287,8 @@ def _verdict(forgery: ForgeryMap) -> str:
     if limits is None:
         return f"{text}, not calibrated)"
     return (
-        f"{text}; from {limits.forged_above:.2f} on forged, up to {limits.clean_below:.2f} no "
-        "forgery found)"
+        f"{text} at even odds; from {limits.forged_above:.2f} on forged, up to "
+        f"{limits.clean_below:.2f} no forgery found)"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_safire.engine.kinship import KINSHIP
+from napari_safire.errors import CheckpointError
 
 Thresholds = tuple[float, ...]
 _LEAST_EVIDENCE = np.arange(1.5, 14.0, 0.25).tolist()
@@ -44,14 +45,41 @@ class AutoRule:
         return dict(zip(self.names, chosen, strict=True))
 
 
+def stored_number(metadata: Mapping[str, Any], name: str, default: float) -> float:
+    """Read a number of a model's metadata.
+
+    Raises
+    ------
+    CheckpointError
+        It is none, or not finite.
+    """
+    stored = metadata.get(name, default)
+    try:
+        value = float(stored)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise CheckpointError(
+            f"This model's {name} is {stored!r}, but must be a finite number: get the file again, "
+            "or calibrate the model anew."
+        )
+    return value
+
+
 def auto_rule(metadata: Mapping[str, Any]) -> AutoRule:
-    """Return the rule of a model, with default thresholds if it was never calibrated."""
+    """Return the rule of a model, with default thresholds if it was never calibrated.
+
+    Raises
+    ------
+    CheckpointError
+        A threshold is no finite number: every comparison with it would be false without a word.
+    """
     candidates: tuple[Thresholds, ...]
     stored = dict(metadata)
     if metadata.get("representative") == "cells":
         defaults = {"source_evidence": 4.0, "source_similarity": 0.15}
         if "source_eigenvalue" in stored:  # of a model before the fourth version of safire-lite
-            gap = max(1e-9, 1 - float(stored["source_eigenvalue"]))
+            gap = max(1e-9, 1 - stored_number(metadata, "source_eigenvalue", math.nan))
             stored = {"source_evidence": -math.log(gap)} | stored
         tried = [_LEAST_EVIDENCE, np.arange(-0.1, 0.5, 0.02).round(2).tolist()]
         if KINSHIP in stored:
@@ -60,5 +88,5 @@ def auto_rule(metadata: Mapping[str, Any]) -> AutoRule:
     else:
         defaults = {"source_distance": 0.3}
         candidates = tuple((float(v),) for v in np.arange(0.02, 1.2, 0.02))
-    thresholds = tuple(float(stored.get(name, value)) for name, value in defaults.items())
+    thresholds = tuple(stored_number(stored, name, value) for name, value in defaults.items())
     return AutoRule(tuple(defaults), thresholds, candidates)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from napari_safire.engine.auto import AutoRule, Thresholds, auto_rule
+from napari_safire.engine.auto import AutoRule, Thresholds, auto_rule, stored_number
 from napari_safire.engine.cells import (
     COMPARING,
     MOST_SOURCES,
@@ -22,7 +22,7 @@ from napari_safire.engine.cells import (
     forgery_map_of_cells,
     partition_of_cells,
 )
-from napari_safire.engine.clustering import NOISE, separation
+from napari_safire.engine.clustering import NOISE, Density, chosen_density, separation
 from napari_safire.engine.evidence import (
     EvidenceWeights,
     Pieces,
@@ -41,7 +41,13 @@ from napari_safire.engine.partition import (
     make_partition,
 )
 from napari_safire.engine.progress import Cancel, Progress, report
-from napari_safire.engine.stability import REPEATING, stability_of_cells, stability_of_prompts
+from napari_safire.engine.response import silence_of
+from napari_safire.engine.stability import (
+    REPEATING,
+    less_sure,
+    stability_of_cells,
+    stability_of_prompts,
+)
 from napari_safire.errors import CheckpointError
 from napari_safire.model import SafireModel
 from napari_safire.types import (
@@ -80,7 +86,7 @@ class DividePlan:
     n_sources: int | None = None
     seed: int = 0
     points_per_side: int = 16
-    eps: float = 0.2
+    eps: float | None = None
 
 
 class Divider(Protocol):
@@ -177,21 +183,25 @@ class PromptDivider(_OfModel):
         grid = self._ask_grid(
             embedding, plan.points_per_side, progress, cancel, with_logits=consensus
         )
+        density = self._density(grid, plan) if plan.method == "dbscan" else None
         clusters = cluster_prompts(
-            grid, plan.method, plan.n_sources, plan.seed, plan.eps, rule.thresholds[0]
+            grid, plan.method, plan.n_sources, plan.seed, density, rule.thresholds[0]
         )
         parameters: dict[str, Any] = {"points_per_side": plan.points_per_side}
         if plan.method == "kmeans":
             parameters["n_sources"] = plan.n_sources
-        elif plan.method == "dbscan":
-            parameters["eps"] = plan.eps
+        elif density is not None:
+            parameters |= {"eps": density.eps, "min_samples": density.min_samples}
+            if density.by_rule:
+                parameters["eps_rule"] = "k-distance knee"
         else:
             parameters |= rule.as_metadata()
         parameters["representative"] = representative(self._model, plan.method)
         regions_of = self._regions_of(embedding, grid)
-        return make_partition(
+        partition = make_partition(
             grid, clusters, plan.method, parameters, plan.seed, consensus, regions_of
         )
+        return partition if density is None else less_sure(grid, partition)
 
     def localize(
         self,
@@ -204,7 +214,7 @@ class PromptDivider(_OfModel):
         grid = self._ask_grid(
             embedding, plan.points_per_side, progress, cancel, with_logits=self._takes_means(plan)
         )
-        clusters = cluster_prompts(grid, "kmeans", 2, plan.seed, 0.0, 0.0)
+        clusters = cluster_prompts(grid, "kmeans", 2, plan.seed)
         return make_forgery_map(
             grid,
             clusters,
@@ -212,6 +222,7 @@ class PromptDivider(_OfModel):
             self._takes_means(plan),
             self._regions_of(embedding, grid),
             embedding.unreadable,
+            silence_of(embedding),
         )
 
     def stability(
@@ -231,7 +242,7 @@ class PromptDivider(_OfModel):
     def separation(self, embedding: Embedding, plan: DividePlan) -> float:
         """Cosine distance of the two clusters' centres."""
         grid = self._ask_grid(embedding, plan.points_per_side, with_logits=False)
-        clusters = cluster_prompts(grid, "kmeans", 2, plan.seed, 0.0, 0.0)
+        clusters = cluster_prompts(grid, "kmeans", 2, plan.seed)
         return separation(grid.features[grid.valid], clusters[grid.valid])
 
     def count_sources(
@@ -239,8 +250,14 @@ class PromptDivider(_OfModel):
     ) -> tuple[int, ...]:
         """Cluster once for each threshold."""
         grid = self._ask_grid(embedding, points_per_side, with_logits=False)
-        clusters = (cluster_prompts(grid, "auto", None, 0, 0.0, *some) for some in thresholds)
+        clusters = (cluster_prompts(grid, "auto", threshold=some[0]) for some in thresholds)
         return tuple(len(np.unique(some[some != NOISE])) for some in clusters)
+
+    @staticmethod
+    def _density(grid: PromptGrid, plan: DividePlan) -> Density:
+        if plan.eps is not None:
+            return Density(plan.eps)
+        return chosen_density(grid.features[grid.valid])
 
     def _takes_means(self, plan: DividePlan) -> bool:
         return representative(self._model, plan.method) == "consensus"
@@ -384,7 +401,13 @@ class CellDivider(_OfModel):
 
     @property
     def _sharpness(self) -> float:
-        return float(self._model.metadata.get("cut_sharpness", 1.0))
+        sharpness = stored_number(self._model.metadata, "cut_sharpness", 1.0)
+        if sharpness <= 0:
+            raise CheckpointError(
+                f"This model's cut_sharpness is {sharpness}, but must be positive: get the file "
+                "again, or calibrate the model anew."
+            )
+        return sharpness
 
     def _spectrum(
         self,

@@ -122,5 +122,5 @@ def _auto_thresholds(
     told = " and ".join(f"{value:.2f}" for value in thresholds)
     return thresholds, (
         f'The threshold of method "auto" is {told}, which finds the number of sources in '
-        f"{100 * accuracy:.0f} % of {len(usable)} held-out pictures."
+        f"{100 * accuracy:.0f} % of the {len(usable)} held-out pictures that it was chosen by."
     )

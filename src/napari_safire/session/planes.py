@@ -41,7 +41,7 @@ class PartitionSettings:
 
     method: Literal["auto", "kmeans", "dbscan"] = "auto"
     n_sources: int | None = None
-    eps: float = 0.2
+    eps: float | None = None
     seed: int = 0
     points_per_side: int = 16
 

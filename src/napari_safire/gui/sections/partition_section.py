@@ -54,10 +54,14 @@ class PartitionSection(Section):
         self.number = wrapped()
         self.auto = button("Find it: auto", "Let the number be found for this picture.", self._find)
         self.eps = QDoubleSpinBox()
-        self.eps.setRange(0.001, 10)
+        self.eps.setRange(0, 10)
+        self.eps.setSpecialValueText("auto")  # at 0: found for each picture
         self.eps.setDecimals(3)
         self.eps.setSingleStep(0.02)
-        self.eps.setToolTip("DBSCAN: how far apart the features of one source may lie.")
+        self.eps.setToolTip(
+            "DBSCAN: how far apart the features of one source may lie. Auto: found for each "
+            "picture."
+        )
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("Where k-means begins; the same seed gives the same partition.")
@@ -143,7 +147,7 @@ class PartitionSection(Section):
             PartitionSettings(
                 method=method,  # type: ignore[arg-type]
                 n_sources=count,
-                eps=self.eps.value(),
+                eps=self.eps.value() or None,
                 seed=self.seed.value(),
                 points_per_side=self.points.value(),
             )
@@ -157,7 +161,7 @@ class PartitionSection(Section):
         self.method.setCurrentText("DBSCAN" if dbscan else "k-means")
         if not dbscan:
             self.count.setValue(settings.n_sources or _FIND)
-        self.eps.setValue(settings.eps)
+        self.eps.setValue(settings.eps or 0)
         self.seed.setValue(settings.seed)
         self.points.setValue(settings.points_per_side)
         self._form.setRowVisible(self.count, not dbscan)
