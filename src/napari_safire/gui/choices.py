@@ -50,18 +50,18 @@ class PictureChoices:
     def choose(self, settings: PartitionSettings) -> None:
         """Take settings for the present plane.
 
-        What is a way of working (method, eps, seed, grid) later planes begin with, too; the number
-        of sources, which is a statement about one picture, stays with it.
+        What is a way of working (method, seed, grid) later planes begin with, too; the number of
+        sources and eps, which are statements about one picture, stay with it.
         """
         if self._key is not None:
             self._settings[self._key] = settings
             self._chosen.add(self._key)
-        if settings.n_sources is None:
-            self._fresh = settings
-        else:
-            start = self._start
+        start = self._start
+        fresh = replace(settings, eps=start.eps)
+        if settings.n_sources is not None:
             method = "auto" if start.method == "dbscan" else start.method
-            self._fresh = replace(settings, method=method, n_sources=start.n_sources)
+            fresh = replace(fresh, method=method, n_sources=start.n_sources)
+        self._fresh = fresh
 
     def start_with(self, settings: PartitionSettings) -> bool:
         """Begin with other settings where nobody has chosen any yet; whether that differs.

@@ -93,7 +93,7 @@ class Desk:
         self.sources_opacity = sources_opacity
         self.mode = Mode()
         self.choices = PictureChoices(self.mode)
-        self.edits = SourceEdits(session.states, self.mode, self._here)
+        self.edits = SourceEdits(session.states, self.mode, self._here, self._why_not)
         self._places: dict[Image, Place] = {}
         self._image: Image | None = None
         self._key: PlaneKey | None = None
@@ -239,7 +239,7 @@ class Desk:
         """Arm the prompt tool: a click on the picture then is a prompt."""
         place = self._place
         if place is None:
-            self.notice.emit(no_picture_to("place prompts on"), True)
+            self.notice.emit(self._why_not("place prompts on"), True)
             return
         problem = place.picture.view_problem(self.viewer.dims)
         if problem:
@@ -261,7 +261,7 @@ class Desk:
     def segment(self) -> None:
         """Answer the prompts now: starts what was cancelled, or was never started."""
         if self._key is None:
-            self.notice.emit(no_picture_to("segment"), True)
+            self.notice.emit(self._why_not("segment"), True)
             return
         self.session.embed(self._key)
         self.session.segment(self._key)
@@ -296,7 +296,7 @@ class Desk:
     def partition(self) -> None:
         """Divide the present plane into its sources."""
         if self._key is None:
-            self.notice.emit(no_picture_to("partition"), True)
+            self.notice.emit(self._why_not("partition"), True)
             return
         self.choices.keep(self.settings, [self._key])
         self.session.partition(self._key, self.settings)
@@ -305,7 +305,7 @@ class Desk:
         """Divide every plane of the stack into its sources."""
         here = self._here()
         if here is None:
-            self.notice.emit(no_picture_to("partition"), True)
+            self.notice.emit(self._why_not("partition"), True)
             return
         place, _ = here
         keys = [place.open(index) for index in np.ndindex(*place.picture.stack_shape)]
@@ -403,7 +403,6 @@ class Desk:
         if key == self._key and key is not None:
             return
         self._key = key
-        self.choices.go_to(key)
         place.arm(key is not None)
         if key is None:
             self.notice.emit(problem, False)
@@ -412,6 +411,7 @@ class Desk:
             self.session.states.refresh(key)
             if event is not None and self.embed_on_selection:
                 self._rest.start()
+        self.choices.go_to(key)
         self.plane_changed.emit()
 
     def _pixels_changed(self, event: Any = None) -> None:
@@ -421,8 +421,10 @@ class Desk:
                 continue
             if not place.picture.problem() and place.picture.lengths == place.lengths:
                 place.reread()
+                self._show_evidence()
                 if image is self._image:
                     self._embed_here()
+                    self.plane_changed.emit()  # its verdict is gone
                 continue
             if place.companions.layers():
                 # As a failure: a mere notice goes with the next job, which starts right away.
@@ -564,6 +566,12 @@ class Desk:
     def _here(self) -> Here | None:
         place = self._place
         return None if place is None or self._key is None else (place, self._key)
+
+    def _why_not(self, what: str) -> str:
+        """Why nothing can be done here: "partition"."""
+        place = self._place
+        problem = "" if place is None else place.picture.view_problem(self.viewer.dims)
+        return problem or no_picture_to(what)
 
     def _tell(self, sentence: str, failed: bool) -> None:
         # Not connected as `notice.emit`: psygnal makes a call to learn what an `emit` takes.

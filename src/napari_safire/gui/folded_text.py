@@ -75,8 +75,8 @@ class FoldedLabel(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.linkActivated.connect(self._toggle)
 
-    def say(self, text: str, lead: str = "") -> None:
-        """Show a text, folded.
+    def say(self, text: str, lead: str = "", *, folded: bool = True) -> None:
+        """Show a text.
 
         Parameters
         ----------
@@ -84,10 +84,12 @@ class FoldedLabel(QLabel):
             Plain.
         lead : str
             Put in front, bold.
+        folded : bool
+            Whether only its beginning is shown at first.
         """
         if (text, lead) == (self.whole, self._lead):
             return
-        self.whole, self._lead, self._unfolded = text, lead, False
+        self.whole, self._lead, self._unfolded = text, lead, not folded
         self._show()
 
     def unfold(self) -> None:

@@ -12,7 +12,7 @@ from napari_safire.types import ForgeryMap
 
 _STOPS = 16
 _HEIGHT = 12
-_UNDER = 0.5  # grey of the picture that stands for all, under the half transparent map
+_UNDER = 0.3  # grey of the picture that stands for all, under the half transparent map
 _OPACITY = 0.5
 _HELP = (
     "Share of the model's softmax that is not the largest source, from 0 to 1. It says where, not "

@@ -28,6 +28,8 @@ class SourceEdits:
     mode : Mode
     here : callable
         Gives the place that is worked on and the key of its plane, None if there is none.
+    why_not : callable
+        Says why there is none; it is told what was to be done: "work on".
 
     Attributes
     ----------
@@ -37,7 +39,14 @@ class SourceEdits:
 
     notice = Signal(str, bool)
 
-    def __init__(self, states: States, mode: Mode, here: Callable[[], Here | None]) -> None:
+    def __init__(
+        self,
+        states: States,
+        mode: Mode,
+        here: Callable[[], Here | None],
+        why_not: Callable[[str], str],
+    ) -> None:
+        self._why_not = why_not
         self._states = states
         self._mode = mode
         self._here = here
@@ -155,7 +164,7 @@ class SourceEdits:
     def _act(self, act: Callable[[Place, PlaneKey], None]) -> None:
         here = self._here()
         if here is None:
-            self.notice.emit(no_picture_to("work on"), True)
+            self.notice.emit(self._why_not("work on"), True)
             return
         place, key = here
         place.read_strokes(key)

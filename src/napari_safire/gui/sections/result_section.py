@@ -195,7 +195,9 @@ class ResultSection(Section):
             self.verdict.say(f"No verdict yet: {why}.")
             self.verdict.setToolTip("")
         else:
-            self.verdict.say(forgery.reason, f"{forgery.verdict.capitalize()}.")
+            lead = f"{forgery.verdict.capitalize()}."
+            # Why nothing can be said, and what could settle it, is what there is to read then.
+            self.verdict.say(forgery.reason, lead, folded=forgery.verdict != "inconclusive")
             limits = forgery.calibration
             self.verdict.setToolTip("" if limits is None else f"The model is {limits.basis}")
             self.odds.say("" if limits is None else _odds(forgery, self._prior))
