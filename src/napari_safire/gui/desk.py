@@ -7,6 +7,7 @@ and it tells them by signals.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -35,6 +36,7 @@ from napari_safire.types import FloatImage
 _MOMENT_S = 0.045
 _LATE_MS = 200
 _CLOSING_S = 30.0  # how long closing waits for what was done to be kept
+_LOOK_S = 0.01
 _REST_MS = 250  # how long a slider must rest before the slice under it is embedded
 
 
@@ -143,7 +145,10 @@ class Desk:
         if QApplication.instance() is None:  # Python's exit: nothing can be delivered any more
             states.finish(_CLOSING_S)
         else:
-            gui_thread().work_off(lambda: states.settled, _CLOSING_S)
+            end = time.monotonic() + _CLOSING_S
+            while not states.settled and time.monotonic() < end:
+                # A lane comes to rest a moment after its last call: looked at, not waited for.
+                gui_thread().work_off(lambda: states.settled, _LOOK_S)
 
     def close(self) -> None:
         """Let go of the viewer and stop all work; may be called twice."""

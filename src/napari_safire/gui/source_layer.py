@@ -10,6 +10,7 @@ from napari.layers import Labels
 from psygnal import Signal
 
 from napari_safire.gui.connections import Connections
+from napari_safire.gui.gui_thread import gui_thread
 from napari_safire.session.annotation import Stroke
 
 Index = tuple[int, ...]
@@ -44,8 +45,8 @@ class SourceLayer:
         self._seen: dict[Index, npt.NDArray[Any]] = {}
         self._writing = False
         self._connections = Connections()
-        for event in (layer.events.paint, layer.events.set_data):
-            self._connections.connect(event, self._touched)
+        self._connections.connect(layer.events.paint, self._brushed)
+        self._connections.connect(layer.events.set_data, self._touched)
         self._connections.connect(layer.events.data, self._replaced)
         self._connections.connect(layer.events.selected_label, self._selected)
 
@@ -95,6 +96,11 @@ class SourceLayer:
     def _touched(self, event: Any = None) -> None:
         if not self._writing:
             self.painted.emit(self.layer.n_edit_dimensions > 2)  # a ball reaches the next slices
+
+    def _brushed(self, event: Any = None) -> None:
+        self._touched()
+        # What scripts paint napari writes only after it has told of it.
+        gui_thread().deliver(self._touched)
 
     def _replaced(self, event: Any = None) -> None:
         if not self._writing:
