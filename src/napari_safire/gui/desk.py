@@ -7,8 +7,9 @@ and it tells them by signals.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from napari.layers import Image, Layer, Points
 from napari.layers import Labels as LabelsLayer
 from psygnal import Signal
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
 
 from napari_safire.errors import SafireError
 from napari_safire.gui.choices import PictureChoices
@@ -26,6 +28,7 @@ from napari_safire.gui.gui_thread import gui_thread
 from napari_safire.gui.mode import Mode
 from napari_safire.gui.pictures import Channels, PictureLayer
 from napari_safire.gui.place import Place
+from napari_safire.gui.saving import labels_written
 from napari_safire.gui.source_edits import Here, SourceEdits, no_picture_to
 from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Snapshot
@@ -34,6 +37,8 @@ from napari_safire.types import FloatImage, SourcePartition
 
 _MOMENT_S = 0.045
 _LATE_MS = 200
+_CLOSING_S = 30.0  # how long closing waits for what was done to be kept
+_LOOK_S = 0.01
 _REST_MS = 250  # how long a slider must rest before the slice under it is embedded
 
 
@@ -69,6 +74,10 @@ class Desk:
     notice : Signal(str, bool, Topic)
         A sentence for the user; true where something failed; what it belongs to. Without a topic it
         belongs to what is worked on now.
+    leaving : Signal(napari.layers.Image)
+        An image layer is about to be let go: it was removed, or the desk closes. All strokes were
+        read, its planes are still open in the session (`Planes.of`), and what is begun now with
+        `Session.run` is waited for before the desk closes.
     """
 
     plane_changed = Signal()
@@ -77,6 +86,7 @@ class Desk:
     shown = Signal(Snapshot)
     map_toggled = Signal()
     notice = Signal(str, bool, object)
+    leaving = Signal(Image)
 
     def __init__(
         self,
@@ -100,7 +110,7 @@ class Desk:
         self._rest = QTimer()
         self._rest.setSingleShot(True)
         self._rest.setInterval(_REST_MS)
-        self._rest.timeout.connect(self._embed_here)
+        self._rest.timeout.connect(self._look_here)
         self._latest: Snapshot | None = None
         self._late = QTimer()
         self._late.setSingleShot(True)
@@ -121,6 +131,7 @@ class Desk:
             (self.plane_changed, self._show_evidence),
             (self.shown, self._show_evidence),
             (session.notice, self._tell_of_session),
+            (labels_written, self._labels_written),
             (self.edits.notice, self._tell),
             (self.mode.changed, self._mode_changed),
         ):
@@ -129,8 +140,29 @@ class Desk:
         if self._image is None:
             self._take_any_image()
 
+    def finish(self) -> None:
+        """Take in what is on screen, and wait until it is kept; the first part of closing."""
+        with ExitStack() as stack:  # whatever fails, the rest is done
+            stack.callback(self._wait)
+            stack.callback(self.session.fall_silent)  # widgets may be half gone
+            for image in list(self._places):
+                stack.callback(self._leave, image)
+
+    def _wait(self) -> None:
+        """Until all that was begun is done, with what follows from it."""
+        states = self.session.states
+        if QApplication.instance() is None:  # Python's exit: nothing can be delivered any more
+            states.finish(_CLOSING_S)
+        else:
+            end = time.monotonic() + _CLOSING_S
+            while not states.settled and time.monotonic() < end:
+                # A lane comes to rest a moment after its last call: looked at, not waited for.
+                gui_thread().work_off(lambda: states.settled, _LOOK_S)
+
     def close(self) -> None:
         """Let go of the viewer and stop all work; may be called twice."""
+        if self._places:
+            self.finish()
         for timer in (self._rest, self._late):
             with suppress(RuntimeError):  # at Python's exit Qt may have deleted it before
                 timer.stop()
@@ -147,6 +179,7 @@ class Desk:
             self.shown,
             self.map_toggled,
             self.notice,
+            self.leaving,
         ):
             signal.disconnect()
 
@@ -221,7 +254,7 @@ class Desk:
             if place is not None and place.lengths == picture.lengths:
                 place.take_picture(picture)
                 if image is self._image:
-                    self._embed_here()
+                    self._look_here()
                 self.plane_changed.emit()
                 return
             if place is not None:
@@ -230,8 +263,7 @@ class Desk:
         self._rest.stop()
         self._image, self._key = image, None
         self._view_changed()
-        if self._image is not None and self.embed_on_selection:
-            self._embed_here()
+        self._look_here()
 
     # ---------------------------------------------------------------- prompts
 
@@ -374,9 +406,14 @@ class Desk:
         layer = event.value
         place = self._places.pop(layer, None) if isinstance(layer, Image) else None
         if place is not None:
-            place.close()
-            self.session.forget(layer.unique_id)
-            self.choices.forget(layer.unique_id)
+            self._places[layer] = place  # until it was left
+            try:
+                self._leave(layer)
+            finally:
+                del self._places[layer]
+                place.close()
+                self.session.forget(layer.unique_id)
+                self.choices.forget(layer.unique_id)
             if layer is self._image:
                 self._image = self._key = None
                 self.choices.go_to(None)
@@ -409,7 +446,7 @@ class Desk:
         else:
             place.open(key.index)
             self.session.states.refresh(key)
-            if event is not None and self.embed_on_selection:
+            if event is not None:
                 self._rest.start()
         self.choices.go_to(key)
         self.plane_changed.emit()
@@ -423,7 +460,7 @@ class Desk:
                 place.reread()
                 self._show_evidence()
                 if image is self._image:
-                    self._embed_here()
+                    self._look_here()
                     self.plane_changed.emit()  # its verdict is gone
                 continue
             if place.companions.layers():
@@ -444,12 +481,27 @@ class Desk:
             (picture.layer.events.data, self._pixels_changed),
             (picture.layer.events.name, self._renamed),
             (place.asked, self._asked),
-            (place.painted, self.edits.read_strokes),
+            (place.painted, lambda anywhere: self._painted(place, anywhere)),
             (place.notice, self._tell),
             (place.companions.map_shown, self._map_toggled),
         ):
             place.connections.connect(signal, slot)
         return place
+
+    def _painted(self, place: Place, anywhere: bool) -> None:
+        if anywhere:
+            place.read_all_strokes()
+        elif place is self._place and self._key is not None:
+            place.read_strokes(self._key)
+
+    def _leave(self, image: Image) -> None:
+        self._places[image].read_all_strokes()
+        self.leaving.emit(image)
+
+    def _labels_written(self, data: Any) -> None:
+        """Labels were saved, by whatever means of napari: what they are of need not be kept."""
+        for place in self._places.values():
+            place.mark_saved(data)
 
     def _renamed(self, event: Any = None) -> None:
         self.plane_changed.emit()  # the dock shows names
@@ -472,6 +524,12 @@ class Desk:
             and plane.asked != snapshot.annotation.live_prompts
         ):
             self.session.segment(key)
+
+    def _look_here(self) -> None:
+        """Look at the picture once one rests on it: what was made of it, and its traces."""
+        if self._key is not None:
+            self.session.states.look_for_kept_work(self.session.planes[self._key])
+        self._embed_here()
 
     def _embed_here(self, event: Any = None) -> None:
         if self._key is not None and self.embed_on_selection:

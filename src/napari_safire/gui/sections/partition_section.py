@@ -184,10 +184,13 @@ class PartitionSection(Section):
         if plane is not None and plane.partition is not None:
             self._partitioned(plane.key)
         else:
-            self.plot.clear("Partition the picture to see its prompts here")
-            self.curve.clear("")
-            self.curve.hide()
-            self.found.hide()
+            self._clear()
+
+    def _clear(self) -> None:
+        self.plot.clear("Partition the picture to see its prompts here")
+        self.curve.clear("")
+        self.curve.hide()
+        self.found.hide()
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
         """Follow merges, renumbering and undo: colours and numbers are those of the labels."""
@@ -199,7 +202,10 @@ class PartitionSection(Section):
 
     def _partitioned(self, key: PlaneKey) -> None:
         plane = self._desk.plane
-        if plane is None or plane.key != key or plane.grid is None or plane.partition is None:
+        if plane is None or plane.key != key:
+            return
+        if plane.grid is None or plane.partition is None:
+            self._clear()  # it was another model's, or that of earlier work
             return
         grid, partition = plane.grid, plane.partition
         self._numbers = numbers = plane.shown_numbers
