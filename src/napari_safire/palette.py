@@ -39,8 +39,8 @@ PALETTE: tuple[Rgb, ...] = (
 )
 GLOW: Rgb = (213, 94, 0)
 """Of a forgery map whose verdict is "forged"."""
-MUTED: Rgb = (110, 140, 170)
-"""Of any other forgery map: slate, which no one takes for an alarm."""
+MUTED: Rgb = (180, 200, 220)
+"""Of any other forgery map: fog, which no one takes for an alarm."""
 MUTED_SHARE = 0.45
 """How strong a muted map is at most, of what a glowing one may be."""
 _FIRST_STEP, _STEP = 0.3, 0.05  # shares of black or white from the 25th colour on

@@ -20,8 +20,10 @@ from napari_safire.data.masks import encode_sources
 from napari_safire.data.record import EXAMINATION_FORMAT
 from napari_safire.errors import DatasetError
 from napari_safire.gui import reader
+from napari_safire.gui.colours import MUTED_NAME
 from napari_safire.gui.reader import get_reader
 from napari_safire.palette import source_colour
+from napari_safire.types import NO_EVIDENCE
 
 from .hand import pump
 
@@ -358,11 +360,12 @@ def test_files_to_be_stacked_are_left_to_others(tmp_path):
 
 def test_record_opens_everything(viewer, tmp_path):
     picture = put_picture(tmp_path / "p.png")
-    image, heatmap, labels, grid, prompts = opened(viewer, put_record(tmp_path, picture))
-    names = ["p", "p: forgery map", "p: sources", "p: grid of prompts", "p: prompts"]
+    image, labels, heatmap, grid, prompts = opened(viewer, put_record(tmp_path, picture))
+    names = ["p", "p: sources", "p: forgery map (no evidence)", "p: grid of prompts", "p: prompts"]
     assert [layer.name for layer in viewer.layers] == names
     assert image.rgb
-    assert heatmap.colormap.name == "magma"
+    assert heatmap.colormap.name == MUTED_NAME
+    assert heatmap.metadata["napari_safire"]["caveat"] == NO_EVIDENCE
     assert heatmap.data.dtype == np.float32
     assert (heatmap.data.min(), heatmap.data.max()) == (0, 1)
     np.testing.assert_array_equal(labels.data, columns())
@@ -374,6 +377,22 @@ def test_record_opens_everything(viewer, tmp_path):
     assert np.isnan(prompts.features["confidence"][1])
     np.testing.assert_allclose(prompts.face_color[1, :3] * 255, source_colour(1), atol=0.5)
     assert notices() == ""
+
+
+@pytest.mark.parametrize(
+    ("forgery", "glows"),
+    [
+        ({"verdict": "forged"}, True),
+        ({"verdict": "no forgery found"}, False),
+        ({"verdict": "inconclusive"}, False),
+        (None, False),
+    ],
+)
+def test_only_the_map_of_a_forged_verdict_glows(viewer, tmp_path, forgery, glows):
+    picture = put_picture(tmp_path / "p.png")
+    heatmap = opened(viewer, put_record(tmp_path, picture, forgery=forgery))[2]
+    assert (heatmap.colormap.name == "magma") == glows
+    assert ("no evidence" in heatmap.name) == (not glows)
 
 
 def test_record_moved_with_its_picture(viewer, tmp_path):

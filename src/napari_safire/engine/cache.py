@@ -174,8 +174,8 @@ class EmbeddingCache:
         entry = _entry_bytes(embedding)
         if len(entry) > self._max_bytes:
             return (
-                f"The embedding was not kept, because its {len(entry):,} bytes are more than the "
-                f"cache's limit of {self._max_bytes:,}: raise the limit."
+                f"The embedding was not kept: its {len(entry):,} bytes exceed the cache's limit of "
+                f"{self._max_bytes:,}. More disk space for it is a preference of the plugin."
             )
         path = self._path(embedding.image_sha256, embedding.checkpoint_sha256)
         try:
@@ -186,8 +186,8 @@ class EmbeddingCache:
         except (OSError, SafireError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             return (
-                f"The embedding could not be kept in {self.folder} ({reason or error}): it will be "
-                "made again when it is needed. Free some space, or choose another folder."
+                f"The embedding could not be kept in {self.folder} ({reason or error}). It will be "
+                "made again when it is needed; answers stay the same. Make room there to keep it."
             )
         self._evict(path)
         return ""

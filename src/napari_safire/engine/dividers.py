@@ -98,6 +98,10 @@ class DividePlan:
 class Divider(Protocol):
     """What the engine asks of a way of dividing; embeddings are the model's own."""
 
+    @property
+    def most_sources(self) -> int:
+        """How many sources "auto" tells apart at most."""
+
     def partition(
         self,
         embedding: Embedding,
@@ -140,6 +144,8 @@ class _OfModel:
 
     (A calibration changes them under a running engine; `check_metadata` has read them first.)
     """
+
+    most_sources = MOST_SOURCES  # by cells; `cluster_auto` keeps as many groups of prompts
 
     def __init__(self, model: SafireModel) -> None:
         self._model = model

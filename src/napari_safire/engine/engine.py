@@ -398,6 +398,11 @@ class Engine:
         """How method "auto" finds the number of sources with this model."""
         return auto_rule(self.model.metadata)
 
+    @property
+    def most_sources(self) -> int:
+        """How many sources method "auto" tells apart at most."""
+        return self._divider("auto").most_sources
+
     def separation(self, embedding: Embedding, seed: int = 0, points_per_side: int = 16) -> float:
         """How far apart the two sources of the forgery map lie: what its verdict rests on.
 

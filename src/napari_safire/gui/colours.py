@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import Colormap, DirectLabelColormap
 
-from napari_safire.palette import source_colour
+from napari_safire.palette import MUTED, MUTED_SHARE, source_colour
 
+MUTED_NAME = "muted (no evidence)"
+MAP_NAMES = {False: "forgery map", True: "forgery map (no evidence)"}
+"""Of layers, by whether the map is muted."""
 Colour = tuple[float, float, float, float]
 
 _TRANSPARENT: Colour = (0.0, 0.0, 0.0, 0.0)
@@ -57,3 +60,24 @@ def source_colormap(n: int, first: Literal[0, 1] = 0) -> DirectLabelColormap:
     return DirectLabelColormap(
         color_dict={0: _TRANSPARENT, **colours, None: _WHITE}, background_value=0
     )
+
+
+def forgery_colormap(*, muted: bool) -> str | Colormap:
+    """Colours of a forgery map from 0 to 1.
+
+    Parameters
+    ----------
+    muted : bool
+        Of a map whose verdict is not "forged": it veils the picture and glows nowhere, so that its
+        highest values cannot be taken for an accusation.
+
+    Returns
+    -------
+    str or napari.utils.colormaps.Colormap
+        As layers take it.
+    """
+    if not muted:
+        return "magma"
+    red, green, blue = (value / 255 for value in MUTED)
+    clear, full = (red, green, blue, 0.0), (red, green, blue, 2 * MUTED_SHARE)  # at half opacity
+    return Colormap([clear, full], name=MUTED_NAME)

@@ -26,6 +26,7 @@ from napari_safire.data.lists import ListEntry
 from napari_safire.data.masks import MAX_SOURCE, STEP, encode_sources
 from napari_safire.data.record import FROM_ONE, SOURCES_FORMAT, plain, record_text, versions
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
+from napari_safire.gui.saving import labels_written
 
 _MOST_PLANES = 10_000
 
@@ -92,6 +93,7 @@ def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
                 record_file.write_text(record_text(record), encoding="utf-8")
     except OSError as error:
         raise SafireError(f"{target} cannot be written: {error.strerror or error}.") from error
+    labels_written.emit(data)
     return [str(file) for file in ([target] if suffix == ".json" else []) + masks]
 
 

@@ -6,10 +6,12 @@ These are functions of what they are given; who asks, and in which lane, is the 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_safire.basis import RunBasis
 from napari_safire.engine.progress import Cancel, Progress
 from napari_safire.errors import SafireError
 from napari_safire.session.annotation import MOST_SOURCES, Annotation, Preview
@@ -18,6 +20,7 @@ from napari_safire.session.composition import (
     compose_labels,
     nearest_regions,
 )
+from napari_safire.session.findings import Findings, PartitionFindings
 from napari_safire.session.history import PackedLabels
 from napari_safire.session.numbering import numbers_like
 from napari_safire.session.planes import PartitionSettings
@@ -34,6 +37,16 @@ class Partitioned:
     grid: PromptGrid
     partition: SourcePartition
     forgery: ForgeryMap
+
+    def findings(self, settings: PartitionSettings, checkpoint_sha256: str) -> Findings:
+        """Take what is to be kept of it beside the annotation, numbered 1 .. K for the moment."""
+        regions = self.partition.representatives
+        return Findings(
+            RunBasis(checkpoint_sha256, asdict(settings)),
+            MappingProxyType({region.prompt: region.confidence for region in regions}),
+            PartitionFindings.of(self.partition, tuple(range(1, len(regions) + 1))),
+            self.forgery,
+        )
 
 
 def points_outside(count: int) -> str:

@@ -1,9 +1,9 @@
 """The interactive session: what happens between a click and a painted region.
 
-It knows neither Qt nor napari. Two lanes do the work: the *model lane* embeds, decodes and
+It knows neither Qt nor napari. Three lanes do the work: the *model lane* embeds, decodes and
 partitions; the *state lane* owns the annotations and their history, composes label images and
-answers undo. Whoever owns the session hands it a way to make calls in its own thread; every
-signal is emitted there.
+answers undo; the *file lane* keeps every step on disk. Whoever owns the session hands it a way to
+make calls in its own thread; every signal is emitted there.
 
 A click, hop by hop: the owner calls `set_prompts` -> the state lane records it and, where a grid
 was asked before, shows the nearest prompt's region at once -> the model lane decodes the exact
@@ -22,7 +22,7 @@ from psygnal import Signal
 
 from napari_safire.engine.progress import Cancel, Progress
 from napari_safire.errors import SafireError
-from napari_safire.session.annotation import Annotation, SourcePrompt
+from napari_safire.session.annotation import Annotation, SourcePrompt, changed_prompts
 from napari_safire.session.answers import (
     Partitioned,
     partitioned,
@@ -32,13 +32,28 @@ from napari_safire.session.answers import (
 )
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
 from napari_safire.session.composition import partition_uncertainty
+from napari_safire.session.findings import Findings, PartitionFindings
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Deliver, Job, JobLane
 from napari_safire.session.journal import Journal, KeptWork
+from napari_safire.session.messages import ANYWHERE, Stage, Topic
 from napari_safire.session.numbering import numbers_of
-from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Planes, Snapshot
-from napari_safire.session.states import States
-from napari_safire.types import Embedding, FloatImage, PointPrompt, SourceRegion
+from napari_safire.session.planes import (
+    PartitionSettings,
+    Pixels,
+    Plane,
+    PlaneKey,
+    Planes,
+    Snapshot,
+)
+from napari_safire.session.states import OTHER_MODEL, States
+from napari_safire.types import (
+    Embedding,
+    FloatImage,
+    PointPrompt,
+    SourcePartition,
+    SourceRegion,
+)
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -70,11 +85,12 @@ class Session:
     embedded : Signal(PlaneKey)
         The traces of a plane have been read; prompts are answered from now on.
     partitioned : Signal(PlaneKey)
-        Grid, partition and forgery map of a plane are there.
+        What the model says of a whole plane is another: there are grid, partition and forgery map,
+        or what was kept of them with earlier work, or nothing any more.
     progress : Signal(str, int, int)
         What is being done, and how far of how much; an empty text when nothing is.
-    notice : Signal(str, bool)
-        A sentence for the user; true where something failed.
+    notice : Signal(str, bool, Topic)
+        A sentence for the user; true where something failed; what it belongs to.
     model_changed : Signal()
         Another model is loaded, or none.
     kept_work : Signal(PlaneKey, KeptWork)
@@ -85,7 +101,7 @@ class Session:
     embedded = Signal(PlaneKey)
     partitioned = Signal(PlaneKey)
     progress = Signal(str, int, int)
-    notice = Signal(str, bool)
+    notice = Signal(str, bool, Topic)
     model_changed = Signal()
     kept_work = Signal(PlaneKey, KeptWork)
 
@@ -94,17 +110,20 @@ class Session:
     ) -> None:
         self._chosen = ChosenModel(
             load_engine,
-            lambda sentence: deliver(lambda: self.notice.emit(sentence, False)),
+            lambda sentence: deliver(lambda: self.notice.emit(sentence, False, ANYWHERE)),
         )
         self._model_lane = JobLane(deliver, self._watch)
-        self._state_lane = JobLane(deliver)
+        self._state_lane = JobLane(deliver, lasting=True)
+        self._file_lane = JobLane(deliver, lasting=True)
         self.planes = Planes()
         self.states = States(
             self._state_lane,
+            self._file_lane,
             self.planes,
             self._shown,
             self._failed,
             lambda plane, kept: self.kept_work.emit(plane.key, kept),
+            lambda plane: self.partitioned.emit(plane.key),
             journal,
         )
         self._quickest_answer = math.inf  # seconds that the present model took for prompts
@@ -115,6 +134,11 @@ class Session:
     def engine(self) -> Engine | None:
         """The engine of the chosen model, once it is loaded."""
         return self._chosen.engine
+
+    @property
+    def most_sources(self) -> int | None:
+        """How many sources the model tells apart at most; None while none is loaded."""
+        return None if self.engine is None else self.engine.most_sources
 
     def choose_model(
         self,
@@ -174,6 +198,8 @@ class Session:
             plane = Plane(key, shape, read, History(Annotation.empty(shape)))
             self.planes.add(plane)
         plane.read = read
+        if not plane.pixels.sha256:
+            plane.pixels.read = read
         return plane
 
     def forget(self, picture: Hashable) -> None:
@@ -191,6 +217,7 @@ class Session:
         for plane in self.planes.of(picture):
             self._stop_asking(plane.key)
             plane.forget_model()
+            plane.pixels = Pixels(plane.read)
 
     # ---------------------------------------------------------------- embedding
 
@@ -214,29 +241,36 @@ class Session:
 
         def failed(error: Exception) -> None:
             plane.reading = None
-            self._failed(error)
+            self._failed(error, Topic(key, "picture"))
 
         plane.reading = self._model_lane.submit(
             Job("Reading the picture's traces", work, done, failed, topic=("embed", key))
         )
 
     def _take_embedding(self, plane: Plane, embedding: Embedding) -> None:
-        """From here on the picture is known by its hash: so is earlier work on it."""
         if plane.embedding is embedding:
             return
         plane.embedding = embedding
+        if not plane.findings.fits(embedding):
+            plane.findings = Findings()
+            self.notice.emit(OTHER_MODEL, False, Topic(plane.key, "picture"))
+            self.partitioned.emit(plane.key)
         plane.asked = None  # nothing has been asked of this one
         for warning in embedding.warnings:
-            self.notice.emit(warning, False)
+            self.notice.emit(warning, False, Topic(plane.key, "picture"))
         self.states.look_for_kept_work(plane)
         self.embedded.emit(plane.key)
 
     # ---------------------------------------------------------------- prompts
 
     def set_prompts(
-        self, key: PlaneKey, prompts: Sequence[SourcePrompt], title: str = "prompts"
+        self,
+        key: PlaneKey,
+        prompts: Sequence[SourcePrompt],
+        title: str = "prompts",
+        shown: Sequence[SourcePrompt] | None = None,
     ) -> int:
-        """Replace the prompts of a plane; live ones are answered.
+        """Change the prompts of a plane; live ones are answered.
 
         Parameters
         ----------
@@ -245,6 +279,9 @@ class Session:
             Those outside the picture are left out, with a notice.
         title : str
             For the history: "add prompt".
+        shown : sequence of SourcePrompt, optional
+            Those that were on screen when the user made `prompts` of them. Only what differs is
+            changed then, whatever the newest state is. Default: all are replaced.
 
         Returns
         -------
@@ -255,7 +292,7 @@ class Session:
         self.states.count_change(plane)
         inside = tuple(p for p in prompts if _is_inside(p.point, plane.shape))
         if len(inside) < len(prompts):
-            self.notice.emit(points_outside(len(prompts) - len(inside)), False)
+            self.notice.emit(points_outside(len(prompts) - len(inside)), False, Topic(key))
         live = tuple(p for p in inside if p.live)
         regions, grid = dict(plane.regions), plane.grid
 
@@ -263,9 +300,9 @@ class Session:
             state = history.state
             if live and state.preview is not None and state.preview.origin == "partition":
                 state = state.commit()  # one preview at a time, and nothing is lost
-            history.record(
-                previewed(state.with_prompts(inside), regions, grid, plane.unions), title
-            )
+            made = inside if shown is None else changed_prompts(state.prompts, shown, inside)
+            state = state.with_prompts(made)
+            history.record(previewed(state, regions, grid, plane.unions), title)
 
         self.states.change(plane, change)
         if grid is None and any(p.point not in regions for p in live):
@@ -313,7 +350,14 @@ class Session:
 
         topic = ("segment", plane.key)
         self._model_lane.submit(
-            Job("Finding the region", work, done, self._failed, urgent=True, topic=topic)
+            Job(
+                "Finding the region",
+                work,
+                done,
+                self._failing(plane.key, "prompts"),
+                urgent=True,
+                topic=topic,
+            )
         )
 
     def _answer_from(self, plane: Plane, live: tuple[SourcePrompt, ...]) -> None:
@@ -376,15 +420,16 @@ class Session:
             embedding, result = answer
             self._take_embedding(plane, embedding)
             plane.grid, plane.partition = result.grid, result.partition
-            plane.forgery = result.forgery
+            findings = result.findings(settings, embedding.checkpoint_sha256)
+            plane.findings = findings
             self.planes.drop_old_grids(plane)
             count = result.partition.n_sources
             what = f"partition into {count} source{'s' if count > 1 else ''}"
 
-            def change(history: History[Annotation]) -> None:
+            def change(history: History[Annotation]) -> PartitionFindings:
                 state = with_partition(history.state, result.partition)
-                plane.numbers = numbers_of(result.partition, state)
                 history.record(state, what)
+                return PartitionFindings.of(result.partition, numbers_of(result.partition, state))
 
             self.states.change(plane, change)
             self.partitioned.emit(key)
@@ -394,7 +439,7 @@ class Session:
                 title or "Partitioning",
                 work,
                 done,
-                self._failed,
+                self._failing(key, "partition"),
                 urgent=ready,
                 topic=("partition", key),
             )
@@ -405,15 +450,17 @@ class Session:
         for number, key in enumerate(keys, start=1):
             self.partition(key, settings, f"Slice {number} of {len(keys)}")
 
-    def ask_uncertainty(self, key: PlaneKey, done: Callable[[FloatImage], None]) -> None:
+    def ask_uncertainty(
+        self, key: PlaneKey, done: Callable[[FloatImage, SourcePartition], None]
+    ) -> None:
         """Make the uncertainty of a plane's partition; the engine repeats it for that.
 
         Parameters
         ----------
         key : PlaneKey
         done : callable
-            Takes the (H, W) float32 values in [0, 1] of `partition_uncertainty`; not called if the
-            plane has another partition by then.
+            Takes the (H, W) float32 values in [0, 1] of `partition_uncertainty`, and the partition
+            they are of; not called if the plane has another one by then.
 
         Raises
         ------
@@ -432,10 +479,16 @@ class Session:
 
         def answered(values: FloatImage) -> None:
             if self.planes.has(plane) and plane.partition is partition:
-                done(values)
+                done(values, partition)
 
         self._model_lane.submit(
-            Job("Uncertainty", work, answered, self._failed, topic=("uncertainty", key))
+            Job(
+                "Uncertainty",
+                work,
+                answered,
+                self._failing(key, "partition"),
+                topic=("uncertainty", key),
+            )
         )
 
     # ---------------------------------------------------------------- jobs
@@ -443,7 +496,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether anything is being done."""
-        return self._model_lane.busy or self._state_lane.busy
+        return self._model_lane.busy or self._state_lane.busy or self._file_lane.busy
 
     def cancel(self) -> None:
         """Stop what the model does; states and their history are not touched.
@@ -462,11 +515,25 @@ class Session:
         """Do something long with progress and cancel, as the model lane does."""
         self._model_lane.submit(Job(title, work, done, self._failed))
 
-    def close(self) -> None:
-        """Stop everything; no signal is emitted afterwards and the threads end by themselves."""
+    def close(self, timeout: float = 30.0) -> None:
+        """Stop what the model does, wait until what the user did is kept, and end.
+
+        No signal is emitted afterwards, and the threads end by themselves.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds to wait at most.
+        """
         self._model_lane.close()
+        self.states.finish(timeout)
         self._state_lane.close()
+        self._file_lane.close()
         self.planes.clear()
+        self.fall_silent()
+
+    def fall_silent(self) -> None:
+        """Tell nobody anything from now on; what was begun is done all the same."""
         for signal in (
             self.changed,
             self.embedded,
@@ -480,13 +547,17 @@ class Session:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the threads to end; false if they did not in time."""
-        return self._model_lane.join(timeout) and self._state_lane.join(timeout)
+        lanes = (self._model_lane, self._state_lane, self._file_lane)
+        return all([lane.join(timeout) for lane in lanes])
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, topic: Topic = ANYWHERE) -> None:
         if isinstance(error, SafireError | ValueError | TypeError | OSError):
-            self.notice.emit(str(error), True)
+            self.notice.emit(str(error), True, topic)
         else:
-            self.notice.emit(f"{type(error).__name__}: {error}", True)
+            self.notice.emit(f"{type(error).__name__}: {error}", True, topic)
+
+    def _failing(self, key: PlaneKey, stage: Stage) -> Callable[[Exception], None]:
+        return lambda error: self._failed(error, Topic(key, stage))
 
     def _watch(self, job: Job | None, done: int, total: int, stage: str) -> None:
         if job is None:
