@@ -111,6 +111,7 @@ class Desk:
         self._rest.setSingleShot(True)
         self._rest.setInterval(_REST_MS)
         self._rest.timeout.connect(self._look_here)
+        self._finished = False
         self._latest: Snapshot | None = None
         self._late = QTimer()
         self._late.setSingleShot(True)
@@ -142,6 +143,9 @@ class Desk:
 
     def finish(self) -> None:
         """Take in what is on screen, and wait until it is kept; the first part of closing."""
+        if self._finished:
+            return
+        self._finished = True
         with ExitStack() as stack:  # whatever fails, the rest is done
             stack.callback(self._wait)
             stack.callback(self.session.fall_silent)  # widgets may be half gone
@@ -161,8 +165,7 @@ class Desk:
 
     def close(self) -> None:
         """Let go of the viewer and stop all work; may be called twice."""
-        if self._places:
-            self.finish()
+        self.finish()
         for timer in (self._rest, self._late):
             with suppress(RuntimeError):  # at Python's exit Qt may have deleted it before
                 timer.stop()
