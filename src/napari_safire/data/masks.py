@@ -18,6 +18,9 @@ MaskKind = Literal["binary", "sources"]
 
 STEP = 50
 MAX_SOURCE = 5
+UNASSIGNED = 255
+"""Grey of a pixel that no source was given yet, in masks that have a record."""
+
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as the official loader's grey
 _STRIP_PIXELS = 4_000_000  # whose grey, in float64, is made at once
 
@@ -176,18 +179,21 @@ def encode_sources(labels: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     return (values.astype(np.uint8) * np.uint8(STEP)).astype(np.uint8)
 
 
-def decode_sources(mask: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+def decode_sources(mask: npt.ArrayLike, *, unassigned: int | None = None) -> npt.NDArray[np.uint8]:
     """Source labels of grey values.
 
     Parameters
     ----------
     mask : (H, W) int array
         Multiples of 50 up to 250.
+    unassigned : int, optional
+        A value that the mask has where no source was given yet, as its record says (`UNASSIGNED`).
+        These pixels keep the value. Without it they are refused.
 
     Returns
     -------
     (H, W) uint8 array
-        Source of each pixel, 0 to 5.
+        Source of each pixel, 0 to 5, or `unassigned`.
 
     Raises
     ------
@@ -200,12 +206,21 @@ def decode_sources(mask: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     --------
     >>> decode_sources([[0, 50, 250]])
     array([[0, 1, 5]], dtype=uint8)
+    >>> decode_sources([[0, 50, 255]], unassigned=UNASSIGNED)
+    array([[  0,   1, 255]], dtype=uint8)
     """
     values = _grey_integers(mask, "mask")
     stray = (values % STEP != 0) | (values < 0) | (values > STEP * MAX_SOURCE)
+    labels = values // STEP
+    if unassigned is not None:
+        if not STEP * MAX_SOURCE < unassigned <= UNASSIGNED:
+            raise ValueError(f"{unassigned} cannot mark pixels without a source: use {UNASSIGNED}.")
+        without = values == unassigned
+        stray &= ~without
+        labels = np.where(without, unassigned, labels)
     if stray.any():
         raise DatasetError(_stray_sentence(values[stray]))
-    return (values // STEP).astype(np.uint8)
+    return labels.astype(np.uint8)
 
 
 def _grey_integers(array: npt.ArrayLike, what: str) -> npt.NDArray[np.integer]:
