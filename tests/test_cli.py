@@ -338,14 +338,21 @@ def test_dbscan(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
     assert record["partition"]["n_sources"] == 1
 
 
-def test_names_that_clash_are_refused(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    twin = tmp_path / "other" / "Street.jpg"
-    Image.open(picture).save(twin)
-    result = predict(tiny_model, picture, twin, "-o", tmp_path / "out")
-    assert result.exit_code == 2
-    assert "would write the same files" in result.stderr
-    assert not (tmp_path / "out").exists()
+def test_pictures_that_share_a_name_have_results_of_their_own(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for number, name in enumerate(("IMG_1.jpg", "IMG_1.png", "IMG_2.jpg", "img_2.jpg", "b.png")):
+        Image.open(picture).rotate(number).save(folder / name)
+    result = predict(tiny_model, folder, "-o", output, *ONLY)
+    assert result.exit_code == 0, result.stderr
+    expected = {"IMG_1.jpg", "IMG_1.png", "IMG_2.jpg", "img_2.jpg", "b"}
+    assert {path.stem for path in output.glob("*.json")} == expected
+    for name in ("IMG_1.jpg", "IMG_1.png"):
+        record = json.loads((output / f"{name}.json").read_text())
+        assert record["image"]["path"] == f"../in/{name}"
+    assert "5 were there already" in predict(tiny_model, folder, "-o", output, *ONLY).stdout
 
 
 def test_pictures_are_never_replaced(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
@@ -417,10 +424,9 @@ def test_whole_results_are_known_again(tiny_model: Path, picture: Path, tmp_path
     assert predict(tiny_model, *options).exit_code == 0
     assert "1 picture: 0 done, 1 was there already." in predict(tiny_model, *options).stdout
     (tmp_path / "street_heatmap.tif").unlink()
-    refused = predict(tiny_model, *options)
-    assert refused.exit_code == 2
-    assert "no complete result" in " ".join(refused.stderr.split())
-    assert predict(tiny_model, *options, "--overwrite").exit_code == 0
+    again = predict(tiny_model, *options)
+    assert again.exit_code == 0
+    assert "is done again" in again.stderr
     assert (tmp_path / "street_heatmap.tif").is_file()
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from napari_safire.errors import SafireError
 
@@ -64,3 +68,109 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+_STAGING = re.compile(r"\.napari-safire-[0-9a-f]{12}")
+_HELD = ".lock"
+
+
+@contextmanager
+def atomic_files(
+    folder: str | os.PathLike[str], last: str, *, stale: Iterable[str] = ()
+) -> Iterator[Path]:
+    """Write files that belong together, of which one says that they are complete.
+
+    They are written in a folder of their own first. Then the former `last` file and the `stale`
+    ones go, the new ones are renamed, and `last`, the record, comes last: whoever is killed at any
+    point leaves either no record or one whose files are those that it describes.
+
+    Parameters
+    ----------
+    folder : path-like
+        Must exist. Files in it that have the new names are replaced.
+    last : str
+        Name of the file without which the others do not count.
+    stale : iterable of str
+        Names of files in the folder that belong to the former `last` file.
+
+    Yields
+    ------
+    Path
+        A folder on the same disk: write the files there under the names they shall have.
+
+    Raises
+    ------
+    SafireError
+        If the block ended without writing `last`.
+
+    Notes
+    -----
+    If the block raises, nothing changes and the exception goes on. What a killed program leaves
+    is removed by `remove_leftovers`.
+    """
+    target = Path(folder)
+    with staging_folder(target) as staging:
+        yield staging
+        names = sorted(path.name for path in staging.iterdir() if path.name != _HELD)
+        if last not in names:
+            raise SafireError(
+                f"Nothing was written for {target / last}: this is a bug, please report it."
+            )
+        for name in (last, *sorted(set(stale) - set(names))):
+            (target / name).unlink(missing_ok=True)
+        for name in sorted(names, key=lambda name: name == last):
+            os.replace(staging / name, target / name)
+
+
+@contextmanager
+def staging_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder for files that are not complete yet, on the disk where they shall lie.
+
+    Parameters
+    ----------
+    folder : path-like
+        Must exist.
+
+    Yields
+    ------
+    Path
+        It is removed at the end, with what was not renamed; where the program is killed, by
+        `remove_leftovers`.
+    """
+    staging = Path(folder) / f".napari-safire-{secrets.token_hex(6)}"
+    staging.mkdir()
+    held = FileLock(staging / _HELD)  # says that its writer is alive: it dies with the process
+    try:
+        with held.acquire():
+            yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def remove_leftovers(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> int:
+    """Remove what `atomic_files` left in a folder when its program was killed.
+
+    Parameters
+    ----------
+    folder : path-like
+    names : iterable of str, optional
+        Names in the folder, where they are known already.
+
+    Returns
+    -------
+    int
+        How many were removed. Those of a program that is alive stay.
+    """
+    folder, count = Path(folder), 0
+    for name in os.listdir(folder) if names is None else names:
+        if _STAGING.fullmatch(name) is None:
+            continue
+        held = FileLock(folder / name / _HELD)
+        try:
+            held.acquire(timeout=0)
+        except (Timeout, OSError):  # at work, or none of ours to remove
+            continue
+        held.release()
+        shutil.rmtree(folder / name, ignore_errors=True)
+        count += not (folder / name).exists()
+    return count

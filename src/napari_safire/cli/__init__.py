@@ -1,7 +1,8 @@
 """The command line: ``napari-safire demo | predict | evaluate | train | models | data``.
 
-Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 failed (a bad file,
-a bad checkpoint), 2 wrong use.
+Results go to stdout, progress and complaints to stderr, names and messages in printable characters
+only. Exit codes: 0 done; 1 failed (a bad file, a bad checkpoint, nothing to do) or stopped (Ctrl-C,
+SIGTERM); 2 wrong use.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ from napari_safire.cli.demo import demo
 from napari_safire.cli.evaluate import evaluate
 from napari_safire.cli.models import models
 from napari_safire.cli.predict import predict
-from napari_safire.cli.terminal import ErrorReportingGroup
+from napari_safire.cli.terminal import (
+    FAILED,
+    ErrorReportingGroup,
+    complain,
+    open_streams,
+    say,
+    stop_on_sigterm,
+)
 from napari_safire.cli.train import train
 
 # Importing this module must not bring torch or napari: `--help` has to be quick.
@@ -39,7 +47,7 @@ app.add_typer(data, name="data")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"napari-safire {__version__}")
+        say(f"napari-safire {__version__}")
         raise typer.Exit
 
 
@@ -58,4 +66,15 @@ def options(
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="napari-safire")
+    stop_on_sigterm()
+    unwritten = open_streams()
+    try:
+        app(prog_name="napari-safire")
+    except SystemExit as ended:
+        failure = unwritten()
+        if failure is not None:
+            complain(
+                f"stdout could not be written: {failure.strerror}. What was to be said is lost."
+            )
+            raise SystemExit(ended.code or FAILED) from failure
+        raise

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from napari_safire.cli.terminal import FAILED, complain, progress_bar
+from napari_safire.cli.terminal import FAILED, complain, progress_bar, say
 
 data = typer.Typer(no_args_is_help=True, help="Data sets: check and list them.")
 
@@ -78,9 +78,9 @@ def check(
             show(done, total, "")
             for problem in problems:
                 counts[problem.kind] += 1
-                typer.echo(problem.sentence)
+                say(problem.sentence)
     told = ", ".join(f"{counts[kind]} {words}" for kind, words in _IN_WORDS.items() if counts[kind])
-    typer.echo(f"{total} entries checked: {told or 'nothing is wrong'}.")
+    say(f"{total} entries checked: {told or 'nothing is wrong'}.")
     if counts:
         raise typer.Exit(FAILED)
 
@@ -106,4 +106,4 @@ def write(
     for picture in paired.without_mask:
         complain(f"{picture} has no mask: left out.")
     authentic = sum(entry.mask is None for entry in paired.entries)
-    typer.echo(f"{output}: {len(paired.entries)} entries, {authentic} of them authentic.")
+    say(f"{output}: {len(paired.entries)} entries, {authentic} of them authentic.")

@@ -14,6 +14,8 @@ from napari_safire.cli.terminal import (
     open_engine,
     print_table,
     progress_bar,
+    say,
+    uninterrupted,
 )
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_safire.curation.examination import Examination
 
-_STEM = "composite"
+_BASE = "composite"
 
 
 def demo(
@@ -33,6 +35,8 @@ def demo(
     device: DeviceOption = "auto",
 ) -> None:
     """Partition a picture made of three photographs and say how well that went."""
+    from napari_safire.atomic import remove_leftovers
+    from napari_safire.curation.claim import claim
     from napari_safire.curation.examination import ExaminationSettings, examine
     from napari_safire.curation.export import export_examination
     from napari_safire.data.demo import demo_composite, demo_path
@@ -40,26 +44,30 @@ def demo(
 
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f"{output} is a file, not a folder.", param_hint="--output")
-    engine = open_engine(model, device)
-    _, truth = demo_composite()
-    with progress_bar("demo") as show:
-        found = examine(engine, read_image(demo_path()), ExaminationSettings(), progress=show)
-        files = export_examination(
-            found,
-            output,
-            _STEM,
-            model=describe_model(engine, model),
-            device=str(engine.model.device),
-            overwrite=True,
-        )
-        pictures = _write_pictures(found, truth, output)
+    with claim(output) as unwritable:
+        if unwritable is not None:
+            raise unwritable
+        remove_leftovers(output)
+        engine = open_engine(model, device)
+        _, truth = demo_composite()
+        with progress_bar("demo") as show:
+            found = examine(engine, read_image(demo_path()), ExaminationSettings(), progress=show)
+            with uninterrupted():
+                files = export_examination(
+                    found,
+                    output,
+                    _BASE,
+                    model=describe_model(engine, model),
+                    device=str(engine.model.device),
+                    overwrite=True,
+                )
+                pictures = _write_pictures(found, truth, output)
     _print_summary(found, truth)
-    typer.echo("\nLook at:")
-    for path in pictures:
-        typer.echo(f"  {path.resolve()}")
-    typer.echo("\nAll results:")
-    for path in files:
-        typer.echo(f"  {path.resolve()}")
+    for title, paths in (("Look at:", pictures), ("All results:", files)):
+        say()
+        say(title)
+        for path in paths:
+            say(f"  {path.resolve()}")
 
 
 def _write_pictures(found: Examination, truth: npt.NDArray[np.uint8], folder: Path) -> list[Path]:
@@ -72,11 +80,11 @@ def _write_pictures(found: Examination, truth: npt.NDArray[np.uint8], folder: Pa
     captions = ["true: the street", "another sky", "statues"]
     heat = f"forgery heatmap: {found.forgery.verdict}"
     return [
-        write_image_atomic(folder / f"{_STEM}.png", pixels),
-        write_image_atomic(folder / f"{_STEM}_truth.png", render_sources(pixels, truth, captions)),
-        folder / f"{_STEM}_overlay.png",
+        write_image_atomic(folder / f"{_BASE}.png", pixels),
+        write_image_atomic(folder / f"{_BASE}_truth.png", render_sources(pixels, truth, captions)),
+        folder / f"{_BASE}_overlay.png",
         write_image_atomic(
-            folder / f"{_STEM}_heatmap.png", render_heatmap(pixels, found.forgery.heatmap, heat)
+            folder / f"{_BASE}_heatmap.png", render_heatmap(pixels, found.forgery.heatmap, heat)
         ),
     ]
 
@@ -98,4 +106,5 @@ def _print_summary(found: Examination, truth: npt.NDArray[np.uint8]) -> None:
             *((f"seconds: {stage}", f"{value:.2f}") for stage, value in found.seconds.items()),
         ]
     )
-    typer.echo(f"\n{found.forgery.reason}")
+    say()
+    say(found.forgery.reason)

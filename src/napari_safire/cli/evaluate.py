@@ -16,6 +16,7 @@ from napari_safire.cli.terminal import (
     open_engine,
     print_table,
     progress_bar,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -123,17 +124,19 @@ def evaluate(
             scores = run_study(study, lambda model: open_engine(model, device, precision), show)
     except KeyboardInterrupt:
         if folder is not None:
-            typer.echo("Stopped: the same command goes on where it was.", err=True)
+            say("Stopped: the same command goes on where it was.", err=True)
         raise
     show_scores(scores)
     if table is not None:
         from napari_safire.curation.evaluation import write_results
 
-        typer.echo(f"\nScores per image: {write_results(table, scores[0].results).resolve()}")
+        say()
+        say(f"Scores per image: {write_results(table, scores[0].results).resolve()}")
     if folder is not None:
         from napari_safire.curation.evaluation.report import write_report
 
-        typer.echo(f"\nReport: {write_report(scores, folder).resolve()}")
+        say()
+        say(f"Report: {write_report(scores, folder).resolve()}")
     if not any(of_model.good() for of_model in scores):
         raise typer.Exit(FAILED)
 
@@ -185,17 +188,18 @@ def show_scores(scores: Sequence[SetScores]) -> None:
     sets = tables.of_sets(scores)
     for name, of_set in sets.items():
         if len(sets) > 1:
-            typer.echo(f"\n{name}")
+            say()
+            say(name)
         for error in dict.fromkeys(r.error for of_model in of_set for r in of_model.broken):
             complain(error)
         for of_model in of_set:
             _show_model(of_model, several=len(of_set) > 1)
         if len(of_set) > 1:
             for table in (tables.model_table(of_set), tables.difference_table(of_set)):
-                typer.echo()
+                say()
                 print_table(list(table.rows), table.header)
         if len({r.degradation for r in of_set[0].results}) > 1:
-            typer.echo()
+            say()
             table = tables.robustness_table(of_set)
             print_table(list(table.rows), table.header)
 
@@ -206,18 +210,18 @@ def _show_model(scores: SetScores, *, several: bool) -> None:
 
     good = scores.good()
     who = f"{scores.model}: " if several else ""
-    typer.echo(f"{who}{len(good)} images scored, {len(scores.broken)} broken")
+    say(f"{who}{len(good)} images scored, {len(scores.broken)} broken")
     if not good:
         return
     for table in (tables.score_table(scores), tables.count_table(scores)):
         if table is not None:
             print_table(list(table.rows), table.header)
-            typer.echo()
+            say()
     seconds = tables.seconds_table(scores)
     print_table(list(seconds.rows), seconds.header)
     for authentic, shares in verdict_shares(good).items():
         called = shares["forged"]
-        typer.echo(
+        say(
             f"{called.total} {'authentic' if authentic else 'forged'} images: {called.count} "
             f"called forged ({called.share:.1%}, 95 % interval {called.low:.1%} to "
             f"{called.high:.1%}), {shares['no forgery found'].count} no forgery found, "

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from napari_safire.cli.terminal import FAILED, complain, progress_bar
+from napari_safire.cli.terminal import FAILED, complain, progress_bar, say, warn
 from napari_safire.errors import CheckpointError
 
 models = typer.Typer(no_args_is_help=True, help="Models by name: list, download, check.")
@@ -23,10 +23,10 @@ def list_models() -> None:
 
     for entry in available_models():
         size = "missing" if entry.size is None else decimal(entry.size)
-        typer.echo(f"{entry.name}  ({entry.architecture}, {entry.licence})  {entry.description}")
-        typer.echo(f"    {model_state(entry.name)}, {size}; trained on {entry.trained_on}")
+        say(f"{entry.name}  ({entry.architecture}, {entry.licence})  {entry.description}")
+        say(f"    {model_state(entry.name)}, {size}; trained on {entry.trained_on}")
     for problem in registry_problems():
-        typer.echo(f"Warning: {problem}", err=True)
+        warn(problem)
 
 
 @models.command()
@@ -42,12 +42,12 @@ def download(name: NameArgument) -> None:
         with progress_bar("" if size is None else decimal(size)) as show:
             path = download_model(name, progress=show)
     except KeyboardInterrupt as error:
-        typer.echo(
+        say(
             f"Cancelled; what has come is kept: `napari-safire models download {name}` goes on.",
             err=True,
         )
         raise typer.Exit(FAILED) from error
-    typer.echo(path)
+    say(path)
 
 
 @models.command()
@@ -55,7 +55,7 @@ def path(name: NameArgument) -> None:
     """Print where a model's file lies."""
     from napari_safire.model.registry import model_path
 
-    typer.echo(model_path(name))
+    say(model_path(name))
 
 
 @models.command()
@@ -75,7 +75,7 @@ def verify(
         if name is None and model_state(one) == "not downloaded":
             continue
         try:
-            typer.echo(f"{one}: intact, SHA-256 {verify_model(one)}")
+            say(f"{one}: intact, SHA-256 {verify_model(one)}")
         except CheckpointError as error:
             complain(error)
             failed = True

@@ -1,20 +1,18 @@
 """``napari-safire predict``: partition pictures and write what was found.
 
-A batch can be stopped and started again: pictures whose results lie in the output folder, complete,
-made of the same file by the same model with the same settings, are not asked again.
+A batch can be stopped or killed and started again: pictures whose results lie in the output folder,
+complete, made of the same file by the same model with the same settings, are not asked again. What
+is to be done is planned in `napari_safire.curation.plan`; here are its options and its words.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,55 +27,32 @@ from napari_safire.cli.terminal import (
     describe_model,
     open_engine,
     progress_bar,
+    say,
+    uninterrupted,
+    warn,
 )
-from napari_safire.errors import Cancelled, ImageReadError, SafireError
+from napari_safire.errors import Cancelled, SafireError
 
 if TYPE_CHECKING:
+    from napari_safire.basis import RunBasis
     from napari_safire.curation.examination import (
         Cancel,
         Examination,
         ExaminationSettings,
         Progress,
     )
+    from napari_safire.curation.plan import Task
     from napari_safire.engine import Engine
     from napari_safire.types import ForgeryMap, PointPrompt
 
     _Answer = tuple[Examination, list[Path]]
 
 _DEFAULT_EPS = 0.2
-_LIST_SUFFIXES = (".txt", ".csv")
 _MOST_JOBS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One picture, and where its results go.
-
-    Parameters
-    ----------
-    image : Path
-    folder : Path
-        Below the output folder as the picture lies below that of its list.
-    problem : SafireError or None
-        Why the folder or list in place of a picture cannot be read.
-    """
-
-    image: Path
-    folder: Path
-    problem: SafireError | None = None
-
-    @property
-    def stem(self) -> str:
-        """Begin of the names of its results."""
-        return self.image.stem
-
-    @property
-    def record(self) -> Path:
-        """The record, which comes last: where it lies, the results are complete."""
-        return self.folder / f"{self.stem}.json"
-
-
 def predict(
+    context: typer.Context,
     images: Annotated[
         list[Path],
         typer.Argument(
@@ -134,14 +109,24 @@ def predict(
             help="Replace results that are there already, whatever they were made with.",
         ),
     ] = False,
+    absolute_paths: Annotated[
+        bool,
+        typer.Option(
+            "--absolute-paths",
+            help="Records say where pictures and model lie from the root on, user names included; "
+            "else relative to the record.",
+        ),
+    ] = False,
 ) -> None:
     """Partition pictures into their sources, localise forgeries, write all results to a folder.
 
     A batch that was stopped goes on where it was: pictures whose complete results are there, of the
     same file, model and settings, are passed. Bad pictures are told and do not stop the others.
+    Exit code 1 if any failed or it was stopped, 2 if the command itself is wrong.
     """
-    from napari_safire.curation.examination import ExaminationSettings, examine
-    from napari_safire.data.images import read_image
+    from napari_safire.curation.claim import claim, ignores_case
+    from napari_safire.curation.examination import ExaminationSettings
+    from napari_safire.curation.plan import make_plan
 
     chosen, n_sources = _clustering(sources, method, eps)
     settings = ExaminationSettings(
@@ -153,45 +138,130 @@ def predict(
         points=_parse_points(points or []),
         whole_image=not only_points,
     )
-    tasks = _tasks(images, output)
-    _check_outputs(tasks, output)
-    there = {} if overwrite else _records_there(tasks, settings)
-    engine = open_engine(model, device, precision)
-    jobs = jobs or _usual_jobs(engine)
-    engine.grids_kept = jobs  # one for each picture under way
-    _check_model(there, engine)
+    _check_output(images, output)
+    with claim(output, lambda: _tell_of_waiting(output)) as unwritable:
+        tasks = make_plan(images, output, overwrite=overwrite, ignore_case=ignores_case(output))
+        _check_pictures_stay(tasks)
+        _check_same(tasks, settings.basis("", precision), model=False)
+        to_do = [task for task in tasks if task.kept is None and task.problem is None]
+        if unwritable is not None and to_do:
+            raise unwritable
+        engine = open_engine(model, device, precision)
+        basis = settings.basis(engine.model.checkpoint_sha256, engine.precision)
+        _check_same(tasks, basis, model=True)
+        jobs = jobs or _usual_jobs(engine)
+        engine.grids_kept = jobs  # one for each picture under way
+        about = describe_model(engine, model, absolute_path=absolute_paths)
 
-    def answer(task: _Task, progress: Progress | None, cancel: Cancel | None) -> _Answer | None:
-        if task.problem is not None:
-            raise task.problem
-        if task in there:
-            _check_picture(task, there[task])
-            return None
-        found = examine(engine, read_image(task.image), settings, progress=progress, cancel=cancel)
-        return found, _export(engine, task, found, model, overwrite)
+        def answer(task: Task, progress: Progress | None, cancel: Cancel | None) -> _Answer | None:
+            return _answer(
+                task,
+                engine,
+                settings,
+                about,
+                overwrite=overwrite,
+                absolute_paths=absolute_paths,
+                progress=progress,
+                cancel=cancel,
+            )
+
+        traceback_too = bool(context.find_root().params.get("traceback"))
+        _work_on(tasks, answer, jobs, traceback_too=traceback_too)
+
+
+def _answer(
+    task: Task,
+    engine: Engine,
+    settings: ExaminationSettings,
+    model: dict[str, str],
+    *,
+    overwrite: bool,
+    absolute_paths: bool,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> _Answer | None:
+    """Examine a picture and write its results; None if they are there already."""
+    from napari_safire.curation.examination import examine
+    from napari_safire.curation.export import export_examination
+    from napari_safire.curation.plan import is_unchanged
+    from napari_safire.data.images import read_image
+
+    if task.problem is not None:
+        raise task.problem
+    if task.kept is not None and is_unchanged(task):
+        return None
+    if task.leftover and not overwrite:
+        warn(
+            f"{task.record} is missing, or its files are not those that it describes, as after a "
+            f"run that was killed: {task.image} is done again."
+        )
+    found = examine(engine, read_image(task.image), settings, progress=progress, cancel=cancel)
+    with uninterrupted():
+        files = export_examination(
+            found,
+            task.folder,
+            task.base,
+            model=model,
+            device=str(engine.model.device),
+            overwrite=overwrite or bool(task.leftover),
+            earlier=task.leftover,
+            absolute_paths=absolute_paths,
+        )
+    return found, files
+
+
+def _work_on(
+    tasks: Sequence[Task],
+    answer: Callable[[Task, Progress | None, Cancel | None], _Answer | None],
+    jobs: int,
+    *,
+    traceback_too: bool,
+) -> None:
+    """Do all tasks; exit with a code if any failed."""
+    from napari_safire.curation.examination import OutsidePicture
+    from napari_safire.curation.plan import InTheWay
 
     done = passed = 0
-    codes = []
+    errors: list[Exception] = []
     try:
         with closing(_outcomes(answer, tasks, jobs)) as outcomes:
             for task, outcome in outcomes:
                 if outcome is None:
                     passed += 1
-                elif not isinstance(outcome, Exception):
+                elif isinstance(outcome, Cancelled):
+                    raise outcome
+                elif isinstance(outcome, Exception):  # the other pictures can still be done
+                    _complain_of(task, outcome)
+                    if traceback_too:
+                        _show_traceback(outcome)
+                    errors.append(outcome)
+                else:
                     done += 1
                     _tell(task, *outcome)
-                elif isinstance(outcome, (SafireError, ValueError)) and not isinstance(
-                    outcome, Cancelled
-                ):  # the other pictures can still be done
-                    complain(outcome)
-                    codes.append(FAILED if isinstance(outcome, SafireError) else WRONG_USE)
-                else:
-                    raise outcome
     finally:
         if len(tasks) > 1 or passed:
-            typer.echo(_summary(len(tasks), done, passed, len(codes)))
-    if codes:
-        raise typer.Exit(min(codes))
+            say(_summary(len(tasks), done, passed, len(errors)))
+    if errors:
+        wrong_use = all(isinstance(error, (InTheWay, OutsidePicture)) for error in errors)
+        raise typer.Exit(WRONG_USE if wrong_use and not done + passed else FAILED)
+
+
+def _complain_of(task: Task, error: Exception) -> None:
+    """Say what is wrong with a picture, by its name."""
+    if isinstance(error, MemoryError):
+        complain(f"There is not enough memory for {task.image}: cut the picture into parts.")
+    elif isinstance(error, SafireError) or str(task.image) in str(error):
+        named = str(task.image) in str(error)
+        complain(error if named else f"{task.image}: {error}")
+    else:
+        reason = str(error) or "no reason is given"
+        complain(f"{task.image} could not be examined: {type(error).__name__}: {reason}")
+
+
+def _show_traceback(error: Exception) -> None:
+    for part in traceback.format_exception(error):
+        for line in part.splitlines():
+            say(line, err=True)
 
 
 def _usual_jobs(engine: Engine) -> int:
@@ -202,10 +272,10 @@ def _usual_jobs(engine: Engine) -> int:
 
 
 def _outcomes(
-    answer: Callable[[_Task, Progress | None, Cancel | None], _Answer | None],
-    tasks: Sequence[_Task],
+    answer: Callable[[Task, Progress | None, Cancel | None], _Answer | None],
+    tasks: Sequence[Task],
     jobs: int,
-) -> Generator[tuple[_Task, _Answer | Exception | None]]:
+) -> Generator[tuple[Task, _Answer | Exception | None]]:
     """Answer tasks one by one with a bar for each, or several at once with one bar for all."""
     from napari_safire.curation.batch import as_completed
 
@@ -227,44 +297,12 @@ def _outcomes(
                 yield task, outcome
 
 
-def _export(
-    engine: Engine, task: _Task, found: Examination, model: str, overwrite: bool
-) -> list[Path]:
-    from napari_safire.curation.export import export_examination
-
-    with _uninterrupted():
-        return export_examination(
-            found,
-            task.folder,
-            task.stem,
-            model=describe_model(engine, model),
-            device=str(engine.model.device),
-            overwrite=overwrite,
-        )
-
-
-def _tell(task: _Task, found: Examination, files: Sequence[Path]) -> None:
+def _tell(task: Task, found: Examination, files: Sequence[Path]) -> None:
     for warning in found.warnings:
-        typer.echo(f"Warning: {warning}", err=True)
-    typer.echo(f"{task.image}: {_in_words(found)} -> {files[-1]}")
+        warn(warning)
+    say(f"{task.image}: {_in_words(found)} -> {files[-1]}")
     if found.forgery is not None and found.forgery.verdict == "inconclusive":
-        typer.echo(f"  {found.forgery.reason}")
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is done: results are renamed one after the other."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals go to the main thread alone
-        return
-    interrupts: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupts:
-        raise KeyboardInterrupt
+        say(f"  {found.forgery.reason}")
 
 
 def _summary(count: int, done: int, passed: int, failed: int) -> str:
@@ -361,11 +399,9 @@ def _parse_points(texts: Sequence[str]) -> tuple[PointPrompt, ...]:
     return tuple(points)
 
 
-def _tasks(images: Sequence[Path], output: Path) -> list[_Task]:
-    """Every picture once, with those of folders and list files."""
-    from napari_safire.curation.series import Series
-
-    tasks: dict[str, _Task] = {}
+def _check_output(images: Sequence[Path], output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise typer.BadParameter(f"{output} is a file, not a folder.", param_hint="--output")
     for path in images:
         if path.is_dir() and os.path.realpath(path) == os.path.realpath(output):
             raise typer.BadParameter(
@@ -373,128 +409,35 @@ def _tasks(images: Sequence[Path], output: Path) -> list[_Task]:
                 "them the next time: choose another folder.",
                 param_hint="--output",
             )
-        found = [_Task(path, output)]
-        if path.is_dir() or path.suffix.lower() in _LIST_SUFFIXES:
-            try:
-                series = Series.open(path)
-            except SafireError as error:
-                found = [_Task(path, output, error)]
-            else:
-                found = [
-                    _Task(picture, output / picture.relative_to(series.base).parent)
-                    for picture in series.pictures
-                ]
-        for task in found:
-            tasks.setdefault(os.path.abspath(task.image), task)
-    return list(tasks.values())
 
 
-def _check_outputs(tasks: Sequence[_Task], output: Path) -> None:
-    """Refuse before any work what could destroy a file: the caller's or another result."""
-    from napari_safire.curation.export import existing_outputs
-
-    if output.exists() and not output.is_dir():
-        raise typer.BadParameter(f"{output} is a file, not a folder.", param_hint="--output")
-    seen: dict[tuple[Path, str], Path] = {}
-    for task in tasks:
-        image = task.image
-        other = seen.setdefault((task.folder, task.stem.casefold()), image)  # some ignore case
-        if other is not image:
-            raise typer.BadParameter(
-                f"{other} and {image} would write the same files: give them different folders, or "
-                "rename one.",
-                param_hint="IMAGE...",
-            )
-    inputs = {os.path.realpath(task.image) for task in tasks}
-    for task in tasks:
-        for path in existing_outputs(task.folder, task.stem):
-            if os.path.realpath(path) in inputs:
-                raise typer.BadParameter(
-                    f"the results of {task.image} would replace the picture {path}: choose another "
-                    "folder.",
-                    param_hint="--output",
-                )
+def _tell_of_waiting(output: Path) -> None:
+    say(f"Another run is at work in {output}: waiting until it has ended.", err=True)
 
 
-def _records_there(
-    tasks: Sequence[_Task], settings: ExaminationSettings
-) -> dict[_Task, dict[str, Any]]:
-    """Records of pictures that were asked the same; refuses to replace any other results."""
-    from napari_safire.curation.export import existing_outputs
+def _check_pictures_stay(tasks: Sequence[Task]) -> None:
+    """Refuse before any work what could destroy one of the caller's files."""
+    from napari_safire.curation.plan import replaced_picture
 
-    there: dict[_Task, dict[str, Any]] = {}
-    for task in tasks:
-        files = existing_outputs(task.folder, task.stem)
-        if not files:
-            continue
-        record = _complete_record(task)
-        if record is None:
-            _refuse(files[0], "and is no complete result")
-        elif _recorded_settings(record) != settings:
-            _refuse(task.record, "but was made with other settings")
-        else:
-            there[task] = record
-    return there
-
-
-def _complete_record(task: _Task) -> dict[str, Any] | None:
-    """The record, if it is one of this command and all its files lie beside it."""
-    from napari_safire.data.record import EXAMINATION_FORMAT, read_record
-
-    try:
-        record = read_record(task.record)
-        names = [
-            name
-            for files in record["files"].values()
-            for name in ([files] if isinstance(files, str) else files)
-        ]
-        complete = all((task.folder / name).is_file() for name in names)
-    except (SafireError, KeyError, TypeError, AttributeError):
-        return None
-    return record if complete and record["format"] == EXAMINATION_FORMAT else None
-
-
-def _recorded_settings(record: dict[str, Any]) -> ExaminationSettings | None:
-    from napari_safire.curation.examination import ExaminationSettings
-    from napari_safire.types import PointPrompt
-
-    try:
-        given = dict(record["parameters"])
-        points = tuple(PointPrompt(row, col) for row, col in given.pop("points"))
-        return ExaminationSettings(**given, points=points)
-    except (KeyError, TypeError, ValueError):  # written by another version
-        return None
-
-
-def _check_model(there: dict[_Task, dict[str, Any]], engine: Engine) -> None:
-    for task, record in there.items():
-        found = record.get("model")
-        if not isinstance(found, dict) or (
-            found.get("checkpoint_sha256") != engine.model.checkpoint_sha256
-        ):
-            _refuse(task.record, "but was made with another model")
-        before = found.get("precision", "float32")  # not in records of earlier versions
-        if before != engine.precision:
-            _refuse(task.record, f"but was made in {before}, not in {engine.precision}")
-
-
-def _check_picture(task: _Task, record: dict[str, Any]) -> None:
-    """Raise if the picture is not the one whose results are there, or is gone."""
-    try:
-        with task.image.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ImageReadError(f"{task.image} cannot be read: {error.strerror}.") from error
-    about = record.get("image")
-    if not isinstance(about, dict) or about.get("file_sha256") != sha256:
-        raise SafireError(
-            f"{task.record} was made of another file than {task.image} is now: add --overwrite, or "
-            "choose another folder."
+    found = replaced_picture(tasks)
+    if found is not None:
+        task, picture = found
+        raise typer.BadParameter(
+            f"the results of {task.image} would replace the picture {picture}: choose another "
+            "folder.",
+            param_hint="--output",
         )
 
 
-def _refuse(path: Path, why: str) -> NoReturn:
-    raise typer.BadParameter(
-        f"{path} exists already, {why}: choose another folder, or add --overwrite.",
-        param_hint="--output",
-    )
+def _check_same(tasks: Sequence[Task], wanted: RunBasis, *, model: bool) -> None:
+    """Refuse to mix results that rest on different things, or to replace them unasked."""
+    from napari_safire.curation.plan import first_difference
+
+    found = first_difference(tasks, wanted, model=model)
+    if found is not None:
+        task, words = found
+        raise typer.BadParameter(
+            f"{task.record} exists already, but was made {' and '.join(words)}: choose another "
+            "folder, or add --overwrite.",
+            param_hint="--output",
+        )

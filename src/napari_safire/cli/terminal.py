@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
+import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from napari_safire.errors import SafireError
+from napari_safire.text import printable
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -35,31 +41,149 @@ SeedOption = Annotated[
 ]
 
 
+def say(line: object = "", *, err: bool = False) -> None:
+    """Print one line: whatever stands in it, it stays one, and no character commands the terminal.
+
+    All output of all commands goes through here. Names, messages of servers and metadata may hold
+    anything.
+
+    Parameters
+    ----------
+    line : object
+    err : bool
+        On stderr.
+    """
+    stream = sys.stderr if err else sys.stdout
+    text = printable(line)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    # Under `main` the stream itself does so; in other programs it may be a strict one.
+    typer.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
+
+
 def complain(message: object) -> None:
     """Say on stderr, in one line, what went wrong."""
-    typer.echo(f"Error: {' '.join(str(message).split())}", err=True)
+    say(f"Error: {' '.join(str(message).split())}", err=True)
+
+
+def warn(message: object) -> None:
+    """Say on stderr, in one line, what was mended or guessed."""
+    say(f"Warning: {' '.join(str(message).split())}", err=True)
+
+
+class _Patient(io.FileIO):
+    """Where text goes: if nobody reads it any more, the work goes on all the same."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any, /) -> int | None:  # bytes-like
+        try:
+            return super().write(data)
+        except OSError as error:
+            # A closed pipe, which Windows calls an invalid argument, is the wish of who reads it
+            # (`| head`). Anything else, as a full disk, is told when the work is done.
+            if error.errno not in (errno.EPIPE, errno.EINVAL):
+                self.failure = self.failure or error
+            return len(memoryview(data).cast("B"))
+
+
+def open_streams() -> Callable[[], OSError | None]:
+    """Make stdout and stderr take any text, and never raise.
+
+    Returns
+    -------
+    callable
+        Tells what kept text from being written to stdout; None if nothing did.
+    """
+    raw: list[_Patient] = []
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        buffer = getattr(stream, "buffer", None)
+        if type(getattr(buffer, "raw", None)) is not io.FileIO:  # a console of Windows, or none
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+            continue
+        patient = _Patient(stream.fileno(), "w", closefd=False)
+        raw += [patient] if name == "stdout" else []
+        stream.flush()
+        patient_text = io.TextIOWrapper(
+            io.BufferedWriter(patient),
+            encoding=stream.encoding,
+            errors="backslashreplace",
+            line_buffering=stream.line_buffering or name == "stderr",
+        )
+        setattr(sys, name, patient_text)
+
+    def failure() -> OSError | None:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return next((patient.failure for patient in raw if patient.failure), None)
+
+    return failure
+
+
+def stop_on_sigterm() -> None:
+    """Let SIGTERM, by which systems end programs, do what Ctrl-C does."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # not where it is to be ignored
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the block is done, as a file after the other is renamed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread alone
+        return
+    interrupts: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: interrupts.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 class ErrorReportingGroup(TyperGroup):
     """Turns errors a user can act on into a sentence and an exit code, without a traceback."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the options; what is wrong with them is said in one line."""
+        with _one_line():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:  # a click.Context; typer may bring a click of its own
         """Run the command of the context."""
         try:
-            return super().invoke(ctx)
+            with _one_line():
+                return super().invoke(ctx)
         except (SafireError, ValueError, TypeError, OSError, MemoryError) as error:
-            if ctx.params.get("traceback") or getattr(error, "errno", None) == errno.EPIPE:
+            if ctx.params.get("traceback"):
                 raise
             code = FAILED
-            if isinstance(error, (ValueError, TypeError)):
+            if isinstance(error, (ValueError, TypeError)) and not isinstance(error, UnicodeError):
                 code = WRONG_USE
             elif isinstance(error, MemoryError):
                 error = MemoryError("There is not enough memory: use a smaller picture.")
             complain(error)
             raise typer.Exit(code) from error
         except KeyboardInterrupt as error:
-            typer.echo("Cancelled; nothing half-written.", err=True)
+            say("Cancelled; nothing half-written.", err=True)
             raise typer.Exit(FAILED) from error
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Make what typer says of wrong use printable: it may quote names from anywhere."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(getattr(error, "message", None), str) and hasattr(error, "exit_code"):
+            error.message = printable(error.message)
+        raise
 
 
 def open_engine(model: str, device: str, precision: PrecisionName = "float32") -> Engine:
@@ -71,8 +195,13 @@ def open_engine(model: str, device: str, precision: PrecisionName = "float32") -
         return Engine(load_model(model, device=device), precision=precision)
 
 
-def describe_model(engine: Engine, name: str) -> dict[str, Any]:
-    """What a record says of the model, beside the hash of its file."""
+def describe_model(engine: Engine, name: str, *, absolute_path: bool = False) -> dict[str, str]:
+    """What a record says of the model, beside the hash of its file.
+
+    Of a file that is its name alone, which the hash makes certain; folders may name the user.
+    """
+    if os.path.isfile(name):
+        name = os.path.abspath(name) if absolute_path else os.path.basename(name)
     return {
         "name": name,
         "architecture": engine.model.config.architecture,
@@ -96,10 +225,11 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
         disable=not console.is_terminal,
     )
     with bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(printable(title), total=None)
 
         def show(done: int, total: int, stage: str) -> None:
-            bar.update(task, completed=done, total=total, description=f"{title}: {stage}")
+            told = printable(f"{title}: {stage}")
+            bar.update(task, completed=done, total=total, description=told)
 
         yield show
 
@@ -113,4 +243,4 @@ def print_table(rows: list[tuple[str, ...]], header: tuple[str, ...] | None = No
             row[0].ljust(widths[0]),
             *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)),
         ]
-        typer.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
-from napari_safire.cli.terminal import PrecisionName, SeedOption, print_table
+from napari_safire.cli.terminal import PrecisionName, SeedOption, print_table, say, warn
 from napari_safire.errors import Cancelled, DatasetError, SafireError
 
 if TYPE_CHECKING:
@@ -248,13 +247,10 @@ def _errors_of_arithmetic() -> Iterator[None]:
 
 
 def _write(out: TextIO, line: str) -> None:
-    try:
-        out.write(line + "\n")
-        out.flush()
-    except BrokenPipeError:
-        # Nobody reads any more. Who started this is gone, which the end of stdin says as well; the
-        # run shall still be saved, and Python's last flush shall not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+    # If nobody reads any more, who started this is gone, which the end of stdin says as well: the
+    # run shall still be saved. `terminal.open_streams` sees to it that this never fails.
+    out.write(line + "\n")
+    out.flush()
 
 
 def _show(event: Event) -> None:
@@ -265,24 +261,24 @@ def _show(event: Event) -> None:
         case progress.Progress():
             progress.print_progress(event)
         case events.Divided():
-            typer.echo(
+            say(
                 f"pictures (groups without a donor in common): {event.learned} "
                 f"({event.learned_groups}) to learn from, {event.watched} ({event.watched_groups}) "
                 f"to tell when to stop, {event.held_out} ({event.held_out_groups}) to judge"
             )
         case events.Warned():
-            typer.echo(f"Warning: {event.text} The others go on.", err=True)
+            warn(f"{event.text} The others go on.")
         case events.Scoring():
             if event.done == event.total:
-                typer.echo(f"{event.total // 2} held-out pictures scored with both models")
+                say(f"{event.total // 2} held-out pictures scored with both models")
         case acceptance.Comparison():
             _show_comparison(event)
         case events.Outcome():
-            typer.echo(event.decision.capitalize() + (f": {event.model}" if event.model else ""))
+            say(event.decision.capitalize() + (f": {event.model}" if event.model else ""))
             for reason in event.reasons:
-                typer.echo(f"- {reason}")
+                say(f"- {reason}")
             if event.result:
-                typer.echo(f"All of it: {event.result}")
+                say(f"All of it: {event.result}")
 
 
 def _show_comparison(found: Comparison) -> None:

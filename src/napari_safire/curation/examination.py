@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from napari_safire.basis import RunBasis
 from napari_safire.data.images import ReadImage
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
@@ -47,6 +48,36 @@ class ExaminationSettings:
     def __post_init__(self) -> None:
         if not (self.whole_image or self.points):
             raise ValueError("Nothing is asked of the picture: give points, or ask for the whole.")
+
+    def as_record(self) -> dict[str, Any]:
+        """Return JSON values, points as ``[row, col]``."""
+        values = asdict(self)
+        values["points"] = [[point.row, point.col] for point in self.points]
+        return values
+
+    def basis(
+        self, checkpoint_sha256: str, precision: str, picture_sha256: str | None = None
+    ) -> RunBasis:
+        """Return what answers to these settings rest on.
+
+        Parameters
+        ----------
+        checkpoint_sha256 : str
+        precision : str
+            That of the engine.
+        picture_sha256 : str, optional
+            Of the picture's file; None for what the answers of many pictures have in common.
+
+        Returns
+        -------
+        RunBasis
+        """
+        settings = {**self.as_record(), "precision": precision}
+        return RunBasis(checkpoint_sha256, settings, picture_sha256)
+
+
+class OutsidePicture(ValueError):
+    """A point that was asked for lies outside the picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,8 +140,10 @@ def examine(
 
     Raises
     ------
+    OutsidePicture
+        A point lies outside the picture.
     ValueError
-        A point lies outside the picture, or the settings do not fit each other.
+        The settings do not fit each other.
     Cancelled
     """
     _check_points(image, settings.points)
@@ -150,7 +183,7 @@ def _check_points(image: ReadImage, points: tuple[PointPrompt, ...]) -> None:
     height, width = image.pixels.shape[:2]
     for point in points:
         if not (-0.5 <= point.row <= height - 0.5 and -0.5 <= point.col <= width - 0.5):
-            raise ValueError(
+            raise OutsidePicture(
                 f"The point {point.row:g},{point.col:g} lies outside {image.path}, which has "
                 f"{height} rows and {width} columns: give row,col inside it."
             )

@@ -1,12 +1,12 @@
-"""The files of one examined picture, all there or none.
+"""The files of one examined picture, all there or none: the record holds the hashes of the others.
 
 ===========================  ====================================================================
-``<stem>_sources.png``       source of each pixel in SafireMS encoding, grey value 50 x source
-``<stem>_probabilities.tif`` one 16-bit page for each source, 65535 = 1
-``<stem>_heatmap.tif``       forgery map, 16 bit, 65535 = 1
-``<stem>_overlay.png``       the sources in colour, for the eye
-``<stem>_region_NN.png``     region of the NNth point, 0 and 255
-``<stem>.json``              the record: parameters, hashes, versions, results, timings
+``<base>_sources.png``       source of each pixel in SafireMS encoding, grey value 50 x source
+``<base>_probabilities.tif`` one 16-bit page for each source, 65535 = 1
+``<base>_heatmap.tif``       forgery map, 16 bit, 65535 = 1
+``<base>_overlay.png``       the sources in colour, for the eye
+``<base>_region_NN.png``     region of the NNth point, 0 and 255
+``<base>.json``              the record: parameters, hashes, versions, results, timings
 ===========================  ====================================================================
 """
 
@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +23,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.atomic import atomic_path
+from napari_safire.atomic import atomic_files
 from napari_safire.curation.examination import Examination
 from napari_safire.curation.overlay import render_sources
 from napari_safire.data.images import write_image_atomic
 from napari_safire.data.masks import MAX_SOURCE, STEP, encode_sources
-from napari_safire.data.record import EXAMINATION_FORMAT, plain, record_text, versions
+from napari_safire.data.record import (
+    EXAMINATION_FORMAT,
+    file_sha256,
+    plain,
+    record_text,
+    recorded_path,
+    result_names,
+    versions,
+)
 from napari_safire.errors import SafireError
 from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition
 
@@ -42,16 +49,45 @@ _FIXED_ENDINGS = (
     "_overlay.png",
     ".json",
 )
+_RESULT = re.compile(
+    rf"(.+)(?:{'|'.join(map(re.escape, _FIXED_ENDINGS))}|_region_\d{{2,}}\.png)", re.DOTALL
+)
 
 
-def existing_outputs(folder: str | os.PathLike[str], stem: str) -> list[Path]:
-    """Files in the folder that an export under this stem would replace or leave behind.
+def results_by_base(names: Iterable[str]) -> dict[str, list[str]]:
+    """Sort the names in a folder by the results that an export would replace or leave behind.
+
+    Parameters
+    ----------
+    names : iterable of str
+
+    Returns
+    -------
+    dict of str to list of str
+        For each begin of names (``base`` of `export_examination`) the names, sorted. Names that no
+        export gives are left out.
+
+    Examples
+    --------
+    >>> results_by_base(["a.json", "a_sources.png", "a.jpg", "b_region_02.png"])
+    {'a': ['a.json', 'a_sources.png'], 'b': ['b_region_02.png']}
+    """
+    found: dict[str, list[str]] = {}
+    for name in sorted(names):
+        result = _RESULT.fullmatch(name)
+        if result is not None:
+            found.setdefault(result[1], []).append(name)
+    return found
+
+
+def existing_outputs(folder: str | os.PathLike[str], base: str) -> list[Path]:
+    """Files in the folder that an export under this base would replace or leave behind.
 
     Parameters
     ----------
     folder : path-like
         Need not exist.
-    stem : str
+    base : str
 
     Returns
     -------
@@ -61,40 +97,45 @@ def existing_outputs(folder: str | os.PathLike[str], stem: str) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         return []
-    region = re.compile(re.escape(stem) + r"_region_\d{2,}\.png")
-    names = {stem + ending for ending in _FIXED_ENDINGS}
-    return sorted(
-        path for path in folder.iterdir() if path.name in names or region.fullmatch(path.name)
-    )
+    return [folder / name for name in results_by_base(os.listdir(folder)).get(base, ())]
 
 
 def export_examination(
     examination: Examination,
     folder: str | os.PathLike[str],
-    stem: str,
+    base: str,
     *,
     model: Mapping[str, Any],
     device: str,
     overwrite: bool = False,
+    earlier: Collection[str] | None = None,
+    absolute_paths: bool = False,
 ) -> list[Path]:
     """Write all files of one examined picture.
 
-    They are written under temporary names first and renamed when all are complete. With
-    `overwrite`, files of an earlier export under the same stem that this one does not write (more
-    regions, for instance) are removed, so that all that lies there belongs together.
+    They are written aside first and renamed when all are complete, the record last. With
+    `overwrite`, the former record goes first, and so do files of an earlier export under the same
+    base that this one does not write (more regions, for instance), so that all that lies there
+    belongs together.
 
     Parameters
     ----------
     examination : Examination
     folder : path-like
         Made if it is missing.
-    stem : str
-        Begin of the file names.
+    base : str
+        Begin of the file names; `napari_safire.curation.naming.result_base` makes one of a
+        picture's name.
     model : mapping
-        What the record shall say of the model: name, architecture.
+        What the record shall say of the model: name, architecture, precision.
     device : str
         Where the model ran.
     overwrite : bool
+    earlier : collection of str, optional
+        Names in the folder under this base, where they are known: else the folder is looked
+        through, which takes long if it holds the results of many pictures.
+    absolute_paths : bool
+        The record says where the picture lies from the root on, not from the record.
 
     Returns
     -------
@@ -104,7 +145,7 @@ def export_examination(
     Raises
     ------
     FileExistsError
-        There are outputs under this stem already, and `overwrite` is false.
+        There are outputs under this base already, and `overwrite` is false.
     SafireError
         More than 6 sources, which the encoding of masks cannot hold; or the folder cannot be
         written.
@@ -116,19 +157,34 @@ def export_examination(
             f"{examination.image.path} was divided into {partition.n_sources} sources, but a mask "
             f"holds {MOST_SOURCES}: ask for a fixed number up to that, or raise eps."
         )
-    earlier = existing_outputs(folder, stem)
-    if earlier and not overwrite:
-        raise FileExistsError(f"{earlier[0]} exists already: choose another folder or overwrite.")
+    record = f"{base}.json"
+    if earlier is None:
+        earlier = [path.name for path in existing_outputs(folder, base)]
+    there = [*earlier, record] if (folder / record).exists() else list(earlier)
+    if there and not overwrite:
+        raise FileExistsError(
+            f"{folder / there[0]} exists already: choose another folder or overwrite."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = _write_all(examination, folder, stem, model, device)
-        for path in set(earlier) - set(written):
-            path.unlink()
+        with atomic_files(folder, record, stale=there) as place:
+            files = _write_results(examination, place, base)
+            about = make_record(
+                examination,
+                model=model,
+                device=device,
+                files=files,
+                folder=folder,
+                written=place,
+                absolute_paths=absolute_paths,
+            )
+            (place / record).write_text(record_text(about), encoding="utf-8", newline="\n")
     except OSError as error:
         raise SafireError(
-            f"The results cannot be written to {folder}: {error.strerror or error}."
+            f"The results of {examination.image.path} cannot be written to {folder}: "
+            f"{error.strerror or error}."
         ) from error
-    return written
+    return [folder / name for name in (*result_names(about), record)]
 
 
 def make_record(
@@ -136,30 +192,45 @@ def make_record(
     *,
     model: Mapping[str, Any],
     device: str,
-    files: Mapping[str, Any] | None = None,
+    files: Mapping[str, Any],
+    folder: Path,
+    written: Path,
+    absolute_paths: bool = False,
 ) -> dict[str, Any]:
     """Everything that is known of an examination but its pictures, as values JSON can hold.
 
     Parameters
     ----------
     examination : Examination
-    model, device
+    model, device, absolute_paths
         As in `export_examination`.
-    files : mapping, optional
+    files : mapping
         Names of the files beside the record.
+    folder : Path
+        Where the record will lie.
+    written : Path
+        Where the files lie now.
 
     Returns
     -------
     dict
     """
     image, embedding = examination.image, examination.embedding
-    settings = asdict(examination.settings)
-    settings["points"] = [[point["row"], point["col"]] for point in settings["points"]]
+    settings = examination.settings
+    path = recorded_path(image.path, folder, absolute=absolute_paths)
+    precision = str(model.get("precision", "float32"))
+    basis = settings.basis(embedding.checkpoint_sha256, precision, image.sha256)
+    # `read_head` reads up to "device": what a batch has to know before it goes on.
     record = {
         "format": EXAMINATION_FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "basis": basis.as_record(),
+        "files": dict(files),
+        "files_sha256": {
+            name: file_sha256(written / name) for name in result_names({"files": files})
+        },
         "image": {
-            "path": str(image.path),
+            "path": path,
             "format": image.format,
             "shape": list(image.pixels.shape),
             "dtype": str(image.pixels.dtype),
@@ -168,7 +239,7 @@ def make_record(
         },
         "model": {**model, "checkpoint_sha256": embedding.checkpoint_sha256},
         "device": device,
-        "parameters": settings,
+        "parameters": settings.as_record(),
         "partition": _partition_record(examination.partition),
         "forgery": _forgery_record(examination.forgery),
         "regions": [
@@ -180,58 +251,41 @@ def make_record(
             for region in examination.regions
         ],
         "seconds": {stage: round(value, 4) for stage, value in examination.seconds.items()},
-        "warnings": list(examination.warnings),
+        "warnings": [text.replace(str(image.path), path) for text in examination.warnings],
         "versions": versions(),
-        "files": dict(files or {}),
     }
     values: dict[str, Any] = plain(record)
     return values
 
 
-def _write_all(
-    examination: Examination, folder: Path, stem: str, model: Mapping[str, Any], device: str
-) -> list[Path]:
+def _write_results(examination: Examination, place: Path, base: str) -> dict[str, Any]:
+    """Write all but the record; the names by what they hold."""
     partition, forgery = examination.partition, examination.forgery
     files: dict[str, Any] = {}
-    targets: list[Path] = []
-    with ExitStack() as stack:
-        # The last block to be entered is the first to rename: the record, entered first, comes
-        # last, so that a record always finds its files.
-        target = folder / f"{stem}.json"
-        record_file = stack.enter_context(atomic_path(target))
-
-        def place(ending: str) -> Path:
-            path = folder / f"{stem}{ending}"
-            targets.append(path)
-            return stack.enter_context(atomic_path(path))
-
-        if partition is not None:
-            write_image_atomic(place("_sources.png"), encode_sources(partition.labels))
-            write_image_atomic(
-                place("_probabilities.tif"), probabilities_16_bit(partition), stack=True
-            )
-            overlay = render_sources(
-                examination.image.pixels, partition.labels, _captions(partition)
-            )
-            write_image_atomic(place("_overlay.png"), overlay)
-            files |= {
-                "sources": f"{stem}_sources.png",
-                "probabilities": f"{stem}_probabilities.tif",
-                "overlay": f"{stem}_overlay.png",
-            }
-        if forgery is not None:
-            write_image_atomic(
-                place("_heatmap.tif"), np.rint(forgery.heatmap * _WHOLE).astype(np.uint16)
-            )
-            files["heatmap"] = f"{stem}_heatmap.tif"
-        if examination.regions:
-            files["regions"] = []
-        for number, region in enumerate(examination.regions, start=1):
-            write_image_atomic(place(f"_region_{number:02d}.png"), region.mask)
-            files["regions"].append(targets[-1].name)
-        record = make_record(examination, model=model, device=device, files=files)
-        record_file.write_text(record_text(record), encoding="utf-8")
-    return [*targets, target]
+    if partition is not None:
+        files |= {
+            "sources": f"{base}_sources.png",
+            "probabilities": f"{base}_probabilities.tif",
+            "overlay": f"{base}_overlay.png",
+        }
+        write_image_atomic(place / files["sources"], encode_sources(partition.labels))
+        write_image_atomic(
+            place / files["probabilities"], probabilities_16_bit(partition), stack=True
+        )
+        overlay = render_sources(examination.image.pixels, partition.labels, _captions(partition))
+        write_image_atomic(place / files["overlay"], overlay)
+    if forgery is not None:
+        files["heatmap"] = f"{base}_heatmap.tif"
+        write_image_atomic(
+            place / files["heatmap"], np.rint(forgery.heatmap * _WHOLE).astype(np.uint16)
+        )
+    if examination.regions:
+        files["regions"] = [
+            f"{base}_region_{number:02d}.png" for number in range(1, len(examination.regions) + 1)
+        ]
+        for name, region in zip(files["regions"], examination.regions, strict=True):
+            write_image_atomic(place / name, region.mask)
+    return files
 
 
 def probabilities_16_bit(partition: SourcePartition) -> npt.NDArray[np.uint16]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -10,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -21,7 +22,6 @@ from napari_safire import __version__
 from napari_safire.data.images import ReadImage, read_image
 from napari_safire.data.lists import ListEntry, read_mask
 from napari_safire.data.masks import UNASSIGNED, decode_sources
-from napari_safire.data.record_files import file_sha256
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.text import printable
 from napari_safire.types import FloatImage
@@ -37,6 +37,9 @@ FROM_ONE = "sources from 1"
 _BEGIN = 4096  # bytes in which the format is named
 _LARGEST = 256 << 20
 _MOST_LABEL = 65_535
+_HEAD = 1 << 14  # bytes in which `read_head` looks for the end of the head
+_AFTER_HEAD = "device"
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,124 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     return dict(record)
 
 
+def read_head(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what a record of an examination says before its results: files, hashes, basis, picture.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    dict
+        All of a record that is not laid out as `record_text` does it.
+
+    Raises
+    ------
+    DatasetError
+        As `read_record`.
+    """
+    try:
+        with open(path, "rb") as file:
+            begin, end, _ = file.read(_HEAD).partition(f',\n "{_AFTER_HEAD}"'.encode())
+        head = json.loads(begin + b"}") if end else None
+    except (OSError, ValueError, RecursionError):
+        head = None
+    if not isinstance(head, dict) or head.get("format") != EXAMINATION_FORMAT:
+        return read_record(path)  # says what is wrong
+    return head
+
+
+def result_names(record: Mapping[str, Any]) -> list[str]:
+    """Names of the files that a record says lie beside it.
+
+    Raises
+    ------
+    DatasetError
+        If it names none, or something else than files beside it.
+    """
+    files = record.get("files")
+    found = []
+    for names in files.values() if isinstance(files, dict) else ():
+        found += names if isinstance(names, list) else [names]
+    if not found or not all(isinstance(n, str) and PurePath(n).name == n for n in found):
+        raise DatasetError(f"The record names no files beside it, but {files!r}: it was changed.")
+    return found
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def recorded_path(
+    path: str | os.PathLike[str], folder: str | os.PathLike[str], *, absolute: bool = False
+) -> str:
+    """Write a path as it shall stand in a record or report.
+
+    Relative to its folder, so that both can move together; never with the name of the user, whose
+    home folder is ``~``.
+
+    Parameters
+    ----------
+    path : path-like
+    folder : path-like
+        Where the record lies.
+    absolute : bool
+        The whole path instead.
+
+    Returns
+    -------
+    str
+        With ``/`` between folders. `found_path` finds the file again.
+
+    Examples
+    --------
+    >>> recorded_path("/case/photos/a.jpg", "/case/results")
+    '../photos/a.jpg'
+    """
+    whole, folder = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
+    if absolute:
+        return whole.as_posix()
+    home = Path(os.path.expanduser("~"))
+    if home != Path(home.anchor) and whole.is_relative_to(home) and not folder.is_relative_to(home):
+        return f"~/{whole.relative_to(home).as_posix()}"
+    try:
+        return Path(os.path.relpath(whole, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return whole.name
+
+
+def found_path(written: str, record: str | os.PathLike[str]) -> Path | None:
+    """Find a file by its path in a record: from there, beside the record, or as it is written.
+
+    Parameters
+    ----------
+    written : str
+    record : path-like
+        The record's own path.
+
+    Returns
+    -------
+    Path or None
+        None where there is no such file.
+    """
+    path, beside = Path(os.path.expanduser(written)), Path(record)
+    # The record may have been moved along with its picture.
+    there = beside.parent / path
+    places = [Path(os.path.normpath(there)), there, beside.with_name(path.name), path]
+    try:
+        return next((place for place in places if place.is_file()), None)
+    except ValueError:  # a null character
+        return None
+
+
 def read_results(path: str | os.PathLike[str]) -> RecordedResults:
     """Read a record and the pictures that it names.
 
@@ -206,6 +327,7 @@ def _results(path: Path, record: dict[str, Any]) -> RecordedResults:
         if name not in record:
             raise DatasetError(f"The record {printable(path)} has no {name}: it is damaged.")
     files, about = _mapping(record, "files"), _mapping(record, "image")
+    hashes = _mapping(record, "files_sha256")
     annotations = _annotations(record)
     found = _Labels(None)
     if record["format"] == SOURCES_FORMAT:
@@ -215,7 +337,7 @@ def _results(path: Path, record: dict[str, Any]) -> RecordedResults:
     labels = found.labels
     heatmap: FloatImage | None = None
     if "heatmap" in files:
-        stored = read_image(_beside(path, files["heatmap"])).pixels
+        stored = read_image(_beside(path, files["heatmap"], hashes)).pixels
         if stored.ndim != 2 or stored.dtype.kind != "u":
             raise DatasetError(f"The forgery map of {printable(path)} is no grey picture.")
         heatmap = (stored / np.float32(np.iinfo(stored.dtype).max)).astype(np.float32)
@@ -269,9 +391,7 @@ def recorded_image(path: Path, record: Mapping[str, Any]) -> Path | None:
     written = _text(_mapping(record, "image"), "path")
     if not written:
         return None
-    # It may have been moved along with its picture, or written with a relative path.
-    places = (path.parent / written, path.with_name(Path(written).name), Path(written))
-    found = next((place for place in places if place.is_file()), None)
+    found = found_path(written, path)
     return None if found is None else Path(os.path.abspath(found))
 
 
@@ -364,25 +484,15 @@ def why_no_mask(path: Path, record: Mapping[str, Any], mask: Path) -> str:
     return ""
 
 
-def relative_path(path: Any, folder: Path) -> str:
-    """Name a file as it lies from a folder, so that no record says whose folders they are.
-
-    On another drive there is no such name: the whole path then.
-    """
-    whole = os.path.abspath(path)
-    try:
-        return Path(os.path.relpath(whole, os.path.abspath(folder))).as_posix()
-    except ValueError:
-        return whole
-
-
 def record_text(record: Mapping[str, Any]) -> str:
-    """JSON text of a record, for a file in UTF-8; `record` holds what `plain` gives."""
+    r"""JSON text of a record, for a file in UTF-8; `record` holds what `plain` gives.
+
+    Bytes of names that are no UTF-8 are written as JSON writes them, ``\udce9``, and are read back.
+    """
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    text = _SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     # Hundreds of prompts: a list of numbers takes one line. (No string holds a line break.)
-    text = re.sub(r'\[\n\s*(-?\d[^\[\]{}"]*?)\n\s*\]', _one_line, text) + "\n"
-    # A byte of a file name that is no UTF-8 stands for itself as JSON's escape, and comes back.
-    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
+    return re.sub(r'\[\n\s*(-?\d[^\[\]{}"]*?)\n\s*\]', _one_line, text) + "\n"
 
 
 def plain(value: Any) -> Any:
@@ -429,7 +539,7 @@ def _text(record: Mapping[str, Any], name: str) -> str | None:
     return found
 
 
-def _beside(record: Path, name: Any) -> Path:
+def _beside(record: Path, name: Any, hashes: Mapping[str, Any]) -> Path:
     if not isinstance(name, str) or Path(name).name != name:
         raise DatasetError(
             f"The record {printable(record)} names {printable(repr(name))[:80]}, which is not a "
@@ -440,6 +550,11 @@ def _beside(record: Path, name: Any) -> Path:
         raise DatasetError(
             f"{printable(file)} is missing, which the record {printable(record)} names: export it "
             "again."
+        )
+    if name in hashes and file_sha256(file) != hashes[name]:  # older records have no hashes
+        raise DatasetError(
+            f"{printable(file)} is not the file that the record {printable(record)} describes: it "
+            "was changed since. Export it again, or open the file without its record."
         )
     return file
 
@@ -464,9 +579,9 @@ def _labels(
             raise DatasetError(f"The record {printable(path)} names no mask.")
         planes = []
         for name in names:
-            file = _beside(path, name)
-            if file_sha256(file) != hashes.get(name):
-                raise DatasetError(f"{printable(file)} was not saved with its record.")
+            file = _beside(path, name, hashes)
+            if name not in hashes:
+                raise DatasetError(f"{printable(path)} has no hash of {printable(name)}.")
             if "sources" not in files:
                 planes.append(_read_plain_labels(file))
                 continue
@@ -488,14 +603,14 @@ def _old_labels(path: Path, record: Mapping[str, Any], names: Any) -> _Labels:
     In that a layer's source k was k - 1 in the mask where every pixel had a source
     (``first_label`` 1), and else k, with 0 for the rest.
     """
-    low = record.get("first_label", 0)
+    low, hashes = record.get("first_label", 0), _mapping(record, "files_sha256")
     if isinstance(low, bool) or low not in (0, 1):
         raise DatasetError(
             f"The record {printable(path)} counts labels from {printable(repr(low))[:40]}, not "
             "from 0 or 1: it is damaged, export the results again."
         )
     planes = [
-        _read_sources(_beside(path, name)) + np.uint8(low)
+        _read_sources(_beside(path, name, hashes)) + np.uint8(low)
         for name in ([names] if isinstance(names, str) else names)
     ]
     labels = planes[0] if isinstance(names, str) else np.stack(planes)

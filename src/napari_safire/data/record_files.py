@@ -8,15 +8,15 @@ one after the other.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from napari_safire.data.record import file_sha256
 from napari_safire.errors import SafireError
 from napari_safire.text import printable
 
@@ -41,12 +41,6 @@ class RecordChanged(SafireError):
     """A record is not what it was when the work on it began: somebody else has saved."""
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def record_sha256(path: Path) -> str | None:
     """SHA-256 of what lies at the place of a record; None if nothing does."""
     try:
@@ -55,19 +49,25 @@ def record_sha256(path: Path) -> str | None:
         return None
 
 
-def rename_together(record: Path, digest: str, renames: ExitStack, expected: Expected) -> None:
-    """Give files that were written under temporary names their own, if the record allows it.
+def rename_together(staging: Path, record: Path, others: Sequence[str], expected: Expected) -> str:
+    """Give a record and its files the names under which they count, if the record there allows it.
 
     Parameters
     ----------
+    staging : Path
+        The folder in which all of them lie under the names that they shall have.
     record : Path
-    digest : str
-        SHA-256 of the new record.
-    renames : ExitStack
-        Of `napari_safire.atomic.atomic_path`; the record's own was entered last.
+        Where the record shall lie.
+    others : sequence of str
+        Names of the files beside it.
     expected : str, None or ANYTHING
         SHA-256 of the record that is to be replaced; None: there was none. What this program wrote
         last is expected as well.
+
+    Returns
+    -------
+    str
+        SHA-256 of the new record.
 
     Raises
     ------
@@ -77,7 +77,8 @@ def rename_together(record: Path, digest: str, renames: ExitStack, expected: Exp
         Another program saves in the folder, and does not end.
     """
     whole = Path(os.path.abspath(record))
-    with _folder_lock(record.parent), renames:
+    digest = file_sha256(staging / record.name)
+    with _folder_lock(record.parent):
         if not isinstance(expected, _Anything):
             found = record_sha256(record)
             if found not in (expected, _written.get(whole, expected)):
@@ -86,7 +87,11 @@ def rename_together(record: Path, digest: str, renames: ExitStack, expected: Exp
                     f"{printable(record)} was saved by somebody else: when you began, {was}. "
                     "Nothing was replaced; save to another folder, or open it anew."
                 )
+        # From the first rename on the new record counts, and tells its own files by their hashes.
+        for name in (record.name, *others):
+            os.replace(staging / name, record.with_name(name))
         _written[whole] = digest
+    return digest
 
 
 @contextmanager

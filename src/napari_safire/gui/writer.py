@@ -9,8 +9,8 @@ labels are written as they are. What a number means never depends on which other
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.atomic import atomic_path
+from napari_safire.atomic import staging_folder
 from napari_safire.data.folders import read_labels
 from napari_safire.data.images import write_image_atomic
 from napari_safire.data.lists import ListEntry
@@ -28,13 +28,14 @@ from napari_safire.data.record import (
     FROM_ONE,
     IMAGE_FACTS,
     SOURCES_FORMAT,
+    file_sha256,
     plain,
     read_source_mask,
     record_text,
-    relative_path,
+    recorded_path,
     versions,
 )
-from napari_safire.data.record_files import ANYTHING, Expected, file_sha256, rename_together
+from napari_safire.data.record_files import ANYTHING, Expected, rename_together
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.gui.annotated import ANNOTATED, RECORD, prompt_facts
 from napari_safire.session.annotation import MOST_SOURCES, Annotation
@@ -146,34 +147,32 @@ def save_labels(
     for file in files:
         if file != target:
             _refuse_other_than_mask(file)
+    if not target.parent.is_dir():
+        raise SafireError(f"The folder {printable(target.parent)} does not exist: create it first.")
+    if target.is_dir():
+        raise SafireError(f"{printable(target)} is a folder: give the name of a file.")
     digest = None
     try:
-        with ExitStack() as stack:
-            temporary = [stack.enter_context(atomic_path(file)) for file in files]
-            # Entered last, renamed first: from then on it counts, and tells its own masks.
-            record_file = None
-            if suffix == ".json":
-                record_file = stack.enter_context(atomic_path(target))
+        with staging_folder(target.parent) as staging:
             counts: npt.NDArray[np.int64] = np.zeros(1, np.int64)
             annotated: list[AnnotatedPlane | None] = []
-            hashes: dict[str, str] = {}
-            for plane, file in enumerate(temporary):
+            for plane, name in enumerate(names):
                 index = () if planes.ndim == 2 else (plane,)
                 labels = np.asarray(planes if planes.ndim == 2 else planes[plane])
                 counts = _added(counts, np.bincount(labels.ravel().astype(np.int64)))
-                write_image_atomic(file, code.encode(labels))
-                if record_file is not None:
+                write_image_atomic(staging / name, code.encode(labels))
+                if suffix == ".json":
                     annotated.append(_annotated(about.get(ANNOTATED, {}).get(index), labels, code))
-                    hashes[names[plane]] = file_sha256(file)
-            if record_file is None:
-                stack.close()
-            else:
+            if suffix == ".json":
                 record = _record(target, attributes, about, code, counts, annotated, planes.shape)
                 record["files"] = {code.ending: names[0] if planes.ndim == 2 else names}
-                record["files_sha256"] = hashes
-                record_file.write_text(record_text(record), encoding="utf-8")
-                digest = file_sha256(record_file)
-                rename_together(target, digest, stack.pop_all(), expected)
+                record["files_sha256"] = {name: file_sha256(staging / name) for name in names}
+                text = record_text(record)
+                (staging / target.name).write_text(text, encoding="utf-8")
+                digest = rename_together(staging, target, names, expected)
+            else:
+                for name in names:
+                    os.replace(staging / name, target.with_name(name))
     except OSError as error:
         raise SafireError(
             f"{printable(target)} cannot be written: {error.strerror or error}."
@@ -333,7 +332,7 @@ def _record(
 ) -> dict[str, Any]:
     hidden = {ANNOTATED, RECORD, *IMAGE_FACTS.values()}  # they have places of their own
     facts = {
-        key: relative_path(value, target.parent) if key in _PATHS and value else value
+        key: recorded_path(value, target.parent) if key in _PATHS and value else value
         for key, value in about.items()
     }
     known = {key: plain(value) for key, value in facts.items() if _fits_json(value)}

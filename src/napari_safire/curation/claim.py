@@ -1,0 +1,99 @@
+"""A folder of results that can be written to, tried before work begins, by one run at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from napari_safire.errors import SafireError
+
+LOCK = ".napari-safire.lock"
+"""Lies in the folder while a run works there. The system lets go of it when the run dies."""
+
+
+@contextmanager
+def claim(
+    folder: str | os.PathLike[str], waiting: Callable[[], None] | None = None
+) -> Iterator[SafireError | None]:
+    """Keep other runs out of a folder while the block runs; wait for one that is there.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made if it is missing, and removed in the end if nothing was written.
+    waiting : callable, optional
+        Called once if another run is at work there.
+
+    Yields
+    ------
+    SafireError or None
+        Why nothing can be written there. Whoever only reads may go on all the same.
+    """
+    folder = Path(folder)
+    made: list[Path] = []
+    lock = FileLock(folder / LOCK, mode=0o666)  # a colleague must be able to take over
+    problem = None
+    try:
+        _acquire(lock, folder, made, waiting)
+    except OSError as error:
+        problem = SafireError(
+            f"Nothing can be written to {folder}: {error.strerror or error}. Choose another folder."
+        )
+    try:
+        yield problem
+    finally:
+        if lock.is_locked:
+            # Before it is let go of: later, another run might hold it.
+            with suppress(OSError):  # Windows removes no open file
+                (folder / LOCK).unlink()
+            lock.release()
+            if os.name == "nt":
+                with suppress(OSError):  # another run has it already
+                    (folder / LOCK).unlink()
+        for path in reversed(made):
+            with suppress(OSError):  # there is something in it
+                path.rmdir()
+
+
+def ignores_case(folder: Path) -> bool:
+    """Whether a claimed folder takes names for one that differ in case only."""
+    return (folder / LOCK.upper()).exists()
+
+
+def _acquire(
+    lock: FileLock, folder: Path, made: list[Path], waiting: Callable[[], None] | None
+) -> None:
+    timeout = 0.0
+    while True:
+        _make(folder, made)
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            if waiting is not None:
+                waiting()
+            timeout = -1
+        except FileNotFoundError:  # the other run has removed the folder, which it had made
+            if folder.exists():
+                raise
+        else:
+            if (folder / LOCK).exists():
+                return
+            lock.release()  # what the other run has removed keeps nobody out
+
+
+def _make(folder: Path, made: list[Path]) -> None:
+    missing = []
+    for path in (folder, *folder.parents):
+        if path.exists():
+            break
+        missing.append(path)
+    for path in reversed(missing):
+        with suppress(FileExistsError):
+            path.mkdir()
+            made.append(path)
+    if not folder.is_dir():
+        raise NotADirectoryError(0, "it is a file, not a folder")
