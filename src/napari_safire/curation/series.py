@@ -319,8 +319,8 @@ def refuse_foreign_record(entry: SeriesEntry) -> None:
     """
     if entry.record.exists() and record_format(entry.record) not in SOURCES_FORMATS:
         raise DatasetError(
-            f"{printable(entry.record)} is damaged, or no record of labels: move it away, or choose "
-            "another folder for the masks."
+            f"{printable(entry.record)} is damaged, or no record of labels: move it away, or "
+            "choose another folder for the masks."
         )
 
 
