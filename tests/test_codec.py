@@ -63,11 +63,8 @@ bases = st.builds(
 @st.composite
 def partitions(draw: st.DrawFn) -> PartitionFindings:
     numbers = tuple(draw(st.lists(sources, max_size=4, unique=True)))
-    confidences = tuple(draw(st.floats(-1, 2)) for _ in numbers)
     probable = draw(st.dictionaries(st.integers(1, 6), shares, max_size=3))
-    return PartitionFindings(
-        draw(st.text(max_size=6)), numbers, confidences, probable, len(numbers)
-    )
+    return PartitionFindings(draw(st.text(max_size=6)), numbers, probable, len(numbers))
 
 
 @st.composite
@@ -165,7 +162,7 @@ def full_record() -> dict[str, Any]:
     findings = Findings(
         RunBasis("ab", {"method": "auto"}),
         {PointPrompt(1.25, 2.5): 0.9},
-        PartitionFindings("auto", (1, 2), (0.9, 0.8), {2: 0.7, 3: 0.3}),
+        PartitionFindings("auto", (1, 2), {2: 0.7, 3: 0.3}),
         ForgeryMap(np.full(SHAPE, 0.5, np.float32), 0.9, "forged", "Because.", calibration),
     )
     return through_json(annotation, findings)  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ and it tells them by signals.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from napari_safire.gui.gui_thread import gui_thread
 from napari_safire.gui.mode import Mode
 from napari_safire.gui.pictures import Channels, PictureLayer
 from napari_safire.gui.place import Place
+from napari_safire.gui.saving import labels_written
 from napari_safire.gui.source_edits import Here, SourceEdits, no_picture_to
 from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
@@ -32,6 +33,7 @@ from napari_safire.types import FloatImage
 
 _MOMENT_S = 0.045
 _LATE_MS = 200
+_CLOSING_S = 30.0  # how long closing waits for what was done to be kept
 _REST_MS = 250  # how long a slider must rest before the slice under it is embedded
 
 
@@ -64,6 +66,10 @@ class Desk:
         The labels and prompts of the present plane are shown.
     notice : Signal(str, bool)
         A sentence for the user; true where something failed.
+    leaving : Signal(napari.layers.Image)
+        An image layer is about to be let go: it was removed, or the desk closes. All strokes were
+        read, its planes are still open in the session (`Planes.of`), and what is begun now with
+        `Session.run` is waited for before the desk closes.
     """
 
     plane_changed = Signal()
@@ -71,6 +77,7 @@ class Desk:
     painted = Signal(Snapshot)
     shown = Signal(Snapshot)
     notice = Signal(str, bool)
+    leaving = Signal(Image)
 
     def __init__(
         self,
@@ -94,7 +101,7 @@ class Desk:
         self._rest = QTimer()
         self._rest.setSingleShot(True)
         self._rest.setInterval(_REST_MS)
-        self._rest.timeout.connect(self._embed_here)
+        self._rest.timeout.connect(self._look_here)
         self._latest: Snapshot | None = None
         self._late = QTimer()
         self._late.setSingleShot(True)
@@ -112,6 +119,7 @@ class Desk:
             (session.partitioned, self._show_heatmap),
             (session.model_changed, self._embed_here),
             (session.notice, self._tell),
+            (labels_written, self._labels_written),
             (self.edits.notice, self._tell),
             (self.mode.changed, self._mode_changed),
         ):
@@ -120,8 +128,17 @@ class Desk:
         if self._image is None:
             self._take_any_image()
 
+    def finish(self) -> None:
+        """Take in what is on screen, and wait until it is kept; the first part of closing."""
+        with ExitStack() as stack:  # whatever fails, the rest is done
+            stack.callback(gui_thread().work_off, lambda: self.session.states.settled, _CLOSING_S)
+            for image in list(self._places):
+                stack.callback(self._leave, image)
+
     def close(self) -> None:
         """Let go of the viewer and stop all work; may be called twice."""
+        if self._places:
+            self.finish()
         for timer in (self._rest, self._late):
             with suppress(RuntimeError):  # at Python's exit Qt may have deleted it before
                 timer.stop()
@@ -137,6 +154,7 @@ class Desk:
             self.painted,
             self.shown,
             self.notice,
+            self.leaving,
         ):
             signal.disconnect()
 
@@ -205,7 +223,7 @@ class Desk:
             if place is not None and place.lengths == picture.lengths:
                 place.take_picture(picture)
                 if image is self._image:
-                    self._embed_here()
+                    self._look_here()
                 self.plane_changed.emit()
                 return
             if place is not None:
@@ -214,8 +232,7 @@ class Desk:
         self._rest.stop()
         self._image, self._key = image, None
         self._view_changed()
-        if self._image is not None and self.embed_on_selection:
-            self._embed_here()
+        self._look_here()
 
     # ---------------------------------------------------------------- prompts
 
@@ -340,8 +357,13 @@ class Desk:
         layer = event.value
         place = self._places.pop(layer, None) if isinstance(layer, Image) else None
         if place is not None:
-            place.close()
-            self.session.forget(layer.unique_id)
+            self._places[layer] = place  # until it was left
+            try:
+                self._leave(layer)
+            finally:
+                del self._places[layer]
+                place.close()
+                self.session.forget(layer.unique_id)
             if layer is self._image:
                 self._image = self._key = None
                 self._take_any_image()
@@ -372,7 +394,7 @@ class Desk:
         else:
             place.open(key.index)
             self.session.states.refresh(key)
-            if event is not None and self.embed_on_selection:
+            if event is not None:
                 self._rest.start()
         self.plane_changed.emit()
 
@@ -384,7 +406,7 @@ class Desk:
             if not place.picture.problem() and place.picture.lengths == place.lengths:
                 place.reread()
                 if image is self._image:
-                    self._embed_here()
+                    self._look_here()
                 continue
             if place.companions.layers():
                 # As a failure: a mere notice goes with the next job, which starts right away.
@@ -404,11 +426,26 @@ class Desk:
             (picture.layer.events.data, self._pixels_changed),
             (picture.layer.events.name, self._renamed),
             (place.asked, self._asked),
-            (place.painted, self.edits.read_strokes),
+            (place.painted, lambda anywhere: self._painted(place, anywhere)),
             (place.notice, self._tell),
         ):
             place.connections.connect(signal, slot)
         return place
+
+    def _painted(self, place: Place, anywhere: bool) -> None:
+        if anywhere:
+            place.read_all_strokes()
+        elif place is self._place and self._key is not None:
+            place.read_strokes(self._key)
+
+    def _leave(self, image: Image) -> None:
+        self._places[image].read_all_strokes()
+        self.leaving.emit(image)
+
+    def _labels_written(self, data: Any) -> None:
+        """Labels were saved, by whatever means of napari: what they are of need not be kept."""
+        for place in self._places.values():
+            place.mark_saved(data)
 
     def _renamed(self, event: Any = None) -> None:
         self.plane_changed.emit()  # the dock shows names
@@ -430,6 +467,12 @@ class Desk:
             and plane.asked != snapshot.annotation.live_prompts
         ):
             self.session.segment(key)
+
+    def _look_here(self) -> None:
+        """Look at the picture once one rests on it: what was made of it, and its traces."""
+        if self._key is not None:
+            self.session.states.look_for_kept_work(self.session.planes[self._key])
+        self._embed_here()
 
     def _embed_here(self, event: Any = None) -> None:
         if self._key is not None and self.embed_on_selection:

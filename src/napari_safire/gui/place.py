@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer, Points
 from psygnal import Signal
@@ -15,7 +16,7 @@ from napari_safire.gui.mode import Mode
 from napari_safire.gui.pictures import PictureLayer
 from napari_safire.gui.prompt_layer import PromptLayer
 from napari_safire.gui.source_layer import SourceLayer
-from napari_safire.session.annotation import SourcePrompt
+from napari_safire.session.annotation import SourcePrompt, same_prompts
 from napari_safire.session.answers import points_outside
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
@@ -39,14 +40,15 @@ class Place:
     ----------
     asked : Signal(PlaneKey)
         The session was given other prompts of a plane.
-    painted : Signal()
-        Something may have been painted; `read_strokes` finds it.
+    painted : Signal(bool)
+        Something may have been painted, on the plane that is shown or (true) on any; `read_strokes`
+        and `read_all_strokes` find it.
     notice : Signal(str, bool)
         A sentence for the user; true where something failed.
     """
 
     asked = Signal(PlaneKey)
-    painted = Signal()
+    painted = Signal(bool)
     notice = Signal(str, bool)
 
     def __init__(
@@ -67,6 +69,8 @@ class Place:
         self.connections = Connections()
         self._prompts: PromptLayer | None = None
         self._sources: SourceLayer | None = None
+        # Prompts that are on screen, as they were last written to the layer or read from it.
+        self._seen: dict[tuple[int, ...], tuple[SourcePrompt, ...]] = {}
         self._n_outside = 0  # points that lie outside the picture, as the user was told
         self._disarmed = False  # the prompt tool was put away for a view that is not flat
 
@@ -135,6 +139,9 @@ class Place:
     def hand_over_prompts(self, what: str) -> None:
         """Hand the prompts of every plane whose points changed to the session.
 
+        Along with those that were on screen when they changed: what arrived since, an undo for
+        instance, stays as it is.
+
         Parameters
         ----------
         what : str
@@ -146,28 +153,40 @@ class Place:
         if outside > self._n_outside:
             self.notice.emit(points_outside(outside), False)
         self._n_outside = outside
-        known = {plane.key.index: plane for plane in self.planes}
-        for index in found.keys() | known.keys():
-            prompts = found.get(index, ())
-            plane = known.get(index)
-            snapshot = None if plane is None else plane.snapshot
-            if snapshot is None or snapshot.annotation.prompts != prompts or _is_behind(plane):
-                if not prompts and (snapshot is None or not snapshot.annotation.prompts):
-                    continue
+        for index in found.keys() | self._seen.keys():
+            prompts, seen = found.get(index, ()), self._seen.get(index, ())
+            if not same_prompts(prompts, seen):
+                self._seen[index] = prompts
                 key = self.open(index)
-                self._session.set_prompts(key, prompts, what)
+                self._session.set_prompts(key, prompts, what, seen)
                 self.asked.emit(key)
 
     def read_strokes(self, key: PlaneKey) -> bool:
         """Hand what was painted on a plane of the picture to the session; false if nothing was."""
-        painted = None if self._sources is None else self._sources.painted_labels(key.index)
-        if painted is not None:
-            labels, with_preview = painted
-            self._session.states.paint(key, labels, with_preview)
-        return painted is not None
+        stroke = None if self._sources is None else self._sources.stroke(key.index)
+        if stroke is not None:
+            self._session.states.paint(self.open(key.index), stroke)
+        return stroke is not None
+
+    def read_all_strokes(self) -> None:
+        """Hand what was painted on any plane to the session."""
+        if self._sources is not None:
+            for index in np.ndindex(*self.picture.stack_shape):
+                self.read_strokes(PlaneKey(self.picture.layer.unique_id, index))
+
+    def mark_saved(self, data: Any) -> None:
+        """Note that the sources were saved, if this is their array."""
+        if self._sources is None or self._sources.layer.data is not data:
+            return
+        self.read_all_strokes()
+        for plane in self.planes:
+            labels = self._sources.plane(plane.key.index)
+            self._session.states.mark_shown_as_saved(plane.key, labels)
 
     def drop(self, layer: Layer) -> None:
         """Let go of a layer that was removed from the viewer, if it is one of these."""
+        if self._sources is not None and self._sources.layer is layer:
+            self.read_all_strokes()
         if self._prompts is not None and self._prompts.layer is layer:
             self._prompts.close()
             self._prompts = None
@@ -186,12 +205,13 @@ class Place:
         if self._sources is not None:
             if self.read_strokes(snapshot.key):
                 return False
-            self._sources.write(snapshot.key.index, snapshot.labels, snapshot.with_preview)
+            self._sources.write(snapshot.key.index, snapshot.labels)
         return True
 
     def show_prompts(self, plane: Plane, snapshot: Snapshot) -> None:
         """Show the prompts and their confidence; note beside the labels how they came about."""
         prompts = snapshot.annotation.prompts
+        self._seen[snapshot.key.index] = prompts
         if prompts or self._prompts is not None:
             self.need_prompts().write(
                 snapshot.key.index, prompts, snapshot.confidences, self._viewer.dims.point
@@ -200,9 +220,12 @@ class Place:
             self.companions.note(**work_facts(plane, prompts, snapshot.confidences))
 
     def show_heatmap(self, plane: Plane, visible: bool) -> None:
-        """Show the forgery map of a plane, once there is one."""
+        """Show the forgery map of a plane, or that there is none any more."""
         if plane.forgery is not None:
             self.companions.show_heatmap(plane.key.index, plane.forgery.heatmap, visible)
+        elif self.companions.heatmap is not None:
+            nothing = np.zeros(self.picture.shape, np.float32)
+            self.companions.show_heatmap(plane.key.index, nothing, visible)
 
     def show_mode(self) -> None:
         """Show what the next prompt, and the brush, are for."""
@@ -237,14 +260,13 @@ class Place:
     def _link_sources(self) -> None:
         sources = SourceLayer(self.companions.need_sources())
         sources.layer.selected_label = self._mode.source
-        sources.painted.connect(lambda: self.painted.emit())
+        sources.painted.connect(lambda anywhere: self.painted.emit(anywhere))
         sources.selected.connect(self._label_selected)
         self._sources = sources
         # The layer may be made anew, after it was removed: with all planes of a stack in it.
         for plane in self.planes:
             if plane.snapshot is not None:
-                labels, with_preview = plane.snapshot.labels, plane.snapshot.with_preview
-                sources.write(plane.key.index, labels, with_preview)
+                sources.write(plane.key.index, plane.snapshot.labels)
 
     def _label_selected(self, number: int) -> None:
         if number > 0:  # 0 is the eraser
@@ -272,8 +294,3 @@ def work_facts(
         "image_sha256": None if embedding is None else embedding.image_sha256,
         "checkpoint_sha256": None if embedding is None else embedding.checkpoint_sha256,
     }
-
-
-def _is_behind(plane: Plane | None) -> bool:
-    """Whether prompts are on their way that the last snapshot does not have yet."""
-    return plane is not None and (plane.snapshot is None or plane.snapshot.serial < plane.serial)

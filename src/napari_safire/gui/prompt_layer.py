@@ -22,7 +22,7 @@ from psygnal import Signal
 from napari_safire.gui.colours import source_rgba
 from napari_safire.gui.connections import Connections
 from napari_safire.gui.pictures import PictureLayer
-from napari_safire.session.annotation import MOST_SOURCES, SourcePrompt
+from napari_safire.session.annotation import MOST_SOURCES, PLACE_DECIMALS, SourcePrompt
 from napari_safire.types import PointPrompt
 
 _UNDER_WAY = ("adding", "removing", "changing")
@@ -306,12 +306,8 @@ class PromptLayer:
 
 
 def _place(index: Index, point: PointPrompt) -> _Place:
-    """Name a place so that it can be compared.
-
-    Where the layer lies over the picture the way there and back costs a rounding error: prompts
-    are given to a thousandth of a pixel.
-    """
-    return index, PointPrompt(round(point.row, 3), round(point.col, 3))
+    """Name a place so that it can be compared."""
+    return index, PointPrompt(round(point.row, PLACE_DECIMALS), round(point.col, PLACE_DECIMALS))
 
 
 def confidence_colours(confidences: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -10,6 +10,7 @@ from napari.layers import Labels
 from psygnal import Signal
 
 from napari_safire.gui.connections import Connections
+from napari_safire.session.annotation import Stroke
 
 Index = tuple[int, ...]
 
@@ -17,8 +18,9 @@ Index = tuple[int, ...]
 class SourceLayer:
     """Labels of a picture in an ordinary Labels layer.
 
-    What the user painted is found by comparing the layer with what was last written to it, so
-    that every way of changing it counts: brush, fill, polygon, napari's own undo, scripts.
+    What the user painted is found by comparing the layer with what was on screen before: what was
+    last written to it, with the strokes that were read since. So every way of changing it counts:
+    brush, fill, polygon, napari's own undo, scripts.
 
     Parameters
     ----------
@@ -27,23 +29,24 @@ class SourceLayer:
 
     Attributes
     ----------
-    painted : Signal()
-        Something may have been painted; `painted_labels` tells.
+    painted : Signal(bool)
+        Something may have been painted, on the plane that is shown or (true) on any; `stroke`
+        tells.
     selected : Signal(int)
         The user chose another label.
     """
 
-    painted = Signal()
+    painted = Signal(bool)
     selected = Signal(int)
 
     def __init__(self, layer: Labels) -> None:
         self.layer = layer
-        self._written: dict[Index, npt.NDArray[Any]] = {}
-        self._with_preview: dict[Index, bool] = {}
+        self._seen: dict[Index, npt.NDArray[Any]] = {}
         self._writing = False
         self._connections = Connections()
-        for event in (layer.events.paint, layer.events.set_data, layer.events.data):
+        for event in (layer.events.paint, layer.events.set_data):
             self._connections.connect(event, self._touched)
+        self._connections.connect(layer.events.data, self._replaced)
         self._connections.connect(layer.events.selected_label, self._selected)
 
     def close(self) -> None:
@@ -57,30 +60,29 @@ class SourceLayer:
         data: npt.NDArray[Any] = np.asarray(self.layer.data)
         return data[index]
 
-    def painted_labels(self, index: Index) -> tuple[npt.NDArray[Any], bool] | None:
-        """What the user made of a plane since it was last written or asked for.
+    def stroke(self, index: Index) -> Stroke | None:
+        """What was painted on a plane since this was last asked, or the plane last written.
 
         Returns
         -------
-        (labels, with_preview) or None
-            (H, W) copy, and whether the preview was shown; None if nothing changed.
+        Stroke or None
+            None if nothing was painted.
         """
         now = self.plane(index)
-        written = self._written.get(index)
-        if written is None:
-            if not now.any():
-                return None
-        elif now.shape != written.shape or np.array_equal(now, written):
+        seen = self._seen.get(index)
+        if seen is None:
+            seen = np.zeros_like(now)  # layers are made empty
+        elif now.shape != seen.shape:
             return None
-        copy = now.copy()
-        self._written[index] = copy
-        return copy, self._with_preview.get(index, True)
+        found = Stroke.between(seen, now)
+        if found is not None:
+            self._seen[index] = now.copy()
+        return found
 
-    def write(self, index: Index, labels: npt.NDArray[np.uint8], with_preview: bool) -> None:
+    def write(self, index: Index, labels: npt.NDArray[np.uint8]) -> None:
         """Show labels at a position of the stack."""
         plane = self.plane(index)
-        self._written[index] = labels
-        self._with_preview[index] = with_preview
+        self._seen[index] = labels
         if np.array_equal(plane, labels):
             return
         self._writing = True
@@ -92,7 +94,11 @@ class SourceLayer:
 
     def _touched(self, event: Any = None) -> None:
         if not self._writing:
-            self.painted.emit()
+            self.painted.emit(self.layer.n_edit_dimensions > 2)  # a ball reaches the next slices
+
+    def _replaced(self, event: Any = None) -> None:
+        if not self._writing:
+            self.painted.emit(True)
 
     def _selected(self, event: Any = None) -> None:
         self.selected.emit(int(self.layer.selected_label))

@@ -147,6 +147,7 @@ class SafireWidget(QScrollArea):
         self._close_all = weakref.finalize(
             self,
             _end_all,
+            self.desk.finish,
             connections.disconnect,
             binder.unbind,
             *[section.close_section for section in self._sections()],

@@ -38,7 +38,8 @@ from napari_safire.data.record import (
 from napari_safire.data.record_files import ANYTHING, Expected, rename_together
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.gui.annotated import ANNOTATED, RECORD, prompt_facts
-from napari_safire.session.annotation import MOST_SOURCES, Annotation
+from napari_safire.gui.saving import labels_written
+from napari_safire.session.annotation import MOST_SOURCES, Annotation, Stroke
 from napari_safire.session.codec import encode_annotation
 from napari_safire.session.findings import AnnotatedPlane
 from napari_safire.session.history import PackedLabels
@@ -103,7 +104,9 @@ def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
     expected: Expected = ANYTHING
     if isinstance(source, tuple) and Path(source[0]).absolute() == target.absolute():
         expected = source[1]
-    return list(save_labels(target, data, attributes, expected).files)
+    saved = save_labels(target, data, attributes, expected)
+    labels_written.emit(data)
+    return list(saved.files)
 
 
 def save_labels(
@@ -318,7 +321,9 @@ def _annotated(
     for with_preview in (True, False):
         if np.array_equal(known.annotation.shown(with_preview=with_preview), shown):
             return known
-    return replace(known, annotation=known.annotation.painted(shown))
+    stroke = Stroke.between(known.annotation.shown(), shown)
+    assert stroke is not None  # something differs
+    return replace(known, annotation=known.annotation.painted(stroke))
 
 
 def _record(

@@ -14,9 +14,10 @@ source yet" and sources count from 1, as napari draws them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from napari_safire.session.history import PackedLabels
 from napari_safire.types import PointPrompt
 
 MOST_SOURCES = 255
+PLACE_DECIMALS = 3  # of a pixel: layers over the picture give places back with a rounding error
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Origin = Literal["prompts", "partition"]
@@ -57,6 +59,126 @@ class SourcePrompt:
                 f"A prompt cannot belong to source {self.source}: sources are numbered from 1 to "
                 f"{MOST_SOURCES}."
             )
+
+    @property
+    def identity(self) -> tuple[float, float, int, bool, bool]:
+        """What it is compared by: its place, rounded, and what it is for."""
+        row, col = (round(value, PLACE_DECIMALS) for value in (self.point.row, self.point.col))
+        return row, col, self.source, self.exclude, self.live
+
+
+def same_prompts(some: Sequence[SourcePrompt], others: Sequence[SourcePrompt]) -> bool:
+    """Whether prompts are the same, in the same order, but for rounding."""
+    return [p.identity for p in some] == [p.identity for p in others]
+
+
+def changed_prompts(
+    present: Sequence[SourcePrompt],
+    before: Sequence[SourcePrompt],
+    after: Sequence[SourcePrompt],
+) -> tuple[SourcePrompt, ...]:
+    """Make the change from some prompts to others to the present ones.
+
+    Parameters
+    ----------
+    present : sequence of SourcePrompt
+        Those of the newest state.
+    before, after : sequence of SourcePrompt
+        Those that were on screen when the user changed them, and what they made of them.
+
+    Returns
+    -------
+    tuple of SourcePrompt
+        `after`, where the present ones are those from before. Else the present ones without those
+        that were removed, and with those that were added at the end.
+
+    Examples
+    --------
+    >>> a, b, c = (SourcePrompt(PointPrompt(0, col)) for col in range(3))
+    >>> changed_prompts([a], [a, b], [a, b, c]) == (a, c)  # b was undone meanwhile
+    True
+    """
+    if same_prompts(present, before):
+        return tuple(after)
+    gone, come = _difference(before, after), _difference(after, before)
+    left = list(present)
+    for prompt in gone:
+        # A removed one goes also if it was committed meanwhile.
+        place = prompt.identity[:-1]
+        found = [p for p in left if p.identity == prompt.identity]
+        found = found or [p for p in left if p.identity[:-1] == place]
+        if found:
+            left.remove(found[0])
+    return (*left, *come)
+
+
+def _difference(some: Sequence[SourcePrompt], others: Sequence[SourcePrompt]) -> list[SourcePrompt]:
+    """Those that others lack, of equal ones as many as they lack."""
+    lacking = Counter(p.identity for p in some)
+    lacking.subtract(p.identity for p in others)
+    found = []
+    for prompt in reversed(some):  # equal ones: the later one is the new one
+        if lacking[prompt.identity] > 0:
+            lacking[prompt.identity] -= 1
+            found.append(prompt)
+    return found[::-1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stroke:
+    """What was painted: where, and which labels, against what was on screen at that moment.
+
+    Whatever arrives between the stroke and its taking effect, a result or an undo, the stroke
+    changes its own pixels and no others.
+
+    Parameters
+    ----------
+    top, left : int
+        The corner of the box that `mask` covers.
+    mask : (h, w) bool array
+        The pixels that were painted.
+    labels : (h, w) int array
+        What they were painted with; 0 erases. Elsewhere without meaning.
+    """
+
+    top: int
+    left: int
+    mask: Mask
+    labels: npt.NDArray[np.integer]
+
+    @classmethod
+    def between(
+        cls, before: npt.NDArray[np.integer], after: npt.NDArray[np.integer]
+    ) -> Stroke | None:
+        """Find what was painted from two states of what was on screen.
+
+        Parameters
+        ----------
+        before, after : (H, W) int array
+
+        Returns
+        -------
+        Stroke or None
+            None if nothing differs. It holds copies.
+        """
+        changed = before != after
+        rows = np.flatnonzero(changed.any(axis=1))
+        if not len(rows):
+            return None
+        cols = np.flatnonzero(changed[rows[0] : rows[-1] + 1].any(axis=0))
+        box = np.s_[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        return cls(int(rows[0]), int(cols[0]), changed[box].copy(), after[box].copy())
+
+    @property
+    def n_pixels(self) -> int:
+        """How many pixels were painted."""
+        return int(np.count_nonzero(self.mask))
+
+    def put(self, image: npt.NDArray[Any], values: npt.NDArray[Any] | bool) -> None:
+        """Write values into the stroke's pixels of an image of the whole plane."""
+        height, width = self.mask.shape
+        box = image[self.top : self.top + height, self.left : self.left + width]
+        np.copyto(box, values, where=self.mask, casting="unsafe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,30 +279,16 @@ class Annotation:
         """Another preview in place of the present one."""
         return replace(self, preview=preview)
 
-    def painted(self, labels: npt.NDArray[np.integer], *, with_preview: bool = True) -> Annotation:
-        """Settle and protect every pixel that differs from what was shown.
+    def painted(self, stroke: Stroke) -> Annotation:
+        """Settle and protect the pixels of a stroke, and no others.
 
-        Parameters
-        ----------
-        labels : (H, W) int array
-            The Labels layer as the user left it.
-        with_preview : bool
-            Whether the preview was shown when they painted.
-
-        Returns
-        -------
-        Annotation
-            Itself if nothing differs.
+        Erased pixels are explicitly unassigned: no prediction claims them either.
         """
-        before = self.shown(with_preview=with_preview)
-        changed = before != labels
-        if not changed.any():
-            return self
-        _check_labels(labels)
+        _check_labels(stroke.labels[stroke.mask])
         settled = self.settled.unpack()
         protected = self.protected.unpack()
-        settled[changed] = labels[changed]
-        protected[changed] = True
+        stroke.put(settled, stroke.labels)
+        stroke.put(protected, True)
         return replace(
             self, settled=PackedLabels.pack(settled), protected=PackedLabels.pack(protected)
         )

@@ -6,10 +6,12 @@ These are functions of what they are given; who asks, and in which lane, is the 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_safire.basis import RunBasis
 from napari_safire.engine.progress import Cancel, Progress
 from napari_safire.errors import SafireError
 from napari_safire.session.annotation import MOST_SOURCES, Annotation, Labels, Preview
@@ -19,6 +21,7 @@ from napari_safire.session.composition import (
     nearest_regions,
     numbers_like,
 )
+from napari_safire.session.findings import Findings, PartitionFindings
 from napari_safire.session.history import PackedLabels
 from napari_safire.session.planes import PartitionSettings
 from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition, SourceRegion
@@ -36,6 +39,16 @@ class Partitioned:
     forgery: ForgeryMap
     preview: Preview
     numbers: tuple[int, ...]
+
+    def findings(self, settings: PartitionSettings, checkpoint_sha256: str) -> Findings:
+        """Take what is to be kept of it beside the annotation."""
+        regions = self.partition.representatives
+        return Findings(
+            RunBasis(checkpoint_sha256, asdict(settings)),
+            MappingProxyType({region.prompt: region.confidence for region in regions}),
+            PartitionFindings.of(self.partition, self.numbers),
+            self.forgery,
+        )
 
 
 def points_outside(count: int) -> str:

@@ -86,7 +86,7 @@ def encode_annotation(annotation: Annotation, findings: Findings | None = None) 
             if math.isfinite(confidence)
         ],
         "partition": None if partition is None else _partition_record(partition),
-        "forgery": _forgery_record(findings.forgery),
+        "forgery": encode_forgery(findings.forgery),
     }
 
 
@@ -271,7 +271,6 @@ def _partition_record(partition: PartitionFindings) -> dict[str, Any]:
     return {
         "method": partition.method,
         "numbers": [int(number) for number in partition.numbers],
-        "confidences": [_finite(confidence) for confidence in partition.confidences],
         "number_probabilities": [
             [int(number), float(share)]
             for number, share in partition.number_probabilities.items()
@@ -287,17 +286,12 @@ def _partition(given: Mapping[str, Any]) -> PartitionFindings:
         whole = _whole(number, "number_probabilities", 1, MOST_SOURCES)
         return whole, _share(share, "number_probabilities")
 
-    def confidence(value: Any) -> float:
-        return math.nan if value is None else _number(value, "confidences")
-
     numbers = _each(given, "numbers", lambda n: _whole(n, "numbers", 1, MOST_SOURCES))
-    confidences = _each(given, "confidences", confidence)
-    if len(set(numbers)) != len(numbers) or len(confidences) != len(numbers):
-        raise _Damaged("numbers and confidences of the partition do not go together")
+    if len(set(numbers)) != len(numbers):
+        raise _Damaged("two sources of the partition have one number")
     return PartitionFindings(
         method=_words(given.get("method"), "method"),
         numbers=numbers,
-        confidences=confidences,
         number_probabilities=MappingProxyType(
             dict(_each(given, "number_probabilities", probability))
         ),
@@ -305,7 +299,8 @@ def _partition(given: Mapping[str, Any]) -> PartitionFindings:
     )
 
 
-def _forgery_record(forgery: ForgeryMap | None) -> dict[str, Any] | None:
+def encode_forgery(forgery: ForgeryMap | None) -> dict[str, Any] | None:
+    """Make the value of "forgery" in what `encode_annotation` gives."""
     if forgery is None or not math.isfinite(forgery.score):
         return None
     if not np.isfinite(forgery.heatmap).all():
@@ -440,7 +435,3 @@ def _point(row: Any, col: Any, name: str, shape: _Shape) -> PointPrompt:
     if not (-0.5 <= point.row <= shape[0] - 0.5 and -0.5 <= point.col <= shape[1] - 0.5):
         raise _Damaged(f"a place in {name} lies outside the picture")
     return point
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

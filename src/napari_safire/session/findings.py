@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from napari_safire.basis import RunBasis
+from napari_safire.basis import ALGORITHM, RunBasis
 from napari_safire.session.annotation import Annotation
-from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition
+from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,6 @@ class PartitionFindings:
         By which it was made: "kmeans", "dbscan" or "auto".
     numbers : tuple of int
         For each source the label that it was shown with; their count is the number of sources.
-    confidences : tuple of float
-        For each source that of the region that stood for it.
     number_probabilities : mapping of int to float
         As in `SourcePartition`.
     n_dropped : int
@@ -31,7 +29,6 @@ class PartitionFindings:
 
     method: str
     numbers: tuple[int, ...]
-    confidences: tuple[float, ...]
     number_probabilities: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
     n_dropped: int = 0
 
@@ -41,7 +38,6 @@ class PartitionFindings:
         return cls(
             partition.method,
             numbers,
-            tuple(region.confidence for region in partition.representatives),
             MappingProxyType(dict(partition.number_probabilities)),
             partition.n_dropped,
         )
@@ -62,7 +58,8 @@ class Findings:
         The model, the algorithm, and the settings of the partition; without the picture, which is
         known by its own hash wherever findings are kept. None where no model said anything.
     confidences : mapping of PointPrompt to float
-        Predicted pixel accuracy of the prompts that were asked.
+        Predicted pixel accuracy of the prompts that were asked, and of those that stand for sources
+        of the partition.
     partition : PartitionFindings or None
     forgery : ForgeryMap or None
     """
@@ -71,6 +68,29 @@ class Findings:
     confidences: Mapping[PointPrompt, float] = field(default_factory=lambda: MappingProxyType({}))
     partition: PartitionFindings | None = None
     forgery: ForgeryMap | None = None
+
+    def of(self, annotation: Annotation) -> Findings:
+        """Leave out the confidences of prompts that an annotation does not have."""
+        preview = annotation.preview
+        seeds = annotation.seeds if preview is None else annotation.seeds + preview.seeds
+        points = {prompt.point for prompt in annotation.prompts} | {point for _, point in seeds}
+        known = {point: self.confidences[point] for point in points & self.confidences.keys()}
+        return replace(self, confidences=MappingProxyType(known))
+
+    def fits(self, embedding: Embedding | None) -> bool:
+        """Whether the present algorithm, and the model of an embedding, are those that said this.
+
+        Parameters
+        ----------
+        embedding : Embedding or None
+            None: no model has read the picture yet, any may be the one.
+        """
+        if self.basis is None:
+            return True
+        same_model = (
+            embedding is None or embedding.checkpoint_sha256 == self.basis.checkpoint_sha256
+        )
+        return same_model and self.basis.algorithm == ALGORITHM
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -139,6 +139,7 @@ class PackedLabels:
 class _Step(Generic[S]):
     state: S
     title: str
+    origin: str = ""
 
 
 class History(Generic[S]):
@@ -192,7 +193,12 @@ class History(Generic[S]):
         """What `redo` would do again."""
         return self._steps[self._cursor + 1].title if self.can_redo else None
 
-    def record(self, state: S, title: str) -> None:
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Where the states up to the present one were taken from, if from elsewhere."""
+        return tuple(step.origin for step in self._steps[: self._cursor + 1] if step.origin)
+
+    def record(self, state: S, title: str, origin: str = "") -> None:
         """Make a state the present one; what could be redone is dropped.
 
         A state that equals the present one is not recorded and drops nothing.
@@ -202,17 +208,19 @@ class History(Generic[S]):
         state : S
         title : str
             What was done, for "Undo <title>".
+        origin : str
+            Where the state was taken from, if from elsewhere; see `origins`.
         """
         if not _same(state, self.state):
             self._cursor += 1
-            self._steps[self._cursor :] = [_Step(state, title)]
+            self._steps[self._cursor :] = [_Step(state, title, origin)]
 
     def amend(self, state: S) -> None:
         """Replace the present state; what can be undone and redone stays.
 
         For what arrives late: the answer to a prompt belongs to the step that placed the prompt.
         """
-        self._steps[self._cursor] = _Step(state, self._steps[self._cursor].title)
+        self._steps[self._cursor] = replace(self._steps[self._cursor], state=state)
 
     def undo(self) -> S:
         """Go back by one state and return it.

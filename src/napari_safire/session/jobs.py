@@ -7,12 +7,14 @@ jobs that wait are done first, in the same thread.
 
 There is no thread while there is nothing to do: it starts with the first job and ends after the
 last one, so that nothing is left over when a viewer closes. Python's exit waits for the step that
-is being done, and no longer: a job whose program has ended counts as cancelled.
+is being done, and no longer: a job whose program has ended counts as cancelled. Lanes that keep
+what users made are *lasting*: the exit waits for all of their jobs.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -66,15 +68,20 @@ class JobLane:
     watch : callable, optional
         ``watch(job, done, total, stage)`` in the owner's thread, when a job that is not urgent
         starts (0, 0, its title), reports progress, and with None for the job when all is done.
+    lasting : bool
+        Python's exit waits for all jobs, and one that comes even later is done at once.
     """
 
     def __init__(
         self,
         deliver: Deliver,
         watch: Callable[[Job | None, int, int, str], None] | None = None,
+        *,
+        lasting: bool = False,
     ) -> None:
         self._deliver = deliver
         self._watch = watch
+        self._lasting = lasting
         self._lock = threading.Lock()
         self._urgent: deque[Job] = deque()
         self._others: deque[Job] = deque()
@@ -89,6 +96,12 @@ class JobLane:
         with self._lock:
             return bool(self._urgent or self._others or self._running)
 
+    @property
+    def settled(self) -> bool:
+        """Whether all jobs are done and their owner has heard of them."""
+        with self._lock:
+            return not self._unanswered()
+
     def submit(self, job: Job) -> Job:
         """Queue a job; older jobs on its topic are cancelled.
 
@@ -97,6 +110,7 @@ class JobLane:
         RuntimeError
             The lane is closed.
         """
+        too_late = False
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"{job.title!r} came after the lane was closed.")
@@ -108,7 +122,15 @@ class JobLane:
             if self._thread is None:
                 # Not a daemon: a daemon in the middle of a matrix product crashes Python's exit.
                 self._thread = threading.Thread(target=self._drain, name="napari-safire")
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError:  # Python is at its end and gives out no more threads
+                    self._thread = None
+                    if not self._lasting:
+                        raise
+                    too_late = True
+        if too_late:
+            self._drain()
         return job
 
     def cancel(self, *, urgent: bool = True) -> None:
@@ -139,6 +161,27 @@ class JobLane:
             job.cancelled.set()
             # They hold widgets, and a widget must not lose its last reference in our thread.
             job.done = job.failed = _ignore
+
+    def finish(self, timeout: float) -> bool:
+        """Wait until all jobs are done, whether their owner has heard of them or not.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds.
+
+        Returns
+        -------
+        bool
+            False if they were not done in time.
+        """
+        end = time.monotonic() + timeout
+        while self.busy:
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            self.join(min(left, 0.1))
+        return True
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the thread to end; false if it did not in time."""
@@ -180,13 +223,13 @@ class JobLane:
             # Downloads ask from a thread of their own as well.
             if not job.urgent and threading.current_thread() is self._thread:
                 self._serve_urgent()
-            return _is_over(job)
+            return self._is_over(job)
 
         def progress(done: int, total: int, stage: str) -> None:
             self._report(job, done, total, stage)
 
         try:
-            if _is_over(job):
+            if self._is_over(job):
                 return
             if not job.urgent:
                 self._report(job, 0, 0, job.title)
@@ -216,6 +259,11 @@ class JobLane:
             self._on_the_way.append(job)
         self._deliver(call)
 
+    def _is_over(self, job: Job) -> bool:
+        """Whether nobody waits for a job: it was cancelled, or the program came to its end."""
+        at_end = not self._lasting and not threading.main_thread().is_alive()
+        return at_end or job.cancelled.is_set()
+
     def _report(self, job: Job | None, done: int, total: int, stage: str) -> None:
         watch = self._watch
         if watch is None or self._closed or (job is not None and job.urgent):
@@ -226,11 +274,6 @@ class JobLane:
                 watch(job, done, total, stage)
 
         self._deliver(call)
-
-
-def _is_over(job: Job) -> bool:
-    """Whether nobody waits for this job: it was cancelled, or the program has come to its end."""
-    return job.cancelled.is_set() or not threading.main_thread().is_alive()
 
 
 def _ignore(_: Any) -> None:

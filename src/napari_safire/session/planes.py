@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_safire.engine.pixels import PictureReader
 from napari_safire.session.annotation import Annotation, Labels, SourcePrompt
 from napari_safire.session.composition import Unions
+from napari_safire.session.findings import AnnotatedPlane, Findings
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Job
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
@@ -79,6 +82,37 @@ class Snapshot:
     redo_title: str | None = None
 
 
+@dataclass(eq=False, slots=True)
+class Pixels:
+    """The pixels of a plane, until others take their place; no model is needed to know them by.
+
+    Parameters
+    ----------
+    read : callable
+        As that of the plane.
+    sha256 : str
+        As `PictureReader` and every embedding have it; empty before `identify`.
+    looked_up : bool
+        Whether earlier work on them was looked for.
+    """
+
+    read: Callable[[], Any]
+    sha256: str = ""
+    looked_up: bool = False
+
+    def identify(self) -> str:
+        """Return the hash; the pixels are read for it once. For the file lane alone.
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            They are no picture, or cannot be read.
+        """
+        if not self.sha256:
+            self.sha256 = PictureReader(self.read()).sha256
+        return self.sha256
+
+
 @dataclass(eq=False)
 class Plane:
     """What is known of one plane. `history` and `unions` are for the session's state lane alone.
@@ -91,8 +125,16 @@ class Plane:
     read : callable
         Gives the plane as (H, W), (H, W, 3) or (H, W, 4); called in a worker thread.
     history : History of Annotation
-    numbers : tuple of int
-        For each source of the partition the label it is shown with.
+    findings : Findings
+        What the model said, or what was kept of it with earlier work.
+    work : str
+        Names what is made of this plane in the journal.
+    saved : Annotation or None
+        What of it is in files that the user chose; see `States.mark_saved`.
+    kept, kept_as_saved
+        What was last handed over to be kept; for the state lane alone.
+    map_kept
+        Which map was last kept, and of which pixels; for the file lane alone.
     """
 
     key: PlaneKey
@@ -102,23 +144,42 @@ class Plane:
     embedding: Embedding | None = None
     grid: PromptGrid | None = None
     partition: SourcePartition | None = None
-    forgery: ForgeryMap | None = None
-    numbers: tuple[int, ...] = ()
+    findings: Findings = field(default_factory=Findings)
     regions: dict[PointPrompt, SourceRegion] = field(default_factory=dict)
     reading: Job | None = None
-    kept: Annotation | None = None
+    pixels: Pixels = field(init=False)
+    work: str = field(default_factory=lambda: uuid.uuid4().hex)
+    saved: Annotation | None = None
+    kept: AnnotatedPlane | None = None
+    kept_as_saved: bool = False
+    map_kept: tuple[Pixels | None, ForgeryMap | None] = (None, None)
     unions: Unions = field(default_factory=Unions)
     asked: tuple[SourcePrompt, ...] | None = None
     snapshot: Snapshot | None = None
     with_preview: bool = True
     serial: int = 0
 
+    def __post_init__(self) -> None:
+        self.pixels = Pixels(self.read)
+
     def forget_model(self) -> None:
         """Drop what a model said; what the user made stays."""
-        self.embedding = self.grid = self.partition = self.forgery = self.asked = None
+        self.embedding = self.grid = self.partition = self.asked = None
+        self.findings = Findings()
         self.reading = None
         self.regions = {}
         self.unions = Unions()
+
+    @property
+    def forgery(self) -> ForgeryMap | None:
+        """The forgery map, with the verdict."""
+        return self.findings.forgery
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """For each source of the partition the label it is shown with."""
+        partition = self.findings.partition
+        return () if partition is None else partition.numbers
 
     @property
     def is_outdated(self) -> bool:
@@ -134,8 +195,9 @@ class Plane:
 
     @property
     def confidences(self) -> dict[PointPrompt, float]:
-        """Predicted pixel accuracy of each prompt that was asked."""
-        return {point: region.confidence for point, region in self.regions.items()}
+        """Predicted pixel accuracy of each prompt that was asked, now or in earlier work."""
+        now = {point: region.confidence for point, region in self.regions.items()}
+        return {**self.findings.confidences, **now}
 
     def has_grid(self, settings: PartitionSettings) -> bool:
         """Whether a partition with these settings needs no run of the model."""

@@ -1,9 +1,9 @@
 """The interactive session: what happens between a click and a painted region.
 
-It knows neither Qt nor napari. Two lanes do the work: the *model lane* embeds, decodes and
+It knows neither Qt nor napari. Three lanes do the work: the *model lane* embeds, decodes and
 partitions; the *state lane* owns the annotations and their history, composes label images and
-answers undo. Whoever owns the session hands it a way to make calls in its own thread; every
-signal is emitted there.
+answers undo; the *file lane* keeps every step on disk. Whoever owns the session hands it a way to
+make calls in its own thread; every signal is emitted there.
 
 A click, hop by hop: the owner calls `set_prompts` -> the state lane records it and, where a grid
 was asked before, shows the nearest prompt's region at once -> the model lane decodes the exact
@@ -22,15 +22,23 @@ from psygnal import Signal
 
 from napari_safire.engine.progress import Cancel, Progress
 from napari_safire.errors import SafireError
-from napari_safire.session.annotation import Annotation, SourcePrompt
+from napari_safire.session.annotation import Annotation, SourcePrompt, changed_prompts
 from napari_safire.session.answers import Partitioned, partitioned, points_outside, previewed
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
 from napari_safire.session.composition import partition_uncertainty
+from napari_safire.session.findings import Findings
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Deliver, Job, JobLane
 from napari_safire.session.journal import Journal, KeptWork
-from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Planes, Snapshot
-from napari_safire.session.states import States
+from napari_safire.session.planes import (
+    PartitionSettings,
+    Pixels,
+    Plane,
+    PlaneKey,
+    Planes,
+    Snapshot,
+)
+from napari_safire.session.states import OTHER_MODEL, States
 from napari_safire.types import Embedding, FloatImage, PointPrompt, SourceRegion
 
 if TYPE_CHECKING:
@@ -63,7 +71,8 @@ class Session:
     embedded : Signal(PlaneKey)
         The traces of a plane have been read; prompts are answered from now on.
     partitioned : Signal(PlaneKey)
-        Grid, partition and forgery map of a plane are there.
+        What the model says of a whole plane is another: there are grid, partition and forgery map,
+        or what was kept of them with earlier work, or nothing any more.
     progress : Signal(str, int, int)
         What is being done, and how far of how much; an empty text when nothing is.
     notice : Signal(str, bool)
@@ -90,14 +99,17 @@ class Session:
             lambda sentence: deliver(lambda: self.notice.emit(sentence, False)),
         )
         self._model_lane = JobLane(deliver, self._watch)
-        self._state_lane = JobLane(deliver)
+        self._state_lane = JobLane(deliver, lasting=True)
+        self._file_lane = JobLane(deliver, lasting=True)
         self.planes = Planes()
         self.states = States(
             self._state_lane,
+            self._file_lane,
             self.planes,
             self._shown,
             self._failed,
             lambda plane, kept: self.kept_work.emit(plane.key, kept),
+            lambda plane: self.partitioned.emit(plane.key),
             journal,
         )
         self._quickest_answer = math.inf  # seconds that the present model took for prompts
@@ -167,6 +179,8 @@ class Session:
             plane = Plane(key, shape, read, History(Annotation.empty(shape)))
             self.planes.add(plane)
         plane.read = read
+        if not plane.pixels.sha256:
+            plane.pixels.read = read
         return plane
 
     def forget(self, picture: Hashable) -> None:
@@ -184,6 +198,7 @@ class Session:
         for plane in self.planes.of(picture):
             self._stop_asking(plane.key)
             plane.forget_model()
+            plane.pixels = Pixels(plane.read)
 
     # ---------------------------------------------------------------- embedding
 
@@ -214,10 +229,13 @@ class Session:
         )
 
     def _take_embedding(self, plane: Plane, embedding: Embedding) -> None:
-        """From here on the picture is known by its hash: so is earlier work on it."""
         if plane.embedding is embedding:
             return
         plane.embedding = embedding
+        if not plane.findings.fits(embedding):
+            plane.findings = Findings()
+            self.notice.emit(OTHER_MODEL, False)
+            self.partitioned.emit(plane.key)
         plane.asked = None  # nothing has been asked of this one
         for warning in embedding.warnings:
             self.notice.emit(warning, False)
@@ -227,9 +245,13 @@ class Session:
     # ---------------------------------------------------------------- prompts
 
     def set_prompts(
-        self, key: PlaneKey, prompts: Sequence[SourcePrompt], title: str = "prompts"
+        self,
+        key: PlaneKey,
+        prompts: Sequence[SourcePrompt],
+        title: str = "prompts",
+        shown: Sequence[SourcePrompt] | None = None,
     ) -> int:
-        """Replace the prompts of a plane; live ones are answered.
+        """Change the prompts of a plane; live ones are answered.
 
         Parameters
         ----------
@@ -238,6 +260,9 @@ class Session:
             Those outside the picture are left out, with a notice.
         title : str
             For the history: "add prompt".
+        shown : sequence of SourcePrompt, optional
+            Those that were on screen when the user made `prompts` of them. Only what differs is
+            changed then, whatever the newest state is. Default: all are replaced.
 
         Returns
         -------
@@ -256,9 +281,9 @@ class Session:
             state = history.state
             if live and state.preview is not None and state.preview.origin == "partition":
                 state = state.commit()  # one preview at a time, and nothing is lost
-            history.record(
-                previewed(state.with_prompts(inside), regions, grid, plane.unions), title
-            )
+            made = inside if shown is None else changed_prompts(state.prompts, shown, inside)
+            state = state.with_prompts(made)
+            history.record(previewed(state, regions, grid, plane.unions), title)
 
         self.states.change(plane, change)
         if grid is None and any(p.point not in regions for p in live):
@@ -372,7 +397,7 @@ class Session:
             embedding, result = answer
             self._take_embedding(plane, embedding)
             plane.grid, plane.partition = result.grid, result.partition
-            plane.forgery, plane.numbers = result.forgery, result.numbers
+            plane.findings = result.findings(settings, embedding.checkpoint_sha256)
             self.planes.drop_old_grids(plane)
             count = result.partition.n_sources
             what = f"partition into {count} source{'s' if count > 1 else ''}"
@@ -440,7 +465,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether anything is being done."""
-        return self._model_lane.busy or self._state_lane.busy
+        return self._model_lane.busy or self._state_lane.busy or self._file_lane.busy
 
     def cancel(self) -> None:
         """Stop what the model does; states and their history are not touched.
@@ -459,10 +484,20 @@ class Session:
         """Do something long with progress and cancel, as the model lane does."""
         self._model_lane.submit(Job(title, work, done, self._failed))
 
-    def close(self) -> None:
-        """Stop everything; no signal is emitted afterwards and the threads end by themselves."""
+    def close(self, timeout: float = 30.0) -> None:
+        """Stop what the model does, wait until what the user did is kept, and end.
+
+        No signal is emitted afterwards, and the threads end by themselves.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds to wait at most.
+        """
         self._model_lane.close()
+        self.states.finish(timeout)
         self._state_lane.close()
+        self._file_lane.close()
         self.planes.clear()
         for signal in (
             self.changed,
@@ -477,7 +512,8 @@ class Session:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the threads to end; false if they did not in time."""
-        return self._model_lane.join(timeout) and self._state_lane.join(timeout)
+        lanes = (self._model_lane, self._state_lane, self._file_lane)
+        return all([lane.join(timeout) for lane in lanes])
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, SafireError | ValueError | TypeError | OSError):

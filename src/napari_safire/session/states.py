@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.basis import RunBasis
 from napari_safire.engine.progress import Cancel, Progress
 from napari_safire.errors import SafireError
-from napari_safire.session.annotation import Annotation, Labels, Mask
+from napari_safire.session.annotation import Annotation, Labels, Mask, Stroke
 from napari_safire.session.answers import previewed
+from napari_safire.session.findings import AnnotatedPlane, Findings
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Job, JobLane
 from napari_safire.session.journal import Journal, KeptWork
-from napari_safire.session.planes import Plane, PlaneKey, Planes, Snapshot
+from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
+
+OTHER_MODEL = "The verdict that was kept is another model's and was left out: partition again."
 
 
 class States:
@@ -27,6 +33,8 @@ class States:
     ----------
     lane : JobLane
         The state lane.
+    file_lane : JobLane
+        Reads and writes what is kept; it touches no history.
     planes : Planes
     shown : callable
         Takes each plane that has a new snapshot.
@@ -34,6 +42,8 @@ class States:
         Takes the reason why something could not be done.
     found : callable
         Takes the plane and the work of an earlier session that was found for it.
+    restored : callable
+        Takes each plane that has findings of earlier work now.
     journal : Journal, optional
         Keeps every step on disk; without, nothing is kept.
     """
@@ -41,37 +51,31 @@ class States:
     def __init__(
         self,
         lane: JobLane,
+        file_lane: JobLane,
         planes: Planes,
         shown: Callable[[Plane], None],
         failed: Callable[[Exception], None],
         found: Callable[[Plane, KeptWork], None],
+        restored: Callable[[Plane], None],
         journal: Journal | None = None,
     ) -> None:
         self._lane = lane
+        self._file_lane = file_lane
         self._planes = planes
         self._shown = shown
         self._failed = failed
         self._found = found
+        self._restored = restored
         self._journal = journal
-        self._journal_complained = False
+        self._complaints: set[str] = set()
         self._serial = 0
 
     # ---------------------------------------------------------------- what users do
 
-    def paint(self, key: PlaneKey, labels: npt.NDArray[np.integer], with_preview: bool) -> None:
-        """Settle and protect what the user painted.
-
-        Parameters
-        ----------
-        key : PlaneKey
-        labels : (H, W) int array
-            The Labels layer as it is now; it is copied.
-        with_preview : bool
-            Whether it showed the preview.
-        """
-        given = labels.copy()
+    def paint(self, key: PlaneKey, stroke: Stroke) -> None:
+        """Settle and protect what the user painted."""
         self.count_change(self._planes[key])
-        self._transition(key, lambda s: s.painted(given, with_preview=with_preview), "paint")
+        self._transition(key, lambda state: state.painted(stroke), "paint")
 
     def commit(self, key: PlaneKey) -> None:
         """Settle the preview."""
@@ -142,10 +146,12 @@ class States:
     def change(self, plane: Plane, change: Callable[[History[Annotation]], Any]) -> None:
         """Change a history in the state lane and show the result."""
         serial, with_preview, confidences = plane.serial, plane.with_preview, plane.confidences
+        step = self._step_of(plane)
 
         def work(progress: Progress, cancel: Cancel) -> Snapshot:
             change(plane.history)
             history = plane.history
+            self._keep(step, history)  # whether or not anybody is there to be shown it
             labels = history.state.shown(with_preview=with_preview)
             counts = np.bincount(labels.ravel())
             return Snapshot(
@@ -164,7 +170,6 @@ class States:
             if self._planes.has(plane):
                 plane.snapshot = snapshot
                 self._shown(plane)
-                self._keep(plane)
 
         def failed(error: Exception) -> None:
             # What is shown may differ from the state that stayed: show that again.
@@ -175,65 +180,180 @@ class States:
 
     # ---------------------------------------------------------------- journal
 
-    def restore(self, key: PlaneKey, kept: KeptWork) -> None:
-        """Take up the work of an earlier session; undo goes back to the present one."""
-        self._transition(key, lambda state: kept.annotation, "restore earlier work")
+    def restore(self, key: PlaneKey, work: AnnotatedPlane, origin: str = "") -> None:
+        """Take up earlier work; undo goes back to the present state.
+
+        Parameters
+        ----------
+        key : PlaneKey
+        work : AnnotatedPlane
+            What another model, or another algorithm, than the present one said is left out.
+        origin : str
+            `KeptWork.work` where it comes from the journal. It is then offered no more, and is
+            saved when this work is, as long as it is not undone.
+        """
+        plane = self._planes[key]
+        self.take_findings(plane, work.findings)
+        self.change(
+            plane,
+            lambda history: history.record(work.annotation, "restore earlier work", origin),
+        )
+
+    def take_findings(self, plane: Plane, findings: Findings) -> None:
+        """Show what a model said earlier, unless another one is asked now."""
+        if not findings.fits(plane.embedding):
+            self._failed(SafireError(OTHER_MODEL))
+            return
+        if findings == Findings():
+            return
+        plane.partition = None
+        plane.findings = findings
+        self._restored(plane)
+
+    def open_saved(self, key: PlaneKey, work: AnnotatedPlane) -> None:
+        """Go on with work that files hold; nothing is to be kept before it is changed."""
+        plane = self._planes[key]
+        plane.saved = work.annotation
+        self.restore(key, work)
+
+    def mark_saved(self, plane: Plane, annotation: Annotation) -> None:
+        """Remember that files which the user chose hold a state of a plane.
+
+        Work that is saved is not offered again, and may leave the journal when that grows large.
+
+        Parameters
+        ----------
+        plane : Plane
+            It need not be open any more.
+        annotation : Annotation
+        """
+        plane.saved = annotation
+        step = self._step_of(plane)
+        self._lane.submit(
+            Job("", lambda progress, cancel: self._keep(step, plane.history), _ignore, self._failed)
+        )
+
+    def mark_shown_as_saved(self, key: PlaneKey, labels: npt.NDArray[np.integer]) -> None:
+        """The same, where only labels were saved: of the present state, if it shows these."""
+        plane = self._planes[key]
+        given = labels.copy()
+
+        def work(progress: Progress, cancel: Cancel) -> Annotation | None:
+            state: Annotation = plane.history.state
+            return state if np.array_equal(state.shown(), given) else None
+
+        def done(state: Annotation | None) -> None:
+            if state is not None:
+                self.mark_saved(plane, state)
+
+        self._lane.submit(Job("", work, done, self._failed))
 
     def look_for_kept_work(self, plane: Plane) -> None:
-        """Look for earlier work on a picture, now that it is known by its hash."""
-        journal, embedding = self._journal, plane.embedding
-        if journal is None or embedding is None:
+        """Look for earlier work on the picture that a plane is, once; no model is needed."""
+        journal, pixels = self._journal, plane.pixels
+        if journal is None or pixels.looked_up:
             return
+        pixels.looked_up = True
+        # Not what is being made right now, of layers of the same picture.
+        own = [other.work for other in self._planes]
+
+        def work(progress: Progress, cancel: Cancel) -> KeptWork | None:
+            return journal.find(pixels.identify(), plane.shape, own)
 
         def done(kept: KeptWork | None) -> None:
-            if kept is not None and self._planes.has(plane):
+            if kept is not None and self._planes.has(plane) and plane.pixels is pixels:
                 self._found(plane, kept)
 
-        self._lane.submit(
-            Job(
-                "",
-                lambda progress, cancel: journal.find(embedding.image_sha256, plane.shape),
-                done,
-                self._failed,
-            )
-        )
-        self._keep(plane)  # what was made before the hash was known
+        def failed(error: Exception) -> None:
+            pixels.looked_up = False  # whoever works on it is told why it cannot be kept
+
+        self._file_lane.submit(Job("", work, done, failed))
 
     def forget_kept_work(self, key: PlaneKey) -> None:
-        """Drop all work on a picture from the journal."""
-        journal, embedding = self._journal, self._planes[key].embedding
-        if journal is not None and embedding is not None:
-            self._lane.submit(
-                Job(
-                    "",
-                    lambda progress, cancel: journal.forget(embedding.image_sha256),
-                    lambda _: None,
-                    self._failed,
-                )
-            )
-
-    def _keep(self, plane: Plane) -> None:
-        """Write the shown state down, unless it is there already or nothing was done yet."""
-        journal, embedding, snapshot = self._journal, plane.embedding, plane.snapshot
-        if journal is None or embedding is None or snapshot is None:
+        """Drop all earlier work on a picture from the journal; what is open stays in it."""
+        journal, pixels = self._journal, self._planes[key].pixels
+        if journal is None:
             return
-        state = snapshot.annotation
-        untouched = snapshot.undo_title is None and snapshot.redo_title is None
-        if state is plane.kept or untouched:
-            return
-        plane.kept = state
-
-        def done(written: bool) -> None:
-            if not written and not self._journal_complained:
-                self._journal_complained = True
-                self._failed(SafireError(journal.problem))
-
-        self._lane.submit(
+        own = [other.work for other in self._planes]
+        self._file_lane.submit(
             Job(
                 "",
-                lambda progress, cancel: journal.keep(embedding.image_sha256, state),
-                done,
+                lambda progress, cancel: journal.forget(pixels.identify(), own),
+                _ignore,
                 self._failed,
-                topic=("keep", plane.key),
             )
         )
+
+    def finish(self, timeout: float) -> bool:
+        """Wait until all that was done is on disk, or cannot be; false if that takes longer."""
+        end = time.monotonic() + timeout
+        done = self._lane.finish(timeout)
+        return self._file_lane.finish(max(0.0, end - time.monotonic())) and done
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was done is on disk, or cannot be, and whoever asked was told."""
+        return self._lane.settled and self._file_lane.settled
+
+    def _step_of(self, plane: Plane) -> _Step:
+        """What the owner's thread knows that is kept along with a state."""
+        basis = plane.findings.basis
+        if basis is None and plane.embedding is not None and plane.regions:
+            basis = RunBasis(plane.embedding.checkpoint_sha256)
+        findings = replace(plane.findings, basis=basis, confidences=plane.confidences)
+        return _Step(plane, plane.pixels, findings, plane.saved)
+
+    def _keep(self, step: _Step, history: History[Annotation]) -> None:
+        """Hand the present state to the file lane, unless nothing was done; in the state lane."""
+        journal, plane = self._journal, step.plane
+        if journal is None or not (history.can_undo or history.can_redo):
+            return
+        work = AnnotatedPlane(history.state, step.findings.of(history.state))
+        is_saved = history.state == step.saved
+        took_up = history.origins
+        if work == plane.kept and is_saved == plane.kept_as_saved:
+            return
+        if plane.kept is None and is_saved:
+            return  # opened, and not changed yet
+        plane.kept, plane.kept_as_saved = work, is_saved
+        the_map = (step.pixels, work.findings.forgery)
+
+        def write(progress: Progress, cancel: Cancel) -> bool:
+            if journal.keep(
+                plane.work,
+                step.pixels.identify(),
+                work,
+                saved=is_saved,
+                took_up=took_up,
+                map_is_kept=all(a is b for a, b in zip(the_map, plane.map_kept, strict=True)),
+            ):
+                plane.map_kept = the_map
+            return True
+
+        def done(_: bool) -> None:
+            self._complain(journal.problem)
+
+        def failed(error: Exception) -> None:
+            reason = str(error).rstrip(".")
+            self._complain(f"Your work on this picture cannot be kept: {reason}. Save it yourself.")
+
+        self._file_lane.submit(Job("", write, done, failed, topic=("keep", plane.work)))
+
+    def _complain(self, problem: str) -> None:
+        if problem and problem not in self._complaints:
+            self._complaints.add(problem)
+            self._failed(SafireError(problem))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """What the owner's thread knows of a plane at the moment of a step."""
+
+    plane: Plane
+    pixels: Pixels
+    findings: Findings
+    saved: Annotation | None
+
+
+def _ignore(_: object) -> None:
+    """Take an answer that nobody waits for."""

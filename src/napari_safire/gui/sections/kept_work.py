@@ -47,8 +47,8 @@ class KeptWorkBar(QFrame):
         kept = None if plane is None else self._found.get(plane.key)
         self.setVisible(kept is not None)
         if kept is not None:
-            count = len(kept.annotation.prompts)
-            when = kept.saved.astimezone().strftime("%Y-%m-%d %H:%M")
+            count = len(kept.made.annotation.prompts)
+            when = kept.changed.astimezone().strftime("%Y-%m-%d %H:%M")
             self.text.setText(
                 f"Your work on this picture of {when} was kept "
                 f"({count} prompt{'' if count == 1 else 's'} and the labels)."
@@ -58,7 +58,7 @@ class KeptWorkBar(QFrame):
         plane = self._desk.plane
         kept = None if plane is None else self._found.pop(plane.key, None)
         if plane is not None and kept is not None:
-            self._desk.session.states.restore(plane.key, kept)
+            self._desk.session.states.restore(plane.key, kept.made, kept.work)
         self._show()
 
     def _forget(self) -> None:

@@ -160,7 +160,10 @@ class ResultSection(Section):
 
     def _partitioned(self, key: PlaneKey) -> None:
         plane = self._desk.plane
-        if plane is None or plane.key != key or plane.forgery is None:
+        if plane is None or plane.key != key:
+            return
+        if plane.forgery is None:
+            self._plane_changed()
             return
         forgery = plane.forgery
         self.verdict.setText(f"<b>{forgery.verdict.capitalize()}.</b> {forgery.reason}")
@@ -291,11 +294,12 @@ def _confidence(number: int, plane: Plane | None, snapshot: Snapshot | None) -> 
     if snapshot is None:
         return None
     annotation = snapshot.annotation
-    partition = None if plane is None else plane.partition
     seeds = annotation.seeds if annotation.preview is None else annotation.preview.seeds
-    prompts = {point for source, point in seeds if source == number}
-    if prompts and partition is not None:
-        return next((r.confidence for r in partition.representatives if r.prompt in prompts), None)
+    points = [point for source, point in seeds if source == number]
+    known = {} if plane is None else plane.findings.confidences
+    of_partition = [known[point] for point in points if point in known]
+    if of_partition:
+        return of_partition[0]
     of_prompts = [
         snapshot.confidences[prompt.point]
         for prompt in annotation.prompts

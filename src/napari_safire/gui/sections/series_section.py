@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,8 +43,8 @@ from napari_safire.gui.sections.section import (
 )
 from napari_safire.gui.writer import write_labels
 from napari_safire.session.annotation import MOST_SOURCES, Annotation, SourcePrompt
+from napari_safire.session.findings import AnnotatedPlane
 from napari_safire.session.history import PackedLabels
-from napari_safire.session.journal import KeptWork
 from napari_safire.session.planes import PlaneKey
 from napari_safire.types import PointPrompt
 
@@ -406,7 +405,7 @@ class SeriesSection(Section):
         if picture is not None and picture.layer is image:
             key = PlaneKey(image.unique_id)
             session.open(key, picture.shape, picture.reader(()))
-            session.states.restore(key, KeptWork(annotation, datetime.now(UTC)))
+            session.states.open_saved(key, AnnotatedPlane(annotation))
 
     def _look_again(self) -> None:
         """Read the states anew, and let the user go on."""
