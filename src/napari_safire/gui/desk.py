@@ -17,6 +17,7 @@ from napari.layers import Image, Layer, Points
 from napari.layers import Labels as LabelsLayer
 from psygnal import Signal
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
 
 from napari_safire.errors import SafireError
 from napari_safire.gui.companions import Companions, is_overlay
@@ -131,9 +132,18 @@ class Desk:
     def finish(self) -> None:
         """Take in what is on screen, and wait until it is kept; the first part of closing."""
         with ExitStack() as stack:  # whatever fails, the rest is done
-            stack.callback(gui_thread().work_off, lambda: self.session.states.settled, _CLOSING_S)
+            stack.callback(self._wait)
+            stack.callback(self.session.fall_silent)  # widgets may be half gone
             for image in list(self._places):
                 stack.callback(self._leave, image)
+
+    def _wait(self) -> None:
+        """Until all that was begun is done, with what follows from it."""
+        states = self.session.states
+        if QApplication.instance() is None:  # Python's exit: nothing can be delivered any more
+            states.finish(_CLOSING_S)
+        else:
+            gui_thread().work_off(lambda: states.settled, _CLOSING_S)
 
     def close(self) -> None:
         """Let go of the viewer and stop all work; may be called twice."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from threading import Condition
 
@@ -34,7 +35,8 @@ class GuiThread(QObject):
         with self._arrived:
             self._calls.append(call)
             self._arrived.notify()
-        self._called.emit()
+        with suppress(RuntimeError):  # at Python's exit Qt may have gone before the last worker
+            self._called.emit()
 
     def work_off(self, until: Callable[[], bool], seconds: float) -> None:
         """Make calls as they arrive, without the event loop, until a condition holds.

@@ -499,6 +499,10 @@ class Session:
         self._state_lane.close()
         self._file_lane.close()
         self.planes.clear()
+        self.fall_silent()
+
+    def fall_silent(self) -> None:
+        """Tell nobody anything from now on; what was begun is done all the same."""
         for signal in (
             self.changed,
             self.embedded,
