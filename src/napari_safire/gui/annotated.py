@@ -60,10 +60,9 @@ def recorded_planes(
     stack = isinstance(results.record.get("annotation"), list)
     try:
         shape = _shape(results)
-        planes = {
-            (n,) if stack else (): decode_annotation(record, shape)
-            for n, record in enumerate(results.annotations)
-        }
+        planes: dict[tuple[int, ...], AnnotatedPlane] = {}
+        for n, record in enumerate(results.annotations):
+            planes[(n,) if stack else ()] = decode_annotation(record, shape)
     except DatasetError as error:
         if results.labels is None:
             raise

@@ -431,7 +431,7 @@ class SeriesSection(Section):
             if saved is None:
                 then()
                 return
-            self._tell_of(opened, saved)
+            self._note(opened, planes[0], saved)
             self._keep(mark, then, failed)  # what was done while it was being written
 
         self._run(self._saving(opened, planes[0], mark), done, failed or self._not_saved)
@@ -446,7 +446,7 @@ class SeriesSection(Section):
         findings = self._desk.session.states.findings_of(plane)
         about = dict(opened.image.metadata.get("napari_safire", {}))
         about |= picture_facts(opened.image, plane)
-        file, states = opened.file, self._desk.session.states
+        file = opened.file
 
         def work() -> Saved | None:
             state: Annotation = plane.history.state
@@ -454,23 +454,23 @@ class SeriesSection(Section):
             said = findings if findings.forgery or findings.partition else file.made.findings
             made = AnnotatedPlane(state, replace(said, confidences=findings.confidences).of(state))
             changed = state != file.made.annotation or _says_more(made.findings, file)
-            if not changed and (mark is None or (file.state == "done" and file.is_whole)):
+            if not changed and (mark is None or _is_marked(file, mark)):
                 return None
-            authentic = mark is not None and mark.authentic
+            authentic = False
             if mark is not None:
-                authentic = _refuse_undone(
-                    file, made, authentic or (file.authentic and not changed)
-                )
+                said_before = file.authentic and not changed
+                authentic = _refuse_undone(made, mark.authentic or said_before)
             marked: EntryState = "begun" if mark is None else "done"
             saved = _write(file, made, about | {"state": marked, "authentic": authentic})
             file.made, file.record_sha256 = made, saved.record_sha256
             file.state, file.authentic, file.is_whole = marked, authentic, True
-            states.note_saved(plane, state)
             return saved
 
         return work
 
-    def _tell_of(self, opened: _Opened, saved: Saved) -> None:
+    def _note(self, opened: _Opened, plane: Plane, saved: Saved) -> None:
+        """Note that a picture was saved, and tell what the user would not think."""
+        self._desk.session.states.mark_saved(plane, opened.file.made.annotation)
         if not saved.in_mask:
             name = printable(opened.file.entry.picture.name)
             self._desk.notice.emit(
@@ -491,7 +491,10 @@ class SeriesSection(Section):
         name = printable(opened.file.entry.picture.name)
 
         def done(saved: Saved | None) -> None:
-            if saved is not None and not self._closing:
+            if saved is None:
+                return
+            self._note(opened, planes[0], saved)
+            if not self._closing:
                 self._desk.notice.emit(f"{name} was closed. What was made of it is saved.", False)
                 if not self._busy:
                     self._look_again()
@@ -768,6 +771,12 @@ def _annotation_of_labels(contents: EntryContents, shape: tuple[int, int]) -> An
     return replace(annotation, prompts=prompts)
 
 
+def _is_marked(file: _File, mark: _Mark) -> bool:
+    """Whether the record says already what is to be said of a picture, and its mask is there."""
+    said = file.authentic or not mark.authentic
+    return file.state == "done" and file.is_whole and said
+
+
 def _says_more(findings: Findings, file: _File) -> bool:
     """Whether a model has said something new of a picture that was saved before."""
     if file.record_sha256 is None:
@@ -784,7 +793,7 @@ def _shown_for_good(annotation: Annotation) -> Labels:
     return labels
 
 
-def _refuse_undone(file: _File, made: AnnotatedPlane, authentic: bool) -> bool:
+def _refuse_undone(made: AnnotatedPlane, authentic: bool) -> bool:
     """Raise unless a picture is complete; whether it is authentic otherwise.
 
     Raises
