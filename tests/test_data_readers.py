@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile
 
 from napari_safire.atomic import atomic_path
-from napari_safire.data import images
+from napari_safire.data.decoding import limits
 from napari_safire.data.images import read_image, write_image_atomic
 from napari_safire.data.lists import ListEntry, read_list, read_mask, write_list
 from napari_safire.data.masks import decode_sources, encode_sources
@@ -451,18 +451,18 @@ def test_pixels_up_to_the_limit_are_read(tmp_path, monkeypatch, recwarn):
     """Pillow by itself warns above 90 megapixels and refuses above 179."""
     path = tmp_path / "a.png"
     path.write_bytes(WHOLE["png"])
-    monkeypatch.setattr(images, "MAX_PIXELS", COLOUR.shape[0] * COLOUR.shape[1])
+    monkeypatch.setattr(limits, "MAX_PIXELS", COLOUR.shape[0] * COLOUR.shape[1])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert read_image(path).pixels.shape == COLOUR.shape
     assert Image.MAX_IMAGE_PIXELS == 10
-    monkeypatch.setattr(images, "MAX_PIXELS", COLOUR.shape[0] * COLOUR.shape[1] - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", COLOUR.shape[0] * COLOUR.shape[1] - 1)
     with pytest.raises(ImageReadError, match="megapixels"):
         read_image(path)
     assert len(recwarn) == 0
 
 
 def test_larger_files_than_allowed(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 100)
     (tmp_path / "a.png").write_bytes(WHOLE["png"])
     with pytest.raises(ImageReadError, match="GiB"):
         read_image(tmp_path / "a.png")
@@ -472,7 +472,7 @@ def test_no_memory(tmp_path, monkeypatch):
     def exhausted(*_):
         raise MemoryError
 
-    monkeypatch.setattr(images, "_decode_with_pillow", exhausted)
+    monkeypatch.setattr("napari_safire.data.decoding.png.decode", exhausted)
     (tmp_path / "a.png").write_bytes(WHOLE["png"])
     with pytest.raises(ImageReadError, match="does not fit in memory"):
         read_image(tmp_path / "a.png")

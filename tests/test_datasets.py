@@ -315,6 +315,39 @@ def test_archives_that_are_no_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         read_archive(path, "arr_0")
 
 
+def npy(shape: str, data: bytes, dtype: str = "|u1") -> bytes:
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+@pytest.mark.parametrize(
+    ("members", "match"),
+    [
+        # NumPy's own loader takes the member without suffix, whatever the other one says
+        ({"arr_0": npy("(50000, 50000)", b""), "arr_0.npy": npy("(2, 3)", bytes(6))}, ""),
+        ({"arr_0.npy": npy("(50000, 50000)", bytes(6))}, "unpacks to an array of 50000 x 50000"),
+        ({"arr_0.npy": npy("(2, -3)", bytes(6))}, "unpacks to"),
+        ({"arr_0.npy": npy("(20000, 10000)", bytes(6))}, "holds"),
+        ({"arr_0.npy": npy("(2, 3)", b"", "<U1000000")}, "no mask"),
+        ({"arr_0.npy": npy("(" * 200, b"")}, "no NumPy archive"),
+        ({f"{number}.npy": b"" for number in range(30_000)}, "more members"),
+    ],
+)
+def test_archives_are_checked_by_the_header_of_the_array(
+    tmp_path: Path, members: dict[str, bytes], match: str
+) -> None:
+    path = tmp_path / "m.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    if not match:
+        assert read_archive(path, "arr_0").shape == (2, 3)
+        return
+    with pytest.raises(ImageReadError, match=match) as error:
+        read_archive(path, "arr_0")
+    assert str(path) in str(error.value)
+
+
 def test_an_archive_of_another_size(tmp_path: Path) -> None:
     fantastic_reality(tmp_path)
     (entry,) = entries_of("FantasticReality/tamp", tmp_path)

@@ -74,6 +74,78 @@ def test_out_of_range_floats_are_stretched_and_said():
     assert "stretched" in reader.warnings[0]
 
 
+# 983,040 values, as in the demo picture: a few hot ones are no bulk.
+GREY = np.random.default_rng(5).integers(0, 256, (640, 512), dtype=np.uint8)
+GREY[:2, :2] = [[0, 255], [254, 1]]
+
+
+def with_some(image: np.ndarray, value: float, n: int = 1) -> np.ndarray:
+    image = image.copy()
+    image.reshape(-1)[100 : 100 + n] = value
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (with_some(GREY / 255, 1.0001), "read from 0 to 1"),
+        (with_some(GREY / 255, 7.0), "read from 0 to 1"),
+        (with_some(GREY / 255, 40_000.0, 300), "300 of 327680"),
+        (with_some(GREY / 255, -0.0001), "1 of 327680"),
+        (with_some((GREY / 255).astype(np.float16), 1.5), "read from 0 to 1"),
+        (with_some(GREY.astype(np.float32), 255.5), "grey levels from 0 to 255"),
+        (with_some(GREY.astype(np.float32), -900.0), "grey levels from 0 to 255"),
+        (with_some(GREY.astype(np.uint16) * 257 // 16, 65535), "12-bit"),
+        (with_some(GREY.astype(np.uint16) * 257 // 16, 5000, 300), "300 of 327680"),
+        (with_some(GREY.astype(np.uint16), 60_000), "8-bit"),
+        (with_some(GREY.astype(np.int32) * 257 // 16, 70_000), "12-bit"),
+        (with_some(GREY.astype(np.int32) * 257, -3), "1 of 327680"),
+        (with_some(GREY / 255 * 3 - 1.3, 1e7), "clipped"),
+    ],
+)
+def test_scale_is_told_by_the_bulk(image: np.ndarray, words: str):
+    reader = PictureReader(image)
+    seen = reader.crop(*ALL)[..., 0]
+    others = np.ones(GREY.size, bool)
+    others[100:400] = False
+    assert np.abs(seen - GREY).reshape(-1)[others].max() < 1.6
+    assert words in " ".join(reader.warnings)
+
+
+@pytest.mark.parametrize("scale", [1.02, 1.09, 1.3, 3.0, 12.0])
+def test_floats_just_above_one_are_not_black(scale: float):
+    reader = PictureReader((GREY / 255 * scale).astype(np.float32))
+    assert np.abs(reader.crop(*ALL)[..., 0] - GREY).max() <= 0.1 * 255
+    assert reader.warnings
+
+
+def test_faint_whole_numbers_are_grey_levels_as_in_eight_bits():
+    faint = GREY // 16
+    np.testing.assert_array_equal(read(faint.astype(np.float32)), read(faint))
+
+
+def test_dark_pictures_of_sixteen_bits_keep_their_lamps():
+    """Few pixels pass 12 bits, but the values go on there: nothing is hot."""
+    dark = np.random.default_rng(1).exponential(700, (640, 512)).clip(0, 65535).astype(np.uint16)
+    assert 0 < (dark > 4095).mean() < 0.01
+    reader = PictureReader(dark)
+    assert "largest value" in reader.warnings[0]
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, 1e38, 3e38])
+def test_numbers_that_no_brightness_has_are_not_finite(value: float):
+    reader = PictureReader(with_some(GREY / 255, value, 5))
+    assert reader.warnings[0].startswith("5 values are not finite")
+    assert np.isfinite(reader.crop(*ALL)).all()
+    with pytest.raises(ValueError, match="no finite pixel"):
+        PictureReader(np.full((9, 8), value))
+
+
+def test_large_floats_keep_their_differences():
+    seen = PictureReader(1e12 + GREY.astype(np.float64)).crop(*ALL)[..., 0]
+    np.testing.assert_allclose(seen, GREY, atol=0.1)
+
+
 def test_not_finite_pixels_become_the_mean_and_are_counted():
     image = np.full((10, 10), 0.5)
     image[2, 3], image[4, 5] = np.nan, np.inf

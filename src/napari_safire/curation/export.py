@@ -236,6 +236,7 @@ def make_record(
             "dtype": str(image.pixels.dtype),
             "file_sha256": image.sha256,
             "pixels_sha256": embedding.image_sha256,
+            "decoding": image.decoding.as_record(),
         },
         "model": {**model, "checkpoint_sha256": embedding.checkpoint_sha256},
         "device": device,

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from napari_safire.curation.naming import result_base
 from napari_safire.data.folders import (
     find_folder_pairs,
-    is_picture_name,
+    is_picture_file,
     is_source_mask_name,
     list_root,
     looks_like_list,
@@ -332,7 +332,7 @@ def _pictures_in(folder: Path) -> tuple[Path, ...]:
         names = [
             file.name
             for file in os.scandir(folder)
-            if file.is_file() and is_picture_name(file.name) and not file.name.startswith(".")
+            if file.is_file() and not file.name.startswith(".") and is_picture_file(file.path)
         ]
     except OSError as error:
         raise DatasetError(f"The folder {folder} cannot be read: {error.strerror}.") from error

@@ -18,7 +18,6 @@ beside ``masks`` is one of ours only if it was written by `write_dataset`.
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import re
 from collections import Counter
@@ -30,6 +29,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.data.decoding.names import is_picture_name as is_picture_name
+from napari_safire.data.decoding.names import surely_picture
 from napari_safire.data.images import read_image
 from napari_safire.data.lists import AUTHENTIC, ListEntry, MaskKind, read_list, read_mask
 from napari_safire.errors import DatasetError
@@ -39,6 +40,9 @@ _EXPERT_MASKS = re.compile(r"ms[2-5]_masks")
 _BINARY_MASKS = re.compile(r"(copy-move|splicing)_.*_masks|inpainting.*_mask")
 _MOST_SUBFOLDERS = 64  # in which folder pairs are looked for; a home folder may hold thousands
 _STRENGTH = re.compile(r"\d+(\.\d+)?_(?=.)")
+_NO_PICTURES = frozenset(
+    {".txt", ".csv", ".json", ".jsonl", ".npz", ".npy", ".toml", ".md", ".html"}
+)
 _NUMBER = re.compile(r"\d{6}(?=_)")
 
 
@@ -177,7 +181,7 @@ def picture_of_mask(mask: str | os.PathLike[str]) -> Path | None:
             beside = [
                 path
                 for path in mask.parent.iterdir()
-                if path.stem == stem and is_picture_name(path.name)
+                if path.stem == stem and is_picture_file(path)
             ]
         except OSError:
             beside = []
@@ -212,9 +216,28 @@ def is_source_mask_name(path: str | os.PathLike[str]) -> bool:
     return bool(named) or any("mask" in folder.lower() for folder in folders)
 
 
-def is_picture_name(name: str) -> bool:
-    """Whether a file name ends as pictures do."""
-    return (mimetypes.guess_type(name)[0] or "").startswith("image/")
+def is_picture_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a picture: by its name, or where that says nothing by its content.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    bool
+        True also for pictures that cannot be read, so that they are told and not passed over.
+    """
+    path = Path(path)
+    if is_picture_name(path.name):
+        return True
+    if path.suffix.lower() in _NO_PICTURES or not path.is_file():
+        return False
+    try:
+        with open(path, "rb") as file:
+            return surely_picture(file.read(32))
+    except OSError:  # it does not call itself a picture, and nobody can look
+        return False
 
 
 def looks_like_list(path: str | os.PathLike[str]) -> bool:
@@ -370,7 +393,7 @@ def _pairs_in(folder: Path) -> list[FolderPair]:
 
 def pictures_below(folder: Path) -> dict[PurePath, None]:
     """Pictures in the folder and its subfolders, relative to it, sorted; a dict for its look-up."""
-    return dict.fromkeys(file for file in files_below(folder) if is_picture_name(file.name))
+    return dict.fromkeys(file for file in files_below(folder) if is_picture_file(folder / file))
 
 
 def _refuse(error: OSError) -> None:

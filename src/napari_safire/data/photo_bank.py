@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from napari_safire.data.images import check_size, first_line, pillow_settings, read_bytes
+from napari_safire.data.images import first_line, read_image
 from napari_safire.errors import ImageReadError
 
 # Of a picture with more pixels than this, a window alone is kept.
@@ -128,19 +125,16 @@ class PhotoBank:
 
 
 def _decode(path: Path) -> _Decoded:
-    data = read_bytes(path)
-    sha256 = hashlib.sha256(data).hexdigest()
-    with pillow_settings(), Image.open(io.BytesIO(data)) as picture:
-        check_size(path, picture.width, picture.height)
-        window = None
-        if picture.width * picture.height > _MOST_PIXELS:
-            window = _window(sha256, (picture.height, picture.width))
-            top, left, rows, cols = window
-            # Before any conversion: the window alone is copied.
-            part = picture.crop((left, top, left + cols, top + rows)).convert("RGB")
-        else:
-            part = picture.convert("RGB")
-    return _Decoded(np.asarray(part), sha256, window)
+    read = read_image(path)
+    pixels, window = read.pixels, None
+    if pixels.dtype != np.uint8:
+        raise ImageReadError(f"{path} has {pixels.dtype} pixels: convert it to 8 bits.")
+    if pixels.shape[0] * pixels.shape[1] > _MOST_PIXELS:
+        window = _window(read.sha256, (pixels.shape[0], pixels.shape[1]))
+        top, left, rows, cols = window
+        pixels = pixels[top : top + rows, left : left + cols].copy()
+    pixels = np.stack([pixels] * 3, -1) if pixels.ndim == 2 else pixels[..., :3]
+    return _Decoded(np.ascontiguousarray(pixels), read.sha256, window)
 
 
 def _window(sha256: str, shape: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_safire.data.decoding.names import READABLE
 from napari_safire.data.folders import pictures_below
-from napari_safire.data.images import READABLE
 from napari_safire.data.photo_bank import PhotoBank
 from napari_safire.errors import DatasetError
 
@@ -121,7 +121,7 @@ def read_photo_folder(folder: Path) -> list[Photo]:
     """
     if not folder.is_dir():
         raise DatasetError(f"There is no folder {folder}: give a photo table (CSV) or a folder.")
-    names = [name for name in pictures_below(folder) if name.suffix.lower() in READABLE]
+    names = list(pictures_below(folder))
     if not names:
         raise DatasetError(
             f"{folder} holds no photographs: files that end in {', '.join(sorted(READABLE))} are "

@@ -380,7 +380,7 @@ IMAGE_FACTS: Mapping[str, str] = MappingProxyType(
         "path": "image_path",
         "file_sha256": "image_file_sha256",
         "pixels_sha256": "image_sha256",
-        "decoding": "image_decoding",
+        "decoding": "decoding",
     }
 )
 """What records say of a picture, and what the metadata of layers call it."""

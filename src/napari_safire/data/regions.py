@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tifffile
 
-from napari_safire.data.images import format_of, quiet_tifffile
+from napari_safire.data.decoding.source import ByteSource
+from napari_safire.data.decoding.tiff_layout import Layout, check_codec, read_layout, segment
+from napari_safire.data.decoding.tiff_tags import read_pages
+from napari_safire.data.images import first_line, format_of
 from napari_safire.errors import ImageReadError
+from napari_safire.text import printable
+
+_GREY, _RGB = 1, 2
 
 _LARGEST_SEGMENT = 16_000_000  # samples of one strip or tile
 
@@ -42,62 +46,57 @@ def read_region(path: str | os.PathLike[str], rows: slice, cols: slice) -> npt.N
     """
     path = Path(path)
     try:
-        with quiet_tifffile(), tifffile.TiffFile(path) as tiff:
-            page = tiff.pages.first
-            reason = _unfit(page)
-            if reason is None and page.is_memmappable:
-                piece = tifffile.memmap(path, page=0, mode="r")[rows, cols]
-                return np.array(piece)
-            if reason is None:
-                return _from_segments(page, tiff.filehandle, rows, cols)
-    except tifffile.TiffFileError as error:
-        kind = format_of(path)
-        reason = str(error) if kind in (None, "TIFF") else f"{kind} is read from its first pixel on"
-    except Exception as error:  # on damaged files tifffile raises nearly anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    raise ImageReadError(
-        f"{path} is too large to be decoded whole, and a piece of it cannot be read alone "
-        f"({reason}): cut it into parts, or save it as a tiled TIFF with 8 bits."
-    )
+        with open(path, "rb") as file:
+            kind = format_of(path)
+            if kind != "TIFF":
+                raise ValueError(f"{kind or 'it'} is read from its first pixel on")
+            layout = read_layout(read_pages(ByteSource(file))[0])
+            _require_fit(layout)
+            return _from_segments(layout, rows, cols)
+    except Exception as error:  # damage of any kind
+        raise ImageReadError(
+            f"{printable(path)} is too large to be decoded whole, and a piece of it cannot be read "
+            f"alone ({first_line(error)}): cut it into parts, or save it as a tiled TIFF with 8 "
+            "bits."
+        ) from error
 
 
-def _unfit(page: tifffile.TiffPage) -> str | None:
-    """Why pieces of this page cannot be read; None if they can."""
-    plain = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
-    if page.dtype != np.uint8:
-        return f"it has {page.dtype} pixels"
-    samples = page.samplesperpixel
-    if page.photometric not in plain or page.imagedepth > 1 or samples not in (1, 3, 4):
-        return "its pixels are not grey, RGB or RGBA"
-    if samples > 1 and page.planarconfig != tifffile.PLANARCONFIG.CONTIG:
-        return "its channels are stored one after the other"
-    if not page.is_memmappable and int(np.prod(page.chunks)) > _LARGEST_SEGMENT:
-        return "it is packed in one piece"
-    return None
+def _require_fit(layout: Layout) -> None:
+    """Raise a ValueError that says why pieces of this page cannot be read."""
+    check_codec(layout)
+    if layout.dtype != np.uint8 or layout.bits != 8:
+        raise ValueError(f"it has {layout.dtype} pixels of {layout.bits} bits")
+    if layout.page.integer(262, -1) not in (_GREY, _RGB) or layout.samples not in (1, 3, 4):
+        raise ValueError("its pixels are not grey, RGB or RGBA")
+    if layout.separate:
+        raise ValueError("its channels are stored one after the other")
+    if layout.row_bytes * layout.tall > _LARGEST_SEGMENT and layout.compression != 1:
+        raise ValueError("it is packed in one piece")
 
 
-def _from_segments(
-    page: tifffile.TiffPage, file: tifffile.FileHandle, rows: slice, cols: slice
-) -> npt.NDArray[np.uint8]:
-    samples = page.samplesperpixel
+def _from_segments(layout: Layout, rows: slice, cols: slice) -> npt.NDArray[np.uint8]:
     piece: npt.NDArray[np.uint8] = np.zeros(
-        (rows.stop - rows.start, cols.stop - cols.start, samples), np.uint8
+        (rows.stop - rows.start, cols.stop - cols.start, layout.samples), np.uint8
     )
-    tall, wide = page.chunks[:2]
-    across = page.chunked[1]
+    tall, wide = layout.tall, layout.wide
     for down in range(rows.start // tall, -(-rows.stop // tall)):
         for right in range(cols.start // wide, -(-cols.stop // wide)):
-            index = down * across + right
-            file.seek(page.dataoffsets[index])
-            packed = file.read(page.databytecounts[index])
-            segment, (_, _, top, left, _), _ = page.decode(packed, index, **_tables(page))
-            if segment is not None:
-                _paste(piece, segment[0], top - rows.start, left - cols.start)
-    return piece if samples > 1 else piece[..., 0]
+            index = down * layout.across + right
+            _, top, left = layout.place_of(index)
+            if layout.compression == 1:
+                first, last = max(rows.start - top, 0), min(rows.stop - top, tall)
+                samples, top = _stored_rows(layout, index, first, last), top + first
+            else:
+                samples = segment(layout, index)
+            _paste(piece, samples, top - rows.start, left - cols.start)
+    return piece if layout.samples > 1 else piece[..., 0]
 
 
-def _tables(page: tifffile.TiffPage) -> dict[str, Any]:
-    return {} if page.jpegtables is None else {"jpegtables": page.jpegtables}
+def _stored_rows(layout: Layout, index: int, first: int, last: int) -> npt.NDArray[np.uint8]:
+    """Rows of a strip or tile that is not packed: those before them are passed over."""
+    start = layout.offsets[index] + first * layout.row_bytes
+    data = layout.page.source.exactly(start, (last - first) * layout.row_bytes)
+    return np.frombuffer(data, np.uint8).reshape(-1, layout.wide, layout.samples)
 
 
 def _paste(

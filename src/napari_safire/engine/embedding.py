@@ -20,7 +20,7 @@ from napari_safire.types import Embedding, FloatImage, Geometry
 # Raise it with every change on the way from picture to features and to what is known of their cells
 # (pixels, tiles, pooling, readability): what was embedded by the old rules and lies on the disk is
 # then not found any more.
-PREPROCESSING = 2
+PREPROCESSING = 3
 
 Step = Callable[[int], None]
 """Called as ``step(n)`` before block n of the encoder, n from 1; may raise `Cancelled`."""

@@ -8,12 +8,17 @@ The rules (also in docs/architecture.md):
   16) that holds them; integers beyond 16 bit or below zero are stretched from minimum to maximum;
 - floats in [0, 1] are multiplied by 255, floats in [0, 255] taken as they are, others stretched;
 - pixels that are not finite become the mean of the finite ones, and the embedding says so.
+
+A scale is told by the bulk of the values. One in a thousand may lie outside it (hot pixels) or all
+of them by a tenth (resampling and sharpening overshoot): they are clipped, and the embedding says
+how many. Floats that pass 1 but hardly come off the black of [0, 255] are not read as black:
+unless they are whole numbers, they are stretched, too.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +29,16 @@ from napari_safire.types import FloatImage
 _STRIP_PIXELS = 4_000_000
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _LARGEST = 200_000_000
+_FEW = 1e-3  # of the values may lie outside the scale
+_OVERSHOOT = 0.1  # of the scale by which any number of values may pass it
+_FAINT = 16.0  # of 255: floats that are no brighter are not meant as grey levels
+# Twelve-bit data with hot pixels has next to nothing between its largest value and twice that;
+# where a dark picture goes on there, the values are its own.
+_GAP = 1 / 20
+_LARGEST_FLOAT = 1e30  # no brightness; squares of it would pass float64 on the way
+_SAMPLED = 1_000_000  # values that quantiles are told from
+_INTEGERS = 2**16
+_EXACT_FLOATS = 1e4  # grey levels; float32 holds a thousandth of a level up to here
 
 
 class PictureReader:
@@ -58,36 +73,37 @@ class PictureReader:
         self._fill = 0.0
         self.warnings: tuple[str, ...] = ()
         self._offset, self._gain = self._measure()
+        self._in_doubles = abs(self._offset) * self._gain > _EXACT_FLOATS
 
     def _measure(self) -> tuple[float, float]:
         """One pass over the picture: hash, range and what is not finite."""
         digest = hashlib.sha256(f"{tuple(self._image.shape)} {self._dtype.str} ".encode())
-        low, high, total, finite_count, bad_count = np.inf, -np.inf, 0.0, 0, 0
+        values = _Values(self._dtype)
         for strip in self._strips():
             digest.update(np.ascontiguousarray(strip).data)
-            colours = strip[..., :3] if strip.ndim == 3 else strip
-            if self._dtype.kind == "f":
-                finite = np.isfinite(colours)
-                bad_count += int(colours.size - finite.sum())
-                colours = colours[finite]
-            if colours.size:
-                low, high = min(low, float(colours.min())), max(high, float(colours.max()))
-                total += float(colours.sum(dtype=np.float64))
-                finite_count += colours.size
+            values.add(strip[..., :3] if strip.ndim == 3 else strip)
         self.sha256 = digest.hexdigest()
-        if not finite_count:
+        if not values.count:
             raise ValueError("The picture has no finite pixel: nothing can be said about it.")
-        self._fill = total / finite_count
+        self._fill = values.total / values.count
         warnings = []
-        if bad_count:
+        if values.bad:
             warnings.append(
-                f"{bad_count} values are not finite; they were replaced by the mean of the others."
+                f"{values.bad} values are not finite; they were replaced by the mean of the others."
             )
-        offset, gain, note = _scale_rule(self._dtype, low, high)
+        offset, gain, note = _scale_rule(values, self._sampled)
         if note:
             warnings.append(note)
         self.warnings = tuple(warnings)
         return offset, gain
+
+    def _sampled(self) -> npt.NDArray[np.float64]:
+        """A million finite values from all over the picture."""
+        step = max(1, round((self.shape[0] * self.shape[1] / _SAMPLED) ** 0.5))
+        piece = np.asarray(self._image[::step])[:, ::step]
+        piece = piece[..., :3] if piece.ndim == 3 else piece
+        values = piece[_is_finite(piece)].astype(np.float64)
+        return values if values.size else np.zeros(1)
 
     def _strips(self) -> Iterator[npt.NDArray[Any]]:
         rows = max(1, _STRIP_PIXELS // self.shape[1])
@@ -118,14 +134,20 @@ class PictureReader:
         return np.rint(out).astype(np.float32)
 
     def _to_rgb(self, piece: npt.NDArray[Any]) -> FloatImage:
-        values = piece.astype(np.float32)
+        values = piece
+        if self._dtype.kind == "f":
+            # before it becomes float32, which does not hold all of float64
+            values = np.where(_is_finite(values), values, self._dtype.type(self._fill))
+        if self._in_doubles:  # float32 would not tell the values apart
+            values = (values.astype(np.float64) - self._offset) * self._gain
+        values = values.astype(np.float32)
         if values.ndim == 2:
             values = values[..., None]
         values = values[..., :3]
         if values.shape[-1] == 1:
             values = np.repeat(values, 3, axis=-1)
-        if self._dtype.kind == "f":
-            values = np.where(np.isfinite(values), values, np.float32(self._fill))
+        if self._in_doubles:
+            return np.clip(values, 0, 255)
         return np.clip((values - np.float32(self._offset)) * np.float32(self._gain), 0, 255)
 
 
@@ -146,25 +168,134 @@ def _checked_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, i
     return shape[0], shape[1]
 
 
-def _scale_rule(dtype: np.dtype[Any], low: float, high: float) -> tuple[float, float, str]:
+def _is_finite(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    if values.dtype.kind != "f":
+        return np.ones(values.shape, bool)
+    largest = min(_LARGEST_FLOAT, float(np.finfo(values.dtype).max))
+    return np.asarray(np.abs(values) <= largest)  # neither NaN nor infinity is
+
+
+class _Values:
+    """What is counted of a picture's values."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self.low, self.high, self.total = np.inf, -np.inf, 0.0
+        self.count = self.bad = self.negative = 0
+        self.whole = True  # floats, but all of them whole numbers
+        self.levels = np.zeros(_INTEGERS, np.int64)  # how often each value of 16 bits is there
+        self._wide = dtype != np.uint16  # integers of other types may be negative or larger
+        self._beyond: dict[float, int] = {}
+        if dtype.kind == "f":
+            self._beyond = dict.fromkeys((*_limits(1.0), *_limits(255.0), _FAINT, 1.0, 255.0), 0)
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Count the values of one strip."""
+        if self.dtype.kind == "f":
+            finite = _is_finite(values)
+            self.bad += int(values.size - finite.sum())
+            values = values[finite]
+            for limit in self._beyond:
+                self._beyond[limit] += int(np.count_nonzero(values > limit))
+            self.whole = self.whole and bool((np.rint(values) == values).all())
+        if not values.size:
+            return
+        self.low, self.high = (
+            min(self.low, float(values.min())),
+            max(self.high, float(values.max())),
+        )
+        self.total += float(values.sum(dtype=np.float64))
+        self.count += values.size
+        if self.dtype.kind != "u":
+            self.negative += int(np.count_nonzero(values < 0))
+        if self.dtype.kind in "ui" and self.dtype != np.uint8:
+            within = values[(values >= 0) & (values < _INTEGERS)] if self._wide else values.ravel()
+            self.levels += np.bincount(within.astype(np.intp), minlength=_INTEGERS)
+
+    def above(self, limit: float) -> int:
+        """How many values are larger than one of the limits that floats are held against."""
+        return self._beyond[limit]
+
+    def fit(self, top: float) -> bool:
+        """Whether the bulk lies in [0, top], but for a few values and a little overshoot."""
+        below, beyond = _limits(top)
+        return self.above(beyond) + self.count - self.above(below) <= _FEW * self.count
+
+    def outside(self, top: float) -> int:
+        """How many floats lie outside [0, top]."""
+        return self.above(top) + self.negative
+
+
+def _limits(top: float) -> tuple[float, float]:
+    return -_OVERSHOOT * top, (1 + _OVERSHOOT) * top
+
+
+def _scale_rule(
+    values: _Values, sampled: Callable[[], npt.NDArray[np.float64]]
+) -> tuple[float, float, str]:
     """Offset and gain that bring values to 0..255, and a sentence where the rule had to guess."""
+    dtype, low, high = values.dtype, values.low, values.high
     if dtype.kind == "b":
         return 0.0, 255.0, ""
     if dtype == np.uint8:
         return 0.0, 1.0, ""
-    if dtype.kind in "ui" and low >= 0 and high < 2**16:
-        depth = next(bits for bits in _BIT_DEPTHS if high < 2**bits)
-        note = (
-            ""
-            if dtype == np.uint16 and depth == 16
-            else (f"The largest value is {high:.0f}: read as {depth}-bit data.")
-        )
-        return 0.0, 255.0 / (2**depth - 1), note
+    if dtype.kind in "ui" and values.count - int(values.levels.sum()) <= _FEW * values.count:
+        return _integer_rule(values)
     if dtype.kind == "f" and low >= 0 and high <= 1:
         return 0.0, 255.0, ""
-    if dtype.kind == "f" and low >= 0 and high <= 255:
-        return 0.0, 1.0, "Values above 1: read as grey levels from 0 to 255."
+    if dtype.kind == "f" and values.fit(1.0):
+        return 0.0, 255.0, _clipped("from 0 to 1", values, 1.0)
+    if dtype.kind == "f" and values.fit(255.0):
+        faint = values.above(_FAINT) <= _FEW * values.count
+        if not faint or (values.whole and high <= 255):
+            if low >= 0 and high <= 255:
+                return 0.0, 1.0, "Values above 1: read as grey levels from 0 to 255."
+            return 0.0, 1.0, _clipped("as grey levels from 0 to 255", values, 255.0)
+    return _stretched(values, sampled())
+
+
+def _integer_rule(values: _Values) -> tuple[float, float, str]:
+    """Divide by the largest value of a bit depth; few values may lie outside it."""
+    below, high = values.negative, values.high
+    depth = next((bits for bits in _BIT_DEPTHS if high < 2**bits), _BIT_DEPTHS[-1])
+    for bits in _BIT_DEPTHS[: _BIT_DEPTHS.index(depth)]:
+        beyond = values.count - below - int(values.levels[: 2**bits].sum())
+        octave = int(values.levels[2**bits : 2 ** (bits + 1)].sum())
+        under = int(values.levels[2 ** (bits - 1) : 2**bits].sum())
+        if beyond <= _FEW * values.count and octave <= _GAP * under:
+            depth = bits
+            break
+    top = 2**depth - 1
+    outside = values.count - int(values.levels[: top + 1].sum())
+    note = ""
+    if outside:
+        note = (
+            f"{outside} of {values.count} values lie outside 0 to {top} (from {values.low:.0f} to "
+            f"{high:.0f}) and were clipped: read as {depth}-bit data."
+        )
+    elif values.dtype != np.uint16 or depth != 16:
+        note = f"The largest value is {high:.0f}: read as {depth}-bit data."
+    return 0.0, 255.0 / top, note
+
+
+def _clipped(how: str, values: _Values, top: float) -> str:
+    return (
+        f"{values.outside(top)} of {values.count} values lie outside (from {values.low:.6g} to "
+        f"{values.high:.6g}) and were clipped: read {how}."
+    )
+
+
+def _stretched(values: _Values, sample: npt.NDArray[np.float64]) -> tuple[float, float, str]:
+    """Stretch from minimum to maximum, or between quantiles where few values reach far beyond."""
+    low, high = values.low, values.high
+    first, last = np.quantile(sample, (_FEW / 2, 1 - _FEW / 2))
     note = f"Values from {low:.6g} to {high:.6g} were stretched to 0..255."
+    if last > first and high - low > 2 * (last - first):
+        note = (
+            f"Nearly all values lie from {first:.6g} to {last:.6g} and were stretched to 0..255; "
+            f"the others (from {low:.6g} to {high:.6g}) were clipped."
+        )
+        low, high = float(first), float(last)
     return low, 255.0 / (high - low) if high > low else 0.0, note
 
 

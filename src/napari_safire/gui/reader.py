@@ -1,20 +1,19 @@
 """Reader of what belongs together: pictures with their masks, and results with their picture.
 
-`get_reader` takes list files, SafireMS-style folders, masks in SafireMS encoding and the records
-that this package writes. Everything else stays with napari's own readers.
+`get_reader` takes list files, SafireMS-style folders, masks in SafireMS encoding, the records that
+this package writes, and TIFF pictures, which are read as everywhere else in the package. Everything
+else stays with napari's own readers.
 
 napari asks its user for a reader, or refuses, wherever two plugins *declare* the same file pattern,
-whatever their `get_reader` says. The manifest therefore declares no ``*.png`` and no ``*.csv``, but
-names that speak of masks and lists.
+whatever their `get_reader` says. The manifest therefore declares no ``*.png``, ``*.jpg`` or
+``*.csv``, but names that speak of masks and lists; and TIFF, of which napari reads some kinds wrong
+or not at all, depending on what else is installed.
 """
 
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 from napari.utils.notifications import show_warning
-from PIL import Image
 
 from napari_safire.data.folders import (
     find_folder_pairs,
@@ -35,7 +33,13 @@ from napari_safire.data.folders import (
     picture_of_mask,
     read_labels,
 )
-from napari_safire.data.images import MAX_PIXELS, ReadImage, read_image
+from napari_safire.data.images import (
+    ImageHeader,
+    ReadImage,
+    image_header,
+    inspect_image,
+    read_image,
+)
 from napari_safire.data.lists import ListEntry, read_list
 from napari_safire.data.masks import MAX_SOURCE, UNASSIGNED
 from napari_safire.data.record import (
@@ -52,6 +56,7 @@ from napari_safire.data.record_files import record_sha256
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.gui.annotated import ANNOTATED, RECORD, recorded_planes, shown_labels
 from napari_safire.gui.colours import source_colormap, source_rgba
+from napari_safire.text import printable
 from napari_safire.types import FloatImage
 
 if TYPE_CHECKING:
@@ -63,16 +68,7 @@ MOST_PAIRS = 64
 # Masks up to this are read at once, so that all of them are checked and can be painted on.
 MOST_MASK_PIXELS = 128_000_000
 _WITHOUT_SOURCE = (1.0, 1.0, 1.0, 1.0)
-_GREY_MODES = ("L", "1", "I;16")
-_CHANNELS = {"L": 0, "1": 0, "RGB": 3, "CMYK": 3, "YCbCr": 3, "RGBA": 4, "LA": 4, "PA": 4}
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """Shape and type of a picture's pixels, as `read_image` will give them."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+_MOST_WARNINGS = 5  # told at once of a stack
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
@@ -103,7 +99,10 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
         if _is_source_mask(file):
             return read_mask_file
         # Some pixels may have no source yet: what that is, only its record can say.
-        return read_mask_by_record if record_of_mask(file) is not None else None
+        if record_of_mask(file) is not None:
+            return read_mask_by_record
+    if suffix in (".tif", ".tiff") and file.is_file():
+        return read_picture_file
     return None
 
 
@@ -198,6 +197,30 @@ def read_mask_by_record(path: str | os.PathLike[str]) -> list[LayerData]:
     return read_record_file(record)
 
 
+def read_picture_file(path: str | os.PathLike[str]) -> list[LayerData]:
+    """Open a picture as every part of the package reads it.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    list of (data, metadata, layer type)
+        One image layer; how the file was decoded, and what is to be said of it, stands in its
+        metadata under "napari_safire".
+
+    Raises
+    ------
+    ImageReadError
+        If it cannot be read.
+    """
+    picture = read_image(path)
+    _tell(picture.warnings)
+    rgb = picture.pixels.ndim == 3
+    return [picture_layer(picture.pixels, picture.path.stem, about_picture(picture), rgb=rgb)]
+
+
 def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
     """Open exported results: picture, sources, heatmap, and the prompts as points.
 
@@ -249,8 +272,7 @@ def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
         )
     if chosen:
         layers.append(_points_layer(chosen, f"{name}: prompts", about | numbering, visible=True))
-    if results.warnings or told:
-        show_warning(" ".join((*results.warnings, *told)))
+    _tell((*results.warnings, *told))
     return layers
 
 
@@ -341,6 +363,8 @@ def about_picture(picture: ReadImage) -> dict[str, Any]:
         "image": picture.path.stem,
         "image_path": str(picture.path),
         "image_file_sha256": picture.sha256,
+        "decoding": picture.decoding.as_record(),
+        "reading_warnings": list(picture.warnings),
     }
 
 
@@ -348,11 +372,10 @@ def _is_source_mask(path: Path) -> bool:
     if not is_source_mask_name(path):
         return False
     try:
-        with _quietly_opened(path) as header:
-            if header.mode not in _GREY_MODES:
-                return False
+        if len(image_header(path).shape) != 2:
+            return False
         read_labels(ListEntry(path, path), "sources")
-    except (OSError, ValueError, Image.DecompressionBombError, DatasetError, ImageReadError):
+    except (DatasetError, ImageReadError):
         return False  # a file that is missing, damaged or not ours
     return True
 
@@ -377,8 +400,7 @@ def _one_pair(entry: ListEntry) -> list[LayerData]:
     picture = read_image(entry.image)
     shape = picture.pixels.shape[:2]
     labels = read_labels(entry, shape=shape)
-    if picture.warnings:
-        show_warning(" ".join(picture.warnings))
+    _tell(picture.warnings)
     name, about = entry.image.stem, about_picture(picture)
     mask = None if entry.mask is None else str(entry.mask)
     return [
@@ -387,12 +409,21 @@ def _one_pair(entry: ListEntry) -> list[LayerData]:
     ]
 
 
-def _stack(entries: Sequence[ListEntry], header: _Header, title: str) -> list[LayerData]:
+def _stack(entries: Sequence[ListEntry], header: ImageHeader, title: str) -> list[LayerData]:
     shape = header.shape[0], header.shape[1]
     pictures = da.stack(
         [_later(partial(_read_as, entry.image, header), header) for entry in entries]
     )
+    decodings = [inspect_image(entry.image) for entry in entries]
+    warnings = [
+        f"{printable(entry.image)} {sentence}"
+        for entry, decoding in zip(entries, decodings, strict=True)
+        for sentence in decoding.sentences()
+    ]
+    _tell(warnings)
     about = {
+        "decodings": [decoding.as_record() for decoding in decodings],
+        "reading_warnings": warnings,
         "images": [str(entry.image) for entry in entries],
         "masks": [None if entry.mask is None else str(entry.mask) for entry in entries],
     }
@@ -401,7 +432,7 @@ def _stack(entries: Sequence[ListEntry], header: _Header, title: str) -> list[La
     if len(entries) * shape[0] * shape[1] <= MOST_MASK_PIXELS:
         labels = np.stack([read(entry) for entry in entries])
     else:
-        mask_header = _Header(shape, np.dtype(np.uint8))
+        mask_header = ImageHeader(shape, np.dtype(np.uint8))
         labels = da.stack([_later(partial(read, entry), mask_header) for entry in entries])
     return [
         picture_layer(pictures, title, about, rgb=len(header.shape) == 3),
@@ -409,11 +440,19 @@ def _stack(entries: Sequence[ListEntry], header: _Header, title: str) -> list[La
     ]
 
 
-def _later(read: Callable[[], npt.NDArray[Any]], header: _Header) -> da.Array:
+def _tell(warnings: Sequence[str]) -> None:
+    """Show what is to be said of pictures; of many sentences the first few."""
+    if warnings:
+        more = len(warnings) - _MOST_WARNINGS
+        rest = [f"There are {more} more of these."] if more > 0 else []
+        show_warning(" ".join([*warnings[:_MOST_WARNINGS], *rest]))
+
+
+def _later(read: Callable[[], npt.NDArray[Any]], header: ImageHeader) -> da.Array:
     return da.from_delayed(delayed(read, pure=False)(), header.shape, header.dtype)
 
 
-def _read_as(path: Path, header: _Header) -> npt.NDArray[Any]:
+def _read_as(path: Path, header: ImageHeader) -> npt.NDArray[Any]:
     pixels = read_image(path).pixels
     if (pixels.shape, pixels.dtype) != (header.shape, header.dtype):
         raise ImageReadError(
@@ -423,32 +462,7 @@ def _read_as(path: Path, header: _Header) -> npt.NDArray[Any]:
     return pixels
 
 
-def _common_header(entries: Sequence[ListEntry]) -> _Header | None:
+def _common_header(entries: Sequence[ListEntry]) -> ImageHeader | None:
     """Header of all pictures; None if they differ. Stops at the first that does."""
-    first = _header(entries[0].image)
-    return first if all(_header(entry.image) == first for entry in entries[1:]) else None
-
-
-@contextmanager
-def _quietly_opened(path: Path) -> Iterator[Image.Image]:
-    """Open a file without Pillow's warning of many pixels; `read_image` has a limit of its own."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            yield image
-
-
-def _header(path: Path) -> _Header:
-    """Shape and type without decoding, where the file's header tells them."""
-    try:
-        with _quietly_opened(path) as image:
-            channels = _CHANNELS.get(image.mode)
-            if image.format != "TIFF" and channels is not None:
-                if image.width * image.height > MAX_PIXELS:
-                    raise ImageReadError(f"{path} has more than {MAX_PIXELS} pixels.")
-                size = image.height, image.width
-                return _Header(size + (channels,) * (channels > 0), np.dtype(np.uint8))
-    except (OSError, ValueError, Image.DecompressionBombError):
-        pass  # read_image says what is wrong, or reads what Pillow cannot
-    pixels = read_image(path).pixels
-    return _Header(pixels.shape, pixels.dtype)
+    first = image_header(entries[0].image)
+    return first if all(image_header(entry.image) == first for entry in entries[1:]) else None

@@ -47,7 +47,7 @@ from napari_safire.text import printable
 
 _MOST_PLANES = 10_000
 _MOST_LABEL = 65_535
-_PATHS = ("image_path", "mask", "record")  # in the metadata of layers
+_PATHS = ("image_path", "mask", "record", "images", "masks")  # in the metadata of layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,9 +335,10 @@ def _record(
     annotated: Sequence[AnnotatedPlane | None],
     shape: tuple[int, ...],
 ) -> dict[str, Any]:
-    hidden = {ANNOTATED, RECORD, *IMAGE_FACTS.values()}  # they have places of their own
+    # These have places of their own, or are said again when the picture is read.
+    hidden = {ANNOTATED, RECORD, "reading_warnings", *IMAGE_FACTS.values()}
     facts = {
-        key: recorded_path(value, target.parent) if key in _PATHS and value else value
+        key: _named_from(target.parent, value) if key in _PATHS else value
         for key, value in about.items()
     }
     known = {key: plain(value) for key, value in facts.items() if _fits_json(value)}
@@ -389,6 +390,13 @@ def _record(
         }
     )
     return values
+
+
+def _named_from(folder: Path, paths: Any) -> Any:
+    """One path or several, as they stand in a record."""
+    if isinstance(paths, (list, tuple)):
+        return [_named_from(folder, path) for path in paths]
+    return recorded_path(paths, folder) if isinstance(paths, (str, os.PathLike)) else paths
 
 
 def _verdict(annotated: Sequence[AnnotatedPlane | None]) -> dict[str, Any] | None:
