@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.data.images import MAX_PIXELS
+from napari_safire.data.decoding.limits import MAX_PIXELS
 from napari_safire.data.record import RecordedResults
 from napari_safire.errors import DatasetError
 from napari_safire.session.codec import decode_annotation
