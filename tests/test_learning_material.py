@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from napari_safire.curation.learning_material import (
 )
 from napari_safire.curation.series import Series
 from napari_safire.data.lists import ListEntry, read_list, write_list
+from napari_safire.data.record import FROM_ONE
 from napari_safire.errors import DatasetError, SafireError
+from napari_safire.gui.writer import write_labels
 from napari_safire.session.fine_tuning import folder_state, fresh_folder
 
 
@@ -26,10 +29,17 @@ def picture(path: Path, *values: int) -> Path:
     return path
 
 
-def made(series: Series, *names: str) -> None:
+def made(series: Series, *names: str, labels: tuple[int, ...] = (1, 2), **about: Any) -> None:
+    """Save pictures as the plugin does."""
     for entry in series.entries():
         if entry.picture.name in names:
-            picture(entry.mask, 0, 50)
+            entry.record.parent.mkdir(parents=True, exist_ok=True)
+            known = {"numbering": FROM_ONE, "state": "done", **about}
+            write_labels(
+                str(entry.record),
+                np.repeat(np.array(labels)[:, None], 4, 1),
+                {"metadata": {"napari_safire": known}},
+            )
 
 
 def test_a_list_names_what_is_done_and_nothing_else(tmp_path: Path) -> None:
@@ -39,13 +49,53 @@ def test_a_list_names_what_is_done_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="No picture of the series is done"):
         write_done_list(series, tmp_path / "run" / "list.txt")
     assert not (tmp_path / "run").exists()
-    made(series, "a.png", "b, with a comma.png")
-    (tmp_path / "photos_masks" / "a.png.json").write_text("{}")  # only begun
+    made(series, "a.png", state="begun")
+    made(series, "b, with a comma.png")
     listed = write_done_list(series, tmp_path / "run" / "list.txt")
     assert (listed.kind, listed.pictures, listed.root) == ("sources", 1, tmp_path)
     (entry,) = read_list(listed.path, listed.root)
     assert entry.image == tmp_path / "photos" / "b, with a comma.png"
     assert entry.mask == tmp_path / "photos_masks" / "b, with a comma.png_sources.png"
+    assert listed.left_out == ("a.png: it is not marked as done.",)
+
+
+@pytest.mark.parametrize(
+    ("labels", "about", "why"),
+    [
+        ((0, 2), {}, "4 of its pixels have no source yet"),
+        ((1, 1), {}, "nobody said that it is authentic"),
+        ((1, 1), {"authentic": True}, ""),
+        ((1, 7), {}, "more sources than a mask holds"),
+    ],
+)
+def test_only_complete_records_are_learned_from(
+    tmp_path: Path, labels: tuple[int, ...], about: dict[str, Any], why: str
+) -> None:
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / "photos" / name)
+    series = Series.open(tmp_path / "photos")
+    made(series, "a.png", labels=labels, **about)
+    made(series, "b.png")
+    listed = write_done_list(series, tmp_path / "run" / "list.txt")
+    assert listed.pictures == (1 if why else 2)
+    assert [why in text for text in listed.left_out] == ([True] if why else [])
+
+
+def test_masks_without_a_record_or_of_another_one_are_not_learned_from(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        picture(tmp_path / "photos" / name)
+    series = Series.open(tmp_path / "photos")
+    made(series, "b.png", "c.png", "d.png")
+    alone, other, gone, _ = series.entries()
+    picture(alone.mask, 0, 50)  # as after a kill, or of another program
+    picture(other.mask, 50, 0)
+    gone.mask.unlink()
+    listed = write_done_list(series, tmp_path / "run" / "list.txt")
+    assert listed.pictures == 1
+    assert [text.partition(":")[0] for text in listed.left_out] == ["a.png", "b.png", "c.png"]
+    assert "has no record" in listed.left_out[0]
+    assert "not the mask that it was saved with" in listed.left_out[1]
+    assert "is missing" in listed.left_out[2]
 
 
 def test_groups_of_the_list_that_was_opened_are_kept_and_folders_are_none(tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +28,19 @@ from napari_safire.curation.series import (
     read_entry,
     refuse_foreign_record,
 )
+from napari_safire.data import record_files
 from napari_safire.data.lists import ListEntry, write_list
 from napari_safire.data.masks import encode_sources
 from napari_safire.data.record import FROM_ONE
+from napari_safire.data.record_files import RecordChanged
 from napari_safire.errors import DatasetError, ImageReadError
-from napari_safire.gui.writer import write_labels
+from napari_safire.gui.reader import read_record_file
+from napari_safire.gui.writer import save_labels, write_labels
+from napari_safire.session.annotation import Annotation, SourcePrompt
+from napari_safire.session.codec import decode_annotation
+from napari_safire.session.findings import AnnotatedPlane
+from napari_safire.session.history import PackedLabels
+from napari_safire.types import PointPrompt
 
 SHAPE = (12, 16)
 
@@ -56,6 +68,23 @@ def save(entry: SeriesEntry, labels: np.ndarray, **about: Any) -> None:
     entry.record.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"numbering": FROM_ONE, "image_path": str(entry.picture), **about}
     write_labels(str(entry.record), labels, {"metadata": {"napari_safire": metadata}})
+
+
+def make_old_record(entry: SeriesEntry, first: Any, sources: np.ndarray, **layer: Any) -> None:
+    """As the first format was written."""
+    make_mask(entry.mask, sources)
+    record = {
+        "format": "napari-safire sources 1",
+        "image": {"name": "P1", "path": str(entry.picture), "shape": list(SHAPE)},
+        "first_label": first,
+        "sources": [
+            {"source": int(k), "label": int(k) + (first or 0), "pixels": int((sources == k).sum())}
+            for k in np.unique(sources)
+        ],
+        "layer": {"numbering": FROM_ONE, **layer},
+        "files": {"sources": entry.mask.name},
+    }
+    entry.record.write_text(json.dumps(record))
 
 
 def names(series: Series) -> list[str]:
@@ -159,11 +188,49 @@ def test_the_state_is_read_from_what_lies_there(folder: Path) -> None:
     save(first, halves(1, 2), state="begun")
     save(second, halves(1, 2), state="done")
     make_mask(third.mask, halves())
-    assert [entry.state for entry in series.entries()] == ["begun", "done", "done"]
+    # A mask alone: killed before there was a record, or made by another program.
+    assert [entry.state for entry in series.entries()] == ["begun", "done", "begun"]
     save(first, halves(1, 2), state="done")
-    second.mask.unlink()
+    second.mask.unlink()  # the record holds all of it
     third.record.write_text("{}")
-    assert [entry.state for entry in series.entries()] == ["done", "untouched", "begun"]
+    assert [entry.state for entry in series.entries()] == ["done", "done", "begun"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "about", "state"),
+    [
+        (halves(1, 2), {}, "done"),
+        (halves(0, 2), {}, "begun"),  # pixels without a source
+        (halves(1, 1), {}, "begun"),  # one source, and nobody said that this is so
+        (halves(1, 1), {"authentic": True}, "done"),
+        (halves(0, 0), {"authentic": True}, "begun"),
+        (halves(1, 9), {}, "done"),
+    ],
+)
+def test_done_needs_a_record_that_is_complete(
+    folder: Path, labels: np.ndarray, about: dict[str, Any], state: str
+) -> None:
+    series = Series.open(folder)
+    save(series.entries()[0], labels, state="done", **about)
+    assert series.entries()[0].state == state
+
+
+@pytest.mark.parametrize(
+    ("first", "grey", "pixels", "state"),
+    [(1, 50, 96, "done"), (0, 50, 96, "begun"), (0, 0, 192, "begun"), (1, 0, 192, "begun")],
+)
+def test_records_of_the_first_format_are_done_where_every_pixel_has_a_source(
+    folder: Path, first: int, grey: int, pixels: int, state: str
+) -> None:
+    """``first_label`` 0 meant that value 0 was the rest; untouched pictures became "done" so."""
+    series = Series.open(folder)
+    entry = series.entries()[0]
+    make_old_record(entry, first, halves(0, grey // 50), state="done")
+    (again, *_) = series.entries()
+    assert again.state == state
+    found = read_entry(again)
+    assert found.labels is not None
+    np.testing.assert_array_equal(found.labels, halves(0, grey // 50) + first)
 
 
 def test_labels_saved_without_a_state_count_as_begun(folder: Path) -> None:
@@ -263,14 +330,23 @@ def test_what_was_saved_comes_back_with_its_prompts(folder: Path) -> None:
         {"row": 3.5, "col": 2.0, "source": 1, "exclude": False, "live": False},
         {"row": 4.0, "col": 9.25, "source": 2, "exclude": True, "live": True},
     ]
+    made = tuple(
+        SourcePrompt(PointPrompt(p["row"], p["col"]), p["source"], p["exclude"], p["live"])
+        for p in prompts
+    )
     for labels in (halves(1, 2), halves(0, 2), halves(3, 3)):  # whole, with a rest, one only
-        save(series.entries()[0], labels, prompts=prompts, state="begun")
+        annotation = replace(
+            Annotation.empty(SHAPE), settled=PackedLabels.pack(labels), prompts=made
+        )
+        save(series.entries()[0], labels, state="begun", annotated={(): AnnotatedPlane(annotation)})
         found = read_entry(series.entries()[0])
         assert found.labels is not None
+        assert found.results is not None
         np.testing.assert_array_equal(found.labels, labels)
-        places = [(p.row, p.col, p.source, p.role) for p in found.prompts]
+        places = [(p.row, p.col, p.source, p.role) for p in found.results.prompts]
         assert places == [(3.5, 2.0, 1, "point"), (4.0, 9.25, 2, "exclude")]
-        assert found.live == (False, True)
+        (kept,) = found.results.annotations
+        assert decode_annotation(kept, SHAPE).annotation == annotation
         assert found.warnings == ()
 
 
@@ -289,7 +365,8 @@ def test_a_mask_without_a_record_is_read(folder: Path) -> None:
     found = read_entry(series.entries()[0])
     assert found.labels is not None
     np.testing.assert_array_equal(found.labels, halves(1, 2))
-    assert found.prompts == ()
+    assert found.results is None
+    assert "has no record" in found.warnings[0]
 
 
 def test_a_picture_that_was_replaced_is_told(folder: Path) -> None:
@@ -312,9 +389,31 @@ def test_a_series_that_was_moved_is_opened_where_it_is(folder: Path, tmp_path: P
     assert found.warnings == ()
 
 
-@pytest.mark.parametrize(
-    "damage", ["cut record", "foreign record", "no keys", "cut mask", "other size", "grey mask"]
-)
+@pytest.mark.parametrize("damage", ["cut mask", "other size", "grey mask", "another's", "gone"])
+def test_a_mask_that_is_not_the_records_is_told_and_not_believed(folder: Path, damage: str) -> None:
+    entry = Series.open(folder).entries()[0]
+    save(entry, halves(1, 2), state="begun")
+    if damage == "cut mask":
+        os.truncate(entry.mask, 40)
+    elif damage == "other size":
+        make_mask(entry.mask, np.zeros((3, 3), np.uint8))
+    elif damage == "grey mask":
+        Image.fromarray(np.full(SHAPE, 77, np.uint8)).save(entry.mask)
+    elif damage == "another's":
+        make_mask(entry.mask, halves(1, 0))
+    else:
+        entry.mask.unlink()
+    found = read_entry(Series.open(folder).entries()[0])
+    assert found.labels is None
+    assert found.results is not None
+    assert "itself holds is opened" in found.warnings[0]
+    (kept,) = found.results.annotations
+    np.testing.assert_array_equal(
+        decode_annotation(kept, SHAPE).annotation.settled.unpack(), halves(1, 2)
+    )
+
+
+@pytest.mark.parametrize("damage", ["cut record", "foreign record", "no keys"])
 def test_damaged_work_is_told_and_not_taken_for_missing(folder: Path, damage: str) -> None:
     entry = Series.open(folder).entries()[0]
     save(entry, halves(1, 2), state="begun")
@@ -323,14 +422,8 @@ def test_damaged_work_is_told_and_not_taken_for_missing(folder: Path, damage: st
         entry.record.write_bytes(whole[: len(whole) // 2])
     elif damage == "foreign record":
         entry.record.write_text('{"format": "something else"}')
-    elif damage == "no keys":
-        entry.record.write_text(json.dumps({"format": json.loads(whole)["format"]}))
-    elif damage == "cut mask":
-        os.truncate(entry.mask, 40)
-    elif damage == "other size":
-        make_mask(entry.mask, np.zeros((3, 3), np.uint8))
     else:
-        Image.fromarray(np.full(SHAPE, 77, np.uint8)).save(entry.mask)
+        entry.record.write_text(json.dumps({"format": json.loads(whole)["format"]}))
     again = Series.open(folder).entries()[0]
     assert again.state == "begun"
     with pytest.raises((DatasetError, ImageReadError)):
@@ -345,3 +438,138 @@ def test_foreign_files_are_not_to_be_replaced(folder: Path) -> None:
     entry.record.write_text('{"shopping": ["milk"]}')
     with pytest.raises(DatasetError, match="move it away"):
         refuse_foreign_record(entry)
+
+
+@pytest.mark.parametrize("field", ["first_label", "image", "files", "sources", "layer", "format"])
+@pytest.mark.parametrize(
+    "value",
+    [None, -1, 2, True, 1e400, "x", [], {}, [[]], {"path": 3}, {"prompts": [{"row": None}]}],
+)
+@pytest.mark.parametrize("old", [True, False])
+def test_a_record_with_odd_values_is_a_sentence_or_opens(
+    folder: Path, field: str, value: Any, old: bool
+) -> None:
+    entry = Series.open(folder).entries()[0]
+    if old:
+        make_old_record(entry, 1, halves())
+    else:
+        save(entry, halves(1, 2), state="done")
+    record = json.loads(entry.record.read_text())
+    entry.record.write_text(json.dumps(record | {field: value}))
+    (again, *_) = Series.open(folder).entries()
+    assert again.state in ("begun", "done")
+    for read in (lambda: read_entry(again), lambda: read_record_file(entry.record)):
+        with suppress(DatasetError, ImageReadError):  # and nothing else
+            read()
+
+
+def test_first_label_null_is_refused(folder: Path) -> None:
+    entry = Series.open(folder).entries()[0]
+    make_old_record(entry, None, halves())
+    with pytest.raises(DatasetError, match="counts labels from None, not from 0 or 1"):
+        read_record_file(entry.record)
+
+
+def test_a_pipe_in_the_place_of_a_record_is_a_sentence(folder: Path) -> None:
+    entry = Series.open(folder).entries()[0]
+    entry.record.parent.mkdir()
+    os.mkfifo(entry.record)
+    (again, *_) = Series.open(folder).entries()
+    with pytest.raises(DatasetError, match="no record of labels"):
+        read_entry(again)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"n" * 251 + b".png", "e\u0301.png".encode()])
+def test_whatever_a_picture_is_called_it_can_be_saved_and_is_found_again(
+    tmp_path: Path, name: bytes
+) -> None:
+    try:
+        make_picture(tmp_path / "photos" / "a.png").rename(tmp_path / "photos" / os.fsdecode(name))
+    except OSError:
+        pytest.skip("this file system has no such names")
+    (entry,) = Series.open(tmp_path / "photos").entries()
+    save(entry, halves(1, 2), state="done")
+    (again,) = Series.open(tmp_path / "photos").entries()
+    assert again.state == "done"
+    found = read_entry(again)
+    assert found.image.path == entry.picture
+    assert found.labels is not None
+    assert found.results is not None
+    assert found.results.image is not None  # the record finds it, too
+
+
+# ---------------------------------------------------------------------- several that write
+
+
+def test_a_record_that_changed_since_it_was_read_is_not_replaced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = Series.open(folder).entries()[0]
+    attributes = {"metadata": {"napari_safire": {"numbering": FROM_ONE}}}
+    entry.record.parent.mkdir()
+    first = save_labels(entry.record, halves(1, 2), attributes, None)
+    second = save_labels(entry.record, halves(1, 3), attributes, first.record_sha256)
+    monkeypatch.setattr(record_files, "_written", {})  # another program, as it were
+    before = {path: path.read_bytes() for path in entry.record.parent.iterdir()}
+    for expected in (first.record_sha256, None):
+        with pytest.raises(RecordChanged, match="saved by somebody else"):
+            save_labels(entry.record, halves(2, 2), attributes, expected)
+    assert {path: path.read_bytes() for path in entry.record.parent.iterdir()} == before
+    save_labels(entry.record, halves(2, 2), attributes, second.record_sha256)
+
+
+def test_two_writers_never_leave_the_mask_of_one_with_the_record_of_the_other(
+    folder: Path,
+) -> None:
+    """`tests/robustness/two_writers.py` does so with two processes, and longer."""
+    entry = Series.open(folder).entries()[0]
+    entry.record.parent.mkdir()
+    meet = threading.Barrier(2)
+
+    def write(labels: np.ndarray) -> None:
+        meet.wait(30)
+        save(entry, labels)
+
+    for _ in range(20):
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(write, (halves(1, 2), halves(3, 4))))
+        found = read_entry(Series.open(folder).entries()[0])
+        assert found.labels is not None
+    assert sorted(path.name for path in entry.record.parent.iterdir()) == [
+        "P1.jpg.json",
+        "P1.jpg_sources.png",
+    ]
+
+
+@pytest.mark.parametrize("n_renamed", [0, 1])
+def test_a_kill_between_two_renames_loses_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, n_renamed: int
+) -> None:
+    entry = Series.open(folder).entries()[0]
+    save(entry, halves(1, 2), state="begun")
+
+    class Killed(BaseException):
+        pass
+
+    renamed = []
+
+    def replaced(one: Any, other: Any, true_replace: Any = os.replace) -> None:
+        if Path(other).parent == entry.record.parent:
+            if len(renamed) == n_renamed:
+                raise Killed
+            renamed.append(other)
+        true_replace(one, other)
+
+    monkeypatch.setattr(record_files.os, "replace", replaced)
+    with pytest.raises(Killed):
+        save(entry, halves(3, 4), state="begun")
+    monkeypatch.undo()
+    found = read_entry(Series.open(folder).entries()[0])
+    expected = halves(3, 4) if n_renamed else halves(1, 2)
+    assert found.results is not None
+    (kept,) = found.results.annotations
+    np.testing.assert_array_equal(
+        decode_annotation(kept, SHAPE).annotation.settled.unpack(), expected
+    )
+    if found.labels is not None:
+        np.testing.assert_array_equal(found.labels, expected)

@@ -145,21 +145,40 @@ def atomic_files(
     is removed by `remove_leftovers`.
     """
     target = Path(folder)
-    staging = target / f".napari-safire-{secrets.token_hex(6)}"
+    with staging_folder(target) as staging:
+        yield staging
+        names = sorted(path.name for path in staging.iterdir() if path.name != _HELD)
+        if last not in names:
+            raise SafireError(
+                f"Nothing was written for {target / last}: this is a bug, please report it."
+            )
+        for name in (last, *sorted(set(stale) - set(names))):
+            (target / name).unlink(missing_ok=True)
+        for name in sorted(names, key=lambda name: name == last):
+            os.replace(staging / name, target / name)
+
+
+@contextmanager
+def staging_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder for files that are not complete yet, on the disk where they shall lie.
+
+    Parameters
+    ----------
+    folder : path-like
+        Must exist.
+
+    Yields
+    ------
+    Path
+        It is removed at the end, with what was not renamed; where the program is killed, by
+        `remove_leftovers`.
+    """
+    staging = Path(folder) / f".napari-safire-{secrets.token_hex(6)}"
     staging.mkdir()
     held = FileLock(staging / _HELD)  # says that its writer is alive: it dies with the process
     try:
         with held.acquire():
             yield staging
-            names = sorted(path.name for path in staging.iterdir() if path.name != _HELD)
-            if last not in names:
-                raise SafireError(
-                    f"Nothing was written for {target / last}: this is a bug, please report it."
-                )
-            for name in (last, *sorted(set(stale) - set(names))):
-                (target / name).unlink(missing_ok=True)
-            for name in sorted(names, key=lambda name: name == last):
-                os.replace(staging / name, target / name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

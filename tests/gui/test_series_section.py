@@ -17,7 +17,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_safire.curation.series import Series
-from napari_safire.data.masks import decode_sources, encode_sources
+from napari_safire.data.masks import UNASSIGNED, decode_sources, encode_sources
 from napari_safire.gui import writer
 from napari_safire.gui.sections.series_section import SeriesSection
 
@@ -73,8 +73,13 @@ def states(folder: Path) -> list[str]:
 
 
 def saved_labels(folder: Path, name: str) -> np.ndarray:
-    path = folder.with_name(f"{folder.name}_masks") / f"{name}_sources.png"
-    return decode_sources(np.asarray(Image.open(path)))
+    """As the layer showed them: sources from 1, 0 where there was none."""
+    return labels_of(folder.with_name(f"{folder.name}_masks") / f"{name}_sources.png")
+
+
+def labels_of(mask: Path) -> np.ndarray:
+    sources = decode_sources(np.asarray(Image.open(mask)), unassigned=UNASSIGNED)
+    return np.where(sources == UNASSIGNED, 0, sources + 1)
 
 
 def record_of(folder: Path, name: str) -> dict:
@@ -93,6 +98,17 @@ def click_a_source(dock: Dock, row: float, col: float) -> np.ndarray:
     assert layer is not None
     shown = np.asarray(layer.data).copy()
     assert shown.any()
+    return shown
+
+
+def mark_all(dock: Dock) -> np.ndarray:
+    """Give every pixel one of two sources."""
+    dock.desk.partition()
+    dock.settle()
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    shown = np.asarray(layer.data).copy()
+    assert set(np.unique(shown)) == {1, 2}
     return shown
 
 
@@ -128,9 +144,9 @@ def test_going_on_saves_what_was_made_and_coming_back_opens_it(
     # The prompt tool stays armed: its empty layer is there for the next picture.
     assert layer_names(dock) == ["p2.png", "p2.png: prompts"]
     assert states(folder) == ["begun", "untouched", "untouched", "untouched"]
-    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)  # with a rest: 0 and 1
+    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)
     record = record_of(folder, "p1.png")
-    assert record["image"]["path"] == str(folder / "p1.png")
+    assert record["image"]["path"] == "../photos/p1.png"
     assert record["layer"]["state"] == "begun"
     (prompt,) = record["layer"]["prompts"]
     assert (prompt["row"], prompt["col"]) == pytest.approx((50, 60), abs=1)
@@ -143,7 +159,7 @@ def test_going_on_saves_what_was_made_and_coming_back_opens_it(
     np.testing.assert_array_equal(layer.data, shown)
     (point,) = dock.viewer.layers["p1.png: prompts"].data
     assert tuple(point) == pytest.approx((prompt["row"], prompt["col"]), abs=1e-3)
-    assert not dock.viewer.layers["p1.png: prompts"].features["live"][0]
+    assert dock.viewer.layers["p1.png: prompts"].features["live"][0]  # as it was left
     press(dock, series, "forward")
     again = (folder.with_name("photos_masks") / "p1.png.json").stat().st_mtime_ns
     assert again == written  # nothing was changed this time
@@ -182,10 +198,11 @@ def test_done_counts_and_is_passed_by_the_filter(
     dock: Dock, series: SeriesSection, folder: Path
 ) -> None:
     begin(dock, series, folder)
-    press(dock, series, "done")  # without labels: all of it is one source
+    press(dock, series, "authentic")
     assert states(folder) == ["done", "untouched", "untouched", "untouched"]
-    assert not saved_labels(folder, "p1.png").any()
-    click_a_source(dock, 30, 30)
+    assert (saved_labels(folder, "p1.png") == 1).all()
+    assert record_of(folder, "p1.png")["layer"]["authentic"] is True
+    mark_all(dock)
     press(dock, series, "done")
     press(dock, series, "forward")
     assert series.place.text().startswith("4 of 4 · untouched")
@@ -210,22 +227,25 @@ def test_the_last_picture_can_be_done_as_well(
     begin(dock, series, folder)
     series.go_to(3)
     settle(dock, series)
+    mark_all(dock)
     press(dock, series, "done")
     assert states(folder)[3] == "done"
     assert series.place.text().startswith("4 of 4 · done")
     assert "no further picture" in dock.widget.message.text()
-    assert layer_names(dock) == ["p11.png"]
+    assert "p11.png" in layer_names(dock)
 
 
 def test_a_done_picture_that_is_changed_is_begun_again(
     dock: Dock, series: SeriesSection, folder: Path
 ) -> None:
     begin(dock, series, folder)
-    press(dock, series, "done")
+    press(dock, series, "authentic")
     press(dock, series, "back")
     press(dock, series, "forward")
     assert states(folder)[0] == "done"
     press(dock, series, "back")
+    click_a_source(dock, 50, 60)
+    dock.desk.mode.source = 2
     click_a_source(dock, 50, 60)
     press(dock, series, "forward")
     assert states(folder)[0] == "begun"
@@ -256,7 +276,7 @@ def test_the_next_session_begins_with_what_is_not_done(
 ) -> None:
     begin(dock, series, folder)
     for _ in range(2):
-        press(dock, series, "done")
+        press(dock, series, "authentic")
     begin(dock, series, folder)
     assert series.place.text().startswith("3 of 4")
 
@@ -320,6 +340,189 @@ def test_a_list_begins_with_the_masks_that_it_names(
     assert dock.desk.sources_layer is None
 
 
+# ----------------------------------------------------------------- done, and on purpose
+
+
+def test_an_untouched_picture_is_not_done_by_going_on(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    press(dock, series, "done")
+    assert "p1.png is not done yet. Nothing is marked" in dock.widget.message.text()
+    assert series.place.text().startswith("1 of 4 · untouched")
+    assert not folder.with_name("photos_masks").exists()
+    series.authentic.setFocus()
+    QTest.keyClick(series.authentic, Qt.Key.Key_Space)
+    settle(dock, series)
+    assert states(folder)[0] == "done"
+    press(dock, series, "back")
+    press(dock, series, "done")  # it is
+    assert series.place.text().startswith("2 of 4")
+
+
+def test_pixels_without_a_source_are_counted_shown_and_can_be_filled(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+    press(dock, series, "done")
+    missing = int((shown == 0).sum())
+    assert f"{missing} pixels have no source" in dock.widget.message.text()
+    assert not folder.with_name("photos_masks").exists()
+    assert series.question.isVisible()
+    assert f"{missing} pixels have no source. Most lie around row " in series.asked.text()
+    press(dock, series, "show_rest")
+    row, col = (round(number) for number in dock.viewer.camera.center[-2:])
+    assert shown[row, col] == 0
+    assert series.fill_rest.text() == "Rest to source 2"
+    press(dock, series, "fill_rest")
+    assert not series.question.isVisible()
+    press(dock, series, "done")
+    assert states(folder)[0] == "done"
+    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), np.where(shown == 1, 1, 2))
+
+
+def test_one_source_everywhere_is_done_only_as_authentic_and_two_never_are(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    plane = dock.desk.plane
+    assert plane is not None
+    dock.desk.session.states.edit(plane.key, lambda labels, _: np.full_like(labels, 3), "all")
+    dock.settle()
+    press(dock, series, "done")
+    assert "say that it is authentic" in dock.widget.message.text()
+    press(dock, series, "authentic")
+    assert states(folder)[:2] == ["done", "untouched"]
+    mark_all(dock)
+    press(dock, series, "authentic")
+    assert "2 sources are marked in it" in dock.widget.message.text()
+    assert states(folder)[1] == "untouched"
+    press(dock, series, "done")
+    press(dock, series, "back")
+    press(dock, series, "authentic")  # of one that is done already
+    assert "2 sources are marked in it" in dock.widget.message.text()
+
+
+# ------------------------------------------------------------------- as it was left
+
+
+def test_painted_pixels_stay_painted_when_a_picture_comes_back(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    """Protection, seeds, erased pixels, verdict and map: all was dropped, painting overwritten."""
+    begin(dock, series, folder)
+    mark_all(dock)
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    layer.data[10:20, 10:20] = 5
+    layer.data[30:40, 10:20] = 0
+    dock.desk.edits.read_strokes()
+    dock.settle()
+    plane = dock.desk.plane
+    assert plane is not None
+    assert plane.snapshot is not None
+    before, findings = plane.snapshot.annotation, plane.findings
+    assert findings.forgery is not None
+    press(dock, series, "forward")
+    press(dock, series, "back")
+    plane = dock.desk.plane
+    assert plane is not None
+    assert plane.snapshot is not None
+    assert plane.snapshot.annotation == before
+    assert plane.findings.forgery is not None
+    assert plane.findings.forgery.verdict == findings.forgery.verdict
+    assert plane.findings.forgery.score == findings.forgery.score
+    np.testing.assert_allclose(plane.forgery.heatmap, findings.forgery.heatmap, atol=1 / 255)
+    assert "p1.png: forgery map" in layer_names(dock)
+    mark_all_again = dock.desk.partition
+    mark_all_again()
+    dock.settle()
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    assert (layer.data[10:20, 10:20] == 5).all()
+    assert not layer.data[30:40, 10:20].any()
+    assert record_of(folder, "p1.png")["verdict"]["verdict"] == "inconclusive"
+
+
+def test_a_layer_saved_by_napari_and_opened_again_keeps_all_of_it(
+    dock: Dock, series: SeriesSection, folder: Path, tmp_path: Path
+) -> None:
+    begin(dock, series, folder)
+    mark_all(dock)
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    layer.save(tmp_path / "one.json", plugin="napari-safire")
+    first = json.loads((tmp_path / "one.json").read_text())
+    assert first["image"]["path"] == "photos/p1.png"
+    assert None not in first["image"].values()
+    assert first["verdict"]["verdict"] == "inconclusive"
+    layers = dock.viewer.open(tmp_path / "one.json", plugin="napari-safire")
+    labels = next(one for one in layers if one.name.endswith(": sources"))
+    labels.save(tmp_path / "two.json", plugin="napari-safire")
+    second = json.loads((tmp_path / "two.json").read_text())
+    for field in ("image", "verdict", "annotation", "sources", "unassigned"):
+        assert second[field] == first[field]
+    assert len(dock.viewer.open(tmp_path / "two.json", plugin="napari-safire")) == len(layers)
+
+
+def test_a_record_whose_picture_is_gone_still_says_which_it_was(
+    dock: Dock, series: SeriesSection, folder: Path, tmp_path: Path
+) -> None:
+    begin(dock, series, folder)
+    mark_all(dock)
+    press(dock, series, "done")
+    record = folder.with_name("photos_masks") / "p1.png.json"
+    before = json.loads(record.read_text())
+    (folder / "p1.png").rename(tmp_path / "elsewhere.png")
+    (labels,) = dock.viewer.open(record, plugin="napari-safire")
+    labels.data[5, 5] = 4
+    labels.save(record.with_name("again.json"), plugin="napari-safire")
+    again = json.loads(record.with_name("again.json").read_text())
+    assert again["image"] == before["image"]
+    assert again["verdict"] == before["verdict"]
+    assert again["annotation"] != before["annotation"]  # painted, and protected
+
+
+def test_a_mask_that_another_program_changed_is_told(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+    press(dock, series, "forward")
+    mask = folder.with_name("photos_masks") / "p1.png_sources.png"
+    Image.fromarray(encode_sources(np.zeros(SHAPE, np.uint8))).save(mask)
+    changed = mask.read_bytes()
+    press(dock, series, "back")
+    assert "What the record itself holds is opened" in dock.widget.message.text()
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    np.testing.assert_array_equal(layer.data, shown)
+    press(dock, series, "forward")
+    assert mask.read_bytes() == changed  # nothing was done here
+
+
+def test_what_somebody_else_saved_meanwhile_is_not_replaced(
+    dock: Dock, series: SeriesSection, folder: Path, tmp_path: Path
+) -> None:
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+    record = folder.with_name("photos_masks") / "p1.png.json"
+    writer.write_labels(str(make_folder(tmp_path / "other") / "x.json"), shown, {"metadata": {}})
+    record.parent.mkdir()
+    record.write_bytes((tmp_path / "other" / "x.json").read_bytes())
+    before = record.read_bytes()
+    press(dock, series, "forward")
+    assert "p1.png stays open" in dock.widget.message.text()
+    assert "saved by somebody else" in dock.widget.message.text()
+    assert record.read_bytes() == before
+    series.choose_output(tmp_path / "mine")
+    settle(dock, series)
+    press(dock, series, "forward")
+    np.testing.assert_array_equal(labels_of(tmp_path / "mine" / "p1.png_sources.png"), shown)
+    assert record.read_bytes() == before
+
+
 # ----------------------------------------------------------------------- nothing is lost
 
 
@@ -342,7 +545,7 @@ def test_a_disk_that_is_full_keeps_the_picture_open(
     np.testing.assert_array_equal(layer.data, shown)
     assert series.place.text().startswith("1 of 4")
     assert states(folder)[0] == "untouched"
-    assert list(folder.with_name("photos_masks").iterdir()) == []
+    assert list(folder.with_name("photos_masks").iterdir()) == []  # nor anything temporary
     press(dock, series, "forward")  # there is room again
     np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)
     assert "p2.png" in layer_names(dock)
@@ -363,7 +566,7 @@ def test_where_masks_cannot_be_written_another_folder_takes_them(
     press(dock, series, "forward")
     assert "p2.png" in layer_names(dock)
     path = tmp_path / "elsewhere" / "p1.png_sources.png"
-    np.testing.assert_array_equal(decode_sources(np.asarray(Image.open(path))), shown)
+    np.testing.assert_array_equal(labels_of(path), shown)
 
 
 def test_another_output_folder_saves_to_the_old_one_first(
@@ -378,16 +581,19 @@ def test_another_output_folder_saves_to_the_old_one_first(
     assert dock.desk.sources_layer is None  # nothing was made in the other folder
 
 
-def test_more_sources_than_a_mask_holds_keep_the_picture_open(
+def test_more_sources_than_a_mask_holds_are_kept_beside_the_record(
     dock: Dock, series: SeriesSection, folder: Path
 ) -> None:
     begin(dock, series, folder)
     dock.desk.mode.source = 9
-    click_a_source(dock, 50, 60)
-    press(dock, series, "done")
-    assert "stays open" in dock.widget.message.text()
-    assert "p1.png" in layer_names(dock)
-    assert states(folder)[0] == "untouched"
+    shown = click_a_source(dock, 50, 60)
+    press(dock, series, "forward")
+    assert "p1.png_labels.tif, and nothing is learned from it" in dock.widget.message.text()
+    assert states(folder)[0] == "begun"
+    press(dock, series, "back")
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    np.testing.assert_array_equal(layer.data, shown)
 
 
 def test_files_of_others_are_not_replaced(dock: Dock, series: SeriesSection, folder: Path) -> None:
@@ -468,9 +674,9 @@ def test_what_is_done_while_the_labels_are_written_is_saved_too(
     def slowly(*arguments):
         writing.set()
         assert gate.wait(30)
-        return writer.write_labels(*arguments)
+        return writer.save_labels(*arguments)
 
-    monkeypatch.setattr(series_section, "write_labels", slowly)
+    monkeypatch.setattr(series_section, "save_labels", slowly)
     dock.press(series.forward)
     wait_until(writing.is_set)
     image = dock.desk.image
@@ -531,35 +737,52 @@ def test_layers_of_the_user_stay(dock: Dock, series: SeriesSection, folder: Path
     assert states(folder)[0] == "begun"
 
 
-def test_an_image_that_the_user_removes_is_given_up(
-    dock: Dock, series: SeriesSection, folder: Path
-) -> None:
-    begin(dock, series, folder)
-    click_a_source(dock, 50, 60)
-    dock.viewer.layers.remove("p1.png")
-    dock.settle()
-    assert "closed" in series.place.text()
-    assert not series.done.isEnabled()
-    assert "p1.png: sources" in layer_names(dock)  # the labels are still there to be saved
-    press(dock, series, "forward")
-    assert "p2.png" in layer_names(dock)
-    assert states(folder)[0] == "untouched"
-
-
-def test_closing_the_dock_in_the_middle_leaves_whole_files(
+def test_an_image_that_the_user_removes_is_saved_before(
     dock: Dock, series: SeriesSection, folder: Path
 ) -> None:
     begin(dock, series, folder)
     shown = click_a_source(dock, 50, 60)
-    dock.press(series.forward)
+    dock.viewer.layers.remove("p1.png")
+    settle(dock, series)
+    assert "p1.png was closed" in dock.widget.message.text()
+    assert "closed" in series.place.text()
+    assert not series.done.isEnabled()
+    assert "p1.png: sources" in layer_names(dock)
+    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)
+    press(dock, series, "forward")
+    assert "p2.png" in layer_names(dock)
+    assert states(folder)[0] == "begun"
+
+
+@pytest.mark.parametrize("under_way", [False, True])
+def test_closing_the_dock_saves_the_open_picture(
+    dock: Dock, series: SeriesSection, folder: Path, under_way: bool
+) -> None:
+    begin(dock, series, folder)
+    click_a_source(dock, 50, 60)
+    layer = dock.desk.sources_layer
+    assert layer is not None
+    layer.data[100:110, 100:110] = 3  # told by no event
+    shown = np.asarray(layer.data).copy()
+    if under_way:
+        dock.press(series.forward)
     dock.widget.close_work()
     series.close_section()
-    assert dock.desk.session.join(30)
+    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)  # before it has ended
+    assert states(folder)[0] == "begun"
     pump(0.2)
-    output = folder.with_name("photos_masks")
-    left = {path.name for path in output.iterdir()} if output.exists() else set()
-    assert left in (set(), {"p1.png.json", "p1.png_sources.png"})
-    np.testing.assert_array_equal(dock.viewer.layers["p1.png: sources"].data, shown)
+    assert {path.name for path in folder.with_name("photos_masks").iterdir()} == {
+        "p1.png.json",
+        "p1.png_sources.png",
+    }
+
+
+def test_closing_with_an_untouched_picture_writes_nothing(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    dock.widget.close_work()
+    assert not folder.with_name("photos_masks").exists()
 
 
 def test_a_folder_that_is_dropped_is_opened(
@@ -594,6 +817,9 @@ def test_controls_fit_a_narrow_dock_and_say_what_they_do(
         series.back,
         series.forward,
         series.done,
+        series.authentic,
+        series.show_rest,
+        series.fill_rest,
     ):
         assert widget.toolTip()
         assert widget.accessibleName() or widget.text()

@@ -54,9 +54,17 @@ def test_sources_from_one_begin_at_zero_when_every_pixel_has_one(tmp_path):
     assert grey(path) == [[0, 50, 100], [100, 50, 250]]
 
 
-def test_sources_from_one_stay_when_some_pixel_has_none(tmp_path):
-    (path,) = write_labels(str(tmp_path / "a.png"), np.array([[0, 1, 5]]), OURS)
-    assert grey(path) == [[0, 50, 250]]
+@pytest.mark.parametrize("labels", [[[1, 2, 6]], [[0, 1, 2]], [[0, 0, 2]], [[2, 2, 6]], [[0, 0]]])
+def test_a_number_in_a_mask_never_depends_on_which_others_there_are(tmp_path, labels):
+    """Grey 50 was source 1 or 2, depending on whether one pixel had no source."""
+    (path,) = write_labels(str(tmp_path / "a.png"), np.array(labels), OURS)
+    assert grey(path) == [[255 if k == 0 else 50 * (k - 1) for k in row] for row in labels]
+    write_labels(str(tmp_path / "b.json"), np.array(labels), OURS)
+    record = json.loads((tmp_path / "b.json").read_text())
+    assert record["unassigned"] == {"value": 255, "pixels": labels[0].count(0)}
+    assert [(s["label"], s["grey_value"]) for s in record["sources"]] == [
+        (k, 50 * (k - 1)) for k in sorted(set(labels[0]) - {0})
+    ]
 
 
 def test_other_labels_are_written_as_they_are(tmp_path):
@@ -87,11 +95,12 @@ def test_layer_of_the_plugin_comes_back_from_its_record(viewer, tmp_path):
     assert record["layer_name"] == "sources"
     assert record["left_out"] == ["engine"]
     assert record["layer"]["confidence"] == 0.5
+    assert record["unassigned"] == {"value": 255, "pixels": 0}
     assert [source["grey_value"] for source in record["sources"]] == [0, 50, 100, 250]
     assert [source["label"] for source in record["sources"]] == [1, 2, 3, 6]
     assert sum(source["area_share"] for source in record["sources"]) == pytest.approx(1)
     assert "napari-safire" in record["versions"]
-    assert "prompts" in record["layer"]
+    assert len(record["layer"]["prompts"]) == 2
 
     again, points = viewer.open(tmp_path / "a.json", plugin=PLUGIN)
     pump()
@@ -128,7 +137,7 @@ def test_planes_of_a_stack_have_a_mask_each(viewer, tmp_path):
 def test_planes_of_a_stack_are_numbered_alike(tmp_path):
     stack = np.stack([LABELS, np.zeros_like(LABELS)]).clip(0, 5)
     first, _ = write_labels(str(tmp_path / "a.png"), stack, OURS)
-    assert grey(first)[0] == [50, 100, 150]  # a pixel of the other plane has no source
+    assert grey(first)[0] == [0, 50, 100]  # whatever the other plane has
 
 
 def test_lazy_and_multiscale_labels(tmp_path):
@@ -142,9 +151,7 @@ def test_lazy_and_multiscale_labels(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "attributes", "match"),
     [
-        (np.array([[0, 6]]), {}, r"reach up to 6, .* 6 sources.*merge sources"),
-        (np.array([[1, 7]]), OURS, r"reach up to 7.*labels up to 6"),
-        (np.array([[0, 6]]), OURS, r"the pixels without one among them"),
+        (np.array([[0, 70_000]]), {}, r"reach up to 70000"),
         (np.array([[-1, 0]]), {}, "negative labels"),
         (np.array([[0.5]]), {}, "convert them to integers"),
         (np.zeros((1, 1, 2, 2), int), {}, r"shape \(1, 1, 2, 2\)"),
@@ -158,6 +165,29 @@ def test_what_a_mask_cannot_hold(tmp_path, labels, attributes, match, name):
     with pytest.raises(SafireError, match=match):
         write_labels(str(tmp_path / name), labels, attributes)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "attributes", "match"),
+    [
+        (np.array([[0, 6]]), {}, r"reach up to 6, .* 6 sources.*merge sources.*save as .json"),
+        (np.array([[1, 7]]), OURS, r"reach up to 7.*labels up to 6"),
+    ],
+)
+def test_more_sources_than_a_mask_holds_go_to_a_tiff_beside_a_record(
+    tmp_path, labels, attributes, match
+):
+    with pytest.raises(SafireError, match=match):
+        write_labels(str(tmp_path / "a.png"), labels, attributes)
+    assert list(tmp_path.iterdir()) == []
+    write_labels(str(tmp_path / "a.json"), labels.clip(0, 2), attributes)
+    assert (tmp_path / "a_sources.png").is_file()
+    files = write_labels(str(tmp_path / "a.json"), labels, attributes)
+    assert files == [str(tmp_path / "a.json"), str(tmp_path / "a_labels.tif")]
+    assert not (tmp_path / "a_sources.png").exists()  # the record names it no more
+    (again, options, _), *_ = get_reader(files[0])(files[0])
+    np.testing.assert_array_equal(again, labels)
+    assert ("numbering" in options["metadata"]["napari_safire"]) == bool(attributes)
 
 
 def test_a_layer_that_cannot_be_saved_says_why_and_leaves_the_old_file(viewer, tmp_path):
@@ -250,7 +280,9 @@ def test_record_round_trip(saved):
 @given(saved_labels())
 def test_mask_round_trip(saved):
     labels, attributes = saved
-    shift = int(bool(attributes) and labels.min() > 0)
+    if bool(attributes) and labels.min() == 0:
+        labels = labels.clip(1)  # what has no source is read through its record alone
+    shift = int(bool(attributes))
     with TemporaryDirectory() as folder:
         files = write_labels(f"{folder}/a_mask.png", labels, attributes)
         planes = labels if labels.ndim == 3 else [labels]

@@ -6,17 +6,20 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_safire.curation.series import Series
+from napari_safire.curation.series import Series, SeriesEntry
 from napari_safire.data.folders import kind_of_masks as kind_of_masks
 from napari_safire.data.folders import list_root
 from napari_safire.data.lists import (
     ListEntry,
     MaskKind,
+    enumerated,
     list_folder,
     read_lines,
     write_list,
 )
+from napari_safire.data.record import read_record, why_incomplete, why_no_mask
 from napari_safire.errors import DatasetError, SafireError
+from napari_safire.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,15 @@ class LearningList:
     kind : {"sources", "binary"} or None
         What its masks say; None where that cannot be told.
     pictures : int
+    left_out : tuple of str
+        Which pictures of a series are not in it, and why, in plain sentences.
     """
 
     path: Path
     root: Path
     kind: MaskKind | None
     pictures: int
+    left_out: tuple[str, ...] = ()
 
 
 def look_at_list(path: str | os.PathLike[str]) -> LearningList:
@@ -61,8 +67,9 @@ def look_at_list(path: str | os.PathLike[str]) -> LearningList:
 def write_done_list(series: Series, path: Path) -> LearningList:
     """Write a list of the pictures of a series that are done, with the masks made of them.
 
-    The third field of the list that the series was opened with is kept. Folders are not taken for
-    groups: untouched and forged versions of one photograph often lie in two, see
+    Only what a person has said to be complete is learned from: see `why_not_learned`. The third
+    field of the list that the series was opened with is kept. Folders are not taken for groups:
+    untouched and forged versions of one photograph often lie in two, see
     `napari_safire.data.donors`.
 
     Parameters
@@ -79,13 +86,20 @@ def write_done_list(series: Series, path: Path) -> LearningList:
         The list cannot be written.
     """
     root = done_list_root(series)
-    entries = [
-        ListEntry(entry.picture, entry.mask, series.extra(entry.picture))
-        for entry in series.entries()
-        if entry.state == "done"
-    ]
+    entries, left_out = [], []
+    for entry in series.entries():
+        if entry.state == "untouched":
+            continue
+        reason = why_not_learned(entry)
+        if reason:
+            left_out.append(f"{printable(entry.picture.name)}: {reason}.")
+        else:
+            entries.append(ListEntry(entry.picture, entry.mask, series.extra(entry.picture)))
     if not entries:
-        raise DatasetError("No picture of the series is done: there is nothing to learn from.")
+        why = f" ({enumerated([text.rstrip('.') for text in left_out])})" if left_out else ""
+        raise DatasetError(
+            f"No picture of the series is done: there is nothing to learn from{why}."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_list(path, entries, root)
@@ -93,7 +107,32 @@ def write_done_list(series: Series, path: Path) -> LearningList:
         raise SafireError(
             f"The list {path} cannot be written ({error.strerror}): choose another folder."
         ) from error
-    return LearningList(path, root, "sources", len(entries))
+    return LearningList(path, root, "sources", len(entries), tuple(left_out))
+
+
+def why_not_learned(entry: SeriesEntry) -> str:
+    """Why a picture of a series is not learned from.
+
+    Its record has to be complete: done, with a source for every pixel, and with more than one of
+    them unless somebody has said that the picture is authentic. The mask has to be the one that the
+    record was saved with.
+
+    Parameters
+    ----------
+    entry : SeriesEntry
+
+    Returns
+    -------
+    str
+        As the end of a sentence about it; empty for one that is learned from.
+    """
+    if not entry.record.is_file():
+        return "its mask has no record, so nobody has said that it is complete"
+    try:
+        record = read_record(entry.record)
+        return why_incomplete(record) or why_no_mask(entry.record, record, entry.mask)
+    except DatasetError as error:
+        return str(error).rstrip(".")
 
 
 def done_list_root(series: Series) -> Path:

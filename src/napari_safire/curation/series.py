@@ -3,11 +3,12 @@
 What was made of a picture lies in the output folder, under the picture's whole file name, so that
 ``a.jpg`` and ``a.png`` do not share a mask; folders below the series' own are mirrored there::
 
-    photos/a.jpg  ->  photos_masks/a.jpg_sources.png   mask in SafireMS encoding
-                      photos_masks/a.jpg.json          record: prompts, hashes, state
+    photos/a.jpg  ->  photos_masks/a.jpg.json          record: the whole annotation, hashes, state
+                      photos_masks/a.jpg_sources.png   mask in SafireMS encoding
 
 These are the files that the plugin's writer makes. There is no other book: how far a picture is, is
-read from them.
+read from the record. What the record holds counts; the mask is there for other programs, and is
+believed where it is the one that the record was saved with.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.curation.naming import result_base
 from napari_safire.data.folders import (
     find_folder_pairs,
     is_picture_file,
@@ -33,16 +35,19 @@ from napari_safire.data.folders import (
     read_label_truth,
 )
 from napari_safire.data.images import ReadImage, read_image
-from napari_safire.data.lists import ListEntry, read_list
+from napari_safire.data.lists import ListEntry, read_list, read_truth
+from napari_safire.data.masks import UNASSIGNED, GroundTruth
 from napari_safire.data.record import (
-    FROM_ONE,
-    SOURCES_FORMAT,
-    RecordedPrompt,
+    SOURCES_FORMATS,
+    RecordedResults,
     read_record,
     read_results,
     record_format,
+    why_incomplete,
 )
+from napari_safire.data.record_files import record_sha256
 from napari_safire.errors import DatasetError, SafireError
+from napari_safire.text import printable
 
 EntryState = Literal["untouched", "begun", "done"]
 STATES: tuple[EntryState, ...] = get_args(EntryState)
@@ -60,8 +65,9 @@ class SeriesEntry:
     mask, record : Path
         Where what was made of it lies, or will lie.
     state : {"untouched", "begun", "done"}
-        "untouched": there is no mask. "done": the record says so, or there is none. "begun": any
-        other record.
+        "untouched": there is neither mask nor record. "done": the record says so, and every pixel
+        has a source (or it says that the picture is authentic). "begun": anything else, among it a
+        mask without a record, which nobody has said to be complete.
     given : Path or None
         The mask that came with the picture. It is where the work begins, and is never written to.
     """
@@ -81,19 +87,20 @@ class EntryContents:
     ----------
     image : ReadImage
     labels : (H, W) uint8 array or None
-        Sources from 1, 0 where there is none; None if nothing was made yet.
-    prompts : tuple of RecordedPrompt
-        Their sources count as the labels do.
-    live : tuple of bool
-        For each prompt whether it still waited for its region when it was saved.
+        Sources from 1, 0 where there is none; None if nothing was made yet, or if the mask is not
+        the record's.
+    results : RecordedResults or None
+        The record with its annotation and prompts; None if there is none.
+    record_sha256 : str or None
+        Of the record as it was read; None if there is none.
     warnings : tuple of str
         In plain sentences.
     """
 
     image: ReadImage
     labels: npt.NDArray[np.uint8] | None = None
-    prompts: tuple[RecordedPrompt, ...] = ()
-    live: tuple[bool, ...] = ()
+    results: RecordedResults | None = None
+    record_sha256: str | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -177,11 +184,14 @@ class Series:
             folder = target.parent
             if folder not in names:
                 names[folder] = _names_in(folder)
-            mask = target.with_name(f"{target.name}_sources.png")
-            record = target.with_name(f"{target.name}.json")
+            base = result_base(target.name)
+            mask = target.with_name(f"{base}_sources.png")
+            record = target.with_name(f"{base}.json")
             state: EntryState = "untouched"
-            if mask.name in names[folder]:
-                state = self._state(record) if record.name in names[folder] else "done"
+            if record.name in names[folder]:
+                state = self._state(record)
+            elif mask.name in names[folder]:
+                state = "begun"
             listed = self.listed.get(picture)
             given = None if listed is None else listed.mask
             found.append(SeriesEntry(picture, mask, record, state, given))
@@ -196,7 +206,7 @@ class Series:
         try:
             stat = record.stat()
         except OSError:  # removed a moment ago
-            return "done"
+            return "begun"
         signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         known = self._known.get(record)
         if known is None or known[0] != signature:
@@ -266,26 +276,40 @@ def read_entry(entry: SeriesEntry) -> EntryContents:
     """
     if entry.state == "untouched":
         image = read_image(entry.picture)
-        return _from_mask(image, entry.given, None)
+        if entry.given is None:
+            return EntryContents(image, warnings=image.warnings)
+        given = ListEntry(image.path, entry.given)
+        return _from_mask(image, read_label_truth(given, shape=image.pixels.shape[:2]))
     if not entry.record.exists():
         image = read_image(entry.picture)
-        return _from_mask(image, entry.mask, "sources")
+        truth = read_truth(
+            ListEntry(image.path, entry.mask),
+            "sources",
+            shape=image.pixels.shape[:2],
+            unassigned=UNASSIGNED,
+        )
+        told = (
+            f"{printable(entry.mask.name)} has no record: it is taken as a beginning, and nobody "
+            "has said that it is complete."
+        )
+        return _from_mask(image, replace(truth, warnings=(*truth.warnings, told)))
     refuse_foreign_record(entry)
+    digest = record_sha256(entry.record)
     results = read_results(entry.record)
-    record, image = results.record, results.image or read_image(entry.picture)
+    image = results.image or read_image(entry.picture)
     if image.path != entry.picture:  # the record found the picture elsewhere
         image = read_image(entry.picture)
-    if results.labels is None or results.labels.shape != image.pixels.shape[:2]:
-        raise DatasetError(
-            f"The labels of {entry.record} do not have the {image.pixels.shape[0]} x "
-            f"{image.pixels.shape[1]} pixels of {entry.picture}: they are of another picture. Move "
-            "them away to begin anew."
-        )
-    layer = record.get("layer", {})
-    as_shown = layer.get("numbering") == FROM_ONE and record.get("first_label") == 0
-    labels = results.labels if as_shown else _from_one(results.labels)
-    live = tuple(bool(prompt.get("live")) for prompt in layer.get("prompts", ()))
-    return EntryContents(image, labels, results.prompts, live, _warnings(image, record, entry))
+    labels_read = None
+    if results.labels is not None:
+        _refuse_other_size(results.labels.shape, image, entry.record)
+        if results.labels.max() > np.iinfo(np.uint8).max:
+            raise DatasetError(
+                f"The labels of {printable(entry.record)} reach up to {results.labels.max()}: "
+                "number them anew, from 1."
+            )
+        labels = results.labels.astype(np.uint8)
+        labels_read = labels if results.first else _from_one(labels)
+    return EntryContents(image, labels_read, results, digest, _warnings(image, results, entry))
 
 
 def refuse_foreign_record(entry: SeriesEntry) -> None:
@@ -299,10 +323,10 @@ def refuse_foreign_record(entry: SeriesEntry) -> None:
     ------
     DatasetError
     """
-    if entry.record.exists() and record_format(entry.record) != SOURCES_FORMAT:
+    if entry.record.exists() and record_format(entry.record) not in SOURCES_FORMATS:
         raise DatasetError(
-            f"{entry.record} is damaged, or no record of labels: move it away, or choose another "
-            "folder for the masks."
+            f"{printable(entry.record)} is damaged, or no record of labels: move it away, or "
+            "choose another folder for the masks."
         )
 
 
@@ -377,36 +401,37 @@ def _names_in(folder: Path) -> frozenset[str]:
 
 def _recorded_state(record: Path) -> EntryState:
     try:
-        about = read_record(record)
+        return "begun" if why_incomplete(read_record(record)) else "done"
     except SafireError:  # told when the picture is opened
         return "begun"
-    layer = about.get("layer")
-    says_done = isinstance(layer, dict) and layer.get("state") == "done"
-    return "done" if says_done else "begun"
 
 
-def _from_mask(
-    image: ReadImage, mask: Path | None, kind: Literal["sources"] | None
-) -> EntryContents:
-    if mask is None:
-        return EntryContents(image, warnings=image.warnings)
-    shape = image.pixels.shape[0], image.pixels.shape[1]
-    truth = read_label_truth(ListEntry(image.path, mask), kind, shape=shape)
-    return EntryContents(
-        image, _from_one(truth.labels), warnings=(*image.warnings, *truth.warnings)
-    )
+def _from_mask(image: ReadImage, truth: GroundTruth) -> EntryContents:
+    labels = _from_one(truth.labels)
+    return EntryContents(image, labels, warnings=(*image.warnings, *truth.warnings))
 
 
 def _from_one(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    return labels + np.uint8(1)
+    return np.where(labels == UNASSIGNED, 0, labels + 1).astype(np.uint8)
 
 
-def _warnings(image: ReadImage, record: Mapping[str, Any], entry: SeriesEntry) -> tuple[str, ...]:
-    expected = record["image"].get("file_sha256")
+def _refuse_other_size(shape: tuple[int, ...], image: ReadImage, file: Path) -> None:
+    if shape != image.pixels.shape[:2]:
+        raise DatasetError(
+            f"The labels of {printable(file)} do not have the {image.pixels.shape[0]} x "
+            f"{image.pixels.shape[1]} pixels of {printable(image.path)}: they are of another "
+            "picture. Move them away to begin anew."
+        )
+
+
+def _warnings(image: ReadImage, results: RecordedResults, entry: SeriesEntry) -> tuple[str, ...]:
+    # What they say of the picture is said by `image`, and below.
+    told = (*image.warnings, *results.warnings[: results.n_label_warnings])
+    expected = results.record["image"].get("file_sha256")
     if expected in (None, image.sha256):
-        return image.warnings
+        return told
     return (
-        *image.warnings,
-        f"{entry.picture.name} is another file than the one its labels were made on (SHA-256 "
-        f"{image.sha256[:12]}…, not {expected[:12]}…): look whether they fit.",
+        *told,
+        f"{printable(entry.picture.name)} is another file than the one its labels were made on "
+        f"(SHA-256 {image.sha256[:12]}…, not {str(expected)[:12]}…): look whether they fit.",
     )

@@ -243,6 +243,11 @@ class Companions:
         if self.sources is not None:
             self.sources.metadata.setdefault(_METADATA, {}).update(facts)
 
+    def noted(self, fact: str, otherwise: Any) -> Any:
+        """Return a fact that was noted."""
+        about = {} if self.sources is None else self.sources.metadata.get(_METADATA, {})
+        return about.get(fact, otherwise)
+
     def _overlay(self, what: str, colormap: str | Colormap, visible: bool) -> Image:
         return Image(
             self._zeros(np.float32),

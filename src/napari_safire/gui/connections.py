@@ -16,9 +16,9 @@ class Connections:
     def __init__(self) -> None:
         self._pairs: list[tuple[Any, Callable[..., Any]]] = []
 
-    def connect(self, signal: Any, slot: Callable[..., Any]) -> None:
-        """Connect and remember."""
-        signal.connect(slot)
+    def connect(self, signal: Any, slot: Callable[..., Any], **options: Any) -> None:
+        """Connect and remember; options are those of the signal's own `connect`."""
+        signal.connect(slot, **options)
         self._pairs.append((signal, slot))
 
     def disconnect(self) -> None:

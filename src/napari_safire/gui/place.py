@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,8 @@ from napari.components import ViewerModel
 from napari.layers import Layer, Points
 from psygnal import Signal
 
+from napari_safire.data.record import IMAGE_FACTS
+from napari_safire.gui.annotated import ANNOTATED
 from napari_safire.gui.companions import Companions
 from napari_safire.gui.connections import Connections
 from napari_safire.gui.mode import Mode
@@ -18,9 +19,9 @@ from napari_safire.gui.prompt_layer import PromptLayer
 from napari_safire.gui.source_layer import SourceLayer
 from napari_safire.session.annotation import SourcePrompt, same_prompts
 from napari_safire.session.answers import points_outside
+from napari_safire.session.findings import AnnotatedPlane
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
-from napari_safire.types import PointPrompt
 
 
 class Place:
@@ -217,7 +218,14 @@ class Place:
                 snapshot.key.index, prompts, snapshot.confidences, self._viewer.dims.point
             )
         if self._sources is not None:
-            self.companions.note(**work_facts(plane, prompts, snapshot.confidences))
+            made = AnnotatedPlane(
+                snapshot.annotation,
+                self._session.states.findings_of(plane).of(snapshot.annotation),
+            )
+            self.companions.note(
+                **picture_facts(self.picture.layer, plane),
+                **{ANNOTATED: self.companions.noted(ANNOTATED, {}) | {snapshot.key.index: made}},
+            )
 
     def show_heatmap(self, plane: Plane, visible: bool) -> None:
         """Show the forgery map of a plane, or that there is none any more."""
@@ -276,24 +284,22 @@ class Place:
             self._mode.source = number
 
 
-def work_facts(
-    plane: Plane, prompts: Sequence[SourcePrompt], confidences: Mapping[PointPrompt, float]
-) -> dict[str, Any]:
-    """What a record of labels says of how they came about: prompts and hashes."""
-    embedding = plane.embedding
-    return {
-        "prompts": [
-            {
-                "index": list(plane.key.index),
-                "row": prompt.point.row,
-                "col": prompt.point.col,
-                "source": prompt.source,
-                "exclude": prompt.exclude,
-                "live": prompt.live,
-                "confidence": confidences.get(prompt.point),
-            }
-            for prompt in prompts
-        ],
-        "image_sha256": None if embedding is None else embedding.image_sha256,
-        "checkpoint_sha256": None if embedding is None else embedding.checkpoint_sha256,
-    }
+def picture_facts(image: Layer, plane: Plane) -> dict[str, Any]:
+    """What is known of the picture in an image layer, and of the model that read it.
+
+    Parameters
+    ----------
+    image : napari.layers.Layer
+    plane : Plane
+        One of its planes.
+    """
+    known = image.metadata.get("napari_safire", {})
+    facts = {fact: known[fact] for fact in IMAGE_FACTS.values() if fact in known}
+    if "image_path" not in facts and image.source.path is not None:
+        facts["image_path"] = str(image.source.path)
+    if plane.embedding is not None:
+        facts["image_sha256"] = plane.embedding.image_sha256
+        facts["checkpoint_sha256"] = plane.embedding.checkpoint_sha256
+    elif plane.pixels.sha256:
+        facts["image_sha256"] = plane.pixels.sha256
+    return {"image": image.name} | facts

@@ -41,9 +41,20 @@ from napari_safire.data.images import (
     read_image,
 )
 from napari_safire.data.lists import ListEntry, read_list
-from napari_safire.data.masks import MAX_SOURCE
-from napari_safire.data.record import FROM_ONE, RecordedPrompt, read_results, record_format
+from napari_safire.data.masks import MAX_SOURCE, UNASSIGNED
+from napari_safire.data.record import (
+    FROM_ONE,
+    SOURCES_FORMAT,
+    RecordedPrompt,
+    read_results,
+    record_format,
+    record_of_mask,
+    recorded_image,
+    recorded_image_facts,
+)
+from napari_safire.data.record_files import record_sha256
 from napari_safire.errors import DatasetError, ImageReadError
+from napari_safire.gui.annotated import ANNOTATED, RECORD, recorded_planes, shown_labels
 from napari_safire.gui.colours import MAP_NAMES, forgery_colormap, source_colormap, source_rgba
 from napari_safire.text import printable
 from napari_safire.types import NO_EVIDENCE, FloatImage
@@ -84,8 +95,12 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
         return read_list_file if looks_like_list(file) else None
     if suffix == ".json":
         return read_record_file if record_format(file) else None
-    if suffix == ".png" and _is_source_mask(file):
-        return read_mask_file
+    if suffix == ".png":
+        if _is_source_mask(file):
+            return read_mask_file
+        # Some pixels may have no source yet: what that is, only its record can say.
+        if record_of_mask(file) is not None:
+            return read_mask_by_record
     if suffix in (".tif", ".tiff") and file.is_file():
         return read_picture_file
     return None
@@ -174,6 +189,14 @@ def read_mask_file(path: str | os.PathLike[str]) -> list[LayerData]:
     return _one_pair(ListEntry(picture, mask))
 
 
+def read_mask_by_record(path: str | os.PathLike[str]) -> list[LayerData]:
+    """Open the record that a mask belongs to, see `read_record_file`."""
+    record = record_of_mask(Path(path))
+    if record is None:
+        raise DatasetError(f"There is no record of the mask {path} beside it any more.")
+    return read_record_file(record)
+
+
 def read_picture_file(path: str | os.PathLike[str]) -> list[LayerData]:
     """Open a picture as every part of the package reads it.
 
@@ -216,19 +239,29 @@ def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
     DatasetError, ImageReadError
         If the record is damaged, or a result beside it is missing or wrong.
     """
+    digest = record_sha256(Path(path))
     results = read_results(path)
+    planes, told = recorded_planes(results)
     name, saved = results.name, results.record.get("layer", {})
     numbering = {"numbering": saved["numbering"]} if "numbering" in saved else {}
-    about: dict[str, Any] = {"record": str(path)}
+    # What is saved again says the same of its picture, whether that is here or not.
+    about = recorded_image_facts(results.record)
+    place = recorded_image(Path(path), results.record)
+    if place is not None:
+        about["image_path"] = str(place)
+    opened = {RECORD: (os.path.abspath(path), digest)}
     layers: list[LayerData] = []
     if results.image is not None:
         pixels = results.image.pixels
         about |= about_picture(results.image)
-        layers.append(picture_layer(pixels, name, about, rgb=pixels.ndim == 3))
-    if results.labels is not None:
+        layers.append(picture_layer(pixels, name, about | opened, rgb=pixels.ndim == 3))
+    labels = shown_labels(results, planes)
+    if labels is not None:
         # A layer of the plugin gets back the numbers and the knowledge that it was saved with.
-        labels = results.labels + np.uint8(results.record.get("first_label", 0))
-        layers.append(labels_layer(labels, f"{name}: sources", saved | about))
+        known = saved | about | opened | ({ANNOTATED: planes} if planes else {})
+        if results.first == 0 and results.record["format"] == SOURCES_FORMAT:
+            known["unassigned"] = UNASSIGNED
+        layers.append(labels_layer(labels, f"{name}: sources", known))
     if results.heatmap is not None:
         found = results.record.get("forgery") or {}
         forged = found.get("verdict") == "forged"
@@ -241,7 +274,7 @@ def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
         )
     if chosen:
         layers.append(_points_layer(chosen, f"{name}: prompts", about | numbering, visible=True))
-    _tell(results.warnings)
+    _tell((*results.warnings, *told))
     return layers
 
 
@@ -340,7 +373,8 @@ def _points_layer(
         ],
         "metadata": {"napari_safire": about},
     }
-    return np.array([(prompt.row, prompt.col) for prompt in prompts]), options, "points"
+    places = [(*prompt.index, prompt.row, prompt.col) for prompt in prompts]
+    return np.array(places, dtype=float), options, "points"
 
 
 def about_picture(picture: ReadImage) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
 from rich.filesize import decimal
 
+from napari_safire.gui.canvas_guard import guard_canvas
 from napari_safire.gui.connections import Connections
 from napari_safire.gui.desk import Desk
 from napari_safire.gui.diagnostics_panel import DiagnosticsPanel
@@ -128,6 +129,7 @@ class SafireWidget(QScrollArea):
         self.fine_tune.unfolded.connect(self._show_fine_tune)
 
         connections = Connections()
+        guard_canvas(napari_viewer, connections)
         connections.connect(self._watch.changed, self._preferences_changed)
         connections.connect(
             binder.conflicts_changed, lambda: self.keys.set_conflicts(binder.conflicts)

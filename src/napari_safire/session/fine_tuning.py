@@ -78,6 +78,9 @@ class FineTuneRequest:
         Go on with what was stopped in the folder.
     options : tuple of str
         Further options of the command, such as ``("--steps", "200", "--device", "cuda")``.
+    left_out : tuple of str
+        What is not in the lists, and why, in plain sentences; it is shown beside what the command
+        leaves out.
     """
 
     lists: tuple[Path, ...]
@@ -87,6 +90,7 @@ class FineTuneRequest:
     root: Path | None = None
     resume: bool = False
     options: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.lists:

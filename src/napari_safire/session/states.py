@@ -312,13 +312,16 @@ class States:
         """Whether all that was done is on disk, or cannot be, and whoever asked was told."""
         return self._lane.settled and self._file_lane.settled
 
-    def _step_of(self, plane: Plane) -> _Step:
-        """What the owner's thread knows that is kept along with a state."""
+    def findings_of(self, plane: Plane) -> Findings:
+        """All that a model said of a plane, with what it rests on and all confidences."""
         basis = plane.findings.basis
         if basis is None and plane.embedding is not None and plane.regions:
             basis = RunBasis(plane.embedding.checkpoint_sha256)
-        findings = replace(plane.findings, basis=basis, confidences=plane.confidences)
-        return _Step(plane, plane.pixels, findings, plane.saved)
+        return replace(plane.findings, basis=basis, confidences=plane.confidences)
+
+    def _step_of(self, plane: Plane) -> _Step:
+        """What the owner's thread knows that is kept along with a state."""
+        return _Step(plane, plane.pixels, self.findings_of(plane), plane.saved)
 
     def _keep(self, step: _Step, history: History[Annotation]) -> None:
         """Hand the present state to the file lane, unless nothing was done; in the state lane."""

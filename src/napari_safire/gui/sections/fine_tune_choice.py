@@ -93,15 +93,16 @@ class FineTunePlan:
         SafireError, ValueError
             The list cannot be written.
         """
+        left_out: tuple[str, ...] = ()
         if isinstance(self.material, LearningList):
             path, root = self.material.path, self.material.root
         else:
             path, root = self.folder / _LIST_NAME, done_list_root(self.material)
             if not self.resume:
-                write_done_list(self.material, path)
+                left_out = write_done_list(self.material, path).left_out
         return FineTuneRequest(
             (path,), self.folder, self.kind, self.model, root, self.resume,
-            ("--steps", str(self.steps)),
+            ("--steps", str(self.steps)), left_out,
         )  # fmt: skip
 
 

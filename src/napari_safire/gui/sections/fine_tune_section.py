@@ -114,6 +114,7 @@ class FineTuneSection(FoldedSection):
         )
 
     def _begin(self, request: FineTuneRequest) -> None:
+        self._warnings = list(request.left_out)
         self._tuning = tuning = FineTuning(request, deliver=gui_thread().deliver)
         for signal, slot in (
             (tuning.divided, self._hear_division),
