@@ -303,7 +303,7 @@ class Engine:
         -------
         SourcePartition
             By "dbscan", the confidence of a source is multiplied with how often it is found again
-            at other eps, from half to twice as much.
+            at a larger eps, up to four times as much.
 
         Raises
         ------
@@ -329,7 +329,8 @@ class Engine:
 
         Each repetition clusters another random two thirds of the prompts (of the cells, where the
         model's partitions are cut from cells), with another seed of k-means and always as many
-        sources as the partition has; its sources are matched one to one to the partition's.
+        sources as the partition has, or with another eps of DBSCAN; its sources are matched one to
+        one to the partition's.
         Nothing is decoded again: prompts (cells) are compared, and a pixel is as stable as the
         nearest one of its own source.
 
@@ -338,8 +339,8 @@ class Engine:
         embedding : Embedding
             That the partition was made of.
         partition : SourcePartition
-            By any method. Of one by "dbscan" it is told how often DBSCAN finds the same at other
-            eps, from half to twice as much; of all others how often k-means does.
+            By any method. Of one by "dbscan" it is told how often DBSCAN finds the same at a larger
+            eps, up to four times as much; of all others how often k-means does.
         repeats : int
             From 1 on.
         progress, cancel : callable, optional

@@ -26,6 +26,9 @@ from napari_safire.types import Embedding, FloatImage, SourcePartition
 REPEATING = "repeating the partition"
 _PART = 2 / 3  # of what is clustered is clustered again
 _REPEATS_OF_DBSCAN = 16
+# Of eps. Sources that lie apart are still apart at a larger eps, what chance has put together is
+# not; at a smaller one, the densest source falls to pieces (docs/lab-notes.md).
+_LARGEST_FACTOR = 4.0
 
 Sources = npt.NDArray[np.int64]
 Again = Callable[[np.random.Generator], Sources]
@@ -46,8 +49,8 @@ def stability_of_prompts(
     grid : PromptGrid
         That the partition was made of; only its features are used, nothing is decoded.
     partition : SourcePartition
-        Of several sources. By "dbscan": so are the repetitions, each at another eps, from half to
-        twice the partition's. By another method: they are k-means with their number.
+        Of several sources. By "dbscan": so are the repetitions, each at another eps, from the
+        partition's to four times as much. By another method: they are k-means with their number.
     repeats : int
     progress, cancel : callable, optional
 
@@ -101,7 +104,7 @@ def _agreement_of_prompts(
         chosen = _part_of(np.arange(len(valid)), rng)
         if partition.method == "dbscan":
             density = Density(partition.parameters["eps"], partition.parameters["min_samples"])
-            factor = 2 ** rng.uniform(-1, 1)
+            factor = _LARGEST_FACTOR ** rng.uniform()
             found[valid] = repeated_dbscan(features, density, chosen, factor)
         else:
             found[valid] = cluster_part(features, chosen, partition.n_sources, _seed(rng))
