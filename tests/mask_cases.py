@@ -199,6 +199,12 @@ CASES = (
         Outcome("refused", "masks with sources are grey", "is coloured"),
     ),
     MaskCase(
+        "true and false in a TIFF of tifffile, napari, imageio",
+        saved(truth(), "mask.tif"),
+        Outcome("told", "true is forged", "true is read as white"),
+        _BLACK_AND_WHITE,
+    ),
+    MaskCase(
         "several pages",
         saved(np.stack([two_sources() * np.uint8(50)] * 2), "mask.tif", photometric="minisblack"),
         Outcome("told", "the first page", "2 pages"),

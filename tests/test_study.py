@@ -244,6 +244,22 @@ def test_warnings_outlive_a_stop(entries: list[ListEntry], tmp_path: Path) -> No
     assert kept.warnings == [" ".join(first.warnings)]
 
 
+def test_warnings_name_the_files_of_their_own_entry(
+    entries: list[ListEntry], tmp_path: Path
+) -> None:
+    """Scores are known again by content, wherever the picture lies now."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(entries[1].image).save(entries[1].image, exif=exif)
+    run(study_of([entries[1]], tmp_path, examples=0))
+    moved = entries[1].image.rename(tmp_path / "moved\x1b.png")
+    engine = KnowingEngine()
+    (scores,) = run(study_of([ListEntry(moved, entries[1].mask)], tmp_path, examples=0), engine)
+    assert not engine.shapes
+    assert len(scores.warnings) == 2
+    assert all("moved" in text and "p1.png" not in text for text in scores.warnings)
+
+
 def test_another_rule_of_masks_is_another_question(
     entries: list[ListEntry], tmp_path: Path
 ) -> None:

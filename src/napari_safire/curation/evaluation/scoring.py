@@ -25,6 +25,7 @@ from napari_safire.data.masks import resize_nearest
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.metrics import binary_scores, multi_source_scores
+from napari_safire.text import printable
 from napari_safire.types import ForgeryMap, SourcePartition
 
 if TYPE_CHECKING:
@@ -301,7 +302,11 @@ def _for_entry(earlier: EvaluatedEntry, task: Task) -> EvaluatedEntry:
     )
     warnings = earlier.warnings
     for before, now in names:
-        warnings = tuple(text.replace(before, now) for text in warnings)
+        warnings = tuple(
+            # Readers name files as they are or as they may be shown.
+            text.replace(before, now).replace(printable(before), printable(now))
+            for text in warnings
+        )
     return replace(earlier, entry=task.entry, number=task.number, warnings=warnings)
 
 
@@ -327,6 +332,7 @@ def _rgb(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 def _broken(task: Task, message: str) -> EvaluatedEntry:
     entry = task.entry
-    named = str(entry.image) in message or str(entry.mask) in message
+    names = (str(entry.image), str(entry.mask))
+    named = any(name in message or printable(name) in message for name in names)
     sentence = message if named else f"{entry.image}: {message}"
     return EvaluatedEntry(entry, sentence, number=task.number, degradation=task.degradation)
