@@ -127,7 +127,7 @@ def _digest(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
     signed = {name: header[name] for name in _SIGNED}
     digest = hashlib.sha256(json.dumps([signed, about], sort_keys=True).encode())
     for _, tensor in sorted(tensors.items()):
-        digest.update(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return f"sha256:{digest.hexdigest()}"
 
 
