@@ -363,9 +363,18 @@ def _by_pillow(
 
 
 def _check_streams(layout: Layout) -> None:
+    """Hold the JPEG streams of all strips or tiles against the limits, before any is unpacked."""
+    n_pixels = layout.tall * layout.wide
+    scans = 0
     for start, count in zip(layout.offsets, layout.counts, strict=True):
         data = layout.page.source.exactly(start, count)
-        limits.check_scans(len(_SCAN.findall(data)), layout.tall * layout.wide)
+        here = len(_SCAN.findall(data))
+        limits.check_scans(here, n_pixels)
+        scans += here
+        if scans * n_pixels > limits.MAX_SCANNED_PIXELS:
+            limits.check_scans(scans, n_pixels)
+        if here > 1:  # progressive: all coefficients are kept until the last scan
+            limits.check_working(n_pixels * (2 * layout.samples + 4), "progressive JPEG")
         shape = jpeg_shape(data)
-        if shape is None or shape[0] * shape[1] > 2 * layout.tall * layout.wide + 4096:
+        if shape is None or shape[0] * shape[1] > 2 * n_pixels + 4096:
             raise Damage("a JPEG stream in it does not fit its strip or tile")
