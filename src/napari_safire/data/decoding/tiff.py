@@ -307,8 +307,8 @@ def _is_inverted(page: Page, layout: Layout) -> tuple[bool, str]:
     if layout.bits == 1 and by_tifffile:
         # It stores bool arrays so, and gives them back unturned, as do napari and imageio.
         return False, (
-            "was written by tifffile (napari, imageio) from true and false: true is read as white, "
-            "though the file says that 0 is"
+            "holds true and false of tifffile (napari, imageio): true is read as white, though its "
+            "tag says black"
         )
     return True, ""
 
