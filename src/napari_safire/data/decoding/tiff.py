@@ -238,11 +238,10 @@ def _besides(
     if found and int(found[1][:9]) > max(1, 1 + len(others)):
         besides.append(f"an ImageJ stack of {int(found[1][:9])} pictures")
         notes.append(f"is an ImageJ stack of {int(found[1][:9])} pictures: the first was read.")
-    place = 324 if 324 in page else 273
     if 33629 in page:  # MetaMorph lists the planes of a stack behind the strips of the first
         besides.append("a MetaMorph stack")
         notes.append("is a MetaMorph stack: its first plane was read.")
-    elif place in page and 34675 in page:
+    if 34675 in page:
         besides.append("a colour profile, not applied")
     return notes, besides
 
