@@ -107,6 +107,8 @@ def test_record_says_how_to_do_it_again(tmp_path: Path) -> None:
     record = json.loads(text)
     assert record["image"]["file_sha256"] == "f" * 64
     assert record["image"]["pixels_sha256"] == "i" * 64
+    assert record["image"]["decoding"]["format"] == "PNG"
+    assert record["image"]["decoding"]["orientation_applied"] is False
     assert record["model"] == {**MODEL, "checkpoint_sha256": "c" * 64}
     assert record["parameters"]["points"] == [[1.0, 2.0]]
     partition = record["partition"]

@@ -187,8 +187,8 @@ def _stated(found: _Found, source: ByteSource) -> Decoding:
         besides.append(f"an EXIF preview of {rows} x {cols}")
         if rows * cols > height * width:
             notes.append(
-                f"carries an EXIF preview of {rows} x {cols} pixels, larger than the picture "
-                f"itself ({height} x {width}), which was read."
+                f"carries an EXIF preview of {rows} x {cols}, larger than the picture itself, "
+                "which was read."
             )
     for attributes, _, start in found.views[1:]:
         shape = jpeg_shape(source.read(start, limits.MAX_METADATA_BYTES))

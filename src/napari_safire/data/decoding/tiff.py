@@ -238,11 +238,10 @@ def _besides(
     if found and int(found[1][:9]) > max(1, 1 + len(others)):
         besides.append(f"an ImageJ stack of {int(found[1][:9])} pictures")
         notes.append(f"is an ImageJ stack of {int(found[1][:9])} pictures: the first was read.")
-    place = 324 if 324 in page else 273
     if 33629 in page:  # MetaMorph lists the planes of a stack behind the strips of the first
         besides.append("a MetaMorph stack")
         notes.append("is a MetaMorph stack: its first plane was read.")
-    elif place in page and 34675 in page:
+    if 34675 in page:
         besides.append("a colour profile, not applied")
     return notes, besides
 
@@ -307,8 +306,8 @@ def _is_inverted(page: Page, layout: Layout) -> tuple[bool, str]:
     if layout.bits == 1 and by_tifffile:
         # It stores bool arrays so, and gives them back unturned, as do napari and imageio.
         return False, (
-            "was written by tifffile (napari, imageio) from true and false: true is read as white, "
-            "though the file says that 0 is"
+            "holds true and false of tifffile (napari, imageio): true is read as white, though its "
+            "tag says black"
         )
     return True, ""
 
@@ -363,9 +362,18 @@ def _by_pillow(
 
 
 def _check_streams(layout: Layout) -> None:
+    """Hold the JPEG streams of all strips or tiles against the limits, before any is unpacked."""
+    n_pixels = layout.tall * layout.wide
+    scans = 0
     for start, count in zip(layout.offsets, layout.counts, strict=True):
         data = layout.page.source.exactly(start, count)
-        limits.check_scans(len(_SCAN.findall(data)), layout.tall * layout.wide)
+        here = len(_SCAN.findall(data))
+        limits.check_scans(here, n_pixels)
+        scans += here
+        if scans * n_pixels > limits.MAX_SCANNED_PIXELS:
+            limits.check_scans(scans, n_pixels)
+        if here > 1:  # progressive: all coefficients are kept until the last scan
+            limits.check_working(n_pixels * (2 * layout.samples + 4), "progressive JPEG")
         shape = jpeg_shape(data)
-        if shape is None or shape[0] * shape[1] > 2 * layout.tall * layout.wide + 4096:
+        if shape is None or shape[0] * shape[1] > 2 * n_pixels + 4096:
             raise Damage("a JPEG stream in it does not fit its strip or tile")

@@ -413,16 +413,16 @@ def _by_libtiff(layout: Layout, indices: range) -> Iterator[tuple[int, int, npt.
             for tag, default in ((266, 1), (292, 0), (293, 0))
         ]
     file = tiff_file(tags, [_packed(layout, index) for index in indices])
-    with opened(file, "TIFF") as image:
-        try:
+    try:
+        with opened(file, "TIFF") as image:
             image.load()
-        except Exception as error:
-            if layout.compression == _ZSTD and not _unpacks_zstandard():
-                raise Refusal(
-                    f"is packed with Zstandard, which {DECODER} of this Python was built without: "
-                    "save it with LZW, zlib or none."
-                ) from error
-            raise Damage(f"libtiff cannot unpack it ({error})") from error
+    except Exception as error:
+        if layout.compression == _ZSTD and not _unpacks_zstandard():
+            raise Refusal(
+                f"is packed with Zstandard, which {DECODER} of this Python was built without: save "
+                "it with LZW, zlib or none."
+            ) from error
+        raise Damage(f"libtiff cannot unpack it ({error})") from error
     top = 0
     for index, height in zip(indices, heights, strict=True):
         step = _rows_at_once(layout)
