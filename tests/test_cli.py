@@ -863,8 +863,8 @@ def test_evaluate(kind: str, tiny_model: Path, picture: Path, tmp_path: Path) ->
         "evaluate", make_data_set(tmp_path, picture), "--kind", kind, "--model", tiny_model,
         "-o", table, "--points-per-side", 4,
     )  # fmt: skip
-    assert result.exit_code == 0, result.stderr
-    assert "3 images scored, 1 broken" in result.stdout
+    assert result.exit_code == 1, result.stderr  # of the broken one
+    assert f"3 images scored, 1 broken; masks read as {kind}" in result.stdout
     assert "broken.png" in one_error(result.stderr)
     assert "f1_fixed_above_floor" in result.stdout
     assert ("p_miou_hungarian" in result.stdout) == (kind == "sources")
@@ -931,7 +931,7 @@ def test_evaluate_into_a_folder(
         "--jobs", 2, "--worst", 1,
     )  # fmt: skip
     first = cli(*command)
-    assert first.exit_code == 0, first.stderr
+    assert first.exit_code == 1, first.stderr  # of the broken one
     assert "broken.png" in one_error(first.stderr)
     for told in ("other/tiny - model", "jpeg-75", "floor: an answer that says nothing"):
         assert told in first.stdout
@@ -940,7 +940,7 @@ def test_evaluate_into_a_folder(
     assert len(files) == 4
     assert len(scores.read_text().splitlines()) == 3  # what it rests on, and two pictures
     again = cli(*command)
-    assert again.exit_code == 0
+    assert again.exit_code == 1
     assert again.stdout == first.stdout
     assert {path: path.read_bytes() for path in files} == files
     assert "jpeg-75" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

@@ -30,7 +30,7 @@ from napari_safire.data.folders import (
     list_root,
     looks_like_list,
     pair_pictures,
-    read_labels,
+    read_label_truth,
 )
 from napari_safire.data.images import ReadImage, read_image
 from napari_safire.data.lists import ListEntry, read_list
@@ -266,12 +266,10 @@ def read_entry(entry: SeriesEntry) -> EntryContents:
     """
     if entry.state == "untouched":
         image = read_image(entry.picture)
-        return EntryContents(image, _labels_of(entry.given, None, image), warnings=image.warnings)
+        return _from_mask(image, entry.given, None)
     if not entry.record.exists():
         image = read_image(entry.picture)
-        return EntryContents(
-            image, _labels_of(entry.mask, "sources", image), warnings=image.warnings
-        )
+        return _from_mask(image, entry.mask, "sources")
     refuse_foreign_record(entry)
     results = read_results(entry.record)
     record, image = results.record, results.image or read_image(entry.picture)
@@ -387,13 +385,16 @@ def _recorded_state(record: Path) -> EntryState:
     return "done" if says_done else "begun"
 
 
-def _labels_of(
-    mask: Path | None, kind: Literal["sources"] | None, image: ReadImage
-) -> npt.NDArray[np.uint8] | None:
+def _from_mask(
+    image: ReadImage, mask: Path | None, kind: Literal["sources"] | None
+) -> EntryContents:
     if mask is None:
-        return None
+        return EntryContents(image, warnings=image.warnings)
     shape = image.pixels.shape[0], image.pixels.shape[1]
-    return _from_one(read_labels(ListEntry(image.path, mask), kind, shape=shape))
+    truth = read_label_truth(ListEntry(image.path, mask), kind, shape=shape)
+    return EntryContents(
+        image, _from_one(truth.labels), warnings=(*image.warnings, *truth.warnings)
+    )
 
 
 def _from_one(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

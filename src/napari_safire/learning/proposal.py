@@ -189,7 +189,7 @@ def _check_basis(folder: Path, basis: dict[str, Any], resume: bool) -> None:
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
         other = [name for name, value in basis.items() if before[name] != value]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SafireError(f"{path} is damaged ({error}): take another folder.") from error
     if other:
         raise SafireError(
@@ -219,6 +219,8 @@ def _scores(
     for one in task.score(engine, entries, stop):
         if one.error is not None:
             warn(one.error)
+        for text in one.warnings:
+            warn(text)
         scores.append(one)
         listen(Scoring(done + len(scores), 2 * len(entries)))
     return scores
