@@ -227,6 +227,8 @@ def _work_on(
     from napari_safire.curation.examination import OutsidePicture
     from napari_safire.curation.plan import InTheWay
 
+    for note in (note for task in tasks for note in task.notes):
+        warn(note)
     passed = 0
     errors: list[Exception] = []
     try:

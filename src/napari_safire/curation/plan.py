@@ -74,6 +74,8 @@ class Task:
         Names of all that lies there of a result of this picture, complete or not.
     problem : Exception or None
         Why nothing can be made of the picture, or the folder or list in its place.
+    notes : tuple of str
+        What was assumed in reading the list whose first picture it is.
     """
 
     image: Path
@@ -82,6 +84,7 @@ class Task:
     kept: Kept | None = None
     leftover: tuple[str, ...] = ()
     problem: Exception | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def record(self) -> Path:
@@ -286,12 +289,14 @@ def is_unchanged(task: Task) -> bool:
 
 
 def _find(path: Path, output: Path) -> Iterator[Task]:
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     try:
         if os.path.isdir(path):  # not Path.is_dir, which raises for names that are too long
             series = Series.open(path)
-            base, pictures, problems = series.base, series.pictures, list[str]()
+            base, pictures = series.base, series.pictures
         elif path.suffix.lower() in LIST_SUFFIXES:
-            base, pictures, problems = _listed(path)
+            base, pictures, problems, notes = _listed(path)
         else:
             yield Task(path, output)
             return
@@ -302,23 +307,24 @@ def _find(path: Path, output: Path) -> Iterator[Task]:
         yield Task(path, output, problem=DatasetError(f"{path}, {problem}"))
     for picture in pictures:
         if "\0" in str(picture):
-            odd = ImageReadError(f"{picture} cannot be the name of a file: correct {path}.")
-            yield Task(picture, output, problem=odd)
+            wrong = ImageReadError(f"{picture} cannot be the name of a file: correct {path}.")
+            yield Task(picture, output, problem=wrong)
         else:
-            yield Task(picture, output / picture.relative_to(base).parent)
+            yield Task(picture, output / picture.relative_to(base).parent, notes=notes)
+            notes = ()  # told once
 
 
-def _listed(path: Path) -> tuple[Path, tuple[Path, ...], list[str]]:
-    """Pictures of a list, whether their files are there or not, and what is wrong with its lines.
+def _listed(path: Path) -> tuple[Path, tuple[Path, ...], tuple[str, ...], tuple[str, ...]]:
+    """Pictures of a list, there or not, what is wrong with its lines, and what was assumed.
 
     Masks do not matter here, so that they need not be there either.
     """
     if not looks_like_list(path):
-        return Path(), tuple(Series.open(path).pictures), []  # says what is wrong
+        return Path(), tuple(Series.open(path).pictures), (), ()  # says what is wrong
     base = list_root(path)
     parsed = parse_list(path, base)
     pictures = tuple(dict.fromkeys(entry.image for entry in parsed.entries))
-    return base, pictures, list(parsed.problems)
+    return base, pictures, parsed.problems, parsed.notes
 
 
 # ----------------------------------------------------------------------- what is there
