@@ -7,6 +7,7 @@ and it tells them by signals.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -462,6 +463,8 @@ class Desk:
 
     def _labels_written(self, data: Any) -> None:
         """Labels were saved, by whatever means of napari: what they are of need not be kept."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # a script's: by the time it can be looked at, it may be something else
         for place in self._places.values():
             place.mark_saved(data)
 
@@ -471,6 +474,7 @@ class Desk:
     def _clear(self, place: Place) -> None:
         """Forget the work on a picture; its layers stay in the viewer."""
         image = place.picture.layer
+        self._leave(image)
         self.session.forget(image.unique_id)
         place.close()
         del self._places[image]
