@@ -492,8 +492,13 @@ class Desk:
 
     def _look_here(self) -> None:
         """Look at the picture once one rests on it: what was made of it, and its traces."""
-        if self._key is not None:
-            self.session.states.look_for_kept_work(self.session.planes[self._key])
+        place, key = self._place, self._key
+        # Lazy data may take long to read: once is enough, if the model is about to do so.
+        reads_twice = self.embed_on_selection and not (
+            place is None or isinstance(place.picture.array, np.ndarray)
+        )
+        if key is not None and not reads_twice:
+            self.session.states.look_for_kept_work(self.session.planes[key])
         self._embed_here()
 
     def _embed_here(self, event: Any = None) -> None:
