@@ -835,3 +835,18 @@ def test_other_pixels_under_the_work_do_not_take_that_of_the_old_ones(tmp_path: 
     (kept,) = offered(path)
     np.testing.assert_array_equal(kept.made.annotation.shown(), painted_square())
     owner.session.close()
+
+
+def test_restored_work_that_the_files_hold_already_is_not_offered_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    first = Owner(FakeEngine(), Journal(path))
+    first.paint(painted_square())
+    first.session.close()  # killed between writing the files and saying so
+    (kept,) = offered(path)
+    second = Owner(FakeEngine(), Journal(path))
+    second.session.states.open_saved(KEY, kept.made)
+    second.settle()
+    second.session.states.restore(KEY, kept.made, kept.work)
+    second.settle()
+    assert offered(path) == []
+    second.session.close()

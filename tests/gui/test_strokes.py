@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
 from fakes import FakeEngine
@@ -219,6 +221,46 @@ def test_a_label_that_is_no_source_is_refused_and_the_rest_stays(model: Model) -
     assert any("255" in text for text in told)
     np.testing.assert_array_equal(model.labels, before)
     assert model.n_protected == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.zeros((60, 80), np.uint8),
+        np.zeros(SHAPE, np.int8),
+        dask.array.zeros(SHAPE, dtype=np.uint8),
+    ],
+    ids=["another shape", "too few values", "lazy"],
+)
+def test_labels_that_cannot_hold_the_sources_are_left_to_the_user(model: Model, data: Any) -> None:
+    model.partition(2)
+    model.settle()
+    told: list[str] = []
+    model.desk.notice.connect(lambda text, failed: told.append(text))
+    before, layer = model.labels.copy(), model.layer
+    layer.data = data
+    model.settle()
+    model.desk.edits.commit()
+    model.settle()
+    assert any("the sources go into a new layer" in text for text in told)
+    assert model.layer is not layer
+    np.testing.assert_array_equal(model.labels, before)
+    assert model.n_protected == 0
+
+
+def test_what_is_painted_on_a_picture_of_another_shape_than_before_is_kept(
+    model: Model, tmp_path: Path
+) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    model.session.states._journal = journal
+    model.partition(2)
+    model.settle()
+    model.layer.data[STROKE] = 9
+    model.image.data = np.zeros((30, 40), np.uint8)
+    model.settle()
+    kept = journal.find(_sha(np.zeros(SHAPE, np.uint8)), SHAPE)
+    assert kept is not None
+    assert (kept.made.annotation.shown()[STROKE] == 9).all()
 
 
 def test_strokes_on_a_stack_stay_on_their_slices(qapp: QApplication) -> None:

@@ -32,7 +32,7 @@ TESTS = Path(__file__).parents[1]
 SHAPE = (90, 120)
 PICTURES = 4
 GRACE_S = 2.0
-LONGEST_S = 9.0
+LONGEST_S = 20.0
 
 
 def digest(labels: np.ndarray) -> str:
@@ -73,6 +73,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
     dice = random.Random(seed)
     engine = FakeEngine(step_s=0.005)
     viewer = napari.Viewer()
+    viewer.window.resize(600, 400)  # where the processor draws, most of the time goes into it
     widget = SafireWidget(viewer, load_engine=lambda name, device, notice: engine)
     viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
     desk, series = widget.desk, widget.series
@@ -112,7 +113,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
         series.go_to(dice.randrange(PICTURES))
 
     acts = [prompt] * 4 + [stroke] * 6 + [partition] * 2
-    acts += [desk.edits.undo, desk.edits.redo, desk.edits.commit, go_on, go_on, series.finish]
+    acts += [desk.edits.undo, desk.edits.redo, desk.edits.commit, series.finish] + [go_on] * 3
     series.open_series(folder)
     while desk.plane is None or not desk.plane.pixels.sha256:
         pump(0.05)
@@ -130,16 +131,21 @@ def recovered(folder: Path, number: int, journal: Path) -> dict[str, str]:
     """Labels of a picture by where the next dock finds them: in the journal, in the files."""
     from napari_safire.curation.series import Series, read_entry
     from napari_safire.engine.pixels import PictureReader
+    from napari_safire.session.codec import decode_annotation
     from napari_safire.session.journal import Journal
 
     found = {}
     kept = Journal(journal).find(PictureReader(picture(number)).sha256, SHAPE)
     if kept is not None:
         found["journal"] = digest(kept.made.annotation.shown())
-    series = Series.open(folder)
-    contents = read_entry(series.entries()[number])
-    if contents.labels is not None:
-        found["files"] = digest(contents.labels)
+    entry = Series.open(folder).entries()[number]
+    record = json.loads(entry.record.read_text()) if entry.record.exists() else {}
+    if "annotation" in record:
+        made = decode_annotation(record["annotation"], SHAPE)
+        found["record"] = digest(made.annotation.shown())
+    labels = read_entry(entry).labels
+    if labels is not None:
+        found["mask"] = digest(labels)
     return found or {"nothing": digest(np.zeros(SHAPE, np.uint8))}
 
 
@@ -181,7 +187,8 @@ def main(rounds: int, seed: int = 17) -> int:
         for n in range(PICTURES):
             Image.fromarray(picture(n)).save(folder / f"p{n}.png")
         env = os.environ | {f"XDG_{what}_HOME": str(place / what) for what in ("DATA", "CONFIG")}
-        env |= {"XDG_CACHE_HOME": str(place / "CACHE"), "PYTHONPATH": str(TESTS)}
+        path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+        env |= {"XDG_CACHE_HOME": str(place / "CACHE"), "PYTHONPATH": path}
         command = [sys.executable, __file__, "--work", str(folder), str(log), str(number)]
         with subprocess.Popen(command, env=env, stderr=(place / "err").open("wb")) as process:
             end = time.monotonic() + 120

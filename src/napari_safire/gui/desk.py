@@ -7,6 +7,7 @@ and it tells them by signals.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -503,6 +504,8 @@ class Desk:
 
     def _labels_written(self, data: Any) -> None:
         """Labels were saved, by whatever means of napari: what they are of need not be kept."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # a script's: by the time it can be looked at, it may be something else
         for place in self._places.values():
             place.mark_saved(data)
 
@@ -512,6 +515,7 @@ class Desk:
     def _clear(self, place: Place) -> None:
         """Forget the work on a picture; its layers stay in the viewer."""
         image = place.picture.layer
+        self._leave(image)
         self.session.forget(image.unique_id)
         self.choices.forget(image.unique_id)
         place.close()
@@ -530,8 +534,13 @@ class Desk:
 
     def _look_here(self) -> None:
         """Look at the picture once one rests on it: what was made of it, and its traces."""
-        if self._key is not None:
-            self.session.states.look_for_kept_work(self.session.planes[self._key])
+        place, key = self._place, self._key
+        # Lazy data may take long to read: once is enough, if the model is about to do so.
+        reads_twice = self.embed_on_selection and not (
+            place is None or isinstance(place.picture.array, np.ndarray)
+        )
+        if key is not None and not reads_twice:
+            self.session.states.look_for_kept_work(self.session.planes[key])
         self._embed_here()
 
     def _embed_here(self, event: Any = None) -> None:

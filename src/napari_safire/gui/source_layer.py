@@ -42,6 +42,7 @@ class SourceLayer:
 
     def __init__(self, layer: Labels) -> None:
         self.layer = layer
+        self._shape = tuple(layer.data.shape)
         self._seen: dict[Index, npt.NDArray[Any]] = {}
         self._writing = False
         self._connections = Connections()
@@ -55,6 +56,16 @@ class SourceLayer:
         self._connections.disconnect()
         self.painted.disconnect()
         self.selected.disconnect()
+
+    @property
+    def fits(self) -> bool:
+        """Whether its data, which scripts may replace, can still hold the sources."""
+        data = self.layer.data
+        return (
+            isinstance(data, np.ndarray)
+            and data.shape == self._shape
+            and np.can_cast(np.uint8, data.dtype)
+        )
 
     def plane(self, index: Index) -> npt.NDArray[Any]:
         """(H, W) labels at a position of the stack, a view of the layer's data."""
@@ -73,8 +84,6 @@ class SourceLayer:
         seen = self._seen.get(index)
         if seen is None:
             seen = np.zeros_like(now)  # layers are made empty
-        elif now.shape != seen.shape:
-            return None
         found = Stroke.between(seen, now)
         if found is not None:
             self._seen[index] = now.copy()

@@ -132,8 +132,9 @@ class Plane:
         Names what is made of this plane in the journal.
     saved : Annotation or None
         What of it is in files that the user chose; see `States.mark_saved`.
-    kept, kept_as_saved
-        What was last handed over to be kept; for the state lane alone.
+    kept
+        What was last handed over to be kept: of which pixels, what, whether it was saved, and what
+        it took up. For the state lane alone.
     map_kept
         Which map was last kept, and of which pixels; for the file lane alone.
     """
@@ -151,8 +152,7 @@ class Plane:
     pixels: Pixels = field(init=False)
     work: str = field(default_factory=lambda: uuid.uuid4().hex)
     saved: Annotation | None = None
-    kept: AnnotatedPlane | None = None
-    kept_as_saved: bool = False
+    kept: tuple[Pixels, AnnotatedPlane, bool, tuple[str, ...]] | None = None
     map_kept: tuple[Pixels | None, ForgeryMap | None] = (None, None)
     unions: Unions = field(default_factory=Unions)
     asked: tuple[SourcePrompt, ...] | None = None

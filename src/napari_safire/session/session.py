@@ -225,6 +225,8 @@ class Session:
         """Read the traces of a plane, unless that is done or under way."""
         plane = self.planes[key]
         under_way = plane.reading is not None and not plane.reading.cancelled.is_set()
+        if not self._chosen.is_chosen:
+            self.states.look_for_kept_work(plane)  # which needs no model
         if plane.embedding is not None or under_way or not self._chosen.is_chosen:
             return
 
@@ -242,6 +244,7 @@ class Session:
         def failed(error: Exception) -> None:
             plane.reading = None
             self._failed(error, Topic(key, "picture"))
+            self.states.look_for_kept_work(plane)
 
         plane.reading = self._model_lane.submit(
             Job("Reading the picture's traces", work, done, failed, topic=("embed", key))
@@ -251,6 +254,7 @@ class Session:
         if plane.embedding is embedding:
             return
         plane.embedding = embedding
+        plane.pixels.sha256 = plane.pixels.sha256 or embedding.image_sha256
         if not plane.findings.fits(embedding):
             plane.findings = Findings()
             self.notice.emit(OTHER_MODEL, False, Topic(plane.key, "picture"))

@@ -331,14 +331,15 @@ class States:
         work = AnnotatedPlane(history.state, step.findings.of(history.state))
         is_saved = history.state == step.saved
         took_up = history.origins
-        if work == plane.kept and is_saved == plane.kept_as_saved:
+        kept = (step.pixels, work, is_saved, took_up)
+        if kept == plane.kept:
             return
-        if plane.kept is None and is_saved:
+        if plane.kept is None and is_saved and not took_up:
             return  # opened, and not changed yet
-        plane.kept, plane.kept_as_saved = work, is_saved
+        plane.kept = kept
         the_map = (step.pixels, work.findings.forgery)
 
-        def write(progress: Progress, cancel: Cancel) -> bool:
+        def write(progress: Progress, cancel: Cancel) -> str:
             if journal.keep(
                 plane.work,
                 step.pixels.identify(),
@@ -348,10 +349,7 @@ class States:
                 map_is_kept=all(a is b for a, b in zip(the_map, plane.map_kept, strict=True)),
             ):
                 plane.map_kept = the_map
-            return True
-
-        def done(_: bool) -> None:
-            self._complain(journal.problem)
+            return journal.problem
 
         def failed(error: Exception) -> None:
             reason = str(error).rstrip(".")
@@ -360,7 +358,7 @@ class States:
                 Topic(plane.key),
             )
 
-        self._file_lane.submit(Job("", write, done, failed, topic=("keep", plane.work)))
+        self._file_lane.submit(Job("", write, self._complain, failed, topic=("keep", step.pixels)))
 
     def _complain(self, problem: str, topic: Topic = ANYWHERE) -> None:
         if problem and problem not in self._complaints:
