@@ -354,6 +354,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path):
     cache = EmbeddingCache(tmp_path / "file" / "embeddings")
     assert not cache.put(made("a"))
     assert "could not be kept" in cache.problem
+    assert "choose" not in cache.problem  # whoever reads this in the dock has no other folder
     assert str(cache.folder) in cache.problem
     assert cache.get(sha("a"), MODEL) is None
     assert cache.usage() == CacheUsage(0, 0)

@@ -487,7 +487,7 @@ def _draw(
     drawn: dict[str, Reliability],
 ) -> None:
     """Write the diagram and the table beside the model."""
-    axes = {"Verdicts": ("probability of forgery", "share that is forged")}
+    axes = {"Verdicts": ("probability of forgery, at even odds", "share that is forged")}
     panels = {
         title: (*axes.get(title, ("predicted accuracy", "true accuracy")), found)
         for title, found in drawn.items()

@@ -105,7 +105,7 @@ def _print_summary(found: Examination, truth: npt.NDArray[np.uint8]) -> None:
             ("sources found", f"{found_number} (true: {true_number})"),
             ("p_mIoU (hungarian)", f"{scores['p_miou_hungarian']:.3f}"),
             ("p_mIoU of one source", f"{scores['p_miou_floor']:.3f}"),
-            ("score", f"{found.forgery.score:.3f}"),
+            ("score at even odds", f"{found.forgery.score:.3f}"),
             ("verdict", found.forgery.verdict),
             *((f"seconds: {stage}", f"{value:.2f}") for stage, value in found.seconds.items()),
         ]

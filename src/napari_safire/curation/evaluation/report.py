@@ -190,7 +190,11 @@ def _histograms(scores: SetScores) -> list[str]:
     by_truth = {name: found for name, found in by_truth.items() if found}
     if by_truth:
         charts.append(
-            histogram_chart(by_truth, "Images by probability of forgery", "probability of forgery")
+            histogram_chart(
+                by_truth,
+                "Images by probability of forgery at even odds",
+                "probability of forgery, at even odds",
+            )
         )
     return charts
 
