@@ -514,15 +514,17 @@ def test_twenty_sources_and_then_five_are_numbered_one_to_five(owner: Owner) -> 
 
 def test_a_stroke_during_a_partition_keeps_its_number_for_itself(owner: Owner) -> None:
     owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=3))
-    stroke = np.zeros(SHAPE, np.uint8)
-    stroke[40:60, 10:150] = 2
-    owner.session.states.paint(KEY, stroke, with_preview=True)
+    area = np.ones((20, 140), bool)
+    owner.session.states.paint(KEY, Stroke(40, 10, area, 2 * area.astype(np.uint8)))
     owner.settle()
     labels = owner.last.labels
     assert (labels[40:60, 10:150] == 2).all()
     rest = np.ones(SHAPE, bool)
     rest[40:60, 10:150] = False
     assert np.unique(labels[rest]).tolist() == [1, 3, 4]
+    findings = owner.session.planes[KEY].findings.partition
+    assert findings is not None
+    assert sorted(findings.numbers) == [1, 3, 4]  # what is kept says the same
 
 
 def test_renumbering_closes_gaps_and_is_one_step(owner: Owner) -> None:

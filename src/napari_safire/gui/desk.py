@@ -34,7 +34,7 @@ from napari_safire.gui.source_edits import Here, SourceEdits, no_picture_to
 from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
-from napari_safire.types import FloatImage, SourcePartition
+from napari_safire.types import FloatImage
 
 _MOMENT_S = 0.045
 _LATE_MS = 200
@@ -354,8 +354,10 @@ class Desk:
         if key is None or companions is None:
             return
 
-        def done(values: FloatImage, partition: SourcePartition) -> None:
-            if self.session.planes[key].shows_partition:
+        partition = self.session.planes[key].partition
+
+        def done(values: FloatImage) -> None:  # of this very partition, or it is not called
+            if partition is not None and self.session.planes[key].shows_partition:
                 companions.show_uncertainty(key.index, values, partition)
 
         try:

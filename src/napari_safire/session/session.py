@@ -47,13 +47,7 @@ from napari_safire.session.planes import (
     Snapshot,
 )
 from napari_safire.session.states import OTHER_MODEL, States
-from napari_safire.types import (
-    Embedding,
-    FloatImage,
-    PointPrompt,
-    SourcePartition,
-    SourceRegion,
-)
+from napari_safire.types import Embedding, FloatImage, PointPrompt, SourceRegion
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -454,17 +448,15 @@ class Session:
         for number, key in enumerate(keys, start=1):
             self.partition(key, settings, f"Slice {number} of {len(keys)}")
 
-    def ask_uncertainty(
-        self, key: PlaneKey, done: Callable[[FloatImage, SourcePartition], None]
-    ) -> None:
+    def ask_uncertainty(self, key: PlaneKey, done: Callable[[FloatImage], None]) -> None:
         """Make the uncertainty of a plane's partition; the engine repeats it for that.
 
         Parameters
         ----------
         key : PlaneKey
         done : callable
-            Takes the (H, W) float32 values in [0, 1] of `partition_uncertainty`, and the partition
-            they are of; not called if the plane has another one by then.
+            Takes the (H, W) float32 values in [0, 1] of `partition_uncertainty`; not called if the
+            plane has another partition by then.
 
         Raises
         ------
@@ -483,7 +475,7 @@ class Session:
 
         def answered(values: FloatImage) -> None:
             if self.planes.has(plane) and plane.partition is partition:
-                done(values, partition)
+                done(values)
 
         self._model_lane.submit(
             Job(
