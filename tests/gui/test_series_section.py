@@ -479,7 +479,7 @@ def test_a_record_whose_picture_is_gone_still_says_which_it_was(
     labels.data[5, 5] = 4
     labels.save(record.with_name("again.json"), plugin="napari-safire")
     again = json.loads(record.with_name("again.json").read_text())
-    assert again["image"] == before["image"]
+    assert again["image"] == before["image"]  # the path as well
     assert again["verdict"] == before["verdict"]
     assert again["annotation"] != before["annotation"]  # painted, and protected
 
@@ -601,9 +601,14 @@ def test_files_of_others_are_not_replaced(dock: Dock, series: SeriesSection, fol
     output.mkdir()
     (output / "p1.png.json").write_text('{"shopping": ["milk"]}')
     begin(dock, series, folder)
+    assert series.place.text().startswith("1 of 4 · cannot be opened")
+    assert "no record of labels" in dock.widget.message.text()
+    series.go_to(1)
+    settle(dock, series)
+    (output / "p2.png.json").write_text('{"shopping": ["milk"]}')
     click_a_source(dock, 50, 60)
     press(dock, series, "forward")
-    assert "stays open" in dock.widget.message.text()
+    assert "p2.png stays open" in dock.widget.message.text()
     assert (output / "p1.png.json").read_text() == '{"shopping": ["milk"]}'
 
 
@@ -819,7 +824,6 @@ def test_controls_fit_a_narrow_dock_and_say_what_they_do(
         series.done,
         series.authentic,
         series.show_rest,
-        series.fill_rest,
     ):
         assert widget.toolTip()
         assert widget.accessibleName() or widget.text()
