@@ -224,7 +224,7 @@ def test_without_space_on_the_disk_work_goes_on_with_a_notice(
         dock.settle()
         text = dock.widget.message.text()
         assert "No space left on device" in text
-        assert "it will be made again when it is needed" in text
+        assert "will be made again when it is needed" in text
         assert dock.desk.plane is not None
         assert dock.desk.plane.embedding is not None
         click(dock, 40, 60)
