@@ -133,7 +133,7 @@ def test_the_command(root: Path) -> None:
     (root / "bilder/ä3.png").unlink()
     bad = run(root / "train.txt", root / "val.txt", root / "train.txt")
     assert bad.exit_code == 1
-    assert "ä3.png does not exist." in bad.stdout
+    assert "ä3.png does not exist: check" in bad.stdout
     # A list that is named twice is one list.
     assert bad.stdout.splitlines()[-1] == "4 entries checked: 1 files missing."
     assert run(root / "lost.txt").exit_code == 1
@@ -180,7 +180,7 @@ def test_one_path_that_may_not_be_looked_at_costs_itself_only(root: Path, name: 
     path = write(root / "odd.txt", f"{name},None", "bilder/ä0.png,gone.png", "bilder/ä1.png,None")
     result = CliRunner().invoke(app, ["data", "check", str(path)])
     assert result.exit_code == 1
-    assert "gone.png does not exist." in result.stdout
+    assert "gone.png does not exist: check" in result.stdout
     assert result.stdout.splitlines()[-1] == "3 entries checked: 2 files missing."
 
 
@@ -245,7 +245,7 @@ def test_control_characters_do_not_reach_the_terminal(root: Path) -> None:
     path = write(root / "one.txt", "a\x1b]0;title\x07b.png,None")
     result = CliRunner().invoke(app, ["data", "check", str(path)])
     assert "\x1b" not in result.stdout
-    assert "\\x1b]0;title\\x07b.png does not exist." in result.stdout
+    assert "\\x1b]0;title\\x07b.png does not exist: check" in result.stdout
 
 
 # ------------------------------------------------------------------------- looking alike

@@ -8,6 +8,8 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
+from napari_safire.text import printable
+
 _LONGEST_PATH = 4096  # characters; longer ones no system opens
 
 
@@ -27,22 +29,23 @@ def why_unreadable(path: str | os.PathLike[str]) -> str | None:
     Examples
     --------
     >>> print(why_unreadable("gone.png"))
-    gone.png does not exist.
+    gone.png does not exist: check its name and folder.
     """
+    name = printable(path)
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return f"{path} does not exist."
+        return f"{name} does not exist: check its name and folder."
     except OSError as error:
-        return f"{path} cannot be looked at: {error.strerror or error}."
+        return f"{name} cannot be looked at: {error.strerror or error}."
     except ValueError as error:  # a null character in the name
-        return f"{path} is no name of a file: {error}."
+        return f"{name} is no name of a file: {error}."
     if stat.S_ISDIR(mode):
-        return f"{path} is a folder, not a file."
+        return f"{name} is a folder: give one of the files inside it."
     if not stat.S_ISREG(mode):  # a pipe or a device might never end
-        return f"{path} is not a regular file: copy it to a file first."
+        return f"{name} is not a regular file: copy it to a file first."
     if not os.access(path, os.R_OK):
-        return f"{path} cannot be read: Permission denied."
+        return f"{name} cannot be read: Permission denied."
     return None
 
 

@@ -243,7 +243,7 @@ def is_picture_file(path: str | os.PathLike[str]) -> bool:
     path = Path(path)
     if is_picture_name(path.name):
         return True
-    if path.suffix.lower() in _NO_PICTURES or not path.is_file():
+    if path.suffix.lower() in _NO_PICTURES or why_unreadable(path) is not None:
         return False
     try:
         with open(path, "rb") as file:

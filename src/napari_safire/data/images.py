@@ -23,6 +23,7 @@ from napari_safire.atomic import atomic_path
 from napari_safire.data.decoding import jpeg, limits, names, png, small, tiff
 from napari_safire.data.decoding.source import ByteSource, Damage, Refusal
 from napari_safire.data.decoding.stated import Decoding as Decoding
+from napari_safire.data.files import why_unreadable
 from napari_safire.errors import ImageReadError
 from napari_safire.text import printable
 
@@ -290,15 +291,12 @@ def read_bytes(path: Path) -> bytes:
 def require_file(path: Path, *, may_be_empty: bool = False) -> None:
     """Raise an ImageReadError that says why there is no file of a readable size at this path."""
     name = printable(path)
+    reason = why_unreadable(path)
+    if reason is not None:
+        raise ImageReadError(reason)
     try:
-        if path.is_dir():
-            raise ImageReadError(f"{name} is a folder: give one of the image files inside it.")
-        if not path.exists():
-            raise ImageReadError(f"{name} does not exist: check its name and folder.")
-        if not path.is_file():  # a pipe or a device might never end
-            raise ImageReadError(f"{name} is not a regular file: copy the picture to a file first.")
         size = path.stat().st_size
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+    except OSError as error:  # gone, a moment after it was there
         raise ImageReadError(f"{name} cannot be read: {first_line(error)}.") from error
     if size == 0 and not may_be_empty:
         raise ImageReadError(f"{name} is empty (0 bytes): copy it again from its source.")

@@ -471,7 +471,7 @@ def why_no_mask(path: Path, record: Mapping[str, Any], mask: Path) -> str:
         return "it has more sources than a mask holds"
     if named != mask.name:
         return f"it names another mask ({printable(named)[:80]})"
-    if not mask.is_file():
+    if not os.path.isfile(mask):  # not Path.is_file, which raises for names no file can have
         return f"its mask {printable(mask.name)} is missing"
     if record["format"] == SOURCES_FORMAT:
         try:
@@ -544,7 +544,7 @@ def _beside(record: Path, name: Any, hashes: Mapping[str, Any]) -> Path:
             "file beside it: it was changed."
         )
     file = record.with_name(name)
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise DatasetError(
             f"{printable(file)} is missing, which the record {printable(record)} names: export it "
             "again."
