@@ -68,6 +68,7 @@ MOST_PAIRS = 64
 # Masks up to this are read at once, so that all of them are checked and can be painted on.
 MOST_MASK_PIXELS = 128_000_000
 _WITHOUT_SOURCE = (1.0, 1.0, 1.0, 1.0)
+_PATHS = ("mask", "record", "images", "masks")  # in records, from their own folders
 _MOST_WARNINGS = 5  # told at once of a stack
 
 
