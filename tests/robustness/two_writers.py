@@ -2,8 +2,8 @@
 
     python tests/robustness/two_writers.py [ROUNDS]
 
-After each round the record and the mask have to be of one writer, and nothing temporary may be left.
-It must print "300 rounds, 0 with the mask of one and the record of the other" (it was 54).
+After each round the record and the mask have to be of one writer, and nothing temporary may be
+left. It must print "300 rounds, 0 with the mask of one and the record of the other" (it was 54).
 """
 
 from __future__ import annotations
