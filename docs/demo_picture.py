@@ -34,7 +34,7 @@ def main() -> None:
     panels = (
         image,
         render_sources(image, partition.labels, sources),
-        render_heatmap(image, forgery.heatmap, f"{forgery.verdict} ({forgery.score:.2f})"),
+        render_heatmap(image, forgery, f"{forgery.verdict} ({forgery.score:.2f})"),
     )
     sheet = Image.new("RGB", (3 * SIZE[0] + 2 * GAP, SIZE[1]), "white")
     for place, panel in enumerate(panels):

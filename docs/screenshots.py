@@ -108,10 +108,7 @@ class Tour:
         self.settle()
 
     def forgery_map(self) -> None:
-        """The forgery map, without the sources over it."""
-        sources = self.desk.sources_layer
-        assert sources is not None
-        sources.visible = False
+        """The forgery map, over the sources, which are hidden meanwhile."""
         self.widget.partition.plot.selected.emit(())
         self.press(self.widget.result.heatmap)
         self.scroll_to(self.widget.result)
@@ -121,7 +118,6 @@ class Tour:
         self.press(self.widget.result.heatmap)
         sources = self.desk.sources_layer
         assert sources is not None
-        sources.visible = True
         self.viewer.layers.selection.active = sources
         sources.selected_label = 3
         sources.brush_size = 40

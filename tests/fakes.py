@@ -38,6 +38,8 @@ class FakeEngine:
         Embedding waits for it.
     """
 
+    most_sources = 6
+
     def __init__(self, step_s: float = 0.0, gate: threading.Event | None = None) -> None:
         self.step_s = step_s
         self.gate = gate
@@ -87,7 +89,7 @@ class FakeEngine:
         n_sources: int | None = None,
         seed: int = 0,
         points_per_side: int = 16,
-        eps: float = 0.2,
+        eps: float | None = None,
         *,
         progress: Progress | None = None,
         cancel: Cancel | None = None,

@@ -414,7 +414,7 @@ CASES: tuple[Case, ...] = (
         lambda: after_start(JPEG, 0xE1, exif(1, LARGE_JPEG)),
         COLOUR,
         9,
-        said=("preview of 80 x 100 pixels, larger than the picture",),
+        said=("preview of 80 x 100, larger than the picture",),
     ),
     Case(
         "views.jpg",
@@ -609,7 +609,7 @@ CASES: tuple[Case, ...] = (
         "true and false by tifffile, napari, imageio",
         lambda: by_tifffile(TRUE),
         BLACK_WHITE,
-        said=("true is read as white, though the file says that 0 is",),
+        said=("true is read as white, though its tag says black",),
         decoding=(("inverted", False),),
     ),
     *(

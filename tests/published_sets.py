@@ -238,6 +238,14 @@ def default(root: Path) -> Pairs:
     return _write_masks(root, {"x_imgs/a.png": "x_masks/a.png"}, grey(truth(), forged=1))
 
 
+def half(root: Path) -> Pairs:
+    """As JPEG makes masks: nearly black around the edge, nearly white inside it."""
+    noisy = grey(truth(), forged=250)
+    noisy[:, ::3] += np.uint8(3)
+    noisy[::5] += np.uint8(1)
+    return _write_masks(root, {"x_imgs/a.png": "x_masks/a.png"}, noisy)
+
+
 def sources(root: Path) -> Pairs:
     return _write_masks(root, {"x_imgs/a.png": "x_masks/a.png"}, encode_sources(three_sources()))
 
@@ -255,5 +263,6 @@ WRITERS = {
     "RealTamper": real_tamper,
     "NC16": nc16,
     "default": default,
+    "half": half,
     "sources": sources,
 }

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from toys import TILED_LITE
 
-from napari_safire import Engine, load_model
+from napari_safire import Engine, basis, load_model
 from napari_safire.atomic import atomic_path
-from napari_safire.engine import embedding
+from napari_safire.engine import cache as cache_module
 from napari_safire.engine.cache import CacheUsage, EmbeddingCache
 from napari_safire.errors import Cancelled
 from napari_safire.model import SafireModel, save_checkpoint
@@ -126,7 +126,7 @@ def test_another_picture_model_or_preprocessing_is_another_entry(
     cache.put(made("a"))
     assert cache.get(sha("b"), MODEL) is None
     assert cache.get(sha("a"), "d" * 64) is None
-    monkeypatch.setattr(embedding, "PREPROCESSING", embedding.PREPROCESSING + 1)
+    monkeypatch.setattr(cache_module, "ALGORITHM", basis.ALGORITHM + 1)
     assert cache.get(sha("a"), MODEL) is None
     assert cache.usage().entries == 1  # it is not damaged: an older version may still want it
 
@@ -354,6 +354,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path):
     cache = EmbeddingCache(tmp_path / "file" / "embeddings")
     assert not cache.put(made("a"))
     assert "could not be kept" in cache.problem
+    assert "choose" not in cache.problem  # whoever reads this in the dock has no other folder
     assert str(cache.folder) in cache.problem
     assert cache.get(sha("a"), MODEL) is None
     assert cache.usage() == CacheUsage(0, 0)

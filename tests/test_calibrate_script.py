@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -206,13 +207,17 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
         kinship = Kinship.of_model(metadata)
         assert kinship is not None
         assert any(kinship.numbers)
-        assert 1 / 4 < told["number_of_sources_right"] <= 1
+        assert 1 / 4 < told["number_of_sources_right, as fitted"] <= 1
+        assert 0 <= told["number_of_sources_right, cross-fitted"] <= 1
         assert metadata["cut_sharpness"] > 0
     else:
         assert not of_cells & metadata.keys()
         rule = auto_rule(metadata)
         assert rule.thresholds == rule.candidates[30]
-        assert told["number_of_sources_right"] == 1
+        assert told["number_of_sources_right, as fitted"] == 1
+        assert told["number_of_sources_right, cross-fitted"] == 1
+    assert metadata["calibration"]["n_authentic"] == 36
+    assert metadata["calibration"]["n_forged"] == 12
     assert told["originals_learned_from_in_other_copies"] == 0
     curve = stored_curve(metadata)
     assert curve is not None
@@ -231,6 +236,28 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
         rows = list(csv.DictReader(file))
     assert len(rows) == 48
     assert all(0 <= float(row["probability"]) <= 1 for row in rows)
+
+
+def test_numbers_of_sources_are_right_on_pictures_that_nothing_was_fitted_on(
+    scripts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrate, _ = scripts
+    model = SafireModel(ModelConfig.lite())
+    model.metadata["representative"] = "consensus"
+    count = len(auto_rule(model.metadata).candidates)
+
+    def seen(fold: int, n_sources: int) -> Any:
+        # In fold 0 the tenth threshold is right, in fold 1 the twentieth.
+        right = 10 + 10 * fold
+        found = tuple(n_sources if place == right else 9 for place in range(count))
+        judged = calibrate.Judged("made up", "none", fold, Observation(n_sources, 1.0, found))
+        return SimpleNamespace(fold=fold, observation=judged.observation, divided=None)
+
+    pictures = [seen(fold, n) for fold in (0, 1) for n in (1, 2, 3)]
+    assert calibrate.settle_sources(model, pictures)[1] == 0.5
+    assert calibrate.settle_sources(model, pictures[:3])[1] == 1
+    assert calibrate.cross_fitted_numbers(model, pictures) == 0
+    assert np.isnan(calibrate.cross_fitted_numbers(model, pictures[:3]))
 
 
 def test_what_the_model_has_learned_from_counts_for_the_verdict_alone(

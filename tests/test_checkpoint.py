@@ -20,6 +20,7 @@ from napari_safire.model import (
     ModelConfig,
     SafireModel,
     available_models,
+    describe_checkpoint,
     initialise_from,
     load_checkpoint,
     load_model,
@@ -161,12 +162,34 @@ def test_golden_checkpoint_is_loaded_with_its_config(parity):
 
 def test_other_layouts_of_the_same_weights(model, tmp_path):
     state = model.state_dict()
-    for number, (payload, zipped) in enumerate(
-        [(state, True), ({"model": state}, True), ({"model": state, "epoch": 3}, False)]
-    ):
+    for number, payload in enumerate([state, {"model": state}, {"model": state, "epoch": 3}]):
         path = tmp_path / f"{number}.pth"
-        torch.save(payload, path, _use_new_zipfile_serialization=zipped)
+        torch.save(payload, path)
         assert_same_weights(load_checkpoint(path), model)
+
+
+def test_what_published_files_hold_beside_the_weights_is_left_alone(model, tmp_path):
+    optimizer = torch.optim.AdamW(model.parameters())
+    path = tmp_path / "training.pth"
+    payload = {
+        "model": torch.nn.DataParallel(model).state_dict(),  # with the versions of its modules
+        "optimizer": optimizer.state_dict(),
+        "epoch": 7,
+        "loss": [0.5, float("nan")],
+        "random": torch.get_rng_state(),
+        "size": torch.Size([2]),
+        "kind": torch.float16,
+    }
+    torch.save(payload, path)
+    found = load_checkpoint(path)
+    assert_same_weights(found, model)
+    assert found.metadata == {"name": "training", "epoch": 7}
+
+
+def test_the_layout_without_checksums_is_refused_with_a_way_out(model, tmp_path):
+    path = tmp_path / "old.pth"
+    torch.save(model.state_dict(), path, _use_new_zipfile_serialization=False)
+    assert "save the weights again with torch.save" in refusal(load_checkpoint, path)
 
 
 def test_half_precision_files_become_float32(model, tmp_path):
@@ -178,19 +201,24 @@ def test_half_precision_files_become_float32(model, tmp_path):
 def test_vit_b_in_the_published_layout(parity, tmp_path):
     """Every one of the 348 keys is accounted for, and one more or less is refused."""
     path = tmp_path / "safire.pth"
-    # one stored zero stands for all: the file stays small
     state = {
-        f"module.{key}": torch.zeros(1).expand(shape) for key, (shape, _) in parity.vit_b.items()
+        f"module.{key}": torch.full(shape, 0.5, dtype=torch.bfloat16)
+        for key, (shape, _) in parity.vit_b.items()
     }
-    torch.save({"model": state, "epoch": 1}, path)
+    torch.save({"model": state, "epoch": 133}, path)
+    assert describe_checkpoint(path) == "published SAFIRE (ViT-B, epoch 133)"
     model = load_model(path, device="cpu")
     assert model.config == ModelConfig.vit_b()
     assert set(model.state_dict()) == set(parity.vit_b)
-    left_out = state.pop("module.mask_decoder.iou_token.weight")
+
+
+def test_one_key_more_or_less_is_refused(model, tmp_path):
+    path, state = tmp_path / "safire.pth", dict(model.state_dict())
+    left_out = state.pop("mask_decoder.iou_token.weight")
     torch.save({"model": state}, path)
     assert "1 missing (mask_decoder.iou_token.weight)" in refusal(load_model, path, device="cpu")
-    state["module.mask_decoder.iou_token.weight"] = left_out
-    state["module.mask_decoder.another.weight"] = left_out
+    state["mask_decoder.iou_token.weight"] = left_out
+    state["mask_decoder.another.weight"] = left_out.clone()
     torch.save({"model": state}, path)
     assert "1 unexpected (mask_decoder.another" in refusal(load_model, path, device="cpu")
 
@@ -388,11 +416,12 @@ def test_writing_leaves_nothing_half_written(model, saved, tmp_path, monkeypatch
     with pytest.raises(TypeError, match="JSON"):
         save_checkpoint(model, saved, metadata={"photo": object()})
 
-    def fails(tensors, path, metadata):
-        Path(path).write_bytes(b"half")
+    def fails(path, content):
+        with open(path, "wb") as stream:
+            stream.write(content[:4])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_safire.model.checkpoint.save_file", fails)
+    monkeypatch.setattr(Path, "write_bytes", fails)
     assert "No space left" in refusal(save_checkpoint, model, saved)
     assert saved.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == [saved.name]

@@ -21,9 +21,10 @@ from toys import tiny_lite
 from typer.testing import CliRunner, Result
 
 from napari_safire import __version__
-from napari_safire.cli import app
+from napari_safire.cli import app, terminal
 from napari_safire.data.demo import demo_composite
 from napari_safire.data.masks import decode_sources, encode_sources
+from napari_safire.data.record import SOURCES_FORMAT, read_results
 from napari_safire.errors import CheckpointError
 from napari_safire.model.checkpoint import save_checkpoint
 from napari_safire.model.safire import SafireModel
@@ -39,14 +40,19 @@ def cli(*arguments: object) -> Result:
     return result
 
 
-def process(*arguments: object) -> subprocess.CompletedProcess[str]:
+MAIN = "from napari_safire.cli import main; main()"
+
+
+def process(
+    *arguments: object, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run as users do."""
     return subprocess.run(
-        [sys.executable, "-c", "from napari_safire.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", MAIN, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=900,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
     )
 
 
@@ -575,11 +581,11 @@ def test_results_do_not_go_among_the_pictures_of_a_folder(
     assert times(folder) == before
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (3, signal.SIGINT)])
 def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
-    jobs: int, tiny_model: Path, picture: Path, tmp_path: Path
+    jobs: int, number: int, tiny_model: Path, picture: Path, tmp_path: Path
 ) -> None:
-    """Ctrl-C in the middle, as a process; the same command then does the rest."""
+    """Ctrl-C or SIGTERM in the middle, as a process; the same command then does the rest."""
     count = 100
     folder, output = make_batch(tmp_path / "in", picture, count), tmp_path / "out"
     command = (
@@ -587,7 +593,7 @@ def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
         "--sources", 2, "--points-per-side", 4, "--jobs", jobs,
     )  # fmt: skip
     running = subprocess.Popen(
-        [sys.executable, "-c", "from napari_safire.cli import main; main()", *map(str, command)],
+        [sys.executable, "-c", MAIN, *map(str, command)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -597,7 +603,7 @@ def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
         for line in running.stdout or ():
             if "p1.png" in line:
                 break
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         told, complaints = running.communicate(timeout=120)
     finally:
         running.kill()
@@ -612,11 +618,210 @@ def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
             named |= {files} if isinstance(files, str) else set(files)
     assert {path.name for path in output.iterdir()} == named
     pending = [n for n in range(count) if not (output / f"p{n}.json").is_file()]
-    for number in pending[1:]:  # the rest need not take long
-        (folder / f"p{number}.png").unlink()
+    for left in pending[1:]:  # the rest need not take long
+        (folder / f"p{left}.png").unlink()
     rest = process(*command)
     assert rest.returncode == 0, rest.stderr
     assert f"1 done, {len(records)} were there already." in rest.stdout
+
+
+def test_names_from_anywhere_on_a_terminal_of_few_letters_whose_reader_is_gone(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    """No name, code page or closed pipe costs a result; nothing but lines of text is shown."""
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    names = [
+        "写真.png", "n" * 251 + ".png", "esc\x1b]0;title\x07.png", "rtl\u202egpj.png",
+        "nl\nb.png: 1 source, no forgery found.png", os.fsdecode(b"caf\xe9.png"),
+    ]  # fmt: skip
+    for name in names:
+        (folder / name).write_bytes(picture.read_bytes())
+    (folder / "bad\x1b[31m.png").write_bytes(b"x")
+    command = (
+        "predict", folder, "-o", output, "--model", tiny_model, "--points-per-side", 4, *ONLY,
+    )  # fmt: skip
+    done = process(*command, env={"PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"})
+    assert done.returncode == 1
+    assert f"{len(names) + 1} pictures: {len(names)} done, 1 failed." in done.stdout
+    for shown in (done.stdout, done.stderr):
+        assert all(character.isprintable() for character in shown.replace("\n", ""))
+    assert len(done.stdout.splitlines()) == len(names) + 1
+    assert "bad\\x1b[31m.png" in one_error(done.stderr)
+    found = {}
+    for path in output.glob("*.json"):
+        record = json.loads(path.read_bytes().decode("utf-8"))
+        found[os.fsencode(Path(record["image"]["path"]).name)] = path
+        assert read_results(path).image is not None  # found by its relative path
+    assert found.keys() == {os.fsencode(name) for name in names}
+    with subprocess.Popen(
+        [sys.executable, "-c", MAIN, *map(str, command), "--overwrite"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()  # as `| head` does
+        complaints = running.stderr.read().decode()
+    assert running.returncode == 1
+    one_error(complaints)
+    assert len(list(output.glob("*.json"))) == len(names)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is full")
+def test_text_that_is_lost_is_told() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", MAIN, "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert "stdout could not be written" in one_error(done.stderr)
+
+
+def test_two_runs_on_one_folder(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    from napari_safire.curation.claim import claim
+
+    output = tmp_path / "out"
+    command = [
+        "predict", picture, "-o", output, "--model", tiny_model, "--points-per-side", 4, *ONLY,
+    ]  # fmt: skip
+    with claim(output):
+        running = subprocess.Popen(
+            [sys.executable, "-c", MAIN, *map(str, command)], stderr=subprocess.PIPE, text=True
+        )
+        assert running.stderr is not None
+        assert "Another run is at work" in running.stderr.readline()
+        assert list(output.glob("*.json")) == []
+    running.communicate(timeout=120)
+    assert running.returncode == 0
+    assert {path.name for path in output.iterdir()} == {"street.json", "street_region_01.png"}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_whatever_goes_wrong_with_one_picture_is_its_own_error(
+    jobs: int, tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_safire.curation import examination
+
+    folder = make_batch(tmp_path / "in", picture, 5)
+    true_examine = examination.examine
+    failures = {"p1": MemoryError(), "p2": ZeroDivisionError("float"), "p3": OSError(5, "I/O")}
+
+    def examine(engine: Any, image: Any, *arguments: Any, **options: Any) -> Any:
+        if image.path.stem in failures:
+            raise failures[image.path.stem]
+        return true_examine(engine, image, *arguments, **options)
+
+    monkeypatch.setattr(examination, "examine", examine)
+    result = predict(tiny_model, folder, "-o", tmp_path / "out", *ONLY, "--jobs", jobs)
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+    for name in failures:
+        assert sum(str(folder / f"{name}.png") in line for line in errors) == 1
+    assert "5 pictures: 2 done, 3 failed." in result.stdout
+    assert "Traceback" not in result.stderr
+    shown = CliRunner().invoke(
+        app,
+        [
+            "--traceback", "predict", str(folder), "-o", str(tmp_path / "out"), "--model",
+            str(tiny_model), "--points-per-side", "4", *ONLY,
+        ],
+    )  # fmt: skip
+    assert "ZeroDivisionError" in shown.stderr
+    assert "Traceback" in shown.stderr
+
+
+def test_the_output_folder_is_not_listed_for_each_picture(
+    tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, output = make_batch(tmp_path / "in", picture, 6), tmp_path / "out"
+    listed: list[Path] = []
+    for name in ("listdir", "scandir"):
+        true = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda path=".", true=true: listed.append(Path(str(path))) or true(path)
+        )
+    for more in ((), (), ("--overwrite",)):
+        listed.clear()
+        assert predict(tiny_model, folder, "-o", output, *ONLY, *more).exit_code == 0
+        assert listed.count(output) == 1
+
+
+def test_nothing_done_is_no_success(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "bad.png").write_bytes(b"x")
+    for name in ("empty", "empty.txt", "bad.png"):
+        result = predict(tiny_model, tmp_path / name, "-o", tmp_path / "out")
+        assert result.exit_code == 1, name
+        assert name in one_error(result.stderr)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_point_outside_one_picture_only(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    folder = make_batch(tmp_path / "in", picture, 2)
+    Image.open(picture).crop((0, 0, 40, 40)).save(folder / "p1.png")
+    result = predict(
+        tiny_model, folder, "-o", tmp_path / "out", "--points", "60,60", "--only-points"
+    )
+    assert result.exit_code == 1  # the command as such is right
+    assert "p1.png" in one_error(result.stderr)
+    assert (tmp_path / "out" / "p0.json").is_file()
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(
+    picture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    result = cli("predict", picture, "-o", tmp_path / "file" / "out", "--model", "none")
+    assert result.exit_code == 1
+    assert "Nothing can be written to" in one_error(result.stderr)
+    result = cli("demo", "-o", tmp_path / "file" / "out", "--model", "none")
+    assert "Nothing can be written to" in one_error(result.stderr)
+
+
+def test_records_name_no_user_unless_asked(
+    tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "jane.doe"
+    folder = make_batch(tmp_path / "jane.doe", picture, 1)
+    Image.open(picture).convert("CMYK").save(folder / "cmyk.jpg")  # its warning has its name
+    (home / "tiny.safetensors").write_bytes(tiny_model.read_bytes())
+    monkeypatch.setenv("HOME", str(home))
+    model = home / "tiny.safetensors"
+    assert predict(model, folder, "-o", tmp_path / "out", *ONLY).exit_code == 0
+    for path in (tmp_path / "out").glob("*.json"):
+        assert "jane" not in path.read_text()
+        assert read_results(path).image is not None
+    result = predict(model, folder, "-o", tmp_path / "whole", *ONLY, "--absolute-paths")
+    assert result.exit_code == 0
+    record = json.loads((tmp_path / "whole" / "cmyk.json").read_text())
+    assert record["image"]["path"] == str(folder / "cmyk.jpg")
+    assert record["model"]["name"] == str(model)
+
+
+def test_labels_made_by_hand_are_never_replaced(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    text = json.dumps({"format": SOURCES_FORMAT, "image": {}})
+    (tmp_path / "street.json").write_text(text)
+    result = predict(tiny_model, picture, "-o", tmp_path, *ONLY, "--overwrite")
+    assert result.exit_code == 2
+    assert "made by hand" in one_error(result.stderr)
+    assert (tmp_path / "street.json").read_text() == text
+
+
+def test_all_output_goes_through_one_function() -> None:
+    """Anywhere else a name could write to the terminal what it likes."""
+    folder = Path(terminal.__file__).parent
+    for path in folder.glob("*.py"):
+        calls = path.read_text(encoding="utf-8").count("typer.echo(")
+        assert calls == (path.name == "terminal.py"), path
 
 
 # -------------------------------------------------------------------- demo and the rest
@@ -658,8 +863,8 @@ def test_evaluate(kind: str, tiny_model: Path, picture: Path, tmp_path: Path) ->
         "evaluate", make_data_set(tmp_path, picture), "--kind", kind, "--model", tiny_model,
         "-o", table, "--points-per-side", 4,
     )  # fmt: skip
-    assert result.exit_code == 0, result.stderr
-    assert "3 images scored, 1 broken" in result.stdout
+    assert result.exit_code == 1, result.stderr  # of the broken one
+    assert f"3 images scored, 1 broken; masks read as {kind}" in result.stdout
     assert "broken.png" in one_error(result.stderr)
     assert "f1_fixed_above_floor" in result.stdout
     assert ("p_miou_hungarian" in result.stdout) == (kind == "sources")
@@ -726,7 +931,7 @@ def test_evaluate_into_a_folder(
         "--jobs", 2, "--worst", 1,
     )  # fmt: skip
     first = cli(*command)
-    assert first.exit_code == 0, first.stderr
+    assert first.exit_code == 1, first.stderr  # of the broken one
     assert "broken.png" in one_error(first.stderr)
     for told in ("other/tiny - model", "jpeg-75", "floor: an answer that says nothing"):
         assert told in first.stdout
@@ -735,7 +940,7 @@ def test_evaluate_into_a_folder(
     assert len(files) == 4
     assert len(scores.read_text().splitlines()) == 3  # what it rests on, and two pictures
     again = cli(*command)
-    assert again.exit_code == 0
+    assert again.exit_code == 1
     assert again.stdout == first.stdout
     assert {path: path.read_bytes() for path in files} == files
     assert "jpeg-75" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

@@ -69,8 +69,8 @@ def test_a_curve_passes_through_json() -> None:
         ("a curve", "does not consist of raw, accuracy, basis"),
         ({}, "does not consist"),
         ({"raw": [0.1, 0.2], "basis": ""}, "does not consist"),
-        ({"raw": [0.1, "x"], "accuracy": [0, 1], "basis": ""}, "could not convert"),
-        ({"raw": None, "accuracy": [0, 1], "basis": ""}, "not iterable"),
+        ({"raw": [0.1, "x"], "accuracy": [0, 1], "basis": ""}, "raw is 'x', but must be a number"),
+        ({"raw": None, "accuracy": [0, 1], "basis": ""}, "raw is None, but must be a list"),
         ({"raw": [0.2, 0.1], "accuracy": [0, 1], "basis": ""}, "do not increase"),
     ],
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import struct
 import threading
+import unicodedata
 import zlib
 from pathlib import Path
 
@@ -19,10 +21,14 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile
 
 from napari_safire.atomic import atomic_path
+from napari_safire.curation.evaluation.entries import entry_content
+from napari_safire.data.datasets import read_entries
 from napari_safire.data.decoding import limits
+from napari_safire.data.files import why_unreadable
+from napari_safire.data.folders import list_root, looks_like_list
 from napari_safire.data.images import read_image, write_image_atomic
-from napari_safire.data.lists import ListEntry, read_list, read_mask, write_list
-from napari_safire.data.masks import decode_sources, encode_sources
+from napari_safire.data.lists import ListEntry, parse_list, read_list, read_mask, write_list
+from napari_safire.data.masks import MaskWarning, decode_sources, encode_sources
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 
 RNG = np.random.default_rng(0)
@@ -797,6 +803,108 @@ def test_write_list_refuses_what_it_could_not_read(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+# --------------------------------------------------------------- lists: names and lines
+
+
+def test_lines_that_begin_with_a_hash_may_be_entries(dataset):
+    write_image_atomic(dataset / "#1.png", COLOUR)
+    parsed = parse_list(
+        write(
+            dataset,
+            "# a comment, with a comma\n#1.png,masks/a.png\n #1.png , None\n#2.png,None\n#\n",
+        ),
+        dataset,
+    )
+    entry = ListEntry(dataset / "#1.png", dataset / "masks/a.png")
+    assert parsed.entries == (entry, ListEntry(dataset / "#1.png"))
+    assert parsed.problems == ()
+    assert [note.split(" of ")[0] for note in parsed.notes] == ["Line 2", "Line 3"]
+    assert "write ./#1.png,masks/a.png" in parsed.notes[0]
+    assert parse_list(write(dataset, "./#1.png,None"), dataset).notes == ()
+    lost = parse_list(write(dataset, "#1.png"), dataset)  # never skipped without a word
+    assert "one field" in lost.problems[0]
+
+
+def test_names_of_another_unicode_form_or_case_are_found(tmp_path):
+    folder = tmp_path / unicodedata.normalize("NFD", "Fälle")
+    folder.mkdir()
+    for name in ("Café.png", "IMG_1.JPG", "Fall.png", "fall.png"):
+        write_image_atomic(tmp_path / "a.png", COLOUR).rename(
+            folder / unicodedata.normalize("NFC", name)
+        )
+    lines = ["Fälle/Café.png,None", "Fälle/img_1.jpg,None", "Fälle/FALL.png,None"]
+    path = write(tmp_path, unicodedata.normalize("NFD", "\n".join(lines)))
+    parsed = parse_list(path, tmp_path)
+    found = [entry.image for entry in parsed.entries]
+    assert found[:2] == [folder / "Café.png", folder / "IMG_1.JPG"]
+    assert not found[2].exists()  # two files fit: nothing is guessed
+    (note,) = parsed.notes  # the Unicode form is nothing to speak of
+    assert "names img_1.jpg, the file is called IMG_1.JPG" in note
+    with pytest.raises(DatasetError, match="1 files that do not exist"):
+        read_list(path)
+
+
+ODD_PATHS = {
+    "n" * 300: "File name too long",
+    "/".join("a" * 2000): "does not exist|File name too long",
+    "x\0y": "null",
+    "~nobody/x.png": "does not exist",
+    "a.png/b.png": "does not exist",
+    "masks": "is a folder",
+    "loop": "Too many levels",
+}
+
+
+@pytest.mark.parametrize("name", ODD_PATHS)
+def test_what_keeps_a_path_from_being_read(dataset, name):
+    (dataset / "loop").symlink_to(dataset / "loop")
+    assert re.search(ODD_PATHS[name], why_unreadable(dataset / name) or "")
+    path = write(dataset, f"a.png,None\nß 图.png,None\n{name},None\na.png,{name}\n")
+    with pytest.raises(DatasetError, match="names 1 files that do not exist or cannot be read"):
+        read_list(path)
+    listed = read_entries(path)  # half of it is there
+    assert len(listed.entries) == 4
+    assert re.search(ODD_PATHS[name], listed.lost[listed.entries[2]])
+    assert re.search(ODD_PATHS[name], listed.lost[listed.entries[3]])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are for POSIX")
+def test_pipes_in_lists_and_lists_that_are_pipes_do_not_hang(dataset):
+    os.mkfifo(dataset / "pipe.png")
+    os.mkfifo(dataset / "list.fifo")
+    assert "not a regular file" in why_unreadable(dataset / "pipe.png")
+    with pytest.raises(DatasetError, match="not a regular file"):
+        read_list(write(dataset, "pipe.png,None"))
+    with pytest.raises(DatasetError, match="not a regular file"):
+        read_list(dataset / "list.fifo")
+    assert not looks_like_list(dataset / "list.fifo")
+    with pytest.raises(DatasetError, match="not a regular file"):
+        list_root(dataset / "list.fifo")
+    entry = ListEntry(dataset / "pipe.png")
+    with pytest.raises(ImageReadError, match="not a regular file"):
+        entry_content(entry)
+
+
+def test_a_file_that_may_not_be_read(dataset, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # file modes do not stop the superuser
+    assert "Permission denied" in why_unreadable(dataset / "a.png")
+
+
+def test_a_list_whose_root_is_wrong_is_refused(dataset):
+    path = write(dataset, "gone1.png,None\ngone2.png,None\na.png,None\n")
+    with pytest.raises(DatasetError, match="check the root folder"):
+        read_entries(path)
+
+
+def test_a_list_with_names_that_spreadsheets_run(tmp_path):
+    for name in ("=1+1.png", "+a.png", "-b.png", "@c.png"):
+        (tmp_path / name).touch()
+    entries = [ListEntry(path) for path in sorted(tmp_path.iterdir())]
+    path = write_list(tmp_path / "list.csv", entries)
+    assert all(line.startswith("./") for line in path.read_text().splitlines())
+    assert read_list(path) == entries
+
+
 # ----------------------------------------------------------------------------- read_mask
 
 
@@ -813,7 +921,8 @@ def test_coloured_masks_count_by_their_grey(tmp_path, dtype):
     colours[0, 2, 2] = 200
     path = tmp_path / "mask.tif"
     path.write_bytes(tiff_bytes(colours, photometric="rgb"))
-    mask = read_mask(ListEntry(path, path))
+    with pytest.warns(MaskWarning, match="3 grey levels"):
+        mask = read_mask(ListEntry(path, path))
     assert mask.tolist() == [[False, True, True, False]]
 
 

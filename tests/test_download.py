@@ -21,6 +21,7 @@ from typing import Any
 
 import pooch
 import pytest
+import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import tiny_lite
@@ -55,6 +56,8 @@ class FileServer:
     status: list[int] = field(default_factory=list)  # of the next answers; then 200 or 206
     cuts: list[int] = field(default_factory=list)  # bytes after which the next answers end
     content_range: str | None = None  # in place of the true one
+    kind: str | None = None  # Content-Type
+    reason: str | None = None  # beside the status
     location: str | None = None
     stall: threading.Event | None = None  # to wait for where an answer is cut, before going on
     requests: list[dict[str, str]] = field(default_factory=list)  # their headers
@@ -82,7 +85,7 @@ class FileServer:
         partial = self.ranges and unchanged and "Range" in handler.headers
         status = self.status.pop(0) if self.status else (206 if partial else 200)
         if status not in (200, 206):
-            handler.send_error(status)
+            handler.send_error(status, self.reason)
             return
         part = self.body[start:] if status == 206 else self.body
         handler.send_response(status)
@@ -92,6 +95,8 @@ class FileServer:
             handler.send_header("Content-Range", given)
         if self.length:
             handler.send_header("Content-Length", str(len(part)))
+        if self.kind is not None:
+            handler.send_header("Content-Type", self.kind)
         if self.etag is not None:
             handler.send_header("ETag", self.etag)
         handler.end_headers()
@@ -235,6 +240,26 @@ def test_what_is_at_hand_is_not_downloaded_again(serve, payload):
     download_model("lab")
     assert len(server.requests) == 1
     assert download_model("safire-lite") == model_path("safire-lite")
+
+
+def test_what_is_at_hand_needs_no_right_to_write(payload):
+    register("http://127.0.0.1:9/x", payload)
+    models_folder().mkdir(parents=True)
+    path = models_folder() / "lab.safetensors"
+    path.write_bytes(payload)
+    assert download_model("lab") == path
+    assert {one.name for one in models_folder().iterdir()} == {path.name}  # not even a lock
+
+
+def test_the_umask_decides_who_may_read_a_download(serve, payload):
+    server = serve(payload)
+    register(server.url, payload)
+    before = os.umask(0o022)
+    try:
+        path = download_model("lab")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize("damaged", [b"", b"x" * 10, None], ids=["empty", "short", "altered"])
@@ -450,6 +475,68 @@ def test_redirections_on_safe_ways_are_followed(serve, payload):
     register(server.url, payload)
     assert download_model("lab").read_bytes() == payload
     assert goal.asked_from[1] > 0
+
+
+def test_from_another_machine_nobody_is_led_to_this_one(payload):
+    """A redirection to 127.0.0.1 asks whatever runs here."""
+    answer = requests.Response()
+    answer.status_code, answer.url = 302, "https://models.example.org/lab"
+    for entry, target, followed in (
+        ("https://models.example.org/lab", "http://127.0.0.1:8080/lab", False),
+        ("https://models.example.org/lab", "http://localhost/lab", False),
+        ("https://models.example.org/lab", "https://[::1]/lab", False),
+        ("https://models.example.org/lab", "http://models.example.org/lab", False),
+        ("https://models.example.org/lab", "https://elsewhere.example.org/lab", True),
+        ("https://models.example.org/lab", "/other", True),
+        ("http://127.0.0.1/lab", "http://127.0.0.1:8080/lab", True),
+        ("http://127.0.0.1/lab", "https://models.example.org/lab", True),
+    ):
+        answer.headers["location"] = target
+        session = download._SafeSession(entry)
+        if followed:
+            assert session.get_redirect_target(answer) == target
+        else:
+            with pytest.raises(CheckpointError, match="leads on to"):
+                session.get_redirect_target(answer)
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", None])
+@pytest.mark.parametrize("length", [True, False])
+def test_a_page_to_log_in_is_told_and_not_kept(serve, payload, kind, length):
+    page = b"\n<!DOCTYPE html><html>Please log in</html>"
+    page = page.ljust(len(payload)) if length else page
+    server = serve(page, kind=kind, length=length)
+    register(server.url, payload)
+    assert "127.0.0.1 sent a web page for 'lab', perhaps one to log in" in refusal()
+    assert len(server.requests) == 1
+    assert left_behind() <= {f"{part(payload).name}.etag", part(payload).name}
+    assert not part(payload).is_file() or not part(payload).stat().st_size
+    server.body = payload  # the kind stays: some servers call everything a page
+    assert download_model("lab").read_bytes() == payload
+
+
+def test_what_a_server_says_is_printed_and_not_obeyed(serve, payload):
+    server = serve(payload, status=[500], reason="\x1b]0;owned\x07" + "x" * 500)
+    register(server.url, payload)
+    sentence = refusal()
+    assert "\\x1b]0;owned\\x07" in sentence
+    assert sentence.isprintable()
+    assert len(sentence) < 300
+
+
+@pytest.mark.parametrize(
+    "manners",
+    [
+        {"etag": '"\x01"'},
+        {"etag": '"' + "x" * 5000 + '"'},
+        {"content_range": f"bytes {'9' * 5000}-1/*"},
+    ],
+)
+def test_odd_headers_do_not_get_in_the_way(serve, payload, manners):
+    server = serve(payload, cuts=[CUT], **manners)
+    register(server.url, payload)
+    assert download_model("lab").read_bytes() == payload
+    assert [headers.get("If-Range") for headers in server.requests[:2]].count(None) >= 1
 
 
 # --- no network, no room --------------------------------------------------------------------------

@@ -19,17 +19,20 @@ from napari_safire import Engine, load_model
 from napari_safire.data.demo import demo_composite
 from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.clustering import (
+    Density,
+    chosen_density,
     cluster_auto,
     cluster_dbscan,
     cluster_kmeans,
     separation,
 )
-from napari_safire.engine.grid import PromptGrid
+from napari_safire.engine.grid import PromptGrid, grid_points
 from napari_safire.engine.partition import cluster_prompts, make_forgery_map, make_partition
 from napari_safire.engine.precision import computing_in, slow_precision
+from napari_safire.engine.stability import less_sure, stability_of_prompts
 from napari_safire.errors import Cancelled
 from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
-from napari_safire.types import Calibration, Embedding, Geometry, PointPrompt
+from napari_safire.types import Calibration, Embedding, Geometry, PointPrompt, SourcePartition
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +233,8 @@ def test_dropped_prompts_are_counted(golden: tuple[Engine, Embedding]):
         ({"method": "kmeans", "n_sources": 0}, "n_sources is 0"),
         ({"method": "auto", "n_sources": 2}, "finds the number itself"),
         ({"method": "dbscan", "eps": 0.0}, "eps"),
+        ({"method": "dbscan", "eps": float("nan")}, "eps"),
+        ({"method": "dbscan", "eps": float("inf")}, "eps"),
         ({"method": "kmeans", "n_sources": 2, "seed": -1}, "seed"),
         ({"points_per_side": 0}, "points_per_side"),
         ({"points_per_side": 1000}, "points_per_side"),
@@ -366,6 +371,70 @@ def test_all_noise_is_one_source():
     assert cluster_dbscan(features, eps=0.01, min_samples=5).tolist() == [0, 0, 0]
 
 
+def test_eps_is_chosen_between_what_is_dense_and_what_is_stray():
+    rng = np.random.default_rng(1)
+    strays = rng.standard_normal((9, 8)) * 2
+    features = np.concatenate([groups(120, 60, 40), strays]).astype(np.float32)
+    density = chosen_density(features)
+    assert density.by_rule
+    assert density.min_samples == 4
+    assert 0.05 < density.eps < 1
+    labels = cluster_dbscan(features, density.eps, density.min_samples)
+    assert len(set(labels[:220])) == 3
+    assert (labels[220:] == -1).sum() >= 8  # strays are no sources of their own
+    # Whatever features are measured in, the same is dense.
+    scaled = chosen_density(1000 * features)
+    assert scaled.eps == pytest.approx(1000 * density.eps, rel=1e-3)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 30])
+@pytest.mark.parametrize("spread", [0.0, 1e-6])
+def test_equal_features_are_one_source_by_the_rule(count: int, spread: float):
+    rng = np.random.default_rng(0)
+    features = (1 + spread * rng.standard_normal((count, 8))).astype(np.float32)
+    density = chosen_density(features)
+    assert density.eps > 0
+    assert np.isfinite(density.eps)
+    if count:
+        labels = cluster_dbscan(features, density.eps, density.min_samples)
+        assert set(labels) == {0}
+
+
+def grid_of(features: np.ndarray) -> PromptGrid:
+    """A square grid whose prompts have these features and look at places of their own."""
+    side = round(len(features) ** 0.5)
+    geometry = Geometry((64, 64), (64, 64), (64.0, 64.0))
+    prompts, _ = grid_points(geometry, side)
+    rows, cols = np.mgrid[:16, :16] * 4 + 1.5
+    logits = np.stack([8 - np.hypot(rows - p.row, cols - p.col) for p in prompts])
+    confidence = np.full(len(prompts), 0.98, np.float32)
+    return PromptGrid(prompts, logits.astype(np.float32), confidence, features, geometry)
+
+
+def by_dbscan(grid: PromptGrid, density: Density) -> SourcePartition:
+    parameters = {"eps": density.eps, "min_samples": density.min_samples}
+    clusters = cluster_prompts(grid, "dbscan", density=density)
+    partition = make_partition(grid, clusters, "dbscan", parameters, 0)
+    return less_sure(grid, partition)
+
+
+def test_arbitrary_sources_are_less_sure_than_clear_ones():
+    clear = grid_of(groups(160, 96))
+    partition = by_dbscan(clear, chosen_density(clear.features))
+    assert partition.n_sources == 2
+    assert min(region.confidence for region in partition.representatives) > 0.97
+    # One cloud: a small eps takes whatever lies together by chance for sources.
+    rng = np.random.default_rng(2)
+    cloud = grid_of(rng.standard_normal((256, 3)).astype(np.float32))
+    arbitrary = by_dbscan(cloud, Density(0.3))
+    assert arbitrary.n_sources > 20
+    confidences = [region.confidence for region in arbitrary.representatives]
+    assert np.mean(confidences) < 0.6
+    stability = stability_of_prompts(cloud, arbitrary, 8)
+    assert stability.mean() < 0.6
+    np.testing.assert_array_equal(stability_of_prompts(clear, partition, 8), 1)
+
+
 def test_separation():
     features = groups(10, 10, spread=0)
     labels = np.repeat([0, 1], 10)
@@ -389,7 +458,7 @@ def made_grid(empty: bool = False) -> PromptGrid:
 
 def test_the_most_confident_prompt_stands_for_its_source():
     grid = made_grid()
-    clusters = cluster_prompts(grid, "kmeans", 2, 0, 0.2, 0.3)
+    clusters = cluster_prompts(grid, "kmeans", 2)
     partition = make_partition(grid, clusters, "kmeans", {}, 0)
     assert [r.prompt.col for r in partition.representatives] == [10, 60]
     assert partition.labels[0, 0] == 0
@@ -400,7 +469,7 @@ def test_the_most_confident_prompt_stands_for_its_source():
 def test_consensus_is_the_mean_of_the_prompts_of_a_source():
     grid = made_grid()
     grid.low_res_logits[0] = -9  # one prompt of the left half is wrong
-    clusters = cluster_prompts(grid, "kmeans", 2, 0, 0.2, 0.3)
+    clusters = cluster_prompts(grid, "kmeans", 2)
     partition = make_partition(grid, clusters, "kmeans", {}, 0, consensus=True)
     left, right = partition.representatives
     away_from_edges = (..., [2, 3, 13])  # where smoothing over five logits changes nothing
@@ -418,7 +487,7 @@ def test_consensus_is_the_mean_of_the_prompts_of_a_source():
 @pytest.mark.parametrize("method", ["kmeans", "dbscan", "auto"])
 def test_a_picture_without_any_region_is_one_source(method: str):
     grid = made_grid(empty=True)
-    clusters = cluster_prompts(grid, method, 2, 0, 0.2, 0.3)
+    clusters = cluster_prompts(grid, method, 2, 0, Density(0.2), 0.3)
     partition = make_partition(grid, clusters, method, {}, 0)
     assert partition.n_sources == 1
     assert not partition.labels.any()
@@ -428,7 +497,7 @@ def test_a_picture_without_any_region_is_one_source(method: str):
 
 def test_the_smaller_source_is_the_forged_one():
     grid = made_grid()
-    clusters = cluster_prompts(grid, "kmeans", 2, 0, 0.2, 0.3)
+    clusters = cluster_prompts(grid, "kmeans", 2)
     heatmap = make_forgery_map(grid, clusters, None).heatmap
     assert heatmap[:, 60].min() > 0.9
     assert heatmap[:, 5].max() < 0.1
@@ -448,7 +517,7 @@ def test_verdicts_follow_the_calibration(intercept: float, shape: tuple[int, int
     geometry = dataclasses.replace(grid.geometry, image_shape=shape)
     grid = dataclasses.replace(grid, geometry=geometry)
     calibration = Calibration(1.0, intercept, 0.8, 0.2, 0.05, "made up for a test.")
-    clusters = cluster_prompts(grid, "kmeans", 2, 0, 0.2, 0.3)
+    clusters = cluster_prompts(grid, "kmeans", 2)
     forgery = make_forgery_map(grid, clusters, calibration)
     assert forgery.verdict == verdict
     assert forgery.reason

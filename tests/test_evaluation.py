@@ -18,8 +18,10 @@ from napari_safire.curation.evaluation import (
     summarise,
     write_results,
 )
+from napari_safire.curation.evaluation.entries import entry_content
+from napari_safire.curation.evaluation.results import cell_text, write_table
 from napari_safire.data.lists import ListEntry
-from napari_safire.data.masks import encode_sources
+from napari_safire.data.masks import MaskRule, encode_sources
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.types import Embedding
 
@@ -112,6 +114,77 @@ def test_no_background_no_binary_scores(tmp_path: Path) -> None:
 def test_unknown_words_are_refused(entries: list[ListEntry], args: Any, kw: Any) -> None:
     with pytest.raises(ValueError, match="Unknown"):
         run(KnowingEngine(), entries, *args, **kw)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("odd"), KeyError("x")])
+def test_whatever_one_picture_raises_is_its_own_error(
+    entries: list[ListEntry], error: Exception
+) -> None:
+    class Failing(KnowingEngine):
+        def localize(self, embedding: Embedding, **kw: Any) -> Any:
+            if len(self.shapes) == 1:
+                raise error
+            return super().localize(embedding, **kw)
+
+    broken, *good, _ = run(Failing(), entries, "sources")
+    assert "2.png" in broken.error
+    assert all(result.error is None for result in good)
+
+
+def test_warnings_of_picture_and_mask_are_kept(entries: list[ListEntry], tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 2
+    turned = tmp_path / "turned.png"
+    Image.open(entries[0].image).save(turned, exif=exif)
+    (result,) = run(KnowingEngine(), [ListEntry(turned, entries[0].mask)], "sources")
+    assert len(result.warnings) == 2
+    assert "orientation 2" in result.warnings[0]
+    assert "painted on what was shown" in result.warnings[1]
+    (row,) = csv.DictReader(
+        write_results(tmp_path / "t.csv", [result]).read_text("utf-8").splitlines()
+    )
+    assert row["warnings"] == " ".join(result.warnings)
+
+
+def test_content_includes_how_a_mask_is_read(entries: list[ListEntry]) -> None:
+    """Scores under one rule are not taken for those under another."""
+    plain, ruled, other = (
+        entry_content(ListEntry(entries[0].image, entries[0].mask, rule=rule))
+        for rule in (None, MaskRule("sources"), MaskRule(above=60))
+    )
+    assert len({plain, ruled, other}) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1",
+        "+x",
+        "-x",
+        "@sum",
+        "\tx",
+        "\rx",
+        " =1",
+        "'=1",
+        "''+1",
+        "x",
+        "'x",
+        "",
+        "-",
+        "-1.5",
+        "ä=1",
+    ],
+)
+def test_cells_that_a_spreadsheet_would_run_are_quoted(text: str, tmp_path: Path) -> None:
+    path = write_table(tmp_path / "t.csv", ["a", text], [[text, -0.5]])
+    with path.open(newline="", encoding="utf-8") as file:
+        (_, header), (cell, number) = csv.reader(file)
+    assert number == "-0.5"
+    for found in (cell, header):
+        stripped = found.lstrip(" ")
+        assert not stripped.startswith(("=", "+", "@", "\t", "\r")) or text == found == "-"
+        assert found in ("-", "-1.5") or not stripped.startswith("-")
+        assert cell_text(found) == text
 
 
 def test_cancelling_is_not_a_broken_entry(entries: list[ListEntry]) -> None:

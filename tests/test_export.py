@@ -14,7 +14,7 @@ from napari_safire import types
 from napari_safire.curation import export
 from napari_safire.curation.examination import Examination, ExaminationSettings, examine
 from napari_safire.curation.export import existing_outputs, export_examination, probabilities_16_bit
-from napari_safire.curation.overlay import PALETTE, render_heatmap, render_sources
+from napari_safire.curation.overlay import render_heatmap, render_sources
 from napari_safire.data.images import ReadImage
 from napari_safire.data.masks import decode_sources
 from napari_safire.errors import SafireError
@@ -107,6 +107,8 @@ def test_record_says_how_to_do_it_again(tmp_path: Path) -> None:
     record = json.loads(text)
     assert record["image"]["file_sha256"] == "f" * 64
     assert record["image"]["pixels_sha256"] == "i" * 64
+    assert record["image"]["decoding"]["format"] == "PNG"
+    assert record["image"]["decoding"]["orientation_applied"] is False
     assert record["model"] == {**MODEL, "checkpoint_sha256": "c" * 64}
     assert record["parameters"]["points"] == [[1.0, 2.0]]
     partition = record["partition"]
@@ -241,12 +243,34 @@ def test_large_pictures_are_thinned_out() -> None:
     assert render_sources(labels, labels, ["a"]).shape[1] == 3000
 
 
-def test_heatmap_colours_where_it_is_high() -> None:
+def forgery_map(verdict: str) -> ForgeryMap:
     heatmap = np.zeros(SHAPE, np.float32)
     heatmap[:, 30:] = 1
-    shown = render_heatmap(np.full(SHAPE, 128, np.uint8), heatmap, "heat").astype(int)
+    return ForgeryMap(heatmap, 0.5, verdict, "Made up.")
+
+
+def test_heatmap_colours_where_it_is_high() -> None:
+    grey = np.full(SHAPE, 128, np.uint8)
+    shown = render_heatmap(grey, forgery_map("forged"), "heat").astype(int)
     assert shown[5, 5].tolist() == [128, 128, 128]
     assert shown[5, 50, 0] > shown[5, 50, 2] + 50
+
+
+@pytest.mark.parametrize("verdict", ["no forgery found", "inconclusive"])
+def test_a_heatmap_below_the_threshold_is_muted_and_says_so(verdict: str) -> None:
+    grey = np.full(SHAPE, 128, np.uint8)
+    glowing = render_heatmap(grey, forgery_map("forged"), "heat").astype(int)
+    muted = render_heatmap(grey, forgery_map(verdict), "heat").astype(int)
+    assert muted[5, 50, 2] > muted[5, 50, 0]  # not the colour of an alarm
+    contrast = np.abs(muted[5, 50] - muted[5, 5]).sum()
+    assert 10 < contrast < np.abs(glowing[5, 50] - glowing[5, 5]).sum() / 2
+    # The caveat is in the picture itself, in lines that fit.
+    assert forgery_map(verdict).caveat.startswith("If anything were pasted, most likely here")
+    assert forgery_map("forged").caveat == ""
+    assert muted.shape[0] >= glowing.shape[0] + 2 * 12
+    assert muted.shape[1] == glowing.shape[1]
+    below = muted[SHAPE[0] :]
+    assert (below[:, -3:] == below[-1, -1]).all()  # no line runs over the edge
 
 
 def test_sizes_and_captions_are_checked() -> None:
@@ -256,8 +280,4 @@ def test_sizes_and_captions_are_checked() -> None:
     with pytest.raises(ValueError, match="no caption"):
         render_sources(labels, labels, ["a"])
     with pytest.raises(ValueError, match="does not belong"):
-        render_heatmap(pixels, labels.astype(np.float32), "heat")
-
-
-def test_colours_of_sources_differ() -> None:
-    assert len(set(PALETTE)) == len(PALETTE)
+        render_heatmap(pixels, forgery_map("forged"), "heat")

@@ -208,8 +208,16 @@ def test_another_run_in_the_folder_is_refused(pictures: Path, model: Path, tmp_p
     with pytest.raises(SafireError, match="had other model: give the same"):
         propose(other, tmp_path, resume=True, listen=lambda _: None, stop=never)
     fewer = task(pictures, model, asked.score, held_out=slice(12, 22))
-    with pytest.raises(SafireError, match="had other judges: give the same"):
+    with pytest.raises(SafireError, match=r"had other settings \(judges\): give the same"):
         propose(fewer, tmp_path, resume=True, listen=lambda _: None, stop=never)
+    basis = json.loads((tmp_path / "fine-tuning.json").read_text())
+    basis["algorithm"] += 1
+    (tmp_path / "fine-tuning.json").write_text(json.dumps(basis))
+    with pytest.raises(SafireError, match=r"had other algorithm \(2 and 1\): give the same"):
+        propose(asked, tmp_path, resume=True, listen=lambda _: None, stop=never)
+    (tmp_path / "fine-tuning.json").write_text("[]")
+    with pytest.raises(SafireError, match="does not say what its run rests on"):
+        propose(asked, tmp_path, resume=True, listen=lambda _: None, stop=never)
     (tmp_path / "fine-tuning.json").write_text("{")
     with pytest.raises(SafireError, match=r"fine-tuning\.json is damaged"):
         propose(asked, tmp_path, resume=True, listen=lambda _: None, stop=never)

@@ -239,3 +239,18 @@ def test_undo_has_no_limit_and_dropped_states_are_let_go():
     gc.collect()
     assert gone() is None
     assert len(history) == 5
+
+
+def test_the_origins_of_states_are_known_up_to_the_present_one():
+    history = History("a")
+    history.record("b", "restore", "elsewhere")
+    history.amend("b with its answer")
+    history.record("c", "paint")
+    history.record("c", "restore", "another place")  # which held the same
+    assert history.origins == ("elsewhere", "another place")
+    history.undo()
+    assert history.origins == ("elsewhere",)
+    history.undo()
+    assert history.origins == ()
+    assert history.redo() == "b with its answer"
+    assert history.origins == ("elsewhere",)

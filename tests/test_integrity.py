@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from synthetic import photograph
 from typer.testing import CliRunner
 
 from napari_safire.cli import app
+from napari_safire.data import integrity
 from napari_safire.data.integrity import Problem, check_lists
 from napari_safire.data.near import near_pairs, perceptual_hash
 from napari_safire.errors import DatasetError
@@ -169,6 +172,80 @@ def test_masks_that_may_be_inverted(root: Path) -> None:
     (problem,) = problems(path)
     assert problem.kind == "inverted"
     assert "4 of the 4 masks" in problem.sentence
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".png", "x\0y.png", "pipe.png", "/".join("a" * 2000)])
+def test_one_path_that_may_not_be_looked_at_costs_itself_only(root: Path, name: str) -> None:
+    os.mkfifo(root / "pipe.png")
+    path = write(root / "odd.txt", f"{name},None", "bilder/ä0.png,gone.png", "bilder/ä1.png,None")
+    result = CliRunner().invoke(app, ["data", "check", str(path)])
+    assert result.exit_code == 1
+    assert "gone.png does not exist." in result.stdout
+    assert result.stdout.splitlines()[-1] == "3 entries checked: 2 files missing."
+
+
+def test_forbidden_files_are_told_one_by_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = os.stat
+
+    def forbidden(path: Any, *args: Any, **kw: Any) -> os.stat_result:
+        if str(path).endswith("ä2.png"):
+            raise PermissionError(13, "Permission denied")
+        return stat(path, *args, **kw)
+
+    monkeypatch.setattr(os, "stat", forbidden)  # file modes do not stop the superuser
+    (root / "bilder/ä3.png").unlink()
+    found = problems(root / "val.txt")
+    assert [problem.kind for problem in found] == ["missing", "missing"]
+    assert "ä2.png cannot be looked at: Permission denied." in found[0].sentence
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("odd"), OSError(5, "I/O error")])
+@pytest.mark.parametrize("reader", ["read_image", "read_truth"])
+def test_whatever_one_picture_raises_is_its_own_problem(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reader: str
+) -> None:
+    real = getattr(integrity, reader)
+
+    def failing(what: Any, *args: Any, **kw: Any) -> Any:
+        if "ä2.png" in str(what):
+            raise error
+        return real(what, *args, **kw)
+
+    monkeypatch.setattr(integrity, reader, failing)
+    (problem,) = problems(root / "val.txt")
+    assert problem.kind == ("unreadable" if reader == "read_image" else "mask")
+    assert ("ä2.png" if reader == "read_image" else "2.png") in problem.sentence
+
+
+def test_warnings_are_told_and_do_not_fail_the_check(root: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(root / "bilder/ä0.png").save(root / "turned.jpg", exif=exif)
+    write(root / "one.txt", "turned.jpg,masks/0.png", "#1.png,masks/0.png", "BILDER/ä1.PNG,None")
+    put(root, "#1.png", photograph(7, (40, 60)))
+    result = CliRunner().invoke(app, ["data", "check", str(root / "one.txt")])
+    assert result.exit_code == 0
+    for told in ("painted on what was shown", "begins with #", "is called ä1.png"):
+        assert told in result.stdout
+    assert result.stdout.splitlines()[-1] == "3 entries checked: nothing is wrong; 4 warnings."
+
+
+def test_an_empty_list_among_others_is_told(root: Path) -> None:
+    empty = write(root / "empty.txt", "# nothing")
+    result = CliRunner().invoke(app, ["data", "check", str(root / "train.txt"), str(empty)])
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-1] == "2 entries checked: 1 lists empty."
+    assert CliRunner().invoke(app, ["data", "check", str(empty)]).exit_code == 1
+    (root / "nothing").mkdir()
+    for arguments in (["--set", "default", str(root / "nothing")], [str(root / "nothing")]):
+        assert CliRunner().invoke(app, ["data", "check", *arguments]).exit_code == 1
+
+
+def test_control_characters_do_not_reach_the_terminal(root: Path) -> None:
+    path = write(root / "one.txt", "a\x1b]0;title\x07b.png,None")
+    result = CliRunner().invoke(app, ["data", "check", str(path)])
+    assert "\x1b" not in result.stdout
+    assert "\\x1b]0;title\\x07b.png does not exist." in result.stdout
 
 
 # ------------------------------------------------------------------------- looking alike

@@ -20,6 +20,7 @@ from napari_safire.data.lists import ListEntry
 from napari_safire.data.masks import MaskRule
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import DatasetError
+from napari_safire.learning import listed
 from napari_safire.learning.listed import ListedDataset, ListedSettings
 from napari_safire.learning.streams import (
     CompositeDataset,
@@ -262,6 +263,37 @@ def test_bad_files_are_told_once_and_others_take_their_place(tmp_path: Path, wha
     assert words in heard[0]
     assert str(tmp_path / "ä, ß" / "1") in heard[0]
     assert take() == (content, heard)
+
+
+def test_warnings_of_masks_that_are_used_are_told_once(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 4
+    (entry,) = labelled(tmp_path, (40, 40))
+    turned = tmp_path / "turned.png"
+    Image.open(entry.image).save(turned, exif=exif)
+    heard: list[str] = []
+    dataset = ListedDataset([ListEntry(turned, entry.mask)], STILL, 0)
+    list(islice(stream(dataset, PLAN, workers=0, on_problem=heard.append), 3))
+    (told,) = heard
+    assert "painted on what was shown" in told
+
+
+def test_a_picture_that_memory_does_not_hold_is_one_bad_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = labelled(tmp_path, (40, 40), 2)
+    real = listed.read_image
+
+    def exhausted(path: Path) -> object:
+        if path == entries[0].image:
+            raise MemoryError
+        return real(path)
+
+    monkeypatch.setattr(listed, "read_image", exhausted)
+    heard: list[str] = []
+    dataset = ListedDataset(entries, STILL, 0)
+    list(islice(stream(dataset, PLAN, workers=0, on_problem=heard.append), 2))
+    assert heard == [f"{entries[0].image} does not fit in memory: cut it into parts."]
 
 
 def test_stray_values_and_missing_lists(tmp_path: Path) -> None:

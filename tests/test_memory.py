@@ -53,10 +53,10 @@ class SmallModel(SafireModel):
         self.on_card = False
         return super().to(*args, **kwargs)
 
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode(self, pixels: torch.Tensor, before_block: Any = None) -> torch.Tensor:
         if self.on_card or not self.encodes:
             raise self.error
-        return super().encode(pixels)
+        return super().encode(pixels, before_block)
 
     def decode(
         self, feats: torch.Tensor, points_xy: Any, **how: bool

@@ -38,7 +38,7 @@ from picture_cases import (
 )
 from PIL import Image
 
-from napari_safire.data.decoding import limits
+from napari_safire.data.decoding import limits, tiff_layout
 from napari_safire.data.decoding.names import RAW, READABLE
 from napari_safire.data.folders import is_picture_file, is_picture_name, looks_like_list
 from napari_safire.data.images import (
@@ -277,8 +277,21 @@ def test_large_pictures_are_converted_in_bands(tmp_path: Path, monkeypatch: pyte
     files = [put(tmp_path, case) for case in READ]
     expected = [read_image(path).pixels for path in files]
     monkeypatch.setattr("napari_safire.data.decoding.pillow._BAND_PIXELS", 7 * COLS)
+    monkeypatch.setattr("napari_safire.data.decoding.tiff._BAND_PIXELS", 7 * COLS)
+    monkeypatch.setattr("napari_safire.data.decoding.tiff_layout._BAND_BYTES", 999)
     for path, pixels in zip(files, expected, strict=True):
         np.testing.assert_array_equal(read_image(path).pixels, pixels)
+
+
+def test_zstandard_where_pillow_lacks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tiff_layout._unpacks_zstandard.cache_clear()  # the fuzzer found a deadlock at its first call
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(basic(compression=50000), [b"no frame"]))
+    with pytest.raises(ImageReadError, match="damaged"):
+        read_image(path)
+    monkeypatch.setattr(tiff_layout, "_unpacks_zstandard", lambda: False)
+    with pytest.raises(ImageReadError, match="was built without"):
+        read_image(path)
 
 
 def test_pages_are_counted_up_to_a_limit(tmp_path: Path):
@@ -350,9 +363,11 @@ def test_lists_of_any_picture(tmp_path: Path, name: str):
 
 
 def test_raw_files_are_refused_by_name(tmp_path: Path):
-    (tmp_path / "a.x3f").write_bytes(b"unheard of" * 9)
-    with pytest.raises(ImageReadError, match="raw file of a camera"):
-        read_image(tmp_path / "a.x3f")
+    for name, data in (("a.x3f", b"unheard of" * 9), ("a.NEF", by_tifffile(GREY))):
+        (tmp_path / name).write_bytes(data)
+        for read in (read_image, image_shape):
+            with pytest.raises(ImageReadError, match="raw file of a camera"):
+                read(tmp_path / name)
 
 
 # ------------------------------------------------------------------------------ records

@@ -245,6 +245,67 @@ def test_who_asks_for_a_model_that_was_left_out_is_told_why():
     assert "size is -1" in sentence
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (table(size="3e5"), "size is '3e5'"),
+        (table().replace("1234", "1" * 400), "size is 111"),
+        (table().replace("1234", "1" * 5000), "too large"),
+        ("a = " + "[" * 1500 + "]" * 1500, "nested too deeply"),
+        ("a = " + "[\n" * 3000 + "]\n" * 3000, "nested too deeply"),
+        (table().replace("1234", "{a = " * 300 + "1" + "}" * 300), "no TOML file|size is {"),
+        (table().replace("1234", "[" * 200 + "]" * 200), "size is [["),
+        (table() + "models." + ".".join("a" * 2500) + " = 1", "too large"),
+        (table("x") + "[models.y." + ".".join("a" * 1500) + "]\nb = 1\n", "description is missing"),
+        ("#" * 5000, "too large"),
+        ("# line\n" * 40_000, "too large"),
+        ("a = 1\x00", "no TOML file"),
+        ("[[models]]\na = 1", "names no model"),
+        ("[[models.lab]]\na = 1", "it is list"),
+        ("models.lab = 2026-11-28", "it is datetime.date(2026, 11, 28)"),
+        (table().replace("1234", "nan"), "size is nan"),
+        (table(name="\\u001b]0;owned\\u0007"), "name is '\\x1b]0;owned\\x07'"),
+        (table(colour=1).replace("colour", '"\\u001b[2J"'), "\\x1b[2J is unknown"),
+        ('"\\u001b[2J" = 1', "'\\x1b[2J' beside its models"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_no_registry_brings_anything_down(
+    text: str, told: str, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    bad, good = home / "bad.toml", register(table("good"), home / "good.toml")
+    bad.write_text(text, encoding="utf-8")
+    monkeypatch.setenv(REGISTRIES_VARIABLE, os.pathsep.join(map(str, (bad, good))))
+    assert "good" in registered()
+    problem = registry_problems()[0]
+    assert any(one in problem for one in told.split("|"))
+    assert problem.isprintable()
+    assert len(problem) < 500
+
+
+def test_places_where_no_registry_can_be_are_one_sentence_each(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    os.mkfifo(home / "pipe.toml")
+    good = register(table("good"), home / "good.toml")
+    loop = home / "loop.toml"
+    loop.symlink_to(loop)
+    places = ["~nobody-of-this-name/x.toml", home / "pipe.toml", "/dev/zero", loop, "\x1b[2J", good]
+    monkeypatch.setenv(REGISTRIES_VARIABLE, os.pathsep.join(map(str, places)))
+    assert registered() == ["safire-lite", "good"]
+    problems = registry_problems()
+    assert len(problems) == 5
+    assert all(problem.isprintable() and problem.endswith(".") for problem in problems)
+    assert "~nobody-of-this-name/x.toml is of a user that this machine does not know" in problems[0]
+
+
+def test_a_pipe_in_place_of_the_users_own_registry_is_not_waited_for():
+    user_registry().parent.mkdir(parents=True)
+    os.mkfifo(user_registry())
+    assert registered() == ["safire-lite"]
+    assert "it is no file" in registry_problems()[0]
+
+
 @given(st.text(max_size=30) | st.text("a1./\\:.- ", min_size=1, max_size=8))
 def test_file_names_are_plain_or_refused(text: str):
     fields = {**FIELDS, "sha256": "ab" * 32, "name": "lab", "filename": text}
@@ -358,15 +419,15 @@ def test_own_files_are_described_by_their_metadata(home: Path):
     assert describe_checkpoint(path) == "napari-safire model (lite)"
 
 
-def test_published_files_tell_size_and_epoch(parity, home: Path):
+def test_published_files_tell_size_and_epoch(home: Path):
     path = home / "model.bin"
-    state = {key: torch.zeros(1).expand(shape) for key, (shape, _) in parity.vit_b.items()}
-    torch.save({"model": state, "epoch": 133}, path)
-    assert describe_checkpoint(path) == "published SAFIRE (ViT-B, epoch 133)"
-    torch.save(state, path)
-    assert describe_checkpoint(path) == "published SAFIRE (ViT-B)"
     write_published_layout(SafireModel(SMALL_VIT), path)
-    assert "3 blocks, 128 channels wide, epoch 0" in describe_checkpoint(path)
+    told = describe_checkpoint(path)
+    assert told == "published SAFIRE (ViT of 3 blocks, 128 channels wide, epoch 0)"
+    for epoch in (10**5000, -1, True, "3"):  # too long to be written out, or none
+        torch.save({"model": SafireModel(SMALL_VIT).state_dict(), "epoch": epoch}, path)
+        told = describe_checkpoint(path)
+        assert told == "published SAFIRE (ViT of 3 blocks, 128 channels wide)"
 
 
 def test_a_pretrained_encoder_is_recognised_and_refused_for_prediction(home: Path):

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import numpy as np
 import pytest
 from fakes import RADIUS, FakeEngine
 
+from napari_safire.basis import RunBasis
 from napari_safire.engine.progress import report
 from napari_safire.errors import SafireError
 from napari_safire.session import edits
-from napari_safire.session.annotation import SourcePrompt, Stroke
+from napari_safire.session.annotation import Annotation, SourcePrompt, Stroke
 from napari_safire.session.composition import partition_uncertainty
+from napari_safire.session.findings import AnnotatedPlane
 from napari_safire.session.journal import Journal, KeptWork
 from napari_safire.session.planes import PartitionSettings, PlaneKey, Snapshot
 from napari_safire.session.session import Session
@@ -491,16 +494,54 @@ def test_no_thread_is_left_when_nothing_is_to_be_done(owner: Owner) -> None:
     owner.until(lambda: not [t for t in threading.enumerate() if t.name == "napari-safire"])
 
 
-def test_a_partition_keeps_the_numbers_that_are_shown(owner: Owner) -> None:
+def test_a_partition_is_numbered_from_one_whatever_was_there(owner: Owner) -> None:
     owner.session.set_prompts(KEY, [prompt(60, 140, source=3)])
     owner.settle()
     owner.session.states.commit(KEY)
     owner.settle()
     owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
-    assert (owner.last.labels[:, 80:] == 3).all()  # the stripe that holds the disc
-    assert (owner.last.labels[:, :80] == 1).all()
-    assert owner.session.planes[KEY].numbers == (1, 3)
+    assert sorted(owner.last.areas) == [1, 2]
+    assert sorted(owner.session.planes[KEY].numbers) == [1, 2]
+
+
+def test_twenty_sources_and_then_five_are_numbered_one_to_five(owner: Owner) -> None:
+    for count in (20, 5, 12, 3):
+        owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=count))
+        owner.settle()
+        assert sorted(owner.last.areas) == list(range(1, count + 1))
+
+
+def test_a_stroke_during_a_partition_keeps_its_number_for_itself(owner: Owner) -> None:
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=3))
+    area = np.ones((20, 140), bool)
+    owner.session.states.paint(KEY, Stroke(40, 10, area, 2 * area.astype(np.uint8)))
+    owner.settle()
+    labels = owner.last.labels
+    assert (labels[40:60, 10:150] == 2).all()
+    rest = np.ones(SHAPE, bool)
+    rest[40:60, 10:150] = False
+    assert np.unique(labels[rest]).tolist() == [1, 3, 4]
+    findings = owner.session.planes[KEY].findings.partition
+    assert findings is not None
+    assert sorted(findings.numbers) == [1, 3, 4]  # what is kept says the same
+
+
+def test_renumbering_closes_gaps_and_is_one_step(owner: Owner) -> None:
+    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=4))
+    owner.settle()
+    before = owner.last.labels
+    owner.session.states.edit(KEY, lambda labels, _: edits.merge(labels, [1, 2, 3]), "merge")
+    owner.settle()
+    assert sorted(owner.last.areas) == [1, 4]
+    owner.session.states.renumber(KEY)
+    owner.settle()
+    assert sorted(owner.last.areas) == [1, 2]
+    assert (owner.last.labels[before == 4] == 2).all()
+    assert owner.last.undo_title == "renumber sources"
+    owner.session.states.undo(KEY)
+    owner.settle()
+    assert sorted(owner.last.areas) == [1, 4]
 
 
 def test_every_step_is_kept_and_the_next_session_is_offered_it(tmp_path: Path) -> None:
@@ -599,3 +640,215 @@ def test_a_partition_after_prompts_settles_what_they_found(owner: Owner) -> None
     owner.session.states.discard(KEY)
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60) * 3)
+
+
+def painted_square(value: int = 6) -> np.ndarray:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:9, :9] = value
+    return labels
+
+
+def test_closing_keeps_the_step_that_was_just_made(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    owner = Owner(FakeEngine(), Journal(path))
+    owner.paint(painted_square())
+    owner.session.set_prompts(KEY, [prompt(50, 60, 2)])
+    owner.session.close()  # nothing was delivered yet
+    (kept,) = offered(path)
+    np.testing.assert_array_equal(kept.made.annotation.shown(), painted_square())
+    assert kept.made.annotation.prompts == (prompt(50, 60, 2),)
+
+
+def test_work_is_kept_while_the_model_has_not_read_the_picture(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    owner = Owner(FakeEngine(gate=threading.Event()), Journal(path))
+    owner.session.embed(KEY)
+    owner.paint(painted_square())
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    assert owner.session.states.finish(20)
+    (kept,) = offered(path)  # as after a crash: nobody closed anything
+    np.testing.assert_array_equal(kept.made.annotation.shown(), painted_square())
+    assert kept.made.annotation.live_prompts == (prompt(50, 60),)
+    owner.session.close()
+
+
+def test_work_is_kept_where_the_model_cannot_be_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    calls: queue.Queue[Callable[[], None]] = queue.Queue()
+
+    def fail(name: str, device: str, notice: Any) -> Any:
+        raise SafireError("The model is gone: choose another one.")
+
+    session = Session(calls.put, fail, Journal(path))
+    session.choose_model("gone", "cpu")
+    session.open(KEY, SHAPE, lambda: np.zeros(SHAPE, np.uint8))
+    stroke = Stroke.between(np.zeros(SHAPE, np.uint8), painted_square())
+    assert stroke is not None
+    session.states.paint(KEY, stroke)
+    assert session.states.finish(20)
+    (kept,) = offered(path)
+    np.testing.assert_array_equal(kept.made.annotation.shown(), painted_square())
+    session.close()
+
+
+def test_a_picture_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
+    owner = Owner(FakeEngine(), Journal(tmp_path / "journal.sqlite"))
+    owner.session.open(KEY, SHAPE, lambda: np.full(SHAPE, np.nan, np.float32))
+    for row in (30, 60):
+        owner.session.states.paint(KEY, Stroke(row, 0, np.ones((1, 5), bool), np.ones((1, 5), int)))
+        owner.settle()
+    told = [text for text, failed in owner.notices if failed]
+    assert len(told) == 1
+    assert "cannot be kept: The picture has no finite pixel" in told[0]
+    owner.session.close()
+
+
+def test_what_the_model_said_comes_back_with_the_work(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    first = Owner(FakeEngine(), Journal(path))
+    first.session.partition(KEY, PartitionSettings(points_per_side=4))
+    first.settle()
+    said = first.session.planes[KEY].findings
+    first.session.close()
+
+    second = Owner(FakeEngine(), Journal(path))
+    told: list[PlaneKey] = []
+    second.session.partitioned.connect(told.append)
+    (kept,) = offered(path)
+    second.session.states.restore(KEY, kept.made, kept.work)
+    second.settle()
+    plane = second.session.planes[KEY]
+    assert told == [KEY]
+    assert plane.findings.partition == said.partition
+    assert plane.numbers == said.partition.numbers if said.partition else ()
+    assert plane.findings.basis == said.basis
+    assert plane.confidences == dict(said.confidences)
+    assert second.last.confidences
+    assert plane.forgery is not None
+    assert said.forgery is not None
+    np.testing.assert_allclose(plane.forgery.heatmap, said.forgery.heatmap, atol=0.5 / 255)
+    assert (plane.forgery.verdict, plane.forgery.score) == (said.forgery.verdict, 0.7)
+    assert second.engine.calls == []
+    # The next model is asked for its own opinion.
+    second.session.embed(KEY)
+    second.settle()
+    assert plane.forgery is not None  # the same one
+    second.session.close()
+
+
+def test_the_verdict_of_another_model_is_left_out_and_the_work_stays(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    first = Owner(FakeEngine(), Journal(path))
+    first.session.partition(KEY, PartitionSettings(points_per_side=4))
+    first.settle()
+    labels = first.last.labels
+    first.session.close()
+    (kept,) = offered(path)
+    other = RunBasis("another model")
+    made = replace(kept.made, findings=replace(kept.made.findings, basis=other))
+    for before in (True, False):
+        second = Owner(FakeEngine())
+        if before:
+            second.session.embed(KEY)
+            second.settle()
+        second.session.states.restore(KEY, made)
+        second.session.embed(KEY)
+        second.settle()
+        assert second.session.planes[KEY].forgery is None
+        assert "another model's" in second.notices[-1][0]
+        np.testing.assert_array_equal(second.last.labels, labels)
+        second.session.close()
+
+
+def test_restored_and_saved_work_is_not_offered_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    first = Owner(FakeEngine(), Journal(path))
+    first.paint(painted_square())
+    first.session.close()
+    (kept,) = offered(path)
+    second = Owner(FakeEngine(), Journal(path))
+    second.session.states.restore(KEY, kept.made, kept.work)
+    second.settle()
+    assert [each.work for each in offered(path)] == [second.session.planes[KEY].work]
+    second.session.states.undo(KEY)
+    second.settle()
+    assert [each.work for each in offered(path)] == [kept.work]
+    second.session.states.redo(KEY)
+    second.settle()
+    plane = second.session.planes[KEY]
+    second.session.states.mark_shown_as_saved(KEY, painted_square(5))  # others were saved
+    second.settle()
+    assert len(offered(path)) == 1
+    second.session.states.mark_shown_as_saved(KEY, painted_square())
+    second.settle()
+    assert offered(path) == []
+    second.paint(painted_square(7))
+    second.settle()
+    assert [each.work for each in offered(path)] == [plane.work]
+    second.session.close()
+
+
+def test_files_that_are_opened_are_not_unsaved_work(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    owner = Owner(FakeEngine(), Journal(path))
+    stroke = Stroke.between(np.zeros(SHAPE, np.uint8), painted_square())
+    assert stroke is not None
+    made = AnnotatedPlane(Annotation.empty(SHAPE).painted(stroke))
+    owner.session.states.open_saved(KEY, made)
+    owner.settle()
+    assert not path.exists()
+    owner.paint(painted_square(7))
+    owner.settle()
+    assert len(offered(path)) == 1
+    owner.session.states.mark_saved(owner.session.planes[KEY], owner.last.annotation)
+    owner.settle()
+    assert offered(path) == []
+    owner.session.close()
+
+
+def test_a_picture_that_was_closed_or_opened_twice_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    owner = Owner(FakeEngine(), Journal(path))
+    twin = PlaneKey("the same picture")
+    owner.session.open(twin, SHAPE, lambda: np.zeros(SHAPE, np.uint8))
+    owner.paint(painted_square())
+    owner.session.states.paint(twin, Stroke(50, 0, np.ones((1, 5), bool), np.ones((1, 5), int)))
+    owner.session.forget(KEY.picture)  # at once
+    owner.settle()
+    found: list[KeptWork] = []
+    owner.session.kept_work.connect(lambda key, kept: found.append(kept))
+    owner.session.open(KEY, SHAPE, lambda: np.zeros(SHAPE, np.uint8))
+    owner.session.states.look_for_kept_work(owner.session.planes[KEY])
+    owner.settle()
+    (kept,) = found
+    np.testing.assert_array_equal(kept.made.annotation.shown(), painted_square())
+    owner.session.close()
+
+
+def test_other_pixels_under_the_work_do_not_take_that_of_the_old_ones(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    owner = Owner(FakeEngine(), Journal(path))
+    owner.paint(painted_square())
+    owner.settle()
+    owner.session.reread(KEY.picture)
+    owner.session.open(KEY, SHAPE, lambda: np.ones(SHAPE, np.uint8))
+    owner.paint(painted_square(7))
+    owner.settle()
+    (kept,) = offered(path)
+    np.testing.assert_array_equal(kept.made.annotation.shown(), painted_square())
+    owner.session.close()
+
+
+def test_restored_work_that_the_files_hold_already_is_not_offered_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    first = Owner(FakeEngine(), Journal(path))
+    first.paint(painted_square())
+    first.session.close()  # killed between writing the files and saying so
+    (kept,) = offered(path)
+    second = Owner(FakeEngine(), Journal(path))
+    second.session.states.open_saved(KEY, kept.made)
+    second.settle()
+    second.session.states.restore(KEY, kept.made, kept.work)
+    second.settle()
+    assert offered(path) == []
+    second.session.close()

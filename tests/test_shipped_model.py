@@ -63,3 +63,27 @@ def test_clicks_on_the_street_and_on_the_sky_differ(seen: tuple[Engine, Embeddin
     assert not street.mask[150, 430]
     assert sky.mask[150, 430]
     assert not sky.mask[600, 700]
+
+
+def test_dbscan_chooses_a_distance_that_finds_what_was_composed(
+    seen: tuple[Engine, Embedding, np.ndarray],
+):
+    engine, embedding, truth = seen
+    found = engine.partition(embedding, "dbscan")
+    assert found.n_sources <= 6  # 24 to 26 where eps is .2 whatever the picture
+    assert found.parameters["eps_rule"] == "k-distance knee"
+    given = engine.partition(embedding, "dbscan", eps=0.2)
+    assert given.parameters == {
+        "points_per_side": 16,
+        "eps": 0.2,
+        "min_samples": 1,
+        "representative": "consensus",
+    }
+    scores = multi_source_scores(truth, found.labels)
+    assert scores.miou_hungarian > multi_source_scores(truth, given.labels).miou_hungarian
+    sure, unsure = (
+        np.mean([region.confidence for region in partition.representatives])
+        for partition in (found, given)
+    )
+    assert unsure < sure
+    assert unsure < 0.6

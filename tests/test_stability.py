@@ -52,7 +52,7 @@ def grid_of(features: np.ndarray, empty: tuple[int, ...] = ()) -> PromptGrid:
 
 
 def partition_of(grid: PromptGrid, n_sources: int = 2, seed: int = 0) -> SourcePartition:
-    clusters = cluster_prompts(grid, "kmeans", n_sources, seed, 0.2, 0.3)
+    clusters = cluster_prompts(grid, "kmeans", n_sources, seed)
     return make_partition(grid, clusters, "kmeans", {}, seed)
 
 

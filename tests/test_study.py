@@ -22,6 +22,7 @@ from fakes import KnowingEngine
 from filelock import FileLock
 from PIL import Image
 
+from napari_safire.atomic import require_writable
 from napari_safire.curation.evaluation import (
     EvaluatedEntry,
     EvaluationSet,
@@ -31,15 +32,15 @@ from napari_safire.curation.evaluation import (
     differences,
     run_study,
 )
-from napari_safire.curation.evaluation import study as study_module
 from napari_safire.curation.evaluation.charts import histogram_chart
 from napari_safire.curation.evaluation.gallery import choose_examples
+from napari_safire.curation.evaluation.kept import read_study
 from napari_safire.curation.evaluation.report import write_report
 from napari_safire.curation.evaluation.study import folder_name, short_names
 from napari_safire.curation.evaluation.summary import share, verdict_shares
 from napari_safire.data.degradations import NONE, Degradation
 from napari_safire.data.lists import ListEntry, read_list, write_list
-from napari_safire.data.masks import encode_sources
+from napari_safire.data.masks import MaskRule, encode_sources
 from napari_safire.errors import DatasetError, SafireError
 
 SHAPE = (48, 64)
@@ -193,7 +194,7 @@ def test_several_pictures_at_once_give_the_same(entries: list[ListEntry], tmp_pa
         ({"settings": ScoringSettings("binary", points_per_side=4)}, "kind was sources"),
         ({"settings": ScoringSettings("sources", seed=1, points_per_side=4)}, "seed was 0, not 1"),
         ({"settings": ScoringSettings("sources", side=64, points_per_side=4)}, "side was None"),
-        ({"version": "9.9"}, "version was"),
+        ({"algorithm": 0}, "algorithm was 0, not"),
     ],
 )
 def test_results_of_another_run_are_refused(
@@ -201,13 +202,15 @@ def test_results_of_another_run_are_refused(
     named: str,
     entries: list[ListEntry],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run(study_of(entries, tmp_path, examples=0))
     before = (tmp_path / "set/a.jsonl").read_bytes()
     engine = other.pop("engine", None)
-    if version := other.pop("version", None):
-        monkeypatch.setattr(study_module, "__version__", version)
+    if (algorithm := other.pop("algorithm", None)) is not None:
+        header, *lines = before.splitlines(keepends=True)
+        told = json.loads(header) | {"algorithm": algorithm}
+        before = json.dumps(told).encode() + b"\n" + b"".join(lines)
+        (tmp_path / "set/a.jsonl").write_bytes(before)
     with pytest.raises(SafireError, match=named):
         run(study_of(entries, tmp_path, examples=0, **other), engine)
     assert (tmp_path / "set/a.jsonl").read_bytes() == before
@@ -225,6 +228,47 @@ def test_pictures_are_known_by_their_content(entries: list[ListEntry], tmp_path:
     changed = KnowingEngine()
     run(study_of(entries, tmp_path, examples=0), changed)
     assert len(changed.shapes) == 2
+
+
+def test_warnings_outlive_a_stop(entries: list[ListEntry], tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(entries[1].image).save(entries[1].image, exif=exif)
+    (first,) = run(study_of(entries, tmp_path, examples=0))
+    assert len(first.warnings) == 2
+    (again,) = run(study_of(entries, tmp_path, examples=0))
+    assert again.warnings == first.warnings
+    text = write_report([again], tmp_path).read_text(encoding="utf-8")
+    assert "painted on what was shown" in text
+    (kept,) = read_study(tmp_path)["set"]
+    assert kept.warnings == [" ".join(first.warnings)]
+
+
+def test_warnings_name_the_files_of_their_own_entry(
+    entries: list[ListEntry], tmp_path: Path
+) -> None:
+    """Scores are known again by content, wherever the picture lies now."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(entries[1].image).save(entries[1].image, exif=exif)
+    run(study_of([entries[1]], tmp_path, examples=0))
+    moved = entries[1].image.rename(tmp_path / "moved\x1b.png")
+    engine = KnowingEngine()
+    (scores,) = run(study_of([ListEntry(moved, entries[1].mask)], tmp_path, examples=0), engine)
+    assert not engine.shapes
+    assert len(scores.warnings) == 2
+    assert all("moved" in text and "p1.png" not in text for text in scores.warnings)
+
+
+def test_another_rule_of_masks_is_another_question(
+    entries: list[ListEntry], tmp_path: Path
+) -> None:
+    settings = ScoringSettings("binary", points_per_side=4)
+    run(study_of(entries[:1], tmp_path, settings=settings, examples=0))
+    ruled = ListEntry(entries[0].image, entries[0].mask, rule=MaskRule(above=60))
+    engine = KnowingEngine()
+    run(study_of([ruled], tmp_path, settings=settings, examples=0), engine)
+    assert len(engine.shapes) == 1
 
 
 def test_an_entry_that_stands_twice_counts_twice(entries: list[ListEntry], tmp_path: Path) -> None:
@@ -251,7 +295,15 @@ def test_broken_entries_count_once_and_may_be_mended(
 
 @pytest.mark.parametrize(
     "content",
-    [b"my notes\n", b"my notes", b'{"format": "other"}\n', b"[]\n"],
+    [
+        b"my notes\n",
+        b"my notes",
+        b'{"format": "other"}\n',
+        b"[]\n",
+        b"[" * 100_000 + b"\n",
+        b'{"format": "napari-safire scores 2", "algorithm": 1e999, "checkpoint_sha256": "a", '
+        b'"picture_sha256": null, "settings": {}}\n',
+    ],
 )
 def test_files_that_hold_no_scores_are_left_alone(
     content: bytes, entries: list[ListEntry], tmp_path: Path
@@ -540,6 +592,82 @@ def test_thumbnails_are_small_and_made_once(tmp_path: Path) -> None:
     assert not engine.shapes
 
 
+def test_thumbnails_of_another_model_or_torn_ones_are_made_again(
+    entries: list[ListEntry], tmp_path: Path
+) -> None:
+    (scores,) = run(study_of(entries[:1], tmp_path))
+    files = list(scores.examples[0].files.values())
+    for damage in ("torn", "another model"):
+        if damage == "torn":
+            files[0].write_bytes(files[0].read_bytes()[:-200])
+        else:
+            (tmp_path / "set/a.jsonl").unlink()
+        engine = KnowingEngine("other" if damage == "another model" else "knowing")
+        before = len(engine.shapes)
+        run(study_of(entries[:1], tmp_path), engine)
+        assert len(engine.shapes) > before
+        for path in files:
+            Image.open(path).load()
+
+
+@pytest.mark.parametrize("room", [0, 100, 1000])
+def test_a_full_disk_leaves_no_torn_thumbnail(
+    entries: list[ListEntry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    def full(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[:room])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(SafireError, match="No space left"):
+        run(study_of(entries[:1], tmp_path))
+    assert list((tmp_path / "set/a-pictures").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["report.html", "summary.csv", "set/a.csv", "set/a.jsonl", "set/robustness.csv"],
+)
+def test_outputs_are_tried_before_any_picture(
+    entries: list[ListEntry], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).mkdir(parents=True)
+    engine = KnowingEngine()
+    with pytest.raises(SafireError, match=r"cannot be (written|used)"):
+        run(study_of(entries, tmp_path, degradations=(JPEG,)), engine)
+    assert not engine.shapes
+
+
+def test_trying_an_output_leaves_nothing_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_writable(tmp_path / "new.csv")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old.csv").write_text("old")
+    require_writable(tmp_path / "old.csv")
+    assert (tmp_path / "old.csv").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+    for path in (tmp_path, tmp_path / "gone/x.csv", tmp_path / ("n" * 300), tmp_path / "a\0b"):
+        with pytest.raises(SafireError, match="cannot be written"):
+            require_writable(path)
+
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", forbidden)  # file modes do not stop the superuser
+    with pytest.raises(SafireError, match="Permission denied"):
+        require_writable(tmp_path / "new.csv")
+
+
+def test_names_in_the_report_are_printable(entries: list[ListEntry], tmp_path: Path) -> None:
+    odd = entries[1].image.rename(tmp_path / "a\x1b[2J\u202eb.png")
+    entries[1] = ListEntry(odd, entries[1].mask)
+    text = report_of(entries, tmp_path / "out")
+    assert not {"\x1b", "\u202e"} & set(text)
+    assert "a\\x1b[2J\\u202eb.png" in text
+
+
 def test_a_gallery_survives_a_picture_that_is_gone(
     entries: list[ListEntry], tmp_path: Path
 ) -> None:
@@ -549,6 +677,7 @@ def test_a_gallery_survives_a_picture_that_is_gone(
             return super().localize(embedding, **kw)
 
     (scores,) = run(study_of(entries[:2], tmp_path), Removing())
+    assert any("does not exist" in example.missing for example in scores.examples)
     assert sorted(bool(example.files) for example in scores.examples) == [False, True]
     assert Page(write_report([scores], tmp_path).read_text(encoding="utf-8")).open == []
 

@@ -6,6 +6,7 @@ import csv
 import math
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -237,7 +238,7 @@ def test_a_run_is_not_resumed_with_other_settings(composites: Any, tmp_path: Pat
         go(ContrastStage, toy(), source, tmp_path / "run", resume=True, learning_rate=2e-3)
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "other model"])
+@pytest.mark.parametrize("damage", ["cut", "text", "flipped bit", "other model"])
 def test_a_damaged_state_is_refused_with_its_path(
     damage: str, composites: Any, tmp_path: Path
 ) -> None:
@@ -249,12 +250,27 @@ def test_a_damaged_state_is_refused_with_its_path(
         state.write_bytes(state.read_bytes()[:5000])
     elif damage == "text":
         state.write_text("no state")
+    elif damage == "flipped bit":  # in the weights, which torch.load does not notice
+        changed = bytearray(state.read_bytes())
+        changed[len(changed) // 2] ^= 1
+        state.write_bytes(changed)
     else:
         kept = torch.load(state, weights_only=True)
         kept["model"].popitem()
         torch.save(kept, state)
     with pytest.raises(CheckpointError, match=r"resume\.pt cannot be gone on with"):
         go(ContrastStage, toy(), source, folder, resume=True)
+
+
+def test_files_of_a_run_may_be_read_by_whom_the_umask_lets(composites: Any, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        go(ContrastStage, toy(), composites, tmp_path / "run")
+    finally:
+        os.umask(before)
+    modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "run").glob("*.*")}
+    assert {"last.safetensors", "resume.pt"} <= modes.keys()
+    assert set(modes.values()) == {0o644}
 
 
 def test_updates_that_are_not_finite_are_skipped(

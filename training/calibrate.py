@@ -10,14 +10,16 @@ for tests. For the verdict alone, untouched pieces of what the model has learned
 they are many, and having learned from one does not clear it (docs/lab-notes.md). All pictures
 belong to one of two folds that share no photographer. Rates by kind of picture and the reliability
 diagram beside the model (-calibration.svg, -calibration.csv) are cross-fitted: each picture is
-judged by a calibration fitted on the other fold. What is stored is fitted on all of them. Exit code
-0: done; 1: it failed; 2: wrong arguments.
+judged by a calibration fitted on the other fold. The share of right numbers of sources is told
+cross-fitted, too, beside that on the pictures it was fitted on. What is stored is fitted on all of
+them. Exit code 0: done; 1: it failed; 2: wrong arguments.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections import defaultdict
@@ -58,6 +60,7 @@ from napari_safire.learning.calibration import (
     calibrations_without,
     choose_auto_thresholds,
     fit_calibration,
+    numbers_right,
     observe,
 )
 from napari_safire.learning.confidence import AskedPoints, ask_points, fit_confidence
@@ -162,6 +165,7 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     model.metadata |= {"representative": options.representative, **signs}
     seen, unforged = look_at_all(model, photos, options)
     settled, accuracy = settle_sources(model, seen)
+    of_other_fold = cross_fitted_numbers(model, seen)
     basis = describe(seen, photos)
     curve = fit_confidence(*_points(seen), f"fitted on {POINTS} random points in each of {basis}.")
     basis = describe_more(basis, unforged, photos)
@@ -192,7 +196,8 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
         "basis": basis,
         "originals_learned_from_in_other_copies": sum(p.origin in known for p in photos.originals),
         **settled,
-        "number_of_sources_right": accuracy,
+        "number_of_sources_right, as fitted": accuracy,
+        "number_of_sources_right, cross-fitted": of_other_fold,
         "forged_above": calibration.forged_above,
         "highest_false_alarm_rate": calibration.highest_false_alarm_rate,
         "all, as fitted": rates(judged, dict.fromkeys(by_fold, calibration)),
@@ -250,7 +255,7 @@ def settle_sources(model: SafireModel, seen: Sequence[Seen]) -> tuple[dict[str, 
     settled : dict
         For the model's metadata.
     accuracy : float
-        How often their number is right, as `choose_auto_thresholds` counts.
+        How often their number is right on these pictures, as `choose_auto_thresholds` counts.
     """
     settled: dict[str, Any] = {}
     if model.metadata["representative"] == "cells":
@@ -267,6 +272,41 @@ def settle_sources(model: SafireModel, seen: Sequence[Seen]) -> tuple[dict[str, 
     if divided:
         settled["cut_sharpness"] = fit_sharpness(divided)
     return settled, accuracy
+
+
+def cross_fitted_numbers(model: SafireModel, seen: Sequence[Seen]) -> float:
+    """How often the number of sources is right when it is settled on the other fold.
+
+    Parameters
+    ----------
+    model : SafireModel
+    seen : sequence of Seen
+        In two folds, each with every number of sources.
+
+    Returns
+    -------
+    float
+        Each true number counts the same; NaN where all pictures are in one fold.
+    """
+    truths: list[int] = []
+    found: list[int] = []
+    for fold in sorted({one.fold for one in seen}):
+        others = [one for one in seen if one.fold != fold]
+        if not others:
+            return math.nan
+        settled, _ = settle_sources(model, others)
+        rule = auto_rule(model.metadata | settled)
+        place = rule.candidates.index(rule.thresholds)
+        for one in seen:
+            if one.fold == fold:
+                counted = one
+                if KINSHIP in settled:
+                    kinship = Kinship.of_model(settled)
+                    assert kinship is not None
+                    counted = one.counted(kinship, rule.candidates)
+                truths.append(one.observation.n_sources)
+                found.append(counted.observation.found[place])
+    return float(numbers_right(truths, np.array(found)[:, None])[0])
 
 
 def pictures(
@@ -447,7 +487,7 @@ def _draw(
     drawn: dict[str, Reliability],
 ) -> None:
     """Write the diagram and the table beside the model."""
-    axes = {"Verdicts": ("probability of forgery", "share that is forged")}
+    axes = {"Verdicts": ("probability of forgery, at even odds", "share that is forged")}
     panels = {
         title: (*axes.get(title, ("predicted accuracy", "true accuracy")), found)
         for title, found in drawn.items()

@@ -127,7 +127,7 @@ def reliabilities(inputs: CardInputs) -> dict[str, tuple[str, str, Reliability |
         *inputs.model("compared", "composites").good(),
     ]
     real = inputs.model("compared-forged", "forged").good()
-    axes = ("probability of forgery", "share that is forged")
+    axes = ("probability of forgery, at even odds", "share that is forged")
     predicted, observed = inputs.confidence.T
     accuracy = reliability(np.clip(predicted, 0, 1), observed)
     return {

@@ -74,8 +74,9 @@ def main() -> int:
                 lambda model: open_engine(model, settings["device"], settings["precision"]),
                 show,
             )
+        report = write_report(scores, Path(settings["output"])).resolve()
         show_scores(scores)
-        print(f"\nReport: {write_report(scores, Path(settings['output'])).resolve()}")
+        print(f"\nReport: {report}")
     except (ValueError, TypeError) as error:
         parser.error(str(error))
     except (SafireError, OSError) as error:
@@ -119,10 +120,14 @@ def _completed(found: dict[str, Any], defaults: dict[str, Any], where: str) -> d
 
 
 def _study(settings: Mapping[str, Any]) -> Study:
+    listed = {
+        name: read_entries(table["list"], table["root"], table["set"])
+        for name, table in settings["sets"].items()
+    }
     sets = tuple(
         EvaluationSet(
             name,
-            tuple(read_entries(table["list"], table["root"], table["set"])[: table["limit"]]),
+            listed[name].entries[: table["limit"]],
             ScoringSettings(
                 kind=table["kind"] if table["set"] is None else find_set(table["set"])[0].rule.kind,
                 sources=table["sources"],
@@ -130,6 +135,7 @@ def _study(settings: Mapping[str, Any]) -> Study:
                 points_per_side=settings["points_per_side"],
                 side=table["at"],
             ),
+            listed[name].notes,
         )
         for name, table in settings["sets"].items()
     )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from napari_safire.errors import SafireError
+
+_STAGING = re.compile(r"\.napari-safire-[0-9a-f]{12}")
+_HELD = ".lock"
 
 
 @contextmanager
@@ -70,8 +74,40 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-_STAGING = re.compile(r"\.napari-safire-[0-9a-f]{12}")
-_HELD = ".lock"
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Try whether a file could be written, before the work whose result it shall hold.
+
+    Nothing is left behind, and a file already there is not changed.
+
+    Parameters
+    ----------
+    path : path-like
+        Where the file shall be; its folder must exist.
+
+    Raises
+    ------
+    SafireError
+        It could not: the folder is missing or may not be written to, `path` is a folder, its name
+        is longer than the file system allows, or the file is open in another program.
+    """
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if target.is_file():
+            with target.open("ab"):  # on Windows, a table that is open in Excel refuses this
+                pass
+        else:
+            with suppress(FileNotFoundError):
+                os.lstat(target)  # a name may be too long, or have characters that none may have
+        tried = target.with_name(f".{secrets.token_hex(6)}.tmp")
+        try:
+            tried.touch(exist_ok=False)
+        finally:
+            tried.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SafireError(f"{target} cannot be written: {reason}.") from error
 
 
 @contextmanager

@@ -71,7 +71,7 @@ class RunBasis:
                 None if picture is None else str(picture),
                 int(record["algorithm"]),
             )
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except (ArithmeticError, KeyError, TypeError, ValueError, RecursionError):
             return None
         return basis
 

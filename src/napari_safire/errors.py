@@ -23,5 +23,9 @@ class Cancelled(SafireError):
     """The caller asked a running job to stop; nothing was written."""
 
 
+class ModelFailure(SafireError):
+    """A model gave numbers that no answer can rest on: its file is damaged, or its device fails."""
+
+
 class OutOfMemory(SafireError):
     """A job does not fit into memory, not even in the smallest steps on the CPU."""

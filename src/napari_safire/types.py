@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Verdict = Literal["forged", "no forgery found", "inconclusive"]
 FloatImage = npt.NDArray[np.float32]
 LabelImage = npt.NDArray[np.integer[Any]]
+NO_EVIDENCE = "If anything were pasted, most likely here: no evidence that it was."
 _STRIP_VALUES = 4_000_000  # what is made at once of arrays of the picture's own size
 
 
@@ -283,6 +285,11 @@ class SourcePartition:
 class Calibration:
     """What a verdict rests on: a logistic curve and the two thresholds on its output.
 
+    The curve is fitted with authentic and forged pictures counting the same: it gives the
+    probability of forgery *at even odds*. `likelihood_ratio` is what it says whatever the odds,
+    `with_prior` the probability at other odds. All rates are those of the pictures that it was
+    fitted on.
+
     Parameters
     ----------
     slope, intercept : float
@@ -299,6 +306,13 @@ class Calibration:
     highest_false_alarm_rate : float, optional
         The same share as ``false_alarm_rate`` in that kind of authentic images where it is highest
         (such as those compressed once more); None where no kinds were told apart.
+    n_authentic, n_forged : int, optional
+        Pictures it was fitted on; None where that was not kept.
+
+    Raises
+    ------
+    ValueError
+        Numbers that are not finite, thresholds out of order, or rates that are no shares.
     """
 
     slope: float
@@ -309,23 +323,108 @@ class Calibration:
     basis: str
     miss_rate: float | None = None
     highest_false_alarm_rate: float | None = None
+    n_authentic: int | None = None
+    n_forged: int | None = None
 
     def __post_init__(self) -> None:
+        if not (np.isfinite(self.slope) and np.isfinite(self.intercept)):
+            raise ValueError(
+                f"A calibration's slope and intercept must be finite, not {self.slope} and "
+                f"{self.intercept}: fit the calibration again."
+            )
         if not 0 <= self.clean_below <= self.forged_above <= 1:
             raise ValueError(
                 f"Calibration thresholds must be 0 <= clean_below <= forged_above <= 1, not "
                 f"{self.clean_below} and {self.forged_above}: fit the calibration again."
             )
-        for name in ("miss_rate", "highest_false_alarm_rate"):
+        for name in ("n_authentic", "n_forged"):
+            number = getattr(self, name)
+            if number is not None and not (isinstance(number, int) and number > 0):
+                raise ValueError(
+                    f"A calibration's {name} is a number of pictures, not {number}: fit the "
+                    "calibration again."
+                )
+        for name in ("false_alarm_rate", "miss_rate", "highest_false_alarm_rate"):
             rate = getattr(self, name)
-            if rate is not None and not 0 <= rate <= 1:
+            known = rate is not None
+            if (known and not 0 <= rate <= 1) or (name == "false_alarm_rate" and not known):
                 raise ValueError(
                     f"A calibration's {name} is a share, 0 to 1, not {rate}: fit the calibration "
                     "again."
                 )
 
+    @property
+    def likelihood_bounds(self) -> tuple[float, float]:
+        """Smallest and largest likelihood ratio that so many pictures can support.
+
+        Beyond the pictures that it was fitted on, a logistic curve only extrapolates. That none of
+        N authentic pictures looks as suspicious as the one at hand still leaves a share of about
+        1 / (N + 1) (rule of succession): so a ratio is never above N + 1, nor below 1 / (M + 1)
+        with M forged ones. Where the numbers were not kept, they are the fewest with which the
+        stored rates are possible. (For the same reason: Vergeer et al., "Numerical likelihood
+        ratios outputted by LR systems are often based on extrapolation: when to stop
+        extrapolating?", Science & Justice 56, 2016.)
+        """
+        authentic = self.n_authentic or max(
+            _fewest(self.false_alarm_rate), _fewest(self.highest_false_alarm_rate)
+        )
+        forged = self.n_forged or _fewest(self.miss_rate)
+        return 1 / (forged + 1), float(authentic + 1)
+
+    def likelihood_ratio(self, probability: float) -> float:
+        """How many times as likely such a score is of a forgery as of an authentic picture.
+
+        Parameters
+        ----------
+        probability : float
+            At even odds, from `probability`.
+
+        Returns
+        -------
+        float
+            Within `likelihood_bounds`.
+        """
+        low, high = self.likelihood_bounds
+        if probability >= 1:
+            return high
+        return float(np.clip(probability / (1 - probability), low, high))
+
+    def with_prior(self, probability: float, prior: float) -> float:
+        """Return the probability of forgery at other odds than even ones.
+
+        Parameters
+        ----------
+        probability : float
+            At even odds, from `probability`.
+        prior : float
+            Probability of forgery before the picture was seen, between 0 and 1.
+
+        Returns
+        -------
+        float
+            By Bayes' rule from `likelihood_ratio`, and so within its bounds.
+
+        Raises
+        ------
+        ValueError
+            The prior does not lie between 0 and 1: nothing could change it.
+
+        Examples
+        --------
+        >>> calibration = Calibration(1, 0, 0.9, 0.1, 0.05, "", n_authentic=200, n_forged=200)
+        >>> round(calibration.with_prior(0.97, 0.01), 2)
+        0.25
+        """
+        if not 0 < prior < 1:
+            raise ValueError(
+                f"A prior probability of forgery lies between 0 and 1, not at {prior}: give a "
+                "share such as 0.05."
+            )
+        odds = self.likelihood_ratio(probability) * prior / (1 - prior)
+        return odds / (1 + odds)
+
     def probability(self, statistic: float) -> float:
-        """Probability that an image with this separation statistic is forged."""
+        """Probability, at even odds, that an image with this separation statistic is forged."""
         return float(1.0 / (1.0 + np.exp(-(self.slope * statistic + self.intercept))))
 
 
@@ -337,11 +436,12 @@ class ForgeryMap:
     ----------
     heatmap : (H, W) float32 array in [0, 1]
     score : float
-        Image-level probability of forgery where the model is calibrated, else the raw statistic
-        squeezed to [0, 1].
+        Image-level probability of forgery at even odds where the model is calibrated, else the raw
+        statistic squeezed to [0, 1].
     verdict : {"forged", "no forgery found", "inconclusive"}
     reason : str
-        One sentence that says why this verdict.
+        Why this verdict, in sentences of at most 20 words. On which pictures it rests is said by
+        ``calibration.basis``.
     calibration : Calibration or None
         None where the model has none; the verdict is then always "inconclusive".
     """
@@ -351,3 +451,46 @@ class ForgeryMap:
     verdict: Verdict
     reason: str
     calibration: Calibration | None = None
+
+    @property
+    def caveat(self) -> str:
+        """What has to stand beside the heatmap; empty if the verdict is "forged".
+
+        A heatmap is a conditional statement: where a paste would be, if there were one.
+        """
+        return "" if self.verdict == "forged" else NO_EVIDENCE
+
+    @property
+    def likelihood_ratio(self) -> float | None:
+        """See `Calibration.likelihood_ratio`; None without a calibration.
+
+        Like `score` it is there for inconclusive pictures too, and to be trusted as little there.
+        """
+        if self.calibration is None:
+            return None
+        return self.calibration.likelihood_ratio(self.score)
+
+    def with_prior(self, prior: float) -> float | None:
+        """Return the probability of forgery at a prior; None without a calibration.
+
+        Parameters
+        ----------
+        prior : float
+            See `Calibration.with_prior`.
+
+        Raises
+        ------
+        ValueError
+            The prior does not lie between 0 and 1.
+        """
+        if self.calibration is None:
+            return None
+        return self.calibration.with_prior(self.score, prior)
+
+
+def _fewest(rate: float | None) -> int:
+    """Fewest pictures of which a share can be exactly this one."""
+    if rate is None:
+        return 1
+    share = Fraction(rate).limit_denominator(1_000_000)
+    return share.denominator if float(share) == rate else 1

@@ -357,7 +357,10 @@ def test_layers_that_were_made_stay_and_have_lost_our_keys(
     opened.click_title("QTitleBarCloseButton")
     assert_threads_end()
     made = [layer for layer in viewer.layers if layer.name != "picture"]
-    assert {layer.name for layer in made} == {"picture: sources", "picture: forgery map"}
+    assert {layer.name for layer in made} == {
+        "picture: sources",
+        "picture: forgery map (no evidence)",
+    }
     assert viewer.layers["picture: sources"].data.max() == 2
     assert keys(viewer, made) == {"viewer": keys(viewer, [])["viewer"]} | {
         layer.name: set() for layer in made

@@ -147,6 +147,23 @@ def test_the_menu_is_grey_without_a_picture_and_opens_and_partitions_with_one(
     assert mask_of(viewer).max() == 2
 
 
+def test_sources_are_renumbered_with_what_is_current(
+    viewer: napari.Viewer, engine: FakeEngine
+) -> None:
+    add_picture(viewer)
+    execute("partition")
+    desk = settle(viewer).desk
+    desk.edits.split(2)
+    desk.edits.absorb(1)
+    desk.mode.source = 2
+    assert np.unique(mask_of(viewer)).tolist() == [2]
+    execute("renumber")
+    assert np.unique(mask_of(viewer)).tolist() == [1]
+    assert desk.mode.source == 1
+    execute("undo")
+    assert np.unique(mask_of(viewer)).tolist() == [2]
+
+
 def test_a_stack_may_be_partitioned_as_a_whole(viewer: napari.Viewer, engine: FakeEngine) -> None:
     add_picture(viewer, 3)
     pump()

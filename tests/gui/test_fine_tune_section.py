@@ -357,7 +357,7 @@ def test_what_fails_is_one_sentence_in_the_section_and_above(
     wait_for_end(section)
     assert section.said.text() == f"⚠ {missing}"
     assert missing[1:] in dock.widget.message.text()
-    assert dock.widget.message.property("failed")
+    assert dock.widget.message.messages[0].severity == "failure"
     assert not section.stop.isEnabled()
 
 

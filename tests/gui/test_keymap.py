@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -255,6 +256,28 @@ def test_a_damaged_file_stands_for_the_defaults(store: Path, content: bytes):
     keymap.assign("commit", "J")
     assert keymap.problem == ""
     assert Keymap(ACTIONS, store)["commit"] == "J"
+
+
+@pytest.mark.parametrize("what", ["fifo", "folder", "large"])
+def test_what_is_no_file_of_keys_is_told_at_once(store: Path, what: str):
+    store.parent.mkdir()
+    if what == "fifo":
+        os.mkfifo(store)
+    elif what == "folder":
+        store.mkdir()
+    else:
+        store.write_text(" " * (2 << 20) + "{}")
+    keymap = Keymap(ACTIONS, store)
+    assert keymap.current == {action.name: action.default for action in ACTIONS}
+    assert "cannot be read" in keymap.problem
+
+
+def test_names_and_keys_from_a_file_are_shown_without_control_characters(store: Path):
+    store.parent.mkdir()
+    store.write_text(json.dumps({"fly\x1b[2J\nok": "J", "segment": "\x1b\n"}))
+    problem = Keymap(ACTIONS, store).problem
+    assert "\x1b" not in problem
+    assert "\n" not in problem
 
 
 @given(content=st.binary(max_size=60))

@@ -451,10 +451,10 @@ def test_a_removed_image_leaves_its_results_but_they_are_no_pictures(dock: Dock)
     dock.settle()
     dock.viewer.layers.remove("picture")
     dock.settle()
-    assert "picture: forgery map" in dock.viewer.layers
+    assert "picture: forgery map (no evidence)" in dock.viewer.layers
     assert dock.desk.image is None
     assert dock.desk.images == []
-    dock.viewer.layers.selection.active = dock.viewer.layers["picture: forgery map"]
+    dock.viewer.layers.selection.active = dock.viewer.layers["picture: forgery map (no evidence)"]
     dock.settle()
     assert dock.desk.image is None
 
@@ -514,8 +514,8 @@ def test_a_removed_forgery_map_comes_back_with_the_next_partition(dock: Dock) ->
     for _ in range(2):
         dock.press(dock.widget.partition.run)
         dock.settle()
-        assert "picture: forgery map" in dock.viewer.layers
-        dock.viewer.layers.remove("picture: forgery map")
+        assert "picture: forgery map (no evidence)" in dock.viewer.layers
+        dock.viewer.layers.remove("picture: forgery map (no evidence)")
 
 
 # ---------------------------------------------------------------- other pixels
@@ -674,12 +674,12 @@ def test_without_a_picture_every_button_says_so_or_is_grey(dock: Dock) -> None:
     for button in (dock.widget.prompts.add, dock.widget.prompts.segment):
         dock.press(button)
         assert "open one first" in message(dock)
-        dock.widget.message.hide()
+        dock.widget.message.clear()
     for key in ("Shift+M", "G", "K", "Shift+X", "U", "Shift+U", "Shift+G"):
         dock.hand.press(key)
         dock.settle()
         assert "open one first" in message(dock), key
-        dock.widget.message.hide()
+        dock.widget.message.clear()
     assert engine(dock).calls == []
     assert len(dock.viewer.layers) == 0
 

@@ -28,7 +28,6 @@ def test_the_button_paints_the_sources_and_makes_a_forgery_map(dock: Dock) -> No
     assert (sources.data[:, 80:] == 2).all()
     heatmap = companions.heatmap
     assert heatmap is not None
-    assert heatmap.colormap.name == "magma"
     assert heatmap.opacity == 0.5
     assert not heatmap.visible
     np.testing.assert_array_equal(heatmap.data[:, :80], 1)

@@ -65,6 +65,8 @@ def section() -> Any:
         ("partition_method", "magic"),
         ("partition_method", []),
         ("sources_opacity", 1.01),
+        ("prior_percent", 0),
+        ("prior_percent", 100),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: object):
@@ -88,7 +90,9 @@ def test_the_manifest_has_the_same_names_and_defaults():
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("name", ["points_per_side", "cache_gib", "sources_opacity"])
+@pytest.mark.parametrize(
+    "name", ["points_per_side", "cache_gib", "sources_opacity", "prior_percent"]
+)
 def test_the_manifest_has_the_same_limits(name: str):
     schema = type(section()).model_json_schema()["properties"][name]
     for limit, beyond in ((schema["minimum"], -1), (schema["maximum"], 1)):

@@ -15,13 +15,15 @@ from napari.layers import Labels, Points
 from napari.utils.notifications import notification_manager
 from PIL import Image
 
-from napari_safire.curation.overlay import source_colour
 from napari_safire.data.images import read_image
 from napari_safire.data.masks import encode_sources
 from napari_safire.data.record import EXAMINATION_FORMAT
-from napari_safire.errors import DatasetError
+from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.gui import reader
+from napari_safire.gui.colours import MUTED_NAME
 from napari_safire.gui.reader import get_reader
+from napari_safire.palette import source_colour
+from napari_safire.types import NO_EVIDENCE
 
 from .hand import pump
 
@@ -237,6 +239,63 @@ def test_stacks_of_every_kind_of_picture(tmp_path, mode, suffix):
     np.testing.assert_array_equal(np.asarray(stack[1]), expected)
 
 
+def test_warnings_and_decodings_of_a_stack_are_told(tmp_path):
+    lines = []
+    for number, orientation in enumerate((1, 6, 3)):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(columns() * 40).save(tmp_path / f"p{number}.jpg", exif=exif)
+        lines.append(f"p{number}.jpg,None\n")
+    (tmp_path / "list.txt").write_text("".join(lines))
+    (_, options, _), _ = reader.read_list_file(tmp_path / "list.txt")
+    about = options["metadata"]["napari_safire"]
+    assert [made["orientation"] for made in about["decodings"]] == [1, 6, 3]
+    assert len(about["reading_warnings"]) == 2
+    assert "p1.jpg asks to be shown turned" in notices()
+
+
+# -------------------------------------------------------------------------------- TIFF
+
+
+def test_tiff_opens_as_everywhere_else(viewer, tmp_path):
+    """napari's own reader refuses LZW where imagecodecs is not installed."""
+    path = tmp_path / "photo.tif"
+    colours = np.random.default_rng(1).integers(0, 256, (*SHAPE, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(path, compression="tiff_lzw", tiffinfo={274: 6})
+    (image,) = opened(viewer, path)
+    np.testing.assert_array_equal(image.data, colours)
+    assert image.rgb
+    assert image.source.path == str(path)
+    about = image.metadata["napari_safire"]
+    assert about["decoding"] == read_image(path).decoding.as_record()
+    assert about["image_file_sha256"] == read_image(path).sha256
+    assert about["reading_warnings"] == list(read_image(path).warnings)
+    assert "orientation 6" in notices()
+
+
+def test_tiff_of_true_and_false_is_not_inverted(viewer, tmp_path):
+    tifffile.imwrite(tmp_path / "mask.tiff", columns(2) > 0)
+    (image,) = opened(viewer, tmp_path / "mask.tiff")
+    np.testing.assert_array_equal(image.data > 0, columns(2) > 0)
+
+
+def test_record_of_labels_holds_how_their_picture_was_read(viewer, tmp_path):
+    Image.fromarray(columns() * 40).save(tmp_path / "p.tif", compression="tiff_lzw")
+    put_mask(tmp_path / "p_mask.png")
+    _, labels = opened(viewer, tmp_path / "p_mask.png")
+    labels.save(tmp_path / "work.json", plugin=PLUGIN)
+    record = json.loads((tmp_path / "work.json").read_text())
+    assert record["image"]["decoding"] == read_image(tmp_path / "p.tif").decoding.as_record()
+    assert record["image"]["decoding"]["compression"] == "LZW"
+
+
+def test_bad_tiff_is_one_sentence(viewer, tmp_path):
+    (tmp_path / "cut.tif").write_bytes(b"II*\0\x08\0\0\0")
+    with pytest.raises(ImageReadError, match=r"cut\.tif begins like a TIFF"):
+        opened(viewer, tmp_path / "cut.tif")
+    assert len(viewer.layers) == 0
+
+
 # ----------------------------------------------------------------------------- folders
 
 
@@ -358,11 +417,12 @@ def test_files_to_be_stacked_are_left_to_others(tmp_path):
 
 def test_record_opens_everything(viewer, tmp_path):
     picture = put_picture(tmp_path / "p.png")
-    image, heatmap, labels, grid, prompts = opened(viewer, put_record(tmp_path, picture))
-    names = ["p", "p: forgery map", "p: sources", "p: grid of prompts", "p: prompts"]
+    image, labels, heatmap, grid, prompts = opened(viewer, put_record(tmp_path, picture))
+    names = ["p", "p: sources", "p: forgery map (no evidence)", "p: grid of prompts", "p: prompts"]
     assert [layer.name for layer in viewer.layers] == names
     assert image.rgb
-    assert heatmap.colormap.name == "magma"
+    assert heatmap.colormap.name == MUTED_NAME
+    assert heatmap.metadata["napari_safire"]["caveat"] == NO_EVIDENCE
     assert heatmap.data.dtype == np.float32
     assert (heatmap.data.min(), heatmap.data.max()) == (0, 1)
     np.testing.assert_array_equal(labels.data, columns())
@@ -374,6 +434,22 @@ def test_record_opens_everything(viewer, tmp_path):
     assert np.isnan(prompts.features["confidence"][1])
     np.testing.assert_allclose(prompts.face_color[1, :3] * 255, source_colour(1), atol=0.5)
     assert notices() == ""
+
+
+@pytest.mark.parametrize(
+    ("forgery", "glows"),
+    [
+        ({"verdict": "forged"}, True),
+        ({"verdict": "no forgery found"}, False),
+        ({"verdict": "inconclusive"}, False),
+        (None, False),
+    ],
+)
+def test_only_the_map_of_a_forged_verdict_glows(viewer, tmp_path, forgery, glows):
+    picture = put_picture(tmp_path / "p.png")
+    heatmap = opened(viewer, put_record(tmp_path, picture, forgery=forgery))[2]
+    assert (heatmap.colormap.name == "magma") == glows
+    assert ("no evidence" in heatmap.name) == (not glows)
 
 
 def test_record_moved_with_its_picture(viewer, tmp_path):

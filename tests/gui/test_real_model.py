@@ -130,14 +130,17 @@ def test_the_key_partitions_and_the_verdict_says_what_it_rests_on(sample: Dock) 
     plane, companions = sample.desk.plane, sample.desk.companions
     assert plane is not None
     assert plane.forgery is not None
-    text = sample.widget.result.verdict.text()
-    assert plane.forgery.verdict.capitalize() in text
-    assert "calibrated on" in text
-    assert f"{plane.forgery.score:.2f}" in text
+    verdict = sample.widget.result.verdict
+    assert plane.forgery.verdict.capitalize() in verdict.text()
+    assert f"{plane.forgery.score:.2f}" in verdict.text()
+    assert "at even odds" in verdict.text().lower()
+    assert "calibrated on" in verdict.toolTip()
+    assert "Likelihood ratio" in sample.widget.result.odds.text()
     assert companions is not None
     heatmap = companions.heatmap
     assert heatmap is not None
-    assert (heatmap.colormap.name, heatmap.opacity) == ("magma", 0.5)
+    glows = plane.forgery.verdict == "forged"
+    assert (heatmap.colormap.name == "magma", heatmap.opacity) == (glows, 0.5)
     np.testing.assert_array_equal(heatmap.data, plane.forgery.heatmap)
     assert not heatmap.visible
     sample.press(sample.widget.result.heatmap)
@@ -221,7 +224,7 @@ def test_without_space_on_the_disk_work_goes_on_with_a_notice(
         dock.settle()
         text = dock.widget.message.text()
         assert "No space left on device" in text
-        assert "it will be made again when it is needed" in text
+        assert "will be made again when it is needed" in text
         assert dock.desk.plane is not None
         assert dock.desk.plane.embedding is not None
         click(dock, 40, 60)

@@ -7,10 +7,10 @@ import npe2
 import numpy as np
 import pytest
 
-from napari_safire.curation.overlay import PALETTE, source_colour
 from napari_safire.data.demo import credits, demo_composite
 from napari_safire.gui.colours import source_colormap
 from napari_safire.gui.samples import QUALITIES
+from napari_safire.palette import PALETTE, source_colour
 
 from .hand import pump
 
@@ -100,9 +100,14 @@ def test_labels_from_one_leave_zero_transparent():
 
 
 def test_labels_from_zero_colour_zero_too():
-    colours = source_colormap(9).map(np.arange(9, dtype=np.uint8))
-    np.testing.assert_allclose(colours[:7, :3] * 255, PALETTE, atol=0.5)
-    np.testing.assert_allclose(colours[7:], colours[:2])
+    colours = source_colormap(9).map(np.arange(10, dtype=np.uint8))
+    np.testing.assert_allclose(colours[:9, :3] * 255, PALETTE[:9], atol=0.5)
+    np.testing.assert_allclose(colours[9], 1)
+
+
+def test_no_two_labels_have_the_same_colour():
+    colours = source_colormap(255, first=1).map(np.arange(1, 256, dtype=np.uint8))
+    assert len({tuple(c) for c in (colours * 255).round().tolist()}) == 255
 
 
 @pytest.mark.parametrize(("n", "first", "match"), [(0, 0, "at least 1"), (3, 2, "label 0 or 1")])

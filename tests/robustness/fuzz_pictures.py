@@ -34,7 +34,8 @@ HANG_SECONDS = 10
 MOST_BYTES = 2 << 30
 
 WORKER = (
-    r"""
+    f"HANG_SECONDS = {HANG_SECONDS}"
+    + r"""
 import json, resource, signal, sys, time, traceback
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -60,7 +61,7 @@ def peak():
 
 
 def ask(function, path):
-    signal.alarm(%d)
+    signal.alarm(HANG_SECONDS)
     try:
         answer = function(path)
     except ImageReadError as error:
@@ -100,7 +101,6 @@ for line in sys.stdin:
         json.dumps([became, answer, time.perf_counter() - start, peak()]), flush=True
     )
 """
-    % HANG_SECONDS
 )
 
 ODD = [0, 1, 2, 3, 4, 7, 8, 15, 16, 127, 128, 255, 256, 4095, 4096, 14142, 32767, 32768, 65535]

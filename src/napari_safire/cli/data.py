@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from napari_safire.atomic import require_writable
 from napari_safire.cli.terminal import FAILED, complain, progress_bar, say
 
 data = typer.Typer(no_args_is_help=True, help="Data sets: check and list them.")
 
 _IN_WORDS = {
     "line": "lines that are no entries",
+    "empty": "lists empty",
     "missing": "files missing",
     "unreadable": "pictures unreadable",
     "mask": "masks wrong",
@@ -40,9 +42,13 @@ def check(
         Path | None, typer.Option("--root", help="Folder of the paths; default: each list's own.")
     ] = None,
     kind: Annotated[
-        Literal["sources", "binary"],
-        typer.Option("--kind", help="Masks: grey 50 x source, or forged where not black."),
-    ] = "binary",
+        Literal["sources", "binary"] | None,
+        typer.Option(
+            "--kind",
+            help="Masks: grey 50 x source, or forged where not black. Default: told from the "
+            "masks of each list, and said on stderr.",
+        ),
+    ] = None,
     set_name: Annotated[
         str | None,
         typer.Option("--set", help="A published data set, which says what masks mean: IMD2020, …"),
@@ -65,9 +71,10 @@ def check(
     """Read every picture and mask; report what is missing, broken, of another size or repeated.
 
     Pictures are compared by their pixels: one that stands in two lists, as for training and for
-    validation, is a leak. Exit code 1 if anything is wrong; pairs that only look alike count.
+    validation, is a leak. Exit code 1 if anything is wrong; pairs that only look alike count,
+    warnings of what was assumed or mended in reading a file do not.
     """
-    from napari_safire.data.integrity import check_lists
+    from napari_safire.data.integrity import REMARKS, check_lists
 
     counts: Counter[str] = Counter()
     total = 0
@@ -78,10 +85,11 @@ def check(
             show(done, total, "")
             for problem in problems:
                 counts[problem.kind] += 1
-                say(problem.sentence)
+                say(problem.sentence, err=problem.kind == "assumed")
     told = ", ".join(f"{counts[kind]} {words}" for kind, words in _IN_WORDS.items() if counts[kind])
-    say(f"{total} entries checked: {told or 'nothing is wrong'}.")
-    if counts:
+    warned = f"; {counts['warning']} warnings" if counts["warning"] else ""
+    say(f"{total} entries checked: {told or 'nothing is wrong'}{warned}.")
+    if counts.keys() - set(REMARKS):
         raise typer.Exit(FAILED)
 
 
@@ -101,6 +109,8 @@ def write(
     from napari_safire.data.datasets import pair_set
     from napari_safire.data.lists import write_list
 
+    if os.path.isdir(output.absolute().parent):  # else writing the list says so
+        require_writable(output)
     paired = pair_set(set_name, root)
     write_list(output, paired.entries, root)
     for picture in paired.without_mask:

@@ -72,21 +72,25 @@ def demo(
 
 def _write_pictures(found: Examination, truth: npt.NDArray[np.uint8], folder: Path) -> list[Path]:
     """The picture, its true sources and its heatmap for the eye; the overlay is there already."""
+    from napari_safire.atomic import atomic_files
     from napari_safire.curation.overlay import render_heatmap, render_sources
     from napari_safire.data.images import write_image_atomic
 
     assert found.forgery is not None  # the whole image was asked
     pixels = found.image.pixels
     captions = ["true: the street", "another sky", "statues"]
-    heat = f"forgery heatmap: {found.forgery.verdict}"
-    return [
-        write_image_atomic(folder / f"{_BASE}.png", pixels),
-        write_image_atomic(folder / f"{_BASE}_truth.png", render_sources(pixels, truth, captions)),
-        folder / f"{_BASE}_overlay.png",
-        write_image_atomic(
-            folder / f"{_BASE}_heatmap.png", render_heatmap(pixels, found.forgery.heatmap, heat)
-        ),
-    ]
+    heat = f"forgery heatmap: {found.forgery.verdict}."
+    pictures = {
+        f"{_BASE}.png": pixels,
+        f"{_BASE}_truth.png": render_sources(pixels, truth, captions),
+        f"{_BASE}_heatmap.png": render_heatmap(pixels, found.forgery, heat),
+    }
+    with atomic_files(folder, f"{_BASE}_heatmap.png") as place:
+        for name, picture in pictures.items():
+            write_image_atomic(place / name, picture)
+    shown = list(pictures)
+    shown.insert(2, f"{_BASE}_overlay.png")  # there already, among the results
+    return [folder / name for name in shown]
 
 
 def _print_summary(found: Examination, truth: npt.NDArray[np.uint8]) -> None:
@@ -101,7 +105,7 @@ def _print_summary(found: Examination, truth: npt.NDArray[np.uint8]) -> None:
             ("sources found", f"{found_number} (true: {true_number})"),
             ("p_mIoU (hungarian)", f"{scores['p_miou_hungarian']:.3f}"),
             ("p_mIoU of one source", f"{scores['p_miou_floor']:.3f}"),
-            ("score", f"{found.forgery.score:.3f}"),
+            ("score at even odds", f"{found.forgery.score:.3f}"),
             ("verdict", found.forgery.verdict),
             *((f"seconds: {stage}", f"{value:.2f}") for stage, value in found.seconds.items()),
         ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from napari_safire.atomic import require_writable
 from napari_safire.cli.terminal import (
     FAILED,
     DeviceOption,
@@ -17,13 +20,22 @@ from napari_safire.cli.terminal import (
     print_table,
     progress_bar,
     say,
+    warn,
 )
+from napari_safire.errors import SafireError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_safire.curation.evaluation import EvaluationSet, ScoringSettings, SetScores
+    from napari_safire.curation.evaluation import (
+        EvaluatedEntry,
+        EvaluationSet,
+        ScoringSettings,
+        SetScores,
+    )
     from napari_safire.data.degradations import Degradation
+
+_MOST_WARNINGS = 20  # on the terminal
 
 
 def evaluate(
@@ -39,7 +51,11 @@ def evaluate(
     ] = None,
     kind: Annotated[
         Literal["sources", "binary"],
-        typer.Option("--kind", help="Masks: grey 50 x source, or forged where not black."),
+        typer.Option(
+            "--kind",
+            help="Masks: grey 50 x source, or forged where not black. `data check` tells which "
+            "fits.",
+        ),
     ] = "sources",
     set_name: Annotated[
         str | None,
@@ -103,7 +119,7 @@ def evaluate(
     folder = output if table is None else None
     if table is not None:
         _check_table(table, len(lists) * len(models))
-    elif folder is not None and folder.exists() and not folder.is_dir():
+    elif folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
         raise typer.BadParameter(
             f"{folder} is a file: give a folder, or a name that ends in .csv.",
             param_hint="--output",
@@ -119,34 +135,71 @@ def evaluate(
         jobs,
         examples,
     )
+    come: list[EvaluatedEntry] = []
     try:
         with progress_bar("evaluating") as show:
-            scores = run_study(study, lambda model: open_engine(model, device, precision), show)
-    except KeyboardInterrupt:
-        if folder is not None:
+            scores = run_study(
+                study,
+                lambda model: open_engine(model, device, precision),
+                show,
+                come.append if table is not None else _ignore,
+            )
+    except BaseException as error:
+        if table is not None and come:
+            _write_partial(table, come)
+        elif folder is not None and isinstance(error, KeyboardInterrupt):
             say("Stopped: the same command goes on where it was.", err=True)
         raise
-    show_scores(scores)
+    # Written before anything is printed: whoever reads stdout may be gone, or not know a letter.
+    written = ""
     if table is not None:
-        from napari_safire.curation.evaluation import write_results
-
-        say()
-        say(f"Scores per image: {write_results(table, scores[0].results).resolve()}")
+        written = f"Scores per image: {_write_table(table, scores[0].results)}"
     if folder is not None:
         from napari_safire.curation.evaluation.report import write_report
 
+        written = f"Report: {write_report(scores, folder).resolve()}"
+    show_scores(scores)
+    if written:
         say()
-        say(f"Report: {write_report(scores, folder).resolve()}")
-    if not any(of_model.good() for of_model in scores):
+        say(written)
+    if any(of_model.broken for of_model in scores):
         raise typer.Exit(FAILED)
 
 
+def _ignore(_: EvaluatedEntry) -> None:
+    pass
+
+
+def _write_partial(table: Path, results: Sequence[EvaluatedEntry]) -> None:
+    """Keep what was scored before a stop, under a name that says so."""
+    from napari_safire.curation.evaluation import write_results
+    from napari_safire.curation.evaluation.entries import in_list_order
+
+    partial = table.with_name(f"{table.stem[:80]}-stopped{table.suffix}")
+    write_results(partial, in_list_order(results))
+    warn(f"{len(results)} pictures were scored before the stop: {partial}.")
+
+
+def _write_table(table: Path, results: Sequence[EvaluatedEntry]) -> Path:
+    """Write the scores of each image, elsewhere if need be: they took long."""
+    from napari_safire.curation.evaluation import write_results
+
+    try:
+        return write_results(table, results).resolve()
+    except SafireError as error:
+        rescued = Path(tempfile.mkdtemp(prefix="napari-safire-")) / table.name
+        raise SafireError(
+            f"{error} The scores are in {write_results(rescued, results)}."
+        ) from error
+
+
 def _check_table(table: Path, n_results: int) -> None:
-    if table.is_dir() or not table.absolute().parent.is_dir():
+    if os.path.isdir(table) or not os.path.isdir(table.absolute().parent):
         raise typer.BadParameter(
             f"{table} cannot be a file: give its name in a folder that exists.",
             param_hint="--output",
         )
+    require_writable(table)
     if n_results > 1:
         raise typer.BadParameter(
             f"{table} holds one list scored by one model: give a folder for several.",
@@ -170,8 +223,8 @@ def sets_of_lists(
     # make_dataset calls every list "list": its folder says more
     told = [str(p.absolute().parent if p.stem == "list" else p) for p in lists]
     for path, name in zip(lists, short_names(told), strict=True):
-        entries = read_entries(path, root, set_name)[:limit]
-        sets.append(EvaluationSet(name, tuple(entries), settings))
+        listed = read_entries(path, root, set_name)
+        sets.append(EvaluationSet(name, listed.entries[:limit], settings, listed.notes))
     return tuple(sets)
 
 
@@ -192,6 +245,11 @@ def show_scores(scores: Sequence[SetScores]) -> None:
             say(name)
         for error in dict.fromkeys(r.error for of_model in of_set for r in of_model.broken):
             complain(error)
+        warnings = dict.fromkeys(text for of_model in of_set for text in of_model.warnings)
+        for text in list(warnings)[:_MOST_WARNINGS]:
+            warn(text)
+        if len(warnings) > _MOST_WARNINGS:
+            warn(f"and {len(warnings) - _MOST_WARNINGS} more, which report and tables hold.")
         for of_model in of_set:
             _show_model(of_model, several=len(of_set) > 1)
         if len(of_set) > 1:
@@ -210,7 +268,8 @@ def _show_model(scores: SetScores, *, several: bool) -> None:
 
     good = scores.good()
     who = f"{scores.model}: " if several else ""
-    say(f"{who}{len(good)} images scored, {len(scores.broken)} broken")
+    kind = scores.set.settings.kind
+    say(f"{who}{len(good)} images scored, {len(scores.broken)} broken; masks read as {kind}")
     if not good:
         return
     for table in (tables.score_table(scores), tables.count_table(scores)):

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
     _Answer = tuple[Examination, list[Path]]
 
-_DEFAULT_EPS = 0.2
 _MOST_JOBS = 8
 
 
@@ -83,7 +82,9 @@ def predict(
     ] = None,
     eps: Annotated[
         float | None,
-        typer.Option("--eps", help=f"Distance for --method dbscan (default {_DEFAULT_EPS})."),
+        typer.Option(
+            "--eps", help="Distance for --method dbscan (default: found for each picture)."
+        ),
     ] = None,
     seed: SeedOption = 0,
     points_per_side: Annotated[
@@ -132,7 +133,7 @@ def predict(
     settings = ExaminationSettings(
         method=chosen,
         n_sources=n_sources,
-        eps=_DEFAULT_EPS if eps is None else eps,
+        eps=eps,
         seed=seed,
         points_per_side=points_per_side,
         points=_parse_points(points or []),
@@ -143,8 +144,7 @@ def predict(
         tasks = make_plan(images, output, overwrite=overwrite, ignore_case=ignores_case(output))
         _check_pictures_stay(tasks)
         _check_same(tasks, settings.basis("", precision), model=False)
-        to_do = [task for task in tasks if task.kept is None and task.problem is None]
-        if unwritable is not None and to_do:
+        if unwritable is not None and any(task.kept is None for task in tasks):
             raise unwritable
         engine = open_engine(model, device, precision)
         basis = settings.basis(engine.model.checkpoint_sha256, engine.precision)
@@ -153,12 +153,15 @@ def predict(
         engine.grids_kept = jobs  # one for each picture under way
         about = describe_model(engine, model, absolute_path=absolute_paths)
 
+        written: list[Task] = []  # also those that an interrupt kept from being told
+
         def answer(task: Task, progress: Progress | None, cancel: Cancel | None) -> _Answer | None:
             return _answer(
                 task,
                 engine,
                 settings,
                 about,
+                written,
                 overwrite=overwrite,
                 absolute_paths=absolute_paths,
                 progress=progress,
@@ -166,7 +169,7 @@ def predict(
             )
 
         traceback_too = bool(context.find_root().params.get("traceback"))
-        _work_on(tasks, answer, jobs, traceback_too=traceback_too)
+        _work_on(tasks, answer, jobs, written, traceback_too=traceback_too)
 
 
 def _answer(
@@ -174,6 +177,7 @@ def _answer(
     engine: Engine,
     settings: ExaminationSettings,
     model: dict[str, str],
+    written: list[Task],
     *,
     overwrite: bool,
     absolute_paths: bool,
@@ -207,6 +211,7 @@ def _answer(
             earlier=task.leftover,
             absolute_paths=absolute_paths,
         )
+        written.append(task)
     return found, files
 
 
@@ -214,6 +219,7 @@ def _work_on(
     tasks: Sequence[Task],
     answer: Callable[[Task, Progress | None, Cancel | None], _Answer | None],
     jobs: int,
+    written: list[Task],
     *,
     traceback_too: bool,
 ) -> None:
@@ -221,7 +227,9 @@ def _work_on(
     from napari_safire.curation.examination import OutsidePicture
     from napari_safire.curation.plan import InTheWay
 
-    done = passed = 0
+    for note in (note for task in tasks for note in task.notes):
+        warn(note)
+    passed = 0
     errors: list[Exception] = []
     try:
         with closing(_outcomes(answer, tasks, jobs)) as outcomes:
@@ -236,14 +244,13 @@ def _work_on(
                         _show_traceback(outcome)
                     errors.append(outcome)
                 else:
-                    done += 1
                     _tell(task, *outcome)
     finally:
         if len(tasks) > 1 or passed:
-            say(_summary(len(tasks), done, passed, len(errors)))
+            say(_summary(len(tasks), len(written), passed, len(errors)))
     if errors:
         wrong_use = all(isinstance(error, (InTheWay, OutsidePicture)) for error in errors)
-        raise typer.Exit(WRONG_USE if wrong_use and not done + passed else FAILED)
+        raise typer.Exit(WRONG_USE if wrong_use and not written and not passed else FAILED)
 
 
 def _complain_of(task: Task, error: Exception) -> None:
@@ -324,8 +331,8 @@ def _verdict(forgery: ForgeryMap) -> str:
     if limits is None:
         return f"{text}, not calibrated)"
     return (
-        f"{text}; from {limits.forged_above:.2f} on forged, up to {limits.clean_below:.2f} no "
-        "forgery found)"
+        f"{text} at even odds; from {limits.forged_above:.2f} on forged, up to "
+        f"{limits.clean_below:.2f} no forgery found)"
     )
 
 
@@ -403,7 +410,7 @@ def _check_output(images: Sequence[Path], output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f"{output} is a file, not a folder.", param_hint="--output")
     for path in images:
-        if path.is_dir() and os.path.realpath(path) == os.path.realpath(output):
+        if os.path.isdir(path) and os.path.realpath(path) == os.path.realpath(output):
             raise typer.BadParameter(
                 f"the results would lie among the pictures of {path}, and be taken for some of "
                 "them the next time: choose another folder.",

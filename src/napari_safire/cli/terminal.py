@@ -62,12 +62,12 @@ def say(line: object = "", *, err: bool = False) -> None:
 
 def complain(message: object) -> None:
     """Say on stderr, in one line, what went wrong."""
-    say(f"Error: {' '.join(str(message).split())}", err=True)
+    say(f"Error: {message}", err=True)
 
 
 def warn(message: object) -> None:
     """Say on stderr, in one line, what was mended or guessed."""
-    say(f"Warning: {' '.join(str(message).split())}", err=True)
+    say(f"Warning: {message}", err=True)
 
 
 class _Patient(io.FileIO):
@@ -75,7 +75,8 @@ class _Patient(io.FileIO):
 
     failure: OSError | None = None
 
-    def write(self, data: Any, /) -> int | None:  # bytes-like
+    def write(self, data: Any, /) -> int | None:  # type: ignore[override]  # typing.IO's is wider
+        """Write bytes, and say that they are written whether they are or not."""
         try:
             return super().write(data)
         except OSError as error:
@@ -98,20 +99,23 @@ def open_streams() -> Callable[[], OSError | None]:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         buffer = getattr(stream, "buffer", None)
-        if type(getattr(buffer, "raw", None)) is not io.FileIO:  # a console of Windows, or none
+        # Without buffering (PYTHONUNBUFFERED) it is the raw file itself.
+        if type(getattr(buffer, "raw", buffer)) is not io.FileIO:  # a console of Windows, or none
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
             continue
         patient = _Patient(stream.fileno(), "w", closefd=False)
         raw += [patient] if name == "stdout" else []
         stream.flush()
-        patient_text = io.TextIOWrapper(
-            io.BufferedWriter(patient),
+        whole = stream.write_through
+        text = io.TextIOWrapper(
+            patient if whole else io.BufferedWriter(patient),
             encoding=stream.encoding,
             errors="backslashreplace",
             line_buffering=stream.line_buffering or name == "stderr",
+            write_through=whole,
         )
-        setattr(sys, name, patient_text)
+        setattr(sys, name, text)
 
     def failure() -> OSError | None:
         if sys.stdout is not None:
@@ -181,8 +185,9 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(getattr(error, "message", None), str) and hasattr(error, "exit_code"):
-            error.message = printable(error.message)
+        told: Any = error  # a UsageError of click, of which typer may bring one of its own
+        if isinstance(getattr(told, "message", None), str) and hasattr(told, "exit_code"):
+            told.message = printable(told.message)
         raise
 
 

@@ -140,13 +140,22 @@ def _task(
     problems: list[str] = []
     entries = [entry for path in lists for entry in _entries(path, root, problems)]
     if held_out_list is None:
-        kept, judging = divide_entries(
-            group_by_donor(entries),
-            settings.held_out,
-            fewest=FEWEST,
-            seed=settings.seed,
-            counts=partial(_can_be_scored, kind=kind),
-        )
+        refused: list[str] = []
+        try:
+            kept, judging = divide_entries(
+                group_by_donor(entries),
+                settings.held_out,
+                fewest=FEWEST,
+                seed=settings.seed,
+                counts=partial(_can_be_scored, kind=kind, refused=refused),
+            )
+        except DatasetError as error:
+            if not refused:
+                raise
+            raise DatasetError(
+                f"{error} Of {len(refused)} pictures the mask cannot be used with --kind {kind}: "
+                f"{refused[0]}"
+            ) from error
     else:
         kept, judging = separate_entries(entries, _entries(held_out_list, root, problems))
     hashes = {
@@ -159,37 +168,29 @@ def _task(
     )
 
 
-def _can_be_scored(entry: ListEntry, kind: Kind) -> bool:
-    """Whether the mask says that there is something to find; broken masks are told of later."""
-    from napari_safire.data.lists import read_mask
+def _can_be_scored(entry: ListEntry, kind: Kind, refused: list[str]) -> bool:
+    """Whether the mask says that there is something to find; what it is refused for is kept."""
+    from napari_safire.data.lists import read_truth
 
     if entry.mask is None:
         return False
     try:
-        labels = read_mask(entry, kind)
-    except SafireError:
+        labels = read_truth(entry, kind).labels
+    except SafireError as error:
+        refused.append(str(error))
         return False
     return bool(labels.min() != labels.max() if kind == "sources" else labels.any())
 
 
 def _entries(path: Path, root: Path | None, problems: list[str]) -> list[ListEntry]:
-    """Entries of a list whose files are there; if half of them are not, the root is wrong."""
-    from napari_safire.data.lists import list_folder, read_lines, require_files
+    """Entries of a list whose files are there; what else is to be said goes to the problems."""
+    from napari_safire.data.datasets import read_entries
 
-    folder = list_folder(path, root)
-    listed = read_lines(path, folder)
-    if not listed:
-        raise DatasetError(f"{path} has no entries: there is nothing to learn from.")
-    lost = {
-        entry: file
-        for entry in listed
-        for file in (entry.image, entry.mask)
-        if file is not None and not file.is_file()
-    }
-    if 2 * len(lost) > len(listed):
-        require_files(path, folder, listed)
-    problems += dict.fromkeys(f"{file}, of {path}, does not exist." for file in lost.values())
-    return [entry for entry in listed if entry not in lost]
+    listed = read_entries(path, root)
+    problems += listed.notes
+    for reason in dict.fromkeys(listed.lost.values()):
+        problems.append(f"{reason.rstrip('.')}, of {path}: left out.")
+    return [entry for entry in listed.entries if entry not in listed.lost]
 
 
 def _scorer(kind: Kind) -> Score:
@@ -205,7 +206,9 @@ def _scorer(kind: Kind) -> Score:
         authentic = found.authentic or scores.get("n_sources_true") == 1
         # Of an authentic picture there is nothing to find; it is judged by its suspicion alone.
         measured = math.nan if authentic else scores.get(MEASURES[kind], math.nan)
-        return PictureScore(measured, scores.get("score", math.nan), authentic, found.error)
+        return PictureScore(
+            measured, scores.get("score", math.nan), authentic, found.error, found.warnings
+        )
 
     def score(
         engine: Engine, entries: Sequence[ListEntry], cancel: Callable[[], bool]
@@ -267,7 +270,7 @@ def _show(event: Event) -> None:
                 f"to tell when to stop, {event.held_out} ({event.held_out_groups}) to judge"
             )
         case events.Warned():
-            warn(f"{event.text} The others go on.")
+            warn(event.text)
         case events.Scoring():
             if event.done == event.total:
                 say(f"{event.total // 2} held-out pictures scored with both models")

@@ -38,12 +38,13 @@ def claim(
     lock = FileLock(folder / LOCK, mode=0o666)  # a colleague must be able to take over
     problem = None
     try:
-        _acquire(lock, folder, made, waiting)
-    except OSError as error:
-        problem = SafireError(
-            f"Nothing can be written to {folder}: {error.strerror or error}. Choose another folder."
-        )
-    try:
+        try:
+            _acquire(lock, folder, made, waiting)
+        except OSError as error:
+            reason = error.strerror or error
+            problem = SafireError(
+                f"Nothing can be written to {folder}: {reason}. Choose another folder."
+            )
         yield problem
     finally:
         if lock.is_locked:

@@ -28,8 +28,8 @@ class ExaminationSettings:
     method : {"auto", "kmeans", "dbscan"}
     n_sources : int, optional
         For "kmeans" only.
-    eps : float
-        For "dbscan" only.
+    eps : float, optional
+        For "dbscan" only; None: chosen by a rule.
     seed, points_per_side : int
     points : tuple of PointPrompt
         Ask for the source region of each of these as well.
@@ -39,7 +39,7 @@ class ExaminationSettings:
 
     method: str = "auto"
     n_sources: int | None = None
-    eps: float = 0.2
+    eps: float | None = None
     seed: int = 0
     points_per_side: int = 16
     points: tuple[PointPrompt, ...] = ()

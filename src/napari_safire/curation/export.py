@@ -252,11 +252,16 @@ def make_record(
             for region in examination.regions
         ],
         "seconds": {stage: round(value, 4) for stage, value in examination.seconds.items()},
-        "warnings": [text.replace(str(image.path), path) for text in examination.warnings],
+        "warnings": [_with_path(text, str(image.path), path) for text in examination.warnings],
         "versions": versions(),
     }
     values: dict[str, Any] = plain(record)
     return values
+
+
+def _with_path(text: str, given: str, recorded: str) -> str:
+    """Name the picture in a warning as the record does; a bare name may be any word."""
+    return text.replace(given, recorded) if os.path.basename(given) != given else text
 
 
 def _write_results(examination: Examination, place: Path, base: str) -> dict[str, Any]:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_safire.curation.series import Series, SeriesEntry
-from napari_safire.data.folders import list_root, mask_kind, read_labels
+from napari_safire.data.folders import kind_of_masks as kind_of_masks
+from napari_safire.data.folders import list_root
 from napari_safire.data.lists import (
     ListEntry,
     MaskKind,
     enumerated,
     list_folder,
     read_lines,
-    read_mask,
     write_list,
 )
 from napari_safire.data.record import read_record, why_incomplete, why_no_mask
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.text import printable
-
-_LOOKED_AT = 12  # masks, until one tells its kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,41 +57,11 @@ def look_at_list(path: str | os.PathLike[str]) -> LearningList:
     """
     path = Path(os.path.abspath(path))
     list_folder(path)  # says so where the folder is gone
-    try:
-        root = list_root(path)
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}): choose a list file.") from error
+    root = list_root(path)
     entries = read_lines(path, root)
     if not entries:
         raise DatasetError(f"{path} has no entries: there is nothing to learn from.")
     return LearningList(path, root, kind_of_masks(entries), len(entries))
-
-
-def kind_of_masks(entries: Sequence[ListEntry]) -> MaskKind | None:
-    """Tell what the masks of a list say, by their folder or the values of a few of them.
-
-    Returns
-    -------
-    {"sources", "binary"} or None
-        None where a dozen masks, taken evenly from the list, are black, of neither kind, or not
-        there.
-    """
-    masked = [entry for entry in entries if entry.mask is not None]
-    for entry in masked[:: max(1, len(masked) // _LOOKED_AT)][:_LOOKED_AT]:
-        assert entry.mask is not None
-        if (known := mask_kind(entry.mask)) is not None:
-            return known
-        try:
-            if not read_labels(entry).any():  # black means the same in both kinds
-                continue
-        except SafireError:
-            continue
-        try:
-            read_mask(entry, "sources")
-        except DatasetError:
-            return "binary"
-        return "sources"
-    return None
 
 
 def write_done_list(series: Series, path: Path) -> LearningList:

@@ -14,32 +14,17 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.types import FloatImage, LabelImage
+from napari_safire.palette import GLOW, MUTED, MUTED_SHARE, Rgb, source_colour
+from napari_safire.types import FloatImage, ForgeryMap, LabelImage
 
-Rgb = tuple[int, int, int]
 RgbImage = npt.NDArray[np.uint8]
 
-# Okabe and Ito (2008): colours that people with any colour vision tell apart.
-PALETTE: tuple[Rgb, ...] = (
-    (0, 114, 178),
-    (230, 159, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (240, 228, 66),
-    (213, 94, 0),
-    (86, 180, 233),
-)
-_HEAT: Rgb = (213, 94, 0)
 _TINT = 0.45
+_HEAT = 0.8
 _LEGEND_BACKGROUND: Rgb = (32, 32, 32)
 _LEGEND_TEXT: Rgb = (235, 235, 235)
 _SMALLEST_LEGEND = 200  # pixels wide
 _LONGEST_SIDE = 4096
-
-
-def source_colour(source: int) -> Rgb:
-    """Colour of a source; from the eighth on they repeat."""
-    return PALETTE[source % len(PALETTE)]
 
 
 def render_sources(
@@ -84,13 +69,17 @@ def render_sources(
     return _with_legend(np.rint(picture).astype(np.uint8), entries)
 
 
-def render_heatmap(pixels: npt.NDArray[Any], heatmap: FloatImage, caption: str) -> RgbImage:
-    """Colour the image where the heatmap is high, and add a legend below.
+def render_heatmap(pixels: npt.NDArray[Any], forgery: ForgeryMap, caption: str) -> RgbImage:
+    """Colour the image where the forgery map is high, and add a legend below.
+
+    A map whose verdict is not "forged" is drawn muted, in another colour, with its caveat in the
+    legend: nobody shall take a picture of it for an accusation.
 
     Parameters
     ----------
     pixels : (H, W), (H, W, 3) or (H, W, 4) array
-    heatmap : (H, W) float array in [0, 1]
+    forgery : ForgeryMap
+        With an (H, W) heatmap.
     caption : str
 
     Returns
@@ -102,14 +91,17 @@ def render_heatmap(pixels: npt.NDArray[Any], heatmap: FloatImage, caption: str) 
     ValueError
         A heatmap of another size than the image.
     """
+    heatmap = forgery.heatmap
     if heatmap.shape != pixels.shape[:2]:
         raise ValueError(
             f"A heatmap of shape {heatmap.shape} does not belong to an image of {pixels.shape[:2]}."
         )
     step = _thinning(heatmap.shape)
-    share = 0.8 * heatmap[::step, ::step, None]
-    picture = (1 - share) * _grey(pixels, step)[..., None] + share * np.array(_HEAT, np.float32)
-    return _with_legend(np.rint(picture).astype(np.uint8), [(_HEAT, caption)])
+    colour, strongest = (MUTED, _HEAT * MUTED_SHARE) if forgery.caveat else (GLOW, _HEAT)
+    share = strongest * heatmap[::step, ::step, None]
+    picture = (1 - share) * _grey(pixels, step)[..., None] + share * np.array(colour, np.float32)
+    told = " ".join(filter(None, (caption, forgery.caveat)))
+    return _with_legend(np.rint(picture).astype(np.uint8), [(colour, told)])
 
 
 def _thinning(shape: tuple[int, ...]) -> int:
@@ -137,18 +129,34 @@ def _with_legend(picture: RgbImage, entries: Sequence[tuple[Rgb, str]]) -> RgbIm
     size = min(max(12, width // 48), 40)
     font = ImageFont.load_default(size)
     gap = size // 2
-    places: list[tuple[int, int]] = []
+    places: list[tuple[int, int, list[str]]] = []
     x, y = gap, height + gap
     for _, caption in entries:
-        needed = size + gap + int(font.getlength(caption))
+        lines = _wrapped(caption, font, width - 3 * gap - size)
+        needed = size + gap + max(int(font.getlength(line)) for line in lines)
         if x > gap and x + needed > width - gap:
             x, y = gap, y + size + gap
-        places.append((x, y))
+        places.append((x, y, lines))
         x += needed + 2 * gap
+        y += (len(lines) - 1) * (size + gap)
     canvas = Image.new("RGB", (width, y + size + gap), _LEGEND_BACKGROUND)
     canvas.paste(Image.fromarray(picture), (0, 0))
     draw = ImageDraw.Draw(canvas)
-    for (left, top), (colour, caption) in zip(places, entries, strict=True):
+    for (left, top, lines), (colour, _) in zip(places, entries, strict=True):
         draw.rectangle((left, top, left + size - 1, top + size - 1), fill=colour)
-        draw.text((left + size + gap, top + size / 2), caption, _LEGEND_TEXT, font, anchor="lm")
+        for number, line in enumerate(lines):
+            where = (left + size + gap, top + size / 2 + number * (size + gap))
+            draw.text(where, line, _LEGEND_TEXT, font, anchor="lm")
     return np.asarray(canvas)
+
+
+def _wrapped(caption: str, font: Any, width: int) -> list[str]:
+    """Lines of a caption that fit a width, as far as its words do."""
+    lines = [""]
+    for word in caption.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines

@@ -10,7 +10,7 @@ later, because records say whose they are.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -74,6 +74,8 @@ class Task:
         Names of all that lies there of a result of this picture, complete or not.
     problem : Exception or None
         Why nothing can be made of the picture, or the folder or list in its place.
+    notes : tuple of str
+        What was assumed in reading the list whose first picture it is.
     """
 
     image: Path
@@ -82,6 +84,7 @@ class Task:
     kept: Kept | None = None
     leftover: tuple[str, ...] = ()
     problem: Exception | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def record(self) -> Path:
@@ -192,6 +195,7 @@ def replaced_picture(tasks: Sequence[Task]) -> tuple[Task, Path] | None:
             real[path.parent] = os.path.realpath(path.parent)
         return real[path.parent], path.name
 
+    tasks = [task for task in tasks if task.problem is None]
     inputs = {entry(task.image) for task in tasks}
     inputs |= {
         (os.path.dirname(target), os.path.basename(target))
@@ -205,7 +209,7 @@ def replaced_picture(tasks: Sequence[Task]) -> tuple[Task, Path] | None:
     by_base = {folder: results_by_base(names) for folder, names in by_folder.items()}
     for task in tasks:
         folder, _ = entry(task.record)
-        if task.problem is None and folder in by_base:
+        if folder in by_base:
             for name in by_base[folder].get(task.base, ()):
                 return task, task.folder / name
     return None
@@ -285,12 +289,14 @@ def is_unchanged(task: Task) -> bool:
 
 
 def _find(path: Path, output: Path) -> Iterator[Task]:
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     try:
-        if path.is_dir():
+        if os.path.isdir(path):  # not Path.is_dir, which raises for names that are too long
             series = Series.open(path)
-            base, pictures, problems = series.base, series.pictures, list[str]()
+            base, pictures = series.base, series.pictures
         elif path.suffix.lower() in LIST_SUFFIXES:
-            base, pictures, problems = _listed(path)
+            base, pictures, problems, notes = _listed(path)
         else:
             yield Task(path, output)
             return
@@ -300,19 +306,25 @@ def _find(path: Path, output: Path) -> Iterator[Task]:
     for problem in problems:
         yield Task(path, output, problem=DatasetError(f"{path}, {problem}"))
     for picture in pictures:
-        yield Task(picture, output / picture.relative_to(base).parent)
+        if "\0" in str(picture):
+            wrong = ImageReadError(f"{picture} cannot be the name of a file: correct {path}.")
+            yield Task(picture, output, problem=wrong)
+        else:
+            yield Task(picture, output / picture.relative_to(base).parent, notes=notes)
+            notes = ()  # told once
 
 
-def _listed(path: Path) -> tuple[Path, tuple[Path, ...], list[str]]:
-    """Pictures of a list, whether their files are there or not, and what is wrong with its lines.
+def _listed(path: Path) -> tuple[Path, tuple[Path, ...], tuple[str, ...], tuple[str, ...]]:
+    """Pictures of a list, there or not, what is wrong with its lines, and what was assumed.
 
     Masks do not matter here, so that they need not be there either.
     """
     if not looks_like_list(path):
-        return Path(), tuple(Series.open(path).pictures), []  # says what is wrong
+        return Path(), tuple(Series.open(path).pictures), (), ()  # says what is wrong
     base = list_root(path)
-    entries, problems = parse_list(path, base)
-    return base, tuple(dict.fromkeys(entry.image for entry in entries)), problems
+    parsed = parse_list(path, base)
+    pictures = tuple(dict.fromkeys(entry.image for entry in parsed.entries))
+    return base, pictures, parsed.problems, parsed.notes
 
 
 # ----------------------------------------------------------------------- what is there
@@ -428,8 +440,18 @@ def _name(tasks: dict[str, Task], keys: Sequence[str], folder: _Folder, ignore_c
                     given[key] = base
                     taken.add(fold(base, n))
                     break
-    # Then the others: whoever meets another goes one level up.
-    left = {key: 0 for key in keys if key not in given}
+    # Then the others. Who shares a name does so whether the other one is done already or not: else
+    # names would depend on how far a run came before it was killed.
+    names = {
+        key: [fold(_candidate(tasks[key].image, folder.path, n), n) for n in range(_LEVELS - 1)]
+        for key in keys
+    }
+    alike = [Counter(of_key[n] for of_key in names.values()) for n in range(_LEVELS - 1)]
+    left = {
+        key: next((n for n, name in enumerate(names[key]) if alike[n][name] == 1), _LEVELS - 1)
+        for key in keys
+        if key not in given
+    }
     while True:
         sharing: defaultdict[str, list[str]] = defaultdict(list)
         for key, n in left.items():

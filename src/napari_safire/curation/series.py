@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
@@ -32,17 +32,16 @@ from napari_safire.data.folders import (
     list_root,
     looks_like_list,
     pair_pictures,
-    read_labels,
+    read_label_truth,
 )
 from napari_safire.data.images import ReadImage, read_image
-from napari_safire.data.lists import ListEntry, read_list
-from napari_safire.data.masks import UNASSIGNED
+from napari_safire.data.lists import ListEntry, read_list, read_truth
+from napari_safire.data.masks import UNASSIGNED, GroundTruth
 from napari_safire.data.record import (
     SOURCES_FORMATS,
     RecordedResults,
     read_record,
     read_results,
-    read_source_mask,
     record_format,
     why_incomplete,
 )
@@ -277,16 +276,23 @@ def read_entry(entry: SeriesEntry) -> EntryContents:
     """
     if entry.state == "untouched":
         image = read_image(entry.picture)
-        return EntryContents(image, _labels_of_given(entry.given, image), warnings=image.warnings)
+        if entry.given is None:
+            return EntryContents(image, warnings=image.warnings)
+        given = ListEntry(image.path, entry.given)
+        return _from_mask(image, read_label_truth(given, shape=image.pixels.shape[:2]))
     if not entry.record.exists():
         image = read_image(entry.picture)
-        labels = _from_one(read_source_mask(entry.mask))
-        _refuse_other_size(labels.shape, image, entry.mask)
+        truth = read_truth(
+            ListEntry(image.path, entry.mask),
+            "sources",
+            shape=image.pixels.shape[:2],
+            unassigned=UNASSIGNED,
+        )
         told = (
             f"{printable(entry.mask.name)} has no record: it is taken as a beginning, and nobody "
             "has said that it is complete."
         )
-        return EntryContents(image, labels, warnings=(*image.warnings, told))
+        return _from_mask(image, replace(truth, warnings=(*truth.warnings, told)))
     refuse_foreign_record(entry)
     digest = record_sha256(entry.record)
     results = read_results(entry.record)
@@ -400,11 +406,9 @@ def _recorded_state(record: Path) -> EntryState:
         return "begun"
 
 
-def _labels_of_given(mask: Path | None, image: ReadImage) -> npt.NDArray[np.uint8] | None:
-    if mask is None:
-        return None
-    shape = image.pixels.shape[0], image.pixels.shape[1]
-    return _from_one(read_labels(ListEntry(image.path, mask), shape=shape))
+def _from_mask(image: ReadImage, truth: GroundTruth) -> EntryContents:
+    labels = _from_one(truth.labels)
+    return EntryContents(image, labels, warnings=(*image.warnings, *truth.warnings))
 
 
 def _from_one(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -7,6 +7,7 @@ each composite came to be, one line a picture; list files (``image,mask``) come 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -133,7 +134,9 @@ def _write_lists(folder: Path, plan: DatasetPlan, records: Records) -> None:
 
 def _is_there(folder: Path, pictures: list[Record] | None) -> bool:
     return bool(pictures) and all(
-        (folder / record[kind]).is_file() for record in pictures or () for kind in ("image", "mask")
+        os.path.isfile(folder / record[kind])
+        for record in pictures or ()
+        for kind in ("image", "mask")
     )
 
 
@@ -214,14 +217,14 @@ def _make(
 
 
 def _read_manifest(path: Path, mark: str, count: int) -> Records:
-    if not path.exists():
+    if not os.path.isfile(path):
         return {}
     records: Records = {}
     try:
         for line in path.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
             records.setdefault(int(record["index"]), []).append(record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ArithmeticError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(
             f"The manifest {path} is damaged ({error!r}): remove it to make the data set anew."
         ) from error

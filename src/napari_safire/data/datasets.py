@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_safire.data.folders import PairedPictures
-from napari_safire.data.layouts import as_on_disk
 from napari_safire.data.lists import (
     ListEntry,
     enumerated,
     list_folder,
+    read_good_lines,
     read_lines,
-    read_list,
     require_files,
+    unreadable_files,
 )
 from napari_safire.data.published import SETS, PublishedSet
 from napari_safire.errors import DatasetError
@@ -36,9 +37,8 @@ def entries_of(
     root : path-like
         The folder of the data set.
     list_file : path-like, optional
-        A list with paths relative to the root, such as the published ones. Names that differ from
-        those on the disk in case or Unicode form only are mended. Without a list, pictures and
-        masks are told by their names.
+        A list with paths relative to the root, such as the published ones. Without a list, pictures
+        and masks are told by their names.
     missing_ok : bool
         Keep entries of a list whose files do not exist, and leave out pictures of a folder that
         have no mask, which `pair_set` tells (for training, which reports bad files and goes on).
@@ -56,7 +56,7 @@ def entries_of(
     published, _ = find_set(set_name)
     if list_file is not None:
         path, folder = Path(list_file), list_folder(Path(list_file), root)
-        listed = as_on_disk(read_lines(path, folder))
+        listed = read_lines(path, folder)
         if not missing_ok:
             require_files(path, folder, listed)
         return [replace(entry, rule=published.rule) for entry in listed]
@@ -71,12 +71,34 @@ def entries_of(
     return list(paired.entries)
 
 
+@dataclass(frozen=True, slots=True)
+class ListedEntries:
+    """What a list or a data set names, whether all of it is there or not.
+
+    Parameters
+    ----------
+    entries : tuple of ListEntry
+        All of them.
+    lost : mapping of ListEntry to str
+        Those whose picture or mask cannot be read, and why; no more than half of them.
+    notes : tuple of str
+        What was assumed of the list's lines.
+    """
+
+    entries: tuple[ListEntry, ...]
+    lost: Mapping[ListEntry, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
 def read_entries(
     path: str | os.PathLike[str],
     root: str | os.PathLike[str] | None = None,
     set_name: str | None = None,
-) -> list[ListEntry]:
-    """Entries of a list, or of a published data set, all of whose files exist.
+) -> ListedEntries:
+    """Entries of a list, or of a published data set.
+
+    One file that is missing does not stop the others. If more than half of the entries lack one,
+    the root folder is wrong.
 
     Parameters
     ----------
@@ -87,21 +109,34 @@ def read_entries(
     set_name : str, optional
         As for `entries_of`; without it, entries have no rule for their masks.
 
+    Returns
+    -------
+    ListedEntries
+
     Raises
     ------
     DatasetError
         As for `read_list` and `entries_of`; also if there are no entries.
     """
     path = Path(path)
-    if set_name is None:
-        entries = read_list(path, root)
-    elif path.is_dir():
-        entries = entries_of(set_name, path)
-    else:
-        entries = entries_of(set_name, list_folder(path, root), path)
+    if set_name is not None and os.path.isdir(path):
+        return ListedEntries(tuple(entries_of(set_name, path)))
+    rule = None if set_name is None else find_set(set_name)[0].rule
+    folder = list_folder(path, root)
+    parsed = read_good_lines(path, folder)
+    entries = tuple(replace(entry, rule=rule) for entry in parsed.entries)
     if not entries:
         raise DatasetError(f"{path} has no entries: there is nothing in it to work with.")
-    return entries
+    reasons = unreadable_files(entries)
+    lost = {
+        entry: reasons[file]
+        for entry in entries
+        for file in (entry.mask, entry.image)  # of both, the picture is told
+        if file in reasons
+    }
+    if 2 * len(lost) > len(entries):
+        require_files(path, folder, entries)
+    return ListedEntries(entries, lost, parsed.notes)
 
 
 def pair_set(set_name: str, root: str | os.PathLike[str]) -> PairedPictures:
@@ -125,7 +160,7 @@ def pair_set(set_name: str, root: str | os.PathLike[str]) -> PairedPictures:
     """
     published, parts = find_set(set_name)
     folder = Path(os.path.abspath(root))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise DatasetError(f"The folder {folder} of {set_name} does not exist: check its name.")
     paired = published.pairs(folder, parts)
     if not paired.entries and not paired.without_mask:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -236,7 +237,7 @@ def _recorded_photos(image: Path, photos_of: _PhotosOf) -> tuple[str, ...]:
 def _photos_by_image(folder: Path) -> dict[Path, tuple[str, ...]]:
     """Photographs in each composite of a data set, by its manifest; empty without one."""
     path = folder / _MANIFEST
-    if not path.is_file():
+    if not os.path.isfile(path):
         return {}
     photos = {}
     try:
@@ -244,7 +245,7 @@ def _photos_by_image(folder: Path) -> dict[Path, tuple[str, ...]]:
             record = json.loads(line)
             names = (str(source["photo"]) for source in record["sources"])
             photos[folder / record["image"]] = tuple(dict.fromkeys(names))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(
             f"The manifest {path} is damaged ({error!r}): which photographs its pictures share "
             "cannot be told. Mend it, or give a third field `group` in the list."

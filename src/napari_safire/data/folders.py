@@ -21,8 +21,8 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -31,9 +31,19 @@ import numpy.typing as npt
 
 from napari_safire.data.decoding.names import is_picture_name as is_picture_name
 from napari_safire.data.decoding.names import surely_picture
+from napari_safire.data.files import DiskNames, why_unreadable
 from napari_safire.data.images import read_image
-from napari_safire.data.lists import AUTHENTIC, ListEntry, MaskKind, read_list, read_mask
-from napari_safire.errors import DatasetError
+from napari_safire.data.lists import (
+    AUTHENTIC,
+    ListEntry,
+    MaskKind,
+    is_comment,
+    read_list,
+    read_text,
+    read_truth,
+)
+from napari_safire.data.masks import GroundTruth
+from napari_safire.errors import DatasetError, SafireError
 
 _EXPERT = re.compile(r"ms[2-5]_images")
 _EXPERT_MASKS = re.compile(r"ms[2-5]_masks")
@@ -44,6 +54,8 @@ _NO_PICTURES = frozenset(
     {".txt", ".csv", ".json", ".jsonl", ".npz", ".npy", ".toml", ".md", ".html"}
 )
 _NUMBER = re.compile(r"\d{6}(?=_)")
+_BEGIN = 1 << 16  # characters of a text that are looked at
+_LOOKED_AT = 12  # masks, until one tells its kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,19 +265,23 @@ def looks_like_list(path: str | os.PathLike[str]) -> bool:
         Only the begin of the file is read; False if it cannot be.
     """
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            begin = file.read(1 << 16)
-    except (OSError, ValueError):  # ValueError: not UTF-8, or a null in the name
+        fields = _first_fields(Path(os.path.abspath(path)))
+    except (DatasetError, ValueError):  # ValueError: a null in the name
         return False
-    for line in begin.splitlines():
-        if line.strip() and not line.lstrip().startswith("#"):
-            fields = [field.strip(' "') for field in line.split(",")]
-            return (
-                len(fields) >= 2
-                and is_picture_name(fields[0])
-                and (fields[1] == AUTHENTIC or is_picture_name(fields[1]))
-            )
-    return False
+    return (
+        len(fields) >= 2
+        and is_picture_name(fields[0])
+        and (fields[1] == AUTHENTIC or is_picture_name(fields[1]))
+    )
+
+
+def _first_fields(path: Path) -> list[str]:
+    """Fields of the first line of a list that is no comment; none if there is no such line."""
+    names = DiskNames()
+    for line in read_text(path, _BEGIN).splitlines():
+        if not is_comment(line, (path.parent, path.parent.parent), names):
+            return [field.strip(' "') for field in line.split(",")]
+    return []
 
 
 def list_root(path: str | os.PathLike[str]) -> Path:
@@ -281,19 +297,28 @@ def list_root(path: str | os.PathLike[str]) -> Path:
     Path
         The list file's own folder, or the one above if the first picture is there and not here
         (data sets keep their lists in a folder of their own).
+
+    Raises
+    ------
+    DatasetError
+        The list cannot be read.
     """
-    folder = Path(os.path.abspath(path)).parent
-    with open(path, encoding="utf-8-sig") as file:
-        for line in file:
-            if line.strip() and not line.lstrip().startswith("#"):
-                first = line.split(",")[0].strip(' "')
-                here, above = (folder / first).is_file(), (folder.parent / first).is_file()
-                return folder.parent if above and not here else folder
-    return folder
+    whole = Path(os.path.abspath(path))
+    folder = whole.parent
+    first = next(iter(_first_fields(whole)), None)
+    if first is None:
+        return folder
+    names = DiskNames()
+    here, above = (
+        why_unreadable(names.find(place / first)) is None for place in (folder, folder.parent)
+    )
+    return folder.parent if above and not here else folder
 
 
 def mask_kind(mask: str | os.PathLike[str]) -> MaskKind | None:
-    """Encoding of a mask by the folder it lies in; None if that says nothing.
+    """Encoding of a mask by the folder it lies in, or by its name; None if they say nothing.
+
+    The plugin and `napari-safire predict` call masks with sources ``…_sources.png``.
 
     Parameters
     ----------
@@ -304,6 +329,8 @@ def mask_kind(mask: str | os.PathLike[str]) -> MaskKind | None:
     {"sources", "binary"} or None
     """
     folders = Path(mask).parts[-3:-1]
+    if Path(mask).stem.casefold().endswith("_sources"):
+        return "sources"
     if any(_EXPERT_MASKS.fullmatch(folder) for folder in folders):
         return "sources"
     if any(_BINARY_MASKS.fullmatch(folder) for folder in folders):
@@ -311,10 +338,51 @@ def mask_kind(mask: str | os.PathLike[str]) -> MaskKind | None:
     return None
 
 
+def kind_of_masks(entries: Sequence[ListEntry]) -> MaskKind | None:
+    """Tell what the masks of a list say, by their folder or the values of a few of them.
+
+    Returns
+    -------
+    {"sources", "binary"} or None
+        None where a dozen masks, taken evenly from the list, are black, of neither kind, or not
+        there.
+    """
+    masked = [entry for entry in entries if entry.mask is not None]
+    for entry in masked[:: max(1, len(masked) // _LOOKED_AT)][:_LOOKED_AT]:
+        assert entry.mask is not None
+        if (known := mask_kind(entry.mask)) is not None:
+            return known
+        try:
+            if not read_label_truth(entry).labels.any():  # black means the same in both kinds
+                continue
+        except SafireError:
+            continue
+        try:
+            read_truth(entry, "sources")
+        except DatasetError:
+            return "binary"
+        return "sources"
+    return None
+
+
 def read_labels(
     entry: ListEntry, kind: MaskKind | None = None, *, shape: tuple[int, int] | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Ground truth of one entry as labels.
+    """Ground truth as an array of labels; its warnings go to Python's `warnings`.
+
+    Parameters and exceptions are those of `read_label_truth`.
+
+    Returns
+    -------
+    (H, W) uint8 array
+    """
+    return read_label_truth(entry, kind, shape=shape).told()
+
+
+def read_label_truth(
+    entry: ListEntry, kind: MaskKind | None = None, *, shape: tuple[int, int] | None = None
+) -> GroundTruth:
+    """Ground truth of one entry as labels, with all that may be wrong with it.
 
     Parameters
     ----------
@@ -328,8 +396,9 @@ def read_labels(
 
     Returns
     -------
-    (H, W) uint8 array
-        0 to 5 for "sources"; 0 and 1 for "binary"; 0 everywhere for an authentic entry.
+    GroundTruth
+        Labels are uint8: 0 to 5 for "sources"; 0 and 1 for "binary"; 0 everywhere for an authentic
+        entry.
 
     Raises
     ------
@@ -343,13 +412,17 @@ def read_labels(
     elif kind is None and entry.mask is not None:
         kind = mask_kind(entry.mask)
     if kind is not None:
-        return read_mask(entry, kind, shape=shape).astype(np.uint8)
+        return _as_labels(read_truth(entry, kind, shape=shape))
     try:
-        return read_mask(entry, "sources", shape=shape).astype(np.uint8)
+        return _as_labels(read_truth(entry, "sources", shape=shape))
     except DatasetError:
         if entry.mask is not None and _is_black_and_white(read_image(entry.mask).pixels):
-            return read_mask(entry, "binary", shape=shape).astype(np.uint8)
+            return _as_labels(read_truth(entry, "binary", shape=shape))
         raise
+
+
+def _as_labels(truth: GroundTruth) -> GroundTruth:
+    return replace(truth, labels=truth.labels.astype(np.uint8, copy=False))
 
 
 def files_below(folder: Path) -> list[PurePath]:

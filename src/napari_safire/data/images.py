@@ -312,6 +312,11 @@ def require_file(path: Path, *, may_be_empty: bool = False) -> None:
 def _format_by_content(path: Path, begin: bytes) -> str:
     kind = names.unread_kind(begin)
     found = None if kind else names.format_of_bytes(begin)
+    if found == "TIFF" and path.suffix.lower() in names.RAW:
+        raise ImageReadError(
+            f"{printable(path)} is a raw file of a camera by its name, in which readers of TIFF "
+            "find a preview: develop it to TIFF, or, if it is one, call it .tif."
+        )
     if found is not None:
         return found
     if kind is None and path.suffix.lower() in names.RAW:

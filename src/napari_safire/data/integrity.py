@@ -6,22 +6,26 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Literal
 
 from napari_safire.data.datasets import find_set, pair_set
+from napari_safire.data.files import why_unreadable
+from napari_safire.data.folders import kind_of_masks
 from napari_safire.data.images import read_image
-from napari_safire.data.layouts import as_on_disk
-from napari_safire.data.lists import ListEntry, MaskKind, list_folder, parse_list, read_mask
-from napari_safire.data.masks import MaskRule
+from napari_safire.data.lists import ListEntry, MaskKind, list_folder, parse_list, read_truth
 from napari_safire.data.near import Hash, near_pairs, perceptual_hash
 from napari_safire.errors import DatasetError, SafireError
 
 ProblemKind = Literal[
-    "line", "missing", "unreadable", "mask", "repeated", "leak", "inside", "near", "inverted"
-]
+    "line", "empty", "missing", "unreadable", "mask", "repeated", "leak", "inside", "near",
+    "inverted", "warning", "assumed",
+]  # fmt: skip
+REMARKS: tuple[ProblemKind, ...] = ("warning", "assumed")
+"""Kinds of problems that leave the data set usable: what was assumed or mended in reading it."""
+
 _FEW_MASKS = 4  # say nothing of what most masks are like
 
 
@@ -32,11 +36,14 @@ class Problem:
     Parameters
     ----------
     kind : str
-        "line": a line that is no entry. "missing": a file that is not there. "unreadable": a
-        picture that cannot be read. "mask": a mask that cannot be the mask of its picture.
+        "line": a line that is no entry. "empty": a list without entries. "missing": a file that is
+        not there, or may not be looked at. "unreadable": a picture that cannot be read. "mask": a
+        mask that cannot be the mask of its picture.
         "repeated": a picture twice in one list. "leak": a picture in two lists. "inside": a list
         of which every picture stands in another. "near": pictures of two lists that look alike.
-        "inverted": most masks of a list call most of their picture forged.
+        "inverted": most masks of a list call most of their picture forged. "warning": something
+        in a picture, a mask or a list was assumed or mended. "assumed": as what the masks of a list
+        were read.
     list_file : Path
         Or the folder, if that was checked.
     sentence : str
@@ -73,7 +80,7 @@ class _Seen:
 def check_lists(
     lists: Sequence[Path],
     root: str | os.PathLike[str] | None = None,
-    kind: MaskKind = "binary",
+    kind: MaskKind | None = "binary",
     *,
     set_name: str | None = None,
     near: int | None = None,
@@ -87,8 +94,9 @@ def check_lists(
         For example those for training and for validation. With `set_name` also folders of that set.
     root : path-like, optional
         Default: each list's own folder.
-    kind : {"binary", "sources"}
-        Of the masks, as in `read_mask`; not used with `set_name`, which says it.
+    kind : {"binary", "sources"} or None
+        Of the masks, as in `read_truth`; not used with `set_name`, which says it. None: told for
+        each list from its masks.
     set_name : str, optional
         A data set as for `napari_safire.data.datasets.entries_of`.
     near : int, optional
@@ -109,22 +117,25 @@ def check_lists(
     DatasetError
         A list cannot be read, its root folder is missing, or there is no such data set.
     """
-    rule = None if set_name is None else find_set(set_name)[0].rule
-    entries: list[tuple[Path, ListEntry]] = []
+    entries: list[tuple[Path, ListEntry, MaskKind]] = []
     found: list[Problem] = []
     for path in dict.fromkeys(lists):
         parsed, bad = _entries(path, root, set_name)
         found += bad
-        entries += [(path, entry) for entry in parsed]
+        own_kind, told = _kind_of(path, parsed, kind)
+        found += told
+        entries += [(path, entry, own_kind) for entry in parsed]
     if not entries and not found:
+        raise DatasetError("No list was given: there is nothing to check.")
+    if not entries and all(problem.kind == "empty" for problem in found):
         raise DatasetError(f"{', '.join(map(str, lists))}: no entries, nothing to check.")
     yield 0, len(entries), found
     seen = {path: _Seen() for path in dict.fromkeys(lists)}
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        results = pool.map(
-            lambda pair: _read(pair[1], rule or MaskRule(kind), look=near is not None), entries
-        )
-        for done, ((path, entry), result) in enumerate(zip(entries, results, strict=True), start=1):
+        results = pool.map(lambda one: _read(one[1], one[2], look=near is not None), entries)
+        for done, ((path, entry, _), result) in enumerate(
+            zip(entries, results, strict=True), start=1
+        ):
             found = [Problem(what, path, sentence) for what, sentence in result.problems]
             found += _known_already(seen, path, entry.image, result)
             _remember(seen[path], entry.image, result)
@@ -137,13 +148,36 @@ def _entries(
     path: Path, root: str | os.PathLike[str] | None, set_name: str | None
 ) -> tuple[list[ListEntry], list[Problem]]:
     """Entries of a list or of a data set's folder, and what is wrong before any file is read."""
-    if set_name is not None and path.is_dir():
+    if set_name is not None and os.path.isdir(path):
         paired = pair_set(set_name, path)
         sentences = [f"{picture} has no mask." for picture in paired.without_mask]
         return list(paired.entries), [Problem("missing", path, text) for text in sentences]
-    parsed, bad_lines = parse_list(path, list_folder(path, root))
-    problems = [Problem("line", path, f"{path}, {line}.") for line in bad_lines]
-    return (as_on_disk(parsed) if set_name is not None else parsed), problems
+    parsed = parse_list(path, list_folder(path, root))
+    problems = [Problem("line", path, f"{path}, {line}.") for line in parsed.problems]
+    problems += [Problem("warning", path, note) for note in parsed.notes]
+    if not parsed.entries and not parsed.problems:
+        problems.append(Problem("empty", path, f"{path} has no entries: there is nothing in it."))
+    rule = None if set_name is None else find_set(set_name)[0].rule
+    return [replace(entry, rule=rule) for entry in parsed.entries], problems
+
+
+def _kind_of(
+    path: Path, entries: Sequence[ListEntry], kind: MaskKind | None
+) -> tuple[MaskKind, list[Problem]]:
+    """As what the masks of a list are read, and a remark where that was not asked for."""
+    ruled = next((entry.rule for entry in entries if entry.rule is not None), None)
+    if ruled is not None:
+        return ruled.kind, []
+    if kind is not None or all(entry.mask is None for entry in entries):
+        return kind or "binary", []
+    told = kind_of_masks(entries) or "binary"
+    meaning = {
+        "binary": "forged where not black; `evaluate` and `train` need `--kind binary` for it",
+        "sources": "grey 50 x k is source k; with `--kind binary`, all but source 0 is forged",
+    }
+    return told, [
+        Problem("assumed", path, f"The masks of {path} were read as {told}: {meaning[told]}.")
+    ]
 
 
 def _known_already(
@@ -218,32 +252,43 @@ def _alike(
     return problems
 
 
-def _read(entry: ListEntry, rule: MaskRule, *, look: bool) -> _Read:
+def _read(entry: ListEntry, kind: MaskKind, *, look: bool) -> _Read:
+    """Read picture and mask of an entry; whatever is wrong with one is no more than its problem."""
     files = [entry.image, *([entry.mask] if entry.mask is not None else [])]
-    missing = [file for file in files if not file.is_file()]
+    missing = [reason for file in files if (reason := why_unreadable(file)) is not None]
     if missing:
-        return _Read(None, tuple(("missing", f"{file} does not exist.") for file in missing))
+        return _Read(None, tuple(("missing", reason) for reason in missing))
     try:
-        pixels = read_image(entry.image).pixels
-    except SafireError as error:
-        return _Read(None, (("unreadable", str(error)),))
-    problems: list[tuple[ProblemKind, str]] = []
+        image = read_image(entry.image)
+        sha256 = hashlib.sha256(image.pixels.tobytes()).hexdigest()
+        looks = perceptual_hash(image.pixels) if look else None
+    except Exception as error:
+        return _Read(None, (("unreadable", _sentence(entry.image, error)),))
+    problems: list[tuple[ProblemKind, str]] = [("warning", text) for text in image.warnings]
     forged = None
     if entry.mask is not None:
-        ruled = ListEntry(entry.image, entry.mask, rule=rule)
         try:
-            mask = read_mask(ruled, rule.kind, shape=(pixels.shape[0], pixels.shape[1]))
-        except SafireError as error:
-            problems.append(("mask", str(error)))
+            truth = read_truth(entry, kind, shape=(image.pixels.shape[0], image.pixels.shape[1]))
+            mask = truth.labels
+            forged = float(mask.mean()) if kind == "binary" else None
+            empty = mask.min() == mask.max()
+        except Exception as error:
+            problems.append(("mask", _sentence(entry.mask, error)))
         else:
-            forged = float(mask.mean()) if rule.kind == "binary" else None
-            if mask.min() == mask.max():
-                problems.append(
-                    (
-                        "mask",
-                        f"The mask {entry.mask} has one value only: if {entry.image} is authentic, "
-                        "give it the mask None.",
-                    )
+            problems += [("warning", text) for text in truth.warnings]
+            if empty:
+                sentence = (
+                    f"The mask {entry.mask} has one value only: if {entry.image} is authentic, "
+                    "give it the mask None."
                 )
-    sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
-    return _Read(sha256, tuple(problems), forged, perceptual_hash(pixels) if look else None)
+                problems.append(("mask", sentence))
+    return _Read(sha256, tuple(problems), forged, looks)
+
+
+def _sentence(file: Path, error: Exception) -> str:
+    """What is wrong with a file, whatever was raised."""
+    if isinstance(error, SafireError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"{file} does not fit in memory: cut the picture into parts."
+    return f"{file} cannot be read ({type(error).__name__}: {error})."

@@ -7,14 +7,13 @@ one character or two, as archives made on a Mac have it).
 
 from __future__ import annotations
 
-import os
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from napari_safire.data.files import composed, plain_name
 from napari_safire.data.folders import PairedPictures, files_below
 from napari_safire.data.lists import ListEntry
 
@@ -91,52 +90,6 @@ def pair_parts(root: Path, parts: Sequence[Part]) -> PairedPictures:
     return PairedPictures(tuple(entries), tuple(without))
 
 
-def as_on_disk(entries: Iterable[ListEntry]) -> list[ListEntry]:
-    """Entries whose files are named as they are on the disk.
-
-    A file that does not exist is looked for under a name, and in folders of names, that differ in
-    case or Unicode form only. If there is none, or more than one, the path stays as it is.
-
-    Parameters
-    ----------
-    entries : iterable of ListEntry
-        With whole paths.
-
-    Returns
-    -------
-    list of ListEntry
-    """
-    folders: dict[Path, dict[str, list[Path]]] = {}
-
-    def found(file: Path) -> Path:
-        if os.path.exists(file) or file == file.parent:
-            return file
-        folder = found(file.parent)
-        if folder not in folders:
-            folders[folder] = _by_plain_name(folder)
-        same = folders[folder].get(_plain(file.name), [])
-        return same[0] if len(same) == 1 else file
-
-    return [
-        replace(
-            entry,
-            image=found(entry.image),
-            mask=None if entry.mask is None else found(entry.mask),
-        )
-        for entry in entries
-    ]
-
-
-def _by_plain_name(folder: Path) -> dict[str, list[Path]]:
-    names: dict[str, list[Path]] = defaultdict(list)
-    try:
-        for name in os.listdir(folder):
-            names[_plain(name)].append(folder / name)
-    except OSError:  # no such folder: nothing is in it
-        return {}
-    return names
-
-
 def _masks_of(
     pairings: Sequence[Pairing], pictures: dict[PurePath, re.Match[str]], files: Sequence[PurePath]
 ) -> dict[PurePath, PurePath]:
@@ -147,11 +100,11 @@ def _masks_of(
         by_key: dict[str, list[PurePath]] = defaultdict(list)
         for mask, match in _matches(pairing.masks, files).items():
             if mask not in taken:
-                by_key[_plain(match.expand(pairing.mask_key))].append(mask)
+                by_key[plain_name(match.expand(pairing.mask_key))].append(mask)
         wanted: dict[str, list[PurePath]] = defaultdict(list)
         for picture, match in pictures.items():
             if picture not in masks:
-                wanted[_plain(match.expand(pairing.key))].append(picture)
+                wanted[plain_name(match.expand(pairing.key))].append(picture)
         for key, same in wanted.items():
             if len(by_key.get(key, ())) == 1 and (place == 0 or len(same) == 1):
                 masks.update(dict.fromkeys(same, by_key[key][0]))
@@ -160,13 +113,5 @@ def _masks_of(
 
 def _matches(pattern: str, files: Iterable[PurePath]) -> dict[PurePath, re.Match[str]]:
     wanted = re.compile(pattern, re.IGNORECASE)
-    found = ((file, wanted.fullmatch(_composed(file.as_posix()))) for file in files)
+    found = ((file, wanted.fullmatch(composed(file.as_posix()))) for file in files)
     return {file: match for file, match in found if match is not None}
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _plain(name: str) -> str:
-    return _composed(name).casefold()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_safire.data.decoding.names import READABLE
+from napari_safire.data.files import why_unreadable
 from napari_safire.data.folders import pictures_below
 from napari_safire.data.photo_bank import PhotoBank
 from napari_safire.errors import DatasetError
@@ -71,7 +73,7 @@ def read_photo_table(table: Path, group: str = "group") -> list[Photo]:
     """
     folder = table.with_suffix("")
     needed = {"file", group, "split"}
-    if not table.is_file():
+    if not os.path.isfile(table):
         raise DatasetError(f"There is no photo table {table}: give the path of its CSV file.")
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
@@ -96,7 +98,7 @@ def read_photo_table(table: Path, group: str = "group") -> list[Photo]:
         )
         for row in rows
     ]
-    lost = [photo.path.name for photo in photos if not photo.path.is_file()]
+    lost = [photo.path.name for photo in photos if why_unreadable(photo.path) is not None]
     if lost:
         raise DatasetError(f"{len(lost)} photographs of {table} are not in {folder}: {lost[:5]}.")
     return photos

@@ -20,14 +20,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from napari_safire.data.files import DiskNames, why_unreadable
 from napari_safire.data.folders import (
     FolderPair,
     PairedPictures,
     find_folder_pairs,
     pair_pictures,
 )
-from napari_safire.data.layouts import Pairing, Part, as_on_disk, pair_parts
-from napari_safire.data.lists import ListEntry, path_inside
+from napari_safire.data.layouts import Pairing, Part, pair_parts
+from napari_safire.data.lists import ListEntry, on_disk, path_inside
 from napari_safire.data.masks import MaskRule
 from napari_safire.errors import DatasetError
 
@@ -93,8 +94,9 @@ def _nc16(root: Path, wanted: Sequence[str]) -> PairedPictures:
         raise DatasetError(f"NC16's table {table} cannot be read: {error}.") from error
     except (KeyError, ValueError) as error:
         raise DatasetError(f"{table} is not NC16's reference table: {error}.") from error
-    entries = as_on_disk(entries)
-    there = [entry.mask is None or entry.mask.is_file() for entry in entries]
+    names = DiskNames()
+    entries = [on_disk(entry, names) for entry in entries]
+    there = [entry.mask is None or why_unreadable(entry.mask) is None for entry in entries]
     return PairedPictures(
         tuple(entry for entry, whole in zip(entries, there, strict=True) if whole),
         tuple(entry.image for entry, whole in zip(entries, there, strict=True) if not whole),
@@ -238,7 +240,9 @@ SETS: Mapping[str, PublishedSet] = {
         ),
         PublishedSet("NC16", MaskRule(below=180), ("tamp", "auth"), _nc16),
         PublishedSet("default", MaskRule(), (), _by_folders),
+        PublishedSet("half", MaskRule(above=127), (), _by_folders),
         PublishedSet("sources", MaskRule("sources"), (), _by_folders),
     )
 }
-"""By name. "default" (grey above 0 is forged) and "sources" are the rules alone, for other data."""
+"""By name. "default" (grey above 0 is forged), "half" (above 127, for masks that were in a JPEG or
+smoothed) and "sources" are the rules alone, for other data."""

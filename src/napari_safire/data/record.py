@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from napari_safire import __version__
 from napari_safire.data.images import ReadImage, read_image
-from napari_safire.data.lists import ListEntry, read_mask
-from napari_safire.data.masks import UNASSIGNED, decode_sources
+from napari_safire.data.lists import ListEntry, read_truth
+from napari_safire.data.masks import UNASSIGNED
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.text import printable
 from napari_safire.types import FloatImage
@@ -285,10 +285,8 @@ def found_path(written: str, record: str | os.PathLike[str]) -> Path | None:
     # The record may have been moved along with its picture.
     there = beside.parent / path
     places = [Path(os.path.normpath(there)), there, beside.with_name(path.name), path]
-    try:
-        return next((place for place in places if place.is_file()), None)
-    except ValueError:  # a null character
-        return None
+    # Not Path.is_file, which raises for names that no file can have.
+    return next((place for place in places if os.path.isfile(place)), None)
 
 
 def read_results(path: str | os.PathLike[str]) -> RecordedResults:
@@ -642,13 +640,8 @@ def read_source_mask(mask: Path) -> npt.NDArray[np.uint8]:
     DatasetError, ImageReadError
         It cannot be read, or breaks the encoding.
     """
-    pixels = read_image(mask).pixels
-    if pixels.ndim != 2 or pixels.dtype != np.uint8:
-        return _read_sources(mask)  # which says what is wrong
-    try:
-        return decode_sources(pixels, unassigned=UNASSIGNED)
-    except DatasetError as error:
-        raise DatasetError(f"{printable(mask)}: {error}") from error
+    truth = read_truth(ListEntry(mask, mask), "sources", unassigned=UNASSIGNED)
+    return truth.labels.astype(np.uint8)
 
 
 def _read_plain_labels(file: Path) -> npt.NDArray[np.integer]:
@@ -659,7 +652,7 @@ def _read_plain_labels(file: Path) -> npt.NDArray[np.integer]:
 
 
 def _read_sources(mask: Path) -> npt.NDArray[np.uint8]:
-    return read_mask(ListEntry(mask, mask), "sources").astype(np.uint8)
+    return read_truth(ListEntry(mask, mask), "sources").labels.astype(np.uint8)
 
 
 def _read_recorded_image(

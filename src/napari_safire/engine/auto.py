@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from napari_safire.engine.kinship import KINSHIP
+from napari_safire.engine.stored_numbers import stored_number
+from napari_safire.errors import CheckpointError
 
 Thresholds = tuple[float, ...]
 _LEAST_EVIDENCE = np.arange(1.5, 14.0, 0.25).tolist()
@@ -45,13 +47,30 @@ class AutoRule:
 
 
 def auto_rule(metadata: Mapping[str, Any]) -> AutoRule:
-    """Return the rule of a model, with default thresholds if it was never calibrated."""
+    """Return the rule of a model, with default thresholds if it was never calibrated.
+
+    Raises
+    ------
+    CheckpointError
+        A threshold is no number.
+    """
+    try:
+        return _auto_rule(metadata)
+    except ValueError as error:
+        raise CheckpointError(
+            f"This model's rule for the number of sources cannot be used: {error}. Get the file "
+            "again, or calibrate the model again."
+        ) from error
+
+
+def _auto_rule(metadata: Mapping[str, Any]) -> AutoRule:
     candidates: tuple[Thresholds, ...]
     stored = dict(metadata)
     if metadata.get("representative") == "cells":
         defaults = {"source_evidence": 4.0, "source_similarity": 0.15}
         if "source_eigenvalue" in stored:  # of a model before the fourth version of safire-lite
-            gap = max(1e-9, 1 - float(stored["source_eigenvalue"]))
+            eigenvalue = stored_number("source_eigenvalue", stored["source_eigenvalue"])
+            gap = max(1e-9, 1 - eigenvalue)
             stored = {"source_evidence": -math.log(gap)} | stored
         tried = [_LEAST_EVIDENCE, np.arange(-0.1, 0.5, 0.02).round(2).tolist()]
         if KINSHIP in stored:
@@ -60,5 +79,7 @@ def auto_rule(metadata: Mapping[str, Any]) -> AutoRule:
     else:
         defaults = {"source_distance": 0.3}
         candidates = tuple((float(v),) for v in np.arange(0.02, 1.2, 0.02))
-    thresholds = tuple(float(stored.get(name, value)) for name, value in defaults.items())
+    thresholds = tuple(
+        stored_number(name, stored.get(name, value)) for name, value in defaults.items()
+    )
     return AutoRule(tuple(defaults), thresholds, candidates)

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from napari_safire.atomic import atomic_path
+from napari_safire.basis import ALGORITHM
 from napari_safire.errors import SafireError
 from napari_safire.types import Embedding, Geometry
 
@@ -97,7 +98,7 @@ class EmbeddingCache:
 
     @property
     def problem(self) -> str:
-        """Why the last `put` kept nothing, in one sentence; empty if it did."""
+        """Why the last `put` of any thread kept nothing, in one sentence; empty if it did."""
         return self._problem
 
     def get(self, image_sha256: str, checkpoint_sha256: str) -> Embedding | None:
@@ -124,20 +125,24 @@ class EmbeddingCache:
         _touch(path)
         return embedding
 
-    def put(self, embedding: Embedding) -> bool:
+    def put(self, embedding: Embedding, on_problem: Callable[[str], None] | None = None) -> bool:
         """Keep an embedding, and drop the entries that were not used for longest.
 
         Parameters
         ----------
         embedding : Embedding
+        on_problem : callable, optional
+            Takes the sentence why it was not kept; `problem` may by then tell of another thread's.
 
         Returns
         -------
         bool
             False if it could not be kept: see `problem`. A full or read-only disk is no error.
         """
-        self._problem = self._store(embedding)
-        return not self._problem
+        problem = self._problem = self._store(embedding)
+        if problem and on_problem is not None:
+            on_problem(problem)
+        return not problem
 
     def clear(self) -> int:
         """Remove all entries; other files in the folder stay.
@@ -156,7 +161,7 @@ class EmbeddingCache:
         return CacheUsage(len(sizes), sum(sizes))
 
     def _path(self, image_sha256: str, checkpoint_sha256: str) -> Path:
-        key = json.dumps([_preprocessing(), image_sha256, checkpoint_sha256])
+        key = json.dumps({"algorithm": ALGORITHM, "of": [image_sha256, checkpoint_sha256]})
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
 
     def _store(self, embedding: Embedding) -> str:
@@ -169,8 +174,8 @@ class EmbeddingCache:
         entry = _entry_bytes(embedding)
         if len(entry) > self._max_bytes:
             return (
-                f"The embedding was not kept, because its {len(entry):,} bytes are more than the "
-                f"cache's limit of {self._max_bytes:,}: raise the limit."
+                f"The embedding was not kept: its {len(entry):,} bytes exceed the cache's limit of "
+                f"{self._max_bytes:,}. More disk space for it is a preference of the plugin."
             )
         path = self._path(embedding.image_sha256, embedding.checkpoint_sha256)
         try:
@@ -181,8 +186,8 @@ class EmbeddingCache:
         except (OSError, SafireError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             return (
-                f"The embedding could not be kept in {self.folder} ({reason or error}): it will be "
-                "made again when it is needed. Free some space, or choose another folder."
+                f"The embedding could not be kept in {self.folder} ({reason or error}). It will be "
+                "made again when it is needed; answers stay the same. Make room there to keep it."
             )
         self._evict(path)
         return ""
@@ -233,20 +238,13 @@ def _checked_limit(max_bytes: int) -> int:
     return int(max_bytes)
 
 
-def _preprocessing() -> int:
-    """Version of the rules by which pictures become features."""
-    from napari_safire.engine.embedding import PREPROCESSING  # brings torch
-
-    return PREPROCESSING
-
-
 def _entry_bytes(embedding: Embedding) -> bytes:
     features = np.ascontiguousarray(embedding.features, dtype=np.float32)
     description = json.dumps(
         {
             "image_sha256": embedding.image_sha256,
             "checkpoint_sha256": embedding.checkpoint_sha256,
-            "preprocessing": _preprocessing(),
+            "algorithm": ALGORITHM,
             "geometry": asdict(embedding.geometry),
             "warnings": embedding.warnings,
         }
@@ -282,8 +280,8 @@ def _read_entry(path: Path, image_sha256: str, checkpoint_sha256: str) -> Embedd
     if metadata.get("checksum") != _checksum(description, arrays):
         raise ValueError(f"{path} is damaged: its checksum does not fit.")
     values: dict[str, Any] = json.loads(description)
-    found = (values["image_sha256"], values["checkpoint_sha256"], values["preprocessing"])
-    if found != (image_sha256, checkpoint_sha256, _preprocessing()):
+    found = tuple(values.get(name) for name in ("image_sha256", "checkpoint_sha256", "algorithm"))
+    if found != (image_sha256, checkpoint_sha256, ALGORITHM):
         raise ValueError(f"{path} is the entry of something else: {found}.")
     geometry = Geometry(**{name: tuple(pair) for name, pair in values["geometry"].items()})
     return Embedding(

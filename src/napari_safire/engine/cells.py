@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 from scipy.ndimage import distance_transform_edt, uniform_filter
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import ArpackError, eigsh
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 
@@ -29,6 +29,7 @@ from napari_safire.engine.clustering import directions
 from napari_safire.engine.grid import grid_points
 from napari_safire.engine.partition import label_pixels, largest_first
 from napari_safire.engine.readability import READABLE, measure_readability
+from napari_safire.engine.response import silence_of
 from napari_safire.engine.verdict import judge
 from napari_safire.types import (
     Calibration,
@@ -231,7 +232,8 @@ def forgery_map_of_cells(
         ground = softmax(logits, axis=0)[sizes.argmax()]
         heatmap = (1 - embedding.geometry.to_image_size(ground)).clip(0, 1)
     readability = measure_readability(embedding.unreadable, embedding.geometry, heatmap)
-    score, verdict, reason = judge(evidence, calibration, shape, readability)
+    silence = silence_of(embedding)
+    score, verdict, reason = judge(evidence, calibration, shape, readability, silence)
     return ForgeryMap(heatmap, score, verdict, reason, calibration)
 
 
@@ -304,13 +306,25 @@ def _largest_eigenpairs(matrix: FloatImage, count: int) -> tuple[FloatImage, Flo
     """Eigenvalues (M,), largest first, and eigenvectors (n, M) of a symmetric matrix."""
     size = len(matrix)
     count = min(count, size)
-    if size < _FEWEST_FOR_LANCZOS or count >= size // 2:
-        values, vectors = eigh(matrix, subset_by_index=(size - count, size - 1))
-    else:  # a start of its own makes the answer the same each time
-        start = np.ones(size, dtype=matrix.dtype)
-        values, vectors = eigsh(matrix, k=count, which="LA", v0=start, tol=1e-4)
+    found = None
+    if size >= _FEWEST_FOR_LANCZOS and count < size // 2:
+        found = _by_lanczos(matrix, count)
+    values, vectors = found or eigh(matrix, subset_by_index=(size - count, size - 1))
     order = np.argsort(-values)
     return (
         np.asarray(values[order], dtype=np.float32),
         np.asarray(vectors[:, order], dtype=np.float32),
     )
+
+
+def _by_lanczos(matrix: FloatImage, count: int) -> tuple[FloatImage, FloatImage] | None:
+    """Eigenvalues and eigenvectors; None where the iteration does not come to an end.
+
+    Eigenvalues that lie close together, as of many groups of equal cells, may keep it from that.
+    """
+    start = np.ones(len(matrix), dtype=matrix.dtype)  # one of its own: the same answer each time
+    try:
+        values, vectors = eigsh(matrix, k=count, which="LA", v0=start, tol=1e-4)
+    except ArpackError:
+        return None
+    return (values, vectors) if np.isfinite(values).all() else None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.engine.stored_numbers import stored_numbers
 from napari_safire.errors import CheckpointError
 from napari_safire.types import FloatImage
 
@@ -114,7 +115,7 @@ def stored_curve(metadata: Mapping[str, Any]) -> ConfidenceCurve | None:
     try:
         if not isinstance(stored, Mapping) or sorted(stored) != sorted(names):
             raise ValueError(f"it does not consist of {', '.join(names)}")
-        raw, accuracy = (tuple(float(v) for v in stored[name]) for name in names[:2])
+        raw, accuracy = (stored_numbers(name, stored[name]) for name in names[:2])
         return ConfidenceCurve(raw, accuracy, str(stored["basis"]))
     except (TypeError, ValueError) as error:
         raise CheckpointError(

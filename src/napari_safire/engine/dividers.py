@@ -5,8 +5,8 @@ A model's metadata names its way (``representative``); the engine asks whichever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from napari_safire.engine.cells import (
     forgery_map_of_cells,
     partition_of_cells,
 )
-from napari_safire.engine.clustering import NOISE, separation
+from napari_safire.engine.clustering import NOISE, Density, chosen_density, separation
 from napari_safire.engine.evidence import (
     EvidenceWeights,
     Pieces,
@@ -41,7 +41,14 @@ from napari_safire.engine.partition import (
     make_partition,
 )
 from napari_safire.engine.progress import Cancel, Progress, report
-from napari_safire.engine.stability import REPEATING, stability_of_cells, stability_of_prompts
+from napari_safire.engine.response import silence_of
+from napari_safire.engine.stability import (
+    REPEATING,
+    less_sure,
+    stability_of_cells,
+    stability_of_prompts,
+)
+from napari_safire.engine.stored_numbers import shown, stored_fields, stored_number
 from napari_safire.errors import CheckpointError
 from napari_safire.model import SafireModel
 from napari_safire.types import (
@@ -53,6 +60,11 @@ from napari_safire.types import (
     SourcePartition,
     SourceRegion,
 )
+
+_REPRESENTATIVES = ("most confident prompt", "consensus", "cells")
+# Of a calibration: numbers that older ones lack, and those that count pictures.
+_MAY_LACK = tuple(field.name for field in fields(Calibration) if field.default is None)
+_COUNTS = ("n_authentic", "n_forged")
 
 AskRegions = Callable[[Embedding, Iterable[PointPrompt]], list[SourceRegion]]
 
@@ -80,11 +92,15 @@ class DividePlan:
     n_sources: int | None = None
     seed: int = 0
     points_per_side: int = 16
-    eps: float = 0.2
+    eps: float | None = None
 
 
 class Divider(Protocol):
     """What the engine asks of a way of dividing; embeddings are the model's own."""
+
+    @property
+    def most_sources(self) -> int:
+        """How many sources "auto" tells apart at most."""
 
     def partition(
         self,
@@ -124,7 +140,12 @@ class Divider(Protocol):
 
 
 class _OfModel:
-    """What a model's metadata says of dividing pictures, read anew each time."""
+    """What a model's metadata says of dividing pictures, read anew each time.
+
+    (A calibration changes them under a running engine; `check_metadata` has read them first.)
+    """
+
+    most_sources = MOST_SOURCES  # by cells; `cluster_auto` keeps as many groups of prompts
 
     def __init__(self, model: SafireModel) -> None:
         self._model = model
@@ -135,14 +156,7 @@ class _OfModel:
 
     @property
     def calibration(self) -> Calibration | None:
-        stored = self._model.metadata.get("calibration")
-        try:
-            return Calibration(**stored) if stored else None
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"This model's calibration is {stored}, which this version cannot read: update "
-                "napari-safire, or calibrate the model again."
-            ) from error
+        return _stored_calibration(self._model.metadata)
 
 
 class PromptDivider(_OfModel):
@@ -171,21 +185,25 @@ class PromptDivider(_OfModel):
         grid = self._ask_grid(
             embedding, plan.points_per_side, progress, cancel, with_logits=consensus
         )
+        density = self._density(grid, plan) if plan.method == "dbscan" else None
         clusters = cluster_prompts(
-            grid, plan.method, plan.n_sources, plan.seed, plan.eps, rule.thresholds[0]
+            grid, plan.method, plan.n_sources, plan.seed, density, rule.thresholds[0]
         )
         parameters: dict[str, Any] = {"points_per_side": plan.points_per_side}
         if plan.method == "kmeans":
             parameters["n_sources"] = plan.n_sources
-        elif plan.method == "dbscan":
-            parameters["eps"] = plan.eps
+        elif density is not None:
+            parameters |= {"eps": density.eps, "min_samples": density.min_samples}
+            if density.by_rule:
+                parameters["eps_rule"] = "k-distance knee"
         else:
             parameters |= rule.as_metadata()
         parameters["representative"] = representative(self._model, plan.method)
         regions_of = self._regions_of(embedding, grid)
-        return make_partition(
+        partition = make_partition(
             grid, clusters, plan.method, parameters, plan.seed, consensus, regions_of
         )
+        return partition if density is None else less_sure(grid, partition)
 
     def localize(
         self,
@@ -198,7 +216,7 @@ class PromptDivider(_OfModel):
         grid = self._ask_grid(
             embedding, plan.points_per_side, progress, cancel, with_logits=self._takes_means(plan)
         )
-        clusters = cluster_prompts(grid, "kmeans", 2, plan.seed, 0.0, 0.0)
+        clusters = cluster_prompts(grid, "kmeans", 2, plan.seed)
         return make_forgery_map(
             grid,
             clusters,
@@ -206,6 +224,7 @@ class PromptDivider(_OfModel):
             self._takes_means(plan),
             self._regions_of(embedding, grid),
             embedding.unreadable,
+            silence_of(embedding),
         )
 
     def stability(
@@ -225,7 +244,7 @@ class PromptDivider(_OfModel):
     def separation(self, embedding: Embedding, plan: DividePlan) -> float:
         """Cosine distance of the two clusters' centres."""
         grid = self._ask_grid(embedding, plan.points_per_side, with_logits=False)
-        clusters = cluster_prompts(grid, "kmeans", 2, plan.seed, 0.0, 0.0)
+        clusters = cluster_prompts(grid, "kmeans", 2, plan.seed)
         return separation(grid.features[grid.valid], clusters[grid.valid])
 
     def count_sources(
@@ -233,8 +252,14 @@ class PromptDivider(_OfModel):
     ) -> tuple[int, ...]:
         """Cluster once for each threshold."""
         grid = self._ask_grid(embedding, points_per_side, with_logits=False)
-        clusters = (cluster_prompts(grid, "auto", None, 0, 0.0, *some) for some in thresholds)
+        clusters = (cluster_prompts(grid, "auto", threshold=some[0]) for some in thresholds)
         return tuple(len(np.unique(some[some != NOISE])) for some in clusters)
+
+    @staticmethod
+    def _density(grid: PromptGrid, plan: DividePlan) -> Density:
+        if plan.eps is not None:
+            return Density(plan.eps)
+        return chosen_density(grid.features[grid.valid])
 
     def _takes_means(self, plan: DividePlan) -> bool:
         return representative(self._model, plan.method) == "consensus"
@@ -378,7 +403,7 @@ class CellDivider(_OfModel):
 
     @property
     def _sharpness(self) -> float:
-        return float(self._model.metadata.get("cut_sharpness", 1.0))
+        return _stored_sharpness(self._model.metadata)
 
     def _spectrum(
         self,
@@ -405,5 +430,68 @@ def representative(model: SafireModel, method: str) -> str:
     Cells are cut into a number of sources. DBSCAN knows none: it clusters prompts with every model,
     and where cells are trusted more than single prompts, their mean stands for a source.
     """
-    chosen = str(model.metadata.get("representative", "most confident prompt"))
+    chosen = _stored_representative(model.metadata)
     return "consensus" if chosen == "cells" and method == "dbscan" else chosen
+
+
+def check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Read all that a model's metadata say of dividing pictures, and of what this is worth.
+
+    Raises
+    ------
+    CheckpointError
+        Something cannot be used. So a bad file is refused when it is chosen, and not in the middle
+        of an answer.
+    """
+    _stored_representative(metadata)
+    _stored_calibration(metadata)
+    _stored_sharpness(metadata)
+    auto_rule(metadata)
+    EvidenceWeights.of_model(metadata)
+    Kinship.of_model(metadata)
+
+
+def _stored_representative(metadata: Mapping[str, Any]) -> str:
+    chosen = metadata.get("representative", _REPRESENTATIVES[0])
+    if chosen not in _REPRESENTATIVES:
+        raise CheckpointError(
+            f"This model divides pictures by {shown(chosen)}, but this version knows "
+            f"{', '.join(_REPRESENTATIVES)}: update napari-safire."
+        )
+    return str(chosen)
+
+
+def _stored_calibration(metadata: Mapping[str, Any]) -> Calibration | None:
+    stored = metadata.get("calibration")
+    if stored is None or stored == {}:
+        return None
+    try:
+        given = stored_fields(stored, [field.name for field in fields(Calibration)])
+        basis = given.pop("basis", None)
+        if not isinstance(basis, str):
+            raise ValueError(f"basis is {shown(basis)}, but must be text")
+        numbers: dict[str, Any] = {
+            name: None if value is None and name in _MAY_LACK else stored_number(name, value)
+            for name, value in given.items()
+        }
+        for name in _COUNTS:
+            if (count := numbers.get(name)) is not None and count.is_integer():
+                numbers[name] = int(count)
+        return Calibration(**numbers, basis=basis)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"This model's calibration is {shown(stored)}, which this version cannot read: update "
+            f"napari-safire, or calibrate the model again ({str(error).rstrip('.')})."
+        ) from error
+
+
+def _stored_sharpness(metadata: Mapping[str, Any]) -> float:
+    try:
+        sharpness = stored_number("cut_sharpness", metadata.get("cut_sharpness", 1.0))
+        if sharpness <= 0:
+            raise ValueError(f"cut_sharpness is {sharpness:g}, but must be above 0")
+    except ValueError as error:
+        raise CheckpointError(
+            f"This model cannot be used: {error}. Get the file again, or calibrate it again."
+        ) from error
+    return sharpness

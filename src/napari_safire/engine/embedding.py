@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,14 +13,10 @@ from napari_safire.engine.memory import MemoryGuard
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.progress import Cancel, Progress, report
 from napari_safire.engine.readability import Reasons, pool_reasons, unreadable_cells
+from napari_safire.engine.response import require_finite, silence_of
 from napari_safire.engine.tiling import tile_axis
 from napari_safire.model import SafireModel
 from napari_safire.types import Embedding, FloatImage, Geometry
-
-# Raise it with every change on the way from picture to features and to what is known of their cells
-# (pixels, tiles, pooling, readability): what was embedded by the old rules and lies on the disk is
-# then not found any more.
-PREPROCESSING = 3
 
 Step = Callable[[int], None]
 """Called as ``step(n)`` before block n of the encoder, n from 1; may raise `Cancelled`."""
@@ -37,7 +33,7 @@ def embed_picture(
     model = memory.model
     embed = _embed_native if model.config.native_resolution else _embed_squashed
     features, geometry, unreadable = embed(memory, picture, progress, cancel)
-    return Embedding(
+    embedding = Embedding(
         features,
         geometry,
         picture.sha256,
@@ -45,45 +41,37 @@ def embed_picture(
         picture.warnings,
         unreadable,
     )
+    if silence := silence_of(embedding):
+        return replace(embedding, warnings=(*embedding.warnings, silence))
+    return embedding
 
 
 def _encode(memory: MemoryGuard, pixels: FloatImage, step: Step) -> FloatImage:
-    """(H, W, 3) pixels in 0..255 to (C, h, w) features; calls `step` before every block."""
+    """(H, W, 3) pixels in 0..255 to (C, h, w) features.
+
+    Calls `step` before every block, so that it can be watched and stopped there: one pass of a ViT
+    takes many seconds on a CPU.
+    """
     # Colours stay last in memory, as NumPy has them: convolutions on a CPU are a fifth faster so.
     batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
 
     def encode(model: SafireModel, _: int) -> FloatImage:
-        with torch.inference_mode(), _stepping(model, step):
-            return model.encode(batch.to(model.device))[0].float().cpu().numpy()
+        with torch.inference_mode():
+            features = model.encode(batch.to(model.device), step)[0].float()
+            require_finite([features], model, READING)
+            return features.cpu().numpy()
 
     return memory.attempt(encode, READING)
 
 
-@contextmanager
-def _stepping(model: SafireModel, step: Step) -> Iterator[None]:
-    """Let an encoding be watched, and stopped, before each of its blocks.
-
-    One pass of a ViT takes many seconds on a CPU: too long to wait for the end of it.
-    """
-    hooks = [
-        block.register_forward_pre_hook(lambda *_, n=n: step(n))
-        for n, block in enumerate(_blocks(model), start=1)
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _blocks(model: SafireModel) -> list[torch.nn.Module]:
-    return list(model.image_encoder.blocks)  # type: ignore[arg-type]
+def _n_blocks(model: SafireModel) -> int:
+    return len(model.image_encoder.blocks)  # type: ignore[arg-type]
 
 
 def _embed_squashed(
     memory: MemoryGuard, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
 ) -> tuple[FloatImage, Geometry, Reasons]:
-    side, total = memory.model.config.image_size, len(_blocks(memory.model)) + 1
+    side, total = memory.model.config.image_size, _n_blocks(memory.model) + 1
 
     def step(done: int) -> None:
         report(progress, cancel, done, total, READING)
@@ -108,7 +96,7 @@ def _embed_native(
     largest = config.image_size // _STRIDE
     overlap = min(_TILE_OVERLAP, largest // 4)
     rows, cols = (tile_axis(n, largest, overlap) for n in cells)
-    steps = len(_blocks(memory.model)) + 1  # of a tile
+    steps = _n_blocks(memory.model) + 1  # of a tile
     total = len(rows.starts) * len(cols.starts) * steps
     pooled_shape = (cells[0] // pool, cells[1] // pool)
     sums = np.zeros((config.prompt_dim, *pooled_shape), dtype=np.float32)

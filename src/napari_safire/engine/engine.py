@@ -18,6 +18,7 @@ from napari_safire.engine.dividers import (
     DividePlan,
     Divider,
     PromptDivider,
+    check_metadata,
     representative,
 )
 from napari_safire.engine.embedding import READING, embed_picture
@@ -44,6 +45,9 @@ from napari_safire.types import (
 )
 
 METHODS = ("kmeans", "dbscan", "auto")
+# How many threads an answer takes is a setting of the process (`engine.grid`): engines that answer
+# at once on one CPU would change it for each other, some of them for good.
+_CORES = threading.RLock()  # a job that is watched may answer a click in between
 _MOST_POINTS_PER_SIDE = 128
 
 
@@ -55,7 +59,8 @@ class Engine:
     `napari_safire.errors.Cancelled`. Several threads may ask one engine; on a CPU, whose cores are
     all taken by one answer, the model then answers one after the other. Where memory runs out, jobs
     go on with fewer prompts at once, then on the CPU, and say so in `notices`; only if that fails
-    too they raise `napari_safire.errors.OutOfMemory`.
+    too they raise `napari_safire.errors.OutOfMemory`. Where the model gives numbers that are not
+    finite, they raise `napari_safire.errors.ModelFailure`.
 
     Parameters
     ----------
@@ -78,7 +83,7 @@ class Engine:
     TypeError, ValueError
         No model, or a precision that its device does not have.
     CheckpointError
-        The calibration of confidence in the model's metadata is damaged.
+        Something in the model's metadata (calibration, rules, weights of evidence …) is damaged.
 
     Attributes
     ----------
@@ -108,6 +113,7 @@ class Engine:
                 f"Engine needs a SafireModel, not {type(model).__name__}: use load_model()."
             )
         check_precision(precision, model.device)
+        check_metadata(model.metadata)
         self._confidence_curve = stored_curve(model.metadata)
         keep_freed_blocks()
         self.model = model.eval()
@@ -120,9 +126,10 @@ class Engine:
         self._grids: Kept[PromptGrid] = Kept(lambda: self.grids_kept)
         self._by_cells = CellDivider(self.model, lambda: self.grids_kept)
         self._by_prompts = PromptDivider(self.model, self._grid, self.segment)
-        if warning := slow_precision(precision, model.device):
-            self._notify(warning)
-        self._cores = threading.RLock()  # a job that is watched may answer a click in between
+        for sentence in (*model.warnings, slow_precision(precision, model.device)):
+            if sentence:
+                self._notify(sentence)
+        self._cores = _CORES
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -152,6 +159,8 @@ class Engine:
         TypeError, ValueError
             Not a picture; the message says why.
         OutOfMemory
+        ModelFailure
+            The features are not finite.
         Cancelled
             Nothing is kept of it.
         """
@@ -167,10 +176,8 @@ class Engine:
                     return kept
             with self._computing():
                 embedding = embed_picture(self._memory, picture, progress, cancel)
-        if cache is not None and not cache.put(embedding):
-            problem = cache.problem
-            if problem not in self._notices:  # a full disk is said once, not at every picture
-                self._notify(problem)
+        if cache is not None:
+            cache.put(embedding, self._notify_once)  # a full disk is said once
         return embedding
 
     def segment(
@@ -194,6 +201,8 @@ class Engine:
         ValueError
             A prompt lies outside the picture, or the embedding is another model's.
         OutOfMemory
+        ModelFailure
+            The answers are not finite.
         """
         self._check_embedding(embedding)
         points = [_as_prompt(prompt) for prompt in prompts]
@@ -251,6 +260,10 @@ class Engine:
                     self._memory, embedding, side, progress, cancel, with_logits=with_logits
                 )
             grid = replace(grid, confidence=self._calibrated(grid.confidence))
+            # Whoever is given the grid, or a region of it, shares it with all later jobs.
+            for array in (grid.low_res_logits, grid.confidence, grid.features):
+                if array is not None:
+                    array.flags.writeable = False
             self._grids.put((*of, True) if with_logits else of, grid)
         return grid
 
@@ -261,7 +274,7 @@ class Engine:
         n_sources: int | None = None,
         seed: int = 0,
         points_per_side: int = 16,
-        eps: float = 0.2,
+        eps: float | None = None,
         *,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -273,19 +286,24 @@ class Engine:
         embedding : Embedding
         method : {"auto", "kmeans", "dbscan"}
             "auto" finds the number of sources itself, one included; "kmeans" needs ``n_sources``;
-            "dbscan" needs ``eps`` (paper section "Multi-source partitioning").
+            "dbscan" counts what lies apart (paper section "Multi-source partitioning").
         n_sources : int, optional
             Number of sources for "kmeans"; fewer are returned if the prompts give no more.
         seed : int
             For k-means; the same seed gives the same partition.
         points_per_side : int
-        eps : float
-            Euclidean distance for "dbscan".
+        eps : float, optional
+            Euclidean distance for "dbscan": every group of prompts that is farther from all others
+            is a source, as published. None: by the rule of
+            `napari_safire.engine.clustering.chosen_density`, and single prompts are no sources.
+            Which it was stands in the partition's parameters.
         progress, cancel : callable, optional
 
         Returns
         -------
         SourcePartition
+            By "dbscan", the confidence of a source is multiplied with how often it is found again
+            at a larger eps, up to four times as much.
 
         Raises
         ------
@@ -311,7 +329,8 @@ class Engine:
 
         Each repetition clusters another random two thirds of the prompts (of the cells, where the
         model's partitions are cut from cells), with another seed of k-means and always as many
-        sources as the partition has; its sources are matched one to one to the partition's.
+        sources as the partition has, or with another eps of DBSCAN; its sources are matched one to
+        one to the partition's.
         Nothing is decoded again: prompts (cells) are compared, and a pixel is as stable as the
         nearest one of its own source.
 
@@ -320,7 +339,8 @@ class Engine:
         embedding : Embedding
             That the partition was made of.
         partition : SourcePartition
-            By any method; of one that is not k-means it is told how often k-means finds the same.
+            By any method. Of one by "dbscan" it is told how often DBSCAN finds the same at a larger
+            eps, up to four times as much; of all others how often k-means does.
         repeats : int
             From 1 on.
         progress, cancel : callable, optional
@@ -379,6 +399,11 @@ class Engine:
         """How method "auto" finds the number of sources with this model."""
         return auto_rule(self.model.metadata)
 
+    @property
+    def most_sources(self) -> int:
+        """How many sources method "auto" tells apart at most."""
+        return self._divider("auto").most_sources
+
     def separation(self, embedding: Embedding, seed: int = 0, points_per_side: int = 16) -> float:
         """How far apart the two sources of the forgery map lie: what its verdict rests on.
 
@@ -427,6 +452,10 @@ class Engine:
         if self._on_notice is not None:
             self._on_notice(sentence)
 
+    def _notify_once(self, sentence: str) -> None:
+        if sentence not in self._notices:
+            self._notify(sentence)
+
     def _calibrated(self, confidence: FloatImage) -> FloatImage:
         """What the decoder's predictions were worth; themselves where nobody has found out."""
         return confidence if self._confidence_curve is None else self._confidence_curve(confidence)
@@ -467,6 +496,10 @@ class Engine:
             raise ValueError(
                 "The embedding was made by another model: embed the picture again with this one."
             )
+        if not np.isfinite(embedding.features).all():
+            raise ValueError(
+                "The embedding holds numbers that are not finite: embed the picture again."
+            )
 
 
 def _as_prompt(prompt: PointPrompt | tuple[float, float]) -> PointPrompt:
@@ -478,7 +511,9 @@ def _as_prompt(prompt: PointPrompt | tuple[float, float]) -> PointPrompt:
     return PointPrompt(float(values[0]), float(values[1]))
 
 
-def _check_partition_arguments(method: str, n_sources: int | None, seed: int, eps: float) -> None:
+def _check_partition_arguments(
+    method: str, n_sources: int | None, seed: int, eps: float | None
+) -> None:
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}: use one of {', '.join(METHODS)}.")
     if method == "kmeans" and n_sources is None:
@@ -489,5 +524,5 @@ def _check_partition_arguments(method: str, n_sources: int | None, seed: int, ep
         raise ValueError(f'n_sources is for method "kmeans"; {method!r} finds the number itself.')
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed}, but must lie between 0 and {2**32 - 1}.")
-    if method == "dbscan" and not eps > 0:
-        raise ValueError(f"eps is {eps}, but must be positive.")
+    if method == "dbscan" and eps is not None and not 0 < eps < float("inf"):
+        raise ValueError(f"eps is {eps}, but must be positive; None chooses it by a rule.")

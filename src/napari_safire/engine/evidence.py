@@ -7,9 +7,8 @@ cells fall apart and how widely they point, whether they are two sources at all.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from scipy.special import logsumexp
 
 from napari_safire.engine.cells import MOST_SOURCES, ROUNDING, CellSpectrum, cut
 from napari_safire.engine.clustering import directions
+from napari_safire.engine.stored_numbers import shown, stored_fields, stored_number
 from napari_safire.errors import CheckpointError
 from napari_safire.types import FloatImage
 
@@ -162,15 +162,13 @@ class EvidenceWeights:
             It counts something that is not known here, or by no number.
         """
         try:
-            stored = dict(metadata.get(EVIDENCE, {}))
-            weights = cls(**{name: float(value) for name, value in stored.items()})
-            if not all(math.isfinite(weight) for weight in astuple(weights)):
-                raise ValueError("a weight is not finite")
-            return weights
-        except (TypeError, ValueError) as error:
+            names = [field.name for field in fields(cls)]
+            stored = stored_fields(metadata.get(EVIDENCE, {}), names)
+            return cls(**{name: stored_number(name, value) for name, value in stored.items()})
+        except ValueError as error:
             raise CheckpointError(
-                f"This model's evidence is {metadata[EVIDENCE]}, but this version knows cleavage, "
-                "distance and spread, each with a number: update napari-safire."
+                f"This model's evidence is {shown(metadata[EVIDENCE])}, but this version knows "
+                "cleavage, distance and spread, each with a number: update napari-safire."
             ) from error
 
 

@@ -17,6 +17,7 @@ import torch
 
 from napari_safire.engine.memory import MemoryGuard
 from napari_safire.engine.progress import Cancel, Progress, report
+from napari_safire.engine.response import Spread, require_finite
 from napari_safire.model import SafireModel
 from napari_safire.model.decoder import upscaled_bytes
 from napari_safire.types import Embedding, FloatImage, Geometry, PointPrompt, SourceRegion
@@ -45,6 +46,8 @@ class PromptGrid:
     features : (P, C) float32 array
         Mean embedding inside each mask, NaN where the mask is empty.
     geometry : Geometry
+    responds : bool
+        Whether the answers differ from each other at all.
     """
 
     prompts: tuple[PointPrompt, ...]
@@ -52,6 +55,7 @@ class PromptGrid:
     confidence: FloatImage
     features: FloatImage
     geometry: Geometry
+    responds: bool = True
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
@@ -112,6 +116,8 @@ def decode_points(
     Raises
     ------
     OutOfMemory
+    ModelFailure
+        The answers are not finite.
     Cancelled
     """
     count = len(points_xy)
@@ -133,6 +139,7 @@ def decode_points(
             with torch.inference_mode():
                 how = {} if keep else {"corners": True}
                 some_logits, some_confidence = model.decode(feats, points, **how)
+                require_finite([some_logits, some_confidence], model, DECODING)
                 if also is not None:
                     also(chosen, some_logits)
             if keep:
@@ -252,14 +259,18 @@ def run_grid(
     prompts, points = grid_points(geometry, points_per_side)
     features = np.empty((len(points), len(embedding.features)), np.float32)
     mean_inside = RegionMeans(embedding, corners=not with_logits)
+    spread = Spread()
 
     def read(chosen: slice, logits: torch.Tensor) -> None:
+        spread.add(logits)
         features[chosen] = mean_inside(logits).cpu().numpy()
 
     logits, confidence = decode_points(
         memory, embedding.features, points, progress, cancel, read, keep=with_logits
     )
-    return PromptGrid(prompts, logits if with_logits else None, confidence, features, geometry)
+    responds = len(prompts) < 2 or not spread.none
+    kept = logits if with_logits else None
+    return PromptGrid(prompts, kept, confidence, features, geometry, responds)
 
 
 class RegionMeans:

@@ -10,7 +10,7 @@ the number in the most probable grouping (docs/lab-notes.md).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,12 @@ import numpy.typing as npt
 from scipy.special import softmax
 
 from napari_safire.engine.cells import MOST_SOURCES
+from napari_safire.engine.stored_numbers import (
+    shown,
+    stored_fields,
+    stored_number,
+    stored_numbers,
+)
 from napari_safire.errors import CheckpointError
 from napari_safire.types import FloatImage
 
@@ -80,14 +86,14 @@ class Kinship:
         if KINSHIP not in metadata:
             return None
         try:
-            stored = dict(metadata[KINSHIP])
-            numbers = tuple(float(value) for value in stored.pop("numbers"))
-            pair = {name: float(value) for name, value in stored.items()}
+            stored = stored_fields(metadata[KINSHIP], [field.name for field in fields(cls)])
+            numbers = stored_numbers("numbers", stored.pop("numbers"))
+            pair = {name: stored_number(name, value) for name, value in stored.items()}
             return cls(**pair, numbers=numbers)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"This model's kinship is {metadata[KINSHIP]}, which this version cannot read: "
-                "update napari-safire, or calibrate the model again."
+                f"This model's kinship is {shown(metadata[KINSHIP])}, which this version cannot "
+                "read: update napari-safire, or calibrate the model again."
             ) from error
 
     def groupings(self, likeness: FloatImage, shares: FloatImage) -> Groupings:

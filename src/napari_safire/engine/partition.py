@@ -15,6 +15,7 @@ from scipy.special import expit
 from napari_safire.engine.clustering import (
     NOISE,
     Clusters,
+    Density,
     cluster_auto,
     cluster_dbscan,
     cluster_kmeans,
@@ -22,6 +23,7 @@ from napari_safire.engine.clustering import (
 )
 from napari_safire.engine.grid import PromptGrid
 from napari_safire.engine.readability import Reasons, measure_readability
+from napari_safire.engine.response import NOTHING_FOUND, SAME_FOR_ALL
 from napari_safire.engine.verdict import judge
 from napari_safire.types import (
     Calibration,
@@ -40,11 +42,27 @@ RegionsOf = Callable[[Sequence[int]], list[SourceRegion]]
 
 
 def cluster_prompts(
-    grid: PromptGrid, method: str, n_sources: int | None, seed: int, eps: float, threshold: float
+    grid: PromptGrid,
+    method: str,
+    n_sources: int | None = None,
+    seed: int = 0,
+    density: Density | None = None,
+    threshold: float = 0.0,
 ) -> Clusters:
     """Source of each prompt of the grid, `NOISE` for those without a feature.
 
     A picture where no prompt has a feature is one source: every prompt belongs to it.
+
+    Parameters
+    ----------
+    grid : PromptGrid
+    method : {"kmeans", "dbscan", "auto"}
+    n_sources, seed : int
+        For "kmeans".
+    density : Density
+        For "dbscan".
+    threshold : float
+        For "auto".
     """
     clusters = np.full(len(grid.prompts), NOISE, dtype=np.int64)
     valid = grid.valid
@@ -55,7 +73,8 @@ def cluster_prompts(
         assert n_sources is not None
         clusters[valid] = cluster_kmeans(features, n_sources, seed)
     elif method == "dbscan":
-        clusters[valid] = cluster_dbscan(features, eps)
+        assert density is not None
+        clusters[valid] = cluster_dbscan(features, density.eps, density.min_samples)
     else:
         clusters[valid] = cluster_auto(features, threshold)
     return clusters
@@ -152,6 +171,7 @@ def make_forgery_map(
     consensus: bool = False,
     regions_of: RegionsOf | None = None,
     unreadable: Reasons | None = None,
+    silence: str = "",
 ) -> ForgeryMap:
     """Combine two sources to one map: ``(front + 1 - back) / 2``, the front being the smaller.
 
@@ -165,6 +185,8 @@ def make_forgery_map(
         As in `make_partition`.
     unreadable : (h, w) uint8 array, optional
         `Embedding.unreadable`: the verdict accuses nothing that cannot be read.
+    silence : str
+        Why the embedding says nothing; see `judge`. What the grid does not say is found here.
 
     Returns
     -------
@@ -182,8 +204,14 @@ def make_forgery_map(
         if (front > 0.5).sum() > (back > 0.5).sum():
             front, back = back, front
         heatmap = np.asarray((front + 1 - back) / 2, dtype=np.float32)
+    if not silence and not grid.responds:
+        silence = SAME_FOR_ALL
+    elif not silence and grid.valid.sum() < 2:
+        silence = NOTHING_FOUND
     readability = measure_readability(unreadable, grid.geometry, heatmap)
-    score, verdict, reason = judge(statistic, calibration, grid.geometry.image_shape, readability)
+    score, verdict, reason = judge(
+        statistic, calibration, grid.geometry.image_shape, readability, silence
+    )
     return ForgeryMap(heatmap, score, verdict, reason, calibration)
 
 

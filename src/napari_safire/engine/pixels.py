@@ -292,8 +292,8 @@ def _stretched(values: _Values, sample: npt.NDArray[np.float64]) -> tuple[float,
     note = f"Values from {low:.6g} to {high:.6g} were stretched to 0..255."
     if last > first and high - low > 2 * (last - first):
         note = (
-            f"Nearly all values lie from {first:.6g} to {last:.6g} and were stretched to 0..255; "
-            f"the others (from {low:.6g} to {high:.6g}) were clipped."
+            f"Values from {first:.6g} to {last:.6g} were stretched to 0..255; few others (from "
+            f"{low:.6g} to {high:.6g}) were clipped."
         )
         low, high = float(first), float(last)
     return low, 255.0 / (high - low) if high > low else 0.0, note

@@ -9,13 +9,14 @@ partition hangs on chance, however sure its logits are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from napari_safire.engine.cells import MOST_SOURCES, CellSpectrum, cell_spectrum
-from napari_safire.engine.clustering import cluster_part
+from napari_safire.engine.clustering import Density, cluster_part, repeated_dbscan
 from napari_safire.engine.evidence import Pieces, pieces_of
 from napari_safire.engine.grid import PromptGrid
 from napari_safire.engine.matching import match_sources
@@ -24,6 +25,10 @@ from napari_safire.types import Embedding, FloatImage, SourcePartition
 
 REPEATING = "repeating the partition"
 _PART = 2 / 3  # of what is clustered is clustered again
+_REPEATS_OF_DBSCAN = 16
+# Of eps. Sources that lie apart are still apart at a larger eps, what chance has put together is
+# not; at a smaller one, the densest source falls to pieces (docs/lab-notes.md).
+_LARGEST_FACTOR = 4.0
 
 Sources = npt.NDArray[np.int64]
 Again = Callable[[np.random.Generator], Sources]
@@ -44,7 +49,8 @@ def stability_of_prompts(
     grid : PromptGrid
         That the partition was made of; only its features are used, nothing is decoded.
     partition : SourcePartition
-        Of several sources, by whatever method: the repetitions are k-means with their number.
+        Of several sources. By "dbscan": so are the repetitions, each at another eps, from the
+        partition's to four times as much. By another method: they are k-means with their number.
     repeats : int
     progress, cancel : callable, optional
 
@@ -53,6 +59,42 @@ def stability_of_prompts(
     (H, W) float32 array in [0, 1]
         See `napari_safire.Engine.stability`.
     """
+    sources, agreement = _agreement_of_prompts(grid, partition, repeats, progress, cancel)
+    return _at_pixels(partition, sources, agreement, grid.geometry.content_shape)
+
+
+def less_sure(grid: PromptGrid, partition: SourcePartition) -> SourcePartition:
+    """Take DBSCAN's sources for as sure as they are found again.
+
+    The confidence of a region says how good its mask is. It does not say whether the region is a
+    source: with another eps, or other prompts, DBSCAN may find others. So it is multiplied with the
+    share of the repetitions that put the source's prompts into it again.
+
+    Parameters
+    ----------
+    grid : PromptGrid
+        That the partition was made of.
+    partition : SourcePartition
+        By "dbscan".
+    """
+    if not grid.valid.any():
+        return partition
+    sources, agreement = _agreement_of_prompts(grid, partition, _REPEATS_OF_DBSCAN)
+    regions = (
+        replace(region, confidence=region.confidence * float(agreement[sources == k].mean()))
+        for k, region in enumerate(partition.representatives)
+    )
+    return replace(partition, representatives=tuple(regions))
+
+
+def _agreement_of_prompts(
+    grid: PromptGrid,
+    partition: SourcePartition,
+    repeats: int,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[Sources, FloatImage]:
+    """Sources of the prompts, and how often they are the same again: both (side, side)."""
     side = round(len(grid.prompts) ** 0.5)
     valid = np.flatnonzero(grid.valid)
     features = grid.features[valid]
@@ -60,12 +102,16 @@ def stability_of_prompts(
     def again(rng: np.random.Generator) -> Sources:
         found = np.zeros(len(grid.prompts), dtype=np.int64)
         chosen = _part_of(np.arange(len(valid)), rng)
-        found[valid] = cluster_part(features, chosen, partition.n_sources, _seed(rng))
+        if partition.method == "dbscan":
+            density = Density(partition.parameters["eps"], partition.parameters["min_samples"])
+            factor = _LARGEST_FACTOR ** rng.uniform()
+            found[valid] = repeated_dbscan(features, density, chosen, factor)
+        else:
+            found[valid] = cluster_part(features, chosen, partition.n_sources, _seed(rng))
         return found.reshape(side, side)
 
     sources = partition.prompt_sources.reshape(side, side)
-    agreement = _agreement(sources, again, partition, repeats, progress, cancel)
-    return _at_pixels(partition, sources, agreement, grid.geometry.content_shape)
+    return sources, _agreement(sources, again, partition, repeats, progress, cancel)
 
 
 def stability_of_cells(

@@ -1,4 +1,8 @@
-"""The verdict on a whole picture: how probable a forgery is, and whether that can be said."""
+"""The verdict on a whole picture: how probable a forgery is, and whether that can be said.
+
+Every reason says what it rests on, and an inconclusive one what could settle the question, in
+sentences of at most 20 words.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from napari_safire.types import Calibration, Verdict
 SMALLEST_SIDE = 128  # pixels: eight cells of 16
 MOST_UNREADABLE = 0.5  # of the picture: from here on there is too little to judge by
 MOST_UNREADABLE_STANDING_OUT = 0.6  # of what stands out: from here on it accuses nothing
+_SMALL_SIDE = 512  # pixels: below, a larger version is the first thing to look for
+_MOST_DECIMALS = 6
 
 
 def judge(
@@ -15,6 +21,7 @@ def judge(
     calibration: Calibration | None,
     image_shape: tuple[int, int],
     readability: Readability | None = None,
+    silence: str = "",
 ) -> tuple[float, Verdict, str]:
     """Judge a picture by how far apart its two sources are.
 
@@ -27,33 +34,39 @@ def judge(
         Rows and columns.
     readability : Readability or None
         None where it is not known which cells can be read: they then count as readable.
+    silence : str
+        Why the model has nothing to say of this picture, one of the sentences of
+        `napari_safire.engine.response`; empty if it has.
 
     Returns
     -------
     score : float
-        Probability of forgery, also where it is not trusted; without a calibration the statistic
-        squeezed to [0, 1].
+        Probability of forgery at even odds, also where it is not trusted; without a calibration the
+        statistic squeezed to [0, 1].
     verdict : {"forged", "no forgery found", "inconclusive"}
-        "inconclusive" for want of a calibration, of pixels, of traces, or of a clear probability.
+        "inconclusive" for want of a calibration, of pixels, of traces, of a model that responds, or
+        of a clear probability.
     reason : str
-        The first of these that holds, in one sentence.
+        The first of these that holds.
     """
     if calibration is None:
         return (
             min(1.0, statistic / 2),
             "inconclusive",
-            "This model has no calibration: the score is a raw distance between two sources, not "
-            "a probability.",
+            "This model has no calibration, so it gives no verdict. The score is a raw distance "
+            "between two sources, not a probability. A calibrated model, such as safire-lite, "
+            "could settle it.",
         )
     probability = calibration.probability(statistic)
-    obstacle = _obstacle(image_shape, readability)
+    obstacle = _obstacle(image_shape, readability) or silence
     if obstacle:
         return probability, "inconclusive", obstacle
-    if probability >= calibration.forged_above:
-        doubt = _doubt(probability, readability)
-        if doubt:
-            return probability, "inconclusive", doubt
-    return probability, _verdict(probability, calibration), _basis(probability, calibration)
+    verdict = _verdict(probability, calibration)
+    if verdict == "forged" and (doubt := _doubt(probability, readability)):
+        return probability, "inconclusive", doubt
+    if verdict == "inconclusive":
+        return probability, verdict, _between(probability, calibration, image_shape)
+    return probability, verdict, _basis(probability, calibration)
 
 
 def _obstacle(image_shape: tuple[int, int], readability: Readability | None) -> str:
@@ -61,12 +74,13 @@ def _obstacle(image_shape: tuple[int, int], readability: Readability | None) -> 
     if min(image_shape) < SMALLEST_SIDE:
         return (
             f"A picture of {image_shape[0]} x {image_shape[1]} pixels is too small to judge: "
-            f"{SMALLEST_SIDE} pixels a side are needed."
+            f"{SMALLEST_SIDE} pixels a side are needed. A larger original could settle it."
         )
     if readability is not None and readability.whole.total >= MOST_UNREADABLE:
         return (
             f"{readability.whole.total:.0%} of the picture carries no traces that could be read "
-            f"({readability.whole}), so there is too little to judge by."
+            f"({readability.whole}). That leaves too little to judge by. A version with detail "
+            "there, or clicks on regions that can be read, could settle it."
         )
     return ""
 
@@ -76,9 +90,10 @@ def _doubt(probability: float, readability: Readability | None) -> str:
     if readability is None or readability.standing_out.total < MOST_UNREADABLE_STANDING_OUT:
         return ""
     return (
-        f"The probability of forgery is {probability:.2f}, but {readability.standing_out.total:.0%}"
-        f" of what stands out carries no traces that could be read ({readability.standing_out}): "
-        "it may stand out for that alone."
+        f"{_said(probability)} But {readability.standing_out.total:.0%} of what stands out carries "
+        f"no traces that could be read ({readability.standing_out}). It may stand out for that "
+        "alone. "
+        "Clicks on regions that can be read, or a version with detail there, could settle it."
     )
 
 
@@ -88,24 +103,71 @@ def _verdict(probability: float, calibration: Calibration) -> Verdict:
     return "no forgery found" if probability <= calibration.clean_below else "inconclusive"
 
 
+def _between(probability: float, calibration: Calibration, image_shape: tuple[int, int]) -> str:
+    """Where a probability lies between the thresholds, and what could take it out of there."""
+    below, above = calibration.clean_below, calibration.forged_above
+    score, low, high = _told(probability, below, above)
+    to_low, to_high = _told(probability - below, above - probability)
+    nearer, further, names = to_low, to_high, ('"no forgery found"', '"forged"')
+    if above - probability < probability - below:
+        nearer, further, names = to_high, to_low, (names[1], names[0])
+    where = f"It is nearer to {names[0]}: {nearer} away, and {further} from {names[1]}."
+    if to_low == to_high:
+        where = f"It is as near to the one as to the other: {to_low} away."
+    version = "A larger" if min(image_shape) < _SMALL_SIDE else "An earlier, less compressed"
+    return (
+        f'{_said(probability, score)} That lies between the thresholds: {low} for "no forgery '
+        f'found", {high} for "forged". {where} {version} version could settle it. So could clicks '
+        "on regions in doubt: do their sources end where the content does?"
+    )
+
+
 def _basis(probability: float, calibration: Calibration) -> str:
-    told = f"The probability of forgery is {probability:.2f}; {calibration.basis}"
-    if _verdict(probability, calibration) != "no forgery found":
+    """How often such a verdict was wrong among the pictures of the calibration."""
+    weight = _weight(probability, calibration)
+    if probability >= calibration.forged_above:
+        score, threshold = _told(probability, calibration.forged_above)
         highest = calibration.highest_false_alarm_rate
         of_a_kind = "" if highest is None else f" (of no kind more than {highest:.0%})"
         return (
-            f"{told} {calibration.false_alarm_rate:.0%} of the authentic ones among them{of_a_kind}"
-            f" score {calibration.forged_above:.2f}, the threshold, or more."
+            f"{_said(probability, score)} {weight} Of the authentic pictures it was fitted on, "
+            f"{calibration.false_alarm_rate:.0%}{of_a_kind} reach the threshold, {threshold}."
         )
     # What matters of an all-clear is how often it is wrong, not how often an accusation is.
-    threshold = f"{calibration.clean_below:.2f}, the threshold, or less"
+    score, threshold = _told(probability, calibration.clean_below)
     missed = calibration.miss_rate
     among = (
-        f"How many forged ones score {threshold}, was not kept"
+        f"How many forged pictures stay below the threshold, {threshold}, was not kept."
         if missed is None
-        else f"{missed:.0%} of the forged ones among them score {threshold}"
+        else f"Of the forged pictures it was fitted on, {missed:.0%} stay below the threshold, "
+        f"{threshold}."
     )
     return (
-        f"{told} {among}, and other kinds of forgery may be missed more often: this is no proof "
-        "that the picture is authentic."
+        f"{_said(probability, score)} {weight} {among} Other kinds of forgery may be missed more "
+        "often. This is no proof that the picture is authentic."
     )
+
+
+def _said(probability: float, shown: str | None = None) -> str:
+    return f"At even odds, the probability of forgery is {shown or f'{probability:.2f}'}."
+
+
+def _weight(probability: float, calibration: Calibration) -> str:
+    """What the score says whatever the odds: the likelihood ratio, the larger way round."""
+    ratio = calibration.likelihood_ratio(probability)
+    lowest, highest = calibration.likelihood_bounds
+    limit = " Its calibration supports no larger ratio." if ratio in (lowest, highest) else ""
+    one, other = "a forgery", "an authentic picture"
+    if ratio < 1:
+        ratio, one, other = 1 / ratio, other, one
+    times = f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
+    return f"Such a score is {times} times as likely for {one} as for {other}.{limit}"
+
+
+def _told(*values: float) -> list[str]:
+    """Write numbers with as many decimals, two at least, as tell different ones apart."""
+    for decimals in range(2, _MOST_DECIMALS):
+        texts = [f"{value:.{decimals}f}" for value in values]
+        if len(set(texts)) == len(set(values)):
+            return texts
+    return [f"{value:.{_MOST_DECIMALS}f}" for value in values]

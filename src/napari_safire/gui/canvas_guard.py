@@ -27,10 +27,15 @@ def guard_canvas(viewer: ViewerModel, connections: Connections) -> None:
     connections : Connections
         Of whoever wants it; undoing them ends the guard.
     """
-    window = getattr(viewer, "window", None)
-    if window is not None:
-        canvas = window._qt_viewer.canvas  # napari has no public name for it
-        connections.connect(_Finishing(canvas._scene_canvas.context), canvas.native.makeCurrent)
+    window: Any = getattr(viewer, "window", None)  # none: a viewer without a canvas
+    # napari has no public name for it. Where another version calls it otherwise, the dock works as
+    # before, and the test of pairs of pictures (tests/gui/test_series_pairs.py) tells.
+    try:
+        canvas = window._qt_viewer.canvas
+        context, make_current = canvas._scene_canvas.context, canvas.native.makeCurrent
+    except AttributeError:
+        return
+    connections.connect(_Finishing(context), make_current)
 
 
 class _Finishing:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import Colormap, DirectLabelColormap
 
+from napari_safire.palette import MUTED, MUTED_SHARE, source_colour
+
+MUTED_NAME = "muted (no evidence)"
+MAP_NAMES = {False: "forgery map", True: "forgery map (no evidence)"}
+"""Of layers, by whether the map is muted."""
 Colour = tuple[float, float, float, float]
 
 _TRANSPARENT: Colour = (0.0, 0.0, 0.0, 0.0)
@@ -23,8 +28,6 @@ def source_rgba(source: int) -> Colour:
     -------
     (red, green, blue, opacity), each in [0, 1]
     """
-    from napari_safire.curation.overlay import source_colour  # loads torch: when it is needed
-
     red, green, blue = source_colour(source)
     return red / 255, green / 255, blue / 255, 1.0
 
@@ -35,7 +38,7 @@ def source_colormap(n: int, first: Literal[0, 1] = 0) -> DirectLabelColormap:
     Parameters
     ----------
     n : int
-        How many sources have a colour (they repeat from the eighth on). Labels beyond are white,
+        How many sources have a colour, each its own. Labels beyond are white,
         so that nothing painted is invisible.
     first : {0, 1}
         Label of the first source. With 1, label 0 means "no source yet" and is transparent.
@@ -57,3 +60,24 @@ def source_colormap(n: int, first: Literal[0, 1] = 0) -> DirectLabelColormap:
     return DirectLabelColormap(
         color_dict={0: _TRANSPARENT, **colours, None: _WHITE}, background_value=0
     )
+
+
+def forgery_colormap(*, muted: bool) -> str | Colormap:
+    """Colours of a forgery map from 0 to 1.
+
+    Parameters
+    ----------
+    muted : bool
+        Of a map whose verdict is not "forged": it veils the picture and glows nowhere, so that its
+        highest values cannot be taken for an accusation.
+
+    Returns
+    -------
+    str or napari.utils.colormaps.Colormap
+        As layers take it.
+    """
+    if not muted:
+        return "magma"
+    red, green, blue = (value / 255 for value in MUTED)
+    clear, full = (red, green, blue, 0.0), (red, green, blue, 2 * MUTED_SHARE)  # at half opacity
+    return Colormap([clear, full], name=MUTED_NAME)

@@ -104,6 +104,11 @@ def show_uncertainty(viewer: napari.Viewer) -> None:
     open_widget(viewer).desk.show_uncertainty()
 
 
+def renumber(viewer: napari.Viewer) -> None:
+    """Close the gaps between the numbers of the sources."""
+    open_widget(viewer).desk.edits.renumber()
+
+
 def fine_tune(viewer: napari.Viewer) -> None:
     """Show what a model can learn from, and start it there."""
     open_widget(viewer).fine_tune.unfold()

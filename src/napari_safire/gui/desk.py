@@ -7,6 +7,8 @@ and it tells them by signals.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -20,6 +22,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_safire.errors import SafireError
+from napari_safire.gui.choices import PictureChoices
 from napari_safire.gui.companions import Companions, is_overlay
 from napari_safire.gui.connections import Connections
 from napari_safire.gui.gui_thread import gui_thread
@@ -28,6 +31,7 @@ from napari_safire.gui.pictures import Channels, PictureLayer
 from napari_safire.gui.place import Place
 from napari_safire.gui.saving import labels_written
 from napari_safire.gui.source_edits import Here, SourceEdits, no_picture_to
+from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
 from napari_safire.types import FloatImage
@@ -35,6 +39,7 @@ from napari_safire.types import FloatImage
 _MOMENT_S = 0.045
 _LATE_MS = 200
 _CLOSING_S = 30.0  # how long closing waits for what was done to be kept
+_LOOK_S = 0.01
 _REST_MS = 250  # how long a slider must rest before the slice under it is embedded
 
 
@@ -65,8 +70,11 @@ class Desk:
         The labels of a plane are in its Labels layer.
     shown : Signal(Snapshot)
         The labels and prompts of the present plane are shown.
-    notice : Signal(str, bool)
-        A sentence for the user; true where something failed.
+    map_toggled : Signal()
+        The forgery map of a picture is shown or hidden.
+    notice : Signal(str, bool, Topic)
+        A sentence for the user; true where something failed; what it belongs to. Without a topic it
+        belongs to what is worked on now.
     leaving : Signal(napari.layers.Image)
         An image layer is about to be let go: it was removed, or the desk closes. All strokes were
         read, its planes are still open in the session (`Planes.of`), and what is begun now with
@@ -77,7 +85,8 @@ class Desk:
     mode_changed = Signal()
     painted = Signal(Snapshot)
     shown = Signal(Snapshot)
-    notice = Signal(str, bool)
+    map_toggled = Signal()
+    notice = Signal(str, bool, object)
     leaving = Signal(Image)
 
     def __init__(
@@ -91,11 +100,11 @@ class Desk:
         self.viewer = viewer
         self.session = session
         self.embed_on_selection = embed_on_selection
-        self.settings = PartitionSettings()
         self.heatmap_visible = False
         self.sources_opacity = sources_opacity
         self.mode = Mode()
-        self.edits = SourceEdits(session.states, self.mode, self._here)
+        self.choices = PictureChoices(self.mode)
+        self.edits = SourceEdits(session.states, self.mode, self._here, self._why_not)
         self._places: dict[Image, Place] = {}
         self._image: Image | None = None
         self._key: PlaneKey | None = None
@@ -103,6 +112,7 @@ class Desk:
         self._rest.setSingleShot(True)
         self._rest.setInterval(_REST_MS)
         self._rest.timeout.connect(self._look_here)
+        self._finished = False
         self._latest: Snapshot | None = None
         self._late = QTimer()
         self._late.setSingleShot(True)
@@ -119,7 +129,10 @@ class Desk:
             (session.embedded, self._answer_anew),
             (session.partitioned, self._show_heatmap),
             (session.model_changed, self._embed_here),
-            (session.notice, self._tell),
+            (session.model_changed, self._show_evidence),
+            (self.plane_changed, self._show_evidence),
+            (self.shown, self._show_evidence),
+            (session.notice, self._tell_of_session),
             (labels_written, self._labels_written),
             (self.edits.notice, self._tell),
             (self.mode.changed, self._mode_changed),
@@ -131,6 +144,9 @@ class Desk:
 
     def finish(self) -> None:
         """Take in what is on screen, and wait until it is kept; the first part of closing."""
+        if self._finished:
+            return
+        self._finished = True
         with ExitStack() as stack:  # whatever fails, the rest is done
             stack.callback(self._wait)
             stack.callback(self.session.fall_silent)  # widgets may be half gone
@@ -143,12 +159,14 @@ class Desk:
         if QApplication.instance() is None:  # Python's exit: nothing can be delivered any more
             states.finish(_CLOSING_S)
         else:
-            gui_thread().work_off(lambda: states.settled, _CLOSING_S)
+            end = time.monotonic() + _CLOSING_S
+            while not states.settled and time.monotonic() < end:
+                # A lane comes to rest a moment after its last call: looked at, not waited for.
+                gui_thread().work_off(lambda: states.settled, _LOOK_S)
 
     def close(self) -> None:
         """Let go of the viewer and stop all work; may be called twice."""
-        if self._places:
-            self.finish()
+        self.finish()
         for timer in (self._rest, self._late):
             with suppress(RuntimeError):  # at Python's exit Qt may have deleted it before
                 timer.stop()
@@ -163,6 +181,7 @@ class Desk:
             self.mode_changed,
             self.painted,
             self.shown,
+            self.map_toggled,
             self.notice,
             self.leaving,
         ):
@@ -197,6 +216,11 @@ class Desk:
         return None if place is None else place.companions
 
     @property
+    def key(self) -> PlaneKey | None:
+        """Name of the plane that is worked on."""
+        return self._key
+
+    @property
     def plane(self) -> Plane | None:
         """What is known of the plane that is worked on."""
         return None if self._key is None else self.session.planes[self._key]
@@ -224,11 +248,12 @@ class Desk:
             picture = PictureLayer(image, channels)
             problem = picture.problem()
             if problem:
-                self.notice.emit(problem, True)
                 if place is None:
                     self._rest.stop()
                     self._image = self._key = None
+                    self.choices.go_to(None)
                     self.plane_changed.emit()
+                self.notice.emit(problem, True)
                 return
             if place is not None and place.lengths == picture.lengths:
                 place.take_picture(picture)
@@ -250,7 +275,7 @@ class Desk:
         """Arm the prompt tool: a click on the picture then is a prompt."""
         place = self._place
         if place is None:
-            self.notice.emit(no_picture_to("place prompts on"), True)
+            self.notice.emit(self._why_not("place prompts on"), True)
             return
         problem = place.picture.view_problem(self.viewer.dims)
         if problem:
@@ -272,18 +297,28 @@ class Desk:
     def segment(self) -> None:
         """Answer the prompts now: starts what was cancelled, or was never started."""
         if self._key is None:
-            self.notice.emit(no_picture_to("segment"), True)
+            self.notice.emit(self._why_not("segment"), True)
             return
         self.session.embed(self._key)
         self.session.segment(self._key)
 
     # ---------------------------------------------------------------- partition
 
+    @property
+    def settings(self) -> PartitionSettings:
+        """How to partition the present plane."""
+        return self.choices.settings
+
+    def start_with(self, settings: PartitionSettings) -> None:
+        """Take other settings for planes that nobody has chosen any for; none is clustered."""
+        if self.choices.start_with(settings):
+            self.mode_changed.emit()
+
     def set_settings(self, settings: PartitionSettings) -> None:
         """Change how to partition; a plane that was partitioned is clustered anew at once."""
         if settings == self.settings:
             return
-        self.settings = settings
+        self.choices.choose(settings)
         self.mode_changed.emit()
         plane = self.plane
         if (
@@ -297,18 +332,20 @@ class Desk:
     def partition(self) -> None:
         """Divide the present plane into its sources."""
         if self._key is None:
-            self.notice.emit(no_picture_to("partition"), True)
+            self.notice.emit(self._why_not("partition"), True)
             return
+        self.choices.keep(self.settings, [self._key])
         self.session.partition(self._key, self.settings)
 
     def partition_all(self) -> None:
         """Divide every plane of the stack into its sources."""
         here = self._here()
         if here is None:
-            self.notice.emit(no_picture_to("partition"), True)
+            self.notice.emit(self._why_not("partition"), True)
             return
         place, _ = here
         keys = [place.open(index) for index in np.ndindex(*place.picture.stack_shape)]
+        self.choices.keep(self.settings, keys)
         self.session.partition_all(keys, self.settings)
 
     def show_uncertainty(self) -> None:
@@ -317,13 +354,21 @@ class Desk:
         if key is None or companions is None:
             return
 
-        def done(values: FloatImage) -> None:
-            companions.show_uncertainty(key.index, values)
+        partition = self.session.planes[key].partition
+
+        def done(values: FloatImage) -> None:  # of this very partition, or it is not called
+            if partition is not None and self.session.planes[key].shows_partition:
+                companions.show_uncertainty(key.index, values, partition)
 
         try:
             self.session.ask_uncertainty(key, done)
         except SafireError as error:
             self.notice.emit(str(error), True)
+
+    def show_forgery_map(self) -> None:
+        """Put the forgery map of the present plane into its layer, made anew if it is gone."""
+        if self._key is not None:
+            self._show_heatmap(self._key)
 
     def select_prompts(self, numbers: Sequence[int]) -> None:
         """Show where prompts of the grid lie: as selected points of a layer of their own."""
@@ -374,8 +419,10 @@ class Desk:
                 del self._places[layer]
                 place.close()
                 self.session.forget(layer.unique_id)
+                self.choices.forget(layer.unique_id)
             if layer is self._image:
                 self._image = self._key = None
+                self.choices.go_to(None)
                 self._take_any_image()
                 self.plane_changed.emit()
             return
@@ -387,6 +434,7 @@ class Desk:
         if place is None or image is None:
             if self._key is not None or event is None:
                 self._key = None
+                self.choices.go_to(None)
                 self.plane_changed.emit()
             return
         if image not in self.viewer.layers:
@@ -406,6 +454,7 @@ class Desk:
             self.session.states.refresh(key)
             if event is not None:
                 self._rest.start()
+        self.choices.go_to(key)
         self.plane_changed.emit()
 
     def _pixels_changed(self, event: Any = None) -> None:
@@ -415,8 +464,10 @@ class Desk:
                 continue
             if not place.picture.problem() and place.picture.lengths == place.lengths:
                 place.reread()
+                self._show_evidence()
                 if image is self._image:
                     self._look_here()
+                    self.plane_changed.emit()  # its verdict is gone
                 continue
             if place.companions.layers():
                 # As a failure: a mere notice goes with the next job, which starts right away.
@@ -438,6 +489,7 @@ class Desk:
             (place.asked, self._asked),
             (place.painted, lambda anywhere: self._painted(place, anywhere)),
             (place.notice, self._tell),
+            (place.companions.map_shown, self._map_toggled),
         ):
             place.connections.connect(signal, slot)
         return place
@@ -454,6 +506,8 @@ class Desk:
 
     def _labels_written(self, data: Any) -> None:
         """Labels were saved, by whatever means of napari: what they are of need not be kept."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # a script's: by the time it can be looked at, it may be something else
         for place in self._places.values():
             place.mark_saved(data)
 
@@ -463,7 +517,9 @@ class Desk:
     def _clear(self, place: Place) -> None:
         """Forget the work on a picture; its layers stay in the viewer."""
         image = place.picture.layer
+        self._leave(image)
         self.session.forget(image.unique_id)
+        self.choices.forget(image.unique_id)
         place.close()
         del self._places[image]
 
@@ -480,8 +536,13 @@ class Desk:
 
     def _look_here(self) -> None:
         """Look at the picture once one rests on it: what was made of it, and its traces."""
-        if self._key is not None:
-            self.session.states.look_for_kept_work(self.session.planes[self._key])
+        place, key = self._place, self._key
+        # Lazy data may take long to read: once is enough, if the model is about to do so.
+        reads_twice = self.embed_on_selection and not (
+            place is None or isinstance(place.picture.array, np.ndarray)
+        )
+        if key is not None and not reads_twice:
+            self.session.states.look_for_kept_work(self.session.planes[key])
         self._embed_here()
 
     def _embed_here(self, event: Any = None) -> None:
@@ -548,6 +609,19 @@ class Desk:
         place = self._place_of(key)
         if place is not None:
             place.show_heatmap(self.session.planes[key], self.heatmap_visible)
+        self._show_evidence()
+
+    def _show_evidence(self, event: Any = None) -> None:
+        """Let no map or uncertainty stay that is not of what is shown; style the present map."""
+        for place in self._places.values():
+            place.drop_outdated()
+        plane, companions = self.plane, self.companions
+        if companions is not None:
+            companions.style_heatmap(None if plane is None else plane.forgery)
+
+    def _map_toggled(self, shown: bool) -> None:
+        self.heatmap_visible = shown
+        self.map_toggled.emit()
 
     # ---------------------------------------------------------------- helpers
 
@@ -565,9 +639,18 @@ class Desk:
         place = self._place
         return None if place is None or self._key is None else (place, self._key)
 
+    def _why_not(self, what: str) -> str:
+        """Why nothing can be done here: "partition"."""
+        place = self._place
+        problem = "" if place is None else place.picture.view_problem(self.viewer.dims)
+        return problem or no_picture_to(what)
+
     def _tell(self, sentence: str, failed: bool) -> None:
         # Not connected as `notice.emit`: psygnal makes a call to learn what an `emit` takes.
-        self.notice.emit(sentence, failed)
+        self.notice.emit(sentence, failed, None)
+
+    def _tell_of_session(self, sentence: str, failed: bool, topic: Topic = ANYWHERE) -> None:
+        self.notice.emit(sentence, failed, topic)
 
     def _mode_changed(self) -> None:
         for place in self._places.values():

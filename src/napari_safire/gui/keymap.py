@@ -25,10 +25,13 @@ from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
 from napari_safire.atomic import atomic_path
 from napari_safire.errors import SafireError
+from napari_safire.text import printable
 
 if TYPE_CHECKING:
     import napari
     from napari.utils.events import Event
+
+_LARGEST = 1 << 20  # bytes in a file of keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +319,11 @@ class Keymap:
     def _read(self) -> tuple[dict[str, str | None], list[str]]:
         """Read what the file says, and what of it makes no sense."""
         try:
+            size = self.store.stat().st_size
+            if not self.store.is_file():  # reading a pipe would wait for ever
+                raise ValueError("it is no file")
+            if size > _LARGEST:
+                raise ValueError(f"it has {size} bytes")
             stored = json.loads(self.store.read_text(encoding="utf-8"))
             if not isinstance(stored, dict):
                 raise ValueError(f"it holds a {type(stored).__name__} and no table of keys")
@@ -334,7 +342,8 @@ class Keymap:
                     raise ValueError(f"{key!r} is not a key.")
                 chosen[self._known(name)] = None if key is None else key_name(key)
             except ValueError as error:
-                problems.append(f'{self.store} is wrong about "{name}": {error}')
+                about = printable(name)[:40]
+                problems.append(f'{self.store} is wrong about "{about}": {printable(error)}')
         return chosen, problems
 
 

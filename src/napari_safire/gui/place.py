@@ -164,15 +164,39 @@ class Place:
 
     def read_strokes(self, key: PlaneKey) -> bool:
         """Hand what was painted on a plane of the picture to the session; false if nothing was."""
+        self._check_sources()
         stroke = None if self._sources is None else self._sources.stroke(key.index)
-        if stroke is not None:
-            self._session.states.paint(self.open(key.index), stroke)
-        return stroke is not None
+        if stroke is None:
+            return False
+        if self._session.planes.find(key) is None:
+            if self.picture.lengths != self.lengths:
+                return False  # the picture that it was painted on is gone
+            self.open(key.index)
+        self._session.states.paint(key, stroke)
+        return True
+
+    def _check_sources(self) -> None:
+        """Let go of the Labels layer where it cannot hold the sources any more."""
+        layer = None if self._sources is None else self._sources.layer
+        if layer is None or (self._sources is not None and self._sources.fits):
+            return
+        self.notice.emit(
+            f"{layer.name} has other labels than the picture now: it is yours, and the sources go "
+            "into a new layer.",
+            True,
+        )
+        self._let_go_of_sources()
+        self.companions.drop(layer)
+
+    def _let_go_of_sources(self) -> None:
+        if self._sources is not None:
+            self._sources.close()
+            self._sources = None
 
     def read_all_strokes(self) -> None:
         """Hand what was painted on any plane to the session."""
         if self._sources is not None:
-            for index in np.ndindex(*self.picture.stack_shape):
+            for index in np.ndindex(*self.lengths[:-2]):
                 self.read_strokes(PlaneKey(self.picture.layer.unique_id, index))
 
     def mark_saved(self, data: Any) -> None:
@@ -192,8 +216,7 @@ class Place:
             self._prompts.close()
             self._prompts = None
         if self._sources is not None and self._sources.layer is layer:
-            self._sources.close()
-            self._sources = None
+            self._let_go_of_sources()
         if self.companions.drop(layer) and self.companions.prompts is None:
             self.hand_over_prompts("remove prompts")
 
@@ -201,6 +224,7 @@ class Place:
 
     def show_labels(self, snapshot: Snapshot) -> bool:
         """Show labels; false where something was painted meanwhile, which must not be lost."""
+        self._check_sources()
         if self._sources is None and snapshot.labels.any():
             self._link_sources()
         if self._sources is not None:
@@ -230,10 +254,13 @@ class Place:
     def show_heatmap(self, plane: Plane, visible: bool) -> None:
         """Show the forgery map of a plane, or that there is none any more."""
         if plane.forgery is not None:
-            self.companions.show_heatmap(plane.key.index, plane.forgery.heatmap, visible)
-        elif self.companions.heatmap is not None:
-            nothing = np.zeros(self.picture.shape, np.float32)
-            self.companions.show_heatmap(plane.key.index, nothing, visible)
+            self.companions.show_heatmap(plane.key.index, plane.forgery, visible)
+
+    def drop_outdated(self) -> None:
+        """Take results out of their layers that no longer are those of their planes."""
+        for plane in self.planes:
+            shown = plane.partition if plane.shows_partition else None
+            self.companions.drop_outdated(plane.key.index, plane.forgery, shown)
 
     def show_mode(self) -> None:
         """Show what the next prompt, and the brush, are for."""

@@ -19,7 +19,14 @@ PartitionMethod = Literal["auto", "kmeans", "dbscan"]
 _PLUGIN, _SECTION = "napari-safire", "start"  # as the manifest names them
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 # Limits of the numbers, both included; the manifest holds napari's own form to the same.
-_LIMITS = {"points_per_side": (4, 64), "cache_gib": (0, 1024), "sources_opacity": (0, 1)}
+_LIMITS = {
+    "points_per_side": (4, 64),
+    "cache_gib": (0, 1024),
+    "sources_opacity": (0, 1),
+    "prior_percent": (0.01, 99.99),
+}
+EVEN_ODDS = 0.5
+"""Prior probability of forgery at which models are calibrated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,8 @@ class Preferences:
     partition_method : {"auto", "kmeans", "dbscan"}
     sources_opacity : float
         0 to 1.
+    prior_percent : float
+        Probability of forgery before a picture was seen, in percent, 0.01 to 99.99.
     problems : tuple of str
         Settings that were wrong, and what is used instead, in plain sentences.
 
@@ -57,6 +66,7 @@ class Preferences:
     cache_gib: float = 4.0
     partition_method: PartitionMethod = "auto"
     sources_opacity: float = 0.5
+    prior_percent: float = 100 * EVEN_ODDS
     problems: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:

@@ -55,9 +55,9 @@ from napari_safire.data.record import (
 from napari_safire.data.record_files import record_sha256
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.gui.annotated import ANNOTATED, RECORD, recorded_planes, shown_labels
-from napari_safire.gui.colours import source_colormap, source_rgba
+from napari_safire.gui.colours import MAP_NAMES, forgery_colormap, source_colormap, source_rgba
 from napari_safire.text import printable
-from napari_safire.types import FloatImage
+from napari_safire.types import NO_EVIDENCE, FloatImage
 
 if TYPE_CHECKING:
     from napari.types import LayerData
@@ -264,8 +264,6 @@ def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
         pixels = results.image.pixels
         about |= about_picture(results.image)
         layers.append(picture_layer(pixels, name, about | opened, rgb=pixels.ndim == 3))
-    if results.heatmap is not None:
-        layers.append(_heatmap_layer(results.heatmap, f"{name}: forgery map", about))
     labels = shown_labels(results, planes)
     if labels is not None:
         # A layer of the plugin gets back the numbers and the knowledge that it was saved with.
@@ -273,6 +271,10 @@ def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
         if results.first == 0 and results.record["format"] == SOURCES_FORMAT:
             known["unassigned"] = UNASSIGNED
         layers.append(labels_layer(labels, f"{name}: sources", known))
+    if results.heatmap is not None:
+        found = results.record.get("forgery") or {}
+        forged = found.get("verdict") == "forged"
+        layers.append(heatmap_layer(results.heatmap, name, about, forged=forged))
     grid = [prompt for prompt in results.prompts if prompt.role == "grid"]
     chosen = [prompt for prompt in results.prompts if prompt.role != "grid"]
     if grid:
@@ -341,14 +343,32 @@ def picture_layer(image: Any, name: str, about: dict[str, Any], *, rgb: bool) ->
     return image, {"name": name, "rgb": rgb, "metadata": {"napari_safire": about}}, "image"
 
 
-def _heatmap_layer(heatmap: FloatImage, name: str, about: dict[str, Any]) -> LayerData:
+def heatmap_layer(
+    heatmap: FloatImage, name: str, about: dict[str, Any], *, forged: bool
+) -> LayerData:
+    """A forgery map as a layer; below the threshold it is muted, and its metadata says why.
+
+    Parameters
+    ----------
+    heatmap : (H, W) float32 array in [0, 1]
+    name : str
+        Of the picture.
+    about : dict
+        As in `labels_layer`.
+    forged : bool
+        Whether its verdict is "forged".
+
+    Returns
+    -------
+    (data, metadata, layer type)
+    """
     options = {
-        "name": name,
-        "colormap": "magma",
+        "name": f"{name}: {MAP_NAMES[not forged]}",
+        "colormap": forgery_colormap(muted=not forged),
         "opacity": 0.5,
         "contrast_limits": (0, 1),
         "visible": False,
-        "metadata": {"napari_safire": about},
+        "metadata": {"napari_safire": about if forged else about | {"caveat": NO_EVIDENCE}},
     }
     return heatmap, options, "image"
 

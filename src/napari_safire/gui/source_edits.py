@@ -28,6 +28,8 @@ class SourceEdits:
     mode : Mode
     here : callable
         Gives the place that is worked on and the key of its plane, None if there is none.
+    why_not : callable
+        Says why there is none; it is told what was to be done: "work on".
 
     Attributes
     ----------
@@ -37,7 +39,14 @@ class SourceEdits:
 
     notice = Signal(str, bool)
 
-    def __init__(self, states: States, mode: Mode, here: Callable[[], Here | None]) -> None:
+    def __init__(
+        self,
+        states: States,
+        mode: Mode,
+        here: Callable[[], Here | None],
+        why_not: Callable[[str], str],
+    ) -> None:
+        self._why_not = why_not
         self._states = states
         self._mode = mode
         self._here = here
@@ -96,6 +105,20 @@ class SourceEdits:
             f"remove islands below {smaller_than} pixels",
         )
 
+    def renumber(self) -> None:
+        """Close the gaps between the numbers of the sources; the current source goes along."""
+
+        def act(place: Place, key: PlaneKey) -> None:
+            plane = next((plane for plane in place.planes if plane.key == key), None)
+            present = sorted(plane.snapshot.areas) if plane and plane.snapshot else []
+            self._states.renumber(key)
+            if self._mode.source in present:
+                self._mode.source = present.index(self._mode.source) + 1
+            else:
+                self._mode.source = min(self._mode.source, len(present) + 1)
+
+        self._act(act)
+
     def protect(self, source: int) -> None:
         """Keep later predictions off the pixels of a source."""
         self._act(lambda place, key: self._states.protect(key, [source]))
@@ -141,7 +164,7 @@ class SourceEdits:
     def _act(self, act: Callable[[Place, PlaneKey], None]) -> None:
         here = self._here()
         if here is None:
-            self.notice.emit(no_picture_to("work on"), True)
+            self.notice.emit(self._why_not("work on"), True)
             return
         place, key = here
         place.read_strokes(key)

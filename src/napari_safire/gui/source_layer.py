@@ -10,6 +10,7 @@ from napari.layers import Labels
 from psygnal import Signal
 
 from napari_safire.gui.connections import Connections
+from napari_safire.gui.gui_thread import gui_thread
 from napari_safire.session.annotation import Stroke
 
 Index = tuple[int, ...]
@@ -41,11 +42,12 @@ class SourceLayer:
 
     def __init__(self, layer: Labels) -> None:
         self.layer = layer
+        self._shape = tuple(layer.data.shape)
         self._seen: dict[Index, npt.NDArray[Any]] = {}
         self._writing = False
         self._connections = Connections()
-        for event in (layer.events.paint, layer.events.set_data):
-            self._connections.connect(event, self._touched)
+        self._connections.connect(layer.events.paint, self._brushed)
+        self._connections.connect(layer.events.set_data, self._touched)
         self._connections.connect(layer.events.data, self._replaced)
         self._connections.connect(layer.events.selected_label, self._selected)
 
@@ -54,6 +56,16 @@ class SourceLayer:
         self._connections.disconnect()
         self.painted.disconnect()
         self.selected.disconnect()
+
+    @property
+    def fits(self) -> bool:
+        """Whether its data, which scripts may replace, can still hold the sources."""
+        data = self.layer.data
+        return (
+            isinstance(data, np.ndarray)
+            and data.shape == self._shape
+            and np.can_cast(np.uint8, data.dtype)
+        )
 
     def plane(self, index: Index) -> npt.NDArray[Any]:
         """(H, W) labels at a position of the stack, a view of the layer's data."""
@@ -72,8 +84,6 @@ class SourceLayer:
         seen = self._seen.get(index)
         if seen is None:
             seen = np.zeros_like(now)  # layers are made empty
-        elif now.shape != seen.shape:
-            return None
         found = Stroke.between(seen, now)
         if found is not None:
             self._seen[index] = now.copy()
@@ -95,6 +105,11 @@ class SourceLayer:
     def _touched(self, event: Any = None) -> None:
         if not self._writing:
             self.painted.emit(self.layer.n_edit_dimensions > 2)  # a ball reaches the next slices
+
+    def _brushed(self, event: Any = None) -> None:
+        self._touched()
+        # What scripts paint napari writes only after it has told of it.
+        gui_thread().deliver(self._touched)
 
     def _replaced(self, event: Any = None) -> None:
         if not self._writing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from napari_safire.gui.diagnostics_panel import DiagnosticsPanel
 from napari_safire.gui.gui_thread import gui_thread
 from napari_safire.gui.key_editor import KeyEditor
 from napari_safire.gui.keymap import ACTIONS, KeyBinder, Keymap
+from napari_safire.gui.message_bar import MessageBar
 from napari_safire.gui.preferences import Preferences, PreferencesWatch
 from napari_safire.gui.sections.fine_tune_section import FineTuneSection
 from napari_safire.gui.sections.image_section import ImageSection
@@ -29,11 +29,12 @@ from napari_safire.gui.sections.kept_work import KeptWorkBar
 from napari_safire.gui.sections.partition_section import PartitionSection
 from napari_safire.gui.sections.prompt_section import PromptSection
 from napari_safire.gui.sections.result_section import ResultSection
-from napari_safire.gui.sections.section import Section, button, in_rows, wrapped
+from napari_safire.gui.sections.section import Section, button, in_rows
 from napari_safire.gui.sections.series_section import SeriesSection
 from napari_safire.model.registry import registry_problems
 from napari_safire.session.chosen_model import LoadEngine
 from napari_safire.session.journal import Journal
+from napari_safire.session.messages import ANYWHERE
 from napari_safire.session.planes import PartitionSettings
 from napari_safire.session.session import Session
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from napari_safire.engine import Engine
     from napari_safire.engine.cache import EmbeddingCache
 
-_READING_S = 6  # how long a notice stays at least, whatever begins meanwhile
 _NARROW = 330  # pixels: with the dock's frame and scroll bar it fits 360
 _WIDGETS: weakref.WeakKeyDictionary[Any, weakref.ref[SafireWidget]] = weakref.WeakKeyDictionary()
 
@@ -80,21 +80,20 @@ class SafireWidget(QScrollArea):
             embed_on_selection=preferences.embed_on_selection,
             sources_opacity=preferences.sources_opacity,
         )
-        self.desk.set_settings(_settings(preferences))
+        self.desk.start_with(_settings(preferences))
 
         keys = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
         binder = KeyBinder(napari_viewer, keys, _callbacks(self.desk))
 
-        self._said_at = 0.0
-        self.message = wrapped()
-        self.message.setFrameShape(QFrame.Shape.StyledPanel)
-        self.message.setMargin(4)
-        self.message.hide()
+        self.message = MessageBar(self.desk)
+        if self.desk.image is None and self.desk.images:
+            self.desk.work_on(self.desk.images[-1])  # once more: why not, nobody has heard yet
         self.image = ImageSection(self.desk, preferences.model, preferences.device)
         self.series = SeriesSection(self.desk)
         self.prompts = PromptSection(self.desk)
         self.partition = PartitionSection(self.desk)
         self.result = ResultSection(self.desk)
+        self.result.prior = preferences.prior_percent / 100
         self.fine_tune = FineTuneSection(self.desk, self.series, self.image)
         self.kept_work = KeptWorkBar(self.desk)
         self.keys = KeyEditor(keys)
@@ -131,15 +130,13 @@ class SafireWidget(QScrollArea):
 
         connections = Connections()
         guard_canvas(napari_viewer, connections)
-        connections.connect(self.desk.notice, self._show_notice)
-        connections.connect(session.progress, self._clear_old_message)
         connections.connect(self._watch.changed, self._preferences_changed)
         connections.connect(
             binder.conflicts_changed, lambda: self.keys.set_conflicts(binder.conflicts)
         )
         for problem in (*preferences.problems, keys.problem, *registry_problems()):
             if problem:
-                self._show_notice(problem, False)
+                self._tell(problem)
 
         # Docks die without a close event (napari issue 8071). What ends the work must not need this
         # widget, which is half gone by then. It is done once, and at Python's exit at the latest;
@@ -152,6 +149,7 @@ class SafireWidget(QScrollArea):
             binder.unbind,
             *[section.close_section for section in self._sections()],
             self.kept_work.connections.disconnect,
+            self.message.connections.disconnect,
             self._watch.close,
             self.desk.close,
         )
@@ -178,7 +176,7 @@ class SafireWidget(QScrollArea):
             clipboard = QApplication.clipboard()
             assert clipboard is not None  # there is one as soon as there is an application
             clipboard.setText(_as_text(description))
-            self._show_notice(f"Copied {len(description)} lines of diagnostics.", False)
+            self._tell(f"Copied {len(description)} lines of diagnostics.")
 
         session.run_long(
             "Looking at this machine", lambda progress, cancel: _describe(session, cache), done
@@ -188,20 +186,18 @@ class SafireWidget(QScrollArea):
         """Remove all prepared pictures from the disk; those that are open stay prepared."""
         cache = self._cache
         if cache is None:
-            self._show_notice("No prepared pictures are kept on the disk: see Preferences.", False)
+            self._tell("No prepared pictures are kept on the disk: see Preferences.")
             return
 
         def done(freed: int) -> None:
-            self._show_notice(
-                f"The cache of prepared pictures is empty: {decimal(freed)} freed.", False
-            )
+            self._tell(f"The cache of prepared pictures is empty: {decimal(freed)} freed.")
 
         self.desk.session.run(cache.clear, done)
 
     def give_way(self) -> None:
         """Stop for good, because another widget works on the viewer from now on."""
         self.close_work()
-        self._show_notice("Another SAFIRE widget works on this viewer now: close this one.", False)
+        self._tell("Another SAFIRE widget works on this viewer now: close this one.")
         self.setEnabled(False)
 
     def changeEvent(self, event: QEvent | None) -> None:
@@ -222,22 +218,14 @@ class SafireWidget(QScrollArea):
             self.series, self.image, self.prompts, self.partition, self.result, self.fine_tune,
         )  # fmt: skip
 
-    def _show_notice(self, sentence: str, failed: bool) -> None:
-        mark = "⚠" if failed else "ⓘ"
-        self.message.setText(f"{mark} {sentence}")
-        self.message.setProperty("failed", failed)
-        self._said_at = time.monotonic()
-        self.message.show()
-
-    def _clear_old_message(self, text: str, done: int, total: int) -> None:
-        is_read = time.monotonic() - self._said_at > _READING_S
-        if text and done == 0 and is_read and not self.message.property("failed"):
-            self.message.hide()
+    def _tell(self, sentence: str) -> None:
+        self.message.tell(sentence, topic=ANYWHERE)
 
     def _preferences_changed(self, preferences: Preferences) -> None:
         self.desk.embed_on_selection = preferences.embed_on_selection
         self.desk.sources_opacity = preferences.sources_opacity
-        self.desk.set_settings(_settings(preferences))
+        self.result.prior = preferences.prior_percent / 100
+        self.desk.start_with(_settings(preferences))
         if self._cache is not None and preferences.cache_gib > 0:
             self._cache.max_bytes = int(preferences.cache_gib * 2**30)
 

@@ -34,12 +34,15 @@ class PictureScore:
         The truth: all of one source.
     error : str or None
         Why there are no scores, in one sentence.
+    warnings : tuple of str
+        What was assumed or mended in the picture and its mask.
     """
 
     score: float = math.nan
     suspicion: float = math.nan
     authentic: bool = False
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

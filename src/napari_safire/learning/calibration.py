@@ -76,14 +76,34 @@ def choose_auto_thresholds(
     thresholds : tuple of float
         Where several are as good, those in their middle.
     accuracy : float
-        Mean over the true numbers of the share of pictures with the right estimate.
+        Mean over the true numbers of the share of pictures with the right estimate, on the very
+        pictures they were chosen by; see `numbers_right` for others.
     """
-    truths = np.array([o.n_sources for o in observations])
-    right = np.array([o.found for o in observations]) == truths[:, None]  # (pictures, candidates)
-    rates = np.mean([right[truths == n].mean(axis=0) for n in np.unique(truths)], axis=0)
+    found = np.array([o.found for o in observations])  # (pictures, candidates)
+    rates = numbers_right([o.n_sources for o in observations], found)
     best = np.flatnonzero(rates == rates.max())
     middle = int(best[len(best) // 2])
     return candidates[middle], float(rates[middle])
+
+
+def numbers_right(truths: Sequence[int], found: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """How often the number of sources is right; each true number counts the same.
+
+    Parameters
+    ----------
+    truths : sequence of int
+    found : (N, C) int array
+        Estimates by C rules.
+
+    Returns
+    -------
+    (C,) float array
+    """
+    known = np.asarray(truths)
+    right = found == known[:, None]
+    return np.asarray(
+        np.mean([right[known == number].mean(axis=0) for number in np.unique(known)], axis=0)
+    )
 
 
 def fit_calibration(
@@ -93,6 +113,9 @@ def fit_calibration(
     miss_rate: float | None = None,
 ) -> Calibration:
     """Platt scaling of the statistic, with thresholds for stated error rates.
+
+    Authentic and forged pictures count the same, however many there are of each: what comes out is
+    a probability at even odds.
 
     A rate that holds on the average may hide a kind of pictures that is accused far more often (an
     authentic photograph compressed once more, say), and nobody knows which kinds a user will meet.
@@ -145,6 +168,8 @@ def fit_calibration(
         basis=basis,
         miss_rate=float((probability[forged] <= clean_below).mean()),
         highest_false_alarm_rate=max(alarms[1:], default=None),
+        n_authentic=int((~forged).sum()),
+        n_forged=int(forged.sum()),
     )
 
 

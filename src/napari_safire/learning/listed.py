@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from napari_safire.data.degradations import KINDS, Degradation, degrade
 from napari_safire.data.images import image_shape, read_image
-from napari_safire.data.lists import ListEntry, MaskKind, read_mask
+from napari_safire.data.lists import ListEntry, MaskKind, read_truth
 from napari_safire.data.masks import MaskRule, resize_nearest
 from napari_safire.data.regions import read_region
 from napari_safire.engine.pixels import PictureReader
@@ -79,7 +79,8 @@ class ListedDataset(Dataset[Crop]):
 
     Every picture has its turn once in as many indices as there are pictures, in an order that
     changes from round to round. Where a picture or its mask cannot be used, another picture is
-    drawn for the index: the same one each time, as long as the files are the same.
+    drawn for the index: the same one each time, as long as the files are the same. That is told
+    among the problems of the crop, and so is what was assumed or mended in a mask that is used.
 
     Parameters
     ----------
@@ -124,9 +125,12 @@ class ListedDataset(Dataset[Crop]):
             drawn = int(rng.integers(len(self.entries)))
             entry = self.entries[drawn if attempt else self._turn_of(index)]
             try:
-                return *self._take(entry, side, rng), tuple(problems)
+                pixels, labels, warnings = self._take(entry, side, rng)
+                return pixels, labels, (*problems, *warnings)
             except (ImageReadError, DatasetError) as error:
                 problems.append(str(error))
+            except MemoryError:
+                problems.append(f"{entry.image} does not fit in memory: cut it into parts.")
         raise DatasetError(
             f"{_ATTEMPTS} pictures in turn cannot be used: {' '.join(dict.fromkeys(problems))}"
         )
@@ -139,12 +143,15 @@ class ListedDataset(Dataset[Crop]):
             self._order = turn, rng.permutation(len(self.entries))
         return int(self._order[1][place])
 
-    def _take(self, entry: ListEntry, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _take(
+        self, entry: ListEntry, side: int, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         shape = image_shape(entry.image)
         if shape[0] * shape[1] > self.settings.largest:
             self._refuse_unless_in_pieces(entry, shape)  # before its mask is decoded for nothing
         kind = (entry.rule or self._rule).kind
-        labels: Labels = read_mask(entry, kind, shape=shape).astype(np.uint8, copy=False)
+        read = read_truth(entry, kind, shape=shape)
+        labels: Labels = read.labels.astype(np.uint8, copy=False)
         if self.settings.how == "squash":
             pixels = self._squashed(entry, shape, side, rng)
             planes = [pixels, resize_nearest(labels, (side, side))]
@@ -155,7 +162,7 @@ class ListedDataset(Dataset[Crop]):
             planes = [np.rot90(plane, turns) for plane in planes]
             planes = [plane[:, ::-1] if flip else plane for plane in planes]
         taken, truth = (torch.tensor(np.ascontiguousarray(plane)) for plane in planes)
-        return taken.permute(2, 0, 1), truth
+        return taken.permute(2, 0, 1), truth, read.warnings
 
     def _refuse_unless_in_pieces(self, entry: ListEntry, shape: tuple[int, int]) -> None:
         if self.settings.how == "squash":

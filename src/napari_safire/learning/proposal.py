@@ -3,7 +3,7 @@
 The folder of a fine-tuning holds
 
 =========================  ======================================================================
-``fine-tuning.json``       what it rests on: lists, model, settings; another run is refused here
+``fine-tuning.json``       what it rests on (`napari_safire.basis.RunBasis`); others are refused
 ``log.csv``, ``*.pt`` …    what `napari_safire.learning.run.run` keeps
 ``result.json``            scores of both models, what was decided and why, hashes
 ``tuned-<hash>``           the proposed model, if there is one; ``.safetensors``
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_safire.atomic import atomic_path
+from napari_safire.basis import ALGORITHM, RunBasis
 from napari_safire.data.lists import ListEntry, MaskKind
 from napari_safire.data.record import plain, record_text, versions
 from napari_safire.engine import Engine
@@ -135,7 +136,7 @@ def propose(
         require_scored(before, measure=task.measure)
         old.to("cpu")  # a GPU's memory is for the one that learns
         with atomic_path(folder / BASIS) as temporary:
-            temporary.write_text(json.dumps(basis, indent=1), encoding="utf-8")
+            temporary.write_text(json.dumps(basis.as_record(), indent=1), encoding="utf-8")
         learner = load_model(task.model, device="cpu")  # the run places it
         ending, candidate = fine_tune(
             learner, task.parts, task.kind, task.settings, folder,
@@ -159,24 +160,19 @@ def propose(
     return outcome
 
 
-def _basis(task: Task, old: SafireModel) -> dict[str, Any]:
+def _basis(task: Task, old: SafireModel) -> RunBasis:
     """All that a run must not change when it goes on."""
-    settings = {k: v for k, v in asdict(task.settings).items() if k not in _FREE}
-    return dict(
-        plain(
-            {
-                "lists": sorted(task.lists.values()),
-                "kind": task.kind,
-                "model": old.checkpoint_sha256,
-                # If a file has vanished since, others might judge: some that were learned from.
-                "judges": sorted(set(task.parts.held_out.groups)),
-                "settings": settings,
-            }
-        )
-    )
+    asked = {
+        "lists": sorted(task.lists.values()),
+        "kind": task.kind,
+        # If a file has vanished since, others might judge: some that were learned from.
+        "judges": sorted(set(task.parts.held_out.groups)),
+        **{name: value for name, value in asdict(task.settings).items() if name not in _FREE},
+    }
+    return RunBasis(old.checkpoint_sha256, dict(plain(asked)))
 
 
-def _check_basis(folder: Path, basis: dict[str, Any], resume: bool) -> None:
+def _check_basis(folder: Path, basis: RunBasis, resume: bool) -> None:
     """Refuse a folder whose run rests on something else, or is not to go on."""
     path = folder / BASIS
     if not path.is_file():
@@ -187,14 +183,15 @@ def _check_basis(folder: Path, basis: dict[str, Any], resume: bool) -> None:
             "folder."
         )
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name, value in basis.items() if before[name] != value]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        before = RunBasis.from_record(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
         raise SafireError(f"{path} is damaged ({error}): take another folder.") from error
-    if other:
+    if before is None:
+        raise SafireError(f"{path} does not say what its run rests on: take another folder.")
+    if other := before.differences(basis):
         raise SafireError(
-            f"The fine-tuning in {folder} had other {' and '.join(other)}: give the same ones, or "
-            "another folder."
+            f"The fine-tuning in {folder} had other {' and '.join(other)}: give the same, "
+            "or another folder."
         )
 
 
@@ -219,6 +216,8 @@ def _scores(
     for one in task.score(engine, entries, stop):
         if one.error is not None:
             warn(one.error)
+        for text in one.warnings:
+            warn(text)
         scores.append(one)
         listen(Scoring(done + len(scores), 2 * len(entries)))
     return scores
@@ -254,6 +253,7 @@ def _record(
             {"image": entry.image, "group": group, "old": a.score, "new": b.score}
             for entry, group, a, b in judged
         ],
+        "algorithm": ALGORITHM,
         "versions": versions(),
     }
 

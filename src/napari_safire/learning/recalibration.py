@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_safire.data.images import read_image
-from napari_safire.data.lists import ListEntry, MaskKind, read_mask
+from napari_safire.data.lists import ListEntry, MaskKind, read_truth
 from napari_safire.engine import Engine
 from napari_safire.engine.auto import Thresholds
 from napari_safire.errors import Cancelled, SafireError
@@ -77,7 +77,7 @@ def _observe(
             raise Cancelled("Stopped as asked.")
         try:
             pixels = read_image(entry.image).pixels
-            labels = read_mask(entry, kind, shape=pixels.shape[:2])
+            labels = read_truth(entry, kind, shape=pixels.shape[:2]).labels  # warned of before
             n_sources = len(np.unique(labels)) if kind == "sources" else 1 + int(labels.any())
             yield observe(engine, pixels, n_sources)
         except (SafireError, ValueError):  # told when it was scored
@@ -122,5 +122,5 @@ def _auto_thresholds(
     told = " and ".join(f"{value:.2f}" for value in thresholds)
     return thresholds, (
         f'The threshold of method "auto" is {told}, which finds the number of sources in '
-        f"{100 * accuracy:.0f} % of {len(usable)} held-out pictures."
+        f"{100 * accuracy:.0f} % of the {len(usable)} held-out pictures that it was chosen by."
     )

@@ -15,6 +15,8 @@ from torch.optim.swa_utils import AveragedModel
 from napari_safire.atomic import atomic_path
 from napari_safire.errors import CheckpointError
 from napari_safire.model import SafireModel
+from napari_safire.model.torch_file import check_torch_archive
+from napari_safire.text import printable
 
 RESUME = "resume.pt"
 # What may change when a run goes on: how long it is, and what does not touch its weights.
@@ -76,10 +78,11 @@ def restore_state(
         The file is damaged, or of another model or other settings.
     """
     try:
+        check_torch_archive(path)  # torch.load does not compare the checksums
         kept = torch.load(path, map_location=fabric.device, weights_only=True)
         before = kept["settings"]
         other = [
-            f"{name} {before.get(name)}, now {now}"
+            f"{name} {printable(before.get(name)):.60}, now {now}"
             for name, now in settings.items()
             if before.get(name) != now and name not in _FREE
         ]
@@ -95,8 +98,8 @@ def restore_state(
         return RunState(**kept["state"])
     except CheckpointError:
         raise
-    except Exception as error:
+    except Exception as error:  # a file by somebody else can fail anywhere inside torch
+        reason = f"{type(error).__name__}: {printable(error)}"[:200]
         raise CheckpointError(
-            f"{path} cannot be gone on with ({type(error).__name__}: {error}): delete it to begin "
-            "anew."
+            f"{path} cannot be gone on with ({reason}): delete it to begin anew."
         ) from error

@@ -1,26 +1,26 @@
 """Model files: napari-safire's own format, the published layout, and what training starts from.
 
 Own format
-    One safetensors file. Its string metadata are ``format`` ("napari-safire/1"), ``config`` (a
-    `ModelConfig` as JSON) and ``metadata`` (JSON: name, licence, training data, calibration).
+    One safetensors file with the sizes (a `ModelConfig`), what is to be known of the model (name,
+    licence, training data, calibration), a self-test and a digest of all this and the weights; see
+    `napari_safire.model.own_file`.
 Published layout
     A torch file ``{"model": {"module.<key>": tensor, ...}, "epoch": int, ...}``; the sizes are read
     off the tensors' shapes. The encoder-only pretraining file has keys relative to the encoder.
 
-Nothing is ever unpickled with code, and every key has to be accounted for.
+Nothing is ever unpickled with code. Checksums are compared, every key is accounted for and every
+value finite before a model is built.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from safetensors.torch import save_file
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model.config import ModelConfig
@@ -32,10 +32,14 @@ from napari_safire.model.fitting import (
     further_blocks,
     has_adaptor,
     is_encoder_only,
+    outline,
 )
 from napari_safire.model.lite import LiteEncoder
-from napari_safire.model.model_file import FORMAT, Contents, read_contents, written_whole
+from napari_safire.model.model_file import Contents, read_contents, written_whole
+from napari_safire.model.own_file import own_file_bytes
+from napari_safire.model.registry import bundled_models, known_file
 from napari_safire.model.safire import SafireModel, resolve_device
+from napari_safire.model.self_test import check_self_test, self_test_of
 
 CheckpointKind = Literal["napari-safire", "published", "encoder only", "SAM"]
 
@@ -94,18 +98,13 @@ def save_checkpoint(
         The file cannot be written.
     """
     described = {**model.metadata, **(metadata or {})}
-    try:
-        text = json.dumps(described)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"The metadata cannot be written as JSON: {error}.") from error
-    header = {
-        "format": FORMAT,
-        "config": json.dumps(model.config.to_dict()),
-        "metadata": text,
-    }
+    path = Path(path)
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with written_whole(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata=header)
+    # Asked of a copy: this model may be in training, or compute on a card whose digits differ.
+    saved = _filled(outline(model.config, path), tensors)
+    content = own_file_bytes(tensors, model.config, described, self_test_of(saved))
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_published_layout(
@@ -161,24 +160,36 @@ def load_checkpoint(
     ValueError
         The device is unknown or not available.
     """
+    return load_checked(Path(path), config, device, None)
+
+
+def load_checked(
+    path: Path,
+    config: ModelConfig | None,
+    device: str | torch.device,
+    check_hash: Callable[[str], None] | None,
+) -> SafireModel:
+    """As `load_checkpoint`; ``check_hash`` may refuse the file by its SHA-256 first."""
     target = resolve_device(device)
-    path = Path(path)
-    contents = read_contents(path)
+    contents, warnings = _read(path, check_hash)
     kind = _kind(contents, path)
     # With a config, what looks like SAM may be a model that has no adaptor by design.
     if kind == "encoder only" or (kind == "SAM" and config is None):
         raise CheckpointError(f"{path} {_REFUSALS[kind]}")
     model = fitting_model(contents, config, path)
-    kept = model.state_dict()
     # Copies: the tensors read may be pages of the file, which somebody may change.
-    placed = {
-        key: value.to(target, kept[key].dtype, copy=True) for key, value in contents.tensors.items()
-    }
-    model.load_state_dict(placed, strict=True, assign=True)
+    _filled(model, contents.tensors, copy=True)
+    wrong = check_self_test(model, contents.self_test)
+    if wrong is not None:
+        raise CheckpointError(
+            f"{path} cannot be used: {wrong}; get the file again, and if that does not help, run "
+            "`napari-safire models verify` and report it."
+        )
     model.to(target)
     model.checkpoint_sha256 = contents.sha256
     model.metadata = contents.metadata
-    return model.eval()
+    model.warnings = warnings
+    return model
 
 
 def inspect_checkpoint(path: str | PathLike[str]) -> CheckpointSummary:
@@ -205,7 +216,7 @@ def inspect_checkpoint(path: str | PathLike[str]) -> CheckpointSummary:
     The whole file is read to hash it: about a second for the published 390 MB.
     """
     path = Path(path)
-    contents = read_contents(path)
+    contents, _ = _read(path)
     kind = _kind(contents, path)
     if kind in _REFUSALS:
         described = "encoder-only pretraining file" if kind == "encoder only" else "plain SAM model"
@@ -275,7 +286,7 @@ def initialise_from(model: SafireModel, path: str | PathLike[str]) -> list[str]:
         unchanged.
     """
     path = Path(path)
-    contents = read_contents(path)
+    contents, _ = _read(path)
     given = contents.tensors
     further: tuple[int, ...] = ()
     if contents.config is not None:
@@ -304,6 +315,39 @@ def initialise_from(model: SafireModel, path: str | PathLike[str]) -> list[str]:
     model.metadata["initialised"] = initialised
     model.metadata["initialised_from"] = {"file": path.name, "sha256": contents.sha256}
     return fresh
+
+
+def _read(
+    path: Path, check_hash: Callable[[str], None] | None = None
+) -> tuple[Contents, tuple[str, ...]]:
+    """What a file holds, and what has to be said of it."""
+    contents = read_contents(path, check_hash)
+    if contents.has_checksums:
+        return contents, ()
+    known = known_file(contents.sha256)
+    if known is not None:
+        return replace(contents, self_test=known.self_test), ()
+    name = contents.metadata.get("name")
+    if name in {entry.name for entry in bundled_models()}:
+        # Of all files without checksums, copies of the shipped one are the likeliest.
+        raise CheckpointError(
+            f"{path} says that it is {name!r}, but is no file that napari-safire has shipped under "
+            f"this name: choose {name} by its name, or copy it again."
+        )
+    return contents, (
+        f"The model file {path.name} has no checksums, as those of earlier versions: damage to it "
+        "would not be noticed.",
+    )
+
+
+def _filled(
+    model: SafireModel, tensors: Mapping[str, torch.Tensor], *, copy: bool = False
+) -> SafireModel:
+    """Give an outline its weights, on the CPU and ready to predict."""
+    kept = model.state_dict()
+    placed = {key: value.to(kept[key].dtype, copy=copy) for key, value in tensors.items()}
+    model.load_state_dict(placed, strict=True, assign=True)
+    return model.eval()
 
 
 def _kind(contents: Contents, path: Path) -> CheckpointKind:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_safire.errors import CheckpointError
+from napari_safire.model.strict_json import parse_json
 
 Architecture = Literal["vit", "lite"]
 
@@ -24,23 +25,27 @@ _ALIASES = {
 }
 _STRIDE = 16
 _N_STAGES = 4
-_POSITIVE = (
-    "image_size",
-    "patch_size",
-    "embed_dim",
-    "depth",
-    "num_heads",
-    "window_size",
-    "prompt_dim",
-    "decoder_depth",
-    "decoder_mlp_dim",
-    "decoder_heads",
-    "confidence_depth",
-    "confidence_dim",
-    "mask_in_chans",
-    "adaptor_reduction",
-    "max_cells",
-)
+# Largest value of each whole number: far beyond every known model, and small enough that the
+# outline of a model (without its weights) is made at once, whatever a file asks for.
+_LARGEST = {
+    "image_size": 8192,
+    "patch_size": 256,
+    "embed_dim": 16384,
+    "depth": 256,
+    "num_heads": 1024,
+    "window_size": 1024,
+    "prompt_dim": 16384,
+    "decoder_depth": 64,
+    "decoder_mlp_dim": 65536,
+    "decoder_heads": 1024,
+    "confidence_depth": 64,
+    "confidence_dim": 65536,
+    "mask_in_chans": 4096,
+    "adaptor_reduction": 16384,
+    "max_cells": 4096,
+}
+_LARGEST_WIDTH, _LARGEST_RATIO = 16384, 64
+_MOST_JSON = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +117,21 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.architecture not in ("vit", "lite"):
-            raise ValueError(f'architecture is {self.architecture!r}, but must be "vit" or "lite".')
-        for name in _POSITIVE:
-            _check_positive_int(name, getattr(self, name))
+            raise ValueError(
+                f'architecture is {self.architecture!r:.40}, but must be "vit" or "lite".'
+            )
+        for name, largest in _LARGEST.items():
+            _check_positive_int(name, getattr(self, name), largest)
         if isinstance(self.mlp_ratio, bool) or not isinstance(self.mlp_ratio, (int, float)):
-            raise TypeError(f"mlp_ratio is {self.mlp_ratio!r}, but must be a number.")
-        if not 0 < self.mlp_ratio < float("inf"):
-            raise ValueError(f"mlp_ratio is {self.mlp_ratio}, but must be positive and finite.")
+            raise TypeError(f"mlp_ratio is {self.mlp_ratio!r:.40}, but must be a number.")
+        if not 0 < self.mlp_ratio <= _LARGEST_RATIO:
+            raise ValueError(
+                f"mlp_ratio is {self.mlp_ratio!r:.40}, but must be positive and at most "
+                f"{_LARGEST_RATIO}."
+            )
         if not isinstance(self.prompt_from_embedding, bool):
             raise TypeError(
-                f"prompt_from_embedding is {self.prompt_from_embedding!r}, but must be true or "
+                f"prompt_from_embedding is {self.prompt_from_embedding!r:.40}, but must be true or "
                 "false."
             )
         for name in ("global_attention", "stage_widths"):
@@ -163,19 +173,22 @@ class ModelConfig:
         wrong = [index for index in self.global_attention if not 0 <= index < self.depth]
         if wrong or len(set(self.global_attention)) != len(self.global_attention):
             raise ValueError(
-                f"global_attention is {list(self.global_attention)}, but must name different "
+                f"global_attention is {list(self.global_attention)!r:.80}, but must name different "
                 f"blocks from 0 to {self.depth - 1}."
             )
         if self.stage_widths:
             raise ValueError(
-                f"stage_widths is {list(self.stage_widths)}, but the vit architecture has none."
+                f"stage_widths is {list(self.stage_widths)!r:.80}, but the vit architecture has "
+                "none."
             )
 
     def _check_lite(self) -> None:
-        if len(self.stage_widths) != _N_STAGES or min(self.stage_widths) < 1:
+        if len(self.stage_widths) != _N_STAGES or any(
+            not 1 <= width <= _LARGEST_WIDTH for width in self.stage_widths
+        ):
             raise ValueError(
-                f"stage_widths is {list(self.stage_widths)}, but the lite architecture needs "
-                f"{_N_STAGES} positive widths."
+                f"stage_widths is {list(self.stage_widths)!r:.80}, but the lite architecture needs "
+                f"{_N_STAGES} widths from 1 to {_LARGEST_WIDTH}."
             )
         if self.stage_widths[-1] % self.num_heads:
             raise ValueError(
@@ -258,7 +271,7 @@ class ModelConfig:
         unknown = sorted(str(key) for key in values if _ALIASES.get(key, key) not in known)
         if unknown:
             raise ValueError(
-                f"Unknown model config name {', '.join(map(repr, unknown))}: the names are "
+                f"Unknown model config name {', '.join(map(repr, unknown)):.80}: the names are "
                 f"{', '.join(sorted(known))}."
             )
         named: dict[str, Any] = {}
@@ -285,8 +298,16 @@ class ModelConfig:
         CheckpointError
             The file cannot be read, is not JSON, or holds no valid config.
         """
+        path = Path(path)
         try:
-            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+            # Opening a pipe would wait without end; a missing file says so by itself.
+            if path.exists() and not path.is_file():
+                raise CheckpointError(f"Model config {path} cannot be read: it is no file.")
+            with open(path, "rb") as stream:
+                text = stream.read(_MOST_JSON + 1)
+            if len(text) > _MOST_JSON:
+                raise CheckpointError(f"Model config {path} is larger than {_MOST_JSON} bytes.")
+            return cls.from_dict(parse_json(text))
         except OSError as error:
             raise CheckpointError(
                 f"Model config {path} cannot be read: {error.strerror}."
@@ -294,7 +315,7 @@ class ModelConfig:
         except ValueError as error:
             if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
                 raise CheckpointError(f"Model config {path} is not a JSON file.") from error
-            raise CheckpointError(f"Model config {path}: {error}") from error
+            raise CheckpointError(f"Model config {path}: {str(error).rstrip('.')}.") from error
         except TypeError as error:
             raise CheckpointError(f"Model config {path}: {error}") from error
 
@@ -309,11 +330,13 @@ class ModelConfig:
         Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
 
 
-def _check_positive_int(name: str, value: object) -> None:
+def _check_positive_int(name: str, value: object, largest: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}, but must be a whole number.")
+        raise TypeError(f"{name} is {value!r:.40}, but must be a whole number.")
     if value < 1:
-        raise ValueError(f"{name} is {value}, but must be at least 1.")
+        raise ValueError(f"{name} is {value!r:.40}, but must be at least 1.")
+    if value > largest:
+        raise ValueError(f"{name} is {value!r:.40}, but must be at most {largest}.")
 
 
 def _int_tuple(name: str, values: object) -> tuple[int, ...]:

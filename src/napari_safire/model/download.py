@@ -27,7 +27,15 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from napari_safire import __version__
 from napari_safire.errors import Cancelled, CheckpointError
-from napari_safire.model.registry import is_safe_address, model_entry, model_path, models_folder
+from napari_safire.model.registry import (
+    is_safe_address,
+    is_this_machine,
+    model_entry,
+    model_path,
+    model_state,
+    models_folder,
+)
+from napari_safire.text import printable
 
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, stage)``, as the engine does; here ``done`` are bytes."""
@@ -40,6 +48,8 @@ _PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before each new attempt
 _POLL = 0.1  # seconds between two looks at `cancel`, and between two reports
 _BLOCK = 1 << 15
 _BUSY = (429, 502, 503, 504)  # answers after which asking again may help
+_ETAG = re.compile('"[\x21\x23-\x7e\x80-\xff]{0,200}"')  # a strong one, and no control characters
+_PAGES = (b"<!doctype html", b"<html")
 _WAYS_OUT = {
     401: "it wants a login, so ask those who keep the registry for another address",
     403: "it may not be taken from there, so ask those who keep the registry",
@@ -90,6 +100,9 @@ def download_model(
     folder = models_folder()
     target = folder / entry.filename
     job = _Job(name, entry.size, progress, cancel)
+    # What is at hand may lie where nobody may write: it is looked at before anything is locked.
+    if model_state(name) == "downloaded" and pooch.file_hash(target) == entry.sha256:
+        return target
     # The hash in its name: a part of another version of the model is not gone on with.
     part = folder / f"{entry.filename}.{entry.sha256[:12]}.part"
     try:
@@ -140,14 +153,28 @@ class _Unreachable(_Cut):
 
 
 class _SafeSession(requests.Session):
-    """A session that is not led to an address that no entry may have."""
+    """A session that is not led to an address that the entry itself could not have.
+
+    Parameters
+    ----------
+    url : str
+        Of the entry. From another machine nobody is led to this one: what runs here has not been
+        asked by whoever wrote the entry.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._may_stay_here = is_this_machine(url)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         target = super().get_redirect_target(resp)
-        if target is not None and not is_safe_address(urljoin(resp.url, target)):
+        if target is None:
+            return None
+        goal = urljoin(resp.url, target)
+        if not is_safe_address(goal) or (is_this_machine(goal) and not self._may_stay_here):
             raise CheckpointError(
-                f"{_host(resp.url)} leads on to {target!r:.120}, which is no https address: tell "
-                "those who keep the registry."
+                f"{_host(resp.url)} leads on to {target!r:.120}, which is no https address of "
+                "another machine: tell those who keep the registry."
             )
         return target
 
@@ -182,7 +209,7 @@ class ResumingDownloader:
         OSError
             The disk is full or not writable.
         """
-        with _SafeSession() as session:
+        with _SafeSession(url) as session:
             session.headers["User-Agent"] = f"napari-safire/{__version__}"
             # The bytes as they are stored: a packed transfer has no positions to go on from.
             session.headers["Accept-Encoding"] = "identity"
@@ -226,8 +253,8 @@ class ResumingDownloader:
         headers = {}
         if have:
             headers["Range"] = f"bytes={have}-"
-            if self._etag_file.is_file():
-                headers["If-Range"] = self._etag_file.read_text(encoding="latin-1")
+            if etag := self._kept_etag():
+                headers["If-Range"] = etag
         try:
             answer = session.get(url, headers=headers, stream=True, timeout=_TIMEOUT)
         except OSError as error:  # all errors of requests are
@@ -237,7 +264,7 @@ class ResumingDownloader:
             if not goes_on:
                 self._discard()
                 etag = answer.headers.get("ETag", "")
-                if etag.startswith('"'):  # a weak one, W/"...", does not vouch for every byte
+                if _ETAG.fullmatch(etag):  # a weak one, W/"...", does not vouch for every byte
                     self._etag_file.write_text(etag, encoding="latin-1")
             self._write(answer, have if goes_on else 0)
 
@@ -247,6 +274,11 @@ class ResumingDownloader:
         with open(self.part, "ab" if have else "wb") as stream:
             for block in _blocks(answer):
                 self.job.check_cancelled()
+                if not have and _is_web_page(answer, block):
+                    raise CheckpointError(
+                        f"{_host(answer.url)} sent a web page for {self.job.name!r}, perhaps one "
+                        "to log in: open a browser, then start again."
+                    )
                 stream.write(block)
                 have += len(block)
                 if have > self.job.size:
@@ -266,14 +298,14 @@ class ResumingDownloader:
         host, status = _host(answer.url), answer.status_code
         if status == requests.codes.partial_content:
             found = re.fullmatch(
-                r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "")
+                r"bytes ([0-9]{1,18})-[0-9]+/([0-9]+|\*)", answer.headers.get("Content-Range", "")
             )
             if found and int(found[1]) == have and found[2] in ("*", str(self.job.size)):
                 return True
         if status in (requests.codes.partial_content, requests.codes.range_not_satisfiable):
             self._discard()
             raise _Cut(f"{host} has nothing that fits what had come before")
-        told = f"{host} answered {status} {answer.reason}"
+        told = f"{host} answered {status} {printable(answer.reason):.80}"
         if status in _BUSY:
             raise _Cut(told)
         if status != requests.codes.ok:
@@ -281,7 +313,8 @@ class ResumingDownloader:
             raise CheckpointError(f"{told} when asked for {self.job.name!r}: {way_out}.")
         length = answer.headers.get("Content-Length", "")
         packed = "Content-Encoding" in answer.headers  # then it is the length of the packed file
-        if length.isdigit() and int(length) != self.job.size and not packed:
+        known = re.fullmatch("[0-9]{1,18}", length) is not None
+        if known and int(length) != self.job.size and not packed:
             raise self._wrong_size(answer, length)
         return False
 
@@ -326,6 +359,13 @@ class ResumingDownloader:
             return 0
         return length
 
+    def _kept_etag(self) -> str:
+        """What the server called the part; empty if it is not known, or nothing to be sent."""
+        if not self._etag_file.is_file():
+            return ""
+        etag = self._etag_file.read_text(encoding="latin-1")
+        return etag if _ETAG.fullmatch(etag) else ""
+
     @property
     def _etag_file(self) -> Path:
         return self.part.with_name(f"{self.part.name}.etag")
@@ -354,16 +394,25 @@ def _opening_failure(error: OSError, url: str) -> _Cut | CheckpointError:
         return _Unreachable(f"{host} cannot be reached (the proxy refuses or does not answer)")
     if isinstance(error, requests.exceptions.SSLError):
         return CheckpointError(
-            f"{host} offers no secure connection that can be trusted ({cause or error}): check the "
-            "clock and the certificates of this machine."
+            f"{host} offers no secure connection that can be trusted "
+            f"({printable(cause or error):.200}): check the clock and the certificates of this "
+            "machine."
         )
     if isinstance(error, (requests.ConnectionError, requests.Timeout)):
         return _Cut(f"{host} broke off or did not answer")
-    return CheckpointError(f"{host} cannot be asked for the file: {error}.")
+    return CheckpointError(f"{host} cannot be asked for the file: {printable(error):.200}.")
+
+
+def _is_web_page(answer: requests.Response, start: bytes) -> bool:
+    """Whether a page came in place of a file, as where a network wants a login first."""
+    if start.startswith(b"PK\x03\x04") or start[8:9] == b"{":  # how model files start
+        return False
+    kind = answer.headers.get("Content-Type", "").lower()
+    return kind.startswith("text/html") or start.lstrip().lower().startswith(_PAGES)
 
 
 def _host(url: str) -> str:
-    return urlsplit(url).hostname or url
+    return printable(urlsplit(url).hostname or url)[:200]
 
 
 @contextmanager

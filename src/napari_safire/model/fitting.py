@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,21 @@ from torch import Tensor
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model.config import ModelConfig
-from napari_safire.model.model_file import SHOWN, Contents, listed
+from napari_safire.model.model_file import Contents
 from napari_safire.model.safire import SafireModel
+from napari_safire.model.stored import SHOWN, listed
+from napari_safire.text import printable
 
 ADAPTOR = ("image_encoder.adaptor_", "image_encoder.hfp_")
 _PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.", "prompt_projection.")
+# What multiplies what it is given. (Biases, means, positions may be zero.)
+_NEVER_ZERO = re.compile(r"(\.weight|_kernels|\.running_var|_gaussian_matrix)$")
+# What starts as zero, or is never asked: SAM's prompts of other kinds.
+_ZERO_AT_FIRST = re.compile(
+    r"^prompt_projection\.|^image_encoder\.blocks\.[0-9]+\.(proj|reduce)\."
+    r"|^prompt_encoder\.(mask_downscaling|no_mask_embed|point_embeddings|not_a_point_embed)\."
+    r"|^mask_decoder\.output_hypernetworks_mlps\.[123]\."
+)
 # Fields that neither shape the weights nor change what they compute at a given frame.
 _FREE_FIELDS = {"max_cells", "prompt_from_embedding"}
 
@@ -45,20 +54,34 @@ def has_adaptor(tensors: Collection[str]) -> bool:
 def fitting_model(contents: Contents, config: ModelConfig | None, path: Path) -> SafireModel:
     """The model that the file is made for, without its weights, once they are known to fit."""
     sizes = config or contents.config or infer_config(contents.tensors, path)
-    # The ViT's random start would be overwritten at once: build it without memory. The lite
-    # encoder is small, and its constant filters have to be real.
-    nowhere = torch.device("meta") if sizes.architecture == "vit" else nullcontext()
-    model = _build(sizes, nowhere, path)
+    model = outline(sizes, path)
     check_fit(contents.tensors, model.state_dict(), path)
+    _check_is_alive(contents, path)
     return model
 
 
-def _build(config: ModelConfig, where: AbstractContextManager[Any], path: Path) -> SafireModel:
+def outline(config: ModelConfig, path: Path) -> SafireModel:
+    """A model without memory for its weights, however many a file asks for."""
     try:
-        with where:
+        with torch.device("meta"):
             return SafireModel(config)
-    except (RuntimeError, AssertionError) as error:
-        raise CheckpointError(f"{path} asks for a model that cannot be built: {error}.") from error
+    except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError) as error:
+        reason = printable(error)[:120].rstrip(".")
+        raise CheckpointError(f"{path} asks for a model that cannot be built: {reason}.") from error
+
+
+def _check_is_alive(contents: Contents, path: Path) -> None:
+    """Refuse layers of nothing but zeros, which answer the same whatever they are asked."""
+    dead = sorted(
+        name
+        for name in contents.zeros
+        if _NEVER_ZERO.search(name) and not _ZERO_AT_FIRST.search(name)
+    )
+    if dead:
+        raise CheckpointError(
+            f"{path} is damaged: {len(dead)} of its layers ({listed(dead)}) hold zeros only, so it "
+            "would find nothing in any picture; get the file again."
+        )
 
 
 def check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
@@ -66,7 +89,7 @@ def check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: P
     missing = [key for key in wanted if key not in given]
     unexpected = [key for key in given if key not in wanted]
     misshaped = [
-        f"{key} {tuple(given[key].shape)} instead of {tuple(wanted[key].shape)}"
+        f"{key:.80} {tuple(given[key].shape)} instead of {tuple(wanted[key].shape)}"
         for key in wanted
         if key in given and given[key].shape != wanted[key].shape
     ]
@@ -132,7 +155,7 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
         return 1 + max((int(match[1]) for match in matches if match), default=-1)
 
     _, n_cells, _, embed_dim = shape("image_encoder.pos_embed", 4)
-    depth = count(r"image_encoder\.blocks\.(\d+)\.")
+    depth = count(r"image_encoder\.blocks\.([0-9]{1,6})\.")
     reach = []  # cells along which each block attends
     head_dim = embed_dim
     for number in range(depth):
@@ -141,7 +164,7 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
     windows = sorted({cells for cells in reach if cells != n_cells})
     if len(windows) > 1:
         raise CheckpointError(
-            f"{path} holds another model: its windows have different sizes {windows}."
+            f"{path} holds another model: its windows have different sizes {windows!r:.80}."
         )
     decoder = "mask_decoder.transformer.layers"
     confidence = "mask_decoder.iou_prediction_head.layers"
@@ -154,9 +177,9 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
         "mlp_ratio": shape("image_encoder.blocks.0.mlp.lin1.weight", 2)[0] / embed_dim,
         "global_attention": tuple(number for number, cells in enumerate(reach) if cells == n_cells),
         "prompt_dim": shape("image_encoder.neck.0.weight", 4)[0],
-        "decoder_depth": count(rf"{re.escape(decoder)}\.(\d+)\."),
+        "decoder_depth": count(rf"{re.escape(decoder)}\.([0-9]{{1,6}})\."),
         "decoder_mlp_dim": shape(f"{decoder}.0.mlp.lin1.weight", 2)[0],
-        "confidence_depth": count(rf"{re.escape(confidence)}\.(\d+)\."),
+        "confidence_depth": count(rf"{re.escape(confidence)}\.([0-9]{{1,6}})\."),
         "confidence_dim": shape(f"{confidence}.0.weight", 2)[0],
         "mask_in_chans": shape("prompt_encoder.mask_downscaling.3.weight", 4)[0],
         "adaptor_reduction": embed_dim

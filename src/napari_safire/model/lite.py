@@ -10,6 +10,7 @@ that convolutions learn slowly, the local residual energy and the strength of ea
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -82,7 +83,7 @@ class LiteEncoder(nn.Module):
         self.norm = nn.LayerNorm(sixteenth)
         self.neck = nn.Linear(sixteenth, config.prompt_dim)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, before_block: Callable[[int], None] | None = None) -> Tensor:
         """Encode (B, 3, H, W) pixels in 0..255, H and W multiples of 16, to (B, C, H/16, W/16)."""
         # Traces are a grey level or less beside values of up to 255: the front end keeps float32
         # whatever precision the caller allows the rest.
@@ -95,7 +96,9 @@ class LiteEncoder(nn.Module):
         x = self.stage4(self.down4(self.stage2(x)))
         x = self.stage8(F.relu(self.down8(x) + measured))
         x = self.down16(x)  # (B, D, H/16, W/16)
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks, start=1):
+            if before_block is not None:
+                before_block(number)
             x = block(x)
         x = self.neck(self.norm(x.permute(0, 2, 3, 1)))
         return x.permute(0, 3, 1, 2)

@@ -9,9 +9,10 @@ import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from urllib.parse import unquote, urlsplit
 
 import platformdirs
@@ -19,6 +20,7 @@ from rich.filesize import decimal
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model.config import Architecture, ModelConfig
+from napari_safire.model.strict_json import parse_json
 from napari_safire.model.user_models import read_user_models
 
 if TYPE_CHECKING:
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
 ModelState = Literal["bundled", "downloaded", "not downloaded"]
 
 _WEIGHTS = Path(__file__).parent / "weights"
-_SUMS = "SHA256SUMS"
+_SUMS, _EARLIER_SUMS = "SHA256SUMS", "SHA256SUMS.earlier"
+_SELF_TEST = ".self-test.json"
 _SUFFIXES = (".safetensors", ".pth", ".pt")
 # What every file system takes as a name and no shell or path reads as something else.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}(?<!\.)")
 _LONGEST_TEXT = 300
+_LARGEST_SIZE = 1 << 40  # bytes of a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +101,8 @@ class ModelEntry:
             raise ValueError(
                 f"sha256 is {self.sha256!r:.80}, but must be 64 hexadecimal digits, small letters."
             )
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
+        whole = isinstance(self.size, int) and not isinstance(self.size, bool)
+        if not whole or not 1 <= cast(int, self.size) <= _LARGEST_SIZE:
             raise ValueError(
                 f"size is {self.size!r:.80}, but must be the number of the file's bytes."
             )
@@ -117,7 +122,7 @@ def available_models() -> tuple[ModelEntry, ...]:
     CheckpointError
         The package's list of hashes is damaged.
     """
-    return (*_bundled_models(), *_user_models()[0])
+    return (*bundled_models(), *_user_models()[0])
 
 
 def registry_problems() -> tuple[str, ...]:
@@ -269,7 +274,7 @@ def load_model(
     ValueError
         The device is unknown or not available.
     """
-    from napari_safire.model.checkpoint import load_checkpoint  # brings torch
+    from napari_safire.model.checkpoint import load_checked, load_checkpoint  # bring torch
 
     if name_or_path not in {entry.name for entry in available_models()}:
         path = Path(name_or_path)
@@ -279,9 +284,7 @@ def load_model(
             )
         return load_checkpoint(path, config, device)
     entry, path = model_entry(str(name_or_path)), model_path(str(name_or_path))
-    model = load_checkpoint(path, config, device)
-    _check_hash(entry, path, model.checkpoint_sha256)
-    return model
+    return load_checked(path, config, device, partial(_check_hash, entry, path))
 
 
 def is_safe_address(url: str) -> bool:
@@ -296,6 +299,11 @@ def is_safe_address(url: str) -> bool:
     if parts.scheme == "http":
         return _is_this_machine(host)
     return parts.scheme == "https"
+
+
+def is_this_machine(url: str) -> bool:
+    """Whether a safe address is one of this machine itself."""
+    return is_safe_address(url) and _is_this_machine(urlsplit(url).hostname or "")
 
 
 def _is_this_machine(host: str) -> bool:
@@ -317,7 +325,10 @@ def _place(entry: ModelEntry) -> Path:
 
 def _size(path: Path) -> int | None:
     """Bytes of a file; None where there is none."""
-    return path.stat().st_size if path.is_file() else None
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:  # a folder that may not be looked into
+        return None
 
 
 def _how_to_download(name: str) -> str:
@@ -336,7 +347,8 @@ def _check_hash(entry: ModelEntry, path: Path, found: str) -> None:
     )
 
 
-def _bundled_models() -> tuple[ModelEntry, ...]:
+def bundled_models() -> tuple[ModelEntry, ...]:
+    """The models that ship with the package."""
     filename = "safire-lite.safetensors"
     return (
         ModelEntry(
@@ -357,13 +369,15 @@ def _user_models() -> tuple[tuple[ModelEntry, ...], tuple[str, ...]]:
     tables, problems = read_user_models()
     entries: list[ModelEntry] = []
     unfit: list[str] = []
-    bundled = _bundled_models()
+    bundled = bundled_models()
     for table in tables:
         try:
             entry = _entry_from(table.name, table.fields)
             _check_is_new(entry, [*bundled, *entries])
         except (ValueError, TypeError) as error:
             unfit.append(table.problem(str(error)))
+        except RecursionError:  # while a value was shown
+            unfit.append(table.problem("one of its fields is nested too deeply"))
         else:
             entries.append(entry)
     return tuple(entries), (*problems, *unfit)
@@ -412,9 +426,49 @@ def _check_plain_name(name: str, value: object) -> None:
         )
 
 
-def _listed_sums() -> dict[str, str]:
-    """File name to hash, from the sha256sum list beside the weights; empty without a list."""
-    path = _WEIGHTS / _SUMS
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file that the package ships, or once did.
+
+    Parameters
+    ----------
+    name : str
+    self_test : object
+        See `napari_safire.model.self_test`; an empty dict where there is none.
+    """
+
+    name: str
+    self_test: Any
+
+
+def known_file(sha256: str) -> KnownFile | None:
+    """What the package knows of a file that has no digest of its own; None if nothing.
+
+    Raises
+    ------
+    CheckpointError
+        A list of hashes or a self-test in the package is damaged.
+    """
+    for sums in (_SUMS, _EARLIER_SUMS):
+        for name, digest in _listed_sums(sums).items():
+            if digest == sha256:
+                return KnownFile(name, _shipped_self_test(name))
+    return None
+
+
+def _shipped_self_test(name: str) -> Any:
+    path = (_WEIGHTS / name).with_suffix(_SELF_TEST)
+    try:
+        return parse_json(path.read_bytes()) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}): install napari-safire again."
+        ) from error
+
+
+def _listed_sums(name: str = _SUMS) -> dict[str, str]:
+    """File name to hash, from a sha256sum list beside the weights; empty without a list."""
+    path = _WEIGHTS / name
     if not path.is_file():
         return {}
     sums = {}

@@ -5,6 +5,7 @@ Kwon et al., "SAFIRE: Segment Any Forged Image Region", AAAI 2025 (arXiv 2412.08
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -41,6 +42,8 @@ class SafireModel(nn.Module):
         Hash of the file the weights came from; empty for fresh weights.
     metadata : dict
         What the file says of the weights: licence, training data, calibration.
+    warnings : tuple of str
+        What whoever uses it should know, such as that its file has no checksums.
     """
 
     pixel_mean: Tensor
@@ -51,6 +54,7 @@ class SafireModel(nn.Module):
         self.config = config
         self.checkpoint_sha256 = ""
         self.metadata: dict[str, Any] = {}
+        self.warnings: tuple[str, ...] = ()
         self.image_encoder = _make_encoder(config)
         n_cells = config.image_size // config.embedding_stride
         self.prompt_encoder = modeling.PromptEncoder(
@@ -85,7 +89,7 @@ class SafireModel(nn.Module):
         """Where the weights are; inputs are expected there."""
         return self.pixel_mean.device
 
-    def encode(self, pixels: Tensor) -> Tensor:
+    def encode(self, pixels: Tensor, before_block: Callable[[int], None] | None = None) -> Tensor:
         """Embed images.
 
         Parameters
@@ -93,6 +97,9 @@ class SafireModel(nn.Module):
         pixels : (B, 3, H, W) floating point tensor, 0 .. 255
             RGB. The ViT takes its square frame only (H = W = ``config.image_size``); the lite
             model any multiples of 16.
+        before_block : callable, optional
+            Called with 1, 2, … before each transformer block of this call; may raise, which ends
+            the call. It belongs to the call: hooks of modules would hear the calls of all threads.
 
         Returns
         -------
@@ -109,7 +116,7 @@ class SafireModel(nn.Module):
         self._check_pixels(pixels)
         if self.config.architecture == "vit":
             pixels = (pixels - self.pixel_mean) / self.pixel_std
-        feats: Tensor = self.image_encoder(pixels)
+        feats: Tensor = self.image_encoder(pixels, before_block)
         return feats
 
     def decode(

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from napari_safire.errors import CheckpointError
@@ -18,6 +19,7 @@ from napari_safire.model.sam_modules import modeling
 
 # Shapes do not tell these: those of every published SAM.
 _DECODER_HEADS = 8
+_MOST_LAYERS = 256
 _PIXEL_MEAN, _PIXEL_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
@@ -42,14 +44,27 @@ def load_sam(path: str | PathLike[str]) -> nn.Module:
     path = Path(path)
     tensors, _ = read_tensors(path)
     try:
-        sam = _built(_Shapes(tensors))
-    except (KeyError, ValueError, IndexError, ZeroDivisionError, AssertionError) as error:
+        with torch.device("meta"):  # no memory before the sizes are known to be the file's own
+            sam = _built(_Shapes(tensors))
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        IndexError,
+        ArithmeticError,
+        AssertionError,
+        RuntimeError,
+    ) as error:
         raise CheckpointError(
-            f"{path} does not hold a plain SAM ({error!r}): give a checkpoint as published with "
-            "Segment Anything, for example sam_vit_b_01ec64.pth."
+            f"{path} does not hold a plain SAM ({error!r:.120}): give a checkpoint as published "
+            "with Segment Anything, for example sam_vit_b_01ec64.pth."
         ) from error
     check_fit(tensors, sam.state_dict(), path)
-    sam.load_state_dict(dict(tensors))
+    # Copies: the tensors read are pages of the file, which somebody may change.
+    placed = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
+    sam.load_state_dict(placed, assign=True)
+    for name, values in (("pixel_mean", _PIXEL_MEAN), ("pixel_std", _PIXEL_STD)):
+        sam.register_buffer(name, torch.tensor(values).reshape(3, 1, 1), persistent=False)
     return sam.eval()
 
 
@@ -64,14 +79,17 @@ class _Shapes:
 
     def count(self, pattern: str) -> int:
         found = (re.match(pattern, name) for name in self.tensors)
-        return 1 + max((int(match[1]) for match in found if match), default=-1)
+        count = 1 + max((int(match[1]) for match in found if match), default=-1)
+        if count > _MOST_LAYERS:
+            raise ValueError(f"{count} layers")
+        return count
 
 
 def _built(shapes: _Shapes) -> nn.Module:
     encoder, decoder = "image_encoder", "mask_decoder"
     _, cells, _, width = shapes[f"{encoder}.pos_embed"]
     patch = shapes[f"{encoder}.patch_embed.proj.weight"][-1]
-    depth = shapes.count(rf"{encoder}\.blocks\.(\d+)\.")
+    depth = shapes.count(rf"{encoder}\.blocks\.([0-9]{{1,6}})\.")
     lengths = [shapes[f"{encoder}.blocks.{i}.attn.rel_pos_w"] for i in range(depth)]
     reach = [(length + 1) // 2 for length, _ in lengths]  # cells along which a block attends
     prompt = shapes[f"{encoder}.neck.0.weight"][0]
@@ -100,13 +118,13 @@ def _built(shapes: _Shapes) -> nn.Module:
         "mask_decoder": modeling.MaskDecoder(
             num_multimask_outputs=shapes[f"{decoder}.mask_tokens.weight"][0] - 1,
             transformer=modeling.TwoWayTransformer(
-                depth=shapes.count(rf"{re.escape(layers)}\.(\d+)\."),
+                depth=shapes.count(rf"{re.escape(layers)}\.([0-9]{{1,6}})\."),
                 embedding_dim=prompt,
                 mlp_dim=shapes[f"{layers}.0.mlp.lin1.weight"][0],
                 num_heads=_DECODER_HEADS,
             ),
             transformer_dim=prompt,
-            iou_head_depth=shapes.count(rf"{re.escape(heads)}\.(\d+)\."),
+            iou_head_depth=shapes.count(rf"{re.escape(heads)}\.([0-9]{{1,6}})\."),
             iou_head_hidden_dim=shapes[f"{heads}.0.weight"][0],
         ),
     }

@@ -8,6 +8,7 @@ the entry's own business.
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,11 +17,15 @@ from typing import Any
 
 import platformdirs
 
+from napari_safire.text import printable
+
 REGISTRIES_VARIABLE = "NAPARI_SAFIRE_MODELS"
 """Environment variable with further registry files, separated as in PATH."""
 
 _REQUIRED = ("description", "url", "sha256", "size", "licence", "trained_on", "architecture")
 _OPTIONAL = ("filename",)
+_MOST_BYTES, _LONGEST_LINE = 1 << 18, 4096  # of a registry, far beyond what a lab hands round
+_SHOWN = 120  # characters of a name or reason, in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,8 @@ def read_user_models() -> tuple[tuple[ModelTable, ...], tuple[str, ...]]:
         For everything that had to be left out one sentence with file, table and field.
     """
     tables: list[ModelTable] = []
-    problems: list[str] = []
-    for path in _registry_files():
+    files, problems = _registry_files()
+    for path in files:
         for found in _read_registry(path):
             if isinstance(found, ModelTable):
                 tables.append(found)
@@ -71,36 +76,66 @@ def read_user_models() -> tuple[tuple[ModelTable, ...], tuple[str, ...]]:
     return tuple(tables), tuple(problems)
 
 
-def _registry_files() -> list[Path]:
-    """The user's own if it is there, then the named ones, each once."""
+def _registry_files() -> tuple[list[Path], list[str]]:
+    """The user's own if it is there, then the named ones, each once; and what is wrong."""
     own = user_registry()
     named = os.environ.get(REGISTRIES_VARIABLE, "").split(os.pathsep)
     files = [own] if os.path.exists(own) else []
-    files += [Path(name.strip()).expanduser() for name in named if name.strip()]
-    return list({os.path.realpath(path): path for path in reversed(files)}.values())[::-1]
+    problems = []
+    for name in named:
+        try:
+            files += [Path(name.strip()).expanduser()] if name.strip() else []
+        except RuntimeError:
+            problems.append(
+                f"The model registry {printable(name.strip())} is of a user that this machine "
+                f"does not know: correct {REGISTRIES_VARIABLE}."
+            )
+    once = {os.path.realpath(path): path for path in reversed(files)}
+    return list(once.values())[::-1], problems
+
+
+def _content(path: Path) -> dict[str, Any] | str:
+    """What stands in a file, or one sentence why nothing can be read."""
+    shown = printable(path)
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait without end
+            return f"The model registry {shown} cannot be read: it is no file."
+        with open(path, "rb") as stream:
+            content = stream.read(_MOST_BYTES + 1)
+        longest = max(map(len, content.splitlines()), default=0)
+        if len(content) > _MOST_BYTES or longest > _LONGEST_LINE:
+            return (
+                f"The model registry {shown} is too large: {_MOST_BYTES} bytes, and "
+                f"{_LONGEST_LINE} a line, are the limit."
+            )
+        return tomllib.loads(content.decode("utf-8"))
+    except OSError as error:
+        return f"The model registry {shown} cannot be read: {error.strerror}."
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        reason = printable(error)[:_SHOWN].rstrip(".")
+        return f"The model registry {shown} is no TOML file: {reason}."
+    except RecursionError:
+        return f"The model registry {shown} is no TOML file: it is nested too deeply."
 
 
 def _read_registry(path: Path) -> Iterator[ModelTable | str]:
     """The tables of one file, and a sentence in place of each that is bad."""
-    try:
-        with open(path, "rb") as stream:
-            content = tomllib.load(stream)
-    except OSError as error:
-        yield f"The model registry {path} cannot be read: {error.strerror}."
-        return
-    except ValueError as error:  # no TOML, or no UTF-8
-        yield f"The model registry {path} is no TOML file: {str(error).rstrip('.')}."
+    content = _content(path)
+    if isinstance(content, str):
+        yield content
         return
     models = content.get("models")
     others = sorted(set(content) - {"models"})
     if others:
         yield (
-            f"The model registry {path} has {others[0]!r} beside its models: describe each model "
-            "in a table [models.<name>]."
+            f"The model registry {printable(path)} has {others[0]!r:.80} beside its models: "
+            "describe each model in a table [models.<name>]."
         )
     if not isinstance(models, dict):
         if not others:
-            yield f"The model registry {path} names no model: add a table [models.<name>]."
+            yield (
+                f"The model registry {printable(path)} names no model: add a table [models.<name>]."
+            )
         return
     for name, fields in models.items():
         fault = _fault(fields)
@@ -109,15 +144,17 @@ def _read_registry(path: Path) -> Iterator[ModelTable | str]:
 
 def _fault(fields: object) -> str | None:
     if not isinstance(fields, dict):
-        return f"it is {fields!r:.40}, but must be a table of fields"
+        told = type(fields).__name__ if isinstance(fields, list) else f"{fields!r:.40}"
+        return f"it is {told}, but must be a table of fields"
     for name in _REQUIRED:
         if name not in fields:
             return f"{name} is missing"
     for name in fields:
         if name not in (*_REQUIRED, *_OPTIONAL):
-            return f"{name} is unknown: the fields are {', '.join((*_REQUIRED, *_OPTIONAL))}"
+            return f"{name:.80} is unknown: the fields are {', '.join((*_REQUIRED, *_OPTIONAL))}"
     return None
 
 
 def _problem(path: Path, name: str, reason: str) -> str:
-    return f"{path}, table [models.{name}]: {reason.rstrip('.')}."
+    name, reason = printable(name[:_SHOWN]), printable(reason).rstrip(".")
+    return f"{printable(path)}, table [models.{name}]: {reason}."

@@ -8,6 +8,7 @@ published implementation's outputs (tests/data/parity).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -105,13 +106,16 @@ class SafireViT(nn.Module):
         )
         self.adaptor_final_block = nn.Sequential(nn.Linear(reduced, reduced), nn.GELU())
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, before_block: Callable[[int], None] | None = None) -> Tensor:
         """Embed normalised images (B, 3, S, S): (B, C, S / 16, S / 16)."""
         x = self.patch_embed(images) + self.pos_embed  # (B, h, w, D)
         hints = self.adaptor_patch_embed_tune(x) + self.hfp_patch_embed_tune(
             self.hfp_overlap_patch_embed(high_pass(images))
         )
-        for block, adaptor in zip(self.blocks, self.adaptor_blocks, strict=True):
+        pairs = zip(self.blocks, self.adaptor_blocks, strict=True)
+        for number, (block, adaptor) in enumerate(pairs, start=1):
+            if before_block is not None:
+                before_block(number)
             x = x + self._hint(adaptor(hints))
             if self.checkpointing and torch.is_grad_enabled():
                 x = checkpoint(block, x, use_reentrant=False)

@@ -14,15 +14,15 @@ import numpy as np
 from napari_safire.basis import RunBasis
 from napari_safire.engine.progress import Cancel, Progress
 from napari_safire.errors import SafireError
-from napari_safire.session.annotation import MOST_SOURCES, Annotation, Labels, Preview
+from napari_safire.session.annotation import MOST_SOURCES, Annotation, Preview
 from napari_safire.session.composition import (
     Unions,
     compose_labels,
     nearest_regions,
-    numbers_like,
 )
 from napari_safire.session.findings import Findings, PartitionFindings
 from napari_safire.session.history import PackedLabels
+from napari_safire.session.numbering import numbers_like
 from napari_safire.session.planes import PartitionSettings
 from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
@@ -37,16 +37,14 @@ class Partitioned:
     grid: PromptGrid
     partition: SourcePartition
     forgery: ForgeryMap
-    preview: Preview
-    numbers: tuple[int, ...]
 
     def findings(self, settings: PartitionSettings, checkpoint_sha256: str) -> Findings:
-        """Take what is to be kept of it beside the annotation."""
+        """Take what is to be kept of it beside the annotation, numbered 1 .. K for the moment."""
         regions = self.partition.representatives
         return Findings(
             RunBasis(checkpoint_sha256, asdict(settings)),
             MappingProxyType({region.prompt: region.confidence for region in regions}),
-            PartitionFindings.of(self.partition, self.numbers),
+            PartitionFindings.of(self.partition, tuple(range(1, len(regions) + 1))),
             self.forgery,
         )
 
@@ -83,12 +81,11 @@ def partitioned(
     engine: Engine,
     embedding: Any,
     settings: PartitionSettings,
-    shown: Labels | None,
     forgery: ForgeryMap | None,
     progress: Progress,
     cancel: Cancel,
 ) -> Partitioned:
-    """Ask the grid, divide the picture, and number its sources like what is shown.
+    """Ask the grid and divide the picture.
 
     Raises
     ------
@@ -105,10 +102,20 @@ def partitioned(
             f"The picture was divided into {partition.n_sources} sources, more than the "
             f"{MOST_SOURCES} that labels can hold: raise eps or choose a number of sources."
         )
-    numbers = numbers_like(partition.labels, partition.n_sources, shown)
-    seeds = tuple(
-        zip(numbers, (region.prompt for region in partition.representatives), strict=True)
+    return Partitioned(grid, partition, forgery)
+
+
+def with_partition(state: Annotation, partition: SourcePartition) -> Annotation:
+    """Lay a partition over what is there, as a preview.
+
+    Numbers and protected pixels are those of the state it is laid over, not of the one that was
+    shown when the model was asked: the user may have painted meanwhile.
+    """
+    if state.live_prompts:
+        state = state.commit()  # what the prompts found stays under the partition
+    numbers = numbers_like(
+        partition.labels, partition.n_sources, state.shown(), state.protected.unpack()
     )
+    seeds = zip(numbers, (region.prompt for region in partition.representatives), strict=True)
     labels = np.array(numbers, np.uint8)[partition.labels]
-    preview = Preview(PackedLabels.pack(labels), "partition", seeds=seeds)
-    return Partitioned(grid, partition, forgery, preview, numbers)
+    return state.with_preview(Preview(PackedLabels.pack(labels), "partition", seeds=tuple(seeds)))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_safire.engine.matching import match_sources
-from napari_safire.session.annotation import MOST_SOURCES, Labels, SourcePrompt
+from napari_safire.session.annotation import Labels, SourcePrompt
 from napari_safire.types import FloatImage, Geometry, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
@@ -125,33 +124,6 @@ def nearest_regions(
         distances = np.hypot(*(places - (point.row, point.col)).T)
         found[point] = grid.region(int(distances.argmin()))
     return found
-
-
-def numbers_like(labels: Labels, n_sources: int, shown: Labels | None) -> tuple[int, ...]:
-    """Number the sources of a partition so that they keep the numbers they are shown with.
-
-    Sources are matched one to one with what is shown so that as many pixels as possible keep
-    their number (and colour); the others get the smallest free numbers, larger sources first.
-
-    Parameters
-    ----------
-    labels : (H, W) uint8 array
-        Sources 0 .. K-1, largest first.
-    n_sources : int
-        K.
-    shown : (H, W) uint8 array or None
-        Labels from 1; 0 is no source.
-
-    Returns
-    -------
-    tuple of int
-        For each source its number, from 1.
-    """
-    if shown is None or not shown.any():
-        return tuple(range(1, n_sources + 1))
-    numbers = match_sources(shown, labels, n_sources).tolist()
-    free = (number for number in range(1, MOST_SOURCES + 1) if number not in numbers)
-    return tuple(number or next(free) for number in numbers)
 
 
 def partition_uncertainty(

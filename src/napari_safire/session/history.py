@@ -214,6 +214,8 @@ class History(Generic[S]):
         if not _same(state, self.state):
             self._cursor += 1
             self._steps[self._cursor :] = [_Step(state, title, origin)]
+        elif origin:
+            self._steps[self._cursor] = replace(self._steps[self._cursor], origin=origin)
 
     def amend(self, state: S) -> None:
         """Replace the present state; what can be undone and redone stays.

@@ -13,6 +13,7 @@ from napari_safire.session.composition import Unions
 from napari_safire.session.findings import AnnotatedPlane, Findings
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Job
+from napari_safire.session.numbering import numbers_of
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class PartitionSettings:
 
     method: Literal["auto", "kmeans", "dbscan"] = "auto"
     n_sources: int | None = None
-    eps: float = 0.2
+    eps: float | None = None
     seed: int = 0
     points_per_side: int = 16
 
@@ -131,8 +132,9 @@ class Plane:
         Names what is made of this plane in the journal.
     saved : Annotation or None
         What of it is in files that the user chose; see `States.mark_saved`.
-    kept, kept_as_saved
-        What was last handed over to be kept; for the state lane alone.
+    kept
+        What was last handed over to be kept: of which pixels, what, whether it was saved, and what
+        it took up. For the state lane alone.
     map_kept
         Which map was last kept, and of which pixels; for the file lane alone.
     """
@@ -150,8 +152,7 @@ class Plane:
     pixels: Pixels = field(init=False)
     work: str = field(default_factory=lambda: uuid.uuid4().hex)
     saved: Annotation | None = None
-    kept: AnnotatedPlane | None = None
-    kept_as_saved: bool = False
+    kept: tuple[Pixels, AnnotatedPlane, bool, tuple[str, ...]] | None = None
     map_kept: tuple[Pixels | None, ForgeryMap | None] = (None, None)
     unions: Unions = field(default_factory=Unions)
     asked: tuple[SourcePrompt, ...] | None = None
@@ -169,6 +170,18 @@ class Plane:
         self.reading = None
         self.regions = {}
         self.unions = Unions()
+
+    @property
+    def shown_numbers(self) -> tuple[int, ...]:
+        """Labels that the sources of the partition have now; empty if it is not shown (undo)."""
+        if self.partition is None or self.snapshot is None:
+            return ()
+        return numbers_of(self.partition, self.snapshot.annotation)
+
+    @property
+    def shows_partition(self) -> bool:
+        """Whether the labels are those of the partition, edited or not."""
+        return bool(self.shown_numbers)
 
     @property
     def forgery(self) -> ForgeryMap | None:

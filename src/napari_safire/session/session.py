@@ -23,13 +23,21 @@ from psygnal import Signal
 from napari_safire.engine.progress import Cancel, Progress
 from napari_safire.errors import SafireError
 from napari_safire.session.annotation import Annotation, SourcePrompt, changed_prompts
-from napari_safire.session.answers import Partitioned, partitioned, points_outside, previewed
+from napari_safire.session.answers import (
+    Partitioned,
+    partitioned,
+    points_outside,
+    previewed,
+    with_partition,
+)
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
 from napari_safire.session.composition import partition_uncertainty
-from napari_safire.session.findings import Findings
+from napari_safire.session.findings import Findings, PartitionFindings
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Deliver, Job, JobLane
 from napari_safire.session.journal import Journal, KeptWork
+from napari_safire.session.messages import ANYWHERE, Stage, Topic
+from napari_safire.session.numbering import numbers_of
 from napari_safire.session.planes import (
     PartitionSettings,
     Pixels,
@@ -75,8 +83,8 @@ class Session:
         or what was kept of them with earlier work, or nothing any more.
     progress : Signal(str, int, int)
         What is being done, and how far of how much; an empty text when nothing is.
-    notice : Signal(str, bool)
-        A sentence for the user; true where something failed.
+    notice : Signal(str, bool, Topic)
+        A sentence for the user; true where something failed; what it belongs to.
     model_changed : Signal()
         Another model is loaded, or none.
     kept_work : Signal(PlaneKey, KeptWork)
@@ -87,7 +95,7 @@ class Session:
     embedded = Signal(PlaneKey)
     partitioned = Signal(PlaneKey)
     progress = Signal(str, int, int)
-    notice = Signal(str, bool)
+    notice = Signal(str, bool, Topic)
     model_changed = Signal()
     kept_work = Signal(PlaneKey, KeptWork)
 
@@ -96,7 +104,7 @@ class Session:
     ) -> None:
         self._chosen = ChosenModel(
             load_engine,
-            lambda sentence: deliver(lambda: self.notice.emit(sentence, False)),
+            lambda sentence: deliver(lambda: self.notice.emit(sentence, False, ANYWHERE)),
         )
         self._model_lane = JobLane(deliver, self._watch)
         self._state_lane = JobLane(deliver, lasting=True)
@@ -120,6 +128,11 @@ class Session:
     def engine(self) -> Engine | None:
         """The engine of the chosen model, once it is loaded."""
         return self._chosen.engine
+
+    @property
+    def most_sources(self) -> int | None:
+        """How many sources the model tells apart at most; None while none is loaded."""
+        return None if self.engine is None else self.engine.most_sources
 
     def choose_model(
         self,
@@ -206,6 +219,8 @@ class Session:
         """Read the traces of a plane, unless that is done or under way."""
         plane = self.planes[key]
         under_way = plane.reading is not None and not plane.reading.cancelled.is_set()
+        if not self._chosen.is_chosen:
+            self.states.look_for_kept_work(plane)  # which needs no model
         if plane.embedding is not None or under_way or not self._chosen.is_chosen:
             return
 
@@ -222,7 +237,8 @@ class Session:
 
         def failed(error: Exception) -> None:
             plane.reading = None
-            self._failed(error)
+            self._failed(error, Topic(key, "picture"))
+            self.states.look_for_kept_work(plane)
 
         plane.reading = self._model_lane.submit(
             Job("Reading the picture's traces", work, done, failed, topic=("embed", key))
@@ -232,13 +248,14 @@ class Session:
         if plane.embedding is embedding:
             return
         plane.embedding = embedding
+        plane.pixels.sha256 = plane.pixels.sha256 or embedding.image_sha256
         if not plane.findings.fits(embedding):
             plane.findings = Findings()
-            self.notice.emit(OTHER_MODEL, False)
+            self.notice.emit(OTHER_MODEL, False, Topic(plane.key, "picture"))
             self.partitioned.emit(plane.key)
         plane.asked = None  # nothing has been asked of this one
         for warning in embedding.warnings:
-            self.notice.emit(warning, False)
+            self.notice.emit(warning, False, Topic(plane.key, "picture"))
         self.states.look_for_kept_work(plane)
         self.embedded.emit(plane.key)
 
@@ -273,7 +290,7 @@ class Session:
         self.states.count_change(plane)
         inside = tuple(p for p in prompts if _is_inside(p.point, plane.shape))
         if len(inside) < len(prompts):
-            self.notice.emit(points_outside(len(prompts) - len(inside)), False)
+            self.notice.emit(points_outside(len(prompts) - len(inside)), False, Topic(key))
         live = tuple(p for p in inside if p.live)
         regions, grid = dict(plane.regions), plane.grid
 
@@ -331,7 +348,14 @@ class Session:
 
         topic = ("segment", plane.key)
         self._model_lane.submit(
-            Job("Finding the region", work, done, self._failed, urgent=True, topic=topic)
+            Job(
+                "Finding the region",
+                work,
+                done,
+                self._failing(plane.key, "prompts"),
+                urgent=True,
+                topic=topic,
+            )
         )
 
     def _answer_from(self, plane: Plane, live: tuple[SourcePrompt, ...]) -> None:
@@ -377,7 +401,6 @@ class Session:
         if not self._chosen.is_chosen:
             return
         ready = plane.has_grid(settings)
-        shown = None if plane.snapshot is None else plane.snapshot.labels
         # The forgery map is that of two sources: it depends on grid and seed alone.
         same_map = ready and plane.partition is not None and plane.partition.seed == settings.seed
         forgery = plane.forgery if same_map else None
@@ -387,9 +410,7 @@ class Session:
             embedding = plane.embedding
             if embedding is None:
                 embedding = engine.embed(plane.read(), progress=progress, cancel=cancel)
-            return embedding, partitioned(
-                engine, embedding, settings, shown, forgery, progress, cancel
-            )
+            return embedding, partitioned(engine, embedding, settings, forgery, progress, cancel)
 
         def done(answer: tuple[Any, Partitioned]) -> None:
             if not self.planes.has(plane):
@@ -397,16 +418,16 @@ class Session:
             embedding, result = answer
             self._take_embedding(plane, embedding)
             plane.grid, plane.partition = result.grid, result.partition
-            plane.findings = result.findings(settings, embedding.checkpoint_sha256)
+            findings = result.findings(settings, embedding.checkpoint_sha256)
+            plane.findings = findings
             self.planes.drop_old_grids(plane)
             count = result.partition.n_sources
             what = f"partition into {count} source{'s' if count > 1 else ''}"
 
-            def change(history: History[Annotation]) -> None:
-                state = history.state
-                if state.live_prompts:
-                    state = state.commit()  # what the prompts found stays under the partition
-                history.record(state.with_preview(result.preview), what)
+            def change(history: History[Annotation]) -> PartitionFindings:
+                state = with_partition(history.state, result.partition)
+                history.record(state, what)
+                return PartitionFindings.of(result.partition, numbers_of(result.partition, state))
 
             self.states.change(plane, change)
             self.partitioned.emit(key)
@@ -416,7 +437,7 @@ class Session:
                 title or "Partitioning",
                 work,
                 done,
-                self._failed,
+                self._failing(key, "partition"),
                 urgent=ready,
                 topic=("partition", key),
             )
@@ -457,7 +478,13 @@ class Session:
                 done(values)
 
         self._model_lane.submit(
-            Job("Uncertainty", work, answered, self._failed, topic=("uncertainty", key))
+            Job(
+                "Uncertainty",
+                work,
+                answered,
+                self._failing(key, "partition"),
+                topic=("uncertainty", key),
+            )
         )
 
     # ---------------------------------------------------------------- jobs
@@ -519,11 +546,14 @@ class Session:
         lanes = (self._model_lane, self._state_lane, self._file_lane)
         return all([lane.join(timeout) for lane in lanes])
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, topic: Topic = ANYWHERE) -> None:
         if isinstance(error, SafireError | ValueError | TypeError | OSError):
-            self.notice.emit(str(error), True)
+            self.notice.emit(str(error), True, topic)
         else:
-            self.notice.emit(f"{type(error).__name__}: {error}", True)
+            self.notice.emit(f"{type(error).__name__}: {error}", True, topic)
+
+    def _failing(self, key: PlaneKey, stage: Stage) -> Callable[[Exception], None]:
+        return lambda error: self._failed(error, Topic(key, stage))
 
     def _watch(self, job: Job | None, done: int, total: int, stage: str) -> None:
         if job is None:

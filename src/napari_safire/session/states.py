@@ -15,10 +15,12 @@ from napari_safire.engine.progress import Cancel, Progress
 from napari_safire.errors import SafireError
 from napari_safire.session.annotation import Annotation, Labels, Mask, Stroke
 from napari_safire.session.answers import previewed
-from napari_safire.session.findings import AnnotatedPlane, Findings
+from napari_safire.session.findings import AnnotatedPlane, Findings, PartitionFindings
 from napari_safire.session.history import History
 from napari_safire.session.jobs import Job, JobLane
 from napari_safire.session.journal import Journal, KeptWork
+from napari_safire.session.messages import ANYWHERE, Topic
+from napari_safire.session.numbering import renumbered
 from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
 
 OTHER_MODEL = "The verdict that was kept is another model's and was left out: partition again."
@@ -39,7 +41,7 @@ class States:
     shown : callable
         Takes each plane that has a new snapshot.
     failed : callable
-        Takes the reason why something could not be done.
+        Takes the reason why something could not be done, and its topic if it has one.
     found : callable
         Takes the plane and the work of an earlier session that was found for it.
     restored : callable
@@ -54,7 +56,7 @@ class States:
         file_lane: JobLane,
         planes: Planes,
         shown: Callable[[Plane], None],
-        failed: Callable[[Exception], None],
+        failed: Callable[..., None],
         found: Callable[[Plane, KeptWork], None],
         restored: Callable[[Plane], None],
         journal: Journal | None = None,
@@ -105,6 +107,10 @@ class States:
         """Commit the preview, then change the labels; see `Annotation.edited`."""
         self._transition(key, lambda state: state.edited(edit, renumber), title)
 
+    def renumber(self, key: PlaneKey) -> None:
+        """Close the gaps between the numbers of the sources; see `numbering.renumbered`."""
+        self._transition(key, renumbered, "renumber sources")
+
     def protect(self, key: PlaneKey, sources: Iterable[int]) -> None:
         """Protect all pixels of some sources from later predictions."""
         chosen = tuple(sources)
@@ -144,14 +150,23 @@ class States:
         plane.serial = self._serial
 
     def change(self, plane: Plane, change: Callable[[History[Annotation]], Any]) -> None:
-        """Change a history in the state lane and show the result."""
+        """Change a history in the state lane and show the result.
+
+        Where the change gives `PartitionFindings`, they take the place of those of the plane: the
+        numbers of a partition are known only once it lies over the present state.
+        """
         serial, with_preview, confidences = plane.serial, plane.with_preview, plane.confidences
         step = self._step_of(plane)
 
+        numbered: list[PartitionFindings] = []
+
         def work(progress: Progress, cancel: Cancel) -> Snapshot:
-            change(plane.history)
+            found, now = change(plane.history), step
+            if isinstance(found, PartitionFindings):
+                numbered.append(found)
+                now = replace(step, findings=replace(step.findings, partition=found))
             history = plane.history
-            self._keep(step, history)  # whether or not anybody is there to be shown it
+            self._keep(now, history)  # whether or not anybody is there to be shown it
             labels = history.state.shown(with_preview=with_preview)
             counts = np.bincount(labels.ravel())
             return Snapshot(
@@ -168,12 +183,14 @@ class States:
 
         def done(snapshot: Snapshot) -> None:
             if self._planes.has(plane):
+                if numbered and plane.findings.partition is step.findings.partition:
+                    plane.findings = replace(plane.findings, partition=numbered[0])
                 plane.snapshot = snapshot
                 self._shown(plane)
 
         def failed(error: Exception) -> None:
             # What is shown may differ from the state that stayed: show that again.
-            self._failed(error)
+            self._failed(error, Topic(plane.key, "labels"))
             self.change(plane, lambda history: None)
 
         self._lane.submit(Job("", work, done, failed))
@@ -202,7 +219,7 @@ class States:
     def take_findings(self, plane: Plane, findings: Findings) -> None:
         """Show what a model said earlier, unless another one is asked now."""
         if not findings.fits(plane.embedding):
-            self._failed(SafireError(OTHER_MODEL))
+            self._failed(SafireError(OTHER_MODEL), Topic(plane.key, "picture"))
             return
         if findings == Findings():
             return
@@ -314,14 +331,15 @@ class States:
         work = AnnotatedPlane(history.state, step.findings.of(history.state))
         is_saved = history.state == step.saved
         took_up = history.origins
-        if work == plane.kept and is_saved == plane.kept_as_saved:
+        kept = (step.pixels, work, is_saved, took_up)
+        if kept == plane.kept:
             return
-        if plane.kept is None and is_saved:
+        if plane.kept is None and is_saved and not took_up:
             return  # opened, and not changed yet
-        plane.kept, plane.kept_as_saved = work, is_saved
+        plane.kept = kept
         the_map = (step.pixels, work.findings.forgery)
 
-        def write(progress: Progress, cancel: Cancel) -> bool:
+        def write(progress: Progress, cancel: Cancel) -> str:
             if journal.keep(
                 plane.work,
                 step.pixels.identify(),
@@ -331,21 +349,21 @@ class States:
                 map_is_kept=all(a is b for a, b in zip(the_map, plane.map_kept, strict=True)),
             ):
                 plane.map_kept = the_map
-            return True
-
-        def done(_: bool) -> None:
-            self._complain(journal.problem)
+            return journal.problem
 
         def failed(error: Exception) -> None:
             reason = str(error).rstrip(".")
-            self._complain(f"Your work on this picture cannot be kept: {reason}. Save it yourself.")
+            self._complain(
+                f"Your work on this picture cannot be kept: {reason}. Save it yourself.",
+                Topic(plane.key),
+            )
 
-        self._file_lane.submit(Job("", write, done, failed, topic=("keep", plane.work)))
+        self._file_lane.submit(Job("", write, self._complain, failed, topic=("keep", step.pixels)))
 
-    def _complain(self, problem: str) -> None:
+    def _complain(self, problem: str, topic: Topic = ANYWHERE) -> None:
         if problem and problem not in self._complaints:
             self._complaints.add(problem)
-            self._failed(SafireError(problem))
+            self._failed(SafireError(problem), topic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,9 +11,9 @@ import numpy as np
 from napari_safire.curation.evaluation.study import SetScores
 from napari_safire.curation.evaluation.summary import Mean, floor_of, summarise
 from napari_safire.curation.evaluation.template import render
-from napari_safire.curation.overlay import source_colour
 from napari_safire.data.degradations import KINDS, NONE, Degradation
 from napari_safire.metrics import Reliability
+from napari_safire.palette import source_colour
 
 _WIDTH, _HEIGHT = 320, 216  # of a panel
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 28, 50  # margins around its axes

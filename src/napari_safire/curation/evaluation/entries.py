@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from napari_safire.data.degradations import NONE, Degradation
+from napari_safire.data.files import why_unreadable
 from napari_safire.data.lists import ListEntry
 from napari_safire.errors import ImageReadError
 
@@ -49,6 +50,8 @@ class EvaluatedEntry:
         What was done to the image before.
     content : str
         Hash of the files of image and mask; "" where they cannot be read.
+    warnings : tuple of str
+        What was assumed or mended in image and mask, in plain sentences.
     """
 
     entry: ListEntry
@@ -59,6 +62,7 @@ class EvaluatedEntry:
     number: int = 0
     degradation: Degradation = NONE
     content: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def authentic(self) -> bool:
@@ -67,7 +71,7 @@ class EvaluatedEntry:
 
 
 def entry_content(entry: ListEntry) -> str:
-    """Hash of the files of an entry, which tells it from any other whatever they are called.
+    """Hash of the files of an entry and of how its mask is read, whatever the files are called.
 
     Parameters
     ----------
@@ -84,10 +88,15 @@ def entry_content(entry: ListEntry) -> str:
         A file cannot be read.
     """
     digest = hashlib.sha256()
+    if entry.mask is not None and entry.rule is not None:
+        digest.update(repr(entry.rule).encode())
     for path in (entry.image, entry.mask):
         if path is None:
             digest.update(b"authentic")
             continue
+        reason = why_unreadable(path)
+        if reason is not None:
+            raise ImageReadError(reason)
         try:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

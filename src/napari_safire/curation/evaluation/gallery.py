@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,16 @@ from scipy.optimize import linear_sum_assignment
 
 from napari_safire.atomic import atomic_path
 from napari_safire.curation.evaluation.entries import EvaluatedEntry
-from napari_safire.curation.evaluation.scoring import ScoredPicture, ScoringSettings, examine_entry
+from napari_safire.curation.evaluation.scoring import (
+    ScoredPicture,
+    ScoringSettings,
+    basis_of,
+    examine_entry,
+)
 from napari_safire.curation.overlay import RgbImage, render_heatmap, render_sources
 from napari_safire.data.masks import resize_nearest
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.errors import DatasetError, ImageReadError, OutOfMemory, SafireError
+from napari_safire.errors import Cancelled, SafireError
 from napari_safire.metrics import confusion_matrix
 from napari_safire.types import LabelImage
 
@@ -50,11 +56,14 @@ class Example:
         Why it is shown, the most telling first: `WORST`, `MISSED`, `FALSE_ALARM`, `BEST`.
     files : mapping of str to Path
         Thumbnails by view (see `VIEWS`); empty where they could not be made.
+    missing : str
+        Why they could not be made; "" where they are there.
     """
 
     result: EvaluatedEntry
     reasons: tuple[str, ...]
     files: Mapping[str, Path]
+    missing: str = ""
 
 
 def choose_examples(
@@ -119,7 +128,8 @@ def make_examples(
     settings : ScoringSettings
         As in the evaluation.
     folder : Path
-        For thumbnails, named by the pictures' hashes; those that lie there are taken.
+        For thumbnails, named by the pictures' hashes; those that lie there and rest on the same
+        model and settings are taken.
     count : int
         As in `choose_examples`.
     on_picture : callable
@@ -130,17 +140,21 @@ def make_examples(
     list of Example
     """
     examples = []
+    basis = basis_of(engine, settings).digest
     for result, reasons in choose_examples(results, RANKING[settings.kind], count):
+        missing = ""
         files = {view: folder / f"{result.content[:16]}-{view}.jpg" for view in VIEWS}
-        if not all(path.is_file() for path in files.values()):
+        if not all(_drawn(path, basis) for path in files.values()):
             on_picture(result.entry.image.name)
             try:
                 shown = examine_entry(engine, result.entry, settings)
-            except (ImageReadError, DatasetError, OutOfMemory):  # changed since it was scored
-                files = {}
+            except Cancelled:
+                raise
+            except Exception as error:  # changed since it was scored, or memory ran out meanwhile
+                files, missing = {}, f"It could not be drawn: {error}"
             else:
-                _write_views(files, render_views(shown, settings))
-        examples.append(Example(result, reasons, files))
+                _write_views(files, render_views(shown, settings), basis)
+        examples.append(Example(result, reasons, files, missing))
     return examples
 
 
@@ -174,7 +188,11 @@ def render_views(shown: ScoredPicture, settings: ScoringSettings) -> dict[str, R
         "picture": picture,
         "truth": render_sources(picture, truth, names),
         "sources": render_sources(picture, labels, _captions(int(labels.max()))),
-        "heatmap": render_heatmap(picture, heatmap, f"forged? score {found.forgery.score:.2f}"),
+        "heatmap": render_heatmap(
+            picture,
+            replace(found.forgery, heatmap=heatmap),
+            f"{found.forgery.verdict}: score {found.forgery.score:.2f}.",
+        ),
     }
 
 
@@ -204,11 +222,25 @@ def _thumbnail(pixels: npt.NDArray[Any]) -> RgbImage:
     return np.asarray(image.resize(size))
 
 
-def _write_views(files: Mapping[str, Path], views: Mapping[str, RgbImage]) -> None:
+def _drawn(path: Path, basis: str) -> bool:
+    """Whether a thumbnail is there, whole, and of the same model and settings."""
+    try:
+        with Image.open(path, formats=("JPEG",)) as image:
+            image.load()
+            return image.info.get("comment") == basis.encode()
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def _write_views(files: Mapping[str, Path], views: Mapping[str, RgbImage], basis: str) -> None:
     for view, path in files.items():
+        # In memory first: on a full disk, Pillow's JPEG encoder ends without a word and leaves a
+        # part of the file.
+        encoded = io.BytesIO()
+        Image.fromarray(views[view]).save(encoded, "JPEG", quality=88, comment=basis.encode())
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as temporary:
-                Image.fromarray(views[view]).save(temporary, "JPEG", quality=88)
+                temporary.write_bytes(encoded.getvalue())
         except OSError as error:
             raise SafireError(f"{path} cannot be written: {error.strerror or error}.") from error

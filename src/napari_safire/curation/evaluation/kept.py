@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections import Counter
 from pathlib import Path
 
 from napari_safire.curation.evaluation.entries import EvaluatedEntry
-from napari_safire.curation.evaluation.results import SCORES_FORMAT
+from napari_safire.curation.evaluation.results import cell_text, read_basis
 from napari_safire.curation.evaluation.scoring import ScoringSettings
 from napari_safire.curation.evaluation.study import EvaluationSet, SetScores, folder_name
 from napari_safire.data.degradations import Degradation
+from napari_safire.data.files import why_unreadable
 from napari_safire.data.lists import ListEntry
 from napari_safire.errors import DatasetError
 
-_FIXED = {"image", "mask", "degradation", "verdict", "error"}
+_FIXED = {"image", "mask", "degradation", "verdict", "warnings", "error"}
 _SECONDS = "_s"
 
 
@@ -74,20 +74,17 @@ def read_scores(folder: str | os.PathLike[str], set_name: str, model: str) -> Se
     basis = place / f"{folder_name(model)}.jsonl"
     try:
         with basis.open(encoding="utf-8") as lines:
-            told = json.loads(next(lines, ""))
-        if told["format"] != SCORES_FORMAT:
-            raise ValueError("another format")
+            told = read_basis(next(lines, ""))
         settings = ScoringSettings(
-            **{name: told[name] for name in ScoringSettings.__dataclass_fields__}
+            **{name: told.settings[name] for name in ScoringSettings.__dataclass_fields__}
         )
-        checkpoint = str(told["checkpoint_sha256"])
     except OSError as error:
         raise _unreadable(basis, error.strerror or str(error)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(basis, "its first line does not say what the scores rest on") from error
     entries = dict.fromkeys((r.number, r.entry) for r in results)
     a_set = EvaluationSet(set_name, tuple(entry for _, entry in entries), settings)
-    return SetScores(a_set, model, checkpoint, tuple(results))
+    return SetScores(a_set, model, told.checkpoint_sha256, tuple(results))
 
 
 def read_results(path: str | os.PathLike[str]) -> list[EvaluatedEntry]:
@@ -121,9 +118,15 @@ def read_results(path: str | os.PathLike[str]) -> list[EvaluatedEntry]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
+    reason = why_unreadable(path) if os.path.lexists(path) else None
+    if reason is not None:  # a pipe would never end
+        raise _unreadable(path, reason.rstrip("."))
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            return [
+                {name: cell_text(cell or "") for name, cell in row.items() if name is not None}
+                for row in csv.DictReader(file)
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from error
 
@@ -145,6 +148,7 @@ def _from_row(row: dict[str, str], number: int) -> EvaluatedEntry:
         },
         number,
         Degradation.parse(row.get("degradation", "none")),
+        warnings=(row["warnings"],) if row.get("warnings") else (),
     )
 
 

@@ -18,11 +18,19 @@ from urllib.parse import quote
 
 from napari_safire import __version__
 from napari_safire.atomic import atomic_path
+from napari_safire.basis import ALGORITHM
 from napari_safire.curation.evaluation import tables
 from napari_safire.curation.evaluation.charts import histogram_chart, robustness_chart
 from napari_safire.curation.evaluation.gallery import RANKING, VIEWS, Example
 from napari_safire.curation.evaluation.results import write_table
-from napari_safire.curation.evaluation.study import SetScores, folder_name
+from napari_safire.curation.evaluation.study import (
+    REPORT,
+    ROBUSTNESS,
+    ROBUSTNESS_CHART,
+    SUMMARY,
+    SetScores,
+    folder_name,
+)
 from napari_safire.curation.evaluation.summary import MAIN_SCORES
 from napari_safire.curation.evaluation.template import render
 from napari_safire.data.degradations import NONE
@@ -48,6 +56,7 @@ class _Shown:
     image: str
     mask: str
     pictures: tuple[_Picture, ...]
+    missing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,7 @@ class _Section:
     robustness: tables.Table | None
     robustness_chart: str | None
     broken: tuple[str, ...]
+    warnings: tuple[str, ...]
     of_models: tuple[_OfModel, ...]
 
 
@@ -100,14 +110,15 @@ def write_report(scores: Sequence[SetScores], folder: str | os.PathLike[str]) ->
         It cannot be written.
     """
     folder = Path(folder)
-    path = folder / "report.html"
-    write_table(folder / "summary.csv", tables.SUMMARY_HEADER, tables.summary_rows(scores))
+    path = folder / REPORT
+    write_table(folder / SUMMARY, tables.SUMMARY_HEADER, tables.summary_rows(scores))
     sections = [_section(of_set, folder) for of_set in tables.of_sets(scores).values()]
     page = render(
         "report.html",
         title="Evaluation",
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
+        algorithm=ALGORITHM,
         sections=sections,
     )
     _write_text(path, page)
@@ -121,8 +132,8 @@ def _section(scores: Sequence[SetScores], folder: Path) -> _Section:
         place = folder / folder_name(a_set.name)
         robustness = tables.robustness_table(scores)
         chart = robustness_chart(scores, MAIN_SCORES[a_set.settings.kind][0])
-        write_table(place / "robustness.csv", robustness.header, robustness.rows)
-        _write_text(place / "robustness.svg", chart)
+        write_table(place / ROBUSTNESS, robustness.header, robustness.rows)
+        _write_text(place / ROBUSTNESS_CHART, chart)
     broken = {r.number: r for of_model in scores for r in of_model.broken}
     return _Section(
         anchor=folder_name(a_set.name),
@@ -134,6 +145,7 @@ def _section(scores: Sequence[SetScores], folder: Path) -> _Section:
         robustness=robustness,
         robustness_chart=chart,
         broken=tuple(result.error or "" for _, result in sorted(broken.items())),
+        warnings=tuple(dict.fromkeys(text for of_model in scores for text in of_model.warnings)),
         of_models=tuple(_of_model(of_model, folder) for of_model in scores),
     )
 
@@ -178,7 +190,11 @@ def _histograms(scores: SetScores) -> list[str]:
     by_truth = {name: found for name, found in by_truth.items() if found}
     if by_truth:
         charts.append(
-            histogram_chart(by_truth, "Images by probability of forgery", "probability of forgery")
+            histogram_chart(
+                by_truth,
+                "Images by probability of forgery at even odds",
+                "probability of forgery, at even odds",
+            )
         )
     return charts
 
@@ -200,6 +216,7 @@ def _shown(example: Example, scores: SetScores, folder: Path) -> _Shown:
         image=str(result.entry.image),
         mask="none: authentic" if result.entry.mask is None else str(result.entry.mask),
         pictures=pictures,
+        missing=example.missing,
     )
 
 

@@ -1,8 +1,8 @@
 """Scores on disk: a file that grows line by line while a run is under way, and tables at its end.
 
-The file has one JSON object a line. The first says what the scores rest on: model, settings,
-version. Each further one holds the scores of one picture. A program that is killed loses at most
-the line it was writing.
+The file has one JSON object a line. The first says what the scores rest on, as a
+`napari_safire.basis.RunBasis`: model, settings, number of the algorithm. Each further one holds the
+scores of one picture. A program that is killed loses at most the line it was writing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import csv
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,12 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from napari_safire.atomic import atomic_path
+from napari_safire.basis import RunBasis
 from napari_safire.curation.evaluation.entries import EvaluatedEntry
 from napari_safire.data.degradations import NONE, Degradation
+from napari_safire.data.files import why_unreadable
 from napari_safire.data.lists import ListEntry
 from napari_safire.errors import DatasetError, SafireError
 
-SCORES_FORMAT = "napari-safire scores 1"
+SCORES_FORMAT = "napari-safire scores 2"
+# What reading a damaged line raises: numbers may be too large, lists too deep.
+_DAMAGED = (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
+# Spreadsheets take a cell for a formula that begins so, and run it.
+_FORMULA = re.compile(r"'*(\s*[=+\-@]|[\t\r\n])")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-|-?(nan|inf)")
 
 
 class ResultFile:
@@ -36,8 +44,8 @@ class ResultFile:
     ----------
     path : path-like
         Made if it is missing; its folder must exist.
-    basis : mapping
-        What all scores in the file rest on, as values JSON can hold, by name.
+    basis : RunBasis
+        What all scores in the file rest on. Of which picture a score is says its own line.
 
     Raises
     ------
@@ -48,21 +56,21 @@ class ResultFile:
 
     Examples
     --------
-    >>> with ResultFile(path, {"model": "1f0c"}) as file:       # doctest: +SKIP
+    >>> with ResultFile(path, RunBasis("1f0c", {"kind": "binary"})) as file:       # doctest: +SKIP
     ...     for result in evaluate_entries(engine, entries, settings, known=file.known):
     ...         file.keep(result)
     """
 
-    def __init__(self, path: str | os.PathLike[str], basis: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | os.PathLike[str], basis: RunBasis) -> None:
         self.path = Path(path)
         self._known: dict[tuple[str, str], EvaluatedEntry] = {}
         self._closing = ExitStack()
         try:
-            whole = self._read(dict(basis))
+            whole = self._read(basis)
             self._file = self._closing.enter_context(self.path.open("ab"))
             self._file.truncate(whole)  # a line that a killed program did not finish
             if not whole:
-                self._append({"format": SCORES_FORMAT, **basis})
+                self._append({"format": SCORES_FORMAT, **basis.as_record()})
         except OSError as error:
             self._closing.close()
             raise self._unusable(error) from error
@@ -102,10 +110,13 @@ class ResultFile:
         self._file.write(json.dumps(record).encode() + b"\n")
         self._file.flush()
 
-    def _read(self, basis: dict[str, Any]) -> int:
+    def _read(self, basis: RunBasis) -> int:
         """Take in what is there; return how many bytes of it are whole lines."""
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return 0
+        reason = why_unreadable(self.path)
+        if reason is not None:
+            raise SafireError(reason)
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         header, *lines = data[:whole].splitlines() or [b""]
@@ -117,26 +128,27 @@ class ResultFile:
         for number, line in enumerate(lines, start=2):
             try:
                 result = _from_line(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except _DAMAGED as error:
                 raise self._damaged(number) from error
             self._known[result.content, result.degradation.name] = result
         return whole
 
-    def _check_basis(self, line: bytes, basis: dict[str, Any]) -> None:
+    def _check_basis(self, line: bytes, basis: RunBasis) -> None:
         try:
-            found = json.loads(line)
-            if found.pop("format") != SCORES_FORMAT:
-                raise ValueError("another format")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            before = read_basis(line)
+        except ValueError as error:
             raise self._damaged(1) from error
-        wanted = json.loads(json.dumps(basis))  # tuples become lists, as in the file
-        for name in dict.fromkeys([*wanted, *found]):
-            before, now = found.get(name), wanted.get(name)
-            if before != now:
-                raise SafireError(
-                    f"{self.path} holds scores of another run: {name} was {before}, not {now}. "
-                    "Choose another folder, or ask for the same again."
-                )
+        if before.differences(basis):
+            was, now = ({**b.as_record(), **b.settings} for b in (before, basis))
+            differ = [
+                f"{name} was {was.get(name)}, not {now.get(name)}"
+                for name in dict.fromkeys([*was, *now])
+                if name != "settings" and was.get(name) != now.get(name)
+            ]
+            raise SafireError(
+                f"{self.path} holds scores of another run: {'; '.join(differ)}. Choose another "
+                "folder, or ask for the same again."
+            )
 
     def _damaged(self, number: int) -> DatasetError:
         return DatasetError(
@@ -146,6 +158,26 @@ class ResultFile:
 
     def _unusable(self, error: OSError) -> SafireError:
         return SafireError(f"{self.path} cannot be used: {error.strerror or error}.")
+
+
+def read_basis(line: bytes | str) -> RunBasis:
+    """Read what the scores of a file rest on from its first line.
+
+    Raises
+    ------
+    ValueError
+        It does not say so.
+    """
+    try:
+        told = json.loads(line)
+    except _DAMAGED as error:
+        raise ValueError("no JSON") from error
+    if not isinstance(told, dict) or told.get("format") != SCORES_FORMAT:
+        raise ValueError("another format")
+    basis = RunBasis.from_record(told)
+    if basis is None:
+        raise ValueError("no basis")
+    return basis
 
 
 # How every such file begins: what a program killed at its first line has left of it.
@@ -159,7 +191,8 @@ def write_results(path: str | os.PathLike[str], results: Sequence[EvaluatedEntry
     ----------
     path : path-like
     results : sequence of EvaluatedEntry
-        Where any was degraded, a column names the degradation.
+        Where any was degraded, a column names the degradation; where any has warnings, another
+        holds them.
 
     Returns
     -------
@@ -173,6 +206,7 @@ def write_results(path: str | os.PathLike[str], results: Sequence[EvaluatedEntry
     scores = score_names(result.scores for result in results)
     seconds = score_names(result.seconds for result in results)
     degraded = any(result.degradation != NONE for result in results)
+    warned = any(result.warnings for result in results)
     header = [
         "image",
         "mask",
@@ -180,6 +214,7 @@ def write_results(path: str | os.PathLike[str], results: Sequence[EvaluatedEntry
         "verdict",
         *scores,
         *(f"{name}_s" for name in seconds),
+        *(["warnings"] if warned else []),
         "error",
     ]
     rows = (
@@ -190,6 +225,7 @@ def write_results(path: str | os.PathLike[str], results: Sequence[EvaluatedEntry
             result.verdict,
             *(_cell(result.scores, name, 6) for name in scores),
             *(_cell(result.seconds, name, 4) for name in seconds),
+            *([" ".join(result.warnings)] if warned else []),
             result.error,
         ]
         for result in results
@@ -207,6 +243,7 @@ def write_table(
     path : path-like
     header : sequence of str
     rows : iterable of sequence
+        Texts that a spreadsheet would run as formulas get a ``'`` in front; see `table_cell`.
 
     Returns
     -------
@@ -219,13 +256,41 @@ def write_table(
     """
     path = Path(path)
     try:
-        with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as f:
-            writer = csv.writer(f)
-            writer.writerow(header)
-            writer.writerows(rows)
+        with (
+            atomic_path(path) as temporary,
+            temporary.open(
+                # A file name that is no valid Unicode must not cost the table.
+                "w",
+                newline="",
+                encoding="utf-8",
+                errors="backslashreplace",
+            ) as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow([table_cell(cell) for cell in header])
+            writer.writerows([table_cell(cell) for cell in row] for row in rows)
     except OSError as error:
         raise SafireError(f"{path} cannot be written: {error.strerror or error}.") from error
     return path
+
+
+def table_cell(value: Any) -> Any:
+    """Return what may stand in a CSV file for a value; `cell_text` gives the text back.
+
+    Examples
+    --------
+    >>> table_cell("=1+1"), table_cell("-0.5"), table_cell(-0.5), table_cell("a.png")
+    ("'=1+1", '-0.5', -0.5, 'a.png')
+    """
+    if value is None or isinstance(value, (int, float)):
+        return value
+    text = str(value)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def cell_text(cell: str) -> str:
+    """Return the text for which `table_cell` gave a cell."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def score_names(mappings: Iterable[Mapping[str, float]]) -> list[str]:
@@ -244,6 +309,7 @@ def _as_line(result: EvaluatedEntry) -> dict[str, Any]:
         # JSON has no NaN: a score that is not defined is null
         "scores": {n: None if math.isnan(v) else v for n, v in result.scores.items()},
         "seconds": dict(result.seconds),  # not rounded: a table of a resumed run is the same
+        "warnings": list(result.warnings),
     }
 
 
@@ -258,6 +324,7 @@ def _from_line(record: Mapping[str, Any]) -> EvaluatedEntry:
         seconds=dict(record["seconds"]),
         degradation=Degradation.parse(record["degradation"]),
         content=str(record["content"]),
+        warnings=tuple(map(str, record["warnings"])),
     )
 
 

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.basis import RunBasis
 from napari_safire.curation.batch import as_completed
 from napari_safire.curation.evaluation.entries import EvaluatedEntry, Task, entry_content
 from napari_safire.curation.examination import Examination, ExaminationSettings, examine
 from napari_safire.data.degradations import NONE, Degradation, degrade
 from napari_safire.data.images import ReadImage, read_image
-from napari_safire.data.lists import ListEntry, MaskKind, read_mask
+from napari_safire.data.lists import ListEntry, MaskKind, read_truth
 from napari_safire.data.masks import resize_nearest
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.metrics import binary_scores, multi_source_scores
+from napari_safire.text import printable
 from napari_safire.types import ForgeryMap, SourcePartition
 
 if TYPE_CHECKING:
@@ -78,6 +80,12 @@ class ScoringSettings:
             )
 
 
+def basis_of(engine: Engine, settings: ScoringSettings) -> RunBasis:
+    """What the scores of a model on any pictures rest on."""
+    asked = {"precision": engine.precision, **asdict(settings)}
+    return RunBasis(engine.model.checkpoint_sha256, asked)
+
+
 Known = Callable[[str, Degradation], EvaluatedEntry | None]
 """Called with the content of an entry and a degradation: the scores it has already, or None."""
 
@@ -120,6 +128,10 @@ def evaluate_entries(
             raise
         except (SafireError, ValueError) as error:  # ValueError: an image without finite pixels
             return _broken(task, str(error))
+        except MemoryError:
+            return _broken(task, "There is not enough memory for this picture: cut it into parts.")
+        except Exception as error:  # whatever it is, the others can be scored
+            return _broken(task, f"it cannot be scored ({type(error).__name__}: {error}).")
 
     numbered = (
         task if isinstance(task, Task) else Task(number, task) for number, task in enumerate(tasks)
@@ -141,10 +153,13 @@ class ScoredPicture:
         Forged pixels, or sources.
     found : Examination
         With partition and forgery map.
+    warnings : tuple of str
+        Of picture and mask.
     """
 
     truth: npt.NDArray[Any]
     found: Examination
+    warnings: tuple[str, ...] = ()
 
 
 def examine_entry(
@@ -176,14 +191,15 @@ def examine_entry(
     """
     image = read_image(entry.image)
     height, width = image.pixels.shape[:2]
-    truth = read_mask(entry, settings.kind, shape=(height, width))
+    read = read_truth(entry, settings.kind, shape=(height, width))
     image = _prepared(image, degradation, settings)
     rows, cols = image.pixels.shape[:2]
-    truth = resize_nearest(truth, (rows, cols))
+    truth = resize_nearest(read.labels, (rows, cols))
     asked = ExaminationSettings(seed=settings.seed, points_per_side=settings.points_per_side)
     if settings.kind == "sources" and settings.sources == "given":
         asked = replace(asked, method="kmeans", n_sources=len(np.unique(truth)))
-    return ScoredPicture(truth, examine(engine, image, asked, cancel=cancel))
+    found = examine(engine, image, asked, cancel=cancel)
+    return ScoredPicture(truth, found, (*found.warnings, *read.warnings))
 
 
 def partition_scores(truth: npt.NDArray[Any], partition: SourcePartition) -> dict[str, float]:
@@ -249,7 +265,7 @@ def _evaluate_one(
     content = entry_content(task.entry)
     earlier = known(content, task.degradation) if known is not None else None
     if earlier is not None:
-        return replace(earlier, entry=task.entry, number=task.number)
+        return _for_entry(earlier, task)
     picture = examine_entry(engine, task.entry, settings, task.degradation, cancel=cancel)
     found, truth = picture.found, picture.truth
     assert found.partition is not None  # whole_image was asked
@@ -270,7 +286,28 @@ def _evaluate_one(
         task.number,
         task.degradation,
         content,
+        picture.warnings,
     )
+
+
+def _for_entry(earlier: EvaluatedEntry, task: Task) -> EvaluatedEntry:
+    """Give earlier scores to an entry of the same content; warnings name its own files."""
+    names = (
+        (str(before), str(now))
+        for before, now in (
+            (earlier.entry.image, task.entry.image),
+            (earlier.entry.mask, task.entry.mask),
+        )
+        if before != now
+    )
+    warnings = earlier.warnings
+    for before, now in names:
+        warnings = tuple(
+            # Readers name files as they are or as they may be shown.
+            text.replace(before, now).replace(printable(before), printable(now))
+            for text in warnings
+        )
+    return replace(earlier, entry=task.entry, number=task.number, warnings=warnings)
 
 
 def _prepared(image: ReadImage, degradation: Degradation, settings: ScoringSettings) -> ReadImage:
@@ -295,6 +332,7 @@ def _rgb(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 def _broken(task: Task, message: str) -> EvaluatedEntry:
     entry = task.entry
-    named = str(entry.image) in message or str(entry.mask) in message
+    names = (str(entry.image), str(entry.mask))
+    named = any(name in message or printable(name) in message for name in names)
     sentence = message if named else f"{entry.image}: {message}"
     return EvaluatedEntry(entry, sentence, number=task.number, degradation=task.degradation)

@@ -16,17 +16,22 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 
-from napari_safire import __version__
+from napari_safire.atomic import require_writable
 from napari_safire.curation.evaluation.entries import EvaluatedEntry, Task, in_list_order
 from napari_safire.curation.evaluation.gallery import Example, make_examples
 from napari_safire.curation.evaluation.results import ResultFile, write_results
-from napari_safire.curation.evaluation.scoring import Known, ScoringSettings, evaluate_entries
+from napari_safire.curation.evaluation.scoring import (
+    Known,
+    ScoringSettings,
+    basis_of,
+    evaluate_entries,
+)
 from napari_safire.data.degradations import NONE, Degradation
 from napari_safire.data.lists import ListEntry
 from napari_safire.errors import SafireError
@@ -35,6 +40,17 @@ if TYPE_CHECKING:
     from napari_safire.engine import Engine
 
 Progress = Callable[[int, int, str], None]
+
+
+class _Show(Protocol):
+    """Hears how far a study is, and of each result as it comes."""
+
+    def __call__(self, step: int, what: str, result: EvaluatedEntry | None = None) -> None: ...
+
+
+# What the report writes: into the study's folder, and into each set's.
+REPORT_FILES = (REPORT, SUMMARY) = ("report.html", "summary.csv")
+ROBUSTNESS_FILES = (ROBUSTNESS, ROBUSTNESS_CHART) = ("robustness.csv", "robustness.svg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +62,14 @@ class EvaluationSet:
     name : str
     entries : tuple of ListEntry
     settings : ScoringSettings
+    notes : tuple of str
+        What was assumed in reading the list.
     """
 
     name: str
     entries: tuple[ListEntry, ...]
     settings: ScoringSettings
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +146,12 @@ class SetScores:
         return [r for r in self.results if r.degradation == degradation and r.error is None]
 
     @property
+    def warnings(self) -> list[str]:
+        """What was assumed or mended in list, pictures and masks, each sentence once."""
+        of_files = (text for result in self.results for text in result.warnings)
+        return list(dict.fromkeys((*self.set.notes, *of_files)))
+
+    @property
     def broken(self) -> list[EvaluatedEntry]:
         """Entries that could not be scored, each once, however often it was degraded."""
         first: dict[int, EvaluatedEntry] = {}
@@ -137,7 +162,10 @@ class SetScores:
 
 
 def run_study(
-    study: Study, open_model: Callable[[str], Engine], progress: Progress | None = None
+    study: Study,
+    open_model: Callable[[str], Engine],
+    progress: Progress | None = None,
+    on_result: Callable[[EvaluatedEntry], None] = lambda _: None,
 ) -> list[SetScores]:
     """Score every model on every set; go on where an earlier run of the study stopped.
 
@@ -148,6 +176,8 @@ def run_study(
         Loads one of the study's models. Only one is in memory at a time.
     progress : callable, optional
         Called as ``progress(done, total, what)``.
+    on_result : callable
+        Called with each result as it comes.
 
     Returns
     -------
@@ -157,20 +187,23 @@ def run_study(
     Raises
     ------
     SafireError
-        The folder holds results of another model, of other settings or of another version; it
+        The folder holds results of another model, of other settings or of another algorithm; it
         cannot be written; or another program is writing to it.
     Cancelled
     """
     scores: list[SetScores] = []
     done = 0
 
-    def show(step: int, what: str) -> None:
+    def show(step: int, what: str, result: EvaluatedEntry | None = None) -> None:
         nonlocal done
         done += step
+        if result is not None:
+            on_result(result)
         if progress is not None:
             progress(done, study.n_tasks, what)
 
     with _reserved(study.folder):
+        _try_outputs(study)
         for model, label in zip(study.models, short_names(study.models), strict=True):
             if scores:
                 gc.collect()  # an engine is a cycle of references: gone before the next one comes
@@ -228,7 +261,7 @@ def _scores_of_model(
     open_model: Callable[[str], Engine],
     model: str,
     label: str,
-    show: Callable[[int, str], None],
+    show: _Show,
 ) -> list[SetScores]:
     engine = open_model(model)
     engine.grids_kept = study.jobs  # one for each picture under way
@@ -258,7 +291,7 @@ def _results(
     engine: Engine,
     a_set: EvaluationSet,
     label: str,
-    show: Callable[[int, str], None],
+    show: _Show,
 ) -> list[EvaluatedEntry]:
     tasks = [
         Task(number, entry, degradation)
@@ -271,7 +304,7 @@ def _results(
             keep(result)
             results.append(result)
             name = result.entry.image.name
-            show(1, f"{label}: {a_set.name}, {result.degradation.name}, {name}")
+            show(1, f"{label}: {a_set.name}, {result.degradation.name}, {name}", result)
     return in_list_order(results, study.degradations)
 
 
@@ -288,13 +321,7 @@ def _kept(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _no_folder(path.parent, error) from error
-    basis = {
-        "checkpoint_sha256": engine.model.checkpoint_sha256,
-        "precision": engine.precision,
-        **asdict(a_set.settings),
-        "version": __version__,
-    }
-    with ResultFile(path, basis) as file:
+    with ResultFile(path, basis_of(engine, a_set.settings)) as file:
         yield file.known, file.keep
 
 
@@ -318,6 +345,27 @@ def _reserved(folder: Path | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _try_outputs(study: Study) -> None:
+    """Try every file that the study and its report will write, before a model is loaded."""
+    if study.folder is None:
+        return
+    files = [study.folder / name for name in REPORT_FILES]
+    for a_set in study.sets:
+        place = study.folder / folder_name(a_set.name)
+        if len(study.degradations) > 1:
+            files += [place / name for name in ROBUSTNESS_FILES]
+        for label in map(folder_name, short_names(study.models)):
+            files += [place / f"{label}.csv", place / f"{label}.jsonl"]
+            if study.examples:
+                files.append(place / f"{label}-pictures" / "picture.jpg")
+    for file in files:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _no_folder(file.parent, error) from error
+        require_writable(file)
 
 
 def _no_folder(folder: Path, error: OSError) -> SafireError:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from napari_safire.text import printable
 
 _FOLDER = Path(__file__).parent / "templates"
 
@@ -17,13 +20,19 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
+def _shown(value: Any) -> Any:
+    """Text that comes from outside without what would turn or hide the text around it."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def render(name: str, **values: Any) -> str:
-    """Fill a template in; strings are escaped unless they are markup already.
+    """Fill a template in; strings are made printable and escaped unless they are markup already.
 
     Parameters
     ----------

@@ -28,6 +28,7 @@ _FRAMES = {
     0xC9: "JPEG, arithmetic",
     0xCA: "JPEG, progressive, arithmetic",
 }
+_PROGRESSIVE = (0xC2, 0xCA)
 _OTHER_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7)
 _SCAN, _END = 0xDA, 0xD9
 # What the pixels need: tables, restart interval, JFIF and Adobe, which say what the colours are.
@@ -155,6 +156,9 @@ def _take_frame(found: _Found, marker: int, body: bytes) -> None:
         raise Refusal(f"is a JPEG of {found.bits} bits, which is not read: convert it to TIFF.")
     if found.components not in (1, 3, 4):
         raise Refusal(f"is a JPEG of {found.components} channels: convert it to PNG or TIFF.")
+    if marker in _PROGRESSIVE:  # which keeps all coefficients until the last scan
+        n_pixels = found.shape[0] * found.shape[1]
+        limits.check_working(n_pixels * (2 * found.components + 4), "progressive JPEG")
 
 
 def _views(block: bytes, place: int) -> tuple[tuple[int, int, int], ...]:
@@ -183,8 +187,8 @@ def _stated(found: _Found, source: ByteSource) -> Decoding:
         besides.append(f"an EXIF preview of {rows} x {cols}")
         if rows * cols > height * width:
             notes.append(
-                f"carries an EXIF preview of {rows} x {cols} pixels, larger than the picture "
-                f"itself ({height} x {width}), which was read."
+                f"carries an EXIF preview of {rows} x {cols}, larger than the picture itself, "
+                "which was read."
             )
     for attributes, _, start in found.views[1:]:
         shape = jpeg_shape(source.read(start, limits.MAX_METADATA_BYTES))

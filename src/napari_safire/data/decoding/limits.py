@@ -11,8 +11,9 @@ from napari_safire.data.decoding.source import Refusal
 MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 4 << 30
 MAX_DECODED_BYTES = 8 * MAX_PIXELS  # 200 megapixels of RGBA with 16 bits
+MAX_WORKING_BYTES = 2_000_000_000  # while a library decodes, its copies included
 MAX_SCANS = 100  # of a progressive JPEG; ten are usual
-MAX_SCANNED_PIXELS = 4_000_000_000  # pixels times scans: some ten seconds
+MAX_SCANNED_PIXELS = 2_000_000_000  # pixels times scans: some ten seconds
 MAX_SEGMENTS = 100_000  # strips and tiles of a TIFF
 MAX_PAGES = 1_000  # that are counted
 MAX_CHUNKS = 300_000  # of a PNG; 200 megapixels in chunks of 8 kB
@@ -48,6 +49,20 @@ def check_decoded(n_bytes: int) -> None:
             f"takes {n_bytes / 2**30:.1f} GiB once it is decoded, more than the "
             f"{MAX_DECODED_BYTES / 2**30:.1f} that are read: cut it into parts, or save it with "
             "fewer bits."
+        )
+
+
+def check_working(n_bytes: int, what: str) -> None:
+    """Refuse pictures whose decoder holds too much at once.
+
+    Raises
+    ------
+    Refusal
+    """
+    if n_bytes > MAX_WORKING_BYTES:
+        raise Refusal(
+            f"is a {what} so large that unpacking takes {n_bytes / 2**30:.1f} GiB: save it as PNG "
+            "or TIFF, or cut it into parts."
         )
 
 

@@ -23,7 +23,7 @@ _BAND_PIXELS = 8_000_000
 DECODER = f"Pillow {PIL.__version__}"
 # Pillow's limit on pixels and its tolerance of truncated files are globals of the process, which
 # other plugins may set: they are set for each reading and put back.
-_GLOBALS = threading.Lock()
+_GLOBALS = threading.RLock()
 
 
 @contextmanager

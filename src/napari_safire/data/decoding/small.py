@@ -160,6 +160,7 @@ def _webp(source: ByteSource) -> _Small:
     if shape is None:
         raise Damage("it has no picture")
     limits.check_size(shape[1], shape[0])
+    limits.check_working(16 * shape[0] * shape[1], "WebP")  # its decoder keeps two canvases
     besides = ["a colour profile, not applied"] if profile else []
     if source.size > size:
         besides.append(f"{source.size - size} bytes behind the end of the picture")

@@ -73,7 +73,7 @@ class Decoding:
         if self.orientation != 1:
             yield (
                 f"asks to be shown turned or mirrored (EXIF orientation {self.orientation}): not "
-                "applied, rows and columns are those stored in the file."
+                "applied, rows and columns stay as stored."
             )
 
     def as_record(self) -> dict[str, Any]:

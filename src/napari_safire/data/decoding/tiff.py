@@ -60,10 +60,11 @@ _COLOURS = {
 _SAMPLES = {_WHITE_ZERO: (1, 2), _BLACK_ZERO: (1, 2, 3, 4), _RGB: (3, 4), _PALETTE: (1, 2)}
 _SAMPLES |= {_CMYK: (4,), _YCBCR: (3,), _LAB: (3,)}
 _RAW = (32803, 34892)  # colour filter array, linear raw
-_JPEG, _WEBP = 7, 50001
+_JPEG = 7
 _KEPT = (338, 347, 530, 531, 532)  # what the pixels of a JPEG inside need
 _WRITTEN_BY_TIFFFILE = re.compile(r'^(?:\{"shape":|shape=)')
 _IMAGEJ_COUNT = re.compile(r"^ImageJ=.*?\bimages=(\d+)", re.DOTALL)
+_BAND_PIXELS = 4_000_000
 _SCAN = re.compile(rb"\xff\xda")
 
 
@@ -110,7 +111,7 @@ def _inspect(source: ByteSource) -> tuple[Layout, Decoding, int]:
     photometric, assumed = _photometric(page, layout)
     if layout.compression in HERE:
         check_codec(layout)
-    elif layout.compression not in (_JPEG, _WEBP):
+    elif layout.compression != _JPEG:
         check_codec(layout)  # which refuses it by name
     elif layout.bits != 8:
         raise Refusal(
@@ -237,11 +238,10 @@ def _besides(
     if found and int(found[1][:9]) > max(1, 1 + len(others)):
         besides.append(f"an ImageJ stack of {int(found[1][:9])} pictures")
         notes.append(f"is an ImageJ stack of {int(found[1][:9])} pictures: the first was read.")
-    place = 324 if 324 in page else 273
     if 33629 in page:  # MetaMorph lists the planes of a stack behind the strips of the first
         besides.append("a MetaMorph stack")
         notes.append("is a MetaMorph stack: its first plane was read.")
-    elif place in page and 34675 in page:
+    if 34675 in page:
         besides.append("a colour profile, not applied")
     return notes, besides
 
@@ -252,9 +252,9 @@ def _besides(
 def _assembled(layout: Layout) -> npt.NDArray[Any]:
     """Samples of the whole page as (rows, columns, samples)."""
     whole: npt.NDArray[Any] = np.empty((layout.rows, layout.cols, layout.samples), layout.dtype)
-    for index, samples in segments(layout):
+    for index, row, samples in segments(layout):
         plane, top, left = layout.place_of(index)
-        target = whole[top : top + layout.tall, left : left + layout.wide]
+        target = whole[top + row : top + row + len(samples), left : left + layout.wide]
         piece = samples[: target.shape[0], : target.shape[1]]
         if layout.separate:
             target[..., plane] = piece[..., 0]
@@ -306,8 +306,8 @@ def _is_inverted(page: Page, layout: Layout) -> tuple[bool, str]:
     if layout.bits == 1 and by_tifffile:
         # It stores bool arrays so, and gives them back unturned, as do napari and imageio.
         return False, (
-            "was written by tifffile (napari, imageio) from true and false: true is read as white, "
-            "though the file says that 0 is"
+            "holds true and false of tifffile (napari, imageio): true is read as white, though its "
+            "tag says black"
         )
     return True, ""
 
@@ -325,7 +325,7 @@ def _looked_up(
         raise Damage("its colour table is missing or of the wrong size")
     assumed = []
     if table.max() > 255:
-        table = table >> 8
+        table >>= 8
     elif table.any():
         assumed.append("has a colour table of 8-bit values, where 16 are the rule")
     colours = np.ascontiguousarray(table.reshape(3, -1).T.astype(np.uint8))
@@ -335,24 +335,25 @@ def _looked_up(
 
 
 def _converted(pixels: npt.NDArray[Any], decoding: Decoding) -> tuple[npt.NDArray[Any], Decoding]:
-    """CMYK, YCbCr and LAB as RGB, by Pillow."""
-    converted = []
-    if pixels.dtype != np.uint8:
-        pixels = (pixels >> 8).astype(np.uint8)
-        converted.append("16 bits brought to 8")
+    """CMYK, YCbCr and LAB as RGB, by Pillow, band by band."""
+    converted = [] if pixels.dtype == np.uint8 else ["16 bits brought to 8"]
     height, width = pixels.shape[:2]
-    mode = decoding.colour
-    image = Image.frombytes(mode, (width, height), pixels.tobytes(), "raw", mode)
-    rgb, done = array_of(image)
+    rgb: npt.NDArray[np.uint8] = np.empty((height, width, 3), np.uint8)
+    mode, done = decoding.colour, ""
+    step = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, step):
+        band = pixels[top : top + step]
+        band = band if band.dtype == np.uint8 else (band >> 8).astype(np.uint8)
+        image = Image.frombytes(mode, (width, len(band)), band.tobytes(), "raw", mode)
+        rgb[top : top + step], done = array_of(image)
     return rgb, replace(decoding, converted=(*converted, done))
 
 
 def _by_pillow(
     layout: Layout, decoding: Decoding, photometric: int
 ) -> tuple[npt.NDArray[Any], Decoding]:
-    """JPEG and WebP inside, by the libtiff of Pillow from a file of this page alone."""
-    if layout.compression == _JPEG:
-        _check_streams(layout)
+    """JPEG inside, by the libtiff of Pillow from a file of this page alone."""
+    _check_streams(layout)
     with opened(rebuilt(layout, photometric, _KEPT), "TIFF") as image:
         if image.size != (layout.cols, layout.rows):
             raise Damage("its parts do not fit its size")
@@ -361,9 +362,18 @@ def _by_pillow(
 
 
 def _check_streams(layout: Layout) -> None:
+    """Hold the JPEG streams of all strips or tiles against the limits, before any is unpacked."""
+    n_pixels = layout.tall * layout.wide
+    scans = 0
     for start, count in zip(layout.offsets, layout.counts, strict=True):
         data = layout.page.source.exactly(start, count)
-        limits.check_scans(len(_SCAN.findall(data)), layout.tall * layout.wide)
+        here = len(_SCAN.findall(data))
+        limits.check_scans(here, n_pixels)
+        scans += here
+        if scans * n_pixels > limits.MAX_SCANNED_PIXELS:
+            limits.check_scans(scans, n_pixels)
+        if here > 1:  # progressive: all coefficients are kept until the last scan
+            limits.check_working(n_pixels * (2 * layout.samples + 4), "progressive JPEG")
         shape = jpeg_shape(data)
-        if shape is None or shape[0] * shape[1] > 2 * layout.tall * layout.wide + 4096:
+        if shape is None or shape[0] * shape[1] > 2 * n_pixels + 4096:
             raise Damage("a JPEG stream in it does not fit its strip or tile")

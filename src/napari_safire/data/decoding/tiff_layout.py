@@ -11,15 +11,16 @@ from __future__ import annotations
 import lzma
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_safire.data.decoding import limits
-from napari_safire.data.decoding.pillow import opened
+from napari_safire.data.decoding.pillow import DECODER, opened
 from napari_safire.data.decoding.source import Damage, Refusal
 from napari_safire.data.decoding.tiff_tags import Page
 
@@ -54,9 +55,10 @@ HERE = (_NONE, *_ZLIB, _LZMA, *_BY_LIBTIFF)
 
 _PREDICTED = (_LZW, *_ZLIB, _LZMA, _ZSTD)
 _LARGEST_FACTOR = {_NONE: 1, 8: 1040, 32946: 1040, _PACKBITS: 64}  # what one byte unpacks to
-_BATCH_BYTES = 32_000_000
+_BAND_BYTES = 16_000_000  # that are unpacked at once
 _UNPACKED_SAMPLES = 1_000_000
 _LZMA_MEMORY = 256 << 20
+_ZSTANDARD_ZERO = bytes.fromhex("28b52ffd200109000000")  # one byte, packed
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -230,7 +232,7 @@ def _with_segments(layout: Layout, page: Page) -> Layout:
     end = max(start + count for start, count in zip(offsets, counts, strict=True))
     if end > page.source.size or min(offsets) < 0 or min(counts) < 0:
         raise Damage(f"pixels end at byte {end}, the file at {page.source.size}")
-    factor = _LARGEST_FACTOR.get(layout.compression)
+    factor = _LARGEST_FACTOR.get(layout.compression, 0)
     for index in range(n_segments) if factor else ():
         wanted = layout.row_bytes * layout.height_of(index)
         if counts[index] * factor + 64 * (factor > 1) < wanted:
@@ -267,12 +269,14 @@ def check_codec(layout: Layout) -> None:
         )
 
 
-def segments(layout: Layout) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """Unpack strips or tiles one after the other.
+def segments(layout: Layout) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
+    """Unpack strips or tiles one after the other, large ones in bands of rows.
 
     Yields
     ------
     index : int
+    row : int
+        First row of the band, in its strip or tile.
     samples : (rows, columns, samples side by side) array
         In the byte order of the machine.
 
@@ -281,81 +285,121 @@ def segments(layout: Layout) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     Damage, Refusal
     """
     check_codec(layout)
-    indices = range(len(layout.offsets))
     if layout.compression in _BY_LIBTIFF:
         for batch in _batches(layout):
-            yield from zip(batch, _by_libtiff(layout, batch), strict=True)
+            yield from _by_libtiff(layout, batch)
         return
-    for index in indices:
-        yield index, segment(layout, index)
+    for index in range(len(layout.offsets)):
+        for row, data in _BANDS[layout.compression](layout, index):
+            yield index, row, _samples(layout, data)
 
 
 def segment(layout: Layout, index: int) -> npt.NDArray[Any]:
-    """Unpack one strip or tile; see `segments`."""
+    """Unpack one strip or tile whole; see `segments`."""
     if layout.compression in _BY_LIBTIFF:
-        return _by_libtiff(layout, range(index, index + 1))[0]
-    height = layout.height_of(index)
-    wanted = height * layout.row_bytes
-    packed = _packed(layout, index)
-    if layout.compression in _ZLIB:
-        data = _inflated(packed, wanted)
-    elif layout.compression == _LZMA:
-        data = _unpacked_lzma(packed, wanted)
+        bands = [samples for _, _, samples in _by_libtiff(layout, range(index, index + 1))]
     else:
-        data = packed[:wanted]
-    if len(data) < wanted:
-        raise Damage(
-            f"strip or tile {index + 1} of {len(layout.offsets)} holds {len(data)} of {wanted} "
-            "bytes"
-        )
-    return _samples(layout, data, height)
+        pieces = _BANDS[layout.compression](layout, index)
+        bands = [_samples(layout, data) for _, data in pieces]
+    return bands[0] if len(bands) == 1 else np.concatenate(bands)
+
+
+def _rows_at_once(layout: Layout) -> int:
+    return max(1, _BAND_BYTES // layout.row_bytes)
 
 
 def _packed(layout: Layout, index: int) -> bytes:
     data = layout.page.source.exactly(layout.offsets[index], layout.counts[index])
-    reversed_bits = layout.page.integer(266, 1) == 2 and layout.compression not in _CCITT
-    return data.translate(_REVERSED) if reversed_bits else data
+    return data.translate(_REVERSED) if _is_reversed(layout) else data
 
 
-def _inflated(packed: bytes, wanted: int) -> bytes:
-    """Unpack up to `wanted` bytes; of a stream that ends there the checksum is verified."""
-    stream = zlib.decompressobj()
+def _is_reversed(layout: Layout) -> bool:
+    return layout.page.integer(266, 1) == 2 and layout.compression not in _CCITT
+
+
+def _stored_bands(layout: Layout, index: int) -> Iterator[tuple[int, bytes]]:
+    height, step = layout.height_of(index), _rows_at_once(layout)
+    for row in range(0, height, step):
+        rows = min(step, height - row)
+        start = layout.offsets[index] + row * layout.row_bytes
+        data = layout.page.source.exactly(start, rows * layout.row_bytes)
+        yield row, data.translate(_REVERSED) if _is_reversed(layout) else data
+
+
+def _stream_bands(
+    layout: Layout, index: int, unpack: Callable[[int], bytes]
+) -> Iterator[tuple[int, bytes]]:
+    """Rows of a stream, of which `unpack` gives up to so many further bytes."""
+    height, step = layout.height_of(index), _rows_at_once(layout)
+    for row in range(0, height, step):
+        wanted = min(step, height - row) * layout.row_bytes
+        data = unpack(wanted)
+        while len(data) < wanted:
+            more = unpack(wanted - len(data))
+            if not more:
+                raise Damage(
+                    f"strip or tile {index + 1} of {len(layout.offsets)} ends in row "
+                    f"{row + len(data) // layout.row_bytes} of {height}"
+                )
+            data += more
+        yield row, data
+    unpack(1)  # which verifies the checksum of a stream that ends with the pixels
+
+
+def _zlib_bands(layout: Layout, index: int) -> Iterator[tuple[int, bytes]]:
+    stream, packed = zlib.decompressobj(), _packed(layout, index)
+
+    def unpack(n_bytes: int) -> bytes:
+        nonlocal packed
+        data = stream.decompress(packed, n_bytes)
+        packed = stream.unconsumed_tail
+        return data
+
     try:
-        data = stream.decompress(packed, wanted)
-        if len(data) == wanted and not stream.eof:
-            stream.decompress(stream.unconsumed_tail, 1)
+        yield from _stream_bands(layout, index, unpack)
     except zlib.error as error:
         raise Damage(str(error)) from error
-    return data
 
 
-def _unpacked_lzma(packed: bytes, wanted: int) -> bytes:
+def _lzma_bands(layout: Layout, index: int) -> Iterator[tuple[int, bytes]]:
+    packed = _packed(layout, index)
+
+    def unpack(n_bytes: int) -> bytes:
+        nonlocal packed
+        if stream.eof:
+            return b""
+        data, packed = stream.decompress(packed, n_bytes), b""
+        return data
+
     try:
         stream = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
-        data = stream.decompress(packed, wanted)
-        while len(data) < wanted and not stream.eof and not stream.needs_input:
-            data += stream.decompress(b"", wanted - len(data))
-        if len(data) == wanted and not stream.eof and not stream.needs_input:
-            stream.decompress(b"", 1)
+        yield from _stream_bands(layout, index, unpack)
     except (lzma.LZMAError, EOFError, MemoryError) as error:
         raise Damage(str(error) or "its LZMA stream asks for too much memory") from error
-    return data
+
+
+_BANDS: dict[int, Callable[[Layout, int], Iterator[tuple[int, bytes]]]] = {
+    _NONE: _stored_bands,
+    **dict.fromkeys(_ZLIB, _zlib_bands),
+    _LZMA: _lzma_bands,
+}
 
 
 def _batches(layout: Layout) -> Iterator[range]:
     """Neighbours that may lie in one file: of one plane, so that only the last may be shorter."""
     a_plane = layout.down * layout.across
-    at_once = max(1, _BATCH_BYTES // max(1, layout.row_bytes * layout.tall))
+    at_once = max(1, _BAND_BYTES // max(1, layout.row_bytes * layout.tall))
     for start in range(0, len(layout.offsets), a_plane):
         for first in range(start, start + a_plane, at_once):
             yield range(first, min(first + at_once, start + a_plane))
 
 
-def _by_libtiff(layout: Layout, indices: range) -> list[npt.NDArray[Any]]:
+def _by_libtiff(layout: Layout, indices: range) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
     heights = [layout.height_of(index) for index in indices]
     fax = layout.compression in _CCITT
-    tags = [
-        (256, 4, (layout.wide if fax else layout.row_bytes,)),
+    width = layout.wide if fax else layout.row_bytes
+    tags: list[tuple[int, int, tuple[int, ...]]] = [
+        (256, 4, (width,)),
         (257, 4, (sum(heights),)),
         (258, 3, (1 if fax else 8,)),
         (259, 3, (layout.compression,)),
@@ -371,16 +415,38 @@ def _by_libtiff(layout: Layout, indices: range) -> list[npt.NDArray[Any]]:
     file = tiff_file(tags, [_packed(layout, index) for index in indices])
     try:
         with opened(file, "TIFF") as image:
-            rows = np.array(image)
+            image.load()
     except Exception as error:
+        if layout.compression == _ZSTD and not _unpacks_zstandard():
+            raise Refusal(
+                f"is packed with Zstandard, which {DECODER} of this Python was built without: save "
+                "it with LZW, zlib or none."
+            ) from error
         raise Damage(f"libtiff cannot unpack it ({error})") from error
-    if fax:
-        rows = np.packbits(rows.astype(bool), axis=1)
-    ends = np.cumsum(heights)
-    return [
-        _samples(layout, rows[end - height : end].tobytes(), height)
-        for end, height in zip(ends, heights, strict=True)
+    top = 0
+    for index, height in zip(indices, heights, strict=True):
+        step = _rows_at_once(layout)
+        for row in range(0, height, step):
+            end = min(row + step, height)
+            rows = np.array(image.crop((0, top + row, width, top + end)))
+            if fax:
+                rows = np.packbits(rows.astype(bool), axis=1)
+            yield index, row, _samples(layout, rows.tobytes())
+        top += height
+
+
+@cache
+def _unpacks_zstandard() -> bool:
+    tags: list[tuple[int, int, tuple[int, ...]]] = [
+        (tag, 3, (value,))
+        for tag, value in ((256, 1), (257, 1), (258, 8), (259, _ZSTD), (262, 1), (277, 1), (278, 1))
     ]
+    try:
+        with opened(tiff_file(tags, [_ZSTANDARD_ZERO]), "TIFF") as image:
+            image.load()
+    except Exception:
+        return False
+    return True
 
 
 def tiff_file(tags: list[tuple[int, int, tuple[int, ...]]], strips: list[bytes]) -> bytes:
@@ -460,8 +526,9 @@ def rebuilt(layout: Layout, photometric: int, kept: tuple[int, ...]) -> bytes:
 # ---------------------------------------------------------------------------------- samples
 
 
-def _samples(layout: Layout, data: bytes, height: int) -> npt.NDArray[Any]:
-    shape = height, layout.wide, layout.together
+def _samples(layout: Layout, data: bytes) -> npt.NDArray[Any]:
+    """Whole rows as samples."""
+    shape = len(data) // layout.row_bytes, layout.wide, layout.together
     if layout.predictor == 3:
         return _floats_of_differences(layout, data, shape)
     if layout.bits not in (8, 16, 32, 64):

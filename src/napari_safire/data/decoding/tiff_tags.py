@@ -131,7 +131,8 @@ def read_pages(source: ByteSource) -> tuple[Page, Pages]:
     """
     order, big, start = _header(source)
     first = _page(source, start, order, big)
-    seen, briefs = {start}, []
+    seen = {start}
+    briefs: list[PageBrief] = []
     place, more, loops = first.next_page, False, False
     while place:
         if place in seen:

@@ -28,6 +28,7 @@ from napari_safire.learning.acceptance import Comparison
 from napari_safire.learning.events import Divided, Outcome, Scoring
 from napari_safire.learning.progress import Progress
 from napari_safire.session.fine_tuning import FineTuneRequest, FineTuning, folder_state
+from napari_safire.session.messages import ANYWHERE
 
 
 class FineTuneSection(FoldedSection):
@@ -154,7 +155,7 @@ class FineTuneSection(FoldedSection):
         self.said.setText(f"⚠ {said}" if failed else said)
         self._show()
         # The section is at the foot of the dock, and may be folded.
-        self._desk.notice.emit(f"Fine-tuning: {words.small_begin(said)}", failed)
+        self._desk.notice.emit(f"Fine-tuning: {words.small_begin(said)}", failed, ANYWHERE)
 
     def close_section(self) -> None:
         """Let go of everything, and let the process stop by itself; nothing waits for it."""

@@ -22,6 +22,7 @@ from napari_safire.gui.desk import Desk
 from napari_safire.gui.pictures import Channels
 from napari_safire.gui.sections.section import Section, button, elided_combo, form, wrapped
 from napari_safire.model.registry import available_models, model_entry, model_state
+from napari_safire.session.planes import Plane
 
 Choice = tuple[str, str]
 """Name or path of a model, and the device it is to run on."""
@@ -139,6 +140,8 @@ class ImageSection(Section):
             (desk.plane_changed, self._show_images),
             (desk.plane_changed, self._show_status),
             (desk.session.embedded, self._show_status),
+            (desk.session.partitioned, self._show_status),
+            (desk.shown, self._show_status),
             (desk.session.progress, self._show_progress),
             (desk.session.model_changed, self._model_changed),
         ):
@@ -380,9 +383,18 @@ class ImageSection(Section):
             self.status.setText("The picture has not been read yet: press Segment.")
         else:
             rows, cols = plane.shape
-            self.status.setText(
-                f"Ready ({cols} x {rows} pixels): place prompts on the picture, or partition it."
-            )
+            self.status.setText(f"Ready ({cols} x {rows} pixels): {_what_next(plane)}")
+
+
+def _what_next(plane: Plane) -> str:
+    """What is there, or what can be done."""
+    found = len(set(plane.shown_numbers) - {0})
+    if found:
+        return f"partitioned into {found} source{'s' if found > 1 else ''}."
+    areas = {} if plane.snapshot is None else plane.snapshot.areas
+    if areas:
+        return f"{len(areas)} source{'s' if len(areas) > 1 else ''} so far."
+    return "place prompts on the picture, or partition it."
 
 
 def _described(name: str) -> str:

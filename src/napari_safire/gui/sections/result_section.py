@@ -18,15 +18,18 @@ from qtpy.QtWidgets import (
 
 from napari_safire.gui.colours import source_rgba
 from napari_safire.gui.desk import Desk
+from napari_safire.gui.folded_text import FoldedLabel
+from napari_safire.gui.forgery_scale import ForgeryScale
+from napari_safire.gui.preferences import EVEN_ODDS
 from napari_safire.gui.sections.section import (
     Section,
     button,
     elided_combo,
     form,
     in_rows,
-    wrapped,
 )
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
+from napari_safire.types import ForgeryMap
 
 _SWATCH = 14
 _ROW_HEIGHT = 22
@@ -44,7 +47,9 @@ class ResultSection(Section):
     def __init__(self, desk: Desk) -> None:
         super().__init__("Result")
         self._desk = desk
-        self.verdict = wrapped()
+        self._prior = EVEN_ODDS
+        self.verdict = FoldedLabel()
+        self.odds = FoldedLabel()
         self.table = QTableWidget(0, 3)
         self.table.setHorizontalHeaderLabels(["Source", "Area", "Confidence"])
         self.table.setToolTip(
@@ -62,7 +67,8 @@ class ResultSection(Section):
 
         self.heatmap = button(
             "Forgery map",
-            "Show or hide the forgery map: bright where the smaller of two sources lies.",
+            "Show or hide the forgery map: where a paste would be, if there were one. It lies over "
+            "the sources, which are hidden meanwhile. Whether there is one, the verdict says.",
             self._toggle_heatmap,
         )
         self.heatmap.setCheckable(True)
@@ -84,6 +90,11 @@ class ResultSection(Section):
             "Split",
             "Number the connected parts of the selected source apart.",
             self._for_one(desk.edits.split),
+        )
+        self.renumber = button(
+            "Renumber",
+            "Close the gaps between numbers; colours, prompts and the current source follow.",
+            desk.edits.renumber,
         )
         self.absorb = button(
             "Absorb",
@@ -121,13 +132,16 @@ class ResultSection(Section):
         fields = form()
         fields.addRow("Import", self.labels)
 
+        self.scale = ForgeryScale()
         self.body.addWidget(self.verdict)
+        self.body.addWidget(self.odds)
         self.body.addLayout(in_rows([self.heatmap, self.uncertainty], 2))
+        self.body.addWidget(self.scale)
         self.body.addWidget(self.table)
         edits = [self.reopen, self.merge, self.split, self.absorb, self.fill, self.protect]
         self.body.addLayout(in_rows([*edits], 3))
         self.body.addLayout(in_rows([self.islands, self.island_size], 2))
-        self.body.addWidget(self.unprotect)
+        self.body.addLayout(in_rows([self.unprotect, self.renumber], 2))
         self.body.addLayout(fields)
 
         layers = desk.viewer.layers.events
@@ -137,6 +151,8 @@ class ResultSection(Section):
             (desk.plane_changed, self._plane_changed),
             (desk.shown, self._show_snapshot),
             (desk.mode_changed, self._select_source),
+            (desk.map_toggled, self._show_map),
+            (desk.session.model_changed, self._plane_changed),
             (desk.session.partitioned, self._partitioned),
         ):
             self.connections.connect(signal, slot)
@@ -147,12 +163,19 @@ class ResultSection(Section):
 
     # ---------------------------------------------------------------- what is shown
 
+    @property
+    def prior(self) -> float:
+        """Probability of forgery before the picture was seen; see Preferences."""
+        return self._prior
+
+    @prior.setter
+    def prior(self, prior: float) -> None:
+        self._prior = prior
+        self._show_verdict()
+
     def _plane_changed(self) -> None:
         plane = self._desk.plane
-        if plane is None or plane.forgery is None:
-            self.verdict.setText("No verdict yet: partition the picture.")
-        else:
-            self._partitioned(plane.key)
+        self._show_verdict()
         if plane is None or plane.snapshot is None:
             self._show_sources([], plane)
         else:
@@ -160,13 +183,36 @@ class ResultSection(Section):
 
     def _partitioned(self, key: PlaneKey) -> None:
         plane = self._desk.plane
-        if plane is None or plane.key != key:
-            return
-        if plane.forgery is None:
-            self._plane_changed()
-            return
-        forgery = plane.forgery
-        self.verdict.setText(f"<b>{forgery.verdict.capitalize()}.</b> {forgery.reason}")
+        if plane is not None and plane.key == key:
+            self._show_verdict()
+
+    def _show_verdict(self) -> None:
+        plane = self._desk.plane
+        forgery = None if plane is None else plane.forgery
+        self.odds.setVisible(forgery is not None and forgery.calibration is not None)
+        if forgery is None:
+            why = "no picture is worked on" if plane is None else "partition the picture"
+            self.verdict.say(f"No verdict yet: {why}.")
+            self.verdict.setToolTip("")
+        else:
+            lead = f"{forgery.verdict.capitalize()}."
+            # Why nothing can be said, and what could settle it, is what there is to read then.
+            self.verdict.say(forgery.reason, lead, folded=forgery.verdict != "inconclusive")
+            limits = forgery.calibration
+            self.verdict.setToolTip("" if limits is None else f"The model is {limits.basis}")
+            self.odds.say("" if limits is None else _odds(forgery, self._prior))
+        self._show_map()
+
+    def _show_map(self) -> None:
+        """Button and scale as the layer is: napari's list of layers shows and hides it, too."""
+        companions, plane = self._desk.companions, self._desk.plane
+        layer = None if companions is None else companions.heatmap
+        forgery = None if plane is None else plane.forgery
+        shown = self._desk.heatmap_visible if layer is None else layer.visible
+        with QSignalBlocker(self.heatmap):
+            self.heatmap.setChecked(shown)
+        self.heatmap.setEnabled(forgery is not None)
+        self.scale.show_map(forgery if shown and layer is not None else None)
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
         total = max(1, snapshot.labels.size)
@@ -198,8 +244,9 @@ class ResultSection(Section):
         for widget in (self.islands, self.island_size, self.unprotect):
             widget.setEnabled(bool(shares))
         self._enable_edits()
-        self.uncertainty.setEnabled(plane is not None and plane.partition is not None)
-        self.heatmap.setEnabled(plane is not None and plane.forgery is not None)
+        self.uncertainty.setEnabled(plane is not None and plane.shows_partition)
+        numbers = [number for number, _ in shares]
+        self.renumber.setEnabled(bool(numbers) and max(numbers) > len(numbers))
 
     def _show_layers(self, event: object = None) -> None:
         own = self._desk.sources_layer
@@ -280,6 +327,9 @@ class ResultSection(Section):
         layer: Image | None = None if companions is None else companions.heatmap
         if layer is not None:
             layer.visible = shown
+        elif companions is not None:
+            self._desk.show_forgery_map()  # it was removed, or is that of earlier work
+        self._show_map()
 
     def _import(self, _: object = None) -> None:
         layer = self.labels.currentData()
@@ -306,6 +356,17 @@ def _confidence(number: int, plane: Plane | None, snapshot: Snapshot | None) -> 
         if prompt.source == number and not prompt.exclude and prompt.point in snapshot.confidences
     ]
     return max(of_prompts, default=None)
+
+
+def _odds(forgery: ForgeryMap, prior: float) -> str:
+    """What the score says whatever the odds, and at the user's own."""
+    ratio, posterior = forgery.likelihood_ratio, forgery.with_prior(prior)
+    if ratio is None or posterior is None:
+        return ""
+    told = f"Likelihood ratio {ratio:.2g} (forgery against authentic)."
+    if prior != EVEN_ODDS:
+        told += f" With a prior of {prior:.1%}, from Preferences: probability {posterior:.2g}."
+    return told
 
 
 def _swatch(number: int) -> QPixmap:

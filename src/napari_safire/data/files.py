@@ -1,0 +1,97 @@
+"""Files as lists name them: found on the disk, and what keeps one from being read."""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections import defaultdict
+from pathlib import Path
+
+_LONGEST_PATH = 4096  # characters; longer ones no system opens
+
+
+def why_unreadable(path: str | os.PathLike[str]) -> str | None:
+    """Say what keeps a path from being read as a file; nothing is opened, nothing raised.
+
+    Parameters
+    ----------
+    path : path-like
+        Of any length, with any characters, allowed to be looked at or not.
+
+    Returns
+    -------
+    str or None
+        A sentence that names the path; None if a regular file is there that may be read.
+
+    Examples
+    --------
+    >>> print(why_unreadable("gone.png"))
+    gone.png does not exist.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{path} does not exist."
+    except OSError as error:
+        return f"{path} cannot be looked at: {error.strerror or error}."
+    except ValueError as error:  # a null character in the name
+        return f"{path} is no name of a file: {error}."
+    if stat.S_ISDIR(mode):
+        return f"{path} is a folder, not a file."
+    if not stat.S_ISREG(mode):  # a pipe or a device might never end
+        return f"{path} is not a regular file: copy it to a file first."
+    if not os.access(path, os.R_OK):
+        return f"{path} cannot be read: Permission denied."
+    return None
+
+
+class DiskNames:
+    """Finds files under the names that they have on the disk. Folders are listed once each.
+
+    Copies of a data set differ in case (``.JPG``) and Unicode form ("é" as one character or two, as
+    archives and lists made on a Mac have it).
+    """
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[str, list[Path]]] = {}
+
+    def find(self, file: Path) -> Path:
+        """Return the path of the file on the disk.
+
+        A file that does not exist is looked for under a name, and in folders of names, that differ
+        in case or Unicode form only. If there is none, or more than one, the path stays as it is.
+        """
+        if len(os.fspath(file)) > _LONGEST_PATH or os.path.lexists(file):
+            return file
+        there = next((folder for folder in file.parents if os.path.exists(folder)), None)
+        if there is None:
+            return file
+        for part in file.relative_to(there).parts:
+            same = self._names_in(there).get(plain_name(part), [])
+            exact = [path for path in same if path.name == part]
+            if len(exact or same) != 1:
+                return file
+            (there,) = exact or same
+        return there
+
+    def _names_in(self, folder: Path) -> dict[str, list[Path]]:
+        if folder not in self._folders:
+            names: dict[str, list[Path]] = defaultdict(list)
+            try:
+                for name in os.listdir(folder):
+                    names[plain_name(name)].append(folder / name)
+            except OSError:  # no folder, or one that may not be looked into: nothing is found
+                names.clear()
+            self._folders[folder] = names
+        return self._folders[folder]
+
+
+def composed(name: str) -> str:
+    """Return a name in the Unicode form that has one character where it can."""
+    return unicodedata.normalize("NFC", name)
+
+
+def plain_name(name: str) -> str:
+    """Return what names have in common that differ in case or Unicode form only."""
+    return composed(name).casefold()
