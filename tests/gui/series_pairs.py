@@ -27,6 +27,7 @@ import numpy as np
 from fakes import FakeEngine
 from napari.layers import Points
 from PIL import Image
+from PyQt6.sip import unwrapinstance as address
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QApplication
@@ -63,7 +64,9 @@ class Frees:
         free = kind.delete
 
         def delete(glir_object: Any) -> None:
-            self.counts[QOpenGLContext.currentContext() is canvas.context()] += 1
+            current = QOpenGLContext.currentContext()
+            own = current is not None and address(current) == address(canvas.context())
+            self.counts[own] += 1
             free(glir_object)
 
         kind.delete = delete

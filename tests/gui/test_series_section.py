@@ -479,7 +479,7 @@ def test_a_record_whose_picture_is_gone_still_says_which_it_was(
     labels.data[5, 5] = 4
     labels.save(record.with_name("again.json"), plugin="napari-safire")
     again = json.loads(record.with_name("again.json").read_text())
-    assert again["image"] == before["image"]  # the path as well
+    assert again["image"] == before["image"], (again["image"], before["image"])
     assert again["verdict"] == before["verdict"]
     assert again["annotation"] != before["annotation"]  # painted, and protected
 

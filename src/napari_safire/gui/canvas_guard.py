@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -30,15 +31,30 @@ def guard_canvas(viewer: ViewerModel, connections: Connections) -> None:
     # napari has no public name for it. Where another version calls it otherwise, the dock works as
     # before, and the test of pairs of pictures (tests/gui/test_series_pairs.py) tells.
     try:
-        canvas = window._qt_viewer.canvas.native
+        canvas = window._qt_viewer.canvas
+        context, make_current = canvas._scene_canvas.context, canvas.native.makeCurrent
     except AttributeError:
         return
+    connections.connect(_Finishing(context), make_current)
 
-    def make_current(event: Any = None) -> None:
-        with suppress(RuntimeError):  # Qt may have deleted it: then there is nothing to draw
-            canvas.makeCurrent()
 
-    events = viewer.layers.events
-    # First, before the canvas itself hears of it. The second ends a removal of many at once.
-    for signal in (events.removed, events.end_batch):
-        connections.connect(signal, make_current, position="first")
+class _Finishing:
+    """The moment before a canvas carries out what waits, outside of drawing: as a signal."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def connect(self, slot: Callable[[], None]) -> None:
+        """Call a slot each time. At the last moment: garbage and events may change the context."""
+        finish = self._context.finish
+
+        def finish_here() -> None:
+            with suppress(RuntimeError):  # Qt may have deleted it: then there is nothing to draw
+                slot()
+            finish()
+
+        self._context.finish = finish_here
+
+    def disconnect(self, slot: Callable[[], None]) -> None:
+        """Leave the context as it was."""
+        self._context.__dict__.pop("finish", None)

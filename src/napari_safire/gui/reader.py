@@ -68,6 +68,7 @@ MOST_PAIRS = 64
 # Masks up to this are read at once, so that all of them are checked and can be painted on.
 MOST_MASK_PIXELS = 128_000_000
 _WITHOUT_SOURCE = (1.0, 1.0, 1.0, 1.0)
+_PATHS = ("mask", "record", "images", "masks")  # in records, from their own folders
 _MOST_WARNINGS = 5  # told at once of a stack
 
 
@@ -249,6 +250,14 @@ def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
     place = recorded_image(Path(path), results.record)
     if place is not None:
         about["image_path"] = str(place)
+    elif "image_path" in about:  # where it was: what is saved elsewhere still says so
+        about["image_path"] = _whole_path(Path(path), about["image_path"])
+    saved = {
+        key: _whole_path(Path(path), value)
+        if key in ("mask", "record", "images", "masks")
+        else value
+        for key, value in saved.items()
+    }
     opened = {RECORD: (os.path.abspath(path), digest)}
     layers: list[LayerData] = []
     if results.image is not None:
@@ -276,6 +285,15 @@ def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
         layers.append(_points_layer(chosen, f"{name}: prompts", about | numbering, visible=True))
     _tell((*results.warnings, *told))
     return layers
+
+
+def _whole_path(record: Path, written: Any) -> Any:
+    """The whole path of what a record names from its own folder, or of several."""
+    if isinstance(written, list):
+        return [_whole_path(record, one) for one in written]
+    if not isinstance(written, str):
+        return written
+    return os.path.abspath(record.parent / os.path.expanduser(written))
 
 
 def first_source(about: Mapping[str, Any]) -> Literal[0, 1]:

@@ -343,7 +343,7 @@ def _record(
     }
     known = {key: plain(value) for key, value in facts.items() if _fits_json(value)}
     layer = {key: value for key, value in known.items() if key not in hidden}
-    if any(annotated):
+    if about.get(ANNOTATED):
         layer["prompts"] = [
             fact
             for plane, made in enumerate(annotated)
