@@ -147,6 +147,7 @@ class SeriesSection(Section):
         self._opened: _Opened | None = None
         self._busy = False
         self._closing = False
+        self._told = ""  # of the picture that was left
         self._listed: list[int] = []  # what the combo box shows: positions and their names
         self._named: list[str] = []
         self.setAcceptDrops(True)
@@ -473,10 +474,10 @@ class SeriesSection(Section):
         self._desk.session.states.mark_saved(plane, opened.file.made.annotation)
         if not saved.in_mask:
             name = printable(opened.file.entry.picture.name)
-            self._desk.notice.emit(
+            # Told once the next picture is there: messages go with theirs.
+            self._told = (
                 f"{name} has more sources than a mask holds: its labels are in "
-                f"{printable(Path(saved.files[1]).name)}, and nothing is learned from it.",
-                False,
+                f"{printable(Path(saved.files[1]).name)}, and nothing is learned from it."
             )
 
     def _leaving(self, image: Image) -> None:
@@ -566,6 +567,9 @@ class SeriesSection(Section):
         def found(entries: tuple[SeriesEntry, ...]) -> None:
             self._entries = entries
             self._end()
+            told, self._told = self._told, ""
+            if told:
+                self._desk.notice.emit(told, False)
 
         self._run(series.entries, found)
 
