@@ -372,7 +372,7 @@ def test_pixels_without_a_source_are_counted_shown_and_can_be_filled(
     assert series.question.isVisible()
     assert f"{missing} pixels have no source. Most lie around row " in series.asked.text()
     press(dock, series, "show_rest")
-    row, col = (round(number) for number in dock.viewer.camera.center[-2:])
+    row, col = (round(number) for number in dock.viewer.scene.camera.center[-2:])
     assert shown[row, col] == 0
     assert series.fill_rest.text() == "Rest to source 2"
     press(dock, series, "fill_rest")

@@ -604,7 +604,8 @@ class SeriesSection(Section):
         opened, missing = self._opened, self._missing
         if opened is None or missing is None:
             return
-        camera = self._desk.viewer.camera
+        viewer = self._desk.viewer
+        camera = getattr(viewer, "scene", viewer).camera  # before napari 0.9 the viewer's own
         row, col = opened.image.data_to_world((missing.row, missing.col))[-2:]
         camera.center = (*camera.center[:-2], row, col)
 
