@@ -147,6 +147,7 @@ class SeriesSection(Section):
         self._opened: _Opened | None = None
         self._busy = False
         self._closing = False
+        self._told = ""  # of the picture that was left
         self._listed: list[int] = []  # what the combo box shows: positions and their names
         self._named: list[str] = []
         self.setAcceptDrops(True)
@@ -473,10 +474,10 @@ class SeriesSection(Section):
         self._desk.session.states.mark_saved(plane, opened.file.made.annotation)
         if not saved.in_mask:
             name = printable(opened.file.entry.picture.name)
-            self._desk.notice.emit(
+            # Told once the next picture is there: messages go with theirs.
+            self._told = (
                 f"{name} has more sources than a mask holds: its labels are in "
-                f"{printable(Path(saved.files[1]).name)}, and nothing is learned from it.",
-                False,
+                f"{printable(Path(saved.files[1]).name)}, and nothing is learned from it."
             )
 
     def _leaving(self, image: Image) -> None:
@@ -566,6 +567,9 @@ class SeriesSection(Section):
         def found(entries: tuple[SeriesEntry, ...]) -> None:
             self._entries = entries
             self._end()
+            told, self._told = self._told, ""
+            if told:
+                self._desk.notice.emit(told, False)
 
         self._run(series.entries, found)
 
@@ -600,7 +604,8 @@ class SeriesSection(Section):
         opened, missing = self._opened, self._missing
         if opened is None or missing is None:
             return
-        camera = self._desk.viewer.camera
+        viewer = self._desk.viewer
+        camera = getattr(viewer, "scene", viewer).camera  # before napari 0.9 the viewer's own
         row, col = opened.image.data_to_world((missing.row, missing.col))[-2:]
         camera.center = (*camera.center[:-2], row, col)
 
