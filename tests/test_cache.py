@@ -189,7 +189,7 @@ def test_a_lower_limit_takes_effect_at_once(three: EmbeddingCache):
 
 def test_too_large_an_entry_is_not_stored_and_drops_nothing(three: EmbeddingCache):
     assert not three.put(made("big", cells=40))
-    assert "more than the cache's limit" in three.problem
+    assert "exceed the cache's limit" in three.problem
     assert held(three, "abc") == "abc"
     assert three.put(made("d"))
     assert three.problem == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -16,11 +16,14 @@ from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
+from napari_safire.curation.series import Series
 from napari_safire.data.lists import ListEntry, read_list, write_list
-from napari_safire.data.masks import encode_sources
+from napari_safire.data.masks import decode_sources, encode_sources
+from napari_safire.data.record import FROM_ONE
 from napari_safire.gui.commands import fine_tune
 from napari_safire.gui.sections import fine_tune_section
 from napari_safire.gui.sections.fine_tune_section import FineTuneSection
+from napari_safire.gui.writer import write_labels
 from napari_safire.learning.events import Failed, Outcome
 from napari_safire.session.fine_tuning import FineTuning
 
@@ -53,11 +56,21 @@ def two_sources() -> np.ndarray:
     return encode_sources(labels)
 
 
+def finish(folder: Path, numbers: Iterable[int]) -> None:
+    """Save pictures of a series as done, as the plugin does."""
+    entries = Series.open(folder).entries()
+    labels = decode_sources(two_sources()) + 1
+    done = {"metadata": {"napari_safire": {"numbering": FROM_ONE, "state": "done"}}}
+    for number in numbers:
+        entries[number].record.parent.mkdir(exist_ok=True)
+        write_labels(str(entries[number].record), labels, done)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder of 13 pictures, of which 12 are done."""
-    for picture in make_pictures(tmp_path / "photos", 13)[:12]:
-        make_mask(tmp_path / "photos_masks" / f"{picture.name}_sources.png", two_sources())
+    make_pictures(tmp_path / "photos", 13)
+    finish(tmp_path / "photos", range(12))
     return tmp_path / "photos"
 
 
@@ -202,14 +215,14 @@ def test_too_few_pictures_and_a_folder_in_use_are_told_before_anything_starts(
 ) -> None:
     masks = folder.with_name("photos_masks")
     for number in range(9):
+        (masks / f"p{number}.png.json").unlink()
         (masks / f"p{number}.png_sources.png").unlink()
     open_series(dock, folder)
     assert section.hint.text() == (
         "3 pictures are done, at least 10 are needed: 5 of them have to judge."
     )
     assert not section.start.isEnabled()
-    for number in range(9):
-        make_mask(masks / f"p{number}.png_sources.png", two_sources())
+    finish(folder, range(9))
     open_series(dock, folder)
     assert section.start.isEnabled()
     used = folder.with_name("used")
@@ -274,7 +287,7 @@ def test_it_stops_and_goes_on_with_what_it_began_with(
     dock.press(section.stop)
     wait_for_end(section)
     assert section.said.text() == "Stopped. Go on takes it up from its last save."
-    make_mask(folder.with_name("photos_masks") / "p12.png_sources.png", two_sources())
+    finish(folder, [12])
     open_series(dock, folder)
     assert section.choice.material.currentText() == "open series: 13 done"
     assert section.start.text() == "Go on"

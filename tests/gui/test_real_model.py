@@ -48,9 +48,10 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     calls: list[tuple[int, ...]] = []
     encode = SafireModel.encode
 
-    def counting(self: SafireModel, pixels: Any) -> Any:
-        calls.append(tuple(pixels.shape))
-        return encode(self, pixels)
+    def counting(self: SafireModel, pixels: Any, *further: Any) -> Any:
+        if further:  # the self-test at load asks without steps
+            calls.append(tuple(pixels.shape))
+        return encode(self, pixels, *further)
 
     monkeypatch.setattr(SafireModel, "encode", counting)
     return calls
