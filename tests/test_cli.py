@@ -233,7 +233,7 @@ def test_bad_images_among_good_ones(tiny_model: Path, picture: Path, tmp_path: P
         assert str(path) in line
     warnings = [line for line in done.stderr.splitlines() if line.startswith("Warning:")]
     assert any("CMYK" in line for line in warnings)
-    assert any("several pictures" in line for line in warnings)
+    assert any("moving.gif holds 2 pictures" in line for line in warnings)
     assert {path.name for path in output.iterdir()} == {
         "cmyk.json", "cmyk_region_01.png", "moving.json", "moving_region_01.png",
     }  # fmt: skip

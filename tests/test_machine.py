@@ -141,7 +141,7 @@ def test_trouble_is_described(lite: SafireModel, tmp_path: Path):
     engine = Engine(lite, cache=cache)
     engine.embed(np.zeros((32, 32), dtype=np.uint8))
     lines = describe_machine(engine)
-    assert "more than the cache's limit" in lines["Notices"]
+    assert "exceed the cache's limit" in lines["Notices"]
     assert lines["Cache problem"] in lines["Notices"]
 
 

@@ -402,10 +402,10 @@ def test_unreadable_photographs_are_left_out_of_the_next_draw(tmp_path: Path) ->
     cut.write_bytes(cut.read_bytes()[:2000])
     nothing = tmp_path / "d.png"
     nothing.write_bytes(b"\x89PNG no picture")
-    with pytest.raises(PhotoError, match=r"d\.png cannot be read: its header cannot be read"):
+    with pytest.raises(PhotoError, match=r"d\.png begins like a PNG file but is damaged"):
         PhotoBank([nothing])[0]
     bank = PhotoBank([empty, cut, good])
-    for index, message in ((0, r"b\.png cannot be read: .*0 bytes"), (1, r"c\.jpg cannot be read")):
+    for index, message in ((0, r"b\.png is empty \(0 bytes\)"), (1, r"c\.jpg begins like")):
         with pytest.raises(PhotoError, match=message):
             bank[index]
 
@@ -418,7 +418,7 @@ def test_unreadable_photographs_are_left_out_of_the_next_draw(tmp_path: Path) ->
         assert shape == (200, 240, 3)
         problems.update(found)
     assert len(problems) == 2
-    with pytest.raises(ImageReadError, match="cannot be read"):
+    with pytest.raises(ImageReadError, match=r"[bc]\.(png|jpg)"):
         draw_until_made(draw, PhotoBank([empty, cut]), (1,))
 
     def crowded(bank: PhotoBank, rng: np.random.Generator) -> None:

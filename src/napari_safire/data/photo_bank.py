@@ -117,10 +117,10 @@ class PhotoBank:
         if path not in self._decoded:
             try:
                 self._decoded[path] = _decode(path)
-            except Exception as error:  # on damaged files the decoders raise nearly anything
-                raise PhotoError(
-                    f"The photograph {path} cannot be read: {first_line(error)}.", index
-                ) from error
+            except ImageReadError as error:  # names the file
+                raise PhotoError(str(error), index) from error
+            except Exception as error:  # as not enough memory
+                raise PhotoError(f"{path} cannot be read: {first_line(error)}.", index) from error
         return self._decoded[path]
 
 
