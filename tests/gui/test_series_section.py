@@ -759,6 +759,24 @@ def test_an_image_that_the_user_removes_is_saved_before(
     assert states(folder)[0] == "begun"
 
 
+@pytest.mark.parametrize("how", ["select_all", "clear"])
+def test_removing_all_layers_at_once_saves_the_picture_with_its_prompts(
+    dock: Dock, series: SeriesSection, folder: Path, how: str
+) -> None:
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+    layers = dock.viewer.layers
+    assert "p1.png: prompts" in layer_names(dock)
+    if how == "clear":
+        layers.clear()
+    else:
+        layers.select_all()
+        layers.remove_selected()
+    settle(dock, series)
+    assert layer_names(dock) == []
+    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)
+
+
 @pytest.mark.parametrize("under_way", [False, True])
 def test_closing_the_dock_saves_the_open_picture(
     dock: Dock, series: SeriesSection, folder: Path, under_way: bool
