@@ -100,6 +100,13 @@ def test_help_is_quick_and_names_every_command() -> None:
         assert f"\n  {command} " in result.stdout
 
 
+@pytest.mark.parametrize("group", [(), ("models",), ("data",)])
+def test_a_group_without_a_command_shows_its_help(group: tuple[str, ...]) -> None:
+    result = cli(*group)
+    assert result.exit_code == 2
+    assert result.output.rstrip() == cli(*group, "--help").output.rstrip()
+
+
 def test_version() -> None:
     assert cli("--version").stdout == f"napari-safire {__version__}\n"
 

@@ -61,7 +61,11 @@ def test_one_file_that_cannot_be_read_does_not_stop_the_others(
                   "2.png,m.png")  # fmt: skip
     result = evaluate(path, "-o", folder / "out")
     assert result.exit_code == 1
-    assert "3 images scored, 2 broken; masks read as sources" in result.stdout
+    told = "3 images scored, 2 broken; masks read as sources; numbers of sources given"
+    assert told in result.stdout
+    assert "n_sources_true" in result.stdout
+    assert "n_sources_found" not in result.stdout  # told, not found
+    assert "n_sources_right" not in result.stdout
     assert "File name too long" in result.stderr
     assert "gone.png does not exist" in result.stderr
     assert engine.shapes[:3] == [SHAPE] * 3

@@ -76,6 +76,19 @@ def test_between_the_thresholds_it_says_which_side_and_how_near(
     assert f'nearer to "{nearer}": {away} away, and {further} from' in reason
 
 
+def test_the_distances_fit_the_numbers_that_are_shown() -> None:
+    limits = dataclasses.replace(LIMITS, clean_below=0.2716, forged_above=0.6836)
+    reason = at(0.5051, limits)[2]
+    assert "the probability of forgery is 0.51." in reason
+    assert '0.27 for "no forgery found", 0.68 for "forged"' in reason
+    assert 'nearer to "forged": 0.17 away, and 0.24 from' in reason
+
+
+@pytest.mark.parametrize(("probability", "words"), [(0.004, "below 0.01"), (0.996, "above 0.99")])
+def test_no_probability_is_said_to_be_none_or_one(probability: float, words: str) -> None:
+    assert f"the probability of forgery is {words}." in at(probability)[2]
+
+
 def test_right_between_them_it_is_nearer_to_none() -> None:
     reason = at(0.5, dataclasses.replace(LIMITS, clean_below=0.25, forged_above=0.75))[2]
     assert "as near to the one as to the other: 0.25 away." in reason

@@ -6,6 +6,7 @@ import napari
 import numpy as np
 import pytest
 from fakes import FakeEngine
+from qtpy.QtGui import QPalette
 
 from napari_safire.errors import SafireError
 from napari_safire.gui.folded_text import MOST_WORDS, FoldedLabel, fold
@@ -266,3 +267,13 @@ def test_a_folded_label_unfolds_and_escapes(qtbot) -> None:
     label.linkActivated.emit("#")
     assert label.text().count("a ") >= 30
     assert ">less<" in label.text()
+
+
+def test_the_link_that_unfolds_a_message_has_the_ink_of_its_text(dock: Dock) -> None:
+    open_picture(dock, "picture")
+    dock.desk.notice.emit(" ".join(["Something went wrong here."] * 8), True)
+    dock.settle()
+    label = dock.widget.message.rows[0].label
+    ink = label.palette().color(QPalette.ColorRole.WindowText).name()
+    assert ink != "#000000"
+    assert f'style="color: {ink}"' in label.text()

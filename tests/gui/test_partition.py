@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+
+from napari_safire.gui.sections.result_section import _confidence
+from napari_safire.types import PointPrompt
 
 from .conftest import Dock
 from .hand import pump
@@ -175,3 +181,16 @@ def test_the_key_partitions_whichever_layer_is_selected(dock: Dock) -> None:
     assert dock.desk.sources_layer is not None
     assert dock.desk.sources_layer.data.max() == 2
     assert dock.viewer.layers.selection.active is shapes
+
+
+@pytest.mark.parametrize(("confidences", "said"), [([1.0], None), ([0.9], 0.9), ([1.0, 0.8], 1.0)])
+def test_a_source_that_nothing_was_compared_with_has_no_confidence(
+    confidences: list[float], said: float | None
+) -> None:
+    points = [PointPrompt(10.0 * k, 5.0) for k in range(len(confidences))]
+    seeds = [(k, point) for k, point in enumerate(points, 1)]
+    annotation = SimpleNamespace(seeds=seeds, preview=None, prompts=())
+    known = dict(zip(points, confidences, strict=True))
+    plane = SimpleNamespace(findings=SimpleNamespace(confidences=known))
+    snapshot = SimpleNamespace(annotation=annotation, confidences={})
+    assert _confidence(1, plane, snapshot) == said  # type: ignore[arg-type]

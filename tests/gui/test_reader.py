@@ -21,6 +21,7 @@ from napari_safire.data.record import EXAMINATION_FORMAT
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.gui import reader
 from napari_safire.gui.colours import MUTED_NAME
+from napari_safire.gui.companions import is_overlay
 from napari_safire.gui.reader import get_reader
 from napari_safire.palette import source_colour
 from napari_safire.types import NO_EVIDENCE
@@ -425,6 +426,7 @@ def test_record_opens_everything(viewer, tmp_path):
     assert heatmap.metadata["napari_safire"]["caveat"] == NO_EVIDENCE
     assert heatmap.data.dtype == np.float32
     assert (heatmap.data.min(), heatmap.data.max()) == (0, 1)
+    assert [is_overlay(layer) for layer in (image, heatmap)] == [False, True]
     np.testing.assert_array_equal(labels.data, columns())
     assert not grid.visible
     assert grid.features["source"].tolist() == [0, 1, -1]

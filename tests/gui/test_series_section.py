@@ -391,7 +391,7 @@ def test_one_source_everywhere_is_done_only_as_authentic_and_two_never_are(
     dock.desk.session.states.edit(plane.key, lambda labels, _: np.full_like(labels, 3), "all")
     dock.settle()
     press(dock, series, "done")
-    assert "say that it is authentic" in dock.widget.message.text()
+    assert 'press "Authentic, next"' in dock.widget.message.text()
     press(dock, series, "authentic")
     assert states(folder)[:2] == ["done", "untouched"]
     mark_all(dock)
@@ -757,6 +757,36 @@ def test_an_image_that_the_user_removes_is_saved_before(
     press(dock, series, "forward")
     assert "p2.png" in layer_names(dock)
     assert states(folder)[0] == "begun"
+
+
+def test_what_was_missing_is_not_told_any_more_once_something_has_changed(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    click_a_source(dock, 50, 60)
+    press(dock, series, "done")
+    assert "p1.png is not done yet" in dock.widget.message.text()
+    dock.press(dock.widget.partition.run)
+    settle(dock, series)
+    assert "not done yet" not in dock.widget.message.text()
+
+
+@pytest.mark.parametrize("how", ["select_all", "clear"])
+def test_removing_all_layers_at_once_saves_the_picture_with_its_prompts(
+    dock: Dock, series: SeriesSection, folder: Path, how: str
+) -> None:
+    begin(dock, series, folder)
+    shown = click_a_source(dock, 50, 60)
+    layers = dock.viewer.layers
+    assert "p1.png: prompts" in layer_names(dock)
+    if how == "clear":
+        layers.clear()
+    else:
+        layers.select_all()
+        layers.remove_selected()
+    settle(dock, series)
+    assert layer_names(dock) == []
+    np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)
 
 
 @pytest.mark.parametrize("under_way", [False, True])

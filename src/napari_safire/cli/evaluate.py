@@ -268,8 +268,11 @@ def _show_model(scores: SetScores, *, several: bool) -> None:
 
     good = scores.good()
     who = f"{scores.model}: " if several else ""
-    kind = scores.set.settings.kind
-    say(f"{who}{len(good)} images scored, {len(scores.broken)} broken; masks read as {kind}")
+    settings = scores.set.settings
+    kind = settings.kind
+    given = (kind, settings.sources) == ("sources", "given")
+    told = "; numbers of sources given" if given else ""
+    say(f"{who}{len(good)} images scored, {len(scores.broken)} broken; masks read as {kind}{told}")
     if not good:
         return
     for table in (tables.score_table(scores), tables.count_table(scores)):

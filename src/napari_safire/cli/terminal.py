@@ -186,8 +186,10 @@ def _one_line() -> Iterator[None]:
         yield
     except Exception as error:
         told: Any = error  # a UsageError of click, of which typer may bring one of its own
+        # What a command without arguments tells is its help: of no name, and of many lines.
+        is_help = type(told).__name__ == "NoArgsIsHelpError"
         if isinstance(getattr(told, "message", None), str) and hasattr(told, "exit_code"):
-            told.message = printable(told.message)
+            told.message = told.message if is_help else printable(told.message)
         raise
 
 

@@ -107,9 +107,11 @@ def _between(probability: float, calibration: Calibration, image_shape: tuple[in
     """Where a probability lies between the thresholds, and what could take it out of there."""
     below, above = calibration.clean_below, calibration.forged_above
     score, low, high = _told(probability, below, above)
-    to_low, to_high = _told(probability - below, above - probability)
+    # Distances of what is shown, so that they can be checked by whoever reads it.
+    decimals = len(score.partition(".")[2])
+    to_low, to_high = (f"{abs(float(score) - float(limit)):.{decimals}f}" for limit in (low, high))
     nearer, further, names = to_low, to_high, ('"no forgery found"', '"forged"')
-    if above - probability < probability - below:
+    if float(to_high) < float(to_low):
         nearer, further, names = to_high, to_low, (names[1], names[0])
     where = f"It is nearer to {names[0]}: {nearer} away, and {further} from {names[1]}."
     if to_low == to_high:
@@ -149,7 +151,9 @@ def _basis(probability: float, calibration: Calibration) -> str:
 
 
 def _said(probability: float, shown: str | None = None) -> str:
-    return f"At even odds, the probability of forgery is {shown or f'{probability:.2f}'}."
+    text = shown or f"{probability:.2f}"
+    text = {"0.00": "below 0.01", "1.00": "above 0.99"}.get(text, text)  # never quite sure
+    return f"At even odds, the probability of forgery is {text}."
 
 
 def _weight(probability: float, calibration: Calibration) -> str:

@@ -23,7 +23,8 @@ from napari_safire.session.annotation import MOST_SOURCES
 from napari_safire.types import FloatImage, ForgeryMap, SourcePartition
 
 _METADATA = "napari_safire"
-_OVERLAY = "overlay of"
+OVERLAY = "overlay of"
+"""In the metadata of an image layer that is a result: the name of its picture."""
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _NAMES = ("prompts", "sources", "heatmap", "uncertainty", "grid_prompts")
 _POINT_SHARE = 60  # a prompt is drawn this small a part of the picture's longer side
@@ -257,7 +258,7 @@ class Companions:
             opacity=0.5,
             blending="translucent",
             visible=visible,
-            metadata={_METADATA: {_OVERLAY: self.picture.layer.name}},
+            metadata={_METADATA: {OVERLAY: self.picture.layer.name}},
             **self.picture.placement(),
         )
 
@@ -287,7 +288,7 @@ class Companions:
 
 def is_overlay(layer: Layer) -> bool:
     """Whether an image layer is a result, also where its picture is gone."""
-    return _OVERLAY in layer.metadata.get(_METADATA, {})
+    return OVERLAY in layer.metadata.get(_METADATA, {})
 
 
 def show_name_on_canvas(layer: Image) -> None:

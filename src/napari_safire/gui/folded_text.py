@@ -6,7 +6,7 @@ import html
 import re
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QPalette
+from qtpy.QtGui import QPalette, QShowEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
 MOST_WORDS = 20
@@ -101,6 +101,12 @@ class FoldedLabel(QLabel):
         """Follow napari's theme."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.StyleChange and self.whole:
+            self._show()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Take the colour of the theme, which is known from here on."""
+        super().showEvent(event)
+        if self.whole:
             self._show()
 
     def _toggle(self, link: str = "") -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer, Points
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_safire.data.record import IMAGE_FACTS
 from napari_safire.gui.annotated import ANNOTATED
@@ -74,10 +75,16 @@ class Place:
         self._seen: dict[tuple[int, ...], tuple[SourcePrompt, ...]] = {}
         self._n_outside = 0  # points that lie outside the picture, as the user was told
         self._disarmed = False  # the prompt tool was put away for a view that is not flat
+        # Whoever removes all layers removes the prompts first: these go if the picture stays.
+        self._prompts_removed = QTimer()
+        self._prompts_removed.setSingleShot(True)
+        self._prompts_removed.timeout.connect(self._remove_prompts)
 
     def close(self) -> None:
         """Let go of all layers; they stay in the viewer."""
         self.connections.disconnect()
+        self._prompts_removed.stop()
+        self._prompts_removed.timeout.disconnect(self._remove_prompts)
         self.companions.close()
         for part in (self._prompts, self._sources):
             if part is not None:
@@ -217,8 +224,9 @@ class Place:
             self._prompts = None
         if self._sources is not None and self._sources.layer is layer:
             self._let_go_of_sources()
-        if self.companions.drop(layer) and self.companions.prompts is None:
-            self.hand_over_prompts("remove prompts")
+        had_prompts = self.companions.prompts is not None
+        if self.companions.drop(layer) and had_prompts and self.companions.prompts is None:
+            self._prompts_removed.start(0)
 
     # ---------------------------------------------------------------- into layers
 
@@ -237,7 +245,9 @@ class Place:
         """Show the prompts and their confidence; note beside the labels how they came about."""
         prompts = snapshot.annotation.prompts
         self._seen[snapshot.key.index] = prompts
-        if prompts or self._prompts is not None:
+        if self._prompts_removed.isActive():
+            pass  # they go at once: no layer is made for them again
+        elif prompts or self._prompts is not None:
             self.need_prompts().write(
                 snapshot.key.index, prompts, snapshot.confidences, self._viewer.dims.point
             )
@@ -283,6 +293,10 @@ class Place:
             layer.mode = "pan_zoom"
 
     # ---------------------------------------------------------------- helpers
+
+    def _remove_prompts(self) -> None:
+        if self.companions.prompts is None:
+            self.hand_over_prompts("remove prompts")
 
     def _link_prompts(self, layer: Points) -> PromptLayer:
         if self._prompts is not None:

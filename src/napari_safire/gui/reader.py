@@ -56,6 +56,7 @@ from napari_safire.data.record_files import record_sha256
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.gui.annotated import ANNOTATED, RECORD, recorded_planes, shown_labels
 from napari_safire.gui.colours import MAP_NAMES, forgery_colormap, source_colormap, source_rgba
+from napari_safire.gui.companions import OVERLAY
 from napari_safire.text import printable
 from napari_safire.types import NO_EVIDENCE, FloatImage
 
@@ -362,6 +363,7 @@ def heatmap_layer(
     -------
     (data, metadata, layer type)
     """
+    about = about | {OVERLAY: name}  # no picture to be worked on
     options = {
         "name": f"{name}: {MAP_NAMES[not forged]}",
         "colormap": forgery_colormap(muted=not forged),

@@ -42,6 +42,9 @@ class Table:
 def score_table(scores: SetScores) -> Table:
     """All scores of one model: mean, interval, floor, number of images."""
     means = _means(scores)
+    settings = scores.set.settings
+    if (settings.kind, settings.sources) == ("sources", "given"):  # told, not found
+        means = {n: m for n, m in means.items() if n not in ("n_sources_found", "n_sources_right")}
     return Table(
         ("score", "mean", "95 % interval", "floor", "images"),
         tuple(

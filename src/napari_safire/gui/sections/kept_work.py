@@ -49,9 +49,9 @@ class KeptWorkBar(QFrame):
         if kept is not None:
             count = len(kept.made.annotation.prompts)
             when = kept.changed.astimezone().strftime("%Y-%m-%d %H:%M")
+            prompts = f"{count} prompt{'' if count == 1 else 's'} and " if count else ""
             self.text.setText(
-                f"Your work on this picture of {when} was kept "
-                f"({count} prompt{'' if count == 1 else 's'} and the labels)."
+                f"Your work on this picture of {when} was kept ({prompts}the labels)."
             )
 
     def _restore(self) -> None:

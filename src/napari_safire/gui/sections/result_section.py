@@ -340,7 +340,10 @@ class ResultSection(Section):
 
 
 def _confidence(number: int, plane: Plane | None, snapshot: Snapshot | None) -> float | None:
-    """Of a source: of the region that stood for it in the partition, else its prompts' best."""
+    """Of a source: of the region that stood for it in the partition, else its prompts' best.
+
+    None where it is not known, or says nothing.
+    """
     if snapshot is None:
         return None
     annotation = snapshot.annotation
@@ -349,7 +352,9 @@ def _confidence(number: int, plane: Plane | None, snapshot: Snapshot | None) -> 
     known = {} if plane is None else plane.findings.confidences
     of_partition = [known[point] for point in points if point in known]
     if of_partition:
-        return of_partition[0]
+        # Where there is nothing that pixels could belong to instead, safire-lite's is 1 by itself.
+        alone = len(seeds) == 1 and of_partition[0] >= 1
+        return None if alone else of_partition[0]
     of_prompts = [
         snapshot.confidences[prompt.point]
         for prompt in annotation.prompts

@@ -49,6 +49,7 @@ from napari_safire.session.codec import decode_annotation
 from napari_safire.session.completeness import Completeness, completeness
 from napari_safire.session.findings import AnnotatedPlane, Findings
 from napari_safire.session.history import PackedLabels
+from napari_safire.session.messages import Topic
 from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.text import printable
 from napari_safire.types import PointPrompt
@@ -646,7 +647,9 @@ class SeriesSection(Section):
         name = "The picture" if opened is None else printable(opened.file.entry.picture.name)
         if isinstance(error, _NotDone):
             self._ask(error.found)
-            self._desk.notice.emit(f"{name} is not done yet. {error}", True)
+            key = self._desk.key
+            topic = None if key is None else Topic(key, "labels")  # until something is changed
+            self._desk.notice.emit(f"{name} is not done yet. {error}", True, topic)
         else:
             self._desk.notice.emit(
                 f"{name} stays open, because it could not be saved. {sentence(error)}", True
@@ -823,9 +826,7 @@ def _refuse_undone(made: AnnotatedPlane, authentic: bool) -> bool:
     if found.n_unassigned:
         raise _NotDone(f"{found.n_unassigned} pixels have no source.", found)
     if found.n_sources == 1 and not authentic:
-        raise _NotDone(
-            "All of it is one source: if that is meant, say that it is authentic.", found
-        )
+        raise _NotDone('All of it is one source: press "Authentic, next" if that is meant.', found)
     return authentic
 
 
