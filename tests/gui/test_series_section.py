@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QApplication
 from napari_safire.curation.series import Series
 from napari_safire.data.masks import UNASSIGNED, decode_sources, encode_sources
 from napari_safire.gui import writer
+from napari_safire.gui.reader import get_reader
 from napari_safire.gui.sections.series_section import SeriesSection
 
 from .conftest import Dock
@@ -757,6 +758,20 @@ def test_an_image_that_the_user_removes_is_saved_before(
     press(dock, series, "forward")
     assert "p2.png" in layer_names(dock)
     assert states(folder)[0] == "begun"
+
+
+def test_the_mask_of_a_done_picture_opens_with_it(
+    dock: Dock, series: SeriesSection, folder: Path
+) -> None:
+    begin(dock, series, folder)
+    dock.press(dock.widget.partition.run)
+    settle(dock, series)
+    press(dock, series, "done")
+    assert states(folder)[0] == "done"
+    mask = str(folder.with_name("photos_masks") / "p1.png_sources.png")
+    read = get_reader(mask)
+    assert read is not None
+    assert [layer[-1] for layer in read(mask)][:2] == ["image", "labels"]
 
 
 def test_what_was_missing_is_not_told_any_more_once_something_has_changed(

@@ -170,6 +170,8 @@ def read_folder(path: str | os.PathLike[str]) -> list[LayerData]:
 def read_mask_file(path: str | os.PathLike[str]) -> list[LayerData]:
     """Open a mask in SafireMS encoding as labels 0 to 5, with its picture if that can be found.
 
+    One of a record whose picture lies elsewhere is opened as `read_record_file` opens that record.
+
     Parameters
     ----------
     path : path-like
@@ -186,6 +188,8 @@ def read_mask_file(path: str | os.PathLike[str]) -> list[LayerData]:
     mask = Path(path)
     picture = picture_of_mask(mask)
     if picture is None:
+        if record_of_mask(mask) is not None:  # which knows its picture
+            return read_mask_by_record(mask)
         labels = read_labels(ListEntry(mask, mask), "sources")
         return [labels_layer(labels, mask.stem, {"mask": str(mask)})]
     return _one_pair(ListEntry(picture, mask))
