@@ -72,6 +72,20 @@ def test_a_message_can_be_closed(dock: Dock) -> None:
     assert dock.widget.message.isHidden()
 
 
+def test_a_failure_comes_into_view_where_the_dock_was_scrolled(dock: Dock) -> None:
+    open_picture(dock, "first")
+    bar = dock.widget.verticalScrollBar()
+    assert bar is not None
+    bar.setValue(bar.maximum())
+    assert bar.value() > 0
+    dock.desk.notice.emit("Told.", False)
+    assert bar.value() > 0
+    dock.desk.notice.emit("It failed.", True)
+    pump(0.05)
+    assert bar.value() == 0
+    assert dock.widget.message.isVisible()
+
+
 def test_a_failed_partition_is_told_until_one_succeeds(dock: Dock) -> None:
     open_picture(dock, "picture")
     assert dock.engine is not None

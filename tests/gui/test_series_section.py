@@ -368,10 +368,10 @@ def test_pixels_without_a_source_are_counted_shown_and_can_be_filled(
     shown = click_a_source(dock, 50, 60)
     press(dock, series, "done")
     missing = int((shown == 0).sum())
-    assert f"{missing} pixels have no source" in dock.widget.message.text()
+    assert f"{missing:,} pixels have no source" in dock.widget.message.text()
     assert not folder.with_name("photos_masks").exists()
     assert series.question.isVisible()
-    assert f"{missing} pixels have no source. Most lie around row " in series.asked.text()
+    assert f"{missing:,} pixels have no source. Most lie around row " in series.asked.text()
     press(dock, series, "show_rest")
     row, col = (round(number) for number in dock.viewer.scene.camera.center[-2:])
     assert shown[row, col] == 0
@@ -436,6 +436,12 @@ def test_painted_pixels_stay_painted_when_a_picture_comes_back(
     assert plane.findings.forgery.score == findings.forgery.score
     np.testing.assert_allclose(plane.forgery.heatmap, findings.forgery.heatmap, atol=1 / 255)
     assert any(name.startswith("p1.png: forgery map") for name in layer_names(dock))
+    record = folder.with_name("photos_masks") / "p1.png.json"
+    read = get_reader(str(record))
+    assert read is not None
+    opened = {facts["name"]: data for data, facts, _ in read(str(record))}
+    (heatmap,) = (data for name, data in opened.items() if "forgery map" in name)
+    np.testing.assert_allclose(heatmap, findings.forgery.heatmap, atol=1 / 255)
     mark_all_again = dock.desk.partition
     mark_all_again()
     dock.settle()

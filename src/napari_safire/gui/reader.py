@@ -280,6 +280,9 @@ def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
         found = results.record.get("forgery") or {}
         forged = found.get("verdict") == "forged"
         layers.append(heatmap_layer(results.heatmap, name, about, forged=forged))
+    elif () in planes and (forgery := planes[()].findings.forgery) is not None:
+        forged = forgery.verdict == "forged"
+        layers.append(heatmap_layer(forgery.heatmap, name, about, forged=forged))
     grid = [prompt for prompt in results.prompts if prompt.role == "grid"]
     chosen = [prompt for prompt in results.prompts if prompt.role != "grid"]
     if grid:

@@ -130,6 +130,7 @@ class SafireWidget(QScrollArea):
 
         connections = Connections()
         guard_canvas(napari_viewer, connections)
+        connections.connect(self.desk.notice, self._bring_failure_into_view)
         connections.connect(self._watch.changed, self._preferences_changed)
         connections.connect(
             binder.conflicts_changed, lambda: self.keys.set_conflicts(binder.conflicts)
@@ -228,6 +229,12 @@ class SafireWidget(QScrollArea):
         self.desk.start_with(_settings(preferences))
         if self._cache is not None and preferences.cache_gib > 0:
             self._cache.max_bytes = int(preferences.cache_gib * 2**30)
+
+    def _bring_failure_into_view(self, sentence: str, failed: bool) -> None:
+        """Scroll to the messages where a button further down did not do what was asked."""
+        bar = self.verticalScrollBar()
+        if failed and bar is not None:
+            bar.setValue(bar.minimum())
 
     def _show_fine_tune(self) -> None:
         # It is at the foot of the dock, and has no place there before it was laid out.

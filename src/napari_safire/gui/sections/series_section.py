@@ -588,7 +588,7 @@ class SeriesSection(Section):
         self.question.setVisible(found is not None and found.n_unassigned > 0)
         if found is not None and found.n_unassigned:
             self.asked.setText(
-                f"{found.n_unassigned} pixels have no source. Most lie around row "
+                f"{found.n_unassigned:,} pixels have no source. Most lie around row "
                 f"{round(found.row)}, column {round(found.col)}."
             )
             self.fill_rest.setText(f"Rest to source {found.free_number}")
@@ -824,7 +824,7 @@ def _refuse_undone(made: AnnotatedPlane, authentic: bool) -> bool:
             Completeness(0, 0),
         )
     if found.n_unassigned:
-        raise _NotDone(f"{found.n_unassigned} pixels have no source.", found)
+        raise _NotDone(f"{found.n_unassigned:,} pixels have no source.", found)
     if found.n_sources == 1 and not authentic:
         raise _NotDone('All of it is one source: press "Authentic, next" if that is meant.', found)
     return authentic
