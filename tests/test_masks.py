@@ -208,3 +208,13 @@ def test_kind_of_masks_of_a_list(tmp_path: Path) -> None:
     assert kind_of_masks([entry, ListEntry(entry.image)]) is None
     Image.fromarray(white(50)).save(tmp_path / "m.png")
     assert kind_of_masks([entry]) == "sources"
+
+
+def test_a_mask_whose_opacity_is_left_out_is_told(tmp_path: Path) -> None:
+    pixels = np.full((8, 8, 4), 255, np.uint8)
+    for name, opacity, told in (("same.png", 128, False), ("holes.png", 0, True)):
+        pixels[..., 3] = opacity
+        pixels[2:4, 2:4, 3] = 128
+        Image.fromarray(pixels).save(tmp_path / name)
+        truth = read_truth(ListEntry(tmp_path / name, tmp_path / name), "binary", shape=(8, 8))
+        assert any("opacity" in text for text in truth.warnings) == told

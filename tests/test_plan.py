@@ -351,6 +351,32 @@ def test_a_record_of_ours_that_was_cut_short_is_made_again(tmp_path: Path) -> No
     assert task.kept is None
 
 
+def test_an_empty_record_is_made_again(tmp_path: Path) -> None:
+    folder, output = pictures(tmp_path / "in", "a.png"), tmp_path / "out"
+    result(folder / "a.png", output, "a")
+    (output / "a.json").write_bytes(b"")
+    (task,) = make_plan([folder], output)
+    assert task.problem is None
+    assert task.kept is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes have no names there")
+def test_pipes_do_not_keep_a_batch_waiting(tmp_path: Path) -> None:
+    folder, output = pictures(tmp_path / "in", "a.png", "b.png", "c.png"), tmp_path / "out"
+    for name in "abc":
+        result(folder / f"{name}.png", output, name)
+    for place in (output / "a.json", output / "b_sources.png"):
+        place.unlink()
+        os.mkfifo(place)
+    first, second, third = make_plan([folder], output)
+    (folder / "c.png").unlink()
+    os.mkfifo(folder / "c.png")
+    assert isinstance(first.problem, InTheWay)
+    assert not is_unchanged(second)
+    with pytest.raises(ImageReadError, match="regular file"):
+        is_unchanged(third)
+
+
 @pytest.mark.parametrize("files", [None, [], {}, {"sources": "../x.png"}, {"sources": 3}])
 def test_a_record_that_names_no_files_is_no_complete_result(files: object, tmp_path: Path) -> None:
     folder, output = pictures(tmp_path / "in", "a.png"), tmp_path / "out"
@@ -479,6 +505,12 @@ def test_a_claim_of_a_run_that_is_dead_keeps_nobody_out(tmp_path: Path) -> None:
     with claim(tmp_path, pytest.fail) as problem:
         assert problem is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_whose_name_is_too_long_cannot_be_written_to(tmp_path: Path) -> None:
+    with claim(tmp_path / ("n" * 300), None) as problem:
+        assert "too long" in str(problem)
+    assert not ignores_case(tmp_path / ("n" * 300))
 
 
 def test_a_folder_that_cannot_be_written_to_can_be_read(tmp_path: Path) -> None:

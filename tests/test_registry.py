@@ -407,6 +407,10 @@ def test_a_folder_in_place_of_the_file_is_no_model(tiny: bytes):
 # --- what a file is -------------------------------------------------------------------------------
 
 
+def test_a_name_that_no_file_can_have_is_no_model():
+    assert "neither a file nor a model" in refusal(load_model, "n" * 300 + ".pth")
+
+
 def test_own_files_are_described_by_their_metadata(home: Path):
     path = home / "x.pth"  # its name does not matter
     metadata = {"name": "lab\n7", "licence": "MIT", "trained_on": "p" * 500}

@@ -155,11 +155,13 @@ def test_what_cannot_be_a_series_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "prose.txt").write_text("Dear all,\nno list.\n")
     (tmp_path / "broken.txt").write_text("a.png,None\n")
+    (tmp_path / "nothing.txt").touch()
     (tmp_path / "latin.txt").write_bytes(b"\xe4.png,None\n")
     for name, told in (
         ("empty", "no pictures"),
         ("prose.txt", "neither a folder nor a list"),
-        ("latin.txt", "neither a folder nor a list"),
+        ("latin.txt", "byte 0 is not UTF-8"),
+        ("nothing.txt", "no entries"),
         ("gone", "neither a folder nor a list"),
         ("broken.txt", "do not exist"),
     ):

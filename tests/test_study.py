@@ -668,6 +668,15 @@ def test_names_in_the_report_are_printable(entries: list[ListEntry], tmp_path: P
     assert "a\\x1b[2J\\u202eb.png" in text
 
 
+def test_the_gallery_names_files_relative_to_the_report(
+    entries: list[ListEntry], tmp_path: Path
+) -> None:
+    text = report_of(entries, tmp_path / "out")
+    assert f">{entries[1].image}<" not in text
+    assert str(entries[1].mask) not in text
+    assert f"../pictures/{entries[1].image.name}" in text
+
+
 def test_a_gallery_survives_a_picture_that_is_gone(
     entries: list[ListEntry], tmp_path: Path
 ) -> None:

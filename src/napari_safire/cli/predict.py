@@ -407,7 +407,7 @@ def _parse_points(texts: Sequence[str]) -> tuple[PointPrompt, ...]:
 
 
 def _check_output(images: Sequence[Path], output: Path) -> None:
-    if output.exists() and not output.is_dir():
+    if os.path.exists(output) and not os.path.isdir(output):
         raise typer.BadParameter(f"{output} is a file, not a folder.", param_hint="--output")
     for path in images:
         if os.path.isdir(path) and os.path.realpath(path) == os.path.realpath(output):

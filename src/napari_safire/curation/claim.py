@@ -62,7 +62,7 @@ def claim(
 
 def ignores_case(folder: Path) -> bool:
     """Whether a claimed folder takes names for one that differ in case only."""
-    return (folder / LOCK.upper()).exists()
+    return os.path.exists(folder / LOCK.upper())  # not Path.exists, which raises for long names
 
 
 def _acquire(

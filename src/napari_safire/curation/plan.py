@@ -21,7 +21,7 @@ from napari_safire.basis import RunBasis
 from napari_safire.curation.export import results_by_base
 from napari_safire.curation.naming import folded, marked, result_base
 from napari_safire.curation.series import Series
-from napari_safire.data.folders import list_root, looks_like_list
+from napari_safire.data.folders import LIST_SUFFIXES, list_root, looks_like_list
 from napari_safire.data.lists import parse_list
 from napari_safire.data.record import (
     EXAMINATION_FORMAT,
@@ -34,7 +34,6 @@ from napari_safire.data.record import (
 )
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 
-LIST_SUFFIXES = (".txt", ".csv")
 _LEVELS = 3  # name without suffix, whole name, whole name with a hash
 
 
@@ -353,7 +352,7 @@ def _read_kept(path: Path, names: frozenset[str], bases: dict[str, RunBasis]) ->
     try:
         head = read_head(path)
     except SafireError:  # cut short, or somebody else's
-        return _Record(torn=record_format(path) == EXAMINATION_FORMAT)
+        return _Record(torn=record_format(path) == EXAMINATION_FORMAT or _is_empty(path))
     about = head.get("image")
     owner = about.get("path") if isinstance(about, dict) else None
     owner = owner if isinstance(owner, str) else None
@@ -368,6 +367,11 @@ def _read_kept(path: Path, names: frozenset[str], bases: dict[str, RunBasis]) ->
         return _Record(owner, torn=True)
     shared = replace(basis, picture_sha256=None)
     return _Record(owner, Kept(bases.setdefault(shared.digest, shared), basis.picture_sha256))
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether nothing is in a file, as after a power cut: nobody loses anything by it."""
+    return path.is_file() and path.stat().st_size == 0
 
 
 def _with_state(task: Task, folder: _Folder, overwrite: bool) -> Task:

@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from napari_safire.curation.naming import result_base
 from napari_safire.data.folders import (
+    LIST_SUFFIXES,
     find_folder_pairs,
     is_picture_file,
     is_source_mask_name,
@@ -35,7 +36,7 @@ from napari_safire.data.folders import (
     read_label_truth,
 )
 from napari_safire.data.images import ReadImage, read_image
-from napari_safire.data.lists import ListEntry, read_list, read_truth
+from napari_safire.data.lists import ListEntry, read_list, read_text, read_truth
 from napari_safire.data.masks import UNASSIGNED, GroundTruth
 from napari_safire.data.record import (
     SOURCES_FORMATS,
@@ -376,6 +377,8 @@ def _paired(folder: Path) -> dict[Path, ListEntry]:
 
 def _read_pictures(path: Path) -> tuple[Path, dict[Path, ListEntry]]:
     if not looks_like_list(path):
+        if path.suffix.lower() in LIST_SUFFIXES and not read_text(path).strip():  # or says why not
+            raise DatasetError(f"{path} has no entries: there is nothing in it to work with.")
         raise DatasetError(
             f"{path} is neither a folder nor a list file: choose a folder of pictures, or a text "
             "file with lines `image,mask` or `image,None`."

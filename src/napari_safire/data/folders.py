@@ -54,6 +54,8 @@ _NO_PICTURES = frozenset(
     {".txt", ".csv", ".json", ".jsonl", ".npz", ".npy", ".toml", ".md", ".html"}
 )
 _NUMBER = re.compile(r"\d{6}(?=_)")
+LIST_SUFFIXES = (".txt", ".csv")
+"""Of files that are taken for lists where pictures may stand as well."""
 _BEGIN = 1 << 16  # characters of a text that are looked at
 _LOOKED_AT = 12  # masks, until one tells its kind
 

@@ -344,6 +344,12 @@ def read_truth(
         pixels = read_archive(entry.mask, rule.key)
     if shape is None and rule.nearest:
         shape = image_shape(entry.image)
+    if rule.key is None and _has_holes(pixels):
+        notes.append(
+            f"The mask {entry.mask} has one colour only, but opacity that differs from place to "
+            "place, which is not read: if it is the opacity that says what is forged, save that as "
+            "a grey picture."
+        )
     pixels = _of_size(entry, pixels, shape, rule, notes)
     if entry.image != entry.mask and _orientation(entry.image) != _orientation(entry.mask):
         notes += _turned(entry)
@@ -368,6 +374,14 @@ def read_mask(
         bool for "binary", uint8 labels for "sources"; all zero for an authentic entry.
     """
     return read_truth(entry, kind, shape=shape).told()
+
+
+def _has_holes(pixels: npt.NDArray[Any]) -> bool:
+    """Whether a picture has one colour, and opacity that differs from place to place."""
+    if pixels.ndim != 3 or pixels.shape[-1] != 4:
+        return False
+    differs = pixels != pixels[0, 0]
+    return bool(differs[..., 3].any()) and not bool(differs[..., :3].any())
 
 
 def _of_size(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -191,6 +192,8 @@ def read_head(path: str | os.PathLike[str]) -> dict[str, Any]:
         As `read_record`.
     """
     try:
+        if not os.path.isfile(path):  # a pipe would never answer
+            return read_record(path)  # says so
         with open(path, "rb") as file:
             begin, end, _ = file.read(_HEAD).partition(f',\n "{_AFTER_HEAD}"'.encode())
         head = json.loads(begin + b"}") if end else None
@@ -224,7 +227,10 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     Raises
     ------
     OSError
+        Also where a folder, a pipe or a device has the name: of those there is no end.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -6,6 +6,7 @@ Neither this module nor the download loads torch; `load_model` and `verify` do.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -278,7 +279,7 @@ def load_model(
 
     if name_or_path not in {entry.name for entry in available_models()}:
         path = Path(name_or_path)
-        if not path.exists():
+        if not os.path.exists(path):  # not Path.exists, which raises for names that are too long
             raise CheckpointError(
                 f"{str(name_or_path)!r} is neither a file nor a model known by name ({_known()})."
             )

@@ -34,6 +34,7 @@ from napari_safire.curation.evaluation.study import (
 from napari_safire.curation.evaluation.summary import MAIN_SCORES
 from napari_safire.curation.evaluation.template import render
 from napari_safire.data.degradations import NONE
+from napari_safire.data.record import recorded_path
 from napari_safire.errors import SafireError
 
 
@@ -213,8 +214,12 @@ def _shown(example: Example, scores: SetScores, folder: Path) -> _Shown:
         reasons=example.reasons,
         verdict=result.verdict or tables.NOTHING,
         scores=numbers,
-        image=str(result.entry.image),
-        mask="none: authentic" if result.entry.mask is None else str(result.entry.mask),
+        image=recorded_path(result.entry.image, folder),
+        mask=(
+            "none: authentic"
+            if result.entry.mask is None
+            else recorded_path(result.entry.mask, folder)
+        ),
         pictures=pictures,
         missing=example.missing,
     )
