@@ -208,3 +208,12 @@ def test_tiles_cover_everything_and_blend_to_one(cells: int):
         assert start + tiles.size <= cells
         total[start : start + tiles.size] += tiles.weights(index)
     assert (total > 0.4).all()
+
+
+def test_sixteen_bits_that_are_almost_black_are_told() -> None:
+    dark = np.random.default_rng(0).integers(0, 4096, (64, 64)).astype(np.uint16)
+    dark.flat[::200] = 60_000  # too many to be hot pixels
+    (warning,) = PictureReader(dark).warnings
+    assert "Nearly all values lie below 4096" in warning
+    dark.flat[::20] = 60_000
+    assert PictureReader(dark).warnings == ()

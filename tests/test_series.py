@@ -575,3 +575,14 @@ def test_a_kill_between_two_renames_loses_nothing(
     )
     if found.labels is not None:
         np.testing.assert_array_equal(found.labels, expected)
+
+
+def test_masks_that_were_left_out_are_told(tmp_path: Path) -> None:
+    for name in ("a.png", "a_sources.png", "b.png"):
+        make_picture(tmp_path / name)
+    series = Series.open(tmp_path)
+    assert names(series) == ["a.png", "b.png"]
+    (note,) = series.notes
+    assert note.endswith("1 file was taken for a mask and left out: a_sources.png.")
+    (tmp_path / "a_sources.png").unlink()
+    assert Series.open(tmp_path).notes == ()

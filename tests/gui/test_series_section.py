@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 from PIL import Image
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
@@ -482,7 +483,8 @@ def test_a_record_whose_picture_is_gone_still_says_which_it_was(
     record = folder.with_name("photos_masks") / "p1.png.json"
     before = json.loads(record.read_text())
     (folder / "p1.png").rename(tmp_path / "elsewhere.png")
-    (labels,) = dock.viewer.open(record, plugin="napari-safire")
+    opened = dock.viewer.open(record, plugin="napari-safire")
+    (labels,) = (layer for layer in opened if isinstance(layer, Labels))
     labels.data[5, 5] = 4
     labels.save(record.with_name("again.json"), plugin="napari-safire")
     again = json.loads(record.with_name("again.json").read_text())

@@ -293,7 +293,7 @@ def _find(path: Path, output: Path) -> Iterator[Task]:
     try:
         if os.path.isdir(path):  # not Path.is_dir, which raises for names that are too long
             series = Series.open(path)
-            base, pictures = series.base, series.pictures
+            base, pictures, notes = series.base, series.pictures, series.notes
         elif path.suffix.lower() in LIST_SUFFIXES:
             base, pictures, problems, notes = _listed(path)
         else:

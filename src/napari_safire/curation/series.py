@@ -36,7 +36,7 @@ from napari_safire.data.folders import (
     read_label_truth,
 )
 from napari_safire.data.images import ReadImage, read_image
-from napari_safire.data.lists import ListEntry, read_list, read_text, read_truth
+from napari_safire.data.lists import ListEntry, enumerated, read_list, read_text, read_truth
 from napari_safire.data.masks import UNASSIGNED, GroundTruth
 from napari_safire.data.record import (
     SOURCES_FORMATS,
@@ -119,12 +119,15 @@ class Series:
         The folder of masks and records; need not exist.
     listed : mapping of Path to ListEntry
         What a list, or the folder of masks beside that of the pictures, says of them.
+    notes : tuple of str
+        Which files of the folder were left out, in plain sentences.
     """
 
     base: Path
     pictures: tuple[Path, ...]
     output: Path
     listed: Mapping[Path, ListEntry] = field(default_factory=lambda: MappingProxyType({}))
+    notes: tuple[str, ...] = ()
     _known: dict[Path, tuple[_Signature, EntryState]] = field(
         default_factory=dict, repr=False, init=False
     )
@@ -154,14 +157,14 @@ class Series:
         """
         path = Path(os.path.abspath(path))
         if path.is_dir():
-            base, pictures = path, _pictures_in(path)
+            base, (pictures, notes) = path, _pictures_in(path)
             listed = _paired(path)
         else:
             base, listed = _read_pictures(path)
-            pictures = tuple(listed)
+            pictures, notes = tuple(listed), ()
         if output is None:
             output = path.parent / f"{path.name if path.is_dir() else path.stem}_masks"
-        return cls(base, pictures, Path(os.path.abspath(output)), MappingProxyType(listed))
+        return cls(base, pictures, Path(os.path.abspath(output)), MappingProxyType(listed), notes)
 
     def entries(self) -> tuple[SeriesEntry, ...]:
         """Look up how far each picture is.
@@ -331,7 +334,8 @@ def refuse_foreign_record(entry: SeriesEntry) -> None:
         )
 
 
-def _pictures_in(folder: Path) -> tuple[Path, ...]:
+def _pictures_in(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Pictures of a folder, and what is to be said of those that were left out."""
     pair = next((pair for pair in find_folder_pairs(folder) if pair.masks == folder), None)
     if pair is not None:
         raise DatasetError(f"{folder} holds the masks of {pair.images}: open that folder.")
@@ -349,7 +353,16 @@ def _pictures_in(folder: Path) -> tuple[Path, ...]:
         raise DatasetError(
             f"There are no pictures in the folder {folder} itself: choose one that holds them."
         )
-    return tuple(sorted(pictures, key=_natural))
+    masks = sorted(printable(name) for name in names if folder / name not in set(pictures))
+    notes: tuple[str, ...] = ()
+    if masks:
+        what = (
+            "1 file was taken for a mask"
+            if len(masks) == 1
+            else f"{len(masks)} files were taken for masks"
+        )
+        notes = (f"{printable(folder)}: {what} and left out: {enumerated(masks)}.",)
+    return tuple(sorted(pictures, key=_natural)), notes
 
 
 def _is_mask_of(name: str, owners: Collection[str]) -> bool:

@@ -273,6 +273,17 @@ def recorded_path(
         return whole.name
 
 
+def whole_path(written: str, folder: str | os.PathLike[str]) -> Path:
+    """Return the path for which `recorded_path` gave a text, whether anything lies there or not.
+
+    Examples
+    --------
+    >>> whole_path("../photos/a.jpg", "/case/results").as_posix()
+    '/case/photos/a.jpg'
+    """
+    return Path(os.path.abspath(Path(folder, os.path.expanduser(written))))
+
+
 def found_path(written: str, record: str | os.PathLike[str]) -> Path | None:
     """Find a file by its path in a record: from there, beside the record, or as it is written.
 

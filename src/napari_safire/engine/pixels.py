@@ -35,6 +35,7 @@ _FAINT = 16.0  # of 255: floats that are no brighter are not meant as grey level
 # Twelve-bit data with hot pixels has next to nothing between its largest value and twice that;
 # where a dark picture goes on there, the values are its own.
 _GAP = 1 / 20
+_DARK, _DARK_REST = 4096, 0.01  # 16-bit data of which all but so many values lie below this
 _LARGEST_FLOAT = 1e30  # no brightness; squares of it would pass float64 on the way
 _SAMPLED = 1_000_000  # values that quantiles are told from
 _INTEGERS = 2**16
@@ -275,6 +276,11 @@ def _integer_rule(values: _Values) -> tuple[float, float, str]:
         )
     elif values.dtype != np.uint16 or depth != 16:
         note = f"The largest value is {high:.0f}: read as {depth}-bit data."
+    elif int(values.levels[:_DARK].sum()) >= (1 - _DARK_REST) * values.count:
+        note = (
+            f"Nearly all values lie below {_DARK}: read as {depth}-bit data, the picture is almost "
+            "black. If it has fewer bits, convert it."
+        )
     return 0.0, 255.0 / top, note
 
 

@@ -51,6 +51,7 @@ from napari_safire.data.record import (
     record_of_mask,
     recorded_image,
     recorded_image_facts,
+    whole_path,
 )
 from napari_safire.data.record_files import record_sha256
 from napari_safire.errors import DatasetError, ImageReadError
@@ -301,7 +302,7 @@ def _whole_path(record: Path, written: Any) -> Any:
         return [_whole_path(record, one) for one in written]
     if not isinstance(written, str):
         return written
-    return os.path.abspath(record.parent / os.path.expanduser(written))
+    return str(whole_path(written, record.parent))
 
 
 def first_source(about: Mapping[str, Any]) -> Literal[0, 1]:

@@ -15,6 +15,7 @@ from napari_safire.curation.evaluation.study import EvaluationSet, SetScores, fo
 from napari_safire.data.degradations import Degradation
 from napari_safire.data.files import why_unreadable
 from napari_safire.data.lists import ListEntry
+from napari_safire.data.record import whole_path
 from napari_safire.errors import DatasetError
 
 _FIXED = {"image", "mask", "degradation", "verdict", "warnings", "error"}
@@ -109,7 +110,7 @@ def read_results(path: str | os.PathLike[str]) -> list[EvaluatedEntry]:
     results = []
     for line, row in enumerate(_rows(path), start=2):
         try:
-            result = _from_row(row, numbers[row.get("degradation", "none")])
+            result = _from_row(row, numbers[row.get("degradation", "none")], path.parent)
         except (KeyError, ValueError, TypeError) as error:
             raise _unreadable(path, f"line {line} is no line of scores") from error
         numbers[result.degradation.name] += 1
@@ -131,13 +132,16 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from error
 
 
-def _from_row(row: dict[str, str], number: int) -> EvaluatedEntry:
+def _from_row(row: dict[str, str], number: int, folder: Path) -> EvaluatedEntry:
     numbers = {
         name: float(cell) if cell else math.nan for name, cell in row.items() if name not in _FIXED
     }
     broken = bool(row["error"])
     return EvaluatedEntry(
-        ListEntry(Path(row["image"]), Path(row["mask"]) if row["mask"] else None),
+        ListEntry(
+            whole_path(row["image"], folder),
+            whole_path(row["mask"], folder) if row["mask"] else None,
+        ),
         row["error"] or None,
         {} if broken else {n: v for n, v in numbers.items() if not n.endswith(_SECONDS)},
         row["verdict"] or None,

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from napari_safire.basis import ALGORITHM
 from napari_safire.curation.evaluation import tables
 from napari_safire.curation.evaluation.charts import histogram_chart, robustness_chart
 from napari_safire.curation.evaluation.gallery import RANKING, VIEWS, Example
-from napari_safire.curation.evaluation.results import write_table
+from napari_safire.curation.evaluation.results import short_sentence, write_table
 from napari_safire.curation.evaluation.study import (
     REPORT,
     ROBUSTNESS,
@@ -126,6 +126,13 @@ def write_report(scores: Sequence[SetScores], folder: str | os.PathLike[str]) ->
     return path
 
 
+def _warnings(scores: SetScores, folder: Path) -> Iterator[str]:
+    yield from scores.set.notes
+    for result in scores.results:
+        for text in result.warnings:
+            yield short_sentence(text, result.entry, folder)
+
+
 def _section(scores: Sequence[SetScores], folder: Path) -> _Section:
     a_set = scores[0].set
     robustness = chart = None
@@ -145,8 +152,13 @@ def _section(scores: Sequence[SetScores], folder: Path) -> _Section:
         verdicts=tables.verdict_table(scores),
         robustness=robustness,
         robustness_chart=chart,
-        broken=tuple(result.error or "" for _, result in sorted(broken.items())),
-        warnings=tuple(dict.fromkeys(text for of_model in scores for text in of_model.warnings)),
+        broken=tuple(
+            short_sentence(result.error or "", result.entry, folder)
+            for _, result in sorted(broken.items())
+        ),
+        warnings=tuple(
+            dict.fromkeys(text for of_model in scores for text in _warnings(of_model, folder))
+        ),
         of_models=tuple(_of_model(of_model, folder) for of_model in scores),
     )
 

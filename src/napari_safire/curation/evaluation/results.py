@@ -24,7 +24,9 @@ from napari_safire.curation.evaluation.entries import EvaluatedEntry
 from napari_safire.data.degradations import NONE, Degradation
 from napari_safire.data.files import why_unreadable
 from napari_safire.data.lists import ListEntry
+from napari_safire.data.record import recorded_path, whole_path
 from napari_safire.errors import DatasetError, SafireError
+from napari_safire.text import printable
 
 SCORES_FORMAT = "napari-safire scores 2"
 # What reading a damaged line raises: numbers may be too large, lists too deep.
@@ -101,7 +103,7 @@ class ResultFile:
         if result.error is not None or key in self._known:
             return
         try:
-            self._append(_as_line(result))
+            self._append(_as_line(result, self.path.parent))
         except OSError as error:
             raise self._unusable(error) from error
         self._known[key] = result
@@ -127,7 +129,7 @@ class ResultFile:
         self._check_basis(header, basis)
         for number, line in enumerate(lines, start=2):
             try:
-                result = _from_line(json.loads(line))
+                result = _from_line(json.loads(line), self.path.parent)
             except _DAMAGED as error:
                 raise self._damaged(number) from error
             self._known[result.content, result.degradation.name] = result
@@ -203,6 +205,7 @@ def write_results(path: str | os.PathLike[str], results: Sequence[EvaluatedEntry
     SafireError
         The file cannot be written.
     """
+    folder = Path(path).parent
     scores = score_names(result.scores for result in results)
     seconds = score_names(result.seconds for result in results)
     degraded = any(result.degradation != NONE for result in results)
@@ -219,14 +222,13 @@ def write_results(path: str | os.PathLike[str], results: Sequence[EvaluatedEntry
     ]
     rows = (
         [
-            result.entry.image,
-            result.entry.mask,
+            *_recorded(result.entry, folder),
             *([result.degradation.name] if degraded else []),
             result.verdict,
             *(_cell(result.scores, name, 6) for name in scores),
             *(_cell(result.seconds, name, 4) for name in seconds),
-            *([" ".join(result.warnings)] if warned else []),
-            result.error,
+            *([short_sentence(" ".join(result.warnings), result.entry, folder)] if warned else []),
+            result.error and short_sentence(result.error, result.entry, folder),
         ]
         for result in results
     )
@@ -298,25 +300,55 @@ def score_names(mappings: Iterable[Mapping[str, float]]) -> list[str]:
     return list(dict.fromkeys(name for mapping in mappings for name in mapping))
 
 
-def _as_line(result: EvaluatedEntry) -> dict[str, Any]:
-    mask = result.entry.mask
+def _recorded(entry: ListEntry, folder: Path) -> tuple[str, str | None]:
+    """Image and mask as they stand in a file of this folder: they name no user."""
+    mask = None if entry.mask is None else recorded_path(entry.mask, folder)
+    return recorded_path(entry.image, folder), mask
+
+
+def _named(entry: ListEntry) -> dict[str, Path]:
+    """Files of an entry by what stands for them in stored sentences; the longer path first."""
+    found = {"{image}": entry.image} | ({} if entry.mask is None else {"{mask}": entry.mask})
+    return dict(sorted(found.items(), key=lambda pair: -len(str(pair[1]))))
+
+
+def short_sentence(sentence: str, entry: ListEntry, folder: Path) -> str:
+    """Let a sentence name the files of its entry from this folder."""
+    for path in _named(entry).values():
+        short = printable(recorded_path(path, folder))
+        sentence = sentence.replace(str(path), short).replace(printable(path), short)
+    return sentence
+
+
+def _as_line(result: EvaluatedEntry, folder: Path) -> dict[str, Any]:
+    image, mask = _recorded(result.entry, folder)
+    warnings = list(result.warnings)
+    for stands, path in _named(result.entry).items():
+        warnings = [
+            text.replace(str(path), stands).replace(printable(path), stands) for text in warnings
+        ]
     return {
         "content": result.content,
         "degradation": result.degradation.name,
-        "image": str(result.entry.image),
-        "mask": None if mask is None else str(mask),
+        "image": image,
+        "mask": mask,
         "verdict": result.verdict,
         # JSON has no NaN: a score that is not defined is null
         "scores": {n: None if math.isnan(v) else v for n, v in result.scores.items()},
         "seconds": dict(result.seconds),  # not rounded: a table of a resumed run is the same
-        "warnings": list(result.warnings),
+        "warnings": warnings,
     }
 
 
-def _from_line(record: Mapping[str, Any]) -> EvaluatedEntry:
+def _from_line(record: Mapping[str, Any], folder: Path) -> EvaluatedEntry:
     mask = record["mask"]
+    image = whole_path(record["image"], folder)
+    entry = ListEntry(image, None if mask is None else whole_path(mask, folder))
+    warnings = [str(text) for text in record["warnings"]]
+    for stands, path in _named(entry).items():
+        warnings = [text.replace(stands, printable(path)) for text in warnings]
     return EvaluatedEntry(
-        ListEntry(Path(record["image"]), None if mask is None else Path(mask)),
+        entry,
         scores={  # names are shared: there may be hundreds of thousands of lines
             sys.intern(n): math.nan if v is None else float(v) for n, v in record["scores"].items()
         },
@@ -324,7 +356,7 @@ def _from_line(record: Mapping[str, Any]) -> EvaluatedEntry:
         seconds=dict(record["seconds"]),
         degradation=Degradation.parse(record["degradation"]),
         content=str(record["content"]),
-        warnings=tuple(map(str, record["warnings"])),
+        warnings=tuple(warnings),
     )
 
 

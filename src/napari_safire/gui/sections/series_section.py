@@ -49,7 +49,7 @@ from napari_safire.session.codec import decode_annotation
 from napari_safire.session.completeness import Completeness, completeness
 from napari_safire.session.findings import AnnotatedPlane, Findings
 from napari_safire.session.history import PackedLabels
-from napari_safire.session.messages import Topic
+from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.text import printable
 from napari_safire.types import PointPrompt
@@ -263,6 +263,8 @@ class SeriesSection(Section):
 
         def found(answer: tuple[Series, tuple[SeriesEntry, ...]]) -> None:
             series, entries = answer
+            for note in series.notes:
+                self._desk.notice.emit(note, False, ANYWHERE)
             self._go(series, entries, following(entries, -1, _TO_DO) or 0)
 
         self._begin(f"Looking into {Path(path).name} …")
