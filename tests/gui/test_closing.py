@@ -183,7 +183,7 @@ def keys(viewer: napari.Viewer, layers: list[Layer]) -> dict[str, set[str]]:
 
 
 def assert_freed(traces: dict[str, weakref.ref[Any]]) -> None:
-    for _ in range(10):
+    for _ in range(100):  # a busy machine delivers late; what is held is held for ever
         pump(0.02)
         # Outside of `QApplication.exec` Qt keeps what is to be deleted "later" for ever.
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)

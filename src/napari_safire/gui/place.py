@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,9 @@ class Place:
     def close(self) -> None:
         """Let go of all layers; they stay in the viewer."""
         self.connections.disconnect()
-        self._prompts_removed.stop()
-        self._prompts_removed.timeout.disconnect(self._remove_prompts)
+        with suppress(RuntimeError):  # at Python's exit Qt may have deleted it before
+            self._prompts_removed.stop()
+            self._prompts_removed.timeout.disconnect(self._remove_prompts)
         self.companions.close()
         for part in (self._prompts, self._sources):
             if part is not None:
