@@ -101,13 +101,14 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(studies: Path, tmp_path: Path) -> Path:
-    """A copy of the same, with its plan."""
-    out = tmp_path / "card"
+    """A copy of the same, with its plan; beside it, as scores name their pictures from there."""
+    out = studies.with_name(f"card of {tmp_path.name}")
     shutil.copytree(studies, out)
-    (tmp_path / "photos.csv").write_text(PHOTOS)
+    photos = tmp_path / "photos.csv"
+    photos.write_text(PHOTOS)
     told = {
         "model": "tiny",
-        "photos": str(tmp_path / "photos.csv"),
+        "photos": str(photos),
         "forgeries": str(studies / ".." / "forged.csv"),  # "../shared/…" in card.toml
         "commands": {"composites": "python training/make_dataset.py a|b"},
     }
@@ -208,11 +209,11 @@ def test_the_text_of_the_bundled_model_is_whole(card: Any) -> None:
         "verdicts/authentic/tiny.jsonl",
         "operations/manifest.jsonl",
         "composites/manifest.jsonl",
-        "../photos.csv",
+        "photos.csv",
     ],
 )
 def test_a_missing_input_is_a_sentence(card: Any, folder: Path, tmp_path: Path, name: str) -> None:
-    (folder / name).unlink()
+    (tmp_path if name == "photos.csv" else folder).joinpath(name).unlink()
     with pytest.raises(SafireError, match=rf"{Path(name).name}.*cannot be read|read from .*photos"):
         written(card, folder, tmp_path / "c.md")
     assert not (tmp_path / "c.md").exists()
