@@ -409,6 +409,13 @@ def test_without_a_partition_there_is_no_uncertainty(owner: Owner) -> None:
     np.testing.assert_allclose(got[0][SHAPE[0] // 2 :], 0.4, atol=1e-6)
 
 
+def test_one_source_has_no_uncertainty_to_show(owner: Owner) -> None:
+    owner.session.partition(KEY, PartitionSettings(method="kmeans", n_sources=1))
+    owner.settle()
+    with pytest.raises(SafireError, match="One source was found"):
+        owner.session.ask_uncertainty(KEY, lambda values: None)
+
+
 def test_uncertainty_is_the_margin_where_that_is_smaller() -> None:
     geometry = Geometry(SHAPE, SHAPE, SHAPE)
     logits = np.zeros(SHAPE, np.float32)

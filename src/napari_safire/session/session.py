@@ -461,12 +461,17 @@ class Session:
         Raises
         ------
         SafireError
-            There is no partition yet.
+            There is no partition yet, or it has one source: a map of zeros would say "certain".
         """
         plane = self.planes[key]
         partition, embedding = plane.partition, plane.embedding
         if partition is None or embedding is None:
             raise SafireError("Uncertainty is that of a partition: run one first.")
+        if partition.n_sources == 1:
+            raise SafireError(
+                "One source was found: pixels could belong to nothing else, so there is no "
+                "uncertainty to show. Ask for two sources."
+            )
 
         def work(progress: Progress, cancel: Cancel) -> FloatImage:
             engine = self._chosen.need_engine()
