@@ -66,9 +66,11 @@ class Dock:
 
     def settle(self) -> None:
         """Until nothing is left to do or to deliver."""
-        for _ in range(3):
+        quiet = 0
+        while quiet < 4:  # what is delivered may begin the next thing
             wait_until(lambda: not self.desk.session.busy)
             pump(0.02)
+            quiet = 0 if self.desk.session.busy else quiet + 1
 
     def press(self, button: QWidget) -> None:
         """Press a button of the dock with the mouse."""
