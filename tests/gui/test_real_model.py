@@ -133,7 +133,9 @@ def test_the_key_partitions_and_the_verdict_says_what_it_rests_on(sample: Dock) 
     assert plane.forgery is not None
     verdict = sample.widget.result.verdict
     assert plane.forgery.verdict.capitalize() in verdict.text()
-    assert plane.forgery.reason.split(".  ")[0][:40] in verdict.text()
+    score = f"{plane.forgery.score:.2f}"
+    shown = {"0.00": "below 0.01", "1.00": "above 0.99"}.get(score, score)
+    assert f"the probability of forgery is {shown}." in verdict.text()
     assert "at even odds" in verdict.text().lower()
     assert "calibrated on" in verdict.toolTip()
     assert "Likelihood ratio" in sample.widget.result.odds.text()
