@@ -47,10 +47,10 @@ def click() -> None:
     QTest.mouseClick(widget.prompts.add, Qt.MouseButton.LeftButton)
     row, col = 120, 250
     hand.click(picture, row, col)
-    wait_until(lambda: widget.desk.sources_layer is not None, 120, "the first region")
-    wait_until(lambda: not widget.desk.session.busy, 120, "the end of the jobs")
+    wait_until(lambda: widget.controller.sources_layer is not None, 120, "the first region")
+    wait_until(lambda: not widget.controller.session.busy, 120, "the end of the jobs")
     pump(0.2)
-    region = widget.desk.sources_layer.data == 1
+    region = widget.controller.sources_layer.data == 1
     sky = truth.data == truth.data[row, col]
     share = (region & sky).sum() / max(1, region.sum())
     if not region[row, col]:
@@ -60,10 +60,10 @@ def click() -> None:
     print(f"click on the sky: {region.mean():.1%} of the picture, {share:.0%} of it sky")
 
     hand.press("Shift+G")
-    wait_until(lambda: widget.desk.plane.partition is not None, 120, "the partition")
-    wait_until(lambda: not widget.desk.session.busy, 120, "the end of the jobs")
+    wait_until(lambda: widget.controller.plane.partition is not None, 120, "the partition")
+    wait_until(lambda: not widget.controller.session.busy, 120, "the end of the jobs")
     pump(0.2)
-    print(f"partition: {widget.desk.plane.partition.n_sources} sources")
+    print(f"partition: {widget.controller.plane.partition.n_sources} sources")
     print(f"verdict: {widget.result.verdict.text()}")
     if not viewer.layers.selection.active.visible:
         sys.exit("The layer that is worked on is hidden.")

@@ -21,9 +21,9 @@ from baselines.engine import BaselineEngine
 
 from napari_safire.cli.evaluate import sets_of_lists
 from napari_safire.cli.terminal import complain, open_engine, print_table, progress_bar
-from napari_safire.curation.evaluation import ScoringSettings, SetScores, Study, run_study, tables
-from napari_safire.curation.evaluation.report import write_report
 from napari_safire.errors import SafireError
+from napari_safire.evaluation import ScoringSettings, SetScores, Study, run_study, tables
+from napari_safire.evaluation.report import write_report
 
 
 def main() -> int:

@@ -24,10 +24,10 @@ from PIL import Image
 from speed import peak_gib, photograph, vit_b
 
 from napari_safire import Engine, load_model
-from napari_safire.curation.batch import as_completed
-from napari_safire.curation.examination import ExaminationSettings, examine
-from napari_safire.curation.export import export_examination
-from napari_safire.data.images import read_image
+from napari_safire.examination.examination import ExaminationSettings, examine
+from napari_safire.examination.export import export_examination
+from napari_safire.examination.threads import as_completed
+from napari_safire.images.reading import read_image
 
 SIZES = {"vit-b": (1024, 1024), "safire-lite": (1024, 768)}
 

@@ -30,12 +30,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_safire import load_model
-from napari_safire.data.composite_settings import OPERATIONS, CompositeSettings
-from napari_safire.data.dataset_plan import DatasetPlan
-from napari_safire.data.dataset_writer import write_dataset
-from napari_safire.data.photos import Photo, bank_of, read_photo_folder
 from napari_safire.learning.prompts import PromptedCrops, PromptSettings
 from napari_safire.learning.streams import CompositeDataset, CropPlan, stream
+from napari_safire.synthesis.composite_settings import OPERATIONS, CompositeSettings
+from napari_safire.synthesis.dataset_plan import DatasetPlan
+from napari_safire.synthesis.dataset_writer import write_dataset
+from napari_safire.synthesis.photos import Photo, bank_of, read_photo_folder
 
 VIT_B_GFLOP = 983  # encoder at 1024 x 1024, counted by benchmarks/roofline.py
 SIDES = (256, 352, 384, 512, 1024)  # of training/lite.toml, and the published side

@@ -40,13 +40,13 @@ class GuiCalls:
 
     @contextmanager
     def watching(self) -> Iterator[GuiCalls]:
-        """Time what workers send and what the events of napari and of the desk call."""
+        """Time what workers send and what the events of napari and of the controller call."""
         from napari.layers import Layer, Points
         from napari.utils.events import EventEmitter
         from qtpy.QtWidgets import QProgressBar
 
-        from napari_safire.gui import gui_thread as way_back
-        from napari_safire.gui.connections import Connections
+        from napari_safire.gui.controllers import gui_thread as way_back
+        from napari_safire.gui.controllers.connections import Connections
 
         connect = Connections.connect
 

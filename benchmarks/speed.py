@@ -62,7 +62,7 @@ def peak_gib() -> float:
 
 def photograph(width: int, height: int) -> np.ndarray:
     """The composite that ships with the package, at another size: (H, W, 3) uint8."""
-    from napari_safire.data.demo import demo_composite
+    from napari_safire.images.demo import demo_composite
 
     picture = Image.fromarray(demo_composite()[0])
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))

@@ -36,16 +36,16 @@ import psutil
 from gui_calls import GuiCalls
 from PIL import Image
 
-from napari_safire.data.demo import demo_composite
+from napari_safire.images.demo import demo_composite
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_safire.gui.desk import Desk
+    from napari_safire.gui.controllers.viewer import ViewerController
     from napari_safire.gui.widget import SafireWidget
     from napari_safire.session.planes import Snapshot
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "gui"))  # for its hand
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "window"))  # for its hand
 
 TOLERANCE = 1.2
 GIVE_UP_S = 300
@@ -80,7 +80,7 @@ class Stopwatch:
     It lives in Qt's own event loop: nothing is polled, and nothing sleeps.
     """
 
-    def __init__(self, viewer: napari.Viewer, desk: Desk) -> None:
+    def __init__(self, viewer: napari.Viewer, controller: ViewerController) -> None:
         from qtpy.QtCore import QEventLoop, Qt, QTimer
 
         self._loop = QEventLoop()
@@ -88,7 +88,7 @@ class Stopwatch:
         self._written = False
         self.painted = self.drawn = math.nan
         self._seen: list[tuple[float, Snapshot]] = []
-        desk.painted.connect(self._shown)
+        controller.painted.connect(self._shown)
         canvas = viewer.window._qt_viewer.canvas._scene_canvas
         canvas.events.draw.connect(self._draw, position="last")
         self._canvas = canvas
@@ -182,8 +182,10 @@ class Hops:
     @contextmanager
     def watching(self) -> Iterator[Hops]:
         from napari_safire.engine import Engine
-        from napari_safire.gui import place, prompt_layer, source_layer
-        from napari_safire.session import answers, session
+        from napari_safire.gui.controllers import image as place
+        from napari_safire.gui.layers import prompt_layer, source_layer
+        from napari_safire.session import results as answers
+        from napari_safire.session import session
 
         watched: list[tuple[Any, str, str]] = [
             (prompt_layer.PromptLayer, "read", "desk: points read"),
@@ -191,7 +193,7 @@ class Hops:
             (session, "previewed", "state lane: preview from the grid"),
             (answers, "compose_labels", "compose labels"),
             (Engine, "segment", "model lane: engine.segment"),
-            (place.Place, "show_labels", "desk: labels, all"),
+            (place.ImageController, "show_labels", "desk: labels, all"),
             (prompt_layer.PromptLayer, "write", "desk: points written"),
             (source_layer.SourceLayer, "write", "desk: labels written"),
         ]
@@ -243,8 +245,8 @@ class Bench:
         begin = time.perf_counter()
         self.widget: SafireWidget = SafireWidget(self.viewer)
         self.viewer.window.add_dock_widget(self.widget, name="SAFIRE", area="right")
-        self.watch = Stopwatch(self.viewer, self.widget.desk)
-        while self.widget.desk.session.engine is None:
+        self.watch = Stopwatch(self.viewer, self.widget.controller)
+        while self.widget.controller.session.engine is None:
             self.watch.rest(0.05)
         self.start_s = time.perf_counter() - begin
         self.settle()
@@ -252,7 +254,7 @@ class Bench:
 
     def settle(self) -> None:
         """Until nothing is under way."""
-        while self.widget.desk.session.busy:
+        while self.widget.controller.session.busy:
             self.watch.rest(0.02)
         self.watch.rest(0.2)
 
@@ -268,15 +270,15 @@ class Bench:
         from qtpy.QtCore import Qt
         from qtpy.QtTest import QTest
 
-        desk, watch, rows, cols = self.widget.desk, self.watch, *self.size
+        controller, watch, rows, cols = self.widget.controller, self.watch, *self.size
         generator = np.random.default_rng(number)
         layer = self.viewer.add_image(np.zeros((rows, cols, 3), np.uint8), name="warm-up")
         # The canvas has this size of picture now. The one that is measured comes by selection.
-        desk.embed_on_selection = False
+        controller.embed_on_selection = False
         layer = self.viewer.add_image(self.picture(number), name=f"picture {number}")
         self.viewer.layers.selection.active = self.viewer.layers["warm-up"]
         self.settle()
-        desk.embed_on_selection = True
+        controller.embed_on_selection = True
 
         def select_and_click() -> None:
             self.viewer.layers.selection.active = layer
@@ -286,10 +288,10 @@ class Bench:
         watch.measure(self.times[STEPS[0][0]], select_and_click, _is_exact)
         self.settle()
         for place in generator.uniform(0.1, 0.9, (CLICKS, 2)):
-            desk.mode.next_source()
+            controller.mode.next_source()
             self.measure_click(self.times[STEPS[1][0]], layer, place, _is_exact)
 
-        desk.edits.discard()
+        controller.edits.discard()
         self.settle()
         press = partial(QTest.mouseClick, self.widget.partition.run, Qt.MouseButton.LeftButton)
         self.widget.ensureWidgetVisible(self.widget.partition.run)
@@ -306,13 +308,13 @@ class Bench:
             )
             self.settle()
 
-        desk.add_prompts()
+        controller.add_prompts()
         for place in generator.uniform(0.1, 0.9, (CLICKS, 2)):
-            desk.mode.next_source()
+            controller.mode.next_source()
             self.measure_click(self.times[STEPS[4][0]], layer, place, _is_stand_in, _is_exact)
         self.viewer.layers.clear()
         count.setValue(0)
-        desk.mode.source = 1
+        controller.mode.source = 1
         self.settle()
 
     def click(self, layer: Any, row: float, col: float) -> None:

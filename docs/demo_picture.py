@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from napari_safire import Engine, load_model
-from napari_safire.curation.overlay import render_heatmap, render_sources
-from napari_safire.data.demo import demo_composite
+from napari_safire.examination.overlay import render_heatmap, render_sources
+from napari_safire.images.demo import demo_composite
 from napari_safire.metrics import multi_source_scores
 
 TARGET = Path(__file__).parent / "images" / "demo.jpg"

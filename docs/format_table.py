@@ -15,8 +15,8 @@ sys.path.insert(0, str(DOCS.parent / "tests"))
 
 from picture_cases import CASES, Case  # noqa: E402
 
-from napari_safire.data.images import read_image  # noqa: E402
 from napari_safire.errors import ImageReadError  # noqa: E402
+from napari_safire.images.reading import read_image  # noqa: E402
 
 _CHANNELS = {2: "grey", 3: "RGB"}
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_safire.gui.widget import SafireWidget
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "gui"))  # for its hand
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "window"))  # for its hand
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW = (1400, 900)
@@ -52,11 +52,11 @@ class Tour:
         self.picture: Layer = self.viewer.layers["demo composite"]
         self.dock, widget = self.viewer.window.add_plugin_dock_widget("napari-safire", "SAFIRE")
         self.widget: SafireWidget = widget
-        self.desk = self.widget.desk
+        self.controller = self.widget.controller
         self.hand = Hand(self.viewer)
         self.shown: QWidget | None = None  # a dialog in front of the window
         self._widen()
-        self.wait(lambda: self.desk.session.engine is not None)
+        self.wait(lambda: self.controller.session.engine is not None)
         self.settle()
         self.viewer.reset_view()
 
@@ -98,7 +98,7 @@ class Tour:
 
     def linked_dots(self) -> None:
         """The dots of one source, shown on the picture."""
-        plane = self.desk.plane
+        plane = self.controller.plane
         assert plane is not None
         assert plane.partition is not None
         sources = plane.partition.prompt_sources
@@ -116,7 +116,7 @@ class Tour:
     def painting(self) -> None:
         """A stroke by hand, and then another partition, which leaves it alone."""
         self.press(self.widget.result.heatmap)
-        sources = self.desk.sources_layer
+        sources = self.controller.sources_layer
         assert sources is not None
         self.viewer.layers.selection.active = sources
         sources.selected_label = 3
@@ -242,7 +242,7 @@ class Tour:
         from hand import pump
 
         pump(0.05)
-        self.wait(lambda: not self.desk.session.busy)
+        self.wait(lambda: not self.controller.session.busy)
         pump(seconds)
 
     def wait(self, until: Callable[[], bool]) -> None:
@@ -288,8 +288,8 @@ def _write_pieces(
     folder: Path, pixels: npt.NDArray[np.uint8], sources: npt.NDArray[np.uint8]
 ) -> Path:
     """Write pieces of a picture that hold several sources, and a list of them."""
-    from napari_safire.data.lists import ListEntry, write_list
-    from napari_safire.data.masks import encode_sources
+    from napari_safire.images.lists import ListEntry, write_list
+    from napari_safire.images.masks import encode_sources
 
     entries = []
     for row in range(0, pixels.shape[0] - PIECE, PIECE // 2):

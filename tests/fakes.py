@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_safire.engine.grid import PromptGrid, grid_points
+from napari_safire.engine.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.engine.progress import Cancel, Progress, report
+from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import (
     Embedding,
     FloatImage,

@@ -18,7 +18,7 @@ from synthetic import photograph
 
 from napari_safire import Embedding, Engine, load_model
 from napari_safire.basis import ALGORITHM
-from napari_safire.data.demo import demo_composite
+from napari_safire.images.demo import demo_composite
 from napari_safire.model import ModelConfig
 from napari_safire.types import FloatImage, ForgeryMap, SourcePartition, SourceRegion
 

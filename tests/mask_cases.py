@@ -1,6 +1,7 @@
 """Masks of every kind that people have, and what becomes of each.
 
-The tests read them (`tests/test_masks.py`), and the table in ``docs/formats.md`` is made of them
+The tests read them (`tests/unit/test_masks.py`), and the table in ``docs/formats.md`` is made of
+them
 (``docs/mask_table.py``), so that both say the same.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from napari_safire.data.lists import ListEntry
+from napari_safire.images.lists import ListEntry
 
 SHAPE = (24, 32)
 SHARE = 0.25  # forged

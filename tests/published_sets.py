@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 from synthetic import photograph
 
-from napari_safire.data.masks import encode_sources
+from napari_safire.images.masks import encode_sources
 
 SHAPE = (24, 32)
 Pairs = dict[str, str | None]

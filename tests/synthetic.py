@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from napari_safire.data.composites import PhotoBank
+from napari_safire.synthesis.composites import PhotoBank
 
 
 def photograph(seed: int, shape: tuple[int, int] = (200, 240)) -> np.ndarray:

@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.data.images import read_image, write_image_atomic
-from napari_safire.data.lists import ListEntry, write_list
-from napari_safire.data.photos import Photo, divide_by_origin, read_photo_table
 from napari_safire.errors import DatasetError, SafireError
+from napari_safire.images.lists import ListEntry, write_list
+from napari_safire.images.reading import read_image, write_image_atomic
+from napari_safire.synthesis.photos import Photo, divide_by_origin, read_photo_table
 
 _GRID = 8
 

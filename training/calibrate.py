@@ -44,17 +44,15 @@ from settings import read_settings
 
 from napari_safire.atomic import atomic_path
 from napari_safire.cli.terminal import progress_bar
-from napari_safire.curation.evaluation.charts import reliability_chart
-from napari_safire.curation.evaluation.results import write_table
-from napari_safire.data.photos import Photo, divide, read_photo_table
-from napari_safire.data.redraw import NoRoom
 from napari_safire.engine import Engine
-from napari_safire.engine.auto import Thresholds, auto_rule
 from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.confidence import CONFIDENCE_CALIBRATION
-from napari_safire.engine.evidence import EVIDENCE, EvidenceWeights
-from napari_safire.engine.kinship import KINSHIP, Kinship
+from napari_safire.engine.partitioning.auto import Thresholds, auto_rule
+from napari_safire.engine.partitioning.grouping import KINSHIP, GroupingRule
+from napari_safire.engine.partitioning.n_sources import EVIDENCE, EvidenceWeights
 from napari_safire.errors import DatasetError, SafireError
+from napari_safire.evaluation.charts import reliability_chart
+from napari_safire.evaluation.results import write_table
 from napari_safire.learning.calibration import (
     Observation,
     calibrations_without,
@@ -64,10 +62,12 @@ from napari_safire.learning.calibration import (
     observe,
 )
 from napari_safire.learning.confidence import AskedPoints, ask_points, fit_confidence
-from napari_safire.learning.kinship import KnownPieces, fit_kinship, known_pieces
-from napari_safire.learning.sharpness import DividedCells, divided_cells, fit_sharpness
+from napari_safire.learning.grouping import KnownPieces, fit_kinship, known_pieces
+from napari_safire.learning.temperature import DividedCells, divided_cells, fit_sharpness
 from napari_safire.metrics import Reliability, balanced_weights, reliability
 from napari_safire.model import SafireModel, load_model, save_checkpoint
+from napari_safire.synthesis.photos import Photo, divide, read_photo_table
+from napari_safire.synthesis.retries import NoRoom
 from napari_safire.types import Calibration, Embedding
 
 Result = TypeVar("Result")
@@ -126,7 +126,7 @@ class Seen(Judged):
     pieces: KnownPieces
     divided: DividedCells | None
 
-    def counted(self, kinship: Kinship, candidates: Sequence[Thresholds]) -> Seen:
+    def counted(self, kinship: GroupingRule, candidates: Sequence[Thresholds]) -> Seen:
         """Count the sources by a kinship that was fitted after the picture was seen."""
         evidence = self.observation.statistic
         of_pieces = self.pieces.likeness, self.pieces.shares
@@ -301,7 +301,7 @@ def cross_fitted_numbers(model: SafireModel, seen: Sequence[Seen]) -> float:
             if one.fold == fold:
                 counted = one
                 if KINSHIP in settled:
-                    kinship = Kinship.of_model(settled)
+                    kinship = GroupingRule.of_model(settled)
                     assert kinship is not None
                     counted = one.counted(kinship, rule.candidates)
                 truths.append(one.observation.n_sources)

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from authentic_crops import cut
 from PIL import Image
 
-from napari_safire.data.composite_settings import CompositeSettings
-from napari_safire.data.composites import Composite, PhotoBank, compose
-from napari_safire.data.degradations import NONE, Degradation, degrade
-from napari_safire.data.photos import Photo, bank_of, divide_by_origin
-from napari_safire.data.redraw import draw_until_made
 from napari_safire.errors import DatasetError
+from napari_safire.synthesis.composite_settings import CompositeSettings
+from napari_safire.synthesis.composites import Composite, PhotoBank, compose
+from napari_safire.synthesis.degradations import NONE, Degradation, degrade
+from napari_safire.synthesis.photos import Photo, bank_of, divide_by_origin
+from napari_safire.synthesis.retries import draw_until_made
 
 SHAPES = ((768, 1024), (768, 512), (640, 960))
 N_FOLDS = 2

@@ -12,11 +12,11 @@ from typing import Any
 from card_tables import CardInputs, read_manifest
 
 from napari_safire.atomic import atomic_path
-from napari_safire.curation.evaluation import EvaluatedEntry
-from napari_safire.curation.evaluation.entries import entry_content
-from napari_safire.curation.evaluation.gallery import RANKING, choose_examples
-from napari_safire.curation.evaluation.study import folder_name
 from napari_safire.errors import DatasetError
+from napari_safire.evaluation import EvaluatedEntry
+from napari_safire.evaluation.entries import entry_content
+from napari_safire.evaluation.gallery import RANKING, choose_examples
+from napari_safire.evaluation.study import folder_name
 
 _SHOWN = ("truth", "sources")  # views of a thumbnail
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_safire.curation.evaluation import EvaluatedEntry, SetScores, tables
-from napari_safire.curation.evaluation.kept import read_study
-from napari_safire.curation.evaluation.summary import VERDICTS, share, verdict_shares
-from napari_safire.curation.evaluation.tables import Table
-from napari_safire.data.degradations import NONE
 from napari_safire.errors import DatasetError, SafireError
+from napari_safire.evaluation import EvaluatedEntry, SetScores, tables
+from napari_safire.evaluation.saved_studies import read_study
+from napari_safire.evaluation.summary import VERDICTS, share, verdict_shares
+from napari_safire.evaluation.tables import Table
 from napari_safire.metrics import Reliability, balanced_weights, reliability
+from napari_safire.synthesis.degradations import NONE
 
 STUDIES = ("compared", "compared-forged", "auto", "by-operation", "degraded", "verdicts")
 PARTITION = ("p_miou_hungarian", "p_ari", "f1_fixed")

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_safire.cli.terminal import open_engine, progress_bar
-from napari_safire.curation.evaluation.results import write_table
-from napari_safire.data.images import read_image
-from napari_safire.data.lists import ListEntry, read_list, read_mask
 from napari_safire.errors import SafireError
+from napari_safire.evaluation.results import write_table
+from napari_safire.images.lists import ListEntry, read_list, read_mask
+from napari_safire.images.reading import read_image
 from napari_safire.learning.confidence import ask_points
 
 if TYPE_CHECKING:

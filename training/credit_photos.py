@@ -12,7 +12,7 @@ from pathlib import Path
 
 from settings import read_settings
 
-from napari_safire.data.photos import divide, read_photo_table
+from napari_safire.synthesis.photos import divide, read_photo_table
 
 
 def main() -> None:

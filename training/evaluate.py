@@ -18,16 +18,11 @@ from typing import Any
 
 from napari_safire.cli.evaluate import show_scores
 from napari_safire.cli.terminal import open_engine, progress_bar
-from napari_safire.curation.evaluation import (
-    EvaluationSet,
-    ScoringSettings,
-    Study,
-    run_study,
-)
-from napari_safire.curation.evaluation.report import write_report
-from napari_safire.data.datasets import find_set, read_entries
-from napari_safire.data.degradations import GRID, Degradation
+from napari_safire.datasets.catalogue import find_set, read_entries
 from napari_safire.errors import SafireError
+from napari_safire.evaluation import EvaluationSet, ScoringSettings, Study, run_study
+from napari_safire.evaluation.report import write_report
+from napari_safire.synthesis.degradations import GRID, Degradation
 
 RUN_DEFAULTS: dict[str, Any] = {
     "output": None,

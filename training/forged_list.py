@@ -15,7 +15,7 @@ import csv
 import sys
 from pathlib import Path
 
-from napari_safire.data.lists import ListEntry, write_list
+from napari_safire.images.lists import ListEntry, write_list
 
 
 def main() -> int:

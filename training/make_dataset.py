@@ -19,11 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_safire.data.composite_settings import OPERATIONS, CompositeSettings
-from napari_safire.data.dataset_plan import DatasetPlan
-from napari_safire.data.dataset_writer import write_dataset
-from napari_safire.data.photos import Photo, divide, read_photo_folder, read_photo_table
 from napari_safire.errors import DatasetError, SafireError
+from napari_safire.synthesis.composite_settings import OPERATIONS, CompositeSettings
+from napari_safire.synthesis.dataset_plan import DatasetPlan
+from napari_safire.synthesis.dataset_writer import write_dataset
+from napari_safire.synthesis.photos import Photo, divide, read_photo_folder, read_photo_table
 
 _DEFAULTS = CompositeSettings()
 

@@ -1,6 +1,6 @@
 """Make the composite that ships with the package: one street, another sky, and a statue.
 
-python training/make_demo.py ../shared/photos src/napari_safire/data/demo
+python training/make_demo.py ../shared/photos src/napari_safire/images/demo
 
 Three photographs of the validation split, whose licences allow it (see CREDITS.md beside the
 result). Outlines were drawn by hand. Each source has its own history, and nothing was compressed
@@ -17,9 +17,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from napari_safire.data.camera import Pipeline, develop, jpeg
-from napari_safire.data.images import read_image, write_image_atomic
-from napari_safire.data.masks import encode_sources
+from napari_safire.images.masks import encode_sources
+from napari_safire.images.reading import read_image, write_image_atomic
+from napari_safire.synthesis.camera import Pipeline, develop, jpeg
 
 SHAPE = (768, 1024)
 STREET = "mapillary_01_5fb7a1.jpg"

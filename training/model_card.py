@@ -23,11 +23,11 @@ from card_tables import CardInputs, all_tables, read_inputs, reliabilities
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from napari_safire.atomic import atomic_path
-from napari_safire.curation.evaluation.charts import reliability_chart
 from napari_safire.errors import SafireError
+from napari_safire.evaluation.charts import reliability_chart
 
 HERE = Path(__file__).parent
-LEVEL = "95 %"  # of every interval in napari_safire.curation.evaluation.summary
+LEVEL = "95 %"  # of every interval in napari_safire.evaluation.summary
 TEXTS = (
     "title", "what_it_is", "data", "training", "training_commands", "hardware", "time",
     "intended_use", "unintended_use", "limits",

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_safire.data.composite_settings import CompositeSettings
-from napari_safire.data.datasets import entries_of
-from napari_safire.data.photos import bank_of, divide, read_photo_folder, read_photo_table
+from napari_safire.datasets.catalogue import entries_of
 from napari_safire.errors import SafireError
 from napari_safire.learning.listed import ListedDataset, ListedSettings
 from napari_safire.learning.prompts import PromptedCrops
 from napari_safire.learning.run import BatchSource
 from napari_safire.learning.streams import CompositeDataset, Crops, MixedDataset, stream
+from napari_safire.synthesis.composite_settings import CompositeSettings
+from napari_safire.synthesis.photos import bank_of, divide, read_photo_folder, read_photo_table
 
 if TYPE_CHECKING:
     from settings import StagePlan

@@ -12,8 +12,8 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
+    from napari_safire.model.catalogue.registry import load_model
     from napari_safire.model.config import ModelConfig
-    from napari_safire.model.registry import load_model
     from napari_safire.types import (
         Embedding,
         ForgeryMap,
@@ -42,7 +42,7 @@ __getattr__, _, _ = lazy_loader.attach(
         "types": ["Embedding", "ForgeryMap", "PointPrompt", "SourcePartition", "SourceRegion"],
         "engine": ["Engine"],
         "model.config": ["ModelConfig"],
-        "model.registry": ["load_model"],
+        "model.catalogue.registry": ["load_model"],
     },
 )
 

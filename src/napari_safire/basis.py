@@ -11,7 +11,8 @@ from typing import Any
 
 ALGORITHM = 1
 """Number of the arithmetic from pixels to labels, scores and verdicts: raise it with every change
-that may move a digit of a result (``tests/test_golden_labels.py`` holds labels of this number)."""
+that may move a digit of a result (``tests/unit/test_golden_labels.py`` holds labels of this
+number)."""
 
 
 @dataclass(frozen=True, slots=True)

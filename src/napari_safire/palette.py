@@ -2,7 +2,8 @@
 
 The rule: any two of the first 24 colours lie at least `LEAST_DISTANCE` apart (CIEDE2000), for
 eyes that see all colours and for simulated protanopia, deuteranopia and tritanopia
-(``tests/test_palette.py``). Seven of them are Okabe and Ito's (2008); the others were chosen among
+(``tests/unit/test_palette.py``). Seven of them are Okabe and Ito's (2008); the others were chosen
+among
 saturated colours, one after the other, as far as possible from all before.
 """
 

@@ -43,7 +43,7 @@ from napari_safire.model import (
     save_checkpoint,
     write_published_layout,
 )
-from napari_safire.model.own_file import own_file_bytes
+from napari_safire.model.files.own_file import own_file_bytes
 
 SECONDS, MEBIBYTES = 10, 2048
 ODD: list[Any] = [

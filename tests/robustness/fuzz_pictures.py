@@ -40,7 +40,7 @@ import json, resource, signal, sys, time, traceback
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 import numpy as np
-from napari_safire.data.images import image_shape, read_image
+from napari_safire.images.reading import image_shape, read_image
 from napari_safire.errors import ImageReadError
 
 

@@ -7,7 +7,7 @@ Run it from the repository's root, with a screen or Xvfb, and as many rounds as 
 Every round starts napari with the dock, an engine whose answers are foreseeable and a series of
 small pictures. A script places prompts, paints, erases, partitions, undoes, commits, goes to the
 next picture and marks some as done; it writes down when which labels and prompts were on screen.
-After the kill the journal and the files of the series are read as the next dock reads them. The
+After the kill the autosave and the files of the series are read as the next dock reads them. The
 last line must be ``RESULT … lost 0``.
 """
 
@@ -53,7 +53,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
     from qtpy.QtWidgets import QApplication
 
     from napari_safire.gui.widget import SafireWidget
-    from napari_safire.session.journal import Journal
+    from napari_safire.session.autosave import Autosave
     from napari_safire.session.planes import PartitionSettings
 
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -62,28 +62,28 @@ def work(folder: Path, log: Path, seed: int) -> None:
         line = [time.time(), kind, image, digest(labels), n_prompts]
         os.write(out, json.dumps(line).encode() + b"\n")
 
-    keep = Journal.keep
+    keep = Autosave.keep
 
-    def logged(self: Journal, name: str, image: str, made: Any, **how: Any) -> bool:
+    def logged(self: Autosave, name: str, image: str, made: Any, **how: Any) -> bool:
         annotation = made.annotation
         say("made", image, annotation.shown(), len(annotation.prompts))
         return keep(self, name, image, made, **how)
 
-    Journal.keep = logged  # type: ignore[method-assign]
+    Autosave.keep = logged  # type: ignore[method-assign]
     dice = random.Random(seed)
     engine = FakeEngine(step_s=0.005)
     viewer = napari.Viewer()
     viewer.window.resize(600, 400)  # where the processor draws, most of the time goes into it
     widget = SafireWidget(viewer, load_engine=lambda name, device, notice: engine)
     viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
-    desk, series = widget.desk, widget.series
+    controller, series = widget.controller, widget.series
 
     def painted(snapshot: Any) -> None:
-        image = desk.session.planes[snapshot.key].pixels.sha256
+        image = controller.session.planes[snapshot.key].pixels.sha256
         if image:
             say("shown", image, snapshot.labels, len(snapshot.annotation.prompts))
 
-    desk.painted.connect(painted)
+    controller.painted.connect(painted)
 
     def pump(seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -92,34 +92,39 @@ def work(folder: Path, log: Path, seed: int) -> None:
             time.sleep(0.002)
 
     def prompt() -> None:
-        desk.mode.source = dice.randint(1, 3)
-        desk.add_prompts()
+        controller.mode.source = dice.randint(1, 3)
+        controller.add_prompts()
         layer = viewer.layers.selection.active
         layer.add((dice.uniform(0, SHAPE[0] - 1), dice.uniform(0, SHAPE[1] - 1)))
 
     def stroke() -> None:
-        layer = desk.sources_layer
+        layer = controller.sources_layer
         if layer is not None:
             layer.brush_size = dice.randint(2, 12)
             place = (dice.randrange(SHAPE[0]), dice.randrange(SHAPE[1]))
             layer.paint(place, dice.randint(0, 3))
 
     def partition() -> None:
-        desk.set_settings(PartitionSettings("kmeans", dice.randint(1, 4), points_per_side=4))
-        desk.partition()
+        controller.set_settings(PartitionSettings("kmeans", dice.randint(1, 4), points_per_side=4))
+        controller.partition()
 
     def go_on() -> None:
-        desk.edits.commit()
+        controller.edits.commit()
         series.go_to(dice.randrange(PICTURES))
 
     acts = [prompt] * 4 + [stroke] * 6 + [partition] * 2
-    acts += [desk.edits.undo, desk.edits.redo, desk.edits.commit, series.finish] + [go_on] * 3
-    series.open_series(folder)
-    while desk.plane is None or not desk.plane.pixels.sha256:
+    acts += [
+        controller.edits.undo,
+        controller.edits.redo,
+        controller.edits.commit,
+        series.finish,
+    ] + [go_on] * 3
+    series.open_queue(folder)
+    while controller.plane is None or not controller.plane.pixels.sha256:
         pump(0.05)
     os.write(out, b"READY\n")
     while True:
-        if desk.plane is not None:
+        if controller.plane is not None:
             dice.choice(acts)()
         pump(dice.choice([0, 0.01, 0.05, 0.1, 0.3]))
 
@@ -127,18 +132,18 @@ def work(folder: Path, log: Path, seed: int) -> None:
 # -------------------------------------------------------------------- what is left of it
 
 
-def recovered(folder: Path, number: int, journal: Path) -> dict[str, str]:
-    """Labels of a picture by where the next dock finds them: in the journal, in the files."""
-    from napari_safire.curation.series import Series, read_entry
+def recovered(folder: Path, number: int, autosave: Path) -> dict[str, str]:
+    """Labels of a picture by where the next dock finds them: in the autosave, in the files."""
+    from napari_safire.corpus.queue import PictureQueue, read_entry
     from napari_safire.engine.pixels import PictureReader
+    from napari_safire.session.autosave import Autosave
     from napari_safire.session.codec import decode_annotation
-    from napari_safire.session.journal import Journal
 
     found = {}
-    kept = Journal(journal).find(PictureReader(picture(number)).sha256, SHAPE)
+    kept = Autosave(autosave).find(PictureReader(picture(number)).sha256, SHAPE)
     if kept is not None:
         found["journal"] = digest(kept.made.annotation.shown())
-    entry = Series.open(folder).entries()[number]
+    entry = PictureQueue.open(folder).entries()[number]
     record = json.loads(entry.record.read_text()) if entry.record.exists() else {}
     if "annotation" in record:
         made = decode_annotation(record["annotation"], SHAPE)
@@ -149,7 +154,7 @@ def recovered(folder: Path, number: int, journal: Path) -> dict[str, str]:
     return found or {"nothing": digest(np.zeros(SHAPE, np.uint8))}
 
 
-def check(folder: Path, log: Path, journal: Path, killed_at: float) -> tuple[list[str], int]:
+def check(folder: Path, log: Path, autosave: Path, killed_at: float) -> tuple[list[str], int]:
     """What was shown long enough before the kill, and is in none of the places it may be in."""
     from napari_safire.engine.pixels import PictureReader
 
@@ -168,7 +173,7 @@ def check(folder: Path, log: Path, journal: Path, killed_at: float) -> tuple[lis
         checked += 1
         # That state, or any that came about after it.
         good = {line[3] for line in of_picture[long_ago[-1] :]}
-        places = recovered(folder, number, journal)
+        places = recovered(folder, number, autosave)
         if not good & set(places.values()):
             lost.append(f"picture {number}: {places}, last shown {of_picture[long_ago[-1]]}")
     return lost, checked
@@ -203,7 +208,7 @@ def main(rounds: int, seed: int = 17) -> int:
             own_deaths += process.poll() is not None
             process.send_signal(signal.SIGKILL)
         found, n_checked = check(
-            folder, log, place / "DATA/napari-safire/journal.sqlite", killed_at
+            folder, log, place / "DATA/napari-safire/autosave.sqlite", killed_at
         )
         states += log.read_text().count('"shown"') if log.exists() else 0
         lost += [f"round {number}: {each}" for each in found]

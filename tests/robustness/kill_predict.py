@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from synthetic import photograph
 from toys import tiny_lite
 
-from napari_safire.model.checkpoint import save_checkpoint
+from napari_safire.model.files.checkpoint import save_checkpoint
 from napari_safire.model.safire import SafireModel
 
 SEED = 17

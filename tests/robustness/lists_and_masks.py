@@ -22,15 +22,15 @@ import numpy as np
 from PIL import Image
 
 from napari_safire.basis import RunBasis
-from napari_safire.curation.evaluation.kept import read_results
-from napari_safire.curation.evaluation.results import ResultFile
-from napari_safire.curation.series import Series
-from napari_safire.data.datasets import read_entries
-from napari_safire.data.folders import list_root, looks_like_list, read_labels
-from napari_safire.data.integrity import check_lists
-from napari_safire.data.lists import ListEntry, parse_list, read_list, read_mask
-from napari_safire.data.masks import MaskRule
+from napari_safire.corpus.queue import PictureQueue
+from napari_safire.datasets.catalogue import read_entries
+from napari_safire.datasets.integrity import check_lists
 from napari_safire.errors import SafireError
+from napari_safire.evaluation.results import ResultFile
+from napari_safire.evaluation.saved_studies import read_results
+from napari_safire.images.lists import ListEntry, parse_list, read_list, read_mask
+from napari_safire.images.mask_pairs import list_root, looks_like_list, read_labels
+from napari_safire.images.masks import MaskRule
 
 SECONDS, GIB = 10, 2
 SHAPE = (48, 64)
@@ -122,7 +122,7 @@ def _targets(folder: Path) -> list[tuple[Path, bytes, dict[str, Callable[[], obj
         "read_list": lambda: read_list(listed),
         "read_entries": lambda: read_entries(listed),
         "check_lists": lambda: list(check_lists([listed], kind=None, workers=1)),
-        "series": lambda: Series.open(listed, folder / "out").entries(),
+        "series": lambda: PictureQueue.open(listed, folder / "out").entries(),
         "reader": lambda: list_root(listed) if looks_like_list(listed) else None,
     }
     targets = [(listed, lines, of_lists)] * 2

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from napari_safire.data.record import FROM_ONE, file_sha256
-from napari_safire.gui.writer import write_labels
+from napari_safire.gui.io.writer import write_labels
+from napari_safire.images.record import FROM_ONE, file_sha256
 
 NAME = "a.jpg"
 

@@ -74,7 +74,7 @@ def check(
     validation, is a leak. Exit code 1 if anything is wrong; pairs that only look alike count,
     warnings of what was assumed or mended in reading a file do not.
     """
-    from napari_safire.data.integrity import REMARKS, check_lists
+    from napari_safire.datasets.integrity import REMARKS, check_lists
 
     counts: Counter[str] = Counter()
     total = 0
@@ -106,8 +106,8 @@ def write(
 
     Pictures for which no mask can be told are named on stderr and left out.
     """
-    from napari_safire.data.datasets import pair_set
-    from napari_safire.data.lists import write_list
+    from napari_safire.datasets.catalogue import pair_set
+    from napari_safire.images.lists import write_list
 
     if os.path.isdir(output.absolute().parent):  # else writing the list says so
         require_writable(output)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from napari_safire.curation.examination import Examination
+    from napari_safire.examination.examination import Examination
 
 _BASE = "composite"
 
@@ -36,11 +36,11 @@ def demo(
 ) -> None:
     """Partition a picture made of three photographs and say how well that went."""
     from napari_safire.atomic import remove_leftovers
-    from napari_safire.curation.claim import claim
-    from napari_safire.curation.examination import ExaminationSettings, examine
-    from napari_safire.curation.export import export_examination
-    from napari_safire.data.demo import demo_composite, demo_path
-    from napari_safire.data.images import read_image
+    from napari_safire.corpus.folder_lock import claim
+    from napari_safire.examination.examination import ExaminationSettings, examine
+    from napari_safire.examination.export import export_examination
+    from napari_safire.images.demo import demo_composite, demo_path
+    from napari_safire.images.reading import read_image
 
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f"{output} is a file, not a folder.", param_hint="--output")
@@ -73,8 +73,8 @@ def demo(
 def _write_pictures(found: Examination, truth: npt.NDArray[np.uint8], folder: Path) -> list[Path]:
     """The picture, its true sources and its heatmap for the eye; the overlay is there already."""
     from napari_safire.atomic import atomic_files
-    from napari_safire.curation.overlay import render_heatmap, render_sources
-    from napari_safire.data.images import write_image_atomic
+    from napari_safire.examination.overlay import render_heatmap, render_sources
+    from napari_safire.images.reading import write_image_atomic
 
     assert found.forgery is not None  # the whole image was asked
     pixels = found.image.pixels
@@ -94,7 +94,7 @@ def _write_pictures(found: Examination, truth: npt.NDArray[np.uint8], folder: Pa
 
 
 def _print_summary(found: Examination, truth: npt.NDArray[np.uint8]) -> None:
-    from napari_safire.curation.evaluation import partition_scores
+    from napari_safire.evaluation import partition_scores
 
     assert found.partition is not None  # the whole image was asked
     assert found.forgery is not None

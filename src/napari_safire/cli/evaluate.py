@@ -27,13 +27,8 @@ from napari_safire.errors import SafireError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_safire.curation.evaluation import (
-        EvaluatedEntry,
-        EvaluationSet,
-        ScoringSettings,
-        SetScores,
-    )
-    from napari_safire.data.degradations import Degradation
+    from napari_safire.evaluation import EvaluatedEntry, EvaluationSet, ScoringSettings, SetScores
+    from napari_safire.synthesis.degradations import Degradation
 
 _MOST_WARNINGS = 20  # on the terminal
 
@@ -111,8 +106,8 @@ def evaluate(
     ] = 1,
 ) -> None:
     """Score models on lists of images and masks: means with 95 % bootstrap intervals."""
-    from napari_safire.curation.evaluation import ScoringSettings, Study, run_study
-    from napari_safire.data.datasets import find_set
+    from napari_safire.datasets.catalogue import find_set
+    from napari_safire.evaluation import ScoringSettings, Study, run_study
 
     models = models or ["safire-lite"]
     table = output if output is not None and output.suffix.lower() == ".csv" else None
@@ -155,7 +150,7 @@ def evaluate(
     if table is not None:
         written = f"Scores per image: {_write_table(table, scores[0].results)}"
     if folder is not None:
-        from napari_safire.curation.evaluation.report import write_report
+        from napari_safire.evaluation.report import write_report
 
         written = f"Report: {write_report(scores, folder).resolve()}"
     show_scores(scores)
@@ -172,8 +167,8 @@ def _ignore(_: EvaluatedEntry) -> None:
 
 def _write_partial(table: Path, results: Sequence[EvaluatedEntry]) -> None:
     """Keep what was scored before a stop, under a name that says so."""
-    from napari_safire.curation.evaluation import write_results
-    from napari_safire.curation.evaluation.entries import in_list_order
+    from napari_safire.evaluation import write_results
+    from napari_safire.evaluation.entries import in_list_order
 
     partial = table.with_name(f"{table.stem[:80]}-stopped{table.suffix}")
     write_results(partial, in_list_order(results))
@@ -182,7 +177,7 @@ def _write_partial(table: Path, results: Sequence[EvaluatedEntry]) -> None:
 
 def _write_table(table: Path, results: Sequence[EvaluatedEntry]) -> Path:
     """Write the scores of each image, elsewhere if need be: they took long."""
-    from napari_safire.curation.evaluation import write_results
+    from napari_safire.evaluation import write_results
 
     try:
         return write_results(table, results).resolve()
@@ -215,9 +210,9 @@ def sets_of_lists(
     settings: ScoringSettings,
 ) -> tuple[EvaluationSet, ...]:
     """Read lists as sets, named by their folders or files."""
-    from napari_safire.curation.evaluation import EvaluationSet
-    from napari_safire.curation.evaluation.study import short_names
-    from napari_safire.data.datasets import read_entries
+    from napari_safire.datasets.catalogue import read_entries
+    from napari_safire.evaluation import EvaluationSet
+    from napari_safire.evaluation.study import short_names
 
     sets = []
     # make_dataset calls every list "list": its folder says more
@@ -229,14 +224,14 @@ def sets_of_lists(
 
 
 def _degradations(whole_grid: bool, names: Sequence[str]) -> tuple[Degradation, ...]:
-    from napari_safire.data.degradations import GRID, NONE, Degradation
+    from napari_safire.synthesis.degradations import GRID, NONE, Degradation
 
     return (NONE, *(GRID if whole_grid else ()), *(Degradation.parse(name) for name in names))
 
 
 def show_scores(scores: Sequence[SetScores]) -> None:
     """Print all tables of a study; complain of what is broken."""
-    from napari_safire.curation.evaluation import tables
+    from napari_safire.evaluation import tables
 
     sets = tables.of_sets(scores)
     for name, of_set in sets.items():
@@ -263,8 +258,8 @@ def show_scores(scores: Sequence[SetScores]) -> None:
 
 
 def _show_model(scores: SetScores, *, several: bool) -> None:
-    from napari_safire.curation.evaluation import tables
-    from napari_safire.curation.evaluation.summary import verdict_shares
+    from napari_safire.evaluation import tables
+    from napari_safire.evaluation.summary import verdict_shares
 
     good = scores.good()
     who = f"{scores.model}: " if several else ""

@@ -19,7 +19,11 @@ def list_models() -> None:
     """Kind, licence, state, size and training data of each model."""
     from rich.filesize import decimal
 
-    from napari_safire.model.registry import available_models, model_state, registry_problems
+    from napari_safire.model.catalogue.registry import (
+        available_models,
+        model_state,
+        registry_problems,
+    )
 
     for entry in available_models():
         size = "missing" if entry.size is None else decimal(entry.size)
@@ -34,8 +38,8 @@ def download(name: NameArgument) -> None:
     """Fetch a registered model, or the rest of it, and print where its file lies."""
     from rich.filesize import decimal
 
-    from napari_safire.model.download import download_model
-    from napari_safire.model.registry import model_entry
+    from napari_safire.model.catalogue.download import download_model
+    from napari_safire.model.catalogue.registry import model_entry
 
     size = model_entry(name).size
     try:
@@ -53,7 +57,7 @@ def download(name: NameArgument) -> None:
 @models.command()
 def path(name: NameArgument) -> None:
     """Print where a model's file lies."""
-    from napari_safire.model.registry import model_path
+    from napari_safire.model.catalogue.registry import model_path
 
     say(model_path(name))
 
@@ -66,8 +70,8 @@ def verify(
     ] = None,
 ) -> None:
     """Check that model files are those that were built or registered."""
-    from napari_safire.model.registry import available_models, model_state
-    from napari_safire.model.registry import verify as verify_model
+    from napari_safire.model.catalogue.registry import available_models, model_state
+    from napari_safire.model.catalogue.registry import verify as verify_model
 
     failed = False
     names = [name] if name is not None else [entry.name for entry in available_models()]

@@ -2,7 +2,7 @@
 
 A batch can be stopped or killed and started again: pictures whose results lie in the output folder,
 complete, made of the same file by the same model with the same settings, are not asked again. What
-is to be done is planned in `napari_safire.curation.plan`; here are its options and its words.
+is to be done is planned in `napari_safire.corpus.plan`; here are its options and its words.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from napari_safire.errors import Cancelled, SafireError
 
 if TYPE_CHECKING:
     from napari_safire.basis import RunBasis
-    from napari_safire.curation.examination import (
+    from napari_safire.corpus.plan import Task
+    from napari_safire.engine import Engine
+    from napari_safire.examination.examination import (
         Cancel,
         Examination,
         ExaminationSettings,
         Progress,
     )
-    from napari_safire.curation.plan import Task
-    from napari_safire.engine import Engine
     from napari_safire.types import ForgeryMap, PointPrompt
 
     _Answer = tuple[Examination, list[Path]]
@@ -125,9 +125,9 @@ def predict(
     same file, model and settings, are passed. Bad pictures are told and do not stop the others.
     Exit code 1 if any failed or it was stopped, 2 if the command itself is wrong.
     """
-    from napari_safire.curation.claim import claim, ignores_case
-    from napari_safire.curation.examination import ExaminationSettings
-    from napari_safire.curation.plan import make_plan
+    from napari_safire.corpus.folder_lock import claim, ignores_case
+    from napari_safire.corpus.plan import make_plan
+    from napari_safire.examination.examination import ExaminationSettings
 
     chosen, n_sources = _clustering(sources, method, eps)
     settings = ExaminationSettings(
@@ -185,10 +185,10 @@ def _answer(
     cancel: Cancel | None,
 ) -> _Answer | None:
     """Examine a picture and write its results; None if they are there already."""
-    from napari_safire.curation.examination import examine
-    from napari_safire.curation.export import export_examination
-    from napari_safire.curation.plan import is_unchanged
-    from napari_safire.data.images import read_image
+    from napari_safire.corpus.plan import is_unchanged
+    from napari_safire.examination.examination import examine
+    from napari_safire.examination.export import export_examination
+    from napari_safire.images.reading import read_image
 
     if task.problem is not None:
         raise task.problem
@@ -224,8 +224,8 @@ def _work_on(
     traceback_too: bool,
 ) -> None:
     """Do all tasks; exit with a code if any failed."""
-    from napari_safire.curation.examination import OutsidePicture
-    from napari_safire.curation.plan import InTheWay
+    from napari_safire.corpus.plan import InTheWay
+    from napari_safire.examination.examination import OutsidePicture
 
     for note in (note for task in tasks for note in task.notes):
         warn(note)
@@ -284,7 +284,7 @@ def _outcomes(
     jobs: int,
 ) -> Generator[tuple[Task, _Answer | Exception | None]]:
     """Answer tasks one by one with a bar for each, or several at once with one bar for all."""
-    from napari_safire.curation.batch import as_completed
+    from napari_safire.examination.threads import as_completed
 
     if min(jobs, len(tasks)) <= 1:
         for task in tasks:
@@ -355,7 +355,7 @@ def _clustering(
     sources: str, method: Literal["kmeans", "dbscan", "auto"] | None, eps: float | None
 ) -> tuple[str, int | None]:
     """Method and number of sources; refuses options that contradict each other."""
-    from napari_safire.data.masks import MAX_SOURCE
+    from napari_safire.images.masks import MAX_SOURCE
 
     number: int | None = None
     if sources != "auto":
@@ -424,7 +424,7 @@ def _tell_of_waiting(output: Path) -> None:
 
 def _check_pictures_stay(tasks: Sequence[Task]) -> None:
     """Refuse before any work what could destroy one of the caller's files."""
-    from napari_safire.curation.plan import replaced_picture
+    from napari_safire.corpus.plan import replaced_picture
 
     found = replaced_picture(tasks)
     if found is not None:
@@ -438,7 +438,7 @@ def _check_pictures_stay(tasks: Sequence[Task]) -> None:
 
 def _check_same(tasks: Sequence[Task], wanted: RunBasis, *, model: bool) -> None:
     """Refuse to mix results that rest on different things, or to replace them unasked."""
-    from napari_safire.curation.plan import first_difference
+    from napari_safire.corpus.plan import first_difference
 
     found = first_difference(tasks, wanted, model=model)
     if found is not None:

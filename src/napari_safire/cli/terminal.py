@@ -197,7 +197,7 @@ def open_engine(model: str, device: str, precision: PrecisionName = "float32") -
     """Load a model; this is where torch is imported, which takes seconds."""
     with progress_bar("loading the model"):
         from napari_safire.engine import Engine
-        from napari_safire.model.registry import load_model
+        from napari_safire.model.catalogue.registry import load_model
 
         return Engine(load_model(model, device=device), precision=precision)
 

@@ -21,12 +21,12 @@ from napari_safire.cli.terminal import PrecisionName, SeedOption, print_table, s
 from napari_safire.errors import Cancelled, DatasetError, SafireError
 
 if TYPE_CHECKING:
-    from napari_safire.data.lists import ListEntry
     from napari_safire.engine import Engine
-    from napari_safire.learning.acceptance import Comparison, PictureScore
+    from napari_safire.images.lists import ListEntry
+    from napari_safire.learning.candidate import Score, Task
+    from napari_safire.learning.comparison import Comparison, PictureScore
     from napari_safire.learning.events import Event, Listener
     from napari_safire.learning.finetuning import FineTuneSettings
-    from napari_safire.learning.proposal import Score, Task
 
 Kind = Literal["sources", "binary"]
 MEASURES = {"sources": "p_miou_hungarian", "binary": "f1_fixed_above_floor"}
@@ -90,8 +90,8 @@ def train(
     """Fine-tune a model; propose the new one only if it beats the old one on held-out pictures."""
     with _voice(json_lines) as listen:
         _require_lightning()
+        from napari_safire.learning.candidate import train_candidate
         from napari_safire.learning.finetuning import FineTuneSettings
-        from napari_safire.learning.proposal import propose
         from napari_safire.learning.stopping import stoppable
 
         settings = FineTuneSettings(
@@ -110,7 +110,7 @@ def train(
         )
         with stoppable(by_stdin=json_lines) as stop:
             task = _task(lists, root, kind, model, held_out_list, settings)
-            propose(task, output, resume=resume, listen=listen, stop=stop)
+            train_candidate(task, output, resume=resume, listen=listen, stop=stop)
 
 
 def _require_lightning() -> None:
@@ -132,10 +132,10 @@ def _task(
     settings: FineTuneSettings,
 ) -> Task:
     """Read and divide the lists."""
-    from napari_safire.data.donors import divide_entries, group_by_donor, separate_entries
-    from napari_safire.learning.acceptance import FEWEST
+    from napari_safire.datasets.groups import divide_entries, group_entries, separate_entries
+    from napari_safire.learning.candidate import Task
+    from napari_safire.learning.comparison import FEWEST
     from napari_safire.learning.finetuning import divide_parts
-    from napari_safire.learning.proposal import Task
 
     problems: list[str] = []
     entries = [entry for path in lists for entry in _entries(path, root, problems)]
@@ -143,7 +143,7 @@ def _task(
         refused: list[str] = []
         try:
             kept, judging = divide_entries(
-                group_by_donor(entries),
+                group_entries(entries),
                 settings.held_out,
                 fewest=FEWEST,
                 seed=settings.seed,
@@ -170,7 +170,7 @@ def _task(
 
 def _can_be_scored(entry: ListEntry, kind: Kind, refused: list[str]) -> bool:
     """Whether the mask says that there is something to find; what it is refused for is kept."""
-    from napari_safire.data.lists import read_truth
+    from napari_safire.images.lists import read_truth
 
     if entry.mask is None:
         return False
@@ -184,7 +184,7 @@ def _can_be_scored(entry: ListEntry, kind: Kind, refused: list[str]) -> bool:
 
 def _entries(path: Path, root: Path | None, problems: list[str]) -> list[ListEntry]:
     """Entries of a list whose files are there; what else is to be said goes to the problems."""
-    from napari_safire.data.datasets import read_entries
+    from napari_safire.datasets.catalogue import read_entries
 
     listed = read_entries(path, root)
     problems += listed.notes
@@ -194,12 +194,8 @@ def _entries(path: Path, root: Path | None, problems: list[str]) -> list[ListEnt
 
 
 def _scorer(kind: Kind) -> Score:
-    from napari_safire.curation.evaluation import (
-        EvaluatedEntry,
-        ScoringSettings,
-        evaluate_entries,
-    )
-    from napari_safire.learning.acceptance import PictureScore
+    from napari_safire.evaluation import EvaluatedEntry, ScoringSettings, evaluate_entries
+    from napari_safire.learning.comparison import PictureScore
 
     def score_of(found: EvaluatedEntry) -> PictureScore:
         scores = found.scores
@@ -258,7 +254,8 @@ def _write(out: TextIO, line: str) -> None:
 
 def _show(event: Event) -> None:
     """Tell people."""
-    from napari_safire.learning import acceptance, events, progress
+    from napari_safire.learning import comparison as acceptance
+    from napari_safire.learning import events, progress
 
     match event:
         case progress.Progress():

@@ -11,13 +11,13 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from napari_safire.engine.engine import METHODS, Engine
-    from napari_safire.engine.grid import PromptGrid
+    from napari_safire.engine.partitioning.prompt_grid import PromptGrid
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "engine": ["METHODS", "Engine"],
-        "grid": ["PromptGrid"],
+        "partitioning.prompt_grid": ["PromptGrid"],
     },
 )
 

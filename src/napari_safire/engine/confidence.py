@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.engine.stored_numbers import stored_numbers
+from napari_safire.engine.metadata_numbers import stored_numbers
 from napari_safire.errors import CheckpointError
 from napari_safire.types import FloatImage
 

@@ -11,11 +11,11 @@ import torch
 
 from napari_safire.engine.memory import MemoryGuard
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.engine.progress import Cancel, Progress, report
-from napari_safire.engine.readability import Reasons, pool_reasons, unreadable_cells
 from napari_safire.engine.response import require_finite, silence_of
 from napari_safire.engine.tiling import tile_axis
+from napari_safire.engine.uninformative import Reasons, pool_reasons, uninformative_cells
 from napari_safire.model import SafireModel
+from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import Embedding, FloatImage, Geometry
 
 Step = Callable[[int], None]
@@ -81,7 +81,7 @@ def _embed_squashed(
     features = _encode(memory, pixels, step)
     step(total)
     geometry = Geometry(picture.shape, (side, side), (float(side), float(side)))
-    return features, geometry, unreadable_cells(pixels)
+    return features, geometry, uninformative_cells(pixels)
 
 
 def _embed_native(
@@ -112,7 +112,7 @@ def _embed_native(
             step(0)
             shape = (rows.size * _STRIDE, cols.size * _STRIDE)
             piece = _tile_piece(picture, shape, rows.starts[i], cols.starts[j])
-            found = unreadable_cells(piece)
+            found = uninformative_cells(piece)
             reasons[
                 rows.starts[i] : rows.starts[i] + found.shape[0],
                 cols.starts[j] : cols.starts[j] + found.shape[1],

@@ -10,22 +10,27 @@ from typing import Any
 
 import numpy as np
 
-from napari_safire.engine.auto import AutoRule, Thresholds, auto_rule
 from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.confidence import stored_curve
-from napari_safire.engine.dividers import (
-    CellDivider,
-    DividePlan,
-    Divider,
-    PromptDivider,
+from napari_safire.engine.embedding import READING, embed_picture
+from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
+from napari_safire.engine.partitioning.auto import AutoRule, Thresholds, auto_rule
+from napari_safire.engine.partitioning.methods import (
+    GridPartitioning,
+    PartitioningMethod,
+    PartitionPlan,
+    SpectralPartitioning,
     check_metadata,
     representative,
 )
-from napari_safire.engine.embedding import READING, embed_picture
-from napari_safire.engine.evidence import Pieces
-from napari_safire.engine.grid import DECODING, PromptGrid, decode_points, points_in_model, run_grid
-from napari_safire.engine.kept import Kept
-from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
+from napari_safire.engine.partitioning.n_sources import Pieces
+from napari_safire.engine.partitioning.prompt_grid import (
+    DECODING,
+    PromptGrid,
+    decode_points,
+    points_in_model,
+    run_grid,
+)
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.precision import (
     Precision,
@@ -33,8 +38,9 @@ from napari_safire.engine.precision import (
     computing_in,
     slow_precision,
 )
-from napari_safire.engine.progress import Cancel, Progress, report
+from napari_safire.engine.recent import Kept
 from napari_safire.model import SafireModel
+from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import (
     Embedding,
     FloatImage,
@@ -124,8 +130,8 @@ class Engine:
         self._memory = MemoryGuard(self.model, self._notify)
         self.grids_kept = grids_kept
         self._grids: Kept[PromptGrid] = Kept(lambda: self.grids_kept)
-        self._by_cells = CellDivider(self.model, lambda: self.grids_kept)
-        self._by_prompts = PromptDivider(self.model, self._grid, self.segment)
+        self._by_cells = SpectralPartitioning(self.model, lambda: self.grids_kept)
+        self._by_prompts = GridPartitioning(self.model, self._grid, self.segment)
         for sentence in (*model.warnings, slow_precision(precision, model.device)):
             if sentence:
                 self._notify(sentence)
@@ -295,7 +301,8 @@ class Engine:
         eps : float, optional
             Euclidean distance for "dbscan": every group of prompts that is farther from all others
             is a source, as published. None: by the rule of
-            `napari_safire.engine.clustering.chosen_density`, and single prompts are no sources.
+            `napari_safire.engine.partitioning.clustering.chosen_density`, and single prompts are
+            no sources.
             Which it was stands in the partition's parameters.
         progress, cancel : callable, optional
 
@@ -312,7 +319,7 @@ class Engine:
         Cancelled
         """
         _check_partition_arguments(method, n_sources, seed, eps)
-        plan = DividePlan(method, n_sources, seed, self._check_side(points_per_side), eps)
+        plan = PartitionPlan(method, n_sources, seed, self._check_side(points_per_side), eps)
         self._check_embedding(embedding)
         return self._divider(method).partition(embedding, plan, progress, cancel)
 
@@ -390,7 +397,7 @@ class Engine:
             Its verdict rests on the model's calibration; without one it is "inconclusive", as for
             pictures that are tiny or mostly dark, saturated or flat (`engine.verdict`).
         """
-        plan = DividePlan("kmeans", 2, seed, self._check_side(points_per_side))
+        plan = PartitionPlan("kmeans", 2, seed, self._check_side(points_per_side))
         self._check_embedding(embedding)
         return self._divider(plan.method).localize(embedding, plan, progress, cancel)
 
@@ -411,9 +418,10 @@ class Engine:
         -------
         float
             0 or more, in the measure of the model's way of dividing: the cosine distance of two
-            groups of prompts (at most 2), or `napari_safire.engine.evidence.evidence`.
+            groups of prompts (at most 2), or
+            `napari_safire.engine.partitioning.n_sources.evidence`.
         """
-        plan = DividePlan("kmeans", 2, seed, self._check_side(points_per_side))
+        plan = PartitionPlan("kmeans", 2, seed, self._check_side(points_per_side))
         self._check_embedding(embedding)
         return self._divider(plan.method).separation(embedding, plan)
 
@@ -436,7 +444,7 @@ class Engine:
         self._check_embedding(embedding)
         return self._by_cells.pieces(embedding)
 
-    def _divider(self, method: str) -> Divider:
+    def _divider(self, method: str) -> PartitioningMethod:
         cells = representative(self.model, method) == "cells"
         return self._by_cells if cells else self._by_prompts
 

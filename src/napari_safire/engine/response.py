@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_safire.engine.clustering import directions
-from napari_safire.engine.readability import READABLE
+from napari_safire.engine.partitioning.clustering import directions
+from napari_safire.engine.uninformative import READABLE
 from napari_safire.errors import ModelFailure
 from napari_safire.model import SafireModel
 from napari_safire.types import Embedding, FloatImage

@@ -6,7 +6,7 @@ sentences of at most 20 words.
 
 from __future__ import annotations
 
-from napari_safire.engine.readability import Readability
+from napari_safire.engine.uninformative import Informativeness
 from napari_safire.types import Calibration, Verdict
 
 SMALLEST_SIDE = 128  # pixels: eight cells of 16
@@ -20,7 +20,7 @@ def judge(
     statistic: float,
     calibration: Calibration | None,
     image_shape: tuple[int, int],
-    readability: Readability | None = None,
+    informativeness: Informativeness | None = None,
     silence: str = "",
 ) -> tuple[float, Verdict, str]:
     """Judge a picture by how far apart its two sources are.
@@ -28,11 +28,11 @@ def judge(
     Parameters
     ----------
     statistic : float
-        `napari_safire.engine.clustering.separation` of the two sources.
+        `napari_safire.engine.partitioning.clustering.separation` of the two sources.
     calibration : Calibration or None
     image_shape : (int, int)
         Rows and columns.
-    readability : Readability or None
+    informativeness : Informativeness or None
         None where it is not known which cells can be read: they then count as readable.
     silence : str
         Why the model has nothing to say of this picture, one of the sentences of
@@ -58,41 +58,41 @@ def judge(
             "could settle it.",
         )
     probability = calibration.probability(statistic)
-    obstacle = _obstacle(image_shape, readability) or silence
+    obstacle = _obstacle(image_shape, informativeness) or silence
     if obstacle:
         return probability, "inconclusive", obstacle
     verdict = _verdict(probability, calibration)
-    if verdict == "forged" and (doubt := _doubt(probability, readability)):
+    if verdict == "forged" and (doubt := _doubt(probability, informativeness)):
         return probability, "inconclusive", doubt
     if verdict == "inconclusive":
         return probability, verdict, _between(probability, calibration, image_shape)
     return probability, verdict, _basis(probability, calibration)
 
 
-def _obstacle(image_shape: tuple[int, int], readability: Readability | None) -> str:
+def _obstacle(image_shape: tuple[int, int], informativeness: Informativeness | None) -> str:
     """Why nothing can be said of this picture, whatever its probability; empty if it can."""
     if min(image_shape) < SMALLEST_SIDE:
         return (
             f"A picture of {image_shape[0]} x {image_shape[1]} pixels is too small to judge: "
             f"{SMALLEST_SIDE} pixels a side are needed. A larger original could settle it."
         )
-    if readability is not None and readability.whole.total >= MOST_UNREADABLE:
+    if informativeness is not None and informativeness.whole.total >= MOST_UNREADABLE:
         return (
-            f"{readability.whole.total:.0%} of the picture carries no traces that could be read "
-            f"({readability.whole}). That leaves too little to judge by. A version with detail "
-            "there, or clicks on regions that can be read, could settle it."
+            f"{informativeness.whole.total:.0%} of the picture carries no traces that could be "
+            f"read ({informativeness.whole}). That leaves too little to judge by. A version with "
+            "detail there, or clicks on regions that can be read, could settle it."
         )
     return ""
 
 
-def _doubt(probability: float, readability: Readability | None) -> str:
+def _doubt(probability: float, informativeness: Informativeness | None) -> str:
     """Why a high probability accuses nothing; empty if it does."""
-    if readability is None or readability.standing_out.total < MOST_UNREADABLE_STANDING_OUT:
+    if informativeness is None or informativeness.standing_out.total < MOST_UNREADABLE_STANDING_OUT:
         return ""
     return (
-        f"{_said(probability)} But {readability.standing_out.total:.0%} of what stands out carries "
-        f"no traces that could be read ({readability.standing_out}). It may stand out for that "
-        "alone. "
+        f"{_said(probability)} But {informativeness.standing_out.total:.0%} of what stands "
+        f"out carries no traces that could be read ({informativeness.standing_out}). It may stand "
+        "out for that alone. "
         "Clicks on regions that can be read, or a version with detail there, could settle it."
     )
 

@@ -12,7 +12,7 @@ import yaml  # type: ignore[import-untyped]
 from npe2 import PluginManager
 from psygnal import Signal
 
-from napari_safire.gui.connections import Connections
+from napari_safire.gui.controllers.connections import Connections
 
 PartitionMethod = Literal["auto", "kmeans", "dbscan"]
 

@@ -1,4 +1,4 @@
-"""The dock widget *SAFIRE*: it puts session, desk, keys and sections together, and closes them."""
+"""The dock widget *SAFIRE*: session, controllers, keys and panels together, and their end."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
 from rich.filesize import decimal
 
-from napari_safire.gui.canvas_guard import guard_canvas
-from napari_safire.gui.connections import Connections
-from napari_safire.gui.desk import Desk
-from napari_safire.gui.diagnostics_panel import DiagnosticsPanel
-from napari_safire.gui.gui_thread import gui_thread
-from napari_safire.gui.key_editor import KeyEditor
-from napari_safire.gui.keymap import ACTIONS, KeyBinder, Keymap
-from napari_safire.gui.message_bar import MessageBar
+from napari_safire.gui.controllers.connections import Connections
+from napari_safire.gui.controllers.gui_thread import gui_thread
+from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.keys.key_editor import KeyEditor
+from napari_safire.gui.keys.keymap import ACTIONS, KeyBinder, Keymap
+from napari_safire.gui.layers.canvas_guard import guard_canvas
+from napari_safire.gui.panels.annotate.autosaved_work import AutosavedWorkBar
+from napari_safire.gui.panels.annotate.image_section import ImageSection
+from napari_safire.gui.panels.annotate.partition_section import PartitionSection
+from napari_safire.gui.panels.annotate.prompt_section import PromptSection
+from napari_safire.gui.panels.annotate.result_section import ResultSection
+from napari_safire.gui.panels.curate.queue_section import QueueSection
+from napari_safire.gui.panels.diagnostics_panel import DiagnosticsPanel
+from napari_safire.gui.panels.fine_tune.section import FineTuneSection
+from napari_safire.gui.panels.message_bar import MessageBar
+from napari_safire.gui.panels.section import Section, button, in_rows
 from napari_safire.gui.preferences import Preferences, PreferencesWatch
-from napari_safire.gui.sections.fine_tune_section import FineTuneSection
-from napari_safire.gui.sections.image_section import ImageSection
-from napari_safire.gui.sections.kept_work import KeptWorkBar
-from napari_safire.gui.sections.partition_section import PartitionSection
-from napari_safire.gui.sections.prompt_section import PromptSection
-from napari_safire.gui.sections.result_section import ResultSection
-from napari_safire.gui.sections.section import Section, button, in_rows
-from napari_safire.gui.sections.series_section import SeriesSection
-from napari_safire.model.registry import registry_problems
+from napari_safire.model.catalogue.registry import registry_problems
+from napari_safire.session.autosave import Autosave
 from napari_safire.session.chosen_model import LoadEngine
-from napari_safire.session.journal import Journal
 from napari_safire.session.messages import ANYWHERE
 from napari_safire.session.planes import PartitionSettings
 from napari_safire.session.session import Session
@@ -72,30 +72,32 @@ class SafireWidget(QScrollArea):
         self._watch = PreferencesWatch()
         self._cache = _make_cache(preferences)
         session = Session(
-            gui_thread().deliver, load_engine or partial(_load_engine, self._cache), Journal()
+            gui_thread().deliver, load_engine or partial(_load_engine, self._cache), Autosave()
         )
-        self.desk = Desk(
+        self.controller = ViewerController(
             napari_viewer,
             session,
             embed_on_selection=preferences.embed_on_selection,
             sources_opacity=preferences.sources_opacity,
         )
-        self.desk.start_with(_settings(preferences))
+        self.controller.start_with(_settings(preferences))
 
         keys = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
-        binder = KeyBinder(napari_viewer, keys, _callbacks(self.desk))
+        binder = KeyBinder(napari_viewer, keys, _callbacks(self.controller))
 
-        self.message = MessageBar(self.desk)
-        if self.desk.image is None and self.desk.images:
-            self.desk.work_on(self.desk.images[-1])  # once more: why not, nobody has heard yet
-        self.image = ImageSection(self.desk, preferences.model, preferences.device)
-        self.series = SeriesSection(self.desk)
-        self.prompts = PromptSection(self.desk)
-        self.partition = PartitionSection(self.desk)
-        self.result = ResultSection(self.desk)
+        self.message = MessageBar(self.controller)
+        if self.controller.image is None and self.controller.images:
+            self.controller.work_on(
+                self.controller.images[-1]
+            )  # once more: why not, nobody has heard yet
+        self.image = ImageSection(self.controller, preferences.model, preferences.device)
+        self.series = QueueSection(self.controller)
+        self.prompts = PromptSection(self.controller)
+        self.partition = PartitionSection(self.controller)
+        self.result = ResultSection(self.controller)
         self.result.prior = preferences.prior_percent / 100
-        self.fine_tune = FineTuneSection(self.desk, self.series, self.image)
-        self.kept_work = KeptWorkBar(self.desk)
+        self.fine_tune = FineTuneSection(self.controller, self.series, self.image)
+        self.autosaved_work = AutosavedWorkBar(self.controller)
         self.keys = KeyEditor(keys)
         self.keys.set_conflicts(binder.conflicts)
         self.diagnostics = DiagnosticsPanel(
@@ -111,7 +113,7 @@ class SafireWidget(QScrollArea):
         body.setContentsMargins(8, 8, 8, 8)
         body.setSpacing(6)
         body.addWidget(self.message)
-        body.addWidget(self.kept_work)
+        body.addWidget(self.autosaved_work)
         for section in self._sections():
             body.addWidget(section)
         body.addLayout(in_rows([self.show_keys, self.show_diagnostics], 2))
@@ -130,7 +132,7 @@ class SafireWidget(QScrollArea):
 
         connections = Connections()
         guard_canvas(napari_viewer, connections)
-        connections.connect(self.desk.notice, self._bring_failure_into_view)
+        connections.connect(self.controller.notice, self._bring_failure_into_view)
         connections.connect(self._watch.changed, self._preferences_changed)
         connections.connect(
             binder.conflicts_changed, lambda: self.keys.set_conflicts(binder.conflicts)
@@ -145,14 +147,14 @@ class SafireWidget(QScrollArea):
         self._close_all = weakref.finalize(
             self,
             _end_all,
-            self.desk.finish,
+            self.controller.finish,
             connections.disconnect,
             binder.unbind,
             *[section.close_section for section in self._sections()],
-            self.kept_work.connections.disconnect,
+            self.autosaved_work.connections.disconnect,
             self.message.connections.disconnect,
             self._watch.close,
-            self.desk.close,
+            self.controller.close,
         )
         self.destroyed.connect(self._close_all)
         application = QApplication.instance()
@@ -171,7 +173,7 @@ class SafireWidget(QScrollArea):
 
     def copy_diagnostics(self) -> None:
         """Put versions, devices, memory, model and cache on the clipboard as plain text."""
-        session, cache = self.desk.session, self._cache
+        session, cache = self.controller.session, self._cache
 
         def done(description: dict[str, str]) -> None:
             clipboard = QApplication.clipboard()
@@ -193,7 +195,7 @@ class SafireWidget(QScrollArea):
         def done(freed: int) -> None:
             self._tell(f"The cache of prepared pictures is empty: {decimal(freed)} freed.")
 
-        self.desk.session.run(cache.clear, done)
+        self.controller.session.run(cache.clear, done)
 
     def give_way(self) -> None:
         """Stop for good, because another widget works on the viewer from now on."""
@@ -223,10 +225,10 @@ class SafireWidget(QScrollArea):
         self.message.tell(sentence, topic=ANYWHERE)
 
     def _preferences_changed(self, preferences: Preferences) -> None:
-        self.desk.embed_on_selection = preferences.embed_on_selection
-        self.desk.sources_opacity = preferences.sources_opacity
+        self.controller.embed_on_selection = preferences.embed_on_selection
+        self.controller.sources_opacity = preferences.sources_opacity
         self.result.prior = preferences.prior_percent / 100
-        self.desk.start_with(_settings(preferences))
+        self.controller.start_with(_settings(preferences))
         if self._cache is not None and preferences.cache_gib > 0:
             self._cache.max_bytes = int(preferences.cache_gib * 2**30)
 
@@ -313,18 +315,18 @@ def _settings(preferences: Preferences) -> PartitionSettings:
     )
 
 
-def _callbacks(desk: Desk) -> dict[str, Callable[[], None]]:
+def _callbacks(controller: ViewerController) -> dict[str, Callable[[], None]]:
     return {
-        "add_prompts": desk.add_prompts,
-        "segment": desk.segment,
-        "exclude": desk.mode.toggle_exclude,
-        "commit": desk.edits.commit,
-        "discard": desk.edits.discard,
-        "next_source": desk.mode.next_source,
-        "previous_source": desk.mode.previous_source,
-        "undo": desk.edits.undo,
-        "redo": desk.edits.redo,
-        "toggle_preview": desk.toggle_preview,
-        "partition": desk.partition,
-        "cancel": desk.session.cancel,
+        "add_prompts": controller.add_prompts,
+        "segment": controller.segment,
+        "exclude": controller.mode.toggle_exclude,
+        "commit": controller.edits.commit,
+        "discard": controller.edits.discard,
+        "next_source": controller.mode.next_source,
+        "previous_source": controller.mode.previous_source,
+        "undo": controller.edits.undo,
+        "redo": controller.edits.redo,
+        "toggle_preview": controller.toggle_preview,
+        "partition": controller.partition,
+        "cancel": controller.session.cancel,
     }

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
 from napari_safire.engine import Engine
-from napari_safire.engine.auto import Thresholds
+from napari_safire.engine.partitioning.auto import Thresholds
 from napari_safire.types import Calibration
 
 # Calibration fits two numbers; a heavier penalty than none keeps separable data finite.

@@ -11,7 +11,7 @@ begun, step, validation, skipped, saved, ended      `napari_safire.learning.prog
 divided                                             `Divided`
 warning                                             `Warned`
 scoring                                             `Scoring`
-compared                                            `napari_safire.learning.acceptance.Comparison`
+compared                                            `napari_safire.learning.comparison.Comparison`
 accepted, rejected, stopped                         `Outcome`; the last line
 error                                               `Failed`; the last line
 ==================================================  ==============================================
@@ -25,8 +25,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from napari_safire.data.record import plain
-from napari_safire.learning.acceptance import Comparison
+from napari_safire.images.record import plain
+from napari_safire.learning.comparison import Comparison
 from napari_safire.learning.progress import Event as RunEvent
 from napari_safire.learning.progress import Progress
 

@@ -1,6 +1,6 @@
 """Fine-tuning: a model learns from some pictures of a user's own, and then has to prove itself.
 
-`fine_tune` trains; `napari_safire.learning.proposal` judges the result.
+`fine_tune` trains; `napari_safire.learning.candidate` judges the result.
 """
 
 from __future__ import annotations
@@ -15,13 +15,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from napari_safire.data.composite_settings import CompositeSettings
-from napari_safire.data.donors import GroupedEntries, divide_entries
-from napari_safire.data.lists import MaskKind
-from napari_safire.data.photo_bank import PhotoBank
-from napari_safire.data.photos import bank_of, read_photo_folder, read_photo_table
+from napari_safire.datasets.groups import GroupedEntries, divide_entries
 from napari_safire.engine.confidence import CONFIDENCE_CALIBRATION
 from napari_safire.errors import DatasetError, OutOfMemory
+from napari_safire.images.lists import MaskKind
 from napari_safire.learning.devices import PRECISIONS, launched
 from napari_safire.learning.events import Listener
 from napari_safire.learning.listed import ListedDataset, ListedSettings
@@ -38,6 +35,9 @@ from napari_safire.learning.streams import (
     stream,
 )
 from napari_safire.model import SafireModel
+from napari_safire.synthesis.composite_settings import CompositeSettings
+from napari_safire.synthesis.photo_bank import PhotoBank
+from napari_safire.synthesis.photos import bank_of, read_photo_folder, read_photo_table
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _OF_THE_OLD_WEIGHTS = ("calibration", CONFIDENCE_CALIBRATION)
@@ -79,7 +79,8 @@ class FineTuneSettings:
         Of the division as well.
     photos : Path, optional
         Rehearsal against forgetting: a folder of untouched photographs, or a table of them
-        (`napari_safire.data.photos`, its split "train"), of which synthetic composites are made.
+        (`napari_safire.synthesis.photos`, its split "train"), of which synthetic composites are
+        made.
     rehearsal : float
         Share of crops that come from these composites.
     """

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from napari_safire.data.degradations import KINDS, Degradation, degrade
-from napari_safire.data.images import image_shape, read_image
-from napari_safire.data.lists import ListEntry, MaskKind, read_truth
-from napari_safire.data.masks import MaskRule, resize_nearest
-from napari_safire.data.regions import read_region
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import DatasetError, ImageReadError
+from napari_safire.images.crops import read_region
+from napari_safire.images.lists import ListEntry, MaskKind, read_truth
+from napari_safire.images.masks import MaskRule, resize_nearest
+from napari_safire.images.reading import image_shape, read_image
 from napari_safire.learning.streams import Crop
+from napari_safire.synthesis.degradations import KINDS, Degradation, degrade
 
 _JPEG_BLOCK = 8
 _ATTEMPTS = 20
@@ -85,7 +85,7 @@ class ListedDataset(Dataset[Crop]):
     Parameters
     ----------
     entries : sequence of ListEntry
-        Such as `napari_safire.data.datasets.entries_of` gives.
+        Such as `napari_safire.datasets.catalogue.entries_of` gives.
     settings : ListedSettings
     seed : int
     kind : {"binary", "sources"}

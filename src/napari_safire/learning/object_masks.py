@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from napari_safire.errors import CheckpointError
-from napari_safire.model.model_file import file_sha256
+from napari_safire.model.files.model_file import file_sha256
 from napari_safire.model.sam import load_sam
 
 Masks = npt.NDArray[np.bool_]
@@ -58,7 +58,7 @@ class ObjectSettings:
 
 
 class SamObjectMasks:
-    """Finds objects with SAM; an `napari_safire.data.shapes.ObjectMasks`.
+    """Finds objects with SAM; an `napari_safire.synthesis.shapes.ObjectMasks`.
 
     The model is loaded at the first picture; pickled, the object is its path and settings. The
     masks of the last picture are kept, since shapes are drawn of one picture again and again.

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from napari_safire.data.images import read_image
-from napari_safire.data.lists import ListEntry, MaskKind, read_truth
 from napari_safire.engine import Engine
-from napari_safire.engine.auto import Thresholds
+from napari_safire.engine.partitioning.auto import Thresholds
 from napari_safire.errors import Cancelled, SafireError
+from napari_safire.images.lists import ListEntry, MaskKind, read_truth
+from napari_safire.images.reading import read_image
 from napari_safire.learning.calibration import (
     Observation,
     choose_auto_thresholds,

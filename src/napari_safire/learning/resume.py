@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from napari_safire.atomic import atomic_path
 from napari_safire.errors import CheckpointError
 from napari_safire.model import SafireModel
-from napari_safire.model.torch_file import check_torch_archive
+from napari_safire.model.files.torch_file import check_torch_archive
 from napari_safire.text import printable
 
 RESUME = "resume.pt"

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from napari_safire.data.composite_settings import CompositeSettings
-from napari_safire.data.composites import compose
-from napari_safire.data.photo_bank import PhotoBank
-from napari_safire.data.redraw import NoRoom, draw_until_made
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.learning.losses import IGNORE
+from napari_safire.synthesis.composite_settings import CompositeSettings
+from napari_safire.synthesis.composites import compose
+from napari_safire.synthesis.photo_bank import PhotoBank
+from napari_safire.synthesis.retries import NoRoom, draw_until_made
 
 _JPEG_BLOCK = 8
 _MIXING = 2**31

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from napari_safire.model.checkpoint import (
-        describe_checkpoint,
-        initialise_from,
-        inspect_checkpoint,
-        load_checkpoint,
-        save_checkpoint,
-        write_published_layout,
-    )
-    from napari_safire.model.config import ModelConfig
-    from napari_safire.model.download import download_model
-    from napari_safire.model.registry import (
+    from napari_safire.model.catalogue.download import download_model
+    from napari_safire.model.catalogue.registry import (
         ModelEntry,
         available_models,
         load_model,
@@ -26,13 +17,22 @@ if TYPE_CHECKING:
         registry_problems,
         verify,
     )
+    from napari_safire.model.config import ModelConfig
+    from napari_safire.model.files.checkpoint import (
+        describe_checkpoint,
+        initialise_from,
+        inspect_checkpoint,
+        load_checkpoint,
+        save_checkpoint,
+        write_published_layout,
+    )
     from napari_safire.model.safire import SafireModel
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "config": ["ModelConfig"],
-        "registry": [
+        "catalogue.registry": [
             "ModelEntry",
             "available_models",
             "load_model",
@@ -42,7 +42,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
             "verify",
         ],
         "safire": ["SafireModel"],
-        "checkpoint": [
+        "files.checkpoint": [
             "describe_checkpoint",
             "initialise_from",
             "inspect_checkpoint",
@@ -50,7 +50,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
             "save_checkpoint",
             "write_published_layout",
         ],
-        "download": ["download_model"],
+        "catalogue.download": ["download_model"],
     },
 )
 

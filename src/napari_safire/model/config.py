@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_safire.errors import CheckpointError
-from napari_safire.model.strict_json import parse_json
+from napari_safire.model.files.strict_json import parse_json
 
 Architecture = Literal["vit", "lite"]
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from napari_safire.errors import CheckpointError
-from napari_safire.model.fitting import check_fit
-from napari_safire.model.model_file import read_tensors
+from napari_safire.model.files.fitting import check_fit
+from napari_safire.model.files.model_file import read_tensors
 from napari_safire.model.sam_modules import modeling
 
 # Shapes do not tell these: those of every published SAM.

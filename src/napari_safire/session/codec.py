@@ -27,8 +27,8 @@ from napari_safire.session.annotation import (
     Preview,
     SourcePrompt,
 )
-from napari_safire.session.findings import AnnotatedPlane, Findings, PartitionFindings
 from napari_safire.session.history import PackedLabels
+from napari_safire.session.predictions import AnnotatedPlane, PartitionPredictions, Predictions
 from napari_safire.text import printable
 from napari_safire.types import Calibration, FloatImage, ForgeryMap, PointPrompt, Verdict
 
@@ -47,13 +47,15 @@ class _Damaged(Exception):
     """What is wrong with a record, as a part of a sentence."""
 
 
-def encode_annotation(annotation: Annotation, findings: Findings | None = None) -> dict[str, Any]:
+def encode_annotation(
+    annotation: Annotation, predictions: Predictions | None = None
+) -> dict[str, Any]:
     """Make JSON values of an annotation and what a model said beside it.
 
     Parameters
     ----------
     annotation : Annotation
-    findings : Findings, optional
+    predictions : Predictions, optional
 
     Returns
     -------
@@ -61,8 +63,8 @@ def encode_annotation(annotation: Annotation, findings: Findings | None = None) 
         `decode_annotation` makes the same of it, but for the forgery map, which is kept in 256
         levels. Numbers that are not finite are left out: JSON has none, and they say nothing.
     """
-    findings = findings or Findings()
-    preview, basis, partition = annotation.preview, findings.basis, findings.partition
+    predictions = predictions or Predictions()
+    preview, basis, partition = annotation.preview, predictions.basis, predictions.partition
     return {
         "format": ANNOTATION_FORMAT,
         "shape": list(annotation.settled.shape),
@@ -82,11 +84,11 @@ def encode_annotation(annotation: Annotation, findings: Findings | None = None) 
         "basis": None if basis is None else basis.as_record(),
         "confidences": [
             [float(point.row), float(point.col), float(confidence)]
-            for point, confidence in findings.confidences.items()
+            for point, confidence in predictions.confidences.items()
             if math.isfinite(confidence)
         ],
         "partition": None if partition is None else _partition_record(partition),
-        "forgery": encode_forgery(findings.forgery),
+        "forgery": encode_forgery(predictions.forgery),
     }
 
 
@@ -139,13 +141,13 @@ def _annotated(record: Any, shape: _Shape) -> AnnotatedPlane:
         seeds=_seeds(given, "seeds", shape),
     )
     basis = given.get("basis")
-    findings = Findings(
+    predictions = Predictions(
         basis=None if basis is None else _basis(basis),
         confidences=MappingProxyType(dict(_confidences(given, shape))),
         partition=None if partition is None else _partition(_mapping(partition, "partition")),
         forgery=_forgery(given.get("forgery"), shape),
     )
-    return AnnotatedPlane(annotation, findings)
+    return AnnotatedPlane(annotation, predictions)
 
 
 # -------------------------------------------------------------------- labels
@@ -267,7 +269,7 @@ def _preview(given: Mapping[str, Any], shape: _Shape) -> Preview:
 # -------------------------------------------------------------------- what the model said
 
 
-def _partition_record(partition: PartitionFindings) -> dict[str, Any]:
+def _partition_record(partition: PartitionPredictions) -> dict[str, Any]:
     return {
         "method": partition.method,
         "numbers": [int(number) for number in partition.numbers],
@@ -280,7 +282,7 @@ def _partition_record(partition: PartitionFindings) -> dict[str, Any]:
     }
 
 
-def _partition(given: Mapping[str, Any]) -> PartitionFindings:
+def _partition(given: Mapping[str, Any]) -> PartitionPredictions:
     def probability(record: Any) -> tuple[int, float]:
         number, share = _row(record, "number_probabilities", 2)
         whole = _whole(number, "number_probabilities", 1, MOST_SOURCES)
@@ -289,7 +291,7 @@ def _partition(given: Mapping[str, Any]) -> PartitionFindings:
     numbers = _each(given, "numbers", lambda n: _whole(n, "numbers", 1, MOST_SOURCES))
     if len(set(numbers)) != len(numbers):
         raise _Damaged("two sources of the partition have one number")
-    return PartitionFindings(
+    return PartitionPredictions(
         method=_words(given.get("method"), "method"),
         numbers=numbers,
         number_probabilities=MappingProxyType(

@@ -18,8 +18,8 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from psygnal import Signal
 
-from napari_safire.data.lists import MaskKind
-from napari_safire.learning.acceptance import Comparison
+from napari_safire.images.lists import MaskKind
+from napari_safire.learning.comparison import Comparison
 from napari_safire.learning.events import (
     BASIS,
     RESULT,
@@ -35,7 +35,7 @@ from napari_safire.learning.progress import Progress
 from napari_safire.learning.stopping import STOP
 
 if TYPE_CHECKING:
-    from napari_safire.session.jobs import Deliver  # which brings the engine, and torch
+    from napari_safire.session.workers import Deliver  # which brings the engine, and torch
 
 _MODULE = ("-m", "napari_safire")
 _LAST_BYTES = 4000  # of what the process complained of
@@ -115,7 +115,8 @@ class FineTuning:
     request : FineTuneRequest
     deliver : callable, optional
         Makes a call in the thread that shall hear the signals, such as
-        ``napari_safire.gui.gui_thread.gui_thread().deliver``. Default: they come in a thread of
+        ``napari_safire.gui.controllers.gui_thread.gui_thread().deliver``. Default: they come in a
+        thread of
         this object's own.
     patience_s : float
         How long the process may take to stop when asked (it finishes an update, and writes the

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.engine.matching import match_sources
+from napari_safire.engine.partitioning.matching import match_sources
 from napari_safire.session.annotation import MOST_SOURCES, Annotation, Labels, Mask
 from napari_safire.types import SourcePartition
 

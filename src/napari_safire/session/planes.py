@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.session.annotation import Annotation, Labels, SourcePrompt
-from napari_safire.session.composition import Unions
-from napari_safire.session.findings import AnnotatedPlane, Findings
 from napari_safire.session.history import History
-from napari_safire.session.jobs import Job
 from napari_safire.session.numbering import numbers_of
+from napari_safire.session.predictions import AnnotatedPlane, Predictions
+from napari_safire.session.region_labels import Unions
+from napari_safire.session.workers import Job
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
@@ -126,12 +126,12 @@ class Plane:
     read : callable
         Gives the plane as (H, W), (H, W, 3) or (H, W, 4); called in a worker thread.
     history : History of Annotation
-    findings : Findings
+    predictions : Predictions
         What the model said, or what was kept of it with earlier work.
     work : str
-        Names what is made of this plane in the journal.
+        Names what is made of this plane in the autosave.
     saved : Annotation or None
-        What of it is in files that the user chose; see `States.mark_saved`.
+        What of it is in files that the user chose; see `AnnotationStore.mark_saved`.
     kept
         What was last handed over to be kept: of which pixels, what, whether it was saved, and what
         it took up. For the state lane alone.
@@ -146,7 +146,7 @@ class Plane:
     embedding: Embedding | None = None
     grid: PromptGrid | None = None
     partition: SourcePartition | None = None
-    findings: Findings = field(default_factory=Findings)
+    predictions: Predictions = field(default_factory=Predictions)
     regions: dict[PointPrompt, SourceRegion] = field(default_factory=dict)
     reading: Job | None = None
     pixels: Pixels = field(init=False)
@@ -166,7 +166,7 @@ class Plane:
     def forget_model(self) -> None:
         """Drop what a model said; what the user made stays."""
         self.embedding = self.grid = self.partition = self.asked = None
-        self.findings = Findings()
+        self.predictions = Predictions()
         self.reading = None
         self.regions = {}
         self.unions = Unions()
@@ -186,12 +186,12 @@ class Plane:
     @property
     def forgery(self) -> ForgeryMap | None:
         """The forgery map, with the verdict."""
-        return self.findings.forgery
+        return self.predictions.forgery
 
     @property
     def numbers(self) -> tuple[int, ...]:
         """For each source of the partition the label it is shown with."""
-        partition = self.findings.partition
+        partition = self.predictions.partition
         return () if partition is None else partition.numbers
 
     @property
@@ -210,7 +210,7 @@ class Plane:
     def confidences(self) -> dict[PointPrompt, float]:
         """Predicted pixel accuracy of each prompt that was asked, now or in earlier work."""
         now = {point: region.confidence for point, region in self.regions.items()}
-        return {**self.findings.confidences, **now}
+        return {**self.predictions.confidences, **now}
 
     def has_grid(self, settings: PartitionSettings) -> bool:
         """Whether a partition with these settings needs no run of the model."""

@@ -20,22 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_safire.engine.progress import Cancel, Progress
 from napari_safire.errors import SafireError
+from napari_safire.progress import Cancel, Progress
 from napari_safire.session.annotation import Annotation, SourcePrompt, changed_prompts
-from napari_safire.session.answers import (
-    Partitioned,
-    partitioned,
-    points_outside,
-    previewed,
-    with_partition,
-)
+from napari_safire.session.annotation_store import OTHER_MODEL, AnnotationStore
+from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
-from napari_safire.session.composition import partition_uncertainty
-from napari_safire.session.findings import Findings, PartitionFindings
 from napari_safire.session.history import History
-from napari_safire.session.jobs import Deliver, Job, JobLane
-from napari_safire.session.journal import Journal, KeptWork
 from napari_safire.session.messages import ANYWHERE, Stage, Topic
 from napari_safire.session.numbering import numbers_of
 from napari_safire.session.planes import (
@@ -46,7 +37,16 @@ from napari_safire.session.planes import (
     Planes,
     Snapshot,
 )
-from napari_safire.session.states import OTHER_MODEL, States
+from napari_safire.session.predictions import PartitionPredictions, Predictions
+from napari_safire.session.region_labels import partition_uncertainty
+from napari_safire.session.results import (
+    Partitioned,
+    partitioned,
+    points_outside,
+    previewed,
+    with_partition,
+)
+from napari_safire.session.workers import Deliver, Job, Worker
 from napari_safire.types import Embedding, FloatImage, PointPrompt, SourceRegion
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ class Session:
         Makes a call in the owner's thread.
     load_engine : callable
         Loads a model; see `LoadEngine`.
-    journal : Journal, optional
+    autosave : Autosave, optional
         Keeps every step on disk; without, nothing is kept.
 
     Attributes
     ----------
     planes : Planes
         Those that are open.
-    states : States
+    states : AnnotationStore
         What users make of them: commit, edit, undo.
     changed : Signal(Snapshot)
         A plane is to be shown anew.
@@ -87,8 +87,8 @@ class Session:
         A sentence for the user; true where something failed; what it belongs to.
     model_changed : Signal()
         Another model is loaded, or none.
-    kept_work : Signal(PlaneKey, KeptWork)
-        An earlier session's work on a picture was found; `States.restore` takes it up.
+    autosaved_work : Signal(PlaneKey, AutosavedWork)
+        An earlier session's work on a picture was found; `AnnotationStore.restore` takes it up.
     """
 
     changed = Signal(Snapshot)
@@ -97,28 +97,28 @@ class Session:
     progress = Signal(str, int, int)
     notice = Signal(str, bool, Topic)
     model_changed = Signal()
-    kept_work = Signal(PlaneKey, KeptWork)
+    autosaved_work = Signal(PlaneKey, AutosavedWork)
 
     def __init__(
-        self, deliver: Deliver, load_engine: LoadEngine, journal: Journal | None = None
+        self, deliver: Deliver, load_engine: LoadEngine, autosave: Autosave | None = None
     ) -> None:
         self._chosen = ChosenModel(
             load_engine,
             lambda sentence: deliver(lambda: self.notice.emit(sentence, False, ANYWHERE)),
         )
-        self._model_lane = JobLane(deliver, self._watch)
-        self._state_lane = JobLane(deliver, lasting=True)
-        self._file_lane = JobLane(deliver, lasting=True)
+        self._model_lane = Worker(deliver, self._watch)
+        self._state_lane = Worker(deliver, lasting=True)
+        self._file_lane = Worker(deliver, lasting=True)
         self.planes = Planes()
-        self.states = States(
+        self.states = AnnotationStore(
             self._state_lane,
             self._file_lane,
             self.planes,
             self._shown,
             self._failed,
-            lambda plane, kept: self.kept_work.emit(plane.key, kept),
+            lambda plane, kept: self.autosaved_work.emit(plane.key, kept),
             lambda plane: self.partitioned.emit(plane.key),
-            journal,
+            autosave,
         )
         self._quickest_answer = math.inf  # seconds that the present model took for prompts
 
@@ -249,8 +249,8 @@ class Session:
             return
         plane.embedding = embedding
         plane.pixels.sha256 = plane.pixels.sha256 or embedding.image_sha256
-        if not plane.findings.fits(embedding):
-            plane.findings = Findings()
+        if not plane.predictions.fits(embedding):
+            plane.predictions = Predictions()
             self.notice.emit(OTHER_MODEL, False, Topic(plane.key, "picture"))
             self.partitioned.emit(plane.key)
         plane.asked = None  # nothing has been asked of this one
@@ -418,16 +418,18 @@ class Session:
             embedding, result = answer
             self._take_embedding(plane, embedding)
             plane.grid, plane.partition = result.grid, result.partition
-            findings = result.findings(settings, embedding.checkpoint_sha256)
-            plane.findings = findings
+            predictions = result.predictions(settings, embedding.checkpoint_sha256)
+            plane.predictions = predictions
             self.planes.drop_old_grids(plane)
             count = result.partition.n_sources
             what = f"partition into {count} source{'s' if count > 1 else ''}"
 
-            def change(history: History[Annotation]) -> PartitionFindings:
+            def change(history: History[Annotation]) -> PartitionPredictions:
                 state = with_partition(history.state, result.partition)
                 history.record(state, what)
-                return PartitionFindings.of(result.partition, numbers_of(result.partition, state))
+                return PartitionPredictions.of(
+                    result.partition, numbers_of(result.partition, state)
+                )
 
             self.states.change(plane, change)
             self.partitioned.emit(key)
@@ -542,7 +544,7 @@ class Session:
             self.progress,
             self.notice,
             self.model_changed,
-            self.kept_work,
+            self.autosaved_work,
         ):
             signal.disconnect()
 

@@ -1,0 +1,1 @@
+"""Many pictures: what is to do, what is done, and who does it."""

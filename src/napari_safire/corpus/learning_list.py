@@ -1,0 +1,152 @@
+"""What a model may learn from: a list file, or the pictures of a series that are done."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_safire.corpus.queue import PictureQueue, QueueEntry
+from napari_safire.errors import DatasetError, SafireError
+from napari_safire.images.lists import (
+    ListEntry,
+    MaskKind,
+    enumerated,
+    list_folder,
+    read_lines,
+    write_list,
+)
+from napari_safire.images.mask_pairs import kind_of_masks as kind_of_masks
+from napari_safire.images.mask_pairs import list_root
+from napari_safire.images.record import read_record, why_incomplete, why_no_mask
+from napari_safire.text import printable
+
+
+@dataclass(frozen=True, slots=True)
+class LearningList:
+    """A list of pictures and masks, as a fine-tuning wants to have it.
+
+    Parameters
+    ----------
+    path : Path
+    root : Path
+        The folder that its paths are relative to.
+    kind : {"sources", "binary"} or None
+        What its masks say; None where that cannot be told.
+    pictures : int
+    left_out : tuple of str
+        Which pictures of a series are not in it, and why, in plain sentences.
+    """
+
+    path: Path
+    root: Path
+    kind: MaskKind | None
+    pictures: int
+    left_out: tuple[str, ...] = ()
+
+
+def look_at_list(path: str | os.PathLike[str]) -> LearningList:
+    """Find out what a list holds.
+
+    Whether its files exist is not looked at: a fine-tuning leaves out those that do not.
+
+    Raises
+    ------
+    DatasetError
+        It cannot be read, breaks the format, or is empty.
+    """
+    path = Path(os.path.abspath(path))
+    list_folder(path)  # says so where the folder is gone
+    root = list_root(path)
+    entries = read_lines(path, root)
+    if not entries:
+        raise DatasetError(f"{path} has no entries: there is nothing to learn from.")
+    return LearningList(path, root, kind_of_masks(entries), len(entries))
+
+
+def write_done_list(series: PictureQueue, path: Path) -> LearningList:
+    """Write a list of the pictures of a series that are done, with the masks made of them.
+
+    Only what a person has said to be complete is learned from: see `why_not_learned`. The third
+    field of the list that the series was opened with is kept. Folders are not taken for groups:
+    untouched and forged versions of one photograph often lie in two, see
+    `napari_safire.datasets.groups`.
+
+    Parameters
+    ----------
+    series : PictureQueue
+    path : Path
+        The list file; its folder is made if need be.
+
+    Raises
+    ------
+    DatasetError
+        No picture is done, or the series cannot be looked through.
+    SafireError
+        The list cannot be written.
+    """
+    root = done_list_root(series)
+    entries, left_out = [], []
+    for entry in series.entries():
+        if entry.state == "untouched":
+            continue
+        reason = why_not_learned(entry)
+        if reason:
+            left_out.append(f"{printable(entry.picture.name)}: {reason}.")
+        else:
+            entries.append(ListEntry(entry.picture, entry.mask, series.extra(entry.picture)))
+    if not entries:
+        why = f" ({enumerated([text.rstrip('.') for text in left_out])})" if left_out else ""
+        raise DatasetError(
+            f"No picture of the series is done: there is nothing to learn from{why}."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_list(path, entries, root)
+    except OSError as error:
+        raise SafireError(
+            f"The list {path} cannot be written ({error.strerror}): choose another folder."
+        ) from error
+    return LearningList(path, root, "sources", len(entries), tuple(left_out))
+
+
+def why_not_learned(entry: QueueEntry) -> str:
+    """Why a picture of a series is not learned from.
+
+    Its record has to be complete: done, with a source for every pixel, and with more than one of
+    them unless somebody has said that the picture is authentic. The mask has to be the one that the
+    record was saved with.
+
+    Parameters
+    ----------
+    entry : QueueEntry
+
+    Returns
+    -------
+    str
+        As the end of a sentence about it; empty for one that is learned from.
+    """
+    if not entry.record.is_file():
+        return "its mask has no record, so nobody has said that it is complete"
+    try:
+        record = read_record(entry.record)
+        return why_incomplete(record) or why_no_mask(entry.record, record, entry.mask)
+    except DatasetError as error:
+        return str(error).rstrip(".")
+
+
+def done_list_root(series: PictureQueue) -> Path:
+    """Return the folder that holds both the pictures of a series and its masks.
+
+    Raises
+    ------
+    DatasetError
+        There is none: they lie on two drives.
+    """
+    try:
+        return Path(os.path.commonpath([series.base, series.output]))
+    except ValueError as error:
+        raise DatasetError(
+            f"{series.base} and {series.output} have no folder in common, so no list can name "
+            "both: keep the masks on the drive of the pictures."
+        ) from error

@@ -1,1 +1,0 @@
-"""From one examined picture to files people keep, and from a data set to scores."""

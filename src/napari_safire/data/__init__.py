@@ -1,1 +1,0 @@
-"""Mask encodings, dataset readers and the synthesis of multi-source forgeries; NumPy only."""

@@ -1,0 +1,74 @@
+"""Pictures that look alike, though their files and pixels differ.
+
+The hash is the usual perceptual one: the picture's grey at 32 x 32, its cosine transform, and of 64
+low frequencies whether each is above their median (Zauner, "Implementation and benchmarking of
+perceptual image hash functions", 2010). Compression and resizing change few of the 64 bits. So do
+other forgeries of the same photograph: to look alike is a reason to look, no proof of a leak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import fft
+
+Hash = npt.NDArray[np.bool_]
+
+BITS = 64
+_SIDE, _LOW = 32, 8
+_LEAST_CONTRAST = 1 / 255  # standard deviation over largest value; below it the hash is noise
+_ROWS = 1024  # compared at once
+
+
+def perceptual_hash(pixels: npt.NDArray[Any]) -> Hash | None:
+    """Hash of what a picture looks like.
+
+    Parameters
+    ----------
+    pixels : (H, W), (H, W, 3) or (H, W, 4) array
+
+    Returns
+    -------
+    (64,) bool array or None
+        None for a picture without contrast: all of them would look alike.
+    """
+    grey = pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=-1, dtype=np.float32)
+    small = Image.fromarray(np.nan_to_num(grey).astype(np.float32)).resize(
+        (_SIDE, _SIDE), Image.Resampling.BOX
+    )
+    values = np.asarray(small, np.float64)
+    if values.std() <= _LEAST_CONTRAST * np.abs(values).max():
+        return None
+    # Columns 1 to 8: without the mean, which says nothing of the picture.
+    low = fft.dctn(values)[:_LOW, 1 : _LOW + 1].ravel()
+    return np.asarray(low > np.median(low))
+
+
+def near_duplicates(
+    first: Sequence[Hash], second: Sequence[Hash], most: int
+) -> Iterator[tuple[int, int, int]]:
+    """Find pairs of hashes that differ in few bits.
+
+    Parameters
+    ----------
+    first, second : sequence of (64,) bool array
+    most : int
+        Bits in which a pair may differ.
+
+    Yields
+    ------
+    i, j, bits : int
+        Places in `first` and in `second`, and in how many bits these two differ.
+    """
+    if not first or not second:
+        return
+    signs = np.where(np.stack(second), np.float32(1), np.float32(-1))
+    for top in range(0, len(first), _ROWS):
+        rows = np.where(np.stack(first[top : top + _ROWS]), np.float32(1), np.float32(-1))
+        bits = (BITS - rows @ signs.T) / 2  # products of +-1: exact in float32
+        for i, j in np.argwhere(bits <= most):
+            yield top + int(i), int(j), int(bits[i, j])

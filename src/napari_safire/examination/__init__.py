@@ -1,0 +1,1 @@
+"""One picture, all questions, and the files that hold the answers."""

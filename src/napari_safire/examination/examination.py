@@ -1,0 +1,196 @@
+"""One picture, all questions: its sources, its forgery map, the regions of chosen points."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_safire.basis import RunBasis
+from napari_safire.images.reading import ReadImage
+from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
+
+if TYPE_CHECKING:
+    from napari_safire.engine import Engine
+
+Progress = Callable[[int, int, str], None]
+Cancel = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminationSettings:
+    """What to ask of a picture; the fields mean what they mean to `Engine.partition`.
+
+    Parameters
+    ----------
+    method : {"auto", "kmeans", "dbscan"}
+    n_sources : int, optional
+        For "kmeans" only.
+    eps : float, optional
+        For "dbscan" only; None: chosen by a rule.
+    seed, points_per_side : int
+    points : tuple of PointPrompt
+        Ask for the source region of each of these as well.
+    whole_image : bool
+        Partition and localise. False: only the points are asked.
+    """
+
+    method: str = "auto"
+    n_sources: int | None = None
+    eps: float | None = None
+    seed: int = 0
+    points_per_side: int = 16
+    points: tuple[PointPrompt, ...] = ()
+    whole_image: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.whole_image or self.points):
+            raise ValueError("Nothing is asked of the picture: give points, or ask for the whole.")
+
+    def as_record(self) -> dict[str, Any]:
+        """Return JSON values, points as ``[row, col]``."""
+        values = asdict(self)
+        values["points"] = [[point.row, point.col] for point in self.points]
+        return values
+
+    def basis(
+        self, checkpoint_sha256: str, precision: str, picture_sha256: str | None = None
+    ) -> RunBasis:
+        """Return what answers to these settings rest on.
+
+        Parameters
+        ----------
+        checkpoint_sha256 : str
+        precision : str
+            That of the engine.
+        picture_sha256 : str, optional
+            Of the picture's file; None for what the answers of many pictures have in common.
+
+        Returns
+        -------
+        RunBasis
+        """
+        settings = {**self.as_record(), "precision": precision}
+        return RunBasis(checkpoint_sha256, settings, picture_sha256)
+
+
+class OutsidePicture(ValueError):
+    """A point that was asked for lies outside the picture."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examination:
+    """The answers, with all that is needed to report them.
+
+    Parameters
+    ----------
+    image : ReadImage
+    settings : ExaminationSettings
+    embedding : Embedding
+    partition : SourcePartition or None
+    forgery : ForgeryMap or None
+        Both None where only points were asked.
+    regions : tuple of SourceRegion
+        One for each of ``settings.points``.
+    seconds : dict of str to float
+        Wall time of each stage: "embed", "segment", "partition", "localize". The grid of prompts,
+        which both need, is counted in "partition".
+    """
+
+    image: ReadImage
+    settings: ExaminationSettings
+    embedding: Embedding
+    partition: SourcePartition | None = None
+    forgery: ForgeryMap | None = None
+    regions: tuple[SourceRegion, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was mended in the file and in its pixels, in plain sentences."""
+        return (*self.image.warnings, *self.embedding.warnings)
+
+
+def examine(
+    engine: Engine,
+    image: ReadImage,
+    settings: ExaminationSettings,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Examination:
+    """Ask an engine everything that the settings name.
+
+    Parameters
+    ----------
+    engine : Engine
+    image : ReadImage
+        From `napari_safire.images.reading.read_image`.
+    settings : ExaminationSettings
+    progress : callable, optional
+        Called as ``progress(done, total, stage)``.
+    cancel : callable, optional
+        Asked between batches; true stops the work.
+
+    Returns
+    -------
+    Examination
+
+    Raises
+    ------
+    OutsidePicture
+        A point lies outside the picture.
+    ValueError
+        The settings do not fit each other.
+    Cancelled
+    """
+    _check_points(image, settings.points)
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "embed"):
+        embedding = engine.embed(image.pixels, progress=progress, cancel=cancel)
+    regions: tuple[SourceRegion, ...] = ()
+    if settings.points:
+        with _timed(seconds, "segment"):
+            regions = tuple(engine.segment(embedding, settings.points))
+    partition = forgery = None
+    if settings.whole_image:
+        with _timed(seconds, "partition"):
+            partition = engine.partition(
+                embedding,
+                method=settings.method,
+                n_sources=settings.n_sources,
+                seed=settings.seed,
+                points_per_side=settings.points_per_side,
+                eps=settings.eps,
+                progress=progress,
+                cancel=cancel,
+            )
+        with _timed(seconds, "localize"):
+            forgery = engine.localize(
+                embedding,
+                seed=settings.seed,
+                points_per_side=settings.points_per_side,
+                progress=progress,
+                cancel=cancel,
+            )
+    return Examination(image, settings, embedding, partition, forgery, regions, seconds)
+
+
+def _check_points(image: ReadImage, points: tuple[PointPrompt, ...]) -> None:
+    """Before the embedding, which takes long: the engine would refuse them after it."""
+    height, width = image.pixels.shape[:2]
+    for point in points:
+        if not (-0.5 <= point.row <= height - 0.5 and -0.5 <= point.col <= width - 0.5):
+            raise OutsidePicture(
+                f"The point {point.row:g},{point.col:g} lies outside {image.path}, which has "
+                f"{height} rows and {width} columns: give row,col inside it."
+            )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""Reader, writer and sample data."""

@@ -1,0 +1,171 @@
+"""What the command palette and napari's menus offer: one function a command of the manifest.
+
+napari hands in the current viewer. Where the SAFIRE widget is not open there, it is opened first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import napari
+from napari.layers import Layer
+from napari.plugins import menu_item_template
+from napari.qt.threading import create_worker
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtWidgets import QFileDialog
+
+from napari_safire.errors import SafireError
+from napari_safire.gui.io.reader import read_mask_file
+from napari_safire.gui.widget import SafireWidget, widget_of
+
+if TYPE_CHECKING:
+    from napari.types import LayerData
+
+_PLUGIN, _WIDGET = "SAFIRE", "SAFIRE"  # as the manifest displays them
+_MASKS = "Source masks (*.png *.tif *.tiff *.bmp);;All files (*)"
+
+
+def add_prompts(viewer: napari.Viewer) -> None:
+    """Arm the prompt tool."""
+    open_widget(viewer).controller.add_prompts()
+
+
+def segment(viewer: napari.Viewer) -> None:
+    """Find the source regions of all prompts now."""
+    open_widget(viewer).controller.segment()
+
+
+def exclude(viewer: napari.Viewer) -> None:
+    """Let new prompts take their region away, or add it again."""
+    open_widget(viewer).controller.mode.toggle_exclude()
+
+
+def commit(viewer: napari.Viewer) -> None:
+    """Keep the preview."""
+    open_widget(viewer).controller.edits.commit()
+
+
+def discard(viewer: napari.Viewer) -> None:
+    """Drop the preview and its prompts."""
+    open_widget(viewer).controller.edits.discard()
+
+
+def next_source(viewer: napari.Viewer) -> None:
+    """Let new prompts belong to the next source."""
+    open_widget(viewer).controller.mode.next_source()
+
+
+def previous_source(viewer: napari.Viewer) -> None:
+    """Let new prompts belong to the previous source."""
+    open_widget(viewer).controller.mode.previous_source()
+
+
+def undo(viewer: napari.Viewer) -> None:
+    """Take back the last step."""
+    open_widget(viewer).controller.edits.undo()
+
+
+def redo(viewer: napari.Viewer) -> None:
+    """Bring back the step that was taken back."""
+    open_widget(viewer).controller.edits.redo()
+
+
+def toggle_preview(viewer: napari.Viewer) -> None:
+    """Show or hide the preview."""
+    open_widget(viewer).controller.toggle_preview()
+
+
+def partition(viewer: napari.Viewer) -> None:
+    """Divide the picture into its sources."""
+    open_widget(viewer).controller.partition()
+
+
+def partition_all(viewer: napari.Viewer) -> None:
+    """Divide every slice of the stack into its sources."""
+    open_widget(viewer).controller.partition_all()
+
+
+def show_forgery_map(viewer: napari.Viewer) -> None:
+    """Show or hide the forgery map; where there is none yet, the picture is partitioned first."""
+    widget = open_widget(viewer)
+    controller, switch = widget.controller, widget.result.heatmap
+    plane = controller.plane
+    if plane is not None and plane.forgery is not None:
+        switch.click()
+        return
+    if plane is not None:
+        controller.heatmap_visible = True
+        switch.setChecked(True)
+    controller.partition()  # without a picture it says why not
+
+
+def show_uncertainty(viewer: napari.Viewer) -> None:
+    """Make a layer of how close the two strongest sources of each pixel are."""
+    open_widget(viewer).controller.show_uncertainty()
+
+
+def renumber(viewer: napari.Viewer) -> None:
+    """Close the gaps between the numbers of the sources."""
+    open_widget(viewer).controller.edits.renumber()
+
+
+def fine_tune(viewer: napari.Viewer) -> None:
+    """Show what a model can learn from, and start it there."""
+    open_widget(viewer).fine_tune.unfold()
+
+
+def cancel(viewer: napari.Viewer) -> None:
+    """Stop what runs."""
+    widget = widget_of(viewer)
+    if widget is None:
+        show_info("SAFIRE is not open in this viewer, so nothing of it runs.")
+    else:
+        widget.controller.session.cancel()
+
+
+def copy_diagnostics(viewer: napari.Viewer) -> None:
+    """Put versions, devices, memory, model and cache on the clipboard."""
+    open_widget(viewer).copy_diagnostics()
+
+
+def clear_cache(viewer: napari.Viewer) -> None:
+    """Remove all prepared pictures from the disk."""
+    open_widget(viewer).clear_cache()
+
+
+def open_mask(viewer: napari.Viewer) -> None:
+    """Ask for a mask in SafireMS encoding, whatever its name, and open it with its picture."""
+    path, _ = QFileDialog.getOpenFileName(None, "Open a mask of sources", "", _MASKS)
+    if not path:
+        return
+
+    def show(layers: list[LayerData]) -> None:
+        for layer in layers:
+            viewer.add_layer(Layer.create(*layer))
+
+    def complain(error: Exception) -> None:
+        if not isinstance(error, SafireError):
+            raise error  # napari shows it with its traceback
+        show_error(str(error))
+
+    create_worker(read_mask_file, path, _connect={"returned": show, "errored": complain})
+
+
+def open_widget(viewer: napari.Viewer) -> SafireWidget:
+    """The SAFIRE widget of a viewer, opened if it is not.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+
+    Returns
+    -------
+    SafireWidget
+    """
+    widget = widget_of(viewer)
+    if widget is None:
+        widget = SafireWidget(viewer)
+        # The name that the menu gives it, which then finds this one. `add_plugin_dock_widget` has
+        # another, and the menu would open a second one.
+        viewer.window.add_dock_widget(widget, name=menu_item_template.format(_PLUGIN, _WIDGET))
+    return widget

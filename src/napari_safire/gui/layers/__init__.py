@@ -1,0 +1,1 @@
+"""napari layers as prompts, sources and maps."""

@@ -1,0 +1,303 @@
+"""The layers that belong to one image layer: prompts, sources, forgery map, uncertainty.
+
+They are ordinary napari layers that lie exactly over the image. Users rename, move, hide and
+remove them as they like; those that results need are made again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Points
+from napari.utils.colormaps import Colormap
+from psygnal import Signal
+
+from napari_safire.gui.controllers.connections import Connections
+from napari_safire.gui.layers.colours import (
+    MAP_NAMES,
+    MUTED_NAME,
+    forgery_colormap,
+    source_colormap,
+)
+from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.images.record import FROM_ONE
+from napari_safire.session.annotation import MOST_SOURCES
+from napari_safire.types import FloatImage, ForgeryMap, SourcePartition
+
+_METADATA = "napari_safire"
+OVERLAY = "overlay of"
+"""In the metadata of an image layer that is a result: the name of its picture."""
+_TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_NAMES = ("prompts", "sources", "heatmap", "uncertainty", "grid_prompts")
+_POINT_SHARE = 60  # a prompt is drawn this small a part of the picture's longer side
+
+
+class LayerGroup:
+    """Layers that go with an image layer in a viewer.
+
+    The forgery map lies over the sources, which are hidden while it is shown and come back when it
+    is not.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    picture : PictureLayer
+    sources_opacity : float
+        Of the Labels layer, 0 to 1.
+
+    Attributes
+    ----------
+    map_shown : Signal(bool)
+        The forgery map is shown or hidden, by the dock or in napari's list of layers.
+    """
+
+    map_shown = Signal(bool)
+
+    def __init__(
+        self, viewer: ViewerModel, picture: PictureLayer, sources_opacity: float = 0.5
+    ) -> None:
+        self._viewer = viewer
+        self.picture = picture
+        self.sources_opacity = sources_opacity
+        self.prompts: Points | None = None
+        self.sources: Labels | None = None
+        self.heatmap: Image | None = None
+        self.uncertainty: Image | None = None
+        self.grid_prompts: Points | None = None
+        self._made: set[Layer] = set()
+        # Of which result the values at a position of the stack are: ("heatmap", (3,)).
+        self._results: dict[tuple[str, tuple[int, ...]], object] = {}
+        self._covers = False  # the sources were hidden for the forgery map
+        self._connections = Connections()
+        for name in _TRANSFORMS:
+            self._connections.connect(getattr(picture.layer.events, name), self._follow)
+
+    def close(self) -> None:
+        """Let go of the image layer; the layer_group stay in the viewer."""
+        self._connections.disconnect()
+        self._uncover()
+        self.map_shown.disconnect()
+
+    def layers(self) -> list[Layer]:
+        """Those that exist."""
+        return [layer for name in _NAMES if (layer := getattr(self, name)) is not None]
+
+    def drop(self, layer: Layer) -> bool:
+        """Forget a layer that was removed from the viewer; whether it was one of these."""
+        for name in _NAMES:
+            if getattr(self, name) is layer:
+                setattr(self, name, None)
+                self._made.discard(layer)
+                self._results = {key: of for key, of in self._results.items() if key[0] != name}
+                if name == "heatmap":
+                    self._uncover()
+                    self.map_shown.emit(False)
+                return True
+        return False
+
+    def need_prompts(self) -> Points:
+        """Return the Points layer, made if there is none."""
+        if self.prompts is None:
+            size = max(6.0, max(self.picture.shape) / _POINT_SHARE)
+            self.prompts = Points(
+                ndim=self.picture.ndim,
+                name=f"{self.picture.layer.name}: prompts",
+                size=size,
+                border_width=0.15,
+                **self.picture.placement(),
+            )
+            self._add(self.prompts)
+        return self.prompts
+
+    def need_sources(self) -> Labels:
+        """Return the Labels layer, made if there is none."""
+        if self.sources is None:
+            labels = self._zeros(np.uint8)
+            self.sources = Labels(
+                labels,
+                name=f"{self.picture.layer.name}: sources",
+                opacity=self.sources_opacity,
+                colormap=source_colormap(MOST_SOURCES, first=1),
+                metadata={_METADATA: {"numbering": FROM_ONE, "image": self.picture.layer.name}},
+                **self.picture.placement(),
+            )
+            self._add(self.sources, self.heatmap, self.uncertainty, self.prompts)
+            self._cover()
+        return self.sources
+
+    def show_heatmap(self, index: tuple[int, ...], forgery: ForgeryMap, visible: bool) -> None:
+        """Put the values of a forgery map into its layer at a position of the stack.
+
+        Parameters
+        ----------
+        index : tuple of int
+        forgery : ForgeryMap
+        visible : bool
+            Of the layer, if it has to be made.
+        """
+        if self.heatmap is None:
+            self.heatmap = self._overlay(MAP_NAMES[True], forgery_colormap(muted=True), visible)
+            show_name_on_canvas(self.heatmap)
+            self._add(self.heatmap, self.prompts)
+            self._connections.connect(self.heatmap.events.visible, self._map_toggled)
+            self._cover()
+        self._put("heatmap", index, forgery.heatmap, forgery)
+
+    def style_heatmap(self, forgery: ForgeryMap | None) -> None:
+        """Let the forgery map glow, or not.
+
+        Parameters
+        ----------
+        forgery : ForgeryMap or None
+            That of the plane that is looked at. Only where its verdict is "forged" the map is drawn
+            at full scale; else it is muted, and its name, which is written on the canvas, says why.
+            None where no single plane is looked at: muted, too.
+        """
+        layer = self.heatmap
+        muted = forgery is None or bool(forgery.caveat)
+        if layer is None or (layer.colormap.name == MUTED_NAME) == muted:
+            return
+        layer.colormap = forgery_colormap(muted=muted)
+        if layer.name.endswith(MAP_NAMES[not muted]):  # else the user has given it another one
+            layer.name = layer.name.removesuffix(MAP_NAMES[not muted]) + MAP_NAMES[muted]
+
+    def show_uncertainty(
+        self, index: tuple[int, ...], values: FloatImage, partition: SourcePartition
+    ) -> None:
+        """Put the uncertainty of a partition, in [0, 1], into its layer."""
+        if self.uncertainty is None:
+            self.uncertainty = self._overlay("uncertainty", "viridis", True)
+            self._add(self.uncertainty, self.prompts)
+        self._put("uncertainty", index, values, partition)
+        self.uncertainty.visible = True
+
+    def drop_outdated(
+        self,
+        index: tuple[int, ...],
+        forgery: ForgeryMap | None,
+        partition: SourcePartition | None,
+    ) -> None:
+        """Take results out of their layers that are not those of a plane any more.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Of the plane.
+        forgery : ForgeryMap or None
+            Its forgery map as it is now.
+        partition : SourcePartition or None
+            The partition that it shows.
+        """
+        for name, now in (("heatmap", forgery), ("uncertainty", partition)):
+            layer: Image | None = getattr(self, name)
+            of = self._results.get((name, index))
+            if layer is None or of is None or of is now:
+                continue
+            del self._results[name, index]
+            layer.data[index] = 0
+            if any(other == name for other, _ in self._results):
+                layer.refresh()
+            else:
+                layer.visible = False  # of no plane there is anything to see
+
+    def _put(self, name: str, index: tuple[int, ...], values: FloatImage, of: object) -> None:
+        layer: Image = getattr(self, name)
+        self._results[name, index] = of
+        layer.data[index] = values
+        layer.refresh()
+
+    def _map_toggled(self, event: Any = None) -> None:
+        if self.heatmap is not None:
+            self._cover()
+            self.map_shown.emit(self.heatmap.visible)
+
+    def _cover(self) -> None:
+        """Hide the sources while the map is looked at, which lies over them."""
+        if self.heatmap is None or not self.heatmap.visible:
+            self._uncover()
+        elif self.sources is not None and self.sources.visible:
+            self._covers = True
+            self.sources.visible = False
+
+    def _uncover(self) -> None:
+        if self._covers and self.sources is not None:
+            self.sources.visible = True
+        self._covers = False
+
+    def show_grid_prompts(self, places: list[tuple[float, ...]]) -> None:
+        """Mark places of the grid's prompts, and only these, in a layer of their own."""
+        if self.grid_prompts is None:
+            if not places:
+                return
+            self.grid_prompts = Points(
+                ndim=self.picture.ndim,
+                name=f"{self.picture.layer.name}: chosen grid prompts",
+                size=max(8.0, max(self.picture.shape) / _POINT_SHARE),
+                symbol="ring",
+                face_color="white",
+                border_color="black",
+                **self.picture.placement(),
+            )
+            self._add(self.grid_prompts)
+        self.grid_prompts.data = np.array(places, dtype=float).reshape(-1, self.picture.ndim)
+
+    def note(self, **facts: Any) -> None:
+        """Write facts for the writer into the sources' metadata."""
+        if self.sources is not None:
+            self.sources.metadata.setdefault(_METADATA, {}).update(facts)
+
+    def noted(self, fact: str, otherwise: Any) -> Any:
+        """Return a fact that was noted."""
+        about = {} if self.sources is None else self.sources.metadata.get(_METADATA, {})
+        return about.get(fact, otherwise)
+
+    def _overlay(self, what: str, colormap: str | Colormap, visible: bool) -> Image:
+        return Image(
+            self._zeros(np.float32),
+            name=f"{self.picture.layer.name}: {what}",
+            colormap=colormap,
+            contrast_limits=(0, 1),
+            opacity=0.5,
+            blending="translucent",
+            visible=visible,
+            metadata={_METADATA: {OVERLAY: self.picture.layer.name}},
+            **self.picture.placement(),
+        )
+
+    def _zeros(self, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        # Of a long stack only the planes that are written to ever take memory.
+        return np.zeros(self.picture.lengths, dtype)
+
+    def _add(self, layer: Layer, *below: Layer | None) -> None:
+        """Add a layer under some others, without taking the selection from the user's own.
+
+        The layer must be known as a companion by then: napari selects what it adds.
+        """
+        self._made.add(layer)
+        layers = self._viewer.layers
+        chosen = set(layers.selection)
+        others = [layers.index(other) for other in below if other in layers]
+        place = min(others, default=len(layers))
+        layers.insert(place, layer)
+        layers.selection = chosen
+
+    def _follow(self, event: Any = None) -> None:
+        placement = self.picture.placement()
+        for layer in self._made.intersection(self.layers()):  # a layer of the user's stays put
+            for name, value in placement.items():
+                setattr(layer, name, value)
+
+
+def is_overlay(layer: Layer) -> bool:
+    """Whether an image layer is a result, also where its picture is gone."""
+    return OVERLAY in layer.metadata.get(_METADATA, {})
+
+
+def show_name_on_canvas(layer: Image) -> None:
+    """Write a layer's name on the canvas while it is visible, so that no screenshot lacks it."""
+    overlay = getattr(layer, "name_overlay", None)
+    if overlay is not None:  # napari before 0.7 has none
+        overlay.visible = True

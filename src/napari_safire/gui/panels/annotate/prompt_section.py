@@ -1,0 +1,189 @@
+"""Prompts: place points, say what they are for, keep or drop what they find."""
+
+from __future__ import annotations
+
+from napari.layers import Points
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSpinBox, QWidget
+
+from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.panels.section import (
+    Section,
+    button,
+    elided_combo,
+    form,
+    in_rows,
+    wrapped,
+)
+from napari_safire.session.annotation import MOST_SOURCES
+from napari_safire.session.planes import Snapshot
+
+
+class PromptSection(Section):
+    """Arm the prompt tool, choose source and kind of new prompts, commit, undo.
+
+    Parameters
+    ----------
+    controller : ViewerController
+    """
+
+    def __init__(self, controller: ViewerController) -> None:
+        super().__init__("Prompts")
+        self._controller = controller
+
+        self.add = button(
+            "Place prompts",
+            "Arm the prompt tool. Every click on the picture then is a prompt and shows the source "
+            "region that contains it. Drag a point to move it, Delete removes it.",
+            controller.add_prompts,
+        )
+        self.segment = button(
+            "Segment",
+            "Answer the prompts now. Only needed after a cancelled job, or when pictures are not "
+            "read as soon as they are selected (Preferences).",
+            controller.segment,
+        )
+        self.source = QSpinBox()
+        self.source.setRange(1, MOST_SOURCES)
+        self.source.setToolTip(
+            "The source that new prompts, and the brush, belong to. Regions of prompts of one "
+            "source are united."
+        )
+        self.next = button(
+            "Next", "New prompts belong to the next source.", controller.mode.next_source
+        )
+        self.exclude = QCheckBox("Exclude")
+        self.exclude.setToolTip(
+            "The region of a new prompt is subtracted from its source. SAFIRE has no negative "
+            "prompts: the model finds the region that contains the point, as always, and that "
+            "region is then taken away."
+        )
+        self.layer = QComboBox()
+        self.layer.setToolTip("The Points layer with the prompts; you may take one of your own.")
+        elided_combo(self.layer)
+        source = QWidget()
+        row = QHBoxLayout(source)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self.source, 1)
+        row.addWidget(self.next, 1)
+        row.addWidget(self.exclude, 1)
+        fields = form()
+        fields.addRow("Source", source)
+        fields.addRow("Points", self.layer)
+
+        self.confidence = wrapped()
+        self.commit = button(
+            "Commit",
+            "Keep the preview: later predictions of other sources are laid over it only where you "
+            "ask for them.",
+            controller.edits.commit,
+        )
+        self.discard = button(
+            "Discard", "Drop the preview and its prompts.", controller.edits.discard
+        )
+        self.preview = button(
+            "Hide preview", "Show or hide what is not committed yet.", controller.toggle_preview
+        )
+        self.undo = button(
+            "Undo", "Take back the last prompt, prediction or edit.", controller.edits.undo
+        )
+        self.redo = button("Redo", "Do again what was taken back.", controller.edits.redo)
+
+        self.body.addLayout(in_rows([self.add, self.segment], 2))
+        self.body.addLayout(fields)
+        self.body.addWidget(self.confidence)
+        self.body.addLayout(in_rows([self.commit, self.discard, self.preview], 3))
+        self.body.addLayout(in_rows([self.undo, self.redo], 2))
+
+        layers = controller.viewer.layers.events
+        for signal, slot in (
+            (layers.inserted, self._show_layers),
+            (layers.removed, self._show_layers),
+            (controller.plane_changed, self._show_layers),
+            (controller.plane_changed, self._show_mode),
+            (controller.mode_changed, self._show_mode),
+            (controller.shown, self._show_snapshot),
+        ):
+            self.connections.connect(signal, slot)
+        self.source.valueChanged.connect(self._source_chosen)
+        self.exclude.toggled.connect(self._exclude_chosen)
+        self.layer.activated.connect(self._layer_chosen)
+        self._show_layers()
+        self._show_mode()
+
+    def _source_chosen(self, number: int) -> None:
+        self._controller.mode.source = number
+
+    def _exclude_chosen(self, exclude: bool) -> None:
+        self._controller.mode.exclude = exclude
+
+    def _layer_chosen(self, _: object = None) -> None:
+        layer = self.layer.currentData()
+        if isinstance(layer, Points):
+            self._controller.use_prompts(layer)
+        self._show_layers()
+
+    def _show_layers(self, event: object = None) -> None:
+        layer_group = self._controller.layer_group
+        own = None if layer_group is None else layer_group.prompts
+        ours = () if layer_group is None else (layer_group.grid_prompts,)
+        found = [
+            layer
+            for layer in self._controller.viewer.layers
+            if isinstance(layer, Points) and layer not in ours
+        ]
+        with QSignalBlocker(self.layer):
+            self.layer.clear()
+            if own not in found:
+                self.layer.addItem("made with the first prompt", None)
+            for layer in found:
+                self.layer.addItem(layer.name, layer)
+            place = next((i for i in range(self.layer.count()) if self.layer.itemData(i) is own), 0)
+            self.layer.setCurrentIndex(place)
+
+    def _show_mode(self) -> None:
+        controller = self._controller
+        with QSignalBlocker(self.source), QSignalBlocker(self.exclude):
+            self.source.setValue(controller.mode.source)
+            self.exclude.setChecked(controller.mode.exclude)
+        plane = controller.plane
+        hidden = plane is not None and not plane.with_preview
+        self.preview.setText("Show preview" if hidden else "Hide preview")
+        if plane is None:
+            for widget in (self.commit, self.discard, self.preview, self.undo, self.redo):
+                widget.setEnabled(False)
+            self._say("")
+
+    def _show_snapshot(self, snapshot: Snapshot) -> None:
+        self._show_mode()
+        self._show_layers()
+        annotation = snapshot.annotation
+        has_preview = annotation.preview is not None
+        self.commit.setEnabled(has_preview)
+        self.preview.setEnabled(has_preview)
+        self.discard.setEnabled(has_preview or bool(annotation.live_prompts))
+        for widget, title, what in (
+            (self.undo, snapshot.undo_title, "Undo"),
+            (self.redo, snapshot.redo_title, "Redo"),
+        ):
+            widget.setEnabled(title is not None)
+            widget.setToolTip(f"{what}: {title}" if title else f"Nothing to {what.lower()}.")
+        self._say(_describe_prompts(snapshot))
+
+    def _say(self, text: str) -> None:
+        self.confidence.setText(text)
+        self.confidence.setVisible(bool(text))
+
+
+def _describe_prompts(snapshot: Snapshot) -> str:
+    live = snapshot.annotation.live_prompts
+    if not live:
+        return ""
+    count = f"{len(live)} prompt{'s' if len(live) > 1 else ''}"
+    if not snapshot.annotation.is_answered:
+        return f"{count}, being answered …"
+    last = snapshot.confidences.get(live[-1].point)
+    if last is None:
+        return count
+    return f"{count}; predicted pixel accuracy of the last region: {last:.2f}"

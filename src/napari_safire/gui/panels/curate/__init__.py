@@ -1,0 +1,1 @@
+"""The panels for going through a queue of pictures."""

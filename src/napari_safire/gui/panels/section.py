@@ -1,0 +1,181 @@
+"""What all sections share: a heading, forms that fit 360 pixels, buttons with help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QGridLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_safire.errors import SafireError
+from napari_safire.gui.controllers.connections import Connections
+from napari_safire.session.session import Session
+
+T = TypeVar("T")
+
+
+class Section(QWidget):
+    """A part of the dock widget under a heading.
+
+    Parameters
+    ----------
+    title : str
+    """
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.connections = Connections()
+        self.body = QVBoxLayout(self)
+        self.body.setContentsMargins(0, 0, 0, 6)
+        self.body.setSpacing(4)
+        heading = self._make_heading(title)
+        font = heading.font()
+        font.setBold(True)
+        font.setPointSizeF(font.pointSizeF() * 1.1)
+        heading.setFont(font)
+        self.body.addWidget(heading)
+
+    def _make_heading(self, title: str) -> QWidget:
+        return QLabel(title)
+
+    def close_section(self) -> None:
+        """Disconnect from everything that outlives the widget."""
+        self.connections.disconnect()
+
+
+class FoldedSection(Section):
+    """A section that shows its heading alone until someone opens it.
+
+    Parameters
+    ----------
+    title, help_text : str
+    """
+
+    unfolded = Signal()
+    """Emitted when it was opened."""
+
+    def __init__(self, title: str, help_text: str) -> None:
+        super().__init__(title)
+        self._title, self._aside = title, ""
+        self.heading.setToolTip(help_text)
+        self._content = QWidget()
+        inner = QVBoxLayout(self._content)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(self.body.spacing())
+        self.body.addWidget(self._content)
+        self.body = inner
+        self.heading.toggled.connect(self._fold)
+        self._fold(False)
+
+    def unfold(self) -> None:
+        """Show all of it."""
+        self.heading.setChecked(True)
+
+    def say_beside_title(self, text: str) -> None:
+        """Show a few words in the heading, which can be seen while the rest is folded."""
+        self._aside = text
+        mark = "▾" if self.heading.isChecked() else "▸"
+        self.heading.setText(f"{mark} {self._title}{' · ' if text else ''}{text}")
+
+    def _make_heading(self, title: str) -> QWidget:
+        self.heading = QToolButton()
+        self.heading.setCheckable(True)
+        self.heading.setAutoRaise(True)
+        self.heading.setAccessibleName(title)
+        # Its text cannot be aligned, so it is as wide as its text.
+        self.heading.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.heading.setStyleSheet("QToolButton { padding: 0px; }")
+        return self.heading
+
+    def _fold(self, shown: bool) -> None:
+        self._content.setVisible(shown)
+        self.say_beside_title(self._aside)
+        if shown:
+            self.unfolded.emit()
+
+
+def form() -> QFormLayout:
+    """A form whose labels stay beside their fields at 360 pixels."""
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    return layout
+
+
+def button(text: str, help_text: str, act: Callable[[], None]) -> QPushButton:
+    """A button that calls without arguments."""
+    made = QPushButton(text)
+    made.setToolTip(help_text)
+    made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    made.setMinimumWidth(40)
+    made.clicked.connect(lambda checked=False: act())
+    return made
+
+
+def in_rows(widgets: list[QWidget], columns: int) -> QGridLayout:
+    """Widgets in equal columns."""
+    grid = QGridLayout()
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setSpacing(4)
+    for number, widget in enumerate(widgets):
+        grid.addWidget(widget, number // columns, number % columns)
+    for column in range(columns):
+        grid.setColumnStretch(column, 1)
+    return grid
+
+
+def wrapped(text: str = "") -> QLabel:
+    """A label that breaks its lines and can be copied from."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # A long word (a path, a hash) must not make the dock wider.
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def elided_combo(combo: QWidget) -> None:
+    """Let a combo box be narrower than its longest entry."""
+    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    combo.setMinimumWidth(80)
+
+
+def run_guarded(
+    session: Session,
+    work: Callable[[], T],
+    then: Callable[[T], None],
+    failed: Callable[[Exception], None],
+) -> None:
+    """Do something off the GUI thread; whatever it raises, the user can go on."""
+
+    def guarded() -> T | Exception:
+        try:
+            return work()
+        except Exception as error:
+            return error
+
+    def done(answer: T | Exception) -> None:
+        if isinstance(answer, Exception):
+            failed(answer)
+        else:
+            then(answer)
+
+    session.run(guarded, done)
+
+
+def sentence(error: Exception) -> str:
+    """Say what an error means: those for users as they are, others with their type."""
+    known = isinstance(error, SafireError | OSError | ValueError)
+    return str(error) if known and str(error) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,16 @@
+"""From the bytes of a picture file to its pixels, with everything said that was decided on the way.
+
+============  =====================================================================================
+``limits``    what is too much: pixels, bytes, scans, pages, strips and tiles
+``source``    bytes of a file or of memory, read at places that are checked
+``stated``    `Decoding`: what was read, converted, assumed and left out
+``names``     which file names are those of pictures
+``metadata``  orientation, preview and profile of EXIF and XMP
+``tiff``      pixels of a TIFF file; ``tiff_tags`` its tags and pages, ``tiff_layout`` its strips
+``jpeg``, ``png``, ``small``  the other formats; ``pillow`` what Pillow is asked
+============  =====================================================================================
+
+Every format has two functions: ``inspect(source)`` reads the header alone, ``decode(source)`` all
+of it. They raise `Refusal` for pictures that are not read, with the way out, and `Damage` for files
+that are not whole; neither names the file, which `napari_safire.images.reading` does.
+"""

@@ -1,0 +1,437 @@
+"""PyTorch's files of weights, read without PyTorch's reader: checksums first, and nothing is run.
+
+Such a file is a zip archive of stored entries: ``data.pkl``, which says what there is, and the
+bytes of each tensor under ``data/<key>``. PyTorch maps them from the disk and neither compares
+their CRC-32 nor minds that an entry may be packed; here both are checked before anything is used.
+The pickle is not unpickled but read, instruction by instruction, into plain values: there is
+nothing in this module that could call what a file names.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_safire.model.files.tensors import MOST_AXES, Damage, mapped_file, tensor_of
+from napari_safire.text import printable
+
+_END, _END_SIZE = b"PK\x05\x06", 22
+_END_64, _LOCATOR_64 = b"PK\x06\x06", b"PK\x06\x07"
+_CENTRAL, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
+_MOST_ENTRIES = 20_000
+_MOST_PICKLE = 1 << 21  # bytes; of the largest published model 150 thousand
+_STORED, _ENCRYPTED = 0, 1
+
+_STORAGES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+# What PyTorch itself writes beside plain tensors: no code, and no weights either.
+_HARMLESS = {
+    "collections Counter",
+    "_codecs encode",
+    "builtins set",
+    "builtins bytearray",
+    "builtins complex",
+    "__builtin__ set",
+    "__builtin__ bytearray",
+    "__builtin__ complex",
+    "torch Size",
+    "torch device",
+    "torch.storage UntypedStorage",
+    "torch._tensor _rebuild_from_type_v2",
+    "torch serialization._get_layout",
+    "torch.serialization _get_layout",
+}
+
+
+class Foreign(Exception):
+    """The pickle names something that is no tensor and no plain value; the text is its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A plain tensor as the pickle describes it."""
+
+    dtype: torch.dtype
+    key: str
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    """The bytes that tensors are views of."""
+
+    dtype: torch.dtype
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """Something that the pickle names, and that is never looked up."""
+
+    text: str
+
+
+class _Opaque:
+    """A value that is no weight and of which nothing has to be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class TorchFile:
+    """What a file holds.
+
+    Parameters
+    ----------
+    payload : object
+        Plain values; `StoredTensor` in place of tensors.
+    entries : mapping of str to memoryview
+        The archive, all checksums of which are right.
+    """
+
+    payload: Any
+    entries: Mapping[str, memoryview]
+
+    def tensors(self, described: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
+        """Bring tensors from the archive; they are pages of the file.
+
+        Raises
+        ------
+        Damage
+            They do not lie in their storages, or claim more values than the file holds: then they
+            share memory or repeat a value, and the model would not be the size of its file.
+        """
+        found, storages = {}, {}
+        for name, about in described.items():
+            if (about.key, about.dtype) not in storages:
+                data = self.entries.get(f"data/{about.key}")
+                if data is None:
+                    raise Damage(f"there are no data/{printable(about.key):.40}")
+                count, rest = divmod(len(data), about.dtype.itemsize)
+                if rest:
+                    raise Damage("an entry holds no whole number of values")
+                storages[about.key, about.dtype] = tensor_of(data, about.dtype, (count,))
+            found[name] = _view(storages[about.key, about.dtype], about)
+        held = sum(len(self.entries[f"data/{key}"]) for key in {key for key, _ in storages})
+        claimed = sum(tensor.numel() * tensor.dtype.itemsize for tensor in found.values())
+        if claimed > held:
+            raise Damage(f"its tensors claim {claimed} bytes, but it holds {held}")
+        return found
+
+
+def _view(storage: Tensor, about: StoredTensor) -> Tensor:
+    span = 1 + sum((n - 1) * step for n, step in zip(about.shape, about.strides, strict=True))
+    if 0 in about.shape or about.offset + span > len(storage):
+        raise Damage("a tensor reaches beyond its data")
+    return storage.as_strided(about.shape, about.strides, about.offset)
+
+
+def read_torch_file(data: memoryview) -> TorchFile:
+    """Read a file that ``torch.save`` wrote, PyTorch 1.6 or newer.
+
+    Parameters
+    ----------
+    data : memoryview
+
+    Raises
+    ------
+    Damage
+        It is cut short, packed, or a checksum is wrong.
+    Foreign
+        Its pickle names code or objects.
+    """
+    entries = check_archive(data)
+    roots = [name[: -len("data.pkl")] for name in entries if name.endswith("/data.pkl")]
+    if len(roots) != 1:
+        raise Damage("it is no archive of weights")
+    (root,) = roots
+    inside = {n[len(root) :]: entry for n, entry in entries.items() if n.startswith(root)}
+    order = bytes(inside.get("byteorder", b"little"))
+    if order != b"little":
+        raise Damage(f"its bytes are in the order {order[:20]!r}, not little")
+    if len(inside["data.pkl"]) > _MOST_PICKLE:
+        raise Damage(f"its pickle has {len(inside['data.pkl'])} bytes")
+    try:
+        payload = _read_pickle(bytes(inside["data.pkl"]))
+    except (Damage, Foreign):
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError) as error:
+        raise Damage("its pickle makes no sense") from error
+    return TorchFile(payload, inside)
+
+
+def check_archive(data: memoryview) -> dict[str, memoryview]:
+    """Names and bytes of all entries of a zip archive, whose checksums are right.
+
+    Raises
+    ------
+    Damage
+        The archive is cut short, changed, packed or odd.
+    """
+    entries: dict[str, memoryview] = {}
+    try:
+        for name, entry, crc in _entries(data):
+            if name in entries:
+                raise Damage(f"it has two entries {printable(name):.60}")
+            if zlib.crc32(entry) != crc:
+                raise Damage(f"the checksum of its entry {printable(name):.60} is wrong")
+            entries[name] = entry
+    except (struct.error, UnicodeDecodeError) as error:
+        raise Damage("its list of entries makes no sense") from error
+    return entries
+
+
+def check_torch_archive(path: Path) -> None:
+    """Refuse a file of ``torch.save`` that was changed since it was written.
+
+    Raises
+    ------
+    Damage
+        It is cut short, or a checksum is wrong.
+    CheckpointError
+        It is missing, empty, or no file.
+    """
+    check_archive(mapped_file(path).data)
+
+
+def _entries(data: memoryview) -> Iterator[tuple[str, memoryview, int]]:
+    """Name, bytes and checksum of each entry, in the order of the archive's list."""
+    count, at, end = _directory(data)
+    if count > _MOST_ENTRIES:
+        raise Damage(f"it has {count} entries")
+    taken = []
+    for _ in range(count):
+        fields = struct.unpack("<4s2x2xHH2x2xIIIHHH2x2x4xI", data[at : at + 46])
+        signature, flags, method, crc, packed, size, n_name, n_extra, n_comment, offset = fields
+        name = bytes(data[at + 46 : at + 46 + n_name]).decode("utf-8")
+        extra = data[at + 46 + n_name : at + 46 + n_name + n_extra]
+        at += 46 + n_name + n_extra + n_comment
+        if signature != _CENTRAL or at > end or flags & _ENCRYPTED:
+            raise Damage("its list of entries makes no sense")
+        if method != _STORED:
+            raise Damage(
+                f"its entry {printable(name):.60} is packed, as zip programs do: unpack it and "
+                "save it again with torch.save"
+            )
+        packed, size, offset = _large(extra, packed, size, offset)
+        local = struct.unpack("<4s2xHH2x2x4x4x4xHH", data[offset : offset + 30])
+        start = offset + 30 + local[3] + local[4]
+        named = bytes(data[offset + 30 : offset + 30 + local[3]])
+        if local[0] != _LOCAL or local[2] != method or named != name.encode("utf-8"):
+            raise Damage(f"its entry {printable(name):.60} is not where it should be")
+        if packed != size or start + size > end:
+            raise Damage("an entry reaches beyond its place")
+        taken.append((offset, start + size))
+        yield name, data[start : start + size], crc
+    if at != end:
+        raise Damage("its list of entries makes no sense")
+    taken.sort()
+    if any(first[1] > second[0] for first, second in pairwise(taken)):
+        raise Damage("its entries lie in each other")
+
+
+def _directory(data: memoryview) -> tuple[int, int, int]:
+    """Number of entries; where their list begins and ends."""
+    at = len(data) - _END_SIZE
+    if at < 0 or data[at : at + 4] != _END:
+        raise Damage("its end is missing")
+    disk, first, here, count, size, offset, comment = struct.unpack("<4x4H2IH", data[at:])
+    end = at
+    if at >= 20 and data[at - 20 : at - 16] == _LOCATOR_64:
+        place, disks = struct.unpack("<4x4xQI", data[at - 20 : at])
+        fields = struct.unpack("<4sQ2x2xIIQQQQ", data[place : place + 56])
+        signature, _, disk, first, here, count, size, offset = fields
+        if signature != _END_64 or place + 56 != at - 20 or disks != 1:
+            raise Damage("its list of entries makes no sense")
+        end = place
+    if disk or first or comment or here != count or offset + size != end:
+        raise Damage("its list of entries makes no sense")
+    return count, offset, end
+
+
+def _large(extra: memoryview, packed: int, size: int, offset: int) -> tuple[int, int, int]:
+    """Sizes and place of an entry, of which those above 4 GB stand in an extra field."""
+    if 0xFFFFFFFF not in (packed, size, offset):
+        return packed, size, offset
+    while len(extra) >= 4:
+        kind, length = struct.unpack("<HH", extra[:4])
+        body, extra = extra[4 : 4 + length], extra[4 + length :]
+        if kind == 1:
+            values = iter(struct.unpack(f"<{len(body) // 8}Q", body[: len(body) // 8 * 8]))
+            found = []
+            for value in (size, packed, offset):
+                found.append(next(values, -1) if value == 0xFFFFFFFF else value)
+            if -1 in found:
+                break
+            return found[1], found[0], found[2]
+    raise Damage("an entry has no size")
+
+
+# --- the pickle -----------------------------------------------------------------------------------
+
+_MARK = object()
+
+
+def _read_pickle(code: bytes) -> Any:
+    """What a pickle describes. Of the instructions those that ``torch.save`` writes are known."""
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+
+    def since_mark() -> list[Any]:
+        at = len(stack) - 1
+        while stack[at] is not _MARK:
+            at -= 1
+            if at < 0:
+                raise Damage("its pickle makes no sense")
+        values = stack[at + 1 :]
+        del stack[at:]
+        return values
+
+    argument: Any
+    for instruction, argument, _ in pickletools.genops(code):
+        name = instruction.name
+        if name in ("BINPUT", "LONG_BINPUT"):
+            memo[argument] = stack[-1]
+        elif name in ("BINGET", "LONG_BINGET"):
+            stack.append(memo[argument])
+        elif name in _LITERALS:
+            stack.append(argument)
+        elif name in _CONSTANTS:
+            stack.append(_CONSTANTS[name])
+        elif name == "MARK":
+            stack.append(_MARK)
+        elif name == "GLOBAL":
+            stack.append(_named(argument))
+        elif name in ("EMPTY_DICT", "EMPTY_LIST"):
+            stack.append({} if name == "EMPTY_DICT" else [])
+        elif name == "TUPLE":
+            stack.append(tuple(since_mark()))
+        elif name in _TUPLES:
+            n_values = _TUPLES[name]
+            values = stack[-n_values:]
+            if len(values) < n_values:
+                raise Damage("its pickle makes no sense")
+            del stack[-n_values:]
+            stack.append(tuple(values))
+        elif name == "BINPERSID":
+            stack.append(_storage(stack.pop()))
+        elif name == "REDUCE":
+            arguments = stack.pop()
+            stack.append(_made(stack.pop(), arguments))
+        elif name in ("SETITEM", "SETITEMS"):
+            values = since_mark() if name == "SETITEMS" else [stack.pop(-2), stack.pop()]
+            _set(stack[-1], values)
+        elif name in ("APPEND", "APPENDS"):
+            values = since_mark() if name == "APPENDS" else [stack.pop()]
+            if not isinstance(stack[-1], (list, _Opaque)):
+                raise Damage("its pickle makes no sense")
+            if isinstance(stack[-1], list):
+                stack[-1].extend(values)
+        elif name == "BUILD":  # attributes of a mapping, such as the versions of its modules
+            stack.pop()
+            if not isinstance(stack[-1], (dict, _Opaque)):
+                raise Damage("its pickle makes no sense")
+        elif name == "STOP":
+            (result,) = stack
+            return result
+        elif name not in ("PROTO", "FRAME"):
+            raise Foreign(f"the instruction {name}")
+    raise Damage("its pickle has no end")
+
+
+_LITERALS = {
+    "BINUNICODE",
+    "SHORT_BINSTRING",
+    "BINSTRING",
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG1",
+    "LONG4",
+    "BINFLOAT",
+}
+_CONSTANTS: Mapping[str, Any] = {
+    "NONE": None,
+    "NEWTRUE": True,
+    "NEWFALSE": False,
+    "EMPTY_TUPLE": (),
+}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+def _named(text: str) -> Any:
+    module, _, name = text.partition(" ")
+    known = (
+        text == "collections OrderedDict"
+        or text in _HARMLESS
+        or (module == "torch" and name in _STORAGES)
+        or (module == "torch._utils" and name.startswith("_rebuild_"))
+        or (module == "torch" and isinstance(getattr(torch, name, None), torch.dtype))
+    )
+    if not known:
+        raise Foreign(text)
+    return _Name(text)
+
+
+def _storage(identity: Any) -> Any:
+    """What a persistent identity means: ("storage", type, key, device, number of values)."""
+    if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
+        raise Damage("its pickle makes no sense")
+    _, kind, key, _, count = identity
+    if not isinstance(kind, _Name) or type(key) is not str or type(count) is not int:
+        raise Damage("its pickle makes no sense")
+    dtype = _STORAGES.get(kind.text.removeprefix("torch "))
+    return _Opaque() if dtype is None else _Storage(dtype, key)
+
+
+def _made(what: Any, arguments: Any) -> Any:
+    """In place of calling something: what it would give, or a value that says nothing."""
+    if not isinstance(what, _Name) or not isinstance(arguments, tuple):
+        raise Damage("its pickle makes no sense")
+    if what.text == "collections OrderedDict":
+        if arguments:
+            raise Damage("its pickle makes no sense")
+        return {}
+    if what.text == "torch._utils _rebuild_parameter":
+        return arguments[0]
+    if what.text != "torch._utils _rebuild_tensor_v2":
+        return _Opaque()
+    storage, offset, shape, strides, *others = arguments
+    # The seventh argument marks tensors that are to be read as negative or conjugate.
+    if isinstance(storage, _Opaque) or (len(others) > 2 and others[2]):
+        return _Opaque()
+    numbers = (offset, *shape, *strides)
+    plain = isinstance(storage, _Storage) and all(type(n) is int and n >= 0 for n in numbers)
+    if not plain or not len(shape) == len(strides) <= MOST_AXES:
+        raise Damage("a tensor has an odd shape")
+    return StoredTensor(storage.dtype, storage.key, offset, tuple(shape), tuple(strides))
+
+
+def _set(target: Any, values: list[Any]) -> None:
+    if isinstance(target, _Opaque):
+        return
+    if not isinstance(target, dict) or len(values) % 2:
+        raise Damage("its pickle makes no sense")
+    for key, value in zip(values[::2], values[1::2], strict=True):
+        if type(key) not in (str, int, bool):  # others can be nested, and hashing them without end
+            raise Damage("its pickle makes no sense")
+        target[key] = value

@@ -1,0 +1,382 @@
+"""The states of the work on planes: changed, taken back and kept on disk, all in the state lane."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_safire.basis import RunBasis
+from napari_safire.errors import SafireError
+from napari_safire.progress import Cancel, Progress
+from napari_safire.session.annotation import Annotation, Labels, Mask, Stroke
+from napari_safire.session.autosave import Autosave, AutosavedWork
+from napari_safire.session.history import History
+from napari_safire.session.messages import ANYWHERE, Topic
+from napari_safire.session.numbering import renumbered
+from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
+from napari_safire.session.predictions import AnnotatedPlane, PartitionPredictions, Predictions
+from napari_safire.session.results import previewed
+from napari_safire.session.workers import Job, Worker
+
+OTHER_MODEL = "The verdict that was kept is another model's and was left out: partition again."
+
+
+class AnnotationStore:
+    """What users make of planes; nobody else touches a history.
+
+    Every method returns at once. What it does is done in the state lane, in the order of the calls.
+
+    Parameters
+    ----------
+    lane : Worker
+        The state lane.
+    file_lane : Worker
+        Reads and writes what is kept; it touches no history.
+    planes : Planes
+    shown : callable
+        Takes each plane that has a new snapshot.
+    failed : callable
+        Takes the reason why something could not be done, and its topic if it has one.
+    found : callable
+        Takes the plane and the work of an earlier session that was found for it.
+    restored : callable
+        Takes each plane that has predictions of earlier work now.
+    autosave : Autosave, optional
+        Keeps every step on disk; without, nothing is kept.
+    """
+
+    def __init__(
+        self,
+        lane: Worker,
+        file_lane: Worker,
+        planes: Planes,
+        shown: Callable[[Plane], None],
+        failed: Callable[..., None],
+        found: Callable[[Plane, AutosavedWork], None],
+        restored: Callable[[Plane], None],
+        autosave: Autosave | None = None,
+    ) -> None:
+        self._lane = lane
+        self._file_lane = file_lane
+        self._planes = planes
+        self._shown = shown
+        self._failed = failed
+        self._found = found
+        self._restored = restored
+        self._autosave = autosave
+        self._complaints: set[str] = set()
+        self._serial = 0
+
+    # ---------------------------------------------------------------- what users do
+
+    def paint(self, key: PlaneKey, stroke: Stroke) -> None:
+        """Settle and protect what the user painted."""
+        self.count_change(self._planes[key])
+        self._transition(key, lambda state: state.painted(stroke), "paint")
+
+    def commit(self, key: PlaneKey) -> None:
+        """Settle the preview."""
+        self._transition(key, Annotation.commit, "commit")
+
+    def discard(self, key: PlaneKey) -> None:
+        """Drop the preview and its prompts."""
+        self._transition(key, Annotation.discard, "discard")
+
+    def reopen(self, key: PlaneKey, source: int) -> None:
+        """Take a settled source back to its prompts."""
+        plane = self._planes[key]
+        regions, grid = dict(plane.regions), plane.grid
+
+        def reopened(state: Annotation) -> Annotation:
+            return previewed(state.reopen(source), regions, grid, plane.unions)
+
+        self._transition(key, reopened, f"reopen source {source}")
+
+    def edit(
+        self,
+        key: PlaneKey,
+        edit: Callable[[Labels, Mask], Labels],
+        title: str,
+        renumber: Callable[[int], int] | None = None,
+    ) -> None:
+        """Commit the preview, then change the labels; see `Annotation.edited`."""
+        self._transition(key, lambda state: state.edited(edit, renumber), title)
+
+    def renumber(self, key: PlaneKey) -> None:
+        """Close the gaps between the numbers of the sources; see `numbering.renumbered`."""
+        self._transition(key, renumbered, "renumber sources")
+
+    def protect(self, key: PlaneKey, sources: Iterable[int]) -> None:
+        """Protect all pixels of some sources from later predictions."""
+        chosen = tuple(sources)
+        self._transition(key, lambda state: state.protect(chosen), "protect")
+
+    def unprotect(self, key: PlaneKey) -> None:
+        """Lift all protection."""
+        self._transition(key, Annotation.unprotected, "lift protection")
+
+    def undo(self, key: PlaneKey) -> None:
+        """Go back one step, if there is one."""
+        self.change(self._planes[key], lambda h: h.undo() if h.can_undo else None)
+
+    def redo(self, key: PlaneKey) -> None:
+        """Go forward one step, if there is one."""
+        self.change(self._planes[key], lambda h: h.redo() if h.can_redo else None)
+
+    def show_preview(self, key: PlaneKey, shown: bool) -> None:
+        """Show or hide the preview; nothing is lost."""
+        self._planes[key].with_preview = shown
+        self.refresh(key)
+
+    def refresh(self, key: PlaneKey) -> None:
+        """Show a plane as it is."""
+        self.change(self._planes[key], lambda history: None)
+
+    def _transition(
+        self, key: PlaneKey, make: Callable[[Annotation], Annotation], title: str
+    ) -> None:
+        self.change(self._planes[key], lambda h: h.record(make(h.state), title))
+
+    # ---------------------------------------------------------------- changes
+
+    def count_change(self, plane: Plane) -> None:
+        """Number a change that the owner made and shows already; see `Snapshot`."""
+        self._serial += 1
+        plane.serial = self._serial
+
+    def change(self, plane: Plane, change: Callable[[History[Annotation]], Any]) -> None:
+        """Change a history in the state lane and show the result.
+
+        Where the change gives `PartitionPredictions`, they take the place of those of the plane:
+        the
+        numbers of a partition are known only once it lies over the present state.
+        """
+        serial, with_preview, confidences = plane.serial, plane.with_preview, plane.confidences
+        step = self._step_of(plane)
+
+        numbered: list[PartitionPredictions] = []
+
+        def work(progress: Progress, cancel: Cancel) -> Snapshot:
+            found, now = change(plane.history), step
+            if isinstance(found, PartitionPredictions):
+                numbered.append(found)
+                now = replace(step, predictions=replace(step.predictions, partition=found))
+            history = plane.history
+            self._keep(now, history)  # whether or not anybody is there to be shown it
+            labels = history.state.shown(with_preview=with_preview)
+            counts = np.bincount(labels.ravel())
+            return Snapshot(
+                plane.key,
+                history.state,
+                labels,
+                confidences,
+                {k: int(count) for k, count in enumerate(counts) if k and count},
+                with_preview,
+                serial,
+                history.undo_title,
+                history.redo_title,
+            )
+
+        def done(snapshot: Snapshot) -> None:
+            if self._planes.has(plane):
+                if numbered and plane.predictions.partition is step.predictions.partition:
+                    plane.predictions = replace(plane.predictions, partition=numbered[0])
+                plane.snapshot = snapshot
+                self._shown(plane)
+
+        def failed(error: Exception) -> None:
+            # What is shown may differ from the state that stayed: show that again.
+            self._failed(error, Topic(plane.key, "labels"))
+            self.change(plane, lambda history: None)
+
+        self._lane.submit(Job("", work, done, failed))
+
+    # ---------------------------------------------------------------- autosave
+
+    def restore(self, key: PlaneKey, work: AnnotatedPlane, origin: str = "") -> None:
+        """Take up earlier work; undo goes back to the present state.
+
+        Parameters
+        ----------
+        key : PlaneKey
+        work : AnnotatedPlane
+            What another model, or another algorithm, than the present one said is left out.
+        origin : str
+            `AutosavedWork.work` where it comes from the autosave. It is then offered no more, and
+            is
+            saved when this work is, as long as it is not undone.
+        """
+        plane = self._planes[key]
+        self.take_findings(plane, work.predictions)
+        self.change(
+            plane,
+            lambda history: history.record(work.annotation, "restore earlier work", origin),
+        )
+
+    def take_findings(self, plane: Plane, predictions: Predictions) -> None:
+        """Show what a model said earlier, unless another one is asked now."""
+        if not predictions.fits(plane.embedding):
+            self._failed(SafireError(OTHER_MODEL), Topic(plane.key, "picture"))
+            return
+        if predictions == Predictions():
+            return
+        plane.partition = None
+        plane.predictions = predictions
+        self._restored(plane)
+
+    def open_saved(self, key: PlaneKey, work: AnnotatedPlane) -> None:
+        """Go on with work that files hold; nothing is to be kept before it is changed."""
+        plane = self._planes[key]
+        plane.saved = work.annotation
+        self.restore(key, work)
+
+    def mark_saved(self, plane: Plane, annotation: Annotation) -> None:
+        """Remember that files which the user chose hold a state of a plane.
+
+        Work that is saved is not offered again, and may leave the autosave when that grows large.
+
+        Parameters
+        ----------
+        plane : Plane
+            It need not be open any more.
+        annotation : Annotation
+        """
+        plane.saved = annotation
+        step = self._step_of(plane)
+        self._lane.submit(
+            Job("", lambda progress, cancel: self._keep(step, plane.history), _ignore, self._failed)
+        )
+
+    def mark_shown_as_saved(self, key: PlaneKey, labels: npt.NDArray[np.integer]) -> None:
+        """The same, where only labels were saved: of the present state, if it shows these."""
+        plane = self._planes[key]
+        given = labels.copy()
+
+        def work(progress: Progress, cancel: Cancel) -> Annotation | None:
+            state: Annotation = plane.history.state
+            return state if np.array_equal(state.shown(), given) else None
+
+        def done(state: Annotation | None) -> None:
+            if state is not None:
+                self.mark_saved(plane, state)
+
+        self._lane.submit(Job("", work, done, self._failed))
+
+    def look_for_kept_work(self, plane: Plane) -> None:
+        """Look for earlier work on the picture that a plane is, once; no model is needed."""
+        autosave, pixels = self._autosave, plane.pixels
+        if autosave is None or pixels.looked_up:
+            return
+        pixels.looked_up = True
+        # Not what is being made right now, of layers of the same picture.
+        own = [other.work for other in self._planes]
+
+        def work(progress: Progress, cancel: Cancel) -> AutosavedWork | None:
+            return autosave.find(pixels.identify(), plane.shape, own)
+
+        def done(kept: AutosavedWork | None) -> None:
+            if kept is not None and self._planes.has(plane) and plane.pixels is pixels:
+                self._found(plane, kept)
+
+        def failed(error: Exception) -> None:
+            pixels.looked_up = False  # whoever works on it is told why it cannot be kept
+
+        self._file_lane.submit(Job("", work, done, failed))
+
+    def forget_kept_work(self, key: PlaneKey) -> None:
+        """Drop all earlier work on a picture from the autosave; what is open stays in it."""
+        autosave, pixels = self._autosave, self._planes[key].pixels
+        if autosave is None:
+            return
+        own = [other.work for other in self._planes]
+        self._file_lane.submit(
+            Job(
+                "",
+                lambda progress, cancel: autosave.forget(pixels.identify(), own),
+                _ignore,
+                self._failed,
+            )
+        )
+
+    def finish(self, timeout: float) -> bool:
+        """Wait until all that was done is on disk, or cannot be; false if that takes longer."""
+        end = time.monotonic() + timeout
+        done = self._lane.finish(timeout)
+        return self._file_lane.finish(max(0.0, end - time.monotonic())) and done
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was done is on disk, or cannot be, and whoever asked was told."""
+        return self._lane.settled and self._file_lane.settled
+
+    def findings_of(self, plane: Plane) -> Predictions:
+        """All that a model said of a plane, with what it rests on and all confidences."""
+        basis = plane.predictions.basis
+        if basis is None and plane.embedding is not None and plane.regions:
+            basis = RunBasis(plane.embedding.checkpoint_sha256)
+        return replace(plane.predictions, basis=basis, confidences=plane.confidences)
+
+    def _step_of(self, plane: Plane) -> _Step:
+        """What the owner's thread knows that is kept along with a state."""
+        return _Step(plane, plane.pixels, self.findings_of(plane), plane.saved)
+
+    def _keep(self, step: _Step, history: History[Annotation]) -> None:
+        """Hand the present state to the file lane, unless nothing was done; in the state lane."""
+        autosave, plane = self._autosave, step.plane
+        if autosave is None or not (history.can_undo or history.can_redo):
+            return
+        work = AnnotatedPlane(history.state, step.predictions.of(history.state))
+        is_saved = history.state == step.saved
+        took_up = history.origins
+        kept = (step.pixels, work, is_saved, took_up)
+        if kept == plane.kept:
+            return
+        if plane.kept is None and is_saved and not took_up:
+            return  # opened, and not changed yet
+        plane.kept = kept
+        the_map = (step.pixels, work.predictions.forgery)
+
+        def write(progress: Progress, cancel: Cancel) -> str:
+            if autosave.keep(
+                plane.work,
+                step.pixels.identify(),
+                work,
+                saved=is_saved,
+                took_up=took_up,
+                map_is_kept=all(a is b for a, b in zip(the_map, plane.map_kept, strict=True)),
+            ):
+                plane.map_kept = the_map
+            return autosave.problem
+
+        def failed(error: Exception) -> None:
+            reason = str(error).rstrip(".")
+            self._complain(
+                f"Your work on this picture cannot be kept: {reason}. Save it yourself.",
+                Topic(plane.key),
+            )
+
+        self._file_lane.submit(Job("", write, self._complain, failed, topic=("keep", step.pixels)))
+
+    def _complain(self, problem: str, topic: Topic = ANYWHERE) -> None:
+        if problem and problem not in self._complaints:
+            self._complaints.add(problem)
+            self._failed(SafireError(problem), topic)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """What the owner's thread knows of a plane at the moment of a step."""
+
+    plane: Plane
+    pixels: Pixels
+    predictions: Predictions
+    saved: Annotation | None
+
+
+def _ignore(_: object) -> None:
+    """Take an answer that nobody waits for."""

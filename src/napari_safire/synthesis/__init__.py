@@ -1,0 +1,1 @@
+"""Composites with known sources: camera pipelines, scenes, manipulations, degradations."""

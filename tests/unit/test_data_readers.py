@@ -1,0 +1,973 @@
+"""Images, masks and list files: what is read, what is refused and in which words."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import struct
+import threading
+import unicodedata
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageFile
+
+from napari_safire.atomic import atomic_path
+from napari_safire.datasets.catalogue import read_entries
+from napari_safire.errors import DatasetError, ImageReadError, SafireError
+from napari_safire.evaluation.entries import entry_content
+from napari_safire.images.decoding import limits
+from napari_safire.images.files import why_unreadable
+from napari_safire.images.lists import ListEntry, parse_list, read_list, read_mask, write_list
+from napari_safire.images.mask_pairs import list_root, looks_like_list
+from napari_safire.images.masks import MaskWarning, decode_sources, encode_sources
+from napari_safire.images.reading import read_image, write_image_atomic
+
+RNG = np.random.default_rng(0)
+COLOUR = RNG.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+GREY = COLOUR[..., 0]
+DEEP = RNG.integers(0, 65536, (40, 50), dtype=np.uint16)
+DEEP_COLOUR = RNG.integers(0, 65536, (40, 50, 3), dtype=np.uint16)
+
+
+def pillow_bytes(image, format, **options):
+    buffer = io.BytesIO()
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def tiff_bytes(array, **options):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def sentence(error):
+    """The message, after a check of what every message must be."""
+    text = str(error.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    assert "0x" not in text  # no object addresses
+    return text
+
+
+# ------------------------------------------------------------------------ what is read
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("a.png", pillow_bytes(COLOUR, "PNG"), COLOUR),
+        ("a.bmp", pillow_bytes(COLOUR, "BMP"), COLOUR),
+        ("a.webp", pillow_bytes(COLOUR, "WEBP", lossless=True), COLOUR),
+        ("grey.png", pillow_bytes(GREY, "PNG"), GREY),
+        ("deep.png", pillow_bytes(DEEP, "PNG"), DEEP),
+        ("grey.gif", pillow_bytes(GREY, "GIF"), np.stack([GREY] * 3, -1)),
+        ("bits.png", pillow_bytes(GREY > 127, "PNG"), (GREY > 127) * np.uint8(255)),
+        ("bits.tif", pillow_bytes(GREY > 127, "TIFF"), (GREY > 127) * np.uint8(255)),
+        (
+            "fax.tif",
+            pillow_bytes(GREY > 127, "TIFF", compression="group4"),
+            (GREY > 127) * np.uint8(255),
+        ),
+        (
+            "grey_and_opacity.png",
+            pillow_bytes(Image.fromarray(np.stack([GREY, GREY.T.reshape(GREY.shape)], -1)), "PNG"),
+            np.stack([GREY, GREY, GREY, GREY.T.reshape(GREY.shape)], -1),
+        ),
+        (
+            "grey_and_opacity.tif",
+            pillow_bytes(Image.fromarray(np.stack([GREY, GREY], -1)), "TIFF"),
+            np.stack([GREY] * 4, -1),
+        ),
+        ("colour.tif", tiff_bytes(COLOUR), COLOUR),
+        ("deep_colour.tiff", tiff_bytes(DEEP_COLOUR, compression="zlib"), DEEP_COLOUR),
+        ("tiles.tif", tiff_bytes(DEEP_COLOUR, tile=(16, 16)), DEEP_COLOUR),
+        ("big_endian.tif", tiff_bytes(DEEP, byteorder=">"), DEEP),
+        ("bigtiff.tif", tiff_bytes(DEEP, bigtiff=True), DEEP),
+        ("lzw.tif", pillow_bytes(COLOUR, "TIFF", compression="tiff_lzw"), COLOUR),
+        ("deep_lzw.tif", pillow_bytes(DEEP, "TIFF", compression="tiff_lzw"), DEEP),
+        (
+            "planar.tif",
+            tiff_bytes(np.moveaxis(COLOUR, -1, 0), photometric="rgb", planarconfig="separate"),
+            COLOUR,
+        ),
+        ("float.tif", tiff_bytes(GREY / np.float32(7)), GREY / np.float32(7)),
+        ("big_endian_float.tif", tiff_bytes(GREY / 7, byteorder=">"), GREY / 7),
+        ("half.tif", tiff_bytes((GREY / 8).astype(np.float16)), GREY / np.float32(8)),
+        ("int32.tif", tiff_bytes(DEEP.astype(np.int32)), DEEP),
+        ("white_is_zero.tif", tiff_bytes(GREY, photometric="miniswhite"), 255 - GREY),
+        (
+            "rgba.tif",
+            tiff_bytes(np.dstack([COLOUR, GREY]), photometric="rgb", extrasamples=["unassalpha"]),
+            np.dstack([COLOUR, GREY]),
+        ),
+        ("dot.png", pillow_bytes(GREY[:1, :1], "PNG"), GREY[:1, :1]),
+        ("Größe 测试 é.png", pillow_bytes(COLOUR, "PNG"), COLOUR),
+    ],
+)
+def test_pixels_as_stored(tmp_path, name, data, expected):
+    path = tmp_path / name
+    path.write_bytes(data)
+    image = read_image(path)
+    assert image.pixels.dtype == expected.dtype
+    assert image.pixels.dtype.isnative
+    assert np.array_equal(image.pixels, expected)
+    assert image.pixels.flags.writeable
+    assert image.path == path
+    assert image.sha256 == hashlib.sha256(data).hexdigest()
+    assert image.warnings == ()
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "GIF"])
+def test_palettes_become_colours(tmp_path, format):
+    image = Image.fromarray(COLOUR).quantize(16)
+    path = tmp_path / f"palette.{format.lower()[:3]}"
+    path.write_bytes(pillow_bytes(image, format))
+    assert np.array_equal(read_image(path).pixels, np.asarray(image.convert("RGB")))
+
+
+def test_transparent_palette(tmp_path):
+    path = tmp_path / "palette.png"
+    path.write_bytes(pillow_bytes(Image.fromarray(COLOUR).quantize(16), "PNG", transparency=3))
+    pixels = read_image(path).pixels
+    assert pixels.shape == (40, 50, 4)
+    assert set(np.unique(pixels[..., 3])) == {0, 255}
+
+
+def test_jpeg(tmp_path):
+    path = tmp_path / "a.JPG"
+    path.write_bytes(pillow_bytes(COLOUR, "JPEG", quality=95, progressive=True))
+    image = read_image(str(path))
+    assert (image.format, image.warnings) == ("JPEG", ())
+    assert image.pixels.shape == COLOUR.shape
+
+
+# --------------------------------------------------------------------- read with a warning
+
+
+def warned(path):
+    image = read_image(path)
+    (note,) = image.warnings
+    assert str(path) in note
+    assert note.endswith(".")
+    return image, note
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_cmyk(tmp_path, format):
+    path = tmp_path / ("a.jpg" if format == "JPEG" else "a.tif")
+    path.write_bytes(pillow_bytes(Image.fromarray(COLOUR).convert("CMYK"), format))
+    image, note = warned(path)
+    assert image.pixels.shape == (40, 50, 3)
+    assert "CMYK" in note
+
+
+@pytest.mark.parametrize(
+    ("name", "format"), [("a.gif", "GIF"), ("a.webp", "WEBP"), ("a.png", "PNG")]
+)
+def test_animation_gives_the_first_frame(tmp_path, name, format):
+    frames = [Image.fromarray(np.full((20, 30, 3), 40 * k, np.uint8)) for k in range(1, 4)]
+    path = tmp_path / name
+    path.write_bytes(
+        pillow_bytes(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
+    )
+    image, note = warned(path)
+    assert np.all(image.pixels[..., :3] == 40)
+    assert "first" in note
+
+
+def test_pages_give_the_first(tmp_path):
+    path = tmp_path / "pages.tif"
+    path.write_bytes(tiff_bytes(np.stack([GREY, GREY + 1, GREY]), photometric="minisblack"))
+    image, note = warned(path)
+    assert np.array_equal(image.pixels, GREY)
+    assert "3 pages" in note
+
+
+def test_pages_of_a_codec_that_only_pillow_has(tmp_path):
+    page = Image.fromarray(GREY)
+    path = tmp_path / "pages.tif"
+    path.write_bytes(
+        pillow_bytes(page, "TIFF", compression="tiff_lzw", save_all=True, append_images=[page])
+    )
+    image, note = warned(path)
+    assert np.array_equal(image.pixels, GREY)
+    assert "first" in note
+
+
+@pytest.mark.parametrize(("name", "format"), [("a.jpg", "JPEG"), ("a.tif", "TIFF")])
+def test_orientation_is_said_and_not_applied(tmp_path, name, format):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / name
+    path.write_bytes(pillow_bytes(COLOUR, format, exif=exif))
+    image, note = warned(path)
+    assert image.pixels.shape == (40, 50, 3)
+    assert "orientation 6" in note
+
+
+def test_damaged_metadata_does_not_matter(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(pillow_bytes(COLOUR, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xffgarbage"))
+    assert read_image(path).warnings == ()
+
+
+def test_deep_colour_png_loses_bits_and_says_so(tmp_path):
+    def chunk(name, body):
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in DEEP_COLOUR)
+    path = tmp_path / "a.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 50, 40, 16, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    image, note = warned(path)
+    assert image.pixels.dtype == np.uint8
+    assert "16 bits" in note
+
+
+def test_name_and_content_disagree(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(pillow_bytes(COLOUR, "PNG"))
+    image, note = warned(path)
+    assert image.format == "PNG"
+    assert np.array_equal(image.pixels, COLOUR)
+    assert "PNG" in note
+
+
+# ------------------------------------------------------------------------ what is refused
+
+WHOLE = {
+    "png": pillow_bytes(COLOUR, "PNG"),
+    "jpg": pillow_bytes(COLOUR, "JPEG"),
+    "progressive.jpg": pillow_bytes(COLOUR, "JPEG", progressive=True),
+    "webp": pillow_bytes(COLOUR, "WEBP"),
+    "bmp": pillow_bytes(COLOUR, "BMP"),
+    "gif": pillow_bytes(GREY, "GIF"),
+    "tif": tiff_bytes(COLOUR, rowsperstrip=8),
+    "zlib.tif": tiff_bytes(COLOUR, compression="zlib", rowsperstrip=8),
+    "tiles.tif": tiff_bytes(COLOUR, tile=(16, 16)),
+    "lzw.tif": pillow_bytes(COLOUR, "TIFF", compression="tiff_lzw"),
+}
+
+
+def test_missing(tmp_path):
+    with pytest.raises(ImageReadError, match=r"nö\.png does not exist") as error:
+        read_image(tmp_path / "nö.png")
+    sentence(error)
+
+
+def test_null_in_the_name():
+    with pytest.raises(ImageReadError) as error:
+        read_image("a\0b.png")
+    sentence(error)
+
+
+def test_folder(tmp_path):
+    with pytest.raises(ImageReadError, match="is a folder") as error:
+        read_image(tmp_path)
+    sentence(error)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are for POSIX")
+def test_pipe_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageReadError, match="not a regular file") as error:
+        read_image(tmp_path / "pipe.png")
+    sentence(error)
+
+
+def test_dead_link(tmp_path):
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(ImageReadError, match="does not exist"):
+        read_image(tmp_path / "link.png")
+
+
+def test_forbidden(tmp_path, monkeypatch):
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = tmp_path / "a.png"
+    path.write_bytes(WHOLE["png"])
+    monkeypatch.setattr(Path, "read_bytes", forbidden)  # file modes do not stop the superuser
+    with pytest.raises(ImageReadError, match=r"a\.png cannot be read: Permission denied") as error:
+        read_image(path)
+    sentence(error)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.gif", "a.webp", "a.bmp"])
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (b"", "is empty"),
+        (b"This is no picture.\n" * 50, "not a PNG, JPEG"),
+        (b"x", "not a PNG, JPEG"),
+        (b"\0" * 5000, "not a PNG, JPEG"),
+        (b"%PDF-1.7\n", "not a PNG, JPEG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a PNG, JPEG"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "not a PNG, JPEG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not a PNG, JPEG"),
+        (b"GIF89a", "begins like a GIF"),
+        (b"\xff\xd8\xff\xe0", "begins like a JPEG"),
+        (b"II*\0\x08\0\0\0", "begins like a TIFF"),
+    ],
+)
+def test_no_picture(tmp_path, name, data, match):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(ImageReadError, match=match) as error:
+        read_image(path)
+    assert str(path) in sentence(error)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.7, 0.99])
+def test_cut_short(tmp_path, name, share):
+    path = tmp_path / f"a.{name}"
+    path.write_bytes(WHOLE[name][: int(len(WHOLE[name]) * share)])
+    with pytest.raises(ImageReadError, match="copy it again") as error:
+        read_image(path)
+    assert str(path) in sentence(error)
+
+
+@pytest.mark.parametrize("n_missing", [1, 4, 12, 13, 16])
+def test_png_without_its_end(tmp_path, n_missing):
+    path = tmp_path / "a.png"
+    path.write_bytes(WHOLE["png"][:-n_missing])
+    with pytest.raises(ImageReadError, match="cut short"):
+        read_image(path)
+
+
+def test_cut_short_though_another_plugin_allows_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(WHOLE["jpg"][:-200])
+    with pytest.raises(ImageReadError, match="cut short"):
+        read_image(path)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(sorted(WHOLE)),
+    st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4)), max_size=6),
+)
+@example("tif", [(0.0, b"II*\0")])
+def test_damage_is_read_or_refused_in_a_sentence(tmp_path_factory, name, patches):
+    data = bytearray(WHOLE[name])
+    for place, patch in patches:
+        # half of the damage goes where the headers are
+        start = int(place * len(data)) if place > 0.5 else int(place * 200)
+        data[start : start + len(patch)] = patch
+    path = tmp_path_factory.mktemp("damage") / f"a.{name}"
+    path.write_bytes(data)
+    try:
+        pixels = read_image(path).pixels
+    except ImageReadError as error:
+        message = str(error)
+    else:
+        message = f"{path} was read."
+        assert pixels.ndim in (2, 3)
+        assert pixels.dtype in (np.uint8, np.uint16, np.float32, np.float64)
+    assert str(path) in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "match"),
+    [
+        (
+            np.zeros((9, 8, 6), np.uint8),
+            {"photometric": "minisblack", "planarconfig": "contig"},
+            "6 channels",
+        ),
+        (
+            np.zeros((6, 9, 8), np.uint8),
+            {"photometric": "minisblack", "planarconfig": "separate"},
+            "6 channels",
+        ),
+        (np.zeros((9, 8), np.complex64), {}, "complex64"),
+        (np.full((9, 8), -1, np.int16), {}, "from -1 to -1"),
+        (np.full((9, 8), 70_000, np.uint32), {}, "70000"),
+        (
+            np.zeros((16, 16, 16), np.uint8),
+            {"tile": (16, 16, 16), "volumetric": True, "photometric": "minisblack"},
+            "volume",
+        ),
+    ],
+)
+def test_tiff_that_is_no_picture(tmp_path, array, options, match):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff_bytes(array, **options))
+    with pytest.raises(ImageReadError, match=match) as error:
+        read_image(path)
+    sentence(error)
+
+
+def png_header(width, height):
+    """A PNG of this size with hardly any pixels in it."""
+    data = bytearray(pillow_bytes(GREY[:1, :1], "PNG"))
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(20_000, 10_001), (30_000, 10_000), (30_000, 30_000), (65_535, 65_535)]
+)
+def test_more_than_200_megapixels(tmp_path, recwarn, width, height):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(width, height))
+    with pytest.raises(ImageReadError, match="megapixels") as error:
+        read_image(path)
+    sentence(error)
+    assert [str(w.message) for w in recwarn if "bomb" in str(w.message)] == []
+
+
+def test_more_than_200_megapixels_in_a_tiff(tmp_path):
+    path = tmp_path / "bomb.tif"
+    row = np.zeros((1, 1000), np.uint8)
+    data = tiff_bytes(row)
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        tag = tiff.pages.first.tags["ImageLength"]
+        place = tag.valueoffset
+    patched = bytearray(data)
+    patched[place : place + 4] = (300_000).to_bytes(4, "little")
+    path.write_bytes(patched)
+    with pytest.raises(ImageReadError, match="300 megapixels"):
+        read_image(path)
+
+
+def test_pixels_up_to_the_limit_are_read(tmp_path, monkeypatch, recwarn):
+    """Pillow by itself warns above 90 megapixels and refuses above 179."""
+    path = tmp_path / "a.png"
+    path.write_bytes(WHOLE["png"])
+    monkeypatch.setattr(limits, "MAX_PIXELS", COLOUR.shape[0] * COLOUR.shape[1])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert read_image(path).pixels.shape == COLOUR.shape
+    assert Image.MAX_IMAGE_PIXELS == 10
+    monkeypatch.setattr(limits, "MAX_PIXELS", COLOUR.shape[0] * COLOUR.shape[1] - 1)
+    with pytest.raises(ImageReadError, match="megapixels"):
+        read_image(path)
+    assert len(recwarn) == 0
+
+
+def test_larger_files_than_allowed(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 100)
+    (tmp_path / "a.png").write_bytes(WHOLE["png"])
+    with pytest.raises(ImageReadError, match="GiB"):
+        read_image(tmp_path / "a.png")
+
+
+def test_no_memory(tmp_path, monkeypatch):
+    def exhausted(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("napari_safire.images.decoding.png.decode", exhausted)
+    (tmp_path / "a.png").write_bytes(WHOLE["png"])
+    with pytest.raises(ImageReadError, match="does not fit in memory"):
+        read_image(tmp_path / "a.png")
+
+
+def test_reading_in_threads(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(WHOLE["png"])
+    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(read_image(path).pixels)) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(pixels, COLOUR) for pixels in results)
+    assert len(results) == 8
+    assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+
+
+# -------------------------------------------------------------------------------- writing
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("a.png", GREY),
+        ("a.png", COLOUR),
+        ("a.png", DEEP),
+        ("a.png", np.dstack([COLOUR, GREY])),
+        ("a.tif", GREY),
+        ("a.tiff", DEEP),
+        ("a.tif", DEEP_COLOUR),
+        ("a.tif", GREY / np.float32(255)),
+        ("a.tif", COLOUR[::2, ::-1]),
+        ("测试 ü.PNG", COLOUR[::2, ::-1]),
+    ],
+)
+def test_written_files_read_back(tmp_path, name, array):
+    path = write_image_atomic(tmp_path / name, array)
+    image = read_image(path)
+    assert image.warnings == ()
+    assert image.pixels.dtype == array.dtype
+    assert np.array_equal(image.pixels, array)
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_bool_is_written_black_and_white(tmp_path):
+    path = write_image_atomic(tmp_path / "a.png", GREY > 9)
+    assert np.array_equal(read_image(path).pixels, (GREY > 9) * np.uint8(255))
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 30), (1, 20, 30), (5, 20, 4)])
+def test_a_stack_is_pages(tmp_path, shape):
+    stack = RNG.random(shape, dtype=np.float32)
+    path = write_image_atomic(tmp_path / "a.tif", stack, stack=True)
+    with tifffile.TiffFile(path) as tiff:
+        assert len(tiff.pages) == shape[0]
+        assert np.array_equal(np.stack([page.asarray() for page in tiff.pages]), stack)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "options", "error", "match"),
+    [
+        ("a.jpg", GREY, {}, ValueError, r"\.png, \.tif"),
+        ("a", GREY, {}, ValueError, r"\.png, \.tif"),
+        ("a.png", DEEP_COLOUR, {}, TypeError, "uint16"),
+        ("a.png", GREY / 255, {}, TypeError, "float64"),
+        ("a.tif", GREY.astype(np.int64), {}, TypeError, "int64"),
+        ("a.png", np.zeros((2, 3, 4, 5), np.uint8), {}, ValueError, r"\(2, 3, 4, 5\)"),
+        ("a.png", np.zeros((9, 9, 2), np.uint8), {}, ValueError, r"\(9, 9, 2\)"),
+        ("a.png", np.zeros((0, 9), np.uint8), {}, ValueError, r"\(0, 9\)"),
+        ("a.png", COLOUR, {"stack": True}, ValueError, "stack"),
+        ("a.tif", GREY, {"stack": True}, ValueError, "stack"),
+        ("gone/a.png", GREY, {}, SafireError, "does not exist"),
+    ],
+)
+def test_what_cannot_be_written(tmp_path, name, array, options, error, match):
+    with pytest.raises(error, match=match):
+        write_image_atomic(tmp_path / name, array, **options)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def fail_half_way():
+        with atomic_path(target) as temporary:
+            assert temporary.parent == target.parent
+            assert temporary.suffix == ".txt"
+            temporary.write_text("ne")
+            assert target.read_text() == "old"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_half_way()
+    assert os.listdir(tmp_path) == ["a.txt"]
+    assert target.read_text() == "old"
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_atomic_path_refusals(tmp_path):
+    with pytest.raises(SafireError, match="Nothing was written"), atomic_path(tmp_path / "a"):
+        pass
+    with pytest.raises(SafireError, match="is a folder"), atomic_path(tmp_path):
+        pass
+    with pytest.raises(SafireError, match="create it first"), atomic_path(tmp_path / "b" / "c"):
+        pass
+
+
+def test_atomic_path_with_the_longest_name(tmp_path):
+    with atomic_path(tmp_path / ("ü" * 125 + ".png")) as temporary:
+        temporary.write_text("x")
+    assert os.listdir(tmp_path) == ["ü" * 125 + ".png"]
+
+
+# ---------------------------------------------------------------------------------- masks
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.uint8, np.int16, np.int64]),
+        hnp.array_shapes(min_dims=2, max_dims=2),
+        elements=st.integers(0, 5),
+    )
+)
+def test_sources_round_trip(labels):
+    mask = encode_sources(labels)
+    assert mask.dtype == np.uint8
+    assert np.array_equal(mask, labels.astype(int) * 50)
+    assert np.array_equal(decode_sources(mask), labels)
+    assert decode_sources(mask).dtype == np.uint8
+
+
+@given(st.integers(-300, 70_000))
+def test_every_other_value_is_stray(value):
+    mask = np.full((3, 5), value)
+    mask[0] = 50
+    if value in (0, 50, 100, 150, 200, 250):
+        assert decode_sources(mask)[1, 0] == value // 50
+    else:
+        with pytest.raises(DatasetError, match=rf"also {value} \(10 pixels\)") as error:
+            decode_sources(mask)
+        sentence(error)
+
+
+def test_stray_values_are_listed_by_count():
+    mask = np.repeat(np.arange(30), np.arange(30))[None] + 1
+    with pytest.raises(DatasetError) as error:
+        decode_sources(mask)
+    assert "also 30 (29 pixels), 29 (28 pixels)" in sentence(error)
+    assert "and 21 other values" in sentence(error)
+
+
+@pytest.mark.parametrize("array", [np.zeros((2, 2), float), np.zeros((2, 2), complex)])
+def test_masks_are_integers(array):
+    for function in (encode_sources, decode_sources):
+        with pytest.raises(TypeError, match=str(array.dtype)):
+            function(array)
+        with pytest.raises(ValueError, match=r"\(2, 2, 3\)"):
+            function(np.zeros((2, 2, 3), int))
+
+
+@pytest.mark.parametrize("label", [6, 255, -1])
+def test_labels_that_the_encoding_cannot_hold(label):
+    with pytest.raises(ValueError, match=f"{label}.*0 to 5") as error:
+        encode_sources(np.array([[0, label]]))
+    sentence(error)
+
+
+def test_two_sources_as_bool():
+    assert np.array_equal(encode_sources(np.array([[False, True]])), [[0, 50]])
+
+
+# ---------------------------------------------------------------------------------- lists
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A folder with two images, a binary and a multi-source mask."""
+    root = tmp_path / "data"
+    (root / "masks").mkdir(parents=True)
+    write_image_atomic(root / "a.png", COLOUR)
+    write_image_atomic(root / "ß 图.png", COLOUR)
+    write_image_atomic(root / "masks" / "a.png", (GREY > 99).astype(np.uint8))
+    write_image_atomic(root / "masks" / "sources.png", encode_sources(GREY // 64))
+    return root
+
+
+def write(root, text):
+    path = root / "list.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_read_list(dataset):
+    path = write(
+        dataset,
+        "# a comment\n\na.png,masks/a.png\n  ß 图.png , None ,cm, 0.5\r\n"
+        "masks/../a.png,masks/sources.png,\n   # another\n",
+    )
+    assert read_list(path) == [
+        ListEntry(dataset / "a.png", dataset / "masks/a.png"),
+        ListEntry(dataset / "ß 图.png", None, ("cm", "0.5")),
+        ListEntry(dataset / "a.png", dataset / "masks/sources.png", ("",)),
+    ]
+
+
+def test_root_elsewhere_and_absolute_paths_inside_it(dataset, tmp_path):
+    path = tmp_path / "elsewhere.txt"
+    path.write_text(f"\ufeffa.png,{dataset}/masks/a.png\n", encoding="utf-8")
+    assert read_list(path, dataset) == [ListEntry(dataset / "a.png", dataset / "masks/a.png")]
+
+
+def test_relative_root(dataset, monkeypatch):
+    monkeypatch.chdir(dataset.parent)
+    write(dataset, "a.png,None")
+    assert read_list("data/list.txt") == [ListEntry(dataset / "a.png")]
+
+
+def test_empty_list(dataset):
+    assert read_list(write(dataset, "")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        ("../secret.png,None", "leads out"),
+        ("a.png,../../secret.png", "leads out"),
+        ("masks/../../x.png,None", "leads out"),
+        ("/etc/passwd,None", "leads out"),
+        ("a.png,/etc/passwd", "leads out"),
+        ("../data2/a.png,None", "leads out"),
+        (".,None", "leads out"),
+        ("a.png", "one field"),
+        (",None", "empty"),
+        ("a.png,", "empty"),
+        ('"a.png,None', "quotes"),
+    ],
+)
+def test_bad_lines_are_told_at_once(dataset, line, match):
+    path = write(dataset, f"a.png,None\n{line}\nonly\n")
+    with pytest.raises(DatasetError, match=match) as error:
+        read_list(path)
+    assert "line 2:" in sentence(error)
+    assert "line 3: 'only'" in sentence(error)
+    assert str(path) in sentence(error)
+
+
+def test_missing_files_are_told_at_once(dataset):
+    lines = [f"gone{k}.png,masks/gone.png" for k in range(30)]
+    path = write(dataset, "\n".join(["a.png,None", *lines, "masks,None"]))
+    with pytest.raises(DatasetError) as error:
+        read_list(path)
+    assert "32 files that do not exist" in sentence(error)
+    assert "gone0.png" in sentence(error)
+    assert "and 12 more" in sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [(b"a.png,\xff\xfe\n", "byte 6 is not UTF-8"), (b"a\0.png,None\n", "1 files")],
+)
+def test_binary_lists(dataset, data, match):
+    with pytest.raises(DatasetError, match=match):
+        read_list(write(dataset, data))
+
+
+def test_unreadable_lists(tmp_path):
+    with pytest.raises(DatasetError, match=r"gone\.txt cannot be read") as error:
+        read_list(tmp_path / "gone.txt")
+    sentence(error)
+    with pytest.raises(DatasetError, match="cannot be read") as error:
+        read_list(tmp_path)
+    sentence(error)
+    with pytest.raises(DatasetError, match=r"root folder .*nowhere of .* does not exist") as error:
+        read_list(tmp_path / "gone.txt", tmp_path / "nowhere")
+    sentence(error)
+
+
+def test_lists_round_trip(tmp_path):
+    names = ["a b.png", 'comma, quote".png', "#hash.png", "#hash, comma.png", "None", "ü/图.png"]
+    entries = []
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        entries.append(ListEntry(tmp_path / name, tmp_path / "None", ("x, y", "", "#1")))
+        entries.append(ListEntry(tmp_path / name))
+    path = write_list(tmp_path / "list.txt", entries)
+    assert read_list(path) == entries
+    assert "./None" in path.read_text(encoding="utf-8")
+    assert str(tmp_path) not in path.read_text(encoding="utf-8")
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), max_size=3).map(tuple)
+)
+@settings(deadline=None, max_examples=50)
+def test_extra_fields_round_trip(tmp_path_factory, extra):
+    root = tmp_path_factory.mktemp("lists")
+    (root / "a").touch()
+    entry = ListEntry(root / "a", None, extra)
+    unfit = any(field != field.strip() or len(field.splitlines()) > 1 for field in extra)
+    if unfit:
+        with pytest.raises(ValueError, match="cannot stand in a list file"):
+            write_list(root / "list.txt", [entry])
+    else:
+        assert read_list(write_list(root / "list.txt", [entry])) == [entry]
+
+
+def test_write_list_refuses_what_it_could_not_read(tmp_path):
+    with pytest.raises(ValueError, match="leads out"):
+        write_list(tmp_path / "list.txt", [ListEntry(tmp_path.parent / "a.png")])
+    with pytest.raises(ValueError, match="line breaks"):
+        write_list(tmp_path / "list.txt", [ListEntry(tmp_path / "a\nb.png")])
+    assert os.listdir(tmp_path) == []
+
+
+# --------------------------------------------------------------- lists: names and lines
+
+
+def test_lines_that_begin_with_a_hash_may_be_entries(dataset):
+    write_image_atomic(dataset / "#1.png", COLOUR)
+    parsed = parse_list(
+        write(
+            dataset,
+            "# a comment, with a comma\n#1.png,masks/a.png\n #1.png , None\n#2.png,None\n#\n",
+        ),
+        dataset,
+    )
+    entry = ListEntry(dataset / "#1.png", dataset / "masks/a.png")
+    assert parsed.entries == (entry, ListEntry(dataset / "#1.png"))
+    assert parsed.problems == ()
+    assert [note.split(" of ")[0] for note in parsed.notes] == ["Line 2", "Line 3"]
+    assert "write ./#1.png,masks/a.png" in parsed.notes[0]
+    assert parse_list(write(dataset, "./#1.png,None"), dataset).notes == ()
+    lost = parse_list(write(dataset, "#1.png"), dataset)  # never skipped without a word
+    assert "one field" in lost.problems[0]
+
+
+def test_names_of_another_unicode_form_or_case_are_found(tmp_path):
+    folder = tmp_path / unicodedata.normalize("NFD", "Fälle")
+    folder.mkdir()
+    for name in ("Café.png", "IMG_1.JPG", "Fall.png", "fall.png"):
+        write_image_atomic(tmp_path / "a.png", COLOUR).rename(
+            folder / unicodedata.normalize("NFC", name)
+        )
+    lines = ["Fälle/Café.png,None", "Fälle/img_1.jpg,None", "Fälle/FALL.png,None"]
+    path = write(tmp_path, unicodedata.normalize("NFD", "\n".join(lines)))
+    parsed = parse_list(path, tmp_path)
+    found = [entry.image for entry in parsed.entries]
+    assert found[:2] == [folder / "Café.png", folder / "IMG_1.JPG"]
+    assert not found[2].exists()  # two files fit: nothing is guessed
+    (note,) = parsed.notes  # the Unicode form is nothing to speak of
+    assert "names img_1.jpg, the file is called IMG_1.JPG" in note
+    with pytest.raises(DatasetError, match="1 files that do not exist"):
+        read_list(path)
+
+
+ODD_PATHS = {
+    "n" * 300: "File name too long",
+    "/".join("a" * 2000): "does not exist|File name too long",
+    "x\0y": "null",
+    "~nobody/x.png": "does not exist",
+    "a.png/b.png": "does not exist",
+    "masks": "is a folder",
+    "loop": "Too many levels",
+}
+
+
+@pytest.mark.parametrize("name", ODD_PATHS)
+def test_what_keeps_a_path_from_being_read(dataset, name):
+    (dataset / "loop").symlink_to(dataset / "loop")
+    assert re.search(ODD_PATHS[name], why_unreadable(dataset / name) or "")
+    path = write(dataset, f"a.png,None\nß 图.png,None\n{name},None\na.png,{name}\n")
+    with pytest.raises(DatasetError, match="names 1 files that do not exist or cannot be read"):
+        read_list(path)
+    listed = read_entries(path)  # half of it is there
+    assert len(listed.entries) == 4
+    assert re.search(ODD_PATHS[name], listed.lost[listed.entries[2]])
+    assert re.search(ODD_PATHS[name], listed.lost[listed.entries[3]])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are for POSIX")
+def test_pipes_in_lists_and_lists_that_are_pipes_do_not_hang(dataset):
+    os.mkfifo(dataset / "pipe.png")
+    os.mkfifo(dataset / "list.fifo")
+    assert "not a regular file" in why_unreadable(dataset / "pipe.png")
+    with pytest.raises(DatasetError, match="not a regular file"):
+        read_list(write(dataset, "pipe.png,None"))
+    with pytest.raises(DatasetError, match="not a regular file"):
+        read_list(dataset / "list.fifo")
+    assert not looks_like_list(dataset / "list.fifo")
+    with pytest.raises(DatasetError, match="not a regular file"):
+        list_root(dataset / "list.fifo")
+    entry = ListEntry(dataset / "pipe.png")
+    with pytest.raises(ImageReadError, match="not a regular file"):
+        entry_content(entry)
+
+
+def test_a_file_that_may_not_be_read(dataset, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # file modes do not stop the superuser
+    assert "Permission denied" in why_unreadable(dataset / "a.png")
+
+
+def test_a_list_whose_root_is_wrong_is_refused(dataset):
+    path = write(dataset, "gone1.png,None\ngone2.png,None\na.png,None\n")
+    with pytest.raises(DatasetError, match="check the root folder"):
+        read_entries(path)
+
+
+def test_a_list_with_names_that_spreadsheets_run(tmp_path):
+    for name in ("=1+1.png", "+a.png", "-b.png", "@c.png"):
+        (tmp_path / name).touch()
+    entries = [ListEntry(path) for path in sorted(tmp_path.iterdir())]
+    path = write_list(tmp_path / "list.csv", entries)
+    assert all(line.startswith("./") for line in path.read_text().splitlines())
+    assert read_list(path) == entries
+
+
+# ----------------------------------------------------------------------------- read_mask
+
+
+def test_binary_masks(dataset):
+    mask = read_mask(ListEntry(dataset / "a.png", dataset / "masks/a.png"))
+    assert mask.dtype == bool
+    assert np.array_equal(mask, GREY > 99)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_coloured_masks_count_by_their_grey(tmp_path, dtype):
+    colours = np.zeros((1, 4, 3), dtype)
+    colours[0, 1] = 1
+    colours[0, 2, 2] = 200
+    path = tmp_path / "mask.tif"
+    path.write_bytes(tiff_bytes(colours, photometric="rgb"))
+    with pytest.warns(MaskWarning, match="3 grey levels"):
+        mask = read_mask(ListEntry(path, path))
+    assert mask.tolist() == [[False, True, True, False]]
+
+
+def test_source_masks(dataset, tmp_path):
+    entry = ListEntry(dataset / "a.png", dataset / "masks/sources.png")
+    assert np.array_equal(read_mask(entry, "sources"), GREY // 64)
+    assert np.array_equal(read_mask(entry), GREY > 63)
+    three = tmp_path / "three.png"
+    write_image_atomic(three, np.dstack([encode_sources(GREY // 64)] * 3))
+    assert np.array_equal(read_mask(ListEntry(three, three), "sources"), GREY // 64)
+
+
+def test_authentic_masks_are_empty(dataset):
+    entry = ListEntry(dataset / "a.png")
+    assert read_mask(entry).shape == (40, 50)
+    assert not read_mask(entry).any()
+    labels = read_mask(entry, "sources", shape=(3, 4))
+    assert (labels.dtype, labels.shape) == (np.uint8, (3, 4))
+
+
+def test_bad_source_masks_are_named(dataset):
+    entry = ListEntry(dataset / "a.png", dataset / "masks/a.png")
+    with pytest.raises(DatasetError, match=r"masks.a\.png: .*also 1 \(\d+ pixels\)"):
+        read_mask(entry, "sources")
+    coloured = ListEntry(dataset / "a.png", dataset / "a.png")
+    with pytest.raises(DatasetError, match="is coloured") as error:
+        read_mask(coloured, "sources")
+    sentence(error)
+    path = dataset / "float.tif"
+    write_image_atomic(path, GREY.astype(np.float32))
+    with pytest.raises(DatasetError, match="float32"):
+        read_mask(ListEntry(path, path), "sources")
+
+
+def test_masks_of_another_size(dataset):
+    entry = ListEntry(dataset / "a.png", dataset / "masks/a.png")
+    assert read_mask(entry, shape=(40, 50)).shape == (40, 50)
+    with pytest.raises(DatasetError, match="40 x 50 pixels, its image 50 x 40") as error:
+        read_mask(entry, shape=(50, 40))
+    sentence(error)
+
+
+def test_unreadable_masks(dataset):
+    (dataset / "empty.png").touch()
+    with pytest.raises(ImageReadError, match=r"empty\.png is empty"):
+        read_mask(ListEntry(dataset / "a.png", dataset / "empty.png"))
+    with pytest.raises(ValueError, match="'both'"):
+        read_mask(ListEntry(dataset / "a.png"), "both")

@@ -1,0 +1,102 @@
+"""Fixtures with a real napari window."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import napari
+import pytest
+from fakes import FakeEngine
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.widget import SafireWidget
+
+from .hand import Hand, pump, wait_until
+
+# The software renderer draws with one thread of its own for every core, in every worker.
+os.environ.setdefault("LP_NUM_THREADS", "0")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_no_garbage(qapp: QApplication) -> None:
+    """Spare the collector what was imported.
+
+    napari and its test fixture collect garbage several times a window, .2 s each with all that
+    napari, torch and scikit-image define; only what tests make can be leaked.
+    """
+    for module in ("napari._qt.qt_main_window", "napari.view_layers", "napari_safire.engine"):
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
+    """A viewer in a window of its own (Xvfb gives the screen); leaked widgets fail the test."""
+    shown = make_napari_viewer(show=True, strict_qt="raise")
+    shown.window.resize(1100, 800)
+    pump(0.1)
+    return shown
+
+
+@pytest.fixture
+def hand(viewer: napari.Viewer) -> Hand:
+    return Hand(viewer)
+
+
+@dataclass(frozen=True)
+class Dock:
+    """An open SAFIRE dock in a real window."""
+
+    viewer: napari.Viewer
+    hand: Hand
+    widget: SafireWidget
+    engine: FakeEngine | None = None
+
+    @property
+    def controller(self) -> ViewerController:
+        return self.widget.controller
+
+    def settle(self) -> None:
+        """Until nothing is left to do or to deliver."""
+        quiet = 0
+        while quiet < 4:  # what is delivered may begin the next thing
+            wait_until(lambda: not self.controller.session.busy)
+            pump(0.02)
+            quiet = 0 if self.controller.session.busy else quiet + 1
+
+    def press(self, button: QWidget) -> None:
+        """Press a button of the dock with the mouse."""
+        assert button.isEnabled(), "the button is greyed out"
+        self.widget.ensureWidgetVisible(button)
+        pump(0.02)
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        pump(0.02)
+
+
+@pytest.fixture
+def dock(viewer: napari.Viewer, hand: Hand) -> Iterator[Dock]:
+    """A dock whose regions are discs and whose sources are stripes."""
+    engine = FakeEngine()
+    widget = SafireWidget(viewer, load_engine=lambda name, device, notice: engine)
+    viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
+    pump(0.05)
+    yield Dock(viewer, hand, widget, engine)
+    widget.close_work()
+
+
+@pytest.fixture
+def lite_dock(viewer: napari.Viewer, hand: Hand) -> Iterator[Dock]:
+    """A dock with the model that ships with the package."""
+    widget = SafireWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
+    pump(0.05)
+    yield Dock(viewer, hand, widget)
+    widget.close_work()

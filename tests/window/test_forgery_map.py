@@ -1,0 +1,244 @@
+"""The forgery map: over the sources, muted without evidence, explained by a scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_safire.gui.layers.colours import MUTED_NAME
+from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.gui.layers.layer_group import LayerGroup
+from napari_safire.types import NO_EVIDENCE, Calibration, ForgeryMap, Verdict
+
+from .conftest import Dock
+from .hand import pump
+
+SHAPE = (120, 160)
+CALIBRATION = Calibration(1.0, 0.0, 0.68, 0.27, 0.05, "made up.", n_authentic=200, n_forged=200)
+
+
+def forgery(verdict: Verdict, score: float = 0.5, shape: tuple[int, int] = SHAPE) -> ForgeryMap:
+    heatmap = np.zeros(shape, np.float32)
+    heatmap[:, shape[1] // 2 :] = 1
+    return ForgeryMap(heatmap, score, verdict, f"A reason for {verdict}.", CALIBRATION)
+
+
+@pytest.fixture
+def layer_group() -> LayerGroup:
+    viewer = ViewerModel()
+    picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
+    return LayerGroup(viewer, PictureLayer(picture))
+
+
+def names(layer_group: LayerGroup) -> list[str]:
+    return [layer.name for layer in layer_group._viewer.layers]
+
+
+@pytest.mark.parametrize("verdict", ["no forgery found", "inconclusive"])
+def test_a_map_without_evidence_is_muted_and_says_so(layer_group: LayerGroup, verdict) -> None:
+    layer_group.show_heatmap((), forgery(verdict), visible=True)
+    layer_group.style_heatmap(forgery(verdict))
+    layer = layer_group.heatmap
+    assert layer is not None
+    assert layer.colormap.name == MUTED_NAME
+    assert layer.name == "picture: forgery map (no evidence)"
+    assert tuple(layer.contrast_limits) == (0, 1)
+    drawn = layer.colormap.map(np.array([0.0, 1.0]))
+    assert drawn[0, 3] == 0  # nothing is drawn where the map is low
+    assert drawn[1, 3] * layer.opacity < 0.5  # never at full scale
+    assert np.ptp(drawn[1, :3]) < 0.2  # and without a colour that glows
+
+
+def test_a_forged_verdict_lets_it_glow_and_another_mutes_it_again(layer_group: LayerGroup) -> None:
+    layer_group.show_heatmap((), forgery("forged"), visible=True)
+    layer = layer_group.heatmap
+    assert layer is not None
+    for verdict, name in (
+        ("forged", "picture: forgery map"),
+        ("inconclusive", "picture: forgery map (no evidence)"),
+        ("forged", "picture: forgery map"),
+    ):
+        layer_group.style_heatmap(forgery(verdict))
+        assert (layer.colormap.name == "magma") == (verdict == "forged")
+        assert layer.name == name
+    layer_group.style_heatmap(None)  # no single plane is looked at
+    assert layer.colormap.name == MUTED_NAME
+
+
+def test_the_users_own_name_for_the_map_stays(layer_group: LayerGroup) -> None:
+    layer_group.show_heatmap((), forgery("forged"), visible=True)
+    assert layer_group.heatmap is not None
+    layer_group.heatmap.name = "exhibit 7"
+    layer_group.style_heatmap(forgery("forged"))
+    assert layer_group.heatmap.name == "exhibit 7"
+
+
+def test_the_map_lies_over_the_sources_whichever_comes_first(layer_group: LayerGroup) -> None:
+    layer_group.need_prompts()
+    layer_group.show_heatmap((), forgery("forged"), visible=False)
+    layer_group.need_sources()
+    order = names(layer_group)
+    assert order.index("picture: sources") < order.index("picture: forgery map (no evidence)")
+    assert order[-1] == "picture: prompts"
+
+
+def test_the_sources_are_hidden_while_the_map_is_shown(layer_group: LayerGroup) -> None:
+    sources = layer_group.need_sources()
+    layer_group.show_heatmap((), forgery("forged"), visible=True)
+    heatmap = layer_group.heatmap
+    assert heatmap is not None
+    assert not sources.visible
+    heatmap.visible = False  # by the eye in napari's list of layers
+    assert sources.visible
+    sources.visible = False  # by the user: what the user hid does not come back
+    heatmap.visible = True
+    heatmap.visible = False
+    assert not sources.visible
+
+
+def test_sources_that_come_while_the_map_is_shown_wait_for_it(layer_group: LayerGroup) -> None:
+    layer_group.show_heatmap((), forgery("forged"), visible=True)
+    sources = layer_group.need_sources()
+    assert not sources.visible
+    heatmap = layer_group.heatmap
+    assert heatmap is not None
+    layer_group._viewer.layers.remove(heatmap)
+    layer_group.drop(heatmap)
+    assert sources.visible
+
+
+def test_sources_come_back_when_the_companions_are_let_go(layer_group: LayerGroup) -> None:
+    sources = layer_group.need_sources()
+    layer_group.show_heatmap((), forgery("forged"), visible=True)
+    layer_group.close()
+    assert sources.visible
+
+
+# ---------------------------------------------------------------- in the dock
+
+
+def partitioned(dock: Dock, monkeypatch: pytest.MonkeyPatch, found: ForgeryMap) -> None:
+    assert dock.engine is not None
+    monkeypatch.setattr(dock.engine, "localize", lambda *args, **more: found)
+    dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    dock.settle()
+    dock.press(dock.widget.partition.run)
+    dock.settle()
+
+
+def brightest(dock: Dock) -> tuple[np.ndarray, np.ndarray]:
+    """Colours on the canvas in the left and in the right half of the picture."""
+    picture = dock.viewer.layers["picture"]
+    dock.viewer.reset_view()
+    pump(0.2)
+    shot = dock.viewer.screenshot(canvas_only=True, flash=False)
+    places = [dock.hand.position(picture, 60, col) for col in (30, 130)]
+    left, right = (shot[place.y(), place.x(), :3].astype(int) for place in places)
+    return left, right
+
+
+@pytest.mark.parametrize("verdict", ["forged", "no forgery found"])
+def test_what_the_canvas_shows(dock: Dock, monkeypatch: pytest.MonkeyPatch, verdict) -> None:
+    partitioned(dock, monkeypatch, forgery(verdict))
+    left, right = brightest(dock)
+    assert np.ptp(left) > 30  # the sources, in colour
+    assert np.ptp(right) > 30
+    dock.press(dock.widget.result.heatmap)
+    left, right = brightest(dock)
+    assert left.max() < 12  # the black picture: no source lies over the map
+    if verdict == "forged":
+        assert right.max() > 100
+        assert np.ptp(right) > 25
+    else:
+        assert 40 < right.max() < 110
+        assert np.ptp(right) < 25
+    dock.press(dock.widget.result.heatmap)
+    left, right = brightest(dock)
+    assert np.ptp(left) > 30  # the sources are back
+
+
+def test_the_scale_has_the_caveat_and_goes_with_the_map(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partitioned(dock, monkeypatch, forgery("no forgery found"))
+    result = dock.widget.result
+    assert result.scale.isHidden()
+    dock.press(result.heatmap)
+    assert result.scale.isVisible()
+    assert result.scale.caveat.text().startswith(NO_EVIDENCE)
+    layer_group = dock.controller.layer_group
+    assert layer_group is not None
+    assert layer_group.heatmap is not None
+    layer_group.heatmap.visible = False  # in napari's list of layers
+    pump()
+    assert result.scale.isHidden()
+    assert not result.heatmap.isChecked()
+
+
+def test_the_button_shows_the_state_of_the_picture_that_is_worked_on(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partitioned(dock, monkeypatch, forgery("forged"))
+    result = dock.widget.result
+    dock.press(result.heatmap)
+    dock.viewer.add_image(np.full((*SHAPE, 3), 9, np.uint8), name="other")
+    dock.settle()
+    assert result.scale.isHidden()
+    assert not result.heatmap.isEnabled()
+    dock.viewer.layers.selection.active = dock.viewer.layers["picture"]
+    dock.settle()
+    assert result.heatmap.isChecked()
+    assert result.scale.isVisible()
+
+
+def test_each_slice_has_the_style_of_its_own_verdict(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = iter([forgery("forged"), forgery("no forgery found")])
+    assert dock.engine is not None
+    monkeypatch.setattr(dock.engine, "localize", lambda *args, **more: next(found))
+    dock.viewer.add_image(np.zeros((2, *SHAPE), np.uint8), name="stack")
+    dock.settle()
+    dock.controller.partition_all()
+    dock.settle()
+    layer_group = dock.controller.layer_group
+    assert layer_group is not None
+    assert layer_group.heatmap is not None
+    for step, glows in ((0, True), (1, False), (0, True)):
+        dock.viewer.dims.set_current_step(0, step)
+        dock.settle()
+        assert (layer_group.heatmap.colormap.name == "magma") == glows
+    dock.viewer.dims.ndisplay = 3  # both at once: no one verdict holds
+    pump()
+    assert layer_group.heatmap.colormap.name == MUTED_NAME
+
+
+# ---------------------------------------------------------------- odds
+
+
+def test_the_likelihood_ratio_is_shown_and_a_prior_is_named(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = forgery("forged", score=0.95)
+    partitioned(dock, monkeypatch, found)
+    result = dock.widget.result
+    assert result.odds.whole == "Likelihood ratio 19 (forgery against authentic)."
+    result.prior = 0.01
+    posterior = found.with_prior(0.01)
+    assert posterior is not None
+    assert f"With a prior of 1.0%, from Preferences: probability {posterior:.2g}." in (
+        result.odds.whole
+    )
+    assert "0.16" in result.odds.whole
+
+
+def test_an_inconclusive_verdict_says_why_without_a_click(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "It lies between. " + "Something else could settle it, if only it were there. " * 4
+    found = ForgeryMap(
+        np.zeros(SHAPE, np.float32), 0.5, "inconclusive", reason.strip(), CALIBRATION
+    )
+    partitioned(dock, monkeypatch, found)
+    assert dock.widget.result.verdict.text().count("settle it") == 4

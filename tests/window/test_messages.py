@@ -1,0 +1,293 @@
+"""Messages belong to a picture and a state, can be closed, and go with them."""
+
+from __future__ import annotations
+
+import napari
+import numpy as np
+import pytest
+from fakes import FakeEngine
+from qtpy.QtGui import QPalette
+
+from napari_safire.errors import SafireError
+from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.gui.panels.folded_text import MOST_WORDS, FoldedLabel, fold
+from napari_safire.gui.widget import SafireWidget
+from napari_safire.session.messages import ANYWHERE, Topic
+
+from .conftest import Dock
+from .hand import pump
+
+SHAPE = (120, 160)
+
+
+def open_picture(dock: Dock, name: str, value: int = 0) -> None:
+    dock.viewer.add_image(np.full((*SHAPE, 3), value, np.uint8), name=name)
+    dock.settle()
+
+
+def partition(dock: Dock) -> None:
+    dock.press(dock.widget.partition.run)
+    dock.settle()
+
+
+def go_to(dock: Dock, name: str) -> None:
+    dock.viewer.layers.selection.active = dock.viewer.layers[name]
+    dock.settle()
+
+
+def test_a_message_is_not_shown_over_another_picture(dock: Dock) -> None:
+    open_picture(dock, "first")
+    dock.controller.notice.emit("Something about the first.", True)
+    assert dock.widget.message.text() == "⚠ Something about the first."
+    open_picture(dock, "second", 9)
+    assert dock.widget.message.isHidden()
+    go_to(dock, "first")
+    assert "about the first" in dock.widget.message.text()
+    dock.viewer.layers.remove("first")
+    dock.settle()
+    assert dock.widget.message.isHidden()
+
+
+def test_a_late_answer_about_another_picture_is_told_there(dock: Dock) -> None:
+    open_picture(dock, "first")
+    key = dock.controller.key
+    assert key is not None
+    open_picture(dock, "second", 9)
+    dock.controller.session.notice.emit("The first is dark.", False, Topic(key, "picture"))
+    assert dock.widget.message.isHidden()
+    go_to(dock, "first")
+    assert dock.widget.message.text() == "ⓘ The first is dark."
+
+
+def test_a_message_can_be_closed(dock: Dock) -> None:
+    open_picture(dock, "first")
+    dock.controller.notice.emit("One.", False)
+    dock.controller.notice.emit("Two.", True)
+    pump()
+    rows = dock.widget.message.rows
+    assert [row.message.text for row in rows] == ["Two.", "One."]
+    dock.press(rows[0].close_button)
+    assert dock.widget.message.text() == "ⓘ One."
+    dock.press(dock.widget.message.rows[0].close_button)
+    assert dock.widget.message.isHidden()
+
+
+def test_a_failure_comes_into_view_where_the_dock_was_scrolled(dock: Dock) -> None:
+    open_picture(dock, "first")
+    bar = dock.widget.verticalScrollBar()
+    assert bar is not None
+    bar.setValue(bar.maximum())
+    assert bar.value() > 0
+    dock.controller.notice.emit("Told.", False)
+    assert bar.value() > 0
+    dock.controller.notice.emit("It failed.", True)
+    pump(0.05)
+    assert bar.value() == 0
+    assert dock.widget.message.isVisible()
+
+
+def test_a_failed_partition_is_told_until_one_succeeds(dock: Dock) -> None:
+    open_picture(dock, "picture")
+    assert dock.engine is not None
+    dock.engine.failure = SafireError("The grid is broken.")
+    partition(dock)
+    assert "The grid is broken." in dock.widget.message.text()
+    partition(dock)
+    assert dock.widget.message.isHidden()
+
+
+def test_what_is_wrong_with_no_picture_stays_over_all(dock: Dock) -> None:
+    open_picture(dock, "first")
+    dock.controller.notice.emit("The disk is gone.", True, ANYWHERE)
+    open_picture(dock, "second", 9)
+    assert "The disk is gone." in dock.widget.message.text()
+    dock.viewer.layers.clear()
+    dock.settle()
+    assert "The disk is gone." in dock.widget.message.text()
+
+
+def test_what_was_said_without_a_picture_goes_with_the_first(dock: Dock) -> None:
+    dock.controller.partition()
+    assert "open one first" in dock.widget.message.text()
+    open_picture(dock, "picture")
+    assert dock.widget.message.isHidden()
+
+
+def test_why_a_picture_cannot_be_worked_on_is_said_also_when_it_was_there_first(
+    viewer: napari.Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PictureLayer, "problem", lambda picture: "It cannot be worked on.")
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="waves")
+    widget = SafireWidget(viewer, load_engine=lambda name, device, notice: FakeEngine())
+    viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
+    assert widget.message.text() == "⚠ It cannot be worked on."
+    widget.close_work()
+
+
+def test_in_three_dimensions_nobody_is_told_to_open_a_picture(dock: Dock) -> None:
+    dock.viewer.add_image(np.zeros((2, *SHAPE), np.uint8), name="stack")
+    dock.settle()
+    dock.viewer.dims.ndisplay = 3
+    pump()
+    for act in (dock.controller.partition, dock.controller.segment, dock.controller.edits.commit):
+        dock.widget.message.clear()
+        act()
+        assert "switch the viewer to 2-D" in dock.widget.message.text()
+        assert "open one" not in dock.widget.message.text()
+
+
+def test_the_status_does_not_ask_for_what_was_done(dock: Dock) -> None:
+    open_picture(dock, "picture")
+    status = dock.widget.image.status
+    assert "partition it" in status.text()
+    partition(dock)
+    assert status.text() == "Ready (160 x 120 pixels): partitioned into 2 sources."
+    dock.controller.edits.merge([1, 2])
+    dock.settle()
+    assert status.text() == "Ready (160 x 120 pixels): partitioned into 1 source."
+    dock.controller.edits.undo()
+    dock.controller.edits.undo()
+    dock.settle()
+    assert "partition it" in status.text()
+
+
+def test_the_verdict_does_not_ask_for_a_partition_where_there_is_no_picture(dock: Dock) -> None:
+    verdict = dock.widget.result.verdict
+    assert verdict.whole == "No verdict yet: no picture is worked on."
+    open_picture(dock, "picture")
+    assert verdict.whole == "No verdict yet: partition the picture."
+
+
+# ---------------------------------------------------------------- uncertainty
+
+
+def uncertainty(dock: Dock):
+    layer_group = dock.controller.layer_group
+    assert layer_group is not None
+    return layer_group.uncertainty
+
+
+def test_uncertainty_goes_with_its_partition(dock: Dock) -> None:
+    open_picture(dock, "picture")
+    partition(dock)
+    dock.press(dock.widget.result.uncertainty)
+    dock.settle()
+    layer = uncertainty(dock)
+    assert layer.visible
+    assert layer.data.any()
+    dock.widget.partition.count.setValue(3)
+    dock.settle()
+    assert not layer.visible
+    assert not layer.data.any()
+    dock.press(dock.widget.result.uncertainty)
+    dock.settle()
+    assert layer.visible
+    assert layer.data.any()
+    dock.controller.edits.undo()  # the labels are those of the former partition again
+    dock.settle()
+    assert not layer.visible
+
+
+def test_uncertainty_of_another_slice_stays(dock: Dock) -> None:
+    dock.viewer.add_image(np.zeros((2, *SHAPE), np.uint8), name="stack")
+    dock.settle()
+    dock.controller.partition_all()
+    dock.settle()
+    for step in (0, 1):
+        dock.viewer.dims.set_current_step(0, step)
+        dock.settle()
+        dock.controller.show_uncertainty()
+        dock.settle()
+    dock.widget.partition.count.setValue(3)  # of the slice that is looked at
+    dock.settle()
+    layer = uncertainty(dock)
+    assert layer.visible
+    assert layer.data[0].any()
+    assert not layer.data[1].any()
+
+
+def test_neither_map_nor_uncertainty_outlive_the_pixels(dock: Dock) -> None:
+    open_picture(dock, "picture")
+    partition(dock)
+    dock.press(dock.widget.result.heatmap)
+    dock.press(dock.widget.result.uncertainty)
+    dock.settle()
+    layer_group = dock.controller.layer_group
+    assert layer_group is not None
+    assert layer_group.heatmap is not None
+    assert layer_group.heatmap.visible
+    dock.viewer.layers["picture"].data = np.full((*SHAPE, 3), 50, np.uint8)
+    dock.settle()
+    for layer in (layer_group.heatmap, layer_group.uncertainty):
+        assert not layer.visible
+        assert not layer.data.any()
+    assert dock.widget.result.verdict.whole.startswith("No verdict yet")
+    assert dock.widget.result.scale.isHidden()
+
+
+# ---------------------------------------------------------------- plots follow the labels
+
+
+def test_the_dots_have_the_numbers_of_the_labels(dock: Dock) -> None:
+    open_picture(dock, "picture")
+    dock.widget.partition.points.setValue(4)
+    dock.widget.partition.count.setValue(3)
+    partition(dock)
+    section, plane = dock.widget.partition, dock.controller.plane
+    assert plane is not None
+    assert plane.shown_numbers == (1, 2, 3)
+    dock.controller.edits.merge([2, 1])
+    dock.settle()
+    assert plane.shown_numbers == (2, 2, 3)
+    names = section.plot._names
+    assert {name.rsplit(": ")[1] for name in names} == {"source 2", "source 3"}
+    assert dock.widget.result.renumber.isEnabled()
+    dock.press(dock.widget.result.renumber)
+    dock.settle()
+    assert plane.shown_numbers == (1, 1, 2)
+    assert {name.rsplit(": ")[1] for name in section.plot._names} == {"source 1", "source 2"}
+    assert not dock.widget.result.renumber.isEnabled()
+    for _ in range(3):
+        dock.controller.edits.undo()
+    dock.settle()
+    assert plane.shown_numbers == ()
+    assert section.plot.hint
+
+
+# ---------------------------------------------------------------- folded text
+
+
+@pytest.mark.parametrize(
+    ("text", "head", "rest"),
+    [
+        ("Short.", "Short.", ""),
+        ("One. Two.", "One. Two.", ""),
+        ("a " * 19 + "end. Then more.", "a " * 19 + "end.", "Then more."),
+        ("a " * 15 + "b: " + "c " * 15 + "d.", "a " * 15 + "b: …", "c " * 15 + "d."),
+        ("a " * 29 + "z", " ".join("a" * 20) + " …", " ".join("a" * 9) + " z"),
+    ],
+)
+def test_at_most_twenty_words_are_shown_at_first(text: str, head: str, rest: str) -> None:
+    assert fold(text) == (head, rest)
+    assert len([word for word in fold(text)[0].split() if word != "…"]) <= MOST_WORDS
+
+
+def test_a_folded_label_unfolds_and_escapes(qtbot) -> None:
+    label = FoldedLabel()
+    qtbot.addWidget(label)
+    label.say("<b>file</b> " + "a " * 30, "Forged.")
+    assert label.text().startswith("<b>Forged.</b> &lt;b&gt;file")
+    assert ">more<" in label.text()
+    label.linkActivated.emit("#")
+    assert label.text().count("a ") >= 30
+    assert ">less<" in label.text()
+
+
+def test_the_link_that_unfolds_a_message_has_the_ink_of_its_text(dock: Dock) -> None:
+    open_picture(dock, "picture")
+    dock.controller.notice.emit(" ".join(["Something went wrong here."] * 8), True)
+    dock.settle()
+    label = dock.widget.message.rows[0].label
+    ink = label.palette().color(QPalette.ColorRole.WindowText).name()
+    assert ink != "#000000"
+    assert f'style="color: {ink}"' in label.text()

@@ -1,0 +1,196 @@
+"""Partition, plots and verdict in a real window."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from napari_safire.gui.panels.annotate.result_section import _confidence
+from napari_safire.types import PointPrompt
+
+from .conftest import Dock
+from .hand import pump
+
+SHAPE = (120, 160)
+
+
+def open_picture(dock: Dock) -> None:
+    dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    dock.settle()
+
+
+def test_the_button_paints_the_sources_and_makes_a_forgery_map(dock: Dock) -> None:
+    open_picture(dock)
+    dock.press(dock.widget.partition.run)
+    dock.settle()
+    sources, layer_group = dock.controller.sources_layer, dock.controller.layer_group
+    assert sources is not None
+    assert layer_group is not None
+    assert (sources.data[:, :80] == 1).all()
+    assert (sources.data[:, 80:] == 2).all()
+    heatmap = layer_group.heatmap
+    assert heatmap is not None
+    assert heatmap.opacity == 0.5
+    assert not heatmap.visible
+    np.testing.assert_array_equal(heatmap.data[:, :80], 1)
+    assert dock.controller.image is dock.viewer.layers["picture"]
+    text = dock.widget.result.verdict.text()
+    assert "Inconclusive" in text
+    assert "Made up for tests." in text
+
+
+def test_the_forgery_map_is_shown_and_hidden(dock: Dock) -> None:
+    open_picture(dock)
+    dock.press(dock.widget.partition.run)
+    dock.settle()
+    layer_group = dock.controller.layer_group
+    assert layer_group is not None
+    assert layer_group.heatmap is not None
+    dock.press(dock.widget.result.heatmap)
+    assert layer_group.heatmap.visible
+    dock.press(dock.widget.result.heatmap)
+    assert not layer_group.heatmap.visible
+
+
+def test_a_line_says_how_probable_the_number_is(dock: Dock) -> None:
+    open_picture(dock)
+    section = dock.widget.partition
+    assert not section.found.isVisible()
+    dock.press(section.run)
+    dock.settle()
+    assert section.found.isVisible()
+    words = "2 sources found. If there are several at all, there are 2 (68%) or 3 (32%)."
+    assert section.found.text() == words
+    section.count.setValue(3)  # given, not found
+    dock.settle()
+    assert not section.found.isVisible()
+    section.count.setValue(0)
+    dock.settle()
+    assert section.found.text() == words
+    dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="another")
+    dock.settle()
+    assert not section.found.isVisible()
+
+
+def test_another_number_regroups_without_reading_the_picture_again(dock: Dock) -> None:
+    open_picture(dock)
+    dock.press(dock.widget.partition.run)
+    dock.settle()
+    assert dock.engine is not None
+    before = dock.engine.calls.count("embed")
+    box = dock.widget.partition.count
+    dock.widget.ensureWidgetVisible(box)
+    box.setFocus()
+    QTest.keyClick(box, Qt.Key.Key_Up)
+    QTest.keyClick(box, Qt.Key.Key_Up)
+    QTest.keyClick(box, Qt.Key.Key_Up)
+    dock.settle()
+    assert dock.controller.settings.method == "kmeans"
+    assert dock.controller.sources_layer is not None
+    assert dock.controller.sources_layer.data.max() == 3
+    assert dock.engine.calls.count("embed") == before
+
+
+def test_dbscan_shows_its_distance_and_hides_the_number(dock: Dock) -> None:
+    open_picture(dock)
+    section = dock.widget.partition
+    section.method.setCurrentText("DBSCAN")
+    pump()
+    assert section.eps.isVisible()
+    assert not section.count.isVisible()
+    section.eps.setValue(0.35)
+    assert (dock.controller.settings.method, dock.controller.settings.eps) == ("dbscan", 0.35)
+    assert dock.controller.settings.n_sources is None
+
+
+def test_a_dot_of_the_plot_shows_its_prompt_on_the_picture(dock: Dock) -> None:
+    open_picture(dock)
+    section = dock.widget.partition
+    section.points.setValue(4)
+    dock.press(section.run)
+    dock.settle()
+    dock.widget.ensureWidgetVisible(section.plot)
+    pump()
+    x, y = section.plot.positions()[5]
+    QTest.mouseClick(section.plot, Qt.MouseButton.LeftButton, pos=QPoint(round(x), round(y)))
+    pump()
+    layer_group, plane = dock.controller.layer_group, dock.controller.plane
+    assert layer_group is not None
+    assert layer_group.grid_prompts is not None
+    assert plane is not None
+    assert plane.grid is not None
+    chosen = plane.grid.prompts[5]
+    np.testing.assert_allclose(layer_group.grid_prompts.data, [[chosen.row, chosen.col]])
+    assert dock.controller.image is dock.viewer.layers["picture"]
+
+
+def test_a_number_of_the_curve_becomes_the_number_of_sources(dock: Dock) -> None:
+    open_picture(dock)
+    section = dock.widget.partition
+    section.points.setValue(4)
+    dock.press(section.run)
+    dock.settle()
+    dock.widget.ensureWidgetVisible(section.curve)
+    pump()
+    x, y = section.curve.positions()[2]  # the third: four sources
+    QTest.mouseClick(section.curve, Qt.MouseButton.LeftButton, pos=QPoint(round(x), round(y)))
+    dock.settle()
+    assert section.count.value() == 4
+    assert dock.controller.sources_layer is not None
+    assert dock.controller.sources_layer.data.max() == 4
+
+
+def test_uncertainty_is_made_on_demand(dock: Dock) -> None:
+    open_picture(dock)
+    assert not dock.widget.result.uncertainty.isEnabled()
+    dock.press(dock.widget.partition.run)
+    dock.settle()
+    layer_group = dock.controller.layer_group
+    assert layer_group is not None
+    assert layer_group.uncertainty is None
+    dock.press(dock.widget.result.uncertainty)
+    dock.settle()
+    assert layer_group.uncertainty is not None
+    values = layer_group.uncertainty.data
+    assert values.shape == SHAPE
+    assert 0 <= values.min() <= values.max() <= 1
+    assert "stability" in dock.engine.calls
+
+
+def test_without_a_picture_a_sentence_says_so(dock: Dock) -> None:
+    dock.hand.press("Shift+G")
+    assert "open one first" in dock.widget.message.text()
+    assert not dock.widget.partition.run.isEnabled()
+
+
+def test_without_a_picture_all_slices_say_the_same(dock: Dock) -> None:
+    dock.controller.partition_all()  # as its command does; the button is hidden
+    assert dock.widget.message.text() == "⚠ There is no picture to partition: open one first."
+
+
+def test_the_key_partitions_whichever_layer_is_selected(dock: Dock) -> None:
+    open_picture(dock)
+    shapes = dock.viewer.add_shapes(name="notes")
+    dock.viewer.layers.selection.active = shapes
+    dock.hand.press("Shift+G")
+    dock.settle()
+    assert dock.controller.sources_layer is not None
+    assert dock.controller.sources_layer.data.max() == 2
+    assert dock.viewer.layers.selection.active is shapes
+
+
+@pytest.mark.parametrize(("confidences", "said"), [([1.0], None), ([0.9], 0.9), ([1.0, 0.8], 1.0)])
+def test_a_source_that_nothing_was_compared_with_has_no_confidence(
+    confidences: list[float], said: float | None
+) -> None:
+    points = [PointPrompt(10.0 * k, 5.0) for k in range(len(confidences))]
+    seeds = [(k, point) for k, point in enumerate(points, 1)]
+    annotation = SimpleNamespace(seeds=seeds, preview=None, prompts=())
+    known = dict(zip(points, confidences, strict=True))
+    plane = SimpleNamespace(predictions=SimpleNamespace(confidences=known))
+    snapshot = SimpleNamespace(annotation=annotation, confidences={})
+    assert _confidence(1, plane, snapshot) == said  # type: ignore[arg-type]
