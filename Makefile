@@ -28,7 +28,7 @@ test: $(STAMP) ## Install, system packages for GUI tests included, then run all 
 
 test-quick: $(STAMP) ## The tests without a canvas or further processes (PYTEST_ARGS=…)
 	@.ci/system-packages $(GUI_PACKAGES)
-	$(BIN)/python -m pytest -n 2 tests/unit $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 tests/unit tests/model $(PYTEST_ARGS)
 
 installed: $(STAMP) ## Build the wheel, install it beside napari as a user does, click, remove it
 	@.ci/system-packages $(GUI_PACKAGES)
