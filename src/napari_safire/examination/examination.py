@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_safire.basis import RunBasis
 from napari_safire.images.reading import ReadImage
+from napari_safire.progress import Cancel, Progress
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
-
-Progress = Callable[[int, int, str], None]
-Cancel = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,26 +154,37 @@ def examine(
             regions = tuple(engine.segment(embedding, settings.points))
     partition = forgery = None
     if settings.whole_image:
-        with _timed(seconds, "partition"):
-            partition = engine.partition(
-                embedding,
-                method=settings.method,
-                n_sources=settings.n_sources,
-                seed=settings.seed,
-                points_per_side=settings.points_per_side,
-                eps=settings.eps,
-                progress=progress,
-                cancel=cancel,
-            )
-        with _timed(seconds, "localize"):
-            forgery = engine.localize(
-                embedding,
-                seed=settings.seed,
-                points_per_side=settings.points_per_side,
-                progress=progress,
-                cancel=cancel,
-            )
+        partition, forgery = _partition_and_map(
+            engine, embedding, settings, seconds, progress, cancel
+        )
     return Examination(image, settings, embedding, partition, forgery, regions, seconds)
+
+
+def _partition_and_map(
+    engine: Engine,
+    embedding: Embedding,
+    settings: ExaminationSettings,
+    seconds: dict[str, float],
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> tuple[SourcePartition, ForgeryMap]:
+    grid_and_seed: dict[str, Any] = {
+        "seed": settings.seed,
+        "points_per_side": settings.points_per_side,
+        "progress": progress,
+        "cancel": cancel,
+    }
+    with _timed(seconds, "partition"):
+        partition = engine.partition(
+            embedding,
+            method=settings.method,
+            n_sources=settings.n_sources,
+            eps=settings.eps,
+            **grid_and_seed,
+        )
+    with _timed(seconds, "localize"):
+        forgery = engine.localize(embedding, **grid_and_seed)
+    return partition, forgery
 
 
 def _check_points(image: ReadImage, points: tuple[PointPrompt, ...]) -> None:
