@@ -25,7 +25,8 @@ from napari_safire.cli import app, terminal
 from napari_safire.errors import CheckpointError
 from napari_safire.images.demo import demo_composite
 from napari_safire.images.masks import decode_sources, encode_sources
-from napari_safire.images.record import SOURCES_FORMAT, read_results
+from napari_safire.images.records.head import SOURCES_FORMAT
+from napari_safire.images.records.results import read_results
 from napari_safire.model.files.checkpoint import save_checkpoint
 from napari_safire.model.safire import SafireModel
 

@@ -26,16 +26,15 @@ from napari_safire.corpus.plan import (
 from napari_safire.errors import ImageReadError, SafireError
 from napari_safire.examination.examination import ExaminationSettings
 from napari_safire.examination.export import _FIXED_ENDINGS, results_by_base
-from napari_safire.images.record import (
+from napari_safire.images.files import file_sha256
+from napari_safire.images.records.head import (
     EXAMINATION_FORMAT,
     SOURCES_FORMAT,
-    file_sha256,
-    found_path,
     read_head,
     read_record,
-    record_text,
-    recorded_path,
 )
+from napari_safire.images.records.paths import found_path, recorded_path
+from napari_safire.images.records.writing import record_text
 
 SETTINGS = ExaminationSettings()
 BASIS = SETTINGS.basis("c" * 64, "float32")

@@ -22,17 +22,17 @@ from napari_safire.corpus.naming import folded, marked, result_base
 from napari_safire.corpus.queue import PictureQueue
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.examination.export import results_by_base
+from napari_safire.images.files import file_sha256
 from napari_safire.images.lists import parse_list
 from napari_safire.images.mask_pairs import LIST_SUFFIXES, list_root, looks_like_list
-from napari_safire.images.record import (
+from napari_safire.images.records.head import (
     EXAMINATION_FORMAT,
     SOURCES_FORMAT,
-    file_sha256,
-    found_path,
     read_head,
     record_format,
     result_names,
 )
+from napari_safire.images.records.paths import found_path
 
 _LEVELS = 3  # name without suffix, whole name, whole name with a hash
 

@@ -51,18 +51,17 @@ from napari_safire.images.reading import (
     inspect_image,
     read_image,
 )
-from napari_safire.images.record import (
+from napari_safire.images.records.completeness import record_of_mask
+from napari_safire.images.records.head import (
     FROM_ONE,
     SOURCES_FORMAT,
-    RecordedPrompt,
-    read_results,
     record_format,
-    record_of_mask,
     recorded_image,
     recorded_image_facts,
-    whole_path,
 )
-from napari_safire.images.record_files import record_sha256
+from napari_safire.images.records.paths import whole_path
+from napari_safire.images.records.replacing import record_sha256
+from napari_safire.images.records.results import RecordedPrompt, read_results
 from napari_safire.text import printable
 from napari_safire.types import NO_EVIDENCE, FloatImage
 

@@ -43,7 +43,7 @@ from napari_safire.gui.panels.section import (
     sentence,
     wrapped,
 )
-from napari_safire.images.record import FROM_ONE
+from napari_safire.images.records.head import FROM_ONE
 from napari_safire.session.annotation import MOST_SOURCES, Annotation, Labels, Mask, SourcePrompt
 from napari_safire.session.codec import decode_annotation
 from napari_safire.session.completeness import Completeness, completeness
