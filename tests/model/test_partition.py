@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
 
 from napari_safire.gui.panels.annotate.result_section import _confidence
@@ -115,10 +115,8 @@ def test_a_dot_of_the_plot_shows_its_prompt_on_the_picture(dock: Dock) -> None:
     dock.settle()
     dock.widget.ensureWidgetVisible(section.plot)
     pump()
-    x, y = section.plot.positions()[5]
-    QTest.mouseClick(
-        section.plot.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(round(x), round(y))
-    )
+    where = QPointF(*section.plot.positions()[5]).toPoint()
+    QTest.mouseClick(section.plot.viewport(), Qt.MouseButton.LeftButton, pos=where)
     pump()
     layer_group, plane = dock.controller.layer_group, dock.controller.plane
     assert layer_group is not None
