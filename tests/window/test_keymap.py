@@ -25,16 +25,11 @@ from qtpy.QtGui import QFocusEvent, QKeySequence
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit, QToolButton
 
+from napari_safire.gui.keys.binder import KeyBinder, KeyConflict
 from napari_safire.gui.keys.key_editor import KeyEditor
-from napari_safire.gui.keys.keymap import (
-    ACTIONS,
-    KeyAction,
-    KeyBinder,
-    KeyConflict,
-    Keymap,
-    key_name,
-    napari_keys,
-)
+from napari_safire.gui.keys.keymap import ACTIONS, KeyAction, Keymap
+from napari_safire.gui.keys.spelling import key_name
+from napari_safire.gui.keys.taken import napari_keys
 
 from .hand import Hand, pump
 

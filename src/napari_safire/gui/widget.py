@@ -17,8 +17,9 @@ from rich.filesize import decimal
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.keys.binder import KeyBinder
 from napari_safire.gui.keys.key_editor import KeyEditor
-from napari_safire.gui.keys.keymap import ACTIONS, KeyBinder, Keymap
+from napari_safire.gui.keys.keymap import ACTIONS, Keymap
 from napari_safire.gui.layers.canvas_guard import guard_canvas
 from napari_safire.gui.panels.annotate.autosaved_work import AutosavedWorkBar
 from napari_safire.gui.panels.annotate.image_section import ImageSection
