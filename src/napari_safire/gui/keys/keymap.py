@@ -95,6 +95,31 @@ ACTIONS = (
         "Shift-G",
         "Find all sources of the picture with a grid of prompts.",
     ),
+    KeyAction(
+        "show_forgery_map",
+        "Forgery map",
+        "Shift-H",
+        "Show or hide the forgery map; partitions the picture first if need be.",
+    ),
+    KeyAction("show_uncertainty", "Uncertainty", "Shift-W", "Show how unsure each pixel is."),
+    KeyAction(
+        "next_picture",
+        "Next picture",
+        "PageDown",
+        "Save what was changed and go to the next picture of the queue.",
+    ),
+    KeyAction(
+        "previous_picture",
+        "Previous picture",
+        "PageUp",
+        "Save what was changed and go to the previous picture of the queue.",
+    ),
+    KeyAction(
+        "finish_picture",
+        "Done, next",
+        "Shift-K",
+        "Save this picture as done and go to the next one of the queue.",
+    ),
     KeyAction("cancel", "Cancel", "Q", "Stop the job that is running."),
 )
 
