@@ -11,7 +11,7 @@ from napari_safire.basis import RunBasis
 from napari_safire.corpus.task import SavedResult
 from napari_safire.errors import SafireError
 from napari_safire.examination.export import results_by_base
-from napari_safire.images.record import (
+from napari_safire.images.records.head import (
     EXAMINATION_FORMAT,
     SOURCES_FORMAT,
     read_head,

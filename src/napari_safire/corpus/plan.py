@@ -16,9 +16,10 @@ from napari_safire.corpus.result_names import assign_names, name_at
 from napari_safire.corpus.task import InTheWay, Task
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.examination.export import results_by_base
+from napari_safire.images.files import file_sha256
 from napari_safire.images.lists import parse_list
 from napari_safire.images.mask_pairs import LIST_SUFFIXES, list_root, looks_like_list
-from napari_safire.images.record import file_sha256, read_head, result_names
+from napari_safire.images.records.head import read_head, result_names
 
 
 def make_plan(

@@ -39,15 +39,10 @@ from napari_safire.images.mask_pairs import (
 )
 from napari_safire.images.masks import UNASSIGNED, GroundTruth
 from napari_safire.images.reading import ReadImage, read_image
-from napari_safire.images.record import (
-    SOURCES_FORMATS,
-    RecordedResults,
-    read_record,
-    read_results,
-    record_format,
-    why_incomplete,
-)
-from napari_safire.images.record_files import record_sha256
+from napari_safire.images.records.completeness import why_incomplete
+from napari_safire.images.records.head import SOURCES_FORMAT, read_record, record_format
+from napari_safire.images.records.replacing import record_sha256
+from napari_safire.images.records.results import RecordedResults, read_results
 from napari_safire.text import printable
 
 EntryState = Literal["untouched", "begun", "done"]
@@ -327,7 +322,7 @@ def refuse_foreign_record(entry: QueueEntry) -> None:
     ------
     DatasetError
     """
-    if entry.record.exists() and record_format(entry.record) not in SOURCES_FORMATS:
+    if entry.record.exists() and record_format(entry.record) != SOURCES_FORMAT:
         raise DatasetError(
             f"{printable(entry.record)} is damaged, or no record of labels: move it away, or "
             "choose another folder for the masks."

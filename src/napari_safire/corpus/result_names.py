@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 
 from napari_safire.corpus.naming import folded, marked, result_base
 from napari_safire.corpus.output_folder import OutputFolder, RecordHead
-from napari_safire.images.record import found_path
+from napari_safire.images.records.paths import found_path
 
 _LEVELS = 3  # name without suffix, whole name, whole name with a hash
 

@@ -35,6 +35,10 @@ Watch = Callable[[str], AbstractContextManager[Progress | None]]
 _MOST_JOBS = 8
 
 
+def _unwatched(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What is asked of which pictures, and where the results go.
@@ -103,7 +107,12 @@ class Run:
         self.written: list[Task] = []
 
     def outcomes(
-        self, engine: Engine, model: str, *, jobs: int | None = None, watch: Watch = lambda _: nullcontext()
+        self,
+        engine: Engine,
+        model: str,
+        *,
+        jobs: int | None = None,
+        watch: Watch = lambda _: nullcontext(),
     ) -> Generator[Outcome]:
         """Answer the tasks, one after the other or several at once.
 

@@ -24,7 +24,7 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.evaluation.entries import EvaluatedEntry
 from napari_safire.images.files import why_unreadable
 from napari_safire.images.lists import ListEntry
-from napari_safire.images.record import recorded_path, whole_path
+from napari_safire.images.records.paths import recorded_path, whole_path
 from napari_safire.synthesis.degradations import NONE, Degradation
 from napari_safire.text import printable
 

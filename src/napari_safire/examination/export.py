@@ -27,17 +27,12 @@ from napari_safire.atomic import atomic_files
 from napari_safire.errors import SafireError
 from napari_safire.examination import Examination
 from napari_safire.examination.overlay import render_sources
+from napari_safire.images.files import file_sha256
 from napari_safire.images.masks import MAX_SOURCE, STEP, encode_sources
 from napari_safire.images.reading import write_image_atomic
-from napari_safire.images.record import (
-    EXAMINATION_FORMAT,
-    file_sha256,
-    plain,
-    record_text,
-    recorded_path,
-    result_names,
-    versions,
-)
+from napari_safire.images.records.head import EXAMINATION_FORMAT, result_names
+from napari_safire.images.records.paths import recorded_path
+from napari_safire.images.records.writing import plain, record_text, versions
 from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
