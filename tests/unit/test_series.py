@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from napari_safire.atomic import staging_folder
 from napari_safire.corpus.queue import (
     STATES,
     EntryState,
@@ -540,3 +541,15 @@ def test_masks_that_were_left_out_are_told(tmp_path: Path) -> None:
     assert note.endswith("1 file was taken for a mask and left out: a_sources.png.")
     (tmp_path / "a_sources.png").unlink()
     assert PictureQueue.open(tmp_path).notes == ()
+
+
+def test_what_a_killed_save_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "in" / "a.png")
+    left = tmp_path / "out" / ".napari-safire-0123456789ab"
+    left.mkdir(parents=True)
+    (left / "a_sources.png").write_bytes(b"half")
+    with staging_folder(tmp_path / "out") as alive:
+        PictureQueue.open(tmp_path / "in", tmp_path / "out").entries()
+        assert alive.is_dir()
+    assert list((tmp_path / "out").iterdir()) == []

@@ -24,6 +24,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.atomic import remove_leftovers
 from napari_safire.corpus.naming import result_base
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.lists import ListEntry, enumerated, read_list, read_text, read_truth
@@ -400,7 +401,9 @@ def _read_pictures(path: Path) -> tuple[Path, dict[Path, ListEntry]]:
 
 def _names_in(folder: Path) -> frozenset[str]:
     try:
-        return frozenset(os.listdir(folder))
+        names = frozenset(os.listdir(folder))
+        remove_leftovers(folder, names)  # of a save that was killed
+        return names
     except (FileNotFoundError, NotADirectoryError):  # made, or refused, when something is saved
         return frozenset()
     except OSError as error:

@@ -86,6 +86,9 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
+_Answer = Callable[[Task, Progress | None, Cancel | None], Outcome]
+
+
 class Run:
     """A batch under way; see `begin`.
 
@@ -124,8 +127,7 @@ class Run:
         model : str
             Its name or file, as the records shall say it.
         jobs : int, optional
-            Pictures under way at once; default: one on a CPU, which the model needs whole, on
-            other devices half of the cores, 8 at most.
+            Pictures under way at once; default: one on a CPU, else half of the cores, 8 at most.
         watch : callable
             Called with a picture's name, or once for all where several are under way.
 
@@ -141,8 +143,8 @@ class Run:
         Cancelled
         """
         batch = self.batch
-        basis = batch.settings.basis(engine.model.checkpoint_sha256, engine.precision)
-        _require_same(self.tasks, basis)
+        sha256 = engine.model.checkpoint_sha256
+        _require_same(self.tasks, batch.settings.basis(sha256, engine.precision))
         jobs = jobs or _usual_jobs(engine)
         engine.grids_kept = jobs  # one for each picture under way
         about = describe_model(engine, model, absolute_path=batch.absolute_paths)
@@ -156,21 +158,24 @@ class Run:
                 return Outcome(task, error=error)
 
         if min(jobs, len(self.tasks)) <= 1:
-            for task in self.tasks:
-                with watch(task.image.name) as show:
-                    outcome = answer(task, show, None)
-                yield outcome
+            yield from self._one_by_one(answer, watch)
             return
         with (
             watch("pictures") as show,
             closing(as_completed(lambda t, c: answer(t, None, c), self.tasks, jobs)) as found,
         ):
-            for count, (task, outcome_or_error) in enumerate(found, start=1):
-                if isinstance(outcome_or_error, Exception):
-                    raise outcome_or_error
+            for count, (task, came) in enumerate(found, start=1):
+                if isinstance(came, Exception):
+                    raise came
                 if show is not None:
                     show(count, len(self.tasks), task.image.name)
-                yield outcome_or_error
+                yield came
+
+    def _one_by_one(self, answer: _Answer, watch: Watch) -> Iterator[Outcome]:
+        for task in self.tasks:
+            with watch(task.image.name) as show:
+                outcome = answer(task, show, None)
+            yield outcome
 
     def _answer(
         self,
