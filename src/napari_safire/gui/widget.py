@@ -132,7 +132,7 @@ class SafireWidget(QScrollArea):
         self.fine_tune.unfolded.connect(self._show_fine_tune)
 
         connections = Connections()
-        guard_canvas(napari_viewer, connections)
+        guard_canvas(napari_viewer)
         connections.connect(self.controller.notice, self._bring_failure_into_view)
         connections.connect(self._watch.changed, self._preferences_changed)
         connections.connect(
