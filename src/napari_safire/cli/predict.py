@@ -37,12 +37,8 @@ if TYPE_CHECKING:
     from napari_safire.basis import RunBasis
     from napari_safire.corpus.plan import Task
     from napari_safire.engine import Engine
-    from napari_safire.examination.examination import (
-        Cancel,
-        Examination,
-        ExaminationSettings,
-        Progress,
-    )
+    from napari_safire.examination.examination import Examination, ExaminationSettings
+    from napari_safire.progress import Cancel, Progress
     from napari_safire.types import ForgeryMap, PointPrompt
 
     _Answer = tuple[Examination, list[Path]]
@@ -128,14 +124,11 @@ def predict(
     from napari_safire.corpus.folder_lock import claim, ignores_case
     from napari_safire.corpus.plan import make_plan
     from napari_safire.examination.examination import ExaminationSettings
+    from napari_safire.settings import PartitionSettings
 
     chosen, n_sources = _clustering(sources, method, eps)
     settings = ExaminationSettings(
-        method=chosen,
-        n_sources=n_sources,
-        eps=eps,
-        seed=seed,
-        points_per_side=points_per_side,
+        PartitionSettings(chosen, n_sources, eps, seed, points_per_side),
         points=_parse_points(points or []),
         whole_image=not only_points,
     )

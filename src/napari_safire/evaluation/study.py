@@ -34,12 +34,11 @@ from napari_safire.evaluation.scoring import (
     evaluate_entries,
 )
 from napari_safire.images.lists import ListEntry
+from napari_safire.progress import Progress
 from napari_safire.synthesis.degradations import NONE, Degradation
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
-
-Progress = Callable[[int, int, str], None]
 
 
 class _Show(Protocol):
