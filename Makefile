@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 CONSTRAINTS := requirements/constraints.txt
 PYTEST_ARGS ?=
+# Tests start many processes: none of them, nor a second run, should compile everything anew.
+test test-quick: export PYTHONDONTWRITEBYTECODE =
 
 # What Qt and an X server without a screen need (xauth: for xvfb-run).
 GUI_PACKAGES := xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 libdbus-1-3 \
@@ -12,10 +14,10 @@ GUI_PACKAGES := xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 lib
 	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test installed lint format clean
+.PHONY: help demo test test-quick installed lint format clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 
 demo: $(STAMP) ## Install, then partition the picture that ships with the package
 	$(BIN)/napari-safire demo
@@ -23,6 +25,10 @@ demo: $(STAMP) ## Install, then partition the picture that ships with the packag
 test: $(STAMP) ## Install, system packages for GUI tests included, then run all tests (PYTEST_ARGS=…)
 	@.ci/system-packages $(GUI_PACKAGES)
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+test-quick: $(STAMP) ## The tests without a canvas or further processes (PYTEST_ARGS=…)
+	@.ci/system-packages $(GUI_PACKAGES)
+	$(BIN)/python -m pytest -n 2 tests/unit tests/model $(PYTEST_ARGS)
 
 installed: $(STAMP) ## Build the wheel, install it beside napari as a user does, click, remove it
 	@.ci/system-packages $(GUI_PACKAGES)

@@ -24,7 +24,7 @@ from PIL import Image
 from speed import peak_gib, photograph, vit_b
 
 from napari_safire import Engine, load_model
-from napari_safire.examination.examination import ExaminationSettings, examine
+from napari_safire.examination import ExaminationSettings, examine
 from napari_safire.examination.export import export_examination
 from napari_safire.examination.threads import as_completed
 from napari_safire.images.reading import read_image

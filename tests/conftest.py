@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
+# One thread for each worker, and for the processes that tests start: workers that share cores wait
+# for each other's threads many times as long as they compute. Before NumPy and torch are loaded.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+# The software renderer draws with a thread of its own for every core, in every window.
+os.environ.setdefault("LP_NUM_THREADS", "0")
+
 import json
 import random
 import sys

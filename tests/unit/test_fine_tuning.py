@@ -475,7 +475,7 @@ assert not {{"torch", "lightning_fabric", "napari", "qtpy"}} & sys.modules.keys(
     assert done.returncode == 0, done.stderr
     said = done.stdout.split()
     assert said[:2] == ["Divided", "Scoring"]
-    assert "Progress" in said
+    assert "RunEvent" in said
     assert said[-2:] == ["Comparison", "Outcome"]
     assert said.count("Outcome") == 1
 

@@ -268,10 +268,10 @@ def test_work_outlives_a_killed_process(path: Path) -> None:
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
         "from test_journal import Autosave, made\n"
-        "Journal(Path(sys.argv[2])).keep('work', 'a', made(3))\n"
+        "Autosave(Path(sys.argv[2])).keep('work', 'a', made(3))\n"
         "print('kept', flush=True); time.sleep(60)\n"
     )
-    command = [sys.executable, "-c", program, str(Path(__file__).parents[1]), str(path)]
+    command = [sys.executable, "-c", program, str(Path(__file__).parent), str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "kept\n"

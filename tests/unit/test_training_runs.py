@@ -630,7 +630,7 @@ def test_all_processes_skip_the_update_that_is_bad_on_one_and_stop_when_one_is_a
 ) -> None:
     script = tmp_path / "skipping.py"
     script.write_text(
-        SKIPPING.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path / "run"))
+        SKIPPING.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "run"))
     )
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=240, env=ENVIRONMENT

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -19,9 +18,6 @@ from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.widget import SafireWidget
 
 from .hand import Hand, pump, wait_until
-
-# The software renderer draws with one thread of its own for every core, in every worker.
-os.environ.setdefault("LP_NUM_THREADS", "0")
 
 
 @pytest.fixture(scope="session", autouse=True)

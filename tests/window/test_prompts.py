@@ -434,7 +434,7 @@ def test_a_bad_source_number_becomes_the_nearest_good_one(opened: Dock) -> None:
         (None, 1),
     ):
         features = layer.features.drop(columns="source")
-        features["source"] = pd.PictureQueue([value])
+        features["source"] = pd.Series([value])
         layer.features = features
         opened.settle()
         assert layer.features["source"].tolist() == [wanted], value
@@ -449,7 +449,7 @@ def test_other_bad_feature_values_do_no_harm(opened: Dock, column: str) -> None:
     layer = prompts(opened)
     for value in (np.nan, None, "perhaps"):
         features = layer.features.drop(columns=column)
-        features[column] = pd.PictureQueue([value])
+        features[column] = pd.Series([value])
         layer.features = features
         opened.settle()
         np.testing.assert_array_equal(labels(opened), disc(*first), str(value))

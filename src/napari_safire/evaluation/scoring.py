@@ -18,7 +18,7 @@ from napari_safire.basis import RunBasis
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.evaluation.entries import EvaluatedEntry, Task, entry_content
-from napari_safire.examination.examination import Examination, ExaminationSettings, examine
+from napari_safire.examination import Examination, ExaminationSettings, examine
 from napari_safire.examination.threads import as_completed
 from napari_safire.images.lists import ListEntry, MaskKind, read_truth
 from napari_safire.images.masks import resize_nearest

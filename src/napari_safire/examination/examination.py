@@ -145,19 +145,28 @@ def examine(
             regions = tuple(engine.segment(embedding, settings.points))
     partition = forgery = None
     if settings.whole_image:
-        with _timed(seconds, "partition"):
-            partition = engine.partition(
-                embedding, **asdict(settings.partition), progress=progress, cancel=cancel
-            )
-        with _timed(seconds, "localize"):
-            forgery = engine.localize(
-                embedding,
-                seed=settings.partition.seed,
-                points_per_side=settings.partition.points_per_side,
-                progress=progress,
-                cancel=cancel,
-            )
+        partition, forgery = _partition_and_map(
+            engine, embedding, settings.partition, seconds, progress, cancel
+        )
     return Examination(image, settings, embedding, partition, forgery, regions, seconds)
+
+
+def _partition_and_map(
+    engine: Engine,
+    embedding: Embedding,
+    settings: PartitionSettings,
+    seconds: dict[str, float],
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> tuple[SourcePartition, ForgeryMap]:
+    seed, side = settings.seed, settings.points_per_side
+    with _timed(seconds, "partition"):
+        partition = engine.partition(
+            embedding, **asdict(settings), progress=progress, cancel=cancel
+        )
+    with _timed(seconds, "localize"):
+        forgery = engine.localize(embedding, seed, side, progress=progress, cancel=cancel)
+    return partition, forgery
 
 
 def _check_points(image: ReadImage, points: tuple[PointPrompt, ...]) -> None:

@@ -25,8 +25,9 @@ from napari_safire.atomic import atomic_path
 from napari_safire.basis import ALGORITHM, RunBasis
 from napari_safire.engine import Engine
 from napari_safire.errors import Cancelled, SafireError
+from napari_safire.images.files import file_sha256
 from napari_safire.images.lists import ListEntry, MaskKind
-from napari_safire.images.record import plain, record_text, versions
+from napari_safire.images.records.writing import plain, record_text, versions
 from napari_safire.learning.comparison import Comparison, PictureScore, compare, require_scored
 from napari_safire.learning.events import (
     BASIS,
@@ -42,7 +43,6 @@ from napari_safire.learning.finetuning import FineTuneSettings, Parts, fine_tune
 from napari_safire.learning.recalibration import recalibrated
 from napari_safire.model import SafireModel, load_model, save_checkpoint
 from napari_safire.model.files.checkpoint import load_checkpoint
-from napari_safire.model.files.model_file import file_sha256
 from napari_safire.progress import Cancel
 
 RESULT_FORMAT = "napari-safire fine-tuning 1"

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from napari_safire.images.record import plain
+from napari_safire.images.records.writing import plain
 from napari_safire.learning.comparison import Comparison
 from napari_safire.learning.run_log import RunEvent, RunEventName
 

@@ -349,7 +349,7 @@ def _readable(features: Any) -> Any:
         return features
     for name, default in _DEFAULTS.items():
         given = features[name].astype(object) if name in features else [default] * len(features)
-        numbers = pd.to_numeric(pd.PictureQueue(given, dtype=object), errors="coerce")
+        numbers = pd.to_numeric(pd.Series(given, dtype=object), errors="coerce")
         values = numbers.to_numpy(float, copy=True)
         if name == "confidence":
             features[name] = values

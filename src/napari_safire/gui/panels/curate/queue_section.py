@@ -31,7 +31,7 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.geometry import inside
 from napari_safire.gui.controllers.image import picture_facts
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.io.reader import about_picture, picture_layer
+from napari_safire.gui.io.layer_data import about_picture, picture_layer
 from napari_safire.gui.io.writer import Saved, save_labels
 from napari_safire.gui.layers.annotated import ANNOTATED
 from napari_safire.gui.panels.section import (
@@ -44,7 +44,7 @@ from napari_safire.gui.panels.section import (
     sentence,
     wrapped,
 )
-from napari_safire.images.record import FROM_ONE
+from napari_safire.images.records.head import FROM_ONE
 from napari_safire.session.annotation import MOST_SOURCES, Annotation, Labels, Mask, SourcePrompt
 from napari_safire.session.codec import decode_annotation
 from napari_safire.session.completeness import Completeness, completeness

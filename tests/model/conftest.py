@@ -1,0 +1,48 @@
+"""A dock on a viewer without a window: no canvas, which is what costs two seconds a test."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+from fakes import FakeEngine
+from napari.components import ViewerModel
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
+from window.conftest import Dock as Dock
+
+from napari_safire.gui.widget import SafireWidget
+
+from .hand import ModelHand, pump
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_no_garbage(qapp: QApplication) -> None:
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def viewer(qapp: QApplication) -> ViewerModel:
+    """What a viewer is without its window: layers, axes, selection, keys and mouse callbacks."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def hand(viewer: ViewerModel) -> ModelHand:
+    return ModelHand(viewer)
+
+
+@pytest.fixture
+def dock(viewer: ViewerModel, hand: ModelHand) -> Iterator[Dock]:
+    """A dock whose regions are discs and whose sources are stripes."""
+    engine = FakeEngine()
+    widget = SafireWidget(viewer, load_engine=lambda name, device, notice: engine)
+    widget.resize(400, 800)
+    widget.show()
+    pump(0.02)
+    yield Dock(viewer, hand, widget, engine)
+    widget.close_work()
+    widget.deleteLater()
+    QApplication.sendPostedEvents(widget, QEvent.Type.DeferredDelete)
