@@ -35,6 +35,7 @@ from napari_safire.images.records.head import (
 )
 from napari_safire.images.records.paths import found_path, recorded_path
 from napari_safire.images.records.writing import record_text
+from napari_safire.settings import PartitionSettings
 
 SETTINGS = ExaminationSettings()
 BASIS = SETTINGS.basis("c" * 64, "float32")
@@ -257,7 +258,10 @@ def test_complete_results_are_known_with_what_they_rest_on(tmp_path: Path) -> No
     for other, told in (
         (SETTINGS.basis("d" * 64, "float32"), "with another model"),
         (SETTINGS.basis("c" * 64, "bf16"), "in float32, not in bf16"),
-        (ExaminationSettings(seed=4).basis("c" * 64, "float32"), "with other settings (seed)"),
+        (
+            ExaminationSettings(PartitionSettings(seed=4)).basis("c" * 64, "float32"),
+            "with other settings (seed)",
+        ),
         (
             RunBasis("c" * 64, BASIS.settings, algorithm=0),
             "by another version: algorithm (1 and 0)",

@@ -125,14 +125,11 @@ def predict(
     from napari_safire.corpus.run import Batch, begin
     from napari_safire.corpus.task import InTheWay
     from napari_safire.examination import ExaminationSettings
+    from napari_safire.settings import PartitionSettings
 
     chosen, n_sources = _clustering(sources, method, eps)
     settings = ExaminationSettings(
-        method=chosen,
-        n_sources=n_sources,
-        eps=eps,
-        seed=seed,
-        points_per_side=points_per_side,
+        PartitionSettings(chosen, n_sources, eps, seed, points_per_side),
         points=_parse_points(points or []),
         whole_image=not only_points,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import typer
 from napari_safire.cli.options import DeviceOption, Kind, Precision, RootOption, SeedOption
 from napari_safire.cli.terminal import print_table, say, warn
 from napari_safire.errors import Cancelled, DatasetError, SafireError
+from napari_safire.progress import Cancel
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -221,7 +222,7 @@ def _scorer(kind: Kind) -> Score:
         )
 
     def score(
-        engine: Engine, entries: Sequence[ListEntry], cancel: Callable[[], bool]
+        engine: Engine, entries: Sequence[ListEntry], cancel: Cancel
     ) -> Iterator[PictureScore]:
         with closing(evaluate_entries(engine, entries, ScoringSettings(kind))) as results:
             for found in results:
@@ -268,11 +269,11 @@ def _write(out: TextIO, line: str) -> None:
 
 def _show(event: Event) -> None:
     """Tell people."""
-    from napari_safire.learning import comparison, events, progress
+    from napari_safire.learning import comparison, events, run_log
 
     match event:
-        case progress.Progress():
-            progress.print_progress(event)
+        case run_log.RunEvent():
+            run_log.print_event(event)
         case events.Divided():
             say(
                 f"pictures (groups without a common origin): {event.learned} "

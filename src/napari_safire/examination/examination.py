@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_safire.basis import RunBasis
 from napari_safire.images.reading import ReadImage
 from napari_safire.progress import Cancel, Progress
+from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
@@ -19,27 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExaminationSettings:
-    """What to ask of a picture; the fields mean what they mean to `Engine.partition`.
+    """What to ask of a picture.
 
     Parameters
     ----------
-    method : {"auto", "kmeans", "dbscan"}
-    n_sources : int, optional
-        For "kmeans" only.
-    eps : float, optional
-        For "dbscan" only; None: chosen by a rule.
-    seed, points_per_side : int
+    partition : PartitionSettings
     points : tuple of PointPrompt
         Ask for the source region of each of these as well.
     whole_image : bool
         Partition and localise. False: only the points are asked.
     """
 
-    method: str = "auto"
-    n_sources: int | None = None
-    eps: float | None = None
-    seed: int = 0
-    points_per_side: int = 16
+    partition: PartitionSettings = field(default_factory=PartitionSettings)
     points: tuple[PointPrompt, ...] = ()
     whole_image: bool = True
 
@@ -49,9 +41,8 @@ class ExaminationSettings:
 
     def as_record(self) -> dict[str, Any]:
         """Return JSON values, points as ``[row, col]``."""
-        values = asdict(self)
-        values["points"] = [[point.row, point.col] for point in self.points]
-        return values
+        points = [[point.row, point.col] for point in self.points]
+        return {**asdict(self.partition), "points": points, "whole_image": self.whole_image}
 
     def basis(
         self, checkpoint_sha256: str, precision: str, picture_sha256: str | None = None
@@ -155,7 +146,7 @@ def examine(
     partition = forgery = None
     if settings.whole_image:
         partition, forgery = _partition_and_map(
-            engine, embedding, settings, seconds, progress, cancel
+            engine, embedding, settings.partition, seconds, progress, cancel
         )
     return Examination(image, settings, embedding, partition, forgery, regions, seconds)
 
@@ -163,27 +154,18 @@ def examine(
 def _partition_and_map(
     engine: Engine,
     embedding: Embedding,
-    settings: ExaminationSettings,
+    settings: PartitionSettings,
     seconds: dict[str, float],
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> tuple[SourcePartition, ForgeryMap]:
-    grid_and_seed: dict[str, Any] = {
-        "seed": settings.seed,
-        "points_per_side": settings.points_per_side,
-        "progress": progress,
-        "cancel": cancel,
-    }
+    seed, side = settings.seed, settings.points_per_side
     with _timed(seconds, "partition"):
         partition = engine.partition(
-            embedding,
-            method=settings.method,
-            n_sources=settings.n_sources,
-            eps=settings.eps,
-            **grid_and_seed,
+            embedding, **asdict(settings), progress=progress, cancel=cancel
         )
     with _timed(seconds, "localize"):
-        forgery = engine.localize(embedding, **grid_and_seed)
+        forgery = engine.localize(embedding, seed, side, progress=progress, cancel=cancel)
     return partition, forgery
 
 
@@ -191,7 +173,7 @@ def _check_points(image: ReadImage, points: tuple[PointPrompt, ...]) -> None:
     """Before the embedding, which takes long: the engine would refuse them after it."""
     height, width = image.pixels.shape[:2]
     for point in points:
-        if not (-0.5 <= point.row <= height - 0.5 and -0.5 <= point.col <= width - 0.5):
+        if not point.lies_in((height, width)):
             raise OutsidePicture(
                 f"The point {point.row:g},{point.col:g} lies outside {image.path}, which has "
                 f"{height} rows and {width} columns: give row,col inside it."

@@ -36,8 +36,8 @@ from napari_safire.model.catalogue.registry import registry_problems
 from napari_safire.session.autosave import Autosave
 from napari_safire.session.chosen_model import LoadEngine
 from napari_safire.session.messages import ANYWHERE
-from napari_safire.session.planes import PartitionSettings
 from napari_safire.session.session import Session
+from napari_safire.settings import PartitionSettings
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine

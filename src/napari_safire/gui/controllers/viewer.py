@@ -33,8 +33,9 @@ from napari_safire.gui.io.saving import labels_written
 from napari_safire.gui.layers.image_planes import Channels, PictureLayer
 from napari_safire.gui.layers.layer_group import LayerGroup, is_overlay
 from napari_safire.session.messages import ANYWHERE, Topic
-from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Snapshot
+from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
+from napari_safire.settings import PartitionSettings
 from napari_safire.types import FloatImage
 
 _MOMENT_S = 0.045

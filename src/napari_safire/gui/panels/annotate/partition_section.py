@@ -15,7 +15,8 @@ from napari_safire.gui.panels.number_plot import NumberPlot
 from napari_safire.gui.panels.section import Section, button, form, wrapped
 from napari_safire.images.masks import MAX_SOURCE
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.planes import PartitionSettings, PlaneKey, Snapshot
+from napari_safire.session.planes import PlaneKey, Snapshot
+from napari_safire.settings import PartitionSettings
 
 if TYPE_CHECKING:
     from napari_safire.engine import PromptGrid
@@ -147,7 +148,7 @@ class PartitionSection(Section):
             method = "kmeans" if count else "auto"
         self._controller.set_settings(
             PartitionSettings(
-                method=method,  # type: ignore[arg-type]
+                method=method,
                 n_sources=count,
                 eps=self.eps.value() or None,
                 seed=self.seed.value(),
