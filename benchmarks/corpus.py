@@ -24,10 +24,11 @@ from PIL import Image
 from speed import peak_gib, photograph, vit_b
 
 from napari_safire import Engine, load_model
-from napari_safire.examination.examination import ExaminationSettings, examine
+from napari_safire.examination import ExaminationSettings, examine
 from napari_safire.examination.export import export_examination
 from napari_safire.examination.threads import as_completed
 from napari_safire.images.reading import read_image
+from napari_safire.settings import PartitionSettings
 
 SIZES = {"vit-b": (1024, 1024), "safire-lite": (1024, 768)}
 
@@ -45,7 +46,7 @@ def write_pictures(folder: Path, width: int, height: int, count: int) -> list[Pa
 
 
 def pictures_a_second(engine: Engine, paths: list[Path], jobs: int, output: Path | None) -> float:
-    settings = ExaminationSettings(method="kmeans", n_sources=3)
+    settings = ExaminationSettings(PartitionSettings("kmeans", 3))
 
     def answer(path: Path, cancel: Any) -> None:
         found = examine(engine, read_image(path), settings, cancel=cancel)

@@ -1,24 +1,21 @@
 """The values that rooms hand to each other: frozen, NumPy only, row/col in image pixels.
 
 Pixel ``(row, col)`` is the centre of that pixel, as in napari: the top left pixel covers
-``-0.5 <= row < 0.5``. The model works on a *frame* of its own (a square of ``image_size`` for the
-ViT, the padded image itself for the lite model); `Geometry` is the only place that knows how the
-two are related.
+``-0.5 <= row < 0.5`` (`napari_safire.geometry`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+from napari_safire.geometry import Geometry, inside
 
 Verdict = Literal["forged", "no forgery found", "inconclusive"]
 FloatImage = npt.NDArray[np.float32]
@@ -43,95 +40,13 @@ class PointPrompt:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.row) and np.isfinite(self.col)):
             raise ValueError(
-                f"The prompt ({self.row}, {self.col}) is not a place: give finite row and column."
+                f"The prompt ({self.row}, {self.col}) is not a position: give finite row and "
+                "column."
             )
 
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """How image pixels lie in the model's frame.
-
-    Parameters
-    ----------
-    image_shape : (int, int)
-        Rows and columns of the image.
-    frame_shape : (int, int)
-        Rows and columns of the model's frame, in model pixels; the decoder's logits cover it.
-    content_shape : (float, float)
-        The part of the frame that the image covers, from its top left corner. The rest is padding.
-    """
-
-    image_shape: tuple[int, int]
-    frame_shape: tuple[int, int]
-    content_shape: tuple[float, float]
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        """Model pixels per image pixel, along rows and along columns."""
-        return (
-            self.content_shape[0] / self.image_shape[0],
-            self.content_shape[1] / self.image_shape[1],
-        )
-
-    def contains(self, row: float, col: float) -> bool:
-        """Whether the point lies on the image (pixel edges included)."""
-        height, width = self.image_shape
-        return -0.5 <= row <= height - 0.5 and -0.5 <= col <= width - 0.5
-
-    def to_model_xy(self, row: float, col: float) -> tuple[float, float]:
-        """Model ``(x, y)`` of an image point; pixel centres map to pixel centres."""
-        scale_row, scale_col = self.scale
-        return (col + 0.5) * scale_col - 0.5, (row + 0.5) * scale_row - 0.5
-
-    def interpolation(
-        self, axis: int, n_logits: int, positions: npt.ArrayLike | None = None
-    ) -> csr_array:
-        """Bilinear weights that take logits to image pixels along one axis.
-
-        A logit map over the whole frame is brought to the image's own size by
-        ``rows @ logits @ cols.T``, where ``rows`` and ``cols`` are these matrices for axis 0 and 1:
-        padding is cropped and the size changed in one bilinear step (pixel centres to pixel
-        centres, borders held), as ``align_corners=False`` in PyTorch.
-
-        Parameters
-        ----------
-        axis : {0, 1}
-        n_logits : int
-            Length of the logit map along the axis.
-        positions : (N,) array_like, optional
-            Where to sample, in model pixels; default: the centre of every image pixel.
-
-        Returns
-        -------
-        (N, n_logits) sparse float32 array
-            Two weights a row that sum to one. Dense, the products would take four times as long,
-            and leave NumPy's threads spinning on the cores that the model needs next.
-        """
-        from scipy.sparse import csr_array  # slow to load: not before it is needed
-
-        if positions is None:
-            centres = (np.arange(self.image_shape[axis]) + 0.5) * self.scale[axis]
-        else:
-            centres = np.asarray(positions, dtype=np.float64) + 0.5
-        where = np.clip(centres * (n_logits / self.frame_shape[axis]) - 0.5, 0, n_logits - 1)
-        lower = np.minimum(where.astype(np.int64), max(n_logits - 2, 0))
-        share = (where - lower).astype(np.float32)
-        upper = np.minimum(lower + 1, n_logits - 1)
-        values = np.stack([1 - share, share], axis=1).ravel()
-        columns = np.stack([lower, upper], axis=1).ravel()
-        begins = np.arange(len(where) + 1) * 2
-        return csr_array((values, columns, begins), shape=(len(where), n_logits))
-
-    def to_image_size(self, logits: FloatImage) -> FloatImage:
-        """Bring (h4, w4) logits over the frame to (H, W) float32 logits over the image."""
-        rows = self.interpolation(0, logits.shape[0])
-        cols = self.interpolation(1, logits.shape[1])
-        return np.ascontiguousarray((rows @ np.asarray(logits, dtype=np.float32)) @ cols.T)
-
-    def to_image_rc(self, x: float, y: float) -> tuple[float, float]:
-        """Image ``(row, col)`` of a model point: the inverse of `to_model_xy`."""
-        scale_row, scale_col = self.scale
-        return (y + 0.5) / scale_row - 0.5, (x + 0.5) / scale_col - 0.5
+    def lies_in(self, shape: Sequence[float]) -> bool:
+        """Whether the point lies on a picture of so many rows and columns (edges included)."""
+        return bool(inside(shape, (self.row, self.col)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,8 @@ import pytest
 
 from napari_safire.gui.controllers.choices import PictureChoices
 from napari_safire.gui.controllers.mode import Mode
-from napari_safire.session.planes import PartitionSettings, PlaneKey
+from napari_safire.session.planes import PlaneKey
+from napari_safire.settings import PartitionSettings
 
 from .conftest import Dock
 from .hand import pump

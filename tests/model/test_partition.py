@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
 
 from napari_safire.gui.panels.annotate.result_section import _confidence
@@ -115,8 +115,8 @@ def test_a_dot_of_the_plot_shows_its_prompt_on_the_picture(dock: Dock) -> None:
     dock.settle()
     dock.widget.ensureWidgetVisible(section.plot)
     pump()
-    x, y = section.plot.positions()[5]
-    QTest.mouseClick(section.plot, Qt.MouseButton.LeftButton, pos=QPoint(round(x), round(y)))
+    where = QPointF(*section.plot.positions()[5]).toPoint()
+    QTest.mouseClick(section.plot.viewport(), Qt.MouseButton.LeftButton, pos=where)
     pump()
     layer_group, plane = dock.controller.layer_group, dock.controller.plane
     assert layer_group is not None
@@ -136,8 +136,8 @@ def test_a_number_of_the_curve_becomes_the_number_of_sources(dock: Dock) -> None
     dock.settle()
     dock.widget.ensureWidgetVisible(section.curve)
     pump()
-    x, y = section.curve.positions()[2]  # the third: four sources
-    QTest.mouseClick(section.curve, Qt.MouseButton.LeftButton, pos=QPoint(round(x), round(y)))
+    top = section.curve.positions()[4].toPoint()
+    QTest.mouseClick(section.curve.viewport(), Qt.MouseButton.LeftButton, pos=top)
     dock.settle()
     assert section.count.value() == 4
     assert dock.controller.sources_layer is not None

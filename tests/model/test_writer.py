@@ -17,7 +17,7 @@ from PIL import Image
 from napari_safire.errors import SafireError
 from napari_safire.gui.io.reader import get_reader
 from napari_safire.gui.io.writer import write_labels
-from napari_safire.images.record import FROM_ONE, SOURCES_FORMAT
+from napari_safire.images.records.head import FROM_ONE, SOURCES_FORMAT
 
 from .hand import pump
 

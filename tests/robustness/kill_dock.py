@@ -54,7 +54,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
 
     from napari_safire.gui.widget import SafireWidget
     from napari_safire.session.autosave import Autosave
-    from napari_safire.session.planes import PartitionSettings
+    from napari_safire.settings import PartitionSettings
 
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 

@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image
 
 from napari_safire.gui.io.writer import write_labels
-from napari_safire.images.record import FROM_ONE, file_sha256
+from napari_safire.images.files import file_sha256
+from napari_safire.images.records.head import FROM_ONE
 
 NAME = "a.jpg"
 

@@ -22,7 +22,7 @@ from napari_safire.learning.events import (
     from_line,
     to_line,
 )
-from napari_safire.learning.progress import Progress
+from napari_safire.learning.run_log import RunEvent
 
 
 def scores(values, suspicions=None, authentic=()) -> list[PictureScore]:
@@ -125,8 +125,8 @@ def test_the_order_of_pictures_plays_no_part(seed: int, order: list[int]) -> Non
 
 
 EVENTS = [
-    Progress("step", 3, 10, 1.5, {"segmentation": 0.5}),
-    Progress("ended", 10, 10, 2.0, {"skipped": 0.0}, "done"),
+    RunEvent("step", 3, 10, 1.5, {"segmentation": 0.5}),
+    RunEvent("ended", 10, 10, 2.0, {"skipped": 0.0}, "done"),
     Divided(10, 5, 2, 1, 6, 5),
     Warned("a.png cannot be read."),
     Scoring(1, 12),
@@ -147,7 +147,7 @@ def test_events_pass_between_processes(event: object) -> None:
 
 
 def test_numbers_that_are_not_finite_are_null() -> None:
-    line = to_line(Progress("validation", 1, 2, 0.1, {"loss": math.nan, "best": math.inf}))
+    line = to_line(RunEvent("validation", 1, 2, 0.1, {"loss": math.nan, "best": math.inf}))
     assert json.loads(line)["values"] == {"loss": None, "best": None}
     assert math.isnan(from_line(line).values["loss"])
 

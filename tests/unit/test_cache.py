@@ -26,8 +26,9 @@ from napari_safire.atomic import atomic_path
 from napari_safire.engine import cache as cache_module
 from napari_safire.engine.cache import CacheUsage, EmbeddingCache
 from napari_safire.errors import Cancelled
+from napari_safire.geometry import Geometry
 from napari_safire.model import SafireModel, save_checkpoint
-from napari_safire.types import Embedding, Geometry
+from napari_safire.types import Embedding
 
 MODEL = "c" * 64
 tables = settings(max_examples=60)
@@ -373,7 +374,8 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from napari_safire.engine.cache import EmbeddingCache
-from napari_safire.types import Embedding, Geometry
+from napari_safire.geometry import Geometry
+from napari_safire.types import Embedding
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))

@@ -31,9 +31,10 @@ from napari_safire.engine.partitioning.spectral import (
 )
 from napari_safire.engine.uninformative import FLAT
 from napari_safire.errors import CheckpointError
+from napari_safire.geometry import Geometry
 from napari_safire.metrics import multi_source_scores
 from napari_safire.model import ModelConfig, SafireModel
-from napari_safire.types import Calibration, Embedding, Geometry
+from napari_safire.types import Calibration, Embedding
 
 CALIBRATION = Calibration(1.0, -4.0, 0.6, 0.3, 0.1, "made up for a test.")
 

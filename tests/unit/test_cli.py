@@ -25,7 +25,8 @@ from napari_safire.cli import app, terminal
 from napari_safire.errors import CheckpointError
 from napari_safire.images.demo import demo_composite
 from napari_safire.images.masks import decode_sources, encode_sources
-from napari_safire.images.record import SOURCES_FORMAT, read_results
+from napari_safire.images.records.head import SOURCES_FORMAT
+from napari_safire.images.records.results import read_results
 from napari_safire.model.files.checkpoint import save_checkpoint
 from napari_safire.model.safire import SafireModel
 
@@ -388,7 +389,7 @@ def test_cancelling(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("napari_safire.examination.examination.examine", interrupt)
+    monkeypatch.setattr("napari_safire.corpus.run.examine", interrupt)
     result = predict(tiny_model, picture, "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert result.stderr == "Cancelled; nothing half-written.\n"
@@ -691,13 +692,13 @@ def test_text_that_is_lost_is_told() -> None:
 
 
 def test_two_runs_on_one_folder(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
-    from napari_safire.corpus.folder_lock import claim
+    from napari_safire.corpus.folder_lock import locked
 
     output = tmp_path / "out"
     command = [
         "predict", picture, "-o", output, "--model", tiny_model, "--points-per-side", 4, *ONLY,
     ]  # fmt: skip
-    with claim(output):
+    with locked(output):
         running = subprocess.Popen(
             [sys.executable, "-c", MAIN, *map(str, command)], stderr=subprocess.PIPE, text=True
         )
@@ -713,10 +714,10 @@ def test_two_runs_on_one_folder(tiny_model: Path, picture: Path, tmp_path: Path)
 def test_whatever_goes_wrong_with_one_picture_is_its_own_error(
     jobs: int, tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_safire.examination import examination
+    from napari_safire.corpus import run
 
     folder = make_batch(tmp_path / "in", picture, 5)
-    true_examine = examination.examine
+    true_examine = run.examine
     failures = {"p1": MemoryError(), "p2": ZeroDivisionError("float"), "p3": OSError(5, "I/O")}
 
     def examine(engine: Any, image: Any, *arguments: Any, **options: Any) -> Any:
@@ -724,7 +725,7 @@ def test_whatever_goes_wrong_with_one_picture_is_its_own_error(
             raise failures[image.path.stem]
         return true_examine(engine, image, *arguments, **options)
 
-    monkeypatch.setattr(examination, "examine", examine)
+    monkeypatch.setattr(run, "examine", examine)
     result = predict(tiny_model, folder, "-o", tmp_path / "out", *ONLY, "--jobs", jobs)
     assert result.exit_code == 1
     errors = [line for line in result.stderr.splitlines() if line.startswith("Error:")]

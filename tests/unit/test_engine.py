@@ -34,9 +34,10 @@ from napari_safire.engine.partitioning.prompt_grid import PromptGrid, grid_point
 from napari_safire.engine.partitioning.stability import less_sure, stability_of_prompts
 from napari_safire.engine.precision import computing_in, slow_precision
 from napari_safire.errors import Cancelled
+from napari_safire.geometry import Geometry
 from napari_safire.images.demo import demo_composite
 from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
-from napari_safire.types import Calibration, Embedding, Geometry, PointPrompt, SourcePartition
+from napari_safire.types import Calibration, Embedding, PointPrompt, SourcePartition
 
 
 @pytest.fixture(scope="module")

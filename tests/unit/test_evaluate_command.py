@@ -107,7 +107,7 @@ def test_the_table_is_tried_before_any_model_is_loaded(
     assert "cannot be" in " ".join(result.stderr.split())
 
 
-def test_what_was_scored_before_a_stop_is_kept(
+def test_what_was_scored_before_a_stop_is_saved(
     engine: KnowingEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = KnowingEngine.localize
@@ -143,9 +143,9 @@ def test_scores_survive_a_table_that_can_no_longer_be_written(
     monkeypatch.setattr(evaluate_module, "progress_bar", unplugging)
     result = evaluate(listed(folder), "-o", folder / "out/scores.csv")
     assert result.exit_code == 1
-    (kept,) = (folder / "rescued").rglob("scores.csv")
-    assert str(kept) in result.stderr
-    assert len(kept.read_text().splitlines()) == 4
+    (saved,) = (folder / "rescued").rglob("scores.csv")
+    assert str(saved) in result.stderr
+    assert len(saved.read_text().splitlines()) == 4
 
 
 @pytest.mark.parametrize("output", ["out", "scores.csv"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +14,18 @@ from PIL import Image
 
 from napari_safire import types
 from napari_safire.errors import SafireError
-from napari_safire.examination import export
-from napari_safire.examination.examination import Examination, ExaminationSettings, examine
+from napari_safire.examination import Examination, ExaminationSettings, examine, export
 from napari_safire.examination.export import (
-    existing_outputs,
     export_examination,
     probabilities_16_bit,
+    results_by_base,
 )
 from napari_safire.examination.overlay import render_heatmap, render_sources
+from napari_safire.geometry import Geometry
 from napari_safire.images.masks import decode_sources
 from napari_safire.images.reading import ReadImage
-from napari_safire.types import (
-    Embedding,
-    ForgeryMap,
-    Geometry,
-    PointPrompt,
-    SourcePartition,
-    SourceRegion,
-)
+from napari_safire.images.records.results import read_results
+from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 SHAPE = (40, 60)
 MODEL = {"name": "by hand", "architecture": "lite"}
@@ -141,7 +137,15 @@ def test_what_is_not_a_number_becomes_null(tmp_path: Path) -> None:
 
 
 def test_one_source_is_a_partition_too(tmp_path: Path) -> None:
-    write(make_examination(1), tmp_path)
+    found = make_examination(1)
+    assert found.partition is not None
+    region = replace(found.partition.representatives[0], confidence=1.0)
+    alone = replace(found, partition=replace(found.partition, representatives=(region,)))
+    record = write(alone, tmp_path)[-1]
+    # Pixels that could belong to nothing else are no measure: not known, as the dock says.
+    assert json.loads(record.read_text())["partition"]["sources"][0]["confidence"] is None
+    (prompt, *_) = read_results(record).prompts
+    assert (prompt.role, math.isnan(prompt.confidence)) == ("representative", True)
     assert tifffile.imread(tmp_path / "picture_probabilities.tif").min() == 65535
     assert np.asarray(Image.open(tmp_path / "picture_sources.png")).max() == 0
 
@@ -174,7 +178,7 @@ def test_overwriting_leaves_nothing_stale(tmp_path: Path) -> None:
     neighbour.write_bytes(b"somebody else's")
     files = write(make_examination(2, n_regions=1), tmp_path, overwrite=True)
     assert set(tmp_path.iterdir()) == {*files, neighbour}
-    assert existing_outputs(tmp_path, "picture") == sorted(files)
+    assert results_by_base(p.name for p in files) == {"picture": sorted(p.name for p in files)}
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,8 @@ from napari_safire.learning.events import (
     to_line,
 )
 from napari_safire.learning.finetuning import FineTuneSettings, Parts, divide_parts
-from napari_safire.learning.progress import Progress
 from napari_safire.learning.recalibration import recalibrated
+from napari_safire.learning.run_log import RunEvent
 from napari_safire.learning.stopping import stoppable
 from napari_safire.model import SafireModel, load_checkpoint, save_checkpoint
 from napari_safire.session.fine_tuning import FineTuneRequest, FineTuning
@@ -156,7 +156,7 @@ def test_a_better_model_is_proposed_beside_the_old_one(
     assert result["comparison"]["difference"] == pytest.approx(0.1)
     assert result["lists"] == {str(pictures): "hash"}
     assert len(result["held_out"]) == 12
-    assert [type(event) for event in told if not isinstance(event, Progress | Scoring)] == [
+    assert [type(event) for event in told if not isinstance(event, RunEvent | Scoring)] == [
         Divided, type(compare(["g"] * 5, *[[PictureScore(1.0)] * 5] * 2)), Outcome,
     ]  # fmt: skip
 
@@ -321,7 +321,7 @@ def test_a_line_stops_it_and_resume_goes_on_to_the_same_weights(
     told = []
     for line in running.stdout:
         told.append(from_line(line))
-        if isinstance(told[-1], Progress) and told[-1].event == "saved":
+        if isinstance(told[-1], RunEvent) and told[-1].event == "saved":
             running.stdin.write("stop\n")
             running.stdin.flush()
             break
@@ -475,14 +475,14 @@ assert not {{"torch", "lightning_fabric", "napari", "qtpy"}} & sys.modules.keys(
     assert done.returncode == 0, done.stderr
     said = done.stdout.split()
     assert said[:2] == ["Divided", "Scoring"]
-    assert "Progress" in said
+    assert "RunEvent" in said
     assert said[-2:] == ["Comparison", "Outcome"]
     assert said.count("Outcome") == 1
 
 
 def test_a_process_that_is_killed_is_reported() -> None:
     asked = FineTuneRequest((Path("list.txt"),), Path("run"))
-    line = to_line(Progress("begun", 0, 10, 0.0))
+    line = to_line(RunEvent("begun", 0, 10, 0.0))
     tuning = FineTuning(
         asked, command=fake(f"import time; print('{line}', flush=True); time.sleep(300)")
     )

@@ -18,7 +18,7 @@ from napari_safire.corpus.queue import PictureQueue
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.gui.io.writer import write_labels
 from napari_safire.images.lists import ListEntry, read_list, write_list
-from napari_safire.images.record import FROM_ONE
+from napari_safire.images.records.head import FROM_ONE
 from napari_safire.session.fine_tuning import folder_state, fresh_folder
 
 

@@ -13,29 +13,29 @@ import pytest
 
 from napari_safire.atomic import atomic_files, remove_leftovers
 from napari_safire.basis import RunBasis
-from napari_safire.corpus import plan as module
-from napari_safire.corpus.folder_lock import LOCK, claim, ignores_case
+from napari_safire.corpus import output_folder
+from napari_safire.corpus.folder_lock import LOCK, ignores_case, locked
 from napari_safire.corpus.naming import LONGEST_ENDING, LONGEST_NAME, folded, result_base
 from napari_safire.corpus.plan import (
-    InTheWay,
     first_difference,
     is_unchanged,
     make_plan,
     replaced_picture,
 )
+from napari_safire.corpus.task import InTheWay
 from napari_safire.errors import ImageReadError, SafireError
-from napari_safire.examination.examination import ExaminationSettings
+from napari_safire.examination import ExaminationSettings
 from napari_safire.examination.export import _FIXED_ENDINGS, results_by_base
-from napari_safire.images.record import (
+from napari_safire.images.files import file_sha256
+from napari_safire.images.records.head import (
     EXAMINATION_FORMAT,
     SOURCES_FORMAT,
-    file_sha256,
-    found_path,
     read_head,
     read_record,
-    record_text,
-    recorded_path,
 )
+from napari_safire.images.records.paths import found_path, recorded_path
+from napari_safire.images.records.writing import record_text
+from napari_safire.settings import PartitionSettings
 
 SETTINGS = ExaminationSettings()
 BASIS = SETTINGS.basis("c" * 64, "float32")
@@ -172,14 +172,14 @@ def test_results_keep_their_name_when_a_neighbour_comes(tmp_path: Path) -> None:
     folder, output = pictures(tmp_path / "in", "a.jpg"), tmp_path / "out"
     result(folder / "a.jpg", output, "a")
     pictures(folder, "a.png", "A.tif")
-    first, second, third = sorted(make_plan([folder], output), key=lambda task: task.kept is None)
+    first, second, third = sorted(make_plan([folder], output), key=lambda task: task.saved is None)
     assert (first.image.name, first.base) == ("a.jpg", "a")
     assert {second.base, third.base} == {"a.png", "A.tif"}
     result(folder / "a.png", output, "a.png")
     (folder / "a.jpg").unlink()  # its result stays, and is not taken for that of the other
     (alone,) = (task for task in make_plan([folder], output) if task.image.name == "a.png")
     assert alone.base == "a.png"
-    assert alone.kept is not None
+    assert alone.saved is not None
 
 
 def test_results_are_found_again_when_the_pictures_were_moved(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_results_are_found_again_when_the_pictures_were_moved(tmp_path: Path) ->
     folder.rename(tmp_path / "elsewhere")
     (task,) = make_plan([tmp_path / "elsewhere"], output)
     assert task.base == "a"
-    assert task.kept is not None
+    assert task.saved is not None
 
 
 # ----------------------------------------------------------------------------- pictures
@@ -223,7 +223,7 @@ def test_names_that_no_file_can_have_are_the_problems_of_their_lines(tmp_path: P
     assert len(tasks) == 6
     assert replaced_picture(tasks) is None
     result(tmp_path / "a.png", tmp_path / "out", "a", image={"path": "p" * 300 + "/a.png"})
-    assert make_plan([path], tmp_path / "out")[0].kept is not None
+    assert make_plan([path], tmp_path / "out")[0].saved is not None
 
 
 def test_an_empty_folder_is_a_problem(tmp_path: Path) -> None:
@@ -250,15 +250,18 @@ def test_complete_results_are_known_with_what_they_rest_on(tmp_path: Path) -> No
     for name in ("a", "b"):
         result(folder / f"{name}.png", output, name)
     first, second = make_plan([folder], output)
-    assert first.kept is not None
-    assert second.kept is not None
-    assert first.kept.basis is second.kept.basis  # bytes a picture, not a record
+    assert first.saved is not None
+    assert second.saved is not None
+    assert first.saved.basis is second.saved.basis  # bytes a picture, not a record
     assert is_unchanged(first)
     assert first_difference([first, second], BASIS) is None
     for other, told in (
         (SETTINGS.basis("d" * 64, "float32"), "with another model"),
         (SETTINGS.basis("c" * 64, "bf16"), "in float32, not in bf16"),
-        (ExaminationSettings(seed=4).basis("c" * 64, "float32"), "with other settings (seed)"),
+        (
+            ExaminationSettings(PartitionSettings(seed=4)).basis("c" * 64, "float32"),
+            "with other settings (seed)",
+        ),
         (
             RunBasis("c" * 64, BASIS.settings, algorithm=0),
             "by another version: algorithm (1 and 0)",
@@ -268,7 +271,7 @@ def test_complete_results_are_known_with_what_they_rest_on(tmp_path: Path) -> No
         assert found is not None
         assert found[1] == (told,)
     assert first_difference([first], SETTINGS.basis("d" * 64, "float32"), model=False) is None
-    assert make_plan([folder], output, overwrite=True)[0].kept is None
+    assert make_plan([folder], output, overwrite=True)[0].saved is None
 
 
 def test_a_result_that_is_not_what_its_record_says_is_made_again(tmp_path: Path) -> None:
@@ -280,7 +283,7 @@ def test_a_result_that_is_not_what_its_record_says_is_made_again(tmp_path: Path)
     assert task.leftover == ("a.json", "a_sources.png")
     (output / "a_sources.png").unlink()
     (task,) = make_plan([folder], output)
-    assert task.kept is None
+    assert task.saved is None
     assert task.problem is None
     assert task.leftover == ("a.json",)
 
@@ -348,7 +351,7 @@ def test_a_record_of_ours_that_was_cut_short_is_made_again(tmp_path: Path) -> No
     (output / "a.json").write_text(text[:100])
     (task,) = make_plan([folder], output)
     assert task.problem is None
-    assert task.kept is None
+    assert task.saved is None
 
 
 def test_an_empty_record_is_made_again(tmp_path: Path) -> None:
@@ -357,7 +360,7 @@ def test_an_empty_record_is_made_again(tmp_path: Path) -> None:
     (output / "a.json").write_bytes(b"")
     (task,) = make_plan([folder], output)
     assert task.problem is None
-    assert task.kept is None
+    assert task.saved is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes have no names there")
@@ -382,7 +385,7 @@ def test_a_record_that_names_no_files_is_no_complete_result(files: object, tmp_p
     folder, output = pictures(tmp_path / "in", "a.png"), tmp_path / "out"
     result(folder / "a.png", output, "a", files=files)
     (task,) = make_plan([folder], output)
-    assert task.kept is None
+    assert task.saved is None
     assert task.problem is None
 
 
@@ -408,12 +411,14 @@ def test_folders_are_listed_once_and_records_read_once(
         result(folder / f"p{n}.png", output, f"p{n}")
     listed: list[Path] = []
     read: list[Path] = []
-    true_list, true_read = os.listdir, module.read_head
+    true_list, true_read = os.listdir, output_folder.read_head
     monkeypatch.setattr(os, "listdir", lambda path: listed.append(Path(path)) or true_list(path))
     monkeypatch.setattr(os, "scandir", _counted(os.scandir, listed))
-    monkeypatch.setattr(module, "read_head", lambda path: read.append(path) or true_read(path))
+    monkeypatch.setattr(
+        output_folder, "read_head", lambda path: read.append(path) or true_read(path)
+    )
     tasks = make_plan([folder], output)
-    assert all(task.kept is not None for task in tasks)
+    assert all(task.saved is not None for task in tasks)
     assert listed.count(output) == 1
     assert len(listed) < 10  # whatever the number of pictures
     assert len(read) == len(set(read)) == count
@@ -484,10 +489,10 @@ def test_a_folder_belongs_to_one_run_and_is_left_as_it_was(tmp_path: Path) -> No
     order = []
 
     def second() -> None:
-        with claim(folder, waited.set):
+        with locked(folder, waited.set):
             order.append("second")
 
-    with claim(folder, pytest.fail) as problem:
+    with locked(folder, pytest.fail) as problem:
         assert problem is None
         assert (folder / LOCK).exists()
         assert not ignores_case(folder)
@@ -500,22 +505,22 @@ def test_a_folder_belongs_to_one_run_and_is_left_as_it_was(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_claim_of_a_run_that_is_dead_keeps_nobody_out(tmp_path: Path) -> None:
+def test_a_lock_of_a_run_that_is_dead_keeps_nobody_out(tmp_path: Path) -> None:
     (tmp_path / LOCK).write_bytes(b"")
-    with claim(tmp_path, pytest.fail) as problem:
+    with locked(tmp_path, pytest.fail) as problem:
         assert problem is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_whose_name_is_too_long_cannot_be_written_to(tmp_path: Path) -> None:
-    with claim(tmp_path / ("n" * 300), None) as problem:
+    with locked(tmp_path / ("n" * 300), None) as problem:
         assert "too long" in str(problem)
     assert not ignores_case(tmp_path / ("n" * 300))
 
 
 def test_a_folder_that_cannot_be_written_to_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with claim(tmp_path / "file" / "out") as problem:
+    with locked(tmp_path / "file" / "out") as problem:
         assert problem is not None
         assert "Nothing can be written" in str(problem)
 

@@ -113,7 +113,7 @@ def test_a_kill_while_overwriting_leaves_no_record_over_files_of_another_run(
     pictures: Path, tmp_path: Path
 ) -> None:
     """Whatever lies there after the kill: a record describes the files beside it or is missing."""
-    from napari_safire.images.record import read_results
+    from napari_safire.images.records.results import read_results
 
     for point in range(1, 200, 3):
         output = tmp_path / str(point)

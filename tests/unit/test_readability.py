@@ -38,8 +38,9 @@ from napari_safire.engine.verdict import (
     SMALLEST_SIDE,
     judge,
 )
+from napari_safire.geometry import Geometry
 from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
-from napari_safire.types import Calibration, Geometry, PointPrompt
+from napari_safire.types import Calibration, PointPrompt
 
 FORGED = Calibration(0.0, 9.0, 0.8, 0.2, 0.05, "made up for a test.")
 

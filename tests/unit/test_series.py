@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from napari_safire.atomic import staging_folder
 from napari_safire.corpus.queue import (
     STATES,
     EntryState,
@@ -31,11 +32,11 @@ from napari_safire.corpus.queue import (
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.gui.io.reader import read_record_file
 from napari_safire.gui.io.writer import save_labels, write_labels
-from napari_safire.images import record_files
 from napari_safire.images.lists import ListEntry, write_list
 from napari_safire.images.masks import encode_sources
-from napari_safire.images.record import FROM_ONE
-from napari_safire.images.record_files import RecordChanged
+from napari_safire.images.records import replacing as record_files
+from napari_safire.images.records.head import FROM_ONE
+from napari_safire.images.records.replacing import RecordChanged
 from napari_safire.session.annotation import Annotation, SourcePrompt
 from napari_safire.session.codec import decode_annotation
 from napari_safire.session.history import PackedLabels
@@ -68,23 +69,6 @@ def save(entry: QueueEntry, labels: np.ndarray, **about: Any) -> None:
     entry.record.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"numbering": FROM_ONE, "image_path": str(entry.picture), **about}
     write_labels(str(entry.record), labels, {"metadata": {"napari_safire": metadata}})
-
-
-def make_old_record(entry: QueueEntry, first: Any, sources: np.ndarray, **layer: Any) -> None:
-    """As the first format was written."""
-    make_mask(entry.mask, sources)
-    record = {
-        "format": "napari-safire sources 1",
-        "image": {"name": "P1", "path": str(entry.picture), "shape": list(SHAPE)},
-        "first_label": first,
-        "sources": [
-            {"source": int(k), "label": int(k) + (first or 0), "pixels": int((sources == k).sum())}
-            for k in np.unique(sources)
-        ],
-        "layer": {"numbering": FROM_ONE, **layer},
-        "files": {"sources": entry.mask.name},
-    }
-    entry.record.write_text(json.dumps(record))
 
 
 def names(series: PictureQueue) -> list[str]:
@@ -215,24 +199,6 @@ def test_done_needs_a_record_that_is_complete(
     series = PictureQueue.open(folder)
     save(series.entries()[0], labels, state="done", **about)
     assert series.entries()[0].state == state
-
-
-@pytest.mark.parametrize(
-    ("first", "grey", "pixels", "state"),
-    [(1, 50, 96, "done"), (0, 50, 96, "begun"), (0, 0, 192, "begun"), (1, 0, 192, "begun")],
-)
-def test_records_of_the_first_format_are_done_where_every_pixel_has_a_source(
-    folder: Path, first: int, grey: int, pixels: int, state: str
-) -> None:
-    """``first_label`` 0 meant that value 0 was the rest; untouched pictures became "done" so."""
-    series = PictureQueue.open(folder)
-    entry = series.entries()[0]
-    make_old_record(entry, first, halves(0, grey // 50), state="done")
-    (again, *_) = series.entries()
-    assert again.state == state
-    found = read_entry(again)
-    assert found.labels is not None
-    np.testing.assert_array_equal(found.labels, halves(0, grey // 50) + first)
 
 
 def test_labels_saved_without_a_state_count_as_begun(folder: Path) -> None:
@@ -442,20 +408,16 @@ def test_foreign_files_are_not_to_be_replaced(folder: Path) -> None:
         refuse_foreign_record(entry)
 
 
-@pytest.mark.parametrize("field", ["first_label", "image", "files", "sources", "layer", "format"])
+@pytest.mark.parametrize("field", ["image", "files", "sources", "unassigned", "layer", "format"])
 @pytest.mark.parametrize(
     "value",
     [None, -1, 2, True, 1e400, "x", [], {}, [[]], {"path": 3}, {"prompts": [{"row": None}]}],
 )
-@pytest.mark.parametrize("old", [True, False])
 def test_a_record_with_odd_values_is_a_sentence_or_opens(
-    folder: Path, field: str, value: Any, old: bool
+    folder: Path, field: str, value: Any
 ) -> None:
     entry = PictureQueue.open(folder).entries()[0]
-    if old:
-        make_old_record(entry, 1, halves())
-    else:
-        save(entry, halves(1, 2), state="done")
+    save(entry, halves(1, 2), state="done")
     record = json.loads(entry.record.read_text())
     entry.record.write_text(json.dumps(record | {field: value}))
     (again, *_) = PictureQueue.open(folder).entries()
@@ -463,13 +425,6 @@ def test_a_record_with_odd_values_is_a_sentence_or_opens(
     for read in (lambda: read_entry(again), lambda: read_record_file(entry.record)):
         with suppress(DatasetError, ImageReadError):  # and nothing else
             read()
-
-
-def test_first_label_null_is_refused(folder: Path) -> None:
-    entry = PictureQueue.open(folder).entries()[0]
-    make_old_record(entry, None, halves())
-    with pytest.raises(DatasetError, match="counts labels from None, not from 0 or 1"):
-        read_record_file(entry.record)
 
 
 def test_a_pipe_in_the_place_of_a_record_is_a_sentence(folder: Path) -> None:
@@ -586,3 +541,15 @@ def test_masks_that_were_left_out_are_told(tmp_path: Path) -> None:
     assert note.endswith("1 file was taken for a mask and left out: a_sources.png.")
     (tmp_path / "a_sources.png").unlink()
     assert PictureQueue.open(tmp_path).notes == ()
+
+
+def test_what_a_killed_save_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "in" / "a.png")
+    left = tmp_path / "out" / ".napari-safire-0123456789ab"
+    left.mkdir(parents=True)
+    (left / "a_sources.png").write_bytes(b"half")
+    with staging_folder(tmp_path / "out") as alive:
+        PictureQueue.open(tmp_path / "in", tmp_path / "out").entries()
+        assert alive.is_dir()
+    assert list((tmp_path / "out").iterdir()) == []

@@ -16,22 +16,17 @@ from fakes import RADIUS, FakeEngine
 
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
+from napari_safire.geometry import Geometry
 from napari_safire.progress import report
 from napari_safire.session import edits
 from napari_safire.session.annotation import Annotation, SourcePrompt, Stroke
 from napari_safire.session.autosave import Autosave, AutosavedWork
-from napari_safire.session.planes import PartitionSettings, PlaneKey, Snapshot
+from napari_safire.session.planes import PlaneKey, Snapshot
 from napari_safire.session.predictions import AnnotatedPlane
 from napari_safire.session.region_labels import partition_uncertainty
 from napari_safire.session.session import Session
-from napari_safire.types import (
-    Embedding,
-    FloatImage,
-    Geometry,
-    PointPrompt,
-    SourcePartition,
-    SourceRegion,
-)
+from napari_safire.settings import PartitionSettings
+from napari_safire.types import Embedding, FloatImage, PointPrompt, SourcePartition, SourceRegion
 
 SHAPE = (120, 160)
 KEY = PlaneKey("picture")

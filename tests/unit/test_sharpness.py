@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from napari_safire.geometry import Geometry
 from napari_safire.learning.temperature import DividedCells, divided_cells, fit_sharpness
-from napari_safire.types import Geometry, PointPrompt, SourcePartition, SourceRegion
+from napari_safire.types import PointPrompt, SourcePartition, SourceRegion
 
 
 def drawn(sharpness: float, seed: int, n_cells: int = 4000) -> DividedCells:

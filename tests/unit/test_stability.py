@@ -16,8 +16,9 @@ from napari_safire.engine.partitioning.of_prompts import cluster_prompts, make_p
 from napari_safire.engine.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.engine.partitioning.stability import REPEATING, stability_of_prompts
 from napari_safire.errors import Cancelled
+from napari_safire.geometry import Geometry
 from napari_safire.model import ModelConfig, SafireModel
-from napari_safire.types import Embedding, Geometry, SourcePartition
+from napari_safire.types import Embedding, SourcePartition
 
 SIDE = 8
 SHAPE = (64, 96)

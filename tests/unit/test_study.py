@@ -118,12 +118,12 @@ def test_an_interrupted_run_goes_on_to_the_same_results(
     with pytest.raises(KeyboardInterrupt):
         run(halves, Stopping(7))
     lines = (tmp_path / "halves/set/a.jsonl").read_bytes()
-    n_kept = lines.count(b"\n") - 1
-    assert 7 - jobs <= n_kept <= 7
+    n_saved = lines.count(b"\n") - 1
+    assert 7 - jobs <= n_saved <= 7
     (tmp_path / "halves/set/a.jsonl").write_bytes(lines + b'{"content": "torn')
     rest = KnowingEngine()
     run(halves, rest)
-    assert len(rest.shapes) == 15 - n_kept
+    assert len(rest.shapes) == 15 - n_saved
     assert rest.grids_kept == jobs
     assert table(tmp_path / "halves/set/a.csv") == table(tmp_path / "whole/set/a.csv")
     idle = KnowingEngine()
@@ -243,9 +243,9 @@ def test_warnings_outlive_a_stop(entries: list[ListEntry], tmp_path: Path) -> No
     assert again.warnings == first.warnings
     text = write_report([again], tmp_path).read_text(encoding="utf-8")
     assert "painted on what was shown" in text
-    (kept,) = read_study(tmp_path)["set"]
+    (read,) = read_study(tmp_path)["set"]
     # From the folder of the scores, and without the name of a user.
-    assert kept.warnings == [" ".join(first.warnings).replace(str(tmp_path), "..")]
+    assert read.warnings == [" ".join(first.warnings).replace(str(tmp_path), "..")]
 
 
 def test_warnings_name_the_files_of_their_own_entry(

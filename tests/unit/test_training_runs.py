@@ -26,9 +26,9 @@ from torch.utils.data import Dataset
 from napari_safire.errors import CheckpointError
 from napari_safire.learning.devices import launched
 from napari_safire.learning.estimate import estimate
-from napari_safire.learning.progress import Progress, print_progress
 from napari_safire.learning.prompts import PromptedCrops, PromptSettings
 from napari_safire.learning.run import run
+from napari_safire.learning.run_log import RunEvent, print_event
 from napari_safire.learning.settings import RunSettings
 from napari_safire.learning.stages import (
     PARTS,
@@ -309,11 +309,11 @@ def test_gradients_that_are_never_finite_stop_the_run(
 def test_the_best_weights_are_kept_and_a_run_without_progress_stops(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told: list[Progress] = []
+    told: list[RunEvent] = []
     ending = go(
         PromptStage, toy(), lambda **_: repeat(halves(2)), tmp_path,
         steps=400, save_every=2, learning_rate=0.5, patience=2, validation=held_out(2),
-        listen=lambda progress: told.append(progress) or print_progress(progress),
+        listen=lambda progress: told.append(progress) or print_event(progress),
     )  # fmt: skip
     assert ending == "no progress"
     losses = [p.values["loss"] for p in told if p.event == "validation"]

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_safire.types import Calibration, Geometry, PointPrompt, SourceRegion
+from napari_safire.geometry import Geometry
+from napari_safire.types import Calibration, PointPrompt, SourceRegion
 
 lengths = st.integers(1, 12_000)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from napari_safire.learning.comparison import Comparison
 from napari_safire.learning.events import Divided, Event, Outcome, Scoring, Warned, to_line
-from napari_safire.learning.progress import Progress
+from napari_safire.learning.run_log import RunEvent
 
 _CODE = r"""
 import json, pathlib, select, sys
@@ -35,8 +35,8 @@ for line in told["then"]:
 BEGIN: tuple[Event, ...] = (
     Divided(31, 28, 4, 3, 9, 7),
     Scoring(9, 18),
-    Progress("begun", 0, 300, 0.0, {"trainable": 5.0, "frozen": 2.0}),
-    Progress("step", 120, 300, 240.0, {"segmentation": 0.5, "confidence": 0.25}),
+    RunEvent("begun", 0, 300, 0.0, {"trainable": 5.0, "frozen": 2.0}),
+    RunEvent("step", 120, 300, 240.0, {"segmentation": 0.5, "confidence": 0.25}),
 )
 REASONS = ("p_mIoU changed by +0.0720: a gain.",)
 

@@ -57,7 +57,7 @@ class Hand:
 
     def press(self, keys: str) -> None:
         """Type a key combination such as "Ctrl+Shift+P" on the canvas."""
-        combination = QKeySequence(keys)[0]
+        combination = QKeySequence(keys.replace("Page", "Pg"))[0]  # as Qt spells them
         self.canvas.setFocus()
         QTest.keyClick(self.canvas, combination.key(), combination.keyboardModifiers())
         pump()

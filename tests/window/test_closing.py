@@ -26,6 +26,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget, QPushButton
 
 from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.layers.canvas_guard import guard_canvas
+from napari_safire.gui.panels.feature_plot import FeaturePlot
 from napari_safire.gui.widget import SafireWidget, widget_of
 from napari_safire.progress import report
 from napari_safire.session.session import Session
@@ -34,6 +36,13 @@ from .hand import Hand, pump, wait_until
 
 SHAPE = (100, 140)
 pytestmark = pytest.mark.filterwarnings("error:::napari_safire", "error::ResourceWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pyqtgraph_is_known(qapp: QApplication) -> None:
+    """The first plot of a process makes pyqtgraph listen to the end of the program, once."""
+    FeaturePlot().deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 class HeldEngine(FakeEngine):
@@ -599,3 +608,16 @@ def test_a_program_ends_in_the_middle_of_an_embedding(how: str, tmp_path: Path) 
     assert ended.returncode == 0, ended.stderr
     for word in ("Traceback", "Error", "Fatal", "Abort", "QObject", "QThread", "QTimer", "safire"):
         assert word not in ended.stderr, ended.stderr
+
+
+def test_the_canvas_stays_guarded_once_when_the_dock_is_gone(viewer: napari.Viewer) -> None:
+    """Layers that go later must find the canvas's context current, else napari dies."""
+    context = viewer.window._qt_viewer.canvas._scene_canvas.context
+    opened = open_dock(viewer, "")
+    guarded = vars(context)["finish"]
+    opened.go.set()
+    _remove_dock(opened)
+    pump(0.1)
+    assert vars(context)["finish"] is guarded
+    guard_canvas(viewer)
+    assert vars(context)["finish"] is guarded

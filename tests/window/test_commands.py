@@ -463,3 +463,25 @@ def test_no_file_chosen_does_nothing(
     answer_dialog(monkeypatch, "")
     execute("open_mask")
     assert len(viewer.layers) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        ("next_picture", Qt.Key.Key_PageDown),
+        ("previous_picture", Qt.Key.Key_PageUp),
+        ("finish_picture", None),
+    ],
+)
+def test_without_a_queue_its_commands_and_keys_say_so(
+    viewer: napari.Viewer, engine: FakeEngine, command: str, key: Qt.Key | None
+) -> None:
+    add_picture(viewer)
+    if key is None:
+        execute(command)
+    else:
+        execute("widget")
+        settle(viewer)
+        QTest.keyClick(viewer.window._qt_viewer.canvas.native, key)
+    pump()
+    assert "No queue of pictures is open" in settle(viewer).message.text()

@@ -23,7 +23,7 @@ from napari_safire.gui.panels.fine_tune import section as fine_tune_section
 from napari_safire.gui.panels.fine_tune.section import FineTuneSection
 from napari_safire.images.lists import ListEntry, read_list, write_list
 from napari_safire.images.masks import decode_sources, encode_sources
-from napari_safire.images.record import FROM_ONE
+from napari_safire.images.records.head import FROM_ONE
 from napari_safire.learning.events import Failed, Outcome
 from napari_safire.session.fine_tuning import FineTuning
 

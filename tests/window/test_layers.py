@@ -15,8 +15,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_safire.engine.pixels import PictureReader
+from napari_safire.geometry import Geometry
 from napari_safire.gui.layers.image_planes import PictureLayer
-from napari_safire.types import Embedding, Geometry, PointPrompt, SourceRegion
+from napari_safire.types import Embedding, PointPrompt, SourceRegion
 
 from .conftest import Dock
 from .hand import pump, wait_until

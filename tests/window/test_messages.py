@@ -6,10 +6,12 @@ import napari
 import numpy as np
 import pytest
 from fakes import FakeEngine
+from qtpy.QtCore import QPointF
 from qtpy.QtGui import QPalette
 
 from napari_safire.errors import SafireError
 from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.gui.panels.feature_plot import FeaturePlot
 from napari_safire.gui.panels.folded_text import MOST_WORDS, FoldedLabel, fold
 from napari_safire.gui.widget import SafireWidget
 from napari_safire.session.messages import ANYWHERE, Topic
@@ -228,6 +230,11 @@ def test_neither_map_nor_uncertainty_outlive_the_pixels(dock: Dock) -> None:
 # ---------------------------------------------------------------- plots follow the labels
 
 
+def sources_of_dots(plot: FeaturePlot) -> set[str]:
+    """As the tooltips of all dots name them."""
+    return {plot.explain(QPointF(*place)).rsplit(": ")[1] for place in plot.positions()}
+
+
 def test_the_dots_have_the_numbers_of_the_labels(dock: Dock) -> None:
     open_picture(dock, "picture")
     dock.widget.partition.points.setValue(4)
@@ -239,13 +246,12 @@ def test_the_dots_have_the_numbers_of_the_labels(dock: Dock) -> None:
     dock.controller.edits.merge([2, 1])
     dock.settle()
     assert plane.shown_numbers == (2, 2, 3)
-    names = section.plot._names
-    assert {name.rsplit(": ")[1] for name in names} == {"source 2", "source 3"}
+    assert sources_of_dots(section.plot) == {"source 2", "source 3"}
     assert dock.widget.result.renumber.isEnabled()
     dock.press(dock.widget.result.renumber)
     dock.settle()
     assert plane.shown_numbers == (1, 1, 2)
-    assert {name.rsplit(": ")[1] for name in section.plot._names} == {"source 1", "source 2"}
+    assert sources_of_dots(section.plot) == {"source 1", "source 2"}
     assert not dock.widget.result.renumber.isEnabled()
     for _ in range(3):
         dock.controller.edits.undo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -14,9 +15,9 @@ from qtpy.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QPalette
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QToolTip, QWidget
 
-from napari_safire.engine.partitioning.quality import QualityPoint
 from napari_safire.gui.panels.feature_plot import FeaturePlot
-from napari_safire.gui.panels.quality_curve import QualityCurve
+from napari_safire.gui.panels.number_plot import NumberPlot
+from napari_safire.gui.panels.plot import Plot
 
 from .hand import pump, wait_until
 
@@ -28,22 +29,22 @@ RED, GREEN, HOLLOW = (1, 0, 0, 1), (0, 0.6, 0, 1), (0, 0, 0, 0)
 # two on the left, three on the right, y upwards
 XY = np.array([[0, 0], [0, 1], [3, 0], [3, 1], [3, 0.5]])
 NAMES = ["a", "b", "c", "d", "e"]
-CURVE = (QualityPoint(2, 0.31), QualityPoint(3, 0.62), QualityPoint(4, 0.4))
+CURVE = {2: 0.31, 3: 0.62, 4: 0.4}
 
 
 @pytest.fixture
 def dots(qtbot: QtBot) -> Iterator[FeaturePlot]:
     plot = shown(qtbot, FeaturePlot(), 360, 200)
-    plot.set_prompts(XY, [RED] * 5, names=NAMES)
+    plot.set_dots(XY, [RED] * 5, name=NAMES.__getitem__)
     pump()
     yield plot
     QToolTip.hideText()
 
 
 @pytest.fixture
-def curve(qtbot: QtBot) -> Iterator[QualityCurve]:
-    plot = shown(qtbot, QualityCurve(), 360, 120)
-    plot.set_curve(CURVE, 2)
+def curve(qtbot: QtBot) -> Iterator[NumberPlot]:
+    plot = shown(qtbot, NumberPlot(), 360, 120)
+    plot.set_values(CURVE, 2)
     pump()
     yield plot
     QToolTip.hideText()
@@ -63,25 +64,31 @@ def heard(signal: SignalInstance) -> list[Any]:
     return values
 
 
-def place(plot: FeaturePlot | QualityCurve, index: int) -> QPoint:
+def place(plot: FeaturePlot | NumberPlot, index: int) -> QPoint:
+    if isinstance(plot, NumberPlot):
+        return list(plot.positions().values())[index].toPoint()
     x, y = plot.positions()[index]
     return QPoint(round(x), round(y))
 
 
-def click(plot: QWidget, where: QPoint, keys: Qt.KeyboardModifier = PLAIN) -> None:
-    QTest.mouseClick(plot, LEFT, keys, where)
+def heights(plot: NumberPlot) -> np.ndarray:
+    return np.array([top.y() for top in plot.positions().values()])
+
+
+def click(plot: Plot, where: QPoint, keys: Qt.KeyboardModifier = PLAIN) -> None:
+    QTest.mouseClick(plot.viewport(), LEFT, keys, where)
     pump()
 
 
 def drag(
-    plot: QWidget, begin: QPoint, end: QPoint, keys: Qt.KeyboardModifier = PLAIN, drop: bool = True
+    plot: Plot, begin: QPoint, end: QPoint, keys: Qt.KeyboardModifier = PLAIN, drop: bool = True
 ) -> None:
-    QTest.mousePress(plot, LEFT, keys, begin)
+    QTest.mousePress(plot.viewport(), LEFT, keys, begin)
     for step in range(1, 6):
-        QTest.mouseMove(plot, begin + (end - begin) * step / 5)
+        QTest.mouseMove(plot.viewport(), begin + (end - begin) * step / 5)
         pump(0.02)
     if drop:
-        QTest.mouseRelease(plot, LEFT, keys, end)
+        QTest.mouseRelease(plot.viewport(), LEFT, keys, end)
         pump()
 
 
@@ -97,11 +104,11 @@ def colour_at(plot: QWidget, where: QPoint) -> tuple[int, ...]:
     return tuple(plot.grab().toImage().pixelColor(where).getRgb()[:3])
 
 
-def tooltip_at(plot: QWidget, where: QPoint) -> str:
+def tooltip_at(plot: Plot, where: QPoint) -> str:
     QToolTip.hideText()
     wait_until(lambda: not QToolTip.isVisible(), what="the last tooltip to go")
     event = QHelpEvent(QEvent.Type.ToolTip, where, plot.mapToGlobal(where))
-    QApplication.sendEvent(plot, event)
+    QApplication.sendEvent(plot.viewport(), event)
     wait_until(QToolTip.isVisible, what="a tooltip")
     return QToolTip.text()
 
@@ -110,7 +117,7 @@ def tooltip_at(plot: QWidget, where: QPoint) -> str:
 
 
 def test_dots_have_their_colours_and_places(dots: FeaturePlot) -> None:
-    dots.set_prompts(XY, [RED, GREEN, RED, GREEN, RED])
+    dots.set_dots(XY, [RED, GREEN, RED, GREEN, RED])
     assert colour_at(dots, place(dots, 0)) == (255, 0, 0)
     assert colour_at(dots, place(dots, 1)) == (0, 153, 0)
     positions = dots.positions()
@@ -135,14 +142,14 @@ def test_both_axes_share_one_scale_and_all_dots_are_inside(
 def test_dots_on_one_place_or_line_are_drawn_in_the_middle(
     dots: FeaturePlot, xy: list[list[float]]
 ) -> None:
-    dots.set_prompts(xy, [RED] * len(xy))
+    dots.set_dots(xy, [RED] * len(xy))
     np.testing.assert_allclose(dots.positions().mean(axis=0), [180, 100])
     assert colour_at(dots, place(dots, 0)) == (255, 0, 0)
 
 
 def test_the_confident_are_larger(dots: FeaturePlot) -> None:
     def reds(confidence: float) -> int:
-        dots.set_prompts([[0, 0]], [RED], [confidence])
+        dots.set_dots([[0, 0]], [RED], [confidence])
         return int((picture(dots) == (255, 0, 0)).all(axis=2).sum())
 
     assert reds(0.0) < reds(0.5) < reds(1.0) == reds(1.7)
@@ -151,27 +158,24 @@ def test_the_confident_are_larger(dots: FeaturePlot) -> None:
 
 def test_a_prompt_in_no_source_is_a_hollow_dot(dots: FeaturePlot) -> None:
     ground = colour_at(dots, QPoint(180, 100))
-    dots.set_prompts([[0, 0]], [HOLLOW])
+    dots.set_dots([[0, 0]], [HOLLOW])
     assert colour_at(dots, place(dots, 0)) == ground
     x, y = (round(v) for v in dots.positions()[0])
     assert (picture(dots)[y - 7 : y + 8, x - 7 : x + 8] != ground).any()
 
 
-def test_prompts_without_region_are_counted_not_drawn(dots: FeaturePlot) -> None:
-    before = picture(dots)[-20:-3, 5:200]
-    dots.set_prompts(np.append(XY, [[np.nan, np.nan], [1, np.inf]], axis=0), [RED] * 7)
-    positions = dots.positions()
-    assert np.isnan(positions[5:]).all()
-    assert positions[:5, 1].max() < 200 - 20, "dots stay above the caption"
-    assert (picture(dots)[-20:-3, 5:200] != before).any()
+def test_prompts_without_features_are_counted_not_drawn(dots: FeaturePlot) -> None:
+    dots.set_dots(np.append(XY, [[np.nan, np.nan], [1, np.inf]], axis=0), [RED] * 7)
+    assert np.isnan(dots.positions()[5:]).all()
+    assert dots.accessibleDescription() == "7 prompts, 2 without features, 0 selected"
     chosen = heard(dots.selected)
     drag(dots, QPoint(3, 3), QPoint(356, 196))
     assert chosen == [(0, 1, 2, 3, 4)]
 
 
 def test_no_region_at_all_is_said(dots: FeaturePlot) -> None:
-    dots.set_prompts(np.full((3, 2), np.nan), [RED] * 3)
-    assert dots.hint == "No prompt has a region"
+    dots.set_dots(np.full((3, 2), np.nan), [RED] * 3)
+    assert dots.hint == "No prompt has features"
     click(dots, QPoint(180, 100))
     QTest.keyClick(dots, Qt.Key.Key_Right)
 
@@ -181,16 +185,16 @@ def test_a_hint_takes_the_place_of_the_dots(dots: FeaturePlot) -> None:
     with_dots = picture(dots)
     where = place(dots, 0)
     dots.set_selected([0])
-    dots.clear("Run the partition first")
+    dots.show_hint("Run the partition first")
     assert (picture(dots) != with_dots).any()
     assert dots.accessibleDescription() == "Run the partition first"
     click(dots, where)
     assert chosen == []
-    dots.set_prompts(XY, [RED] * 5)
+    dots.set_dots(XY, [RED] * 5)
     assert (picture(dots) == with_dots).all(), "neither hint nor selection is left"
 
 
-def test_colours_follow_the_palette(dots: FeaturePlot, curve: QualityCurve) -> None:
+def test_colours_follow_the_palette(dots: FeaturePlot, curve: NumberPlot) -> None:
     for plot in (dots, curve):
         for ground, ink in (("#101010", "#f0f0f0"), ("#f0f0f0", "#101010")):
             palette = QPalette()
@@ -245,7 +249,7 @@ def test_the_band_shows_while_it_is_drawn_and_then_goes(dots: FeaturePlot) -> No
     before = picture(dots)
     drag(dots, QPoint(150, 40), QPoint(210, 120), drop=False)
     assert (picture(dots) != before).any()
-    QTest.mouseRelease(dots, LEFT, PLAIN, QPoint(210, 120))
+    QTest.mouseRelease(dots.viewport(), LEFT, PLAIN, QPoint(210, 120))
     assert (picture(dots) == before).all()
 
 
@@ -256,7 +260,7 @@ def test_escape_gives_up_a_drag_and_keeps_the_selection(dots: FeaturePlot) -> No
     drag(dots, QPoint(3, 3), QPoint(356, 196), drop=False)
     QTest.keyClick(dots, Qt.Key.Key_Escape)
     assert (picture(dots)[10:-10, 10:-10] == before[10:-10, 10:-10]).all()
-    QTest.mouseRelease(dots, LEFT, PLAIN, QPoint(356, 196))
+    QTest.mouseRelease(dots.viewport(), LEFT, PLAIN, QPoint(356, 196))
     assert chosen == []
     QTest.keyClick(dots, Qt.Key.Key_Escape)
     assert chosen == [()]
@@ -273,7 +277,7 @@ def test_a_click_beside_the_dots_selects_none_once(dots: FeaturePlot) -> None:
 
 def test_only_the_left_button_selects(dots: FeaturePlot) -> None:
     chosen = heard(dots.selected)
-    QTest.mouseClick(dots, Qt.MouseButton.RightButton, PLAIN, place(dots, 0))
+    QTest.mouseClick(dots.viewport(), Qt.MouseButton.RightButton, PLAIN, place(dots, 0))
     assert chosen == []
 
 
@@ -288,7 +292,7 @@ def test_escape_goes_on_to_the_window_when_nothing_is_selected(qtbot: QtBot) -> 
     plot = FeaturePlot(window)
     plot.resize(360, 200)
     plot.show()
-    plot.set_prompts(XY, [RED] * 5)
+    plot.set_dots(XY, [RED] * 5)
     plot.set_selected([1])
     QTest.keyClick(plot, Qt.Key.Key_Escape)
     assert keys == []
@@ -330,42 +334,69 @@ def test_highlighting_from_outside_shows_and_emits_nothing(dots: FeaturePlot) ->
     assert (picture(dots)[10:-10, 10:-10] == before[10:-10, 10:-10]).all()
 
 
+def test_what_is_emphasised_stays_while_the_others_fade(dots: FeaturePlot) -> None:
+    chosen = heard(dots.selected)
+    before = picture(dots)
+    dots.emphasise([0])
+    assert colour_at(dots, place(dots, 0)) == (255, 0, 0)
+    assert colour_at(dots, place(dots, 3)) != (255, 0, 0)
+    dots.emphasise(())
+    assert (picture(dots) == before).all()
+    assert chosen == []
+    with pytest.raises(ValueError, match="Dot 5 cannot"):
+        dots.emphasise([5])
+
+
+def test_patches_are_called_so(dots: FeaturePlot) -> None:
+    dots.set_dots(XY, [RED] * 5, noun=("patch", "patches"))
+    assert dots.accessibleDescription() == "5 patches, 0 selected"
+
+
+def test_all_patches_of_a_large_picture_are_drawn_at_once(dots: FeaturePlot) -> None:
+    generator = np.random.default_rng(0)
+    xy, colours = generator.normal(size=(9216, 2)), generator.random((9216, 4))
+    begin = time.process_time()
+    dots.set_dots(xy, colours, noun=("patch", "patches"))
+    assert time.process_time() - begin < 0.5
+    dots.set_selected(range(0, 9216, 7))
+    assert len(np.unique(picture(dots).reshape(-1, 3), axis=0)) > 1000
+
+
 def test_the_selection_outlives_new_colours_but_not_new_places(dots: FeaturePlot) -> None:
     dots.set_selected([1])
-    dots.set_prompts(XY, [GREEN] * 5)
+    dots.set_dots(XY, [GREEN] * 5)
     assert dots.accessibleDescription() == "5 prompts, 1 selected"
-    dots.set_prompts(XY[::-1], [GREEN] * 5)
+    dots.set_dots(XY[::-1], [GREEN] * 5)
     assert dots.accessibleDescription() == "5 prompts, 0 selected"
 
 
 def test_hovering_names_the_dot(dots: FeaturePlot) -> None:
     assert tooltip_at(dots, place(dots, 3) + QPoint(3, 0)) == "d"
     assert tooltip_at(dots, QPoint(180, 20)) == dots.toolTip()
-    dots.set_prompts(XY, [RED] * 5)
+    dots.set_dots(XY, [RED] * 5)
     assert tooltip_at(dots, place(dots, 3)) == dots.toolTip()
 
 
 def test_a_mouse_at_rest_brings_the_name(dots: FeaturePlot) -> None:
     # Xvfb has no window manager that would make the window the active one
     dots.setAttribute(Qt.WidgetAttribute.WA_AlwaysShowToolTips)
-    QTest.mouseMove(dots, place(dots, 3) - QPoint(30, 0))
-    QTest.mouseMove(dots, place(dots, 3))
+    QTest.mouseMove(dots.viewport(), place(dots, 3) - QPoint(30, 0))
+    QTest.mouseMove(dots.viewport(), place(dots, 3))
     wait_until(lambda: QToolTip.isVisible() and QToolTip.text() == "d", what="the name")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p.set_prompts(XY[:, :1], [RED] * 5), r"shape \(5, 1\)"),
-        (lambda p: p.set_prompts([], []), r"shape \(0,\)"),
-        (lambda p: p.set_prompts(XY, [RED] * 4), r"Colours of shape \(4, 4\) for 5 prompts"),
-        (lambda p: p.set_prompts(XY, [RED[:3]] * 5), r"one RGBA"),
-        (lambda p: p.set_prompts(XY, [(255, 0, 0, 255)] * 5), "divide 8-bit values by 255"),
-        (lambda p: p.set_prompts(XY, [(np.nan, 0, 0, 1)] * 5), "outside 0 .. 1"),
-        (lambda p: p.set_prompts(XY, [RED] * 5, [1, 2]), r"Confidence of shape \(2,\)"),
-        (lambda p: p.set_prompts(XY, [RED] * 5, names=["a"]), "1 names for 5 prompts"),
-        (lambda p: p.set_selected([0, 5]), "Prompt 5 cannot be selected: the plot has 5"),
-        (lambda p: p.set_selected([-1]), "Prompt -1 cannot"),
+        (lambda p: p.set_dots(XY[:, :1], [RED] * 5), r"shape \(5, 1\)"),
+        (lambda p: p.set_dots([], []), r"shape \(0,\)"),
+        (lambda p: p.set_dots(XY, [RED] * 4), r"Colours of shape \(4, 4\) for 5 dots"),
+        (lambda p: p.set_dots(XY, [RED[:3]] * 5), r"one RGBA"),
+        (lambda p: p.set_dots(XY, [(255, 0, 0, 255)] * 5), "divide 8-bit values by 255"),
+        (lambda p: p.set_dots(XY, [(np.nan, 0, 0, 1)] * 5), "outside 0 .. 1"),
+        (lambda p: p.set_dots(XY, [RED] * 5, [1, 2]), r"Weights of shape \(2,\)"),
+        (lambda p: p.set_selected([0, 5]), "Dot 5 cannot be selected: the plot has 5"),
+        (lambda p: p.set_selected([-1]), "Dot -1 cannot"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_changes_nothing(
@@ -382,7 +413,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize(("index", "number"), [(0, 2), (1, 3), (2, 4)])
-def test_a_click_asks_for_a_number_of_sources(curve: QualityCurve, index: int, number: int) -> None:
+def test_a_click_asks_for_a_number_of_sources(curve: NumberPlot, index: int, number: int) -> None:
     chosen = heard(curve.chosen)
     before = picture(curve)
     x = place(curve, index).x()
@@ -392,82 +423,91 @@ def test_a_click_asks_for_a_number_of_sources(curve: QualityCurve, index: int, n
     assert (picture(curve)[10:-10, 10:-10] == before[10:-10, 10:-10]).all(), "the owner decides"
 
 
-def test_the_curve_rises_with_the_silhouette(curve: QualityCurve) -> None:
-    y = curve.positions()[:, 1]
+def test_the_curve_rises_with_the_silhouette(curve: NumberPlot) -> None:
+    y = heights(curve)
     assert y[1] < y[2] < y[0]
-    assert (curve.positions() > 0).all()
-    assert (curve.positions() < (360, 120)).all()
+    inside = curve.rect()
+    assert all(inside.contains(place(curve, index)) for index in range(3))
 
 
-def test_small_differences_look_small(curve: QualityCurve) -> None:
-    curve.set_curve([QualityPoint(2, 0.951), QualityPoint(3, 0.952)], None)
-    y = curve.positions()[:, 1]
+def test_small_differences_look_small(curve: NumberPlot) -> None:
+    curve.set_values({2: 0.951, 3: 0.952}, None)
+    y = heights(curve)
     assert 0 < y[0] - y[1] < 1
 
 
 @pytest.mark.parametrize("values", [(1.0, 1.0), (-0.3, -0.1), (0.0, 0.0), (-1.0, 1.0)])
-def test_any_silhouettes_lie_in_the_field(curve: QualityCurve, values: tuple[float, ...]) -> None:
-    curve.set_curve([QualityPoint(k, v) for k, v in enumerate(values, start=2)], 2)
+def test_any_silhouettes_lie_in_the_field(curve: NumberPlot, values: tuple[float, ...]) -> None:
+    curve.set_values(dict(enumerate(values, start=2)), 2)
     for height in (90, 120, 300):
         curve.resize(360, height)
         pump()
-        y = curve.positions()[:, 1]
+        y = heights(curve)
         assert (y > 15).all()
         assert (y < height - 15).all()
 
 
-def test_the_current_number_is_marked(curve: QualityCurve) -> None:
+def test_the_current_number_is_marked(curve: NumberPlot) -> None:
     pictures = []
     for current in (2, 3, 4, None):
-        curve.set_curve(CURVE, current)
+        curve.set_values(CURVE, current)
         pictures.append(picture(curve))
     columns = [slice(place(curve, i).x() - 8, place(curve, i).x() + 9) for i in range(3)]
     for marked in range(3):
         changed = [(pictures[marked][:, c] != pictures[3][:, c]).any() for c in columns]
         assert changed == [index == marked for index in range(3)]
-    curve.set_curve(CURVE, 1)
+    curve.set_values(CURVE, 1)
     assert (picture(curve) == pictures[3]).all(), "one source is not on the curve"
 
 
-def test_arrow_keys_ask_for_the_neighbours(curve: QualityCurve) -> None:
+def test_arrow_keys_ask_for_the_neighbours(curve: NumberPlot) -> None:
     chosen = heard(curve.chosen)
-    curve.chosen.connect(lambda number: curve.set_curve(CURVE, number))
+    curve.chosen.connect(lambda number: curve.set_values(CURVE, number))
     for key in (Qt.Key.Key_Left, *[Qt.Key.Key_Right] * 4, Qt.Key.Key_Left):
         QTest.keyClick(curve, key)
     assert chosen == [3, 4, 3]
-    curve.set_curve(CURVE, None)
+    curve.set_values(CURVE, None)
     QTest.keyClick(curve, Qt.Key.Key_Right)
     assert chosen == [3, 4, 3]
 
 
-def test_hovering_tells_the_value(curve: QualityCurve) -> None:
-    assert tooltip_at(curve, place(curve, 1)) == "3 sources: separation 0.620"
+def test_probabilities_are_percent_and_one_source_has_a_bar(curve: NumberPlot) -> None:
+    chosen = heard(curve.chosen)
+    curve.set_values({1: 0.61, 2: 0.3, 3: 0.09}, 1, percent=True)
+    assert curve.accessibleDescription() == "1 source: 61%; 2 sources: 30%; 3 sources: 9%, 1 chosen"
+    assert tooltip_at(curve, place(curve, 0)) == "1 source: probability 61%"
+    click(curve, place(curve, 2))
+    assert chosen == [3]
+
+
+def test_hovering_tells_the_value(curve: NumberPlot) -> None:
+    assert tooltip_at(curve, place(curve, 1)) == "3 sources: separation 0.62"
     assert tooltip_at(curve, QPoint(4, 60)) == curve.toolTip()
 
 
-def test_the_description_reads_the_curve_aloud(curve: QualityCurve) -> None:
+def test_the_description_reads_the_curve_aloud(curve: NumberPlot) -> None:
     assert curve.accessibleDescription() == (
         "2 sources: 0.31; 3 sources: 0.62; 4 sources: 0.40, 2 chosen"
     )
 
 
-@pytest.mark.parametrize("points", [(), None])
+@pytest.mark.parametrize("points", [{}, None])
 def test_without_a_curve_there_is_a_hint_and_no_choice(
-    curve: QualityCurve, points: tuple[QualityPoint, ...] | None
+    curve: NumberPlot, points: dict[int, float] | None
 ) -> None:
     chosen = heard(curve.chosen)
     where = place(curve, 1)
     if points is None:
-        curve.clear("Run the partition first")
+        curve.show_hint("Run the partition first")
         assert curve.hint == "Run the partition first"
     else:
-        curve.set_curve(points, 2)
-        assert curve.hint.startswith("Too few different prompts")
+        curve.set_values(points, 2)
+        assert curve.hint.startswith("Too little to compare")
     click(curve, where)
     QTest.keyClick(curve, Qt.Key.Key_Right)
     assert tooltip_at(curve, where) == curve.toolTip()
     assert chosen == []
-    curve.set_curve(CURVE[:1], 2)
+    curve.set_values({2: 0.31}, 2)
     click(curve, where)
     assert chosen == [2]
 
@@ -475,17 +515,15 @@ def test_without_a_curve_there_is_a_hint_and_no_choice(
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        (CURVE[::-1], r"\[4, 3, 2\] are out of order"),
-        ((CURVE[0], CURVE[0]), "out of order"),
-        ((QualityPoint(2, float("nan")),), "silhouette of 2 sources is nan"),
+        ({2: float("nan")}, "value of 2 sources is nan"),
     ],
 )
 def test_a_curve_that_is_none_is_refused(
-    curve: QualityCurve, points: tuple[QualityPoint, ...], message: str
+    curve: NumberPlot, points: dict[int, float], message: str
 ) -> None:
     before = picture(curve)
     with pytest.raises(ValueError, match=message):
-        curve.set_curve(points, 2)
+        curve.set_values(points, 2)
     assert (picture(curve) == before).all()
 
 
@@ -493,9 +531,9 @@ def test_a_curve_that_is_none_is_refused(
 
 
 def test_in_a_dock_of_napari_they_answer_and_follow_the_theme(viewer: napari.Viewer) -> None:
-    dots, curve = FeaturePlot(), QualityCurve()
-    dots.set_prompts(XY, [RED] * 5)
-    curve.set_curve(CURVE, 3)
+    dots, curve = FeaturePlot(), NumberPlot()
+    dots.set_dots(XY, [RED] * 5)
+    curve.set_values(CURVE, 3)
     for plot in (dots, curve):
         viewer.window.add_dock_widget(plot, area="right")
     pump(0.2)

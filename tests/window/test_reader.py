@@ -20,9 +20,10 @@ from napari_safire.gui.io import reader
 from napari_safire.gui.io.reader import get_reader
 from napari_safire.gui.layers.colours import MUTED_NAME
 from napari_safire.gui.layers.layer_group import is_overlay
+from napari_safire.images.files import file_sha256
 from napari_safire.images.masks import encode_sources
 from napari_safire.images.reading import read_image
-from napari_safire.images.record import EXAMINATION_FORMAT
+from napari_safire.images.records.head import EXAMINATION_FORMAT
 from napari_safire.palette import source_colour
 from napari_safire.types import NO_EVIDENCE
 
@@ -51,7 +52,7 @@ def put_mask(path: Path, labels: np.ndarray | None = None) -> Path:
 
 
 def put_record(folder: Path, picture: Path, **changes: object) -> Path:
-    """An export as `curation.export` writes it, by hand."""
+    """An export as `examination.export` writes it, by hand."""
     put_mask(folder / "p_sources.png")
     heat = np.linspace(0, 65535, SHAPE[0] * SHAPE[1]).astype(np.uint16).reshape(SHAPE)
     tifffile.imwrite(folder / "p_heatmap.tif", heat)
@@ -68,6 +69,7 @@ def put_record(folder: Path, picture: Path, **changes: object) -> Path:
         },
         "regions": [{"prompt": [9.0, 9.5], "confidence": 0.5}],
         "files": {"sources": "p_sources.png", "heatmap": "p_heatmap.tif"},
+        "files_sha256": {file.name: file_sha256(file) for file in folder.iterdir()},
     }
     record.update(changes)
     (folder / "p.json").write_text(json.dumps(record))

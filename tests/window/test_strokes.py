@@ -19,8 +19,9 @@ from qtpy.QtWidgets import QApplication
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.session.autosave import Autosave
-from napari_safire.session.planes import PartitionSettings, Plane
+from napari_safire.session.planes import Plane
 from napari_safire.session.session import Session
+from napari_safire.settings import PartitionSettings
 
 from .conftest import Dock
 from .hand import pump

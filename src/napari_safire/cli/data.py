@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from napari_safire.atomic import require_writable
+from napari_safire.cli.options import Kind, RootOption, SetOption
 from napari_safire.cli.terminal import FAILED, complain, progress_bar, say
 
 data = typer.Typer(no_args_is_help=True, help="Data sets: check and list them.")
@@ -28,42 +29,42 @@ _IN_WORDS = {
 }
 
 
+ListsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="LIST...",
+        help="Lines of image,mask; several lists must have no picture in common. With --set "
+        "also the set's own folder.",
+    ),
+]
+KindOption = Annotated[
+    Kind | None,
+    typer.Option(
+        "--kind",
+        help="Masks: grey 50 x source, or forged where not black. Default: told from the "
+        "masks of each list, and said on stderr.",
+    ),
+]
+NearOption = Annotated[
+    int | None,
+    typer.Option(
+        "--near",
+        min=0,
+        max=16,
+        metavar="BITS",
+        help="Also tell which pictures of two lists look alike: at most so many of the 64 bits "
+        "of their perceptual hashes differ. 6 finds compressed and resized copies.",
+    ),
+]
+
+
 @data.command()
 def check(
-    lists: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="LIST...",
-            help="Lines of image,mask; several lists must have no picture in common. With --set "
-            "also the set's own folder.",
-        ),
-    ],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Folder of the paths; default: each list's own.")
-    ] = None,
-    kind: Annotated[
-        Literal["sources", "binary"] | None,
-        typer.Option(
-            "--kind",
-            help="Masks: grey 50 x source, or forged where not black. Default: told from the "
-            "masks of each list, and said on stderr.",
-        ),
-    ] = None,
-    set_name: Annotated[
-        str | None,
-        typer.Option("--set", help="A published data set, which says what masks mean: IMD2020, …"),
-    ] = None,
-    near: Annotated[
-        int | None,
-        typer.Option(
-            "--near",
-            min=0,
-            max=16,
-            metavar="BITS",
-            help="Also tell which pictures of two lists look alike: at most so many of the 64 bits "
-            "of their perceptual hashes differ. 6 finds compressed and resized copies.",
-        ),
-    ] = None,
+    lists: ListsArgument,
+    root: RootOption = None,
+    kind: KindOption = None,
+    set_name: SetOption = None,
+    near: NearOption = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, max=64, help="Files read at once.")
     ] = None,

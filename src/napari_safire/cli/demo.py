@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_safire.cli.terminal import (
-    DeviceOption,
-    ModelOption,
-    describe_model,
-    open_engine,
-    print_table,
-    progress_bar,
-    say,
-    uninterrupted,
-)
+from napari_safire.cli.options import DeviceOption, ModelOption
+from napari_safire.cli.terminal import open_engine, print_table, progress_bar, say
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from napari_safire.examination.examination import Examination
+    from napari_safire.examination import Examination
 
 _BASE = "composite"
 
@@ -35,35 +27,25 @@ def demo(
     device: DeviceOption = "auto",
 ) -> None:
     """Partition a picture made of three photographs and say how well that went."""
-    from napari_safire.atomic import remove_leftovers
-    from napari_safire.corpus.folder_lock import claim
-    from napari_safire.examination.examination import ExaminationSettings, examine
-    from napari_safire.examination.export import export_examination
+    from napari_safire.corpus.run import Batch, begin, uninterrupted
+    from napari_safire.corpus.task import InTheWay
     from napari_safire.images.demo import demo_composite, demo_path
-    from napari_safire.images.reading import read_image
 
-    if output.exists() and not output.is_dir():
-        raise typer.BadParameter(f"{output} is a file, not a folder.", param_hint="--output")
-    with claim(output) as unwritable:
-        if unwritable is not None:
-            raise unwritable
-        remove_leftovers(output)
-        engine = open_engine(model, device)
-        _, truth = demo_composite()
-        with progress_bar("demo") as show:
-            found = examine(engine, read_image(demo_path()), ExaminationSettings(), progress=show)
+    _, truth = demo_composite()
+    try:
+        with begin(Batch([demo_path()], output, overwrite=True)) as run:
+            engine = open_engine(model, device)
+            (outcome,) = run.outcomes(engine, model, watch=progress_bar)
+            if outcome.error is not None:
+                raise outcome.error
+            assert outcome.found is not None  # nothing is passed where all is overwritten
+            found = outcome.found
             with uninterrupted():
-                files = export_examination(
-                    found,
-                    output,
-                    _BASE,
-                    model=describe_model(engine, model),
-                    device=str(engine.model.device),
-                    overwrite=True,
-                )
                 pictures = _write_pictures(found, truth, output)
+    except InTheWay as error:
+        raise typer.BadParameter(str(error), param_hint="--output") from error
     _print_summary(found, truth)
-    for title, paths in (("Look at:", pictures), ("All results:", files)):
+    for title, paths in (("Look at:", pictures), ("All results:", outcome.files)):
         say()
         say(title)
         for path in paths:

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from napari_safire.atomic import require_writable
+from napari_safire.cli.options import (
+    DeviceOption,
+    Kind,
+    PointsPerSideOption,
+    PrecisionOption,
+    RootOption,
+    SeedOption,
+    SetOption,
+)
 from napari_safire.cli.terminal import (
     FAILED,
-    DeviceOption,
-    PrecisionOption,
-    SeedOption,
     complain,
     open_engine,
     print_table,
@@ -25,100 +31,104 @@ from napari_safire.cli.terminal import (
 from napari_safire.errors import SafireError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from napari_safire.evaluation import EvaluatedEntry, EvaluationSet, ScoringSettings, SetScores
+    from napari_safire.engine import Engine
+    from napari_safire.evaluation import (
+        EvaluatedEntry,
+        EvaluationSet,
+        ScoringSettings,
+        SetScores,
+        Study,
+    )
     from napari_safire.synthesis.degradations import Degradation
 
 _MOST_WARNINGS = 20  # on the terminal
 
 
+ListsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="LIST...",
+        help="Lines of image,mask; mask None = authentic. With --set also the set's folder.",
+    ),
+]
+KindOption = Annotated[
+    Kind,
+    typer.Option(
+        "--kind",
+        help="Masks: grey 50 x source, or forged where not black. `data check` tells which fits.",
+    ),
+]
+SourcesOption = Annotated[
+    Literal["given", "auto"],
+    typer.Option("--sources", help="Tell the true number of sources, or let it be found."),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FOLDER|FILE.csv",
+        help="Folder for scores, tables and report.html, where the same command goes on after "
+        "a stop; or a file for the scores per image alone.",
+    ),
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Only the first N entries of each list.")
+]
+SideOption = Annotated[
+    int | None,
+    typer.Option("--at", help="Squash to N x N pixels first; the published tables have 1024."),
+]
+RobustnessOption = Annotated[
+    bool, typer.Option("--robustness", help="Also under blur, noise, JPEG, gamma, resizing …")
+]
+DegradationsOption = Annotated[
+    list[str] | None,
+    typer.Option("--degradation", metavar="NAME", help="Also under this one: jpeg-75, blur-7."),
+]
+ExamplesOption = Annotated[
+    int, typer.Option("--worst", min=0, max=200, help="Pictures of each kind in the report.")
+]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="A model's name (see `models list`) or file; repeatable, differences are taken "
+        "against the first. Default: safire-lite.",
+    ),
+]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", min=1, max=64, help="Pictures worked on at once.")
+]
+
+
 def evaluate(
-    lists: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="LIST...",
-            help="Lines of image,mask; mask None = authentic. With --set also the set's folder.",
-        ),
-    ],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Folder of its paths; default: the list's own.")
-    ] = None,
-    kind: Annotated[
-        Literal["sources", "binary"],
-        typer.Option(
-            "--kind",
-            help="Masks: grey 50 x source, or forged where not black. `data check` tells which "
-            "fits.",
-        ),
-    ] = "sources",
-    set_name: Annotated[
-        str | None,
-        typer.Option("--set", help="A published data set, which says what masks mean: IMD2020, …"),
-    ] = None,
-    sources: Annotated[
-        Literal["given", "auto"],
-        typer.Option("--sources", help="Tell the true number of sources, or let it be found."),
-    ] = "given",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FOLDER|FILE.csv",
-            help="Folder for scores, tables and report.html, where the same command goes on after "
-            "a stop; or a file for the scores per image alone.",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only the first N entries of each list.")
-    ] = None,
+    lists: ListsArgument,
+    root: RootOption = None,
+    kind: KindOption = "sources",
+    set_name: SetOption = None,
+    sources: SourcesOption = "given",
+    output: OutputOption = None,
+    limit: LimitOption = None,
     seed: SeedOption = 0,
-    points_per_side: Annotated[
-        int, typer.Option("--points-per-side", min=1, max=128, help="Prompts along each side.")
-    ] = 16,
-    side: Annotated[
-        int | None,
-        typer.Option("--at", help="Squash to N x N pixels first; the published tables have 1024."),
-    ] = None,
-    robustness: Annotated[
-        bool, typer.Option("--robustness", help="Also under blur, noise, JPEG, gamma, resizing …")
-    ] = False,
-    degradations: Annotated[
-        list[str] | None,
-        typer.Option("--degradation", metavar="NAME", help="Also under this one: jpeg-75, blur-7."),
-    ] = None,
-    examples: Annotated[
-        int, typer.Option("--worst", min=0, max=200, help="Pictures of each kind in the report.")
-    ] = 8,
-    models: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            help="A model's name (see `models list`) or file; repeatable, differences are taken "
-            "against the first. Default: safire-lite.",
-        ),
-    ] = None,
+    points_per_side: PointsPerSideOption = 16,
+    side: SideOption = None,
+    robustness: RobustnessOption = False,
+    degradations: DegradationsOption = None,
+    examples: ExamplesOption = 8,
+    models: ModelsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
-    jobs: Annotated[
-        int, typer.Option("--jobs", min=1, max=64, help="Pictures worked on at once.")
-    ] = 1,
+    jobs: JobsOption = 1,
 ) -> None:
     """Score models on lists of images and masks: means with 95 % bootstrap intervals."""
     from napari_safire.datasets.catalogue import find_set
-    from napari_safire.evaluation import ScoringSettings, Study, run_study
+    from napari_safire.evaluation import ScoringSettings, Study
 
     models = models or ["safire-lite"]
-    table = output if output is not None and output.suffix.lower() == ".csv" else None
-    folder = output if table is None else None
-    if table is not None:
-        _check_table(table, len(lists) * len(models))
-    elif folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
-        raise typer.BadParameter(
-            f"{folder} is a file: give a folder, or a name that ends in .csv.",
-            param_hint="--output",
-        )
+    table, folder = _outputs(output, len(lists) * len(models))
     if set_name is not None:
         kind = find_set(set_name)[0].rule.kind
     settings = ScoringSettings(kind, sources, seed, points_per_side, side)
@@ -130,21 +140,7 @@ def evaluate(
         jobs,
         examples,
     )
-    come: list[EvaluatedEntry] = []
-    try:
-        with progress_bar("evaluating") as show:
-            scores = run_study(
-                study,
-                lambda model: open_engine(model, device, precision),
-                show,
-                come.append if table is not None else _ignore,
-            )
-    except BaseException as error:
-        if table is not None and come:
-            _write_partial(table, come)
-        elif folder is not None and isinstance(error, KeyboardInterrupt):
-            say("Stopped: the same command goes on where it was.", err=True)
-        raise
+    scores = _run(study, table, lambda model: open_engine(model, device, precision))
     # Written before anything is printed: whoever reads stdout may be gone, or not know a letter.
     written = ""
     if table is not None:
@@ -161,12 +157,37 @@ def evaluate(
         raise typer.Exit(FAILED)
 
 
-def _ignore(_: EvaluatedEntry) -> None:
-    pass
+def _outputs(output: Path | None, n_results: int) -> tuple[Path | None, Path | None]:
+    """Table or folder, whichever was asked for."""
+    if output is not None and output.suffix.lower() == ".csv":
+        _check_table(output, n_results)
+        return output, None
+    if output is not None and os.path.exists(output) and not os.path.isdir(output):
+        raise typer.BadParameter(
+            f"{output} is a file: give a folder, or a name that ends in .csv.",
+            param_hint="--output",
+        )
+    return None, output
+
+
+def _run(study: Study, table: Path | None, open_model: Callable[[str], Engine]) -> list[SetScores]:
+    """Run a study; what was scored before a stop is saved, or told how to go on with."""
+    from napari_safire.evaluation import run_study
+
+    scored: list[EvaluatedEntry] = []
+    try:
+        with progress_bar("evaluating") as show:
+            return run_study(study, open_model, show, scored.append)
+    except BaseException as error:
+        if table is not None and scored:
+            _write_partial(table, scored)
+        elif study.folder is not None and isinstance(error, KeyboardInterrupt):
+            say("Stopped: the same command goes on where it was.", err=True)
+        raise
 
 
 def _write_partial(table: Path, results: Sequence[EvaluatedEntry]) -> None:
-    """Keep what was scored before a stop, under a name that says so."""
+    """Save what was scored before a stop, under a name that says so."""
     from napari_safire.evaluation import write_results
     from napari_safire.evaluation.entries import in_list_order
 

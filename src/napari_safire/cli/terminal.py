@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
@@ -19,26 +17,11 @@ from napari_safire.errors import SafireError
 from napari_safire.text import printable
 
 if TYPE_CHECKING:
+    from napari_safire.cli.options import Precision
     from napari_safire.engine import Engine
 
 FAILED = 1
 WRONG_USE = 2
-
-ModelOption = Annotated[
-    str, typer.Option("--model", help="A model's name (see `models list`) or file.")
-]
-DeviceOption = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda, cuda:<number> or mps.")
-]
-# Spelled out once more here: importing `Precision` would import torch, which takes seconds.
-PrecisionName = Literal["float32", "bf16", "fp16"]
-PrecisionOption = Annotated[
-    PrecisionName,
-    typer.Option("--precision", help="bf16, fp16: faster on most GPUs, a little different."),
-]
-SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, max=2**32 - 1, help="Same seed, same result.")
-]
 
 
 def say(line: object = "", *, err: bool = False) -> None:
@@ -131,26 +114,6 @@ def stop_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until the block is done, as a file after the other is renamed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals go to the main thread alone
-        return
-    interrupts: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _: interrupts.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if interrupts:
-        raise KeyboardInterrupt
-
-
 class ErrorReportingGroup(TyperGroup):
     """Turns errors a user can act on into a sentence and an exit code, without a traceback."""
 
@@ -193,27 +156,13 @@ def _one_line() -> Iterator[None]:
         raise
 
 
-def open_engine(model: str, device: str, precision: PrecisionName = "float32") -> Engine:
+def open_engine(model: str, device: str, precision: Precision = "float32") -> Engine:
     """Load a model; this is where torch is imported, which takes seconds."""
     with progress_bar("loading the model"):
         from napari_safire.engine import Engine
         from napari_safire.model.catalogue.registry import load_model
 
         return Engine(load_model(model, device=device), precision=precision)
-
-
-def describe_model(engine: Engine, name: str, *, absolute_path: bool = False) -> dict[str, str]:
-    """What a record says of the model, beside the hash of its file.
-
-    Of a file that is its name alone, which the hash makes certain; folders may name the user.
-    """
-    if os.path.isfile(name):
-        name = os.path.abspath(name) if absolute_path else os.path.basename(name)
-    return {
-        "name": name,
-        "architecture": engine.model.config.architecture,
-        "precision": engine.precision,
-    }
 
 
 @contextmanager

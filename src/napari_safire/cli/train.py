@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from napari_safire.cli.terminal import PrecisionName, SeedOption, print_table, say, warn
+from napari_safire.cli.options import DeviceOption, Kind, Precision, RootOption, SeedOption
+from napari_safire.cli.terminal import print_table, say, warn
 from napari_safire.errors import Cancelled, DatasetError, SafireError
+from napari_safire.progress import Cancel
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -28,64 +30,77 @@ if TYPE_CHECKING:
     from napari_safire.learning.events import Event, Listener
     from napari_safire.learning.finetuning import FineTuneSettings
 
-Kind = Literal["sources", "binary"]
 MEASURES = {"sources": "p_miou_hungarian", "binary": "f1_fixed_above_floor"}
 
 
+ListsArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="LIST...", help="Lines of image,mask[,group]; mask None = authentic."),
+]
+OutputOption = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FOLDER", help="For the run and its result.")
+]
+KindOption = Annotated[
+    Kind, typer.Option("--kind", help="Masks: grey 50 x source, or forged where not black.")
+]
+FromOption = Annotated[
+    str, typer.Option("--from", metavar="MODEL", help="The old model: a name or a file.")
+]
+HeldOutListOption = Annotated[
+    Path | None,
+    typer.Option("--held-out-list", metavar="LIST", help="Pictures that judge, all of them."),
+]
+HeldOutOption = Annotated[
+    float, typer.Option("--held-out", help="Without such a list: share of groups that judge.")
+]
+StepsOption = Annotated[int, typer.Option("--steps", help="Updates of the weights.")]
+RateOption = Annotated[float, typer.Option("--learning-rate", help="Peak.")]
+PatienceOption = Annotated[
+    int, typer.Option("--patience", help="Checks without a better one; 0: go to the end.")
+]
+SideOption = Annotated[
+    int | None, typer.Option("--side", help="Of a crop; default: 256, or a ViT's frame.")
+]
+PerBatchOption = Annotated[int, typer.Option("--per-batch", help="Crops in a batch.")]
+PhotosOption = Annotated[
+    Path | None, typer.Option("--photos", help="Photographs (folder or table) to rehearse on.")
+]
+RehearsalOption = Annotated[
+    float, typer.Option("--rehearsal", help="Share of crops composed of those.")
+]
+WorkersOption = Annotated[int, typer.Option("--workers", help="Processes that read pictures.")]
+MixedPrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="bf16, fp16: mixed precision.")
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with what was stopped in the folder.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="JSON lines on stdout; stdin is the line to stop it.")
+]
+
+
 def train(
-    lists: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="LIST...", help="Lines of image,mask[,group]; mask None = authentic."
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="For the run and its result.")
-    ],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Folder of their paths; default: each list's own.")
-    ] = None,
-    kind: Annotated[
-        Kind, typer.Option("--kind", help="Masks: grey 50 x source, or forged where not black.")
-    ] = "sources",
-    model: Annotated[
-        str, typer.Option("--from", metavar="MODEL", help="The old model: a name or a file.")
-    ] = "safire-lite",
-    held_out_list: Annotated[
-        Path | None,
-        typer.Option("--held-out-list", metavar="LIST", help="Pictures that judge, all of them."),
-    ] = None,
-    held_out: Annotated[
-        float, typer.Option("--held-out", help="Without such a list: share of groups that judge.")
-    ] = 0.25,
-    steps: Annotated[int, typer.Option("--steps", help="Updates of the weights.")] = 300,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Peak.")] = 1e-4,
-    patience: Annotated[
-        int, typer.Option("--patience", help="Checks without a better one; 0: go to the end.")
-    ] = 4,
-    side: Annotated[
-        int | None, typer.Option("--side", help="Of a crop; default: 256, or a ViT's frame.")
-    ] = None,
-    per_batch: Annotated[int, typer.Option("--per-batch", help="Crops in a batch.")] = 8,
-    photos: Annotated[
-        Path | None,
-        typer.Option("--photos", help="Photographs (folder or table) to rehearse on."),
-    ] = None,
-    rehearsal: Annotated[
-        float, typer.Option("--rehearsal", help="Share of crops composed of those.")
-    ] = 0.3,
-    workers: Annotated[int, typer.Option("--workers", help="Processes that read pictures.")] = 0,
-    precision: Annotated[
-        PrecisionName, typer.Option("--precision", help="bf16, fp16: mixed precision.")
-    ] = "float32",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    lists: ListsArgument,
+    output: OutputOption,
+    root: RootOption = None,
+    kind: KindOption = "sources",
+    model: FromOption = "safire-lite",
+    held_out_list: HeldOutListOption = None,
+    held_out: HeldOutOption = 0.25,
+    steps: StepsOption = 300,
+    learning_rate: RateOption = 1e-4,
+    patience: PatienceOption = 4,
+    side: SideOption = None,
+    per_batch: PerBatchOption = 8,
+    photos: PhotosOption = None,
+    rehearsal: RehearsalOption = 0.3,
+    workers: WorkersOption = 0,
+    precision: MixedPrecisionOption = "float32",
+    device: DeviceOption = "auto",
     seed: SeedOption = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what was stopped in the folder.")
-    ] = False,
-    json_lines: Annotated[
-        bool, typer.Option("--json", help="JSON lines on stdout; stdin is the line to stop it.")
-    ] = False,
+    resume: ResumeOption = False,
+    json_lines: JsonOption = False,
 ) -> None:
     """Fine-tune a model; propose the new one only if it beats the old one on held-out pictures."""
     with _voice(json_lines) as listen:
@@ -142,7 +157,7 @@ def _task(
     if held_out_list is None:
         refused: list[str] = []
         try:
-            kept, judging = divide_entries(
+            learning, judging = divide_entries(
                 group_entries(entries),
                 settings.held_out,
                 fewest=FEWEST,
@@ -157,19 +172,19 @@ def _task(
                 f"{refused[0]}"
             ) from error
     else:
-        kept, judging = separate_entries(entries, _entries(held_out_list, root, problems))
+        learning, judging = separate_entries(entries, _entries(held_out_list, root, problems))
     hashes = {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (*lists, *([held_out_list] if held_out_list else []))
     }
-    parts = divide_parts(kept, judging, settings)
+    parts = divide_parts(learning, judging, settings)
     return Task(
         model, hashes, kind, parts, settings, MEASURES[kind], _scorer(kind), tuple(problems)
     )
 
 
 def _can_be_scored(entry: ListEntry, kind: Kind, refused: list[str]) -> bool:
-    """Whether the mask says that there is something to find; what it is refused for is kept."""
+    """Whether the mask says that there is something to find; what it is refused for is noted."""
     from napari_safire.images.lists import read_truth
 
     if entry.mask is None:
@@ -207,7 +222,7 @@ def _scorer(kind: Kind) -> Score:
         )
 
     def score(
-        engine: Engine, entries: Sequence[ListEntry], cancel: Callable[[], bool]
+        engine: Engine, entries: Sequence[ListEntry], cancel: Cancel
     ) -> Iterator[PictureScore]:
         with closing(evaluate_entries(engine, entries, ScoringSettings(kind))) as results:
             for found in results:
@@ -254,15 +269,14 @@ def _write(out: TextIO, line: str) -> None:
 
 def _show(event: Event) -> None:
     """Tell people."""
-    from napari_safire.learning import comparison as acceptance
-    from napari_safire.learning import events, progress
+    from napari_safire.learning import comparison, events, run_log
 
     match event:
-        case progress.Progress():
-            progress.print_progress(event)
+        case run_log.RunEvent():
+            run_log.print_event(event)
         case events.Divided():
             say(
-                f"pictures (groups without a donor in common): {event.learned} "
+                f"pictures (groups without a common origin): {event.learned} "
                 f"({event.learned_groups}) to learn from, {event.watched} ({event.watched_groups}) "
                 f"to tell when to stop, {event.held_out} ({event.held_out_groups}) to judge"
             )
@@ -271,7 +285,7 @@ def _show(event: Event) -> None:
         case events.Scoring():
             if event.done == event.total:
                 say(f"{event.total // 2} held-out pictures scored with both models")
-        case acceptance.Comparison():
+        case comparison.Comparison():
             _show_comparison(event)
         case events.Outcome():
             say(event.decision.capitalize() + (f": {event.model}" if event.model else ""))

@@ -16,7 +16,7 @@ LOCK = ".napari-safire.lock"
 
 
 @contextmanager
-def claim(
+def locked(
     folder: str | os.PathLike[str], waiting: Callable[[], None] | None = None
 ) -> Iterator[SafireError | None]:
     """Keep other runs out of a folder while the block runs; wait for one that is there.
@@ -61,7 +61,7 @@ def claim(
 
 
 def ignores_case(folder: Path) -> bool:
-    """Whether a claimed folder takes names for one that differ in case only."""
+    """Whether a locked folder takes names for one that differ in case only."""
     return os.path.exists(folder / LOCK.upper())  # not Path.exists, which raises for long names
 
 

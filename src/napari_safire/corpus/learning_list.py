@@ -18,7 +18,8 @@ from napari_safire.images.lists import (
 )
 from napari_safire.images.mask_pairs import kind_of_masks as kind_of_masks
 from napari_safire.images.mask_pairs import list_root
-from napari_safire.images.record import read_record, why_incomplete, why_no_mask
+from napari_safire.images.records.completeness import why_incomplete, why_no_mask
+from napari_safire.images.records.head import read_record
 from napari_safire.text import printable
 
 
@@ -130,7 +131,7 @@ def why_not_learned(entry: QueueEntry) -> str:
         return "its mask has no record, so nobody has said that it is complete"
     try:
         record = read_record(entry.record)
-        return why_incomplete(record) or why_no_mask(entry.record, record, entry.mask)
+        return why_incomplete(record) or why_no_mask(record, entry.mask)
     except DatasetError as error:
         return str(error).rstrip(".")
 

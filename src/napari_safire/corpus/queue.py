@@ -24,6 +24,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.atomic import remove_leftovers
 from napari_safire.corpus.naming import result_base
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.lists import ListEntry, enumerated, read_list, read_text, read_truth
@@ -39,15 +40,10 @@ from napari_safire.images.mask_pairs import (
 )
 from napari_safire.images.masks import UNASSIGNED, GroundTruth
 from napari_safire.images.reading import ReadImage, read_image
-from napari_safire.images.record import (
-    SOURCES_FORMATS,
-    RecordedResults,
-    read_record,
-    read_results,
-    record_format,
-    why_incomplete,
-)
-from napari_safire.images.record_files import record_sha256
+from napari_safire.images.records.completeness import why_incomplete
+from napari_safire.images.records.head import SOURCES_FORMAT, read_record, record_format
+from napari_safire.images.records.replacing import record_sha256
+from napari_safire.images.records.results import RecordedResults, read_results
 from napari_safire.text import printable
 
 EntryState = Literal["untouched", "begun", "done"]
@@ -327,7 +323,7 @@ def refuse_foreign_record(entry: QueueEntry) -> None:
     ------
     DatasetError
     """
-    if entry.record.exists() and record_format(entry.record) not in SOURCES_FORMATS:
+    if entry.record.exists() and record_format(entry.record) != SOURCES_FORMAT:
         raise DatasetError(
             f"{printable(entry.record)} is damaged, or no record of labels: move it away, or "
             "choose another folder for the masks."
@@ -405,7 +401,9 @@ def _read_pictures(path: Path) -> tuple[Path, dict[Path, ListEntry]]:
 
 def _names_in(folder: Path) -> frozenset[str]:
     try:
-        return frozenset(os.listdir(folder))
+        names = frozenset(os.listdir(folder))
+        remove_leftovers(folder, names)  # of a save that was killed
+        return names
     except (FileNotFoundError, NotADirectoryError):  # made, or refused, when something is saved
         return frozenset()
     except OSError as error:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from napari_safire.engine.engine import METHODS, Engine
+    from napari_safire.engine.engine import Engine
     from napari_safire.engine.partitioning.prompt_grid import PromptGrid
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "engine": ["METHODS", "Engine"],
+        "engine": ["Engine"],
         "partitioning.prompt_grid": ["PromptGrid"],
     },
 )
 
-__all__ = ["METHODS", "Engine", "PromptGrid"]
+__all__ = ["Engine", "PromptGrid"]

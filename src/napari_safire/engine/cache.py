@@ -28,7 +28,8 @@ from safetensors.numpy import save
 from napari_safire.atomic import atomic_path
 from napari_safire.basis import ALGORITHM
 from napari_safire.errors import SafireError
-from napari_safire.types import Embedding, Geometry
+from napari_safire.geometry import Geometry
+from napari_safire.types import Embedding
 
 Arrays = dict[str, npt.NDArray[Any]]
 

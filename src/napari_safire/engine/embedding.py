@@ -14,9 +14,10 @@ from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.response import require_finite, silence_of
 from napari_safire.engine.tiling import tile_axis
 from napari_safire.engine.uninformative import Reasons, pool_reasons, uninformative_cells
+from napari_safire.geometry import Geometry
 from napari_safire.model import SafireModel
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.types import Embedding, FloatImage, Geometry
+from napari_safire.types import Embedding, FloatImage
 
 Step = Callable[[int], None]
 """Called as ``step(n)`` before block n of the encoder, n from 1; may raise `Cancelled`."""

@@ -18,7 +18,6 @@ from napari_safire.engine.partitioning.auto import AutoRule, Thresholds, auto_ru
 from napari_safire.engine.partitioning.methods import (
     GridPartitioning,
     PartitioningMethod,
-    PartitionPlan,
     SpectralPartitioning,
     check_metadata,
     representative,
@@ -41,6 +40,7 @@ from napari_safire.engine.precision import (
 from napari_safire.engine.recent import Kept
 from napari_safire.model import SafireModel
 from napari_safire.progress import Cancel, Progress, report
+from napari_safire.settings import PartitionSettings
 from napari_safire.types import (
     Embedding,
     FloatImage,
@@ -50,11 +50,9 @@ from napari_safire.types import (
     SourceRegion,
 )
 
-METHODS = ("kmeans", "dbscan", "auto")
 # How many threads an answer takes is a setting of the process (`engine.grid`): engines that answer
 # at once on one CPU would change it for each other, some of them for good.
 _CORES = threading.RLock()  # a job that is watched may answer a click in between
-_MOST_POINTS_PER_SIDE = 128
 
 
 class Engine:
@@ -257,7 +255,8 @@ class Engine:
     ) -> PromptGrid:
         """Return the whole grid, or one that may hold features only."""
         self._check_embedding(embedding)
-        side = self._check_side(points_per_side)
+        PartitionSettings(points_per_side=points_per_side).check()
+        side = int(points_per_side)
         of = (embedding.image_sha256, embedding.checkpoint_sha256, side)
         grid = self._grids.get((*of, True)) if with_logits else self._grids.get((*of, True), of)
         if grid is None:
@@ -318,8 +317,8 @@ class Engine:
             Parameters that do not fit each other; the message says which.
         Cancelled
         """
-        _check_partition_arguments(method, n_sources, seed, eps)
-        plan = PartitionPlan(method, n_sources, seed, self._check_side(points_per_side), eps)
+        plan = PartitionSettings(method, n_sources, eps, seed, points_per_side)
+        plan.check()
         self._check_embedding(embedding)
         return self._divider(method).partition(embedding, plan, progress, cancel)
 
@@ -397,7 +396,8 @@ class Engine:
             Its verdict rests on the model's calibration; without one it is "inconclusive", as for
             pictures that are tiny or mostly dark, saturated or flat (`engine.verdict`).
         """
-        plan = PartitionPlan("kmeans", 2, seed, self._check_side(points_per_side))
+        plan = PartitionSettings("kmeans", 2, None, seed, points_per_side)
+        plan.check()
         self._check_embedding(embedding)
         return self._divider(plan.method).localize(embedding, plan, progress, cancel)
 
@@ -421,7 +421,8 @@ class Engine:
             groups of prompts (at most 2), or
             `napari_safire.engine.partitioning.n_sources.evidence`.
         """
-        plan = PartitionPlan("kmeans", 2, seed, self._check_side(points_per_side))
+        plan = PartitionSettings("kmeans", 2, None, seed, points_per_side)
+        plan.check()
         self._check_embedding(embedding)
         return self._divider(plan.method).separation(embedding, plan)
 
@@ -429,9 +430,8 @@ class Engine:
         self, embedding: Embedding, thresholds: Sequence[Thresholds], points_per_side: int = 16
     ) -> tuple[int, ...]:
         """How many sources method "auto" would find with other thresholds of its rule."""
-        side = self._check_side(points_per_side)
         self._check_embedding(embedding)
-        return self._divider("auto").count_sources(embedding, thresholds, side)
+        return self._divider("auto").count_sources(embedding, thresholds, points_per_side)
 
     def pieces(self, embedding: Embedding) -> Pieces:
         """Cut a picture in the pieces of which method "auto" makes sources of cells.
@@ -467,15 +467,6 @@ class Engine:
     def _calibrated(self, confidence: FloatImage) -> FloatImage:
         """What the decoder's predictions were worth; themselves where nobody has found out."""
         return confidence if self._confidence_curve is None else self._confidence_curve(confidence)
-
-    @staticmethod
-    def _check_side(points_per_side: int) -> int:
-        if not 1 <= points_per_side <= _MOST_POINTS_PER_SIDE:
-            raise ValueError(
-                f"points_per_side is {points_per_side}, but must lie between 1 and "
-                f"{_MOST_POINTS_PER_SIDE}."
-            )
-        return int(points_per_side)
 
     def _check_stability_arguments(
         self, embedding: Embedding, partition: SourcePartition, repeats: int
@@ -517,20 +508,3 @@ def _as_prompt(prompt: PointPrompt | tuple[float, float]) -> PointPrompt:
     if values.shape != (2,):
         raise ValueError(f"A prompt is one (row, col) pair, not {prompt!r}.")
     return PointPrompt(float(values[0]), float(values[1]))
-
-
-def _check_partition_arguments(
-    method: str, n_sources: int | None, seed: int, eps: float | None
-) -> None:
-    if method not in METHODS:
-        raise ValueError(f"Unknown method {method!r}: use one of {', '.join(METHODS)}.")
-    if method == "kmeans" and n_sources is None:
-        raise ValueError('Method "kmeans" needs n_sources; "auto" finds the number itself.')
-    if n_sources is not None and not 1 <= n_sources <= 255:
-        raise ValueError(f"n_sources is {n_sources}, but must lie between 1 and 255.")
-    if method != "kmeans" and n_sources is not None:
-        raise ValueError(f'n_sources is for method "kmeans"; {method!r} finds the number itself.')
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed is {seed}, but must lie between 0 and {2**32 - 1}.")
-    if method == "dbscan" and eps is not None and not 0 < eps < float("inf"):
-        raise ValueError(f"eps is {eps}, but must be positive; None chooses it by a rule.")

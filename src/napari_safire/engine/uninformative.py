@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.types import FloatImage, Geometry
+from napari_safire.geometry import Geometry
+from napari_safire.types import FloatImage
 
 Reasons = npt.NDArray[np.uint8]
 """Why a cell cannot be read: `READABLE`, `DARK`, `SATURATED` or `FLAT`."""

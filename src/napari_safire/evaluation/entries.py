@@ -19,7 +19,7 @@ class Task:
     Parameters
     ----------
     number : int
-        ImageController of the entry in its list, from 0.
+        Position of the entry in its list, from 0.
     entry : ListEntry
     degradation : Degradation
     """
@@ -45,7 +45,7 @@ class EvaluatedEntry:
     seconds : mapping of str to float
         Wall time of each stage.
     number : int
-        ImageController of the entry in its list, from 0.
+        Position of the entry in its list, from 0.
     degradation : Degradation
         What was done to the image before.
     content : str

@@ -34,7 +34,7 @@ from napari_safire.evaluation.study import (
 )
 from napari_safire.evaluation.summary import MAIN_SCORES
 from napari_safire.evaluation.template import render
-from napari_safire.images.record import recorded_path
+from napari_safire.images.records.paths import recorded_path
 from napari_safire.synthesis.degradations import NONE
 
 

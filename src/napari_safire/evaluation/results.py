@@ -24,7 +24,7 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.evaluation.entries import EvaluatedEntry
 from napari_safire.images.files import why_unreadable
 from napari_safire.images.lists import ListEntry
-from napari_safire.images.record import recorded_path, whole_path
+from napari_safire.images.records.paths import recorded_path, whole_path
 from napari_safire.synthesis.degradations import NONE, Degradation
 from napari_safire.text import printable
 
@@ -60,7 +60,7 @@ class ResultFile:
     --------
     >>> with ResultFile(path, RunBasis("1f0c", {"kind": "binary"})) as file:       # doctest: +SKIP
     ...     for result in evaluate_entries(engine, entries, settings, known=file.known):
-    ...         file.keep(result)
+    ...         file.save(result)
     """
 
     def __init__(self, path: str | os.PathLike[str], basis: RunBasis) -> None:
@@ -91,8 +91,8 @@ class ResultFile:
         """Return the scores of a picture, by the hash of its files, or None."""
         return self._known.get((content, degradation.name))
 
-    def keep(self, result: EvaluatedEntry) -> None:
-        """Write a result, unless it is there already. Errors are not kept: they may be mended.
+    def save(self, result: EvaluatedEntry) -> None:
+        """Write a result, unless it is there already. Errors are not saved: they may be mended.
 
         Raises
         ------
@@ -250,11 +250,12 @@ def write_table(
     Returns
     -------
     Path
+        As it was given.
 
     Raises
     ------
     SafireError
-        The file cannot be written.
+        The folder is missing, the disk full, or the file may not be written.
     """
     path = Path(path)
     try:

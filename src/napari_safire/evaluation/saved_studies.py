@@ -15,7 +15,7 @@ from napari_safire.evaluation.scoring import ScoringSettings
 from napari_safire.evaluation.study import EvaluationSet, SetScores, folder_name
 from napari_safire.images.files import why_unreadable
 from napari_safire.images.lists import ListEntry
-from napari_safire.images.record import whole_path
+from napari_safire.images.records.paths import whole_path
 from napari_safire.synthesis.degradations import Degradation
 
 _FIXED = {"image", "mask", "degradation", "verdict", "warnings", "error"}

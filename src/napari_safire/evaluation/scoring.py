@@ -18,12 +18,14 @@ from napari_safire.basis import RunBasis
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.evaluation.entries import EvaluatedEntry, Task, entry_content
-from napari_safire.examination.examination import Examination, ExaminationSettings, examine
+from napari_safire.examination import Examination, ExaminationSettings, examine
 from napari_safire.examination.threads import as_completed
 from napari_safire.images.lists import ListEntry, MaskKind, read_truth
 from napari_safire.images.masks import resize_nearest
 from napari_safire.images.reading import ReadImage, read_image
 from napari_safire.metrics import binary_scores, multi_source_scores
+from napari_safire.progress import Cancel
+from napari_safire.settings import PartitionSettings
 from napari_safire.synthesis.degradations import NONE, Degradation, degrade
 from napari_safire.text import printable
 from napari_safire.types import ForgeryMap, SourcePartition
@@ -121,7 +123,7 @@ def evaluate_entries(
     Cancelled
     """
 
-    def work(task: Task, cancel: Callable[[], bool]) -> EvaluatedEntry:
+    def work(task: Task, cancel: Cancel) -> EvaluatedEntry:
         try:
             return _evaluate_one(engine, task, settings, known, cancel)
         except Cancelled:
@@ -168,7 +170,7 @@ def examine_entry(
     settings: ScoringSettings,
     degradation: Degradation = NONE,
     *,
-    cancel: Callable[[], bool] | None = None,
+    cancel: Cancel | None = None,
 ) -> ScoredPicture:
     """Degrade and squash a picture as asked for, and ask the model about it.
 
@@ -195,10 +197,10 @@ def examine_entry(
     image = _prepared(image, degradation, settings)
     rows, cols = image.pixels.shape[:2]
     truth = resize_nearest(read.labels, (rows, cols))
-    asked = ExaminationSettings(seed=settings.seed, points_per_side=settings.points_per_side)
+    asked = PartitionSettings(seed=settings.seed, points_per_side=settings.points_per_side)
     if settings.kind == "sources" and settings.sources == "given":
         asked = replace(asked, method="kmeans", n_sources=len(np.unique(truth)))
-    found = examine(engine, image, asked, cancel=cancel)
+    found = examine(engine, image, ExaminationSettings(asked), cancel=cancel)
     return ScoredPicture(truth, found, (*found.warnings, *read.warnings))
 
 
@@ -260,7 +262,7 @@ def _evaluate_one(
     task: Task,
     settings: ScoringSettings,
     known: Known | None,
-    cancel: Callable[[], bool],
+    cancel: Cancel,
 ) -> EvaluatedEntry:
     content = entry_content(task.entry)
     earlier = known(content, task.degradation) if known is not None else None

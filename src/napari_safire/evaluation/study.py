@@ -34,12 +34,11 @@ from napari_safire.evaluation.scoring import (
     evaluate_entries,
 )
 from napari_safire.images.lists import ListEntry
+from napari_safire.progress import Progress
 from napari_safire.synthesis.degradations import NONE, Degradation
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
-
-Progress = Callable[[int, int, str], None]
 
 
 class _Show(Protocol):
@@ -299,9 +298,9 @@ def _results(
         for number, entry in enumerate(a_set.entries)
     ]
     results = []
-    with _kept(study, engine, a_set, label) as (known, keep):
+    with _saved_scores(study, engine, a_set, label) as (known, save):
         for result in evaluate_entries(engine, tasks, a_set.settings, jobs=study.jobs, known=known):
-            keep(result)
+            save(result)
             results.append(result)
             name = result.entry.image.name
             show(1, f"{label}: {a_set.name}, {result.degradation.name}, {name}", result)
@@ -309,10 +308,10 @@ def _results(
 
 
 @contextmanager
-def _kept(
+def _saved_scores(
     study: Study, engine: Engine, a_set: EvaluationSet, label: str
 ) -> Iterator[tuple[Known | None, Callable[[EvaluatedEntry], None]]]:
-    """Where results are looked up and kept; nowhere without a folder."""
+    """Where results are looked up and saved; nowhere without a folder."""
     if study.folder is None:
         yield None, lambda result: None
         return
@@ -322,7 +321,7 @@ def _kept(
     except OSError as error:
         raise _no_folder(path.parent, error) from error
     with ResultFile(path, basis_of(engine, a_set.settings)) as file:
-        yield file.known, file.keep
+        yield file.known, file.save
 
 
 @contextmanager

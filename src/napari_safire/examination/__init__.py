@@ -1,1 +1,10 @@
 """One picture, all questions, and the files that hold the answers."""
+
+from napari_safire.examination.examination import (
+    Examination,
+    ExaminationSettings,
+    OutsidePicture,
+    examine,
+)
+
+__all__ = ["Examination", "ExaminationSettings", "OutsidePicture", "examine"]

@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_safire.basis import RunBasis
 from napari_safire.images.reading import ReadImage
+from napari_safire.progress import Cancel, Progress
+from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
 
-Progress = Callable[[int, int, str], None]
-Cancel = Callable[[], bool]
-
 
 @dataclass(frozen=True, slots=True)
 class ExaminationSettings:
-    """What to ask of a picture; the fields mean what they mean to `Engine.partition`.
+    """What to ask of a picture.
 
     Parameters
     ----------
-    method : {"auto", "kmeans", "dbscan"}
-    n_sources : int, optional
-        For "kmeans" only.
-    eps : float, optional
-        For "dbscan" only; None: chosen by a rule.
-    seed, points_per_side : int
+    partition : PartitionSettings
     points : tuple of PointPrompt
         Ask for the source region of each of these as well.
     whole_image : bool
         Partition and localise. False: only the points are asked.
     """
 
-    method: str = "auto"
-    n_sources: int | None = None
-    eps: float | None = None
-    seed: int = 0
-    points_per_side: int = 16
+    partition: PartitionSettings = field(default_factory=PartitionSettings)
     points: tuple[PointPrompt, ...] = ()
     whole_image: bool = True
 
@@ -51,9 +41,8 @@ class ExaminationSettings:
 
     def as_record(self) -> dict[str, Any]:
         """Return JSON values, points as ``[row, col]``."""
-        values = asdict(self)
-        values["points"] = [[point.row, point.col] for point in self.points]
-        return values
+        points = [[point.row, point.col] for point in self.points]
+        return {**asdict(self.partition), "points": points, "whole_image": self.whole_image}
 
     def basis(
         self, checkpoint_sha256: str, precision: str, picture_sha256: str | None = None
@@ -156,33 +145,35 @@ def examine(
             regions = tuple(engine.segment(embedding, settings.points))
     partition = forgery = None
     if settings.whole_image:
-        with _timed(seconds, "partition"):
-            partition = engine.partition(
-                embedding,
-                method=settings.method,
-                n_sources=settings.n_sources,
-                seed=settings.seed,
-                points_per_side=settings.points_per_side,
-                eps=settings.eps,
-                progress=progress,
-                cancel=cancel,
-            )
-        with _timed(seconds, "localize"):
-            forgery = engine.localize(
-                embedding,
-                seed=settings.seed,
-                points_per_side=settings.points_per_side,
-                progress=progress,
-                cancel=cancel,
-            )
+        partition, forgery = _partition_and_map(
+            engine, embedding, settings.partition, seconds, progress, cancel
+        )
     return Examination(image, settings, embedding, partition, forgery, regions, seconds)
+
+
+def _partition_and_map(
+    engine: Engine,
+    embedding: Embedding,
+    settings: PartitionSettings,
+    seconds: dict[str, float],
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> tuple[SourcePartition, ForgeryMap]:
+    seed, side = settings.seed, settings.points_per_side
+    with _timed(seconds, "partition"):
+        partition = engine.partition(
+            embedding, **asdict(settings), progress=progress, cancel=cancel
+        )
+    with _timed(seconds, "localize"):
+        forgery = engine.localize(embedding, seed, side, progress=progress, cancel=cancel)
+    return partition, forgery
 
 
 def _check_points(image: ReadImage, points: tuple[PointPrompt, ...]) -> None:
     """Before the embedding, which takes long: the engine would refuse them after it."""
     height, width = image.pixels.shape[:2]
     for point in points:
-        if not (-0.5 <= point.row <= height - 0.5 and -0.5 <= point.col <= width - 0.5):
+        if not point.lies_in((height, width)):
             raise OutsidePicture(
                 f"The point {point.row:g},{point.col:g} lies outside {image.path}, which has "
                 f"{height} rows and {width} columns: give row,col inside it."

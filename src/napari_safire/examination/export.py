@@ -18,27 +18,25 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_safire.atomic import atomic_files
 from napari_safire.errors import SafireError
-from napari_safire.examination.examination import Examination
+from napari_safire.examination import Examination
 from napari_safire.examination.overlay import render_sources
+from napari_safire.images.files import file_sha256
 from napari_safire.images.masks import MAX_SOURCE, STEP, encode_sources
 from napari_safire.images.reading import write_image_atomic
-from napari_safire.images.record import (
-    EXAMINATION_FORMAT,
-    file_sha256,
-    plain,
-    record_text,
-    recorded_path,
-    result_names,
-    versions,
-)
-from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition
+from napari_safire.images.records.head import EXAMINATION_FORMAT, result_names
+from napari_safire.images.records.paths import recorded_path
+from napari_safire.images.records.writing import plain, record_text, versions
+from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition, SourceRegion
+
+if TYPE_CHECKING:
+    from napari_safire.engine import Engine
 
 MOST_SOURCES = MAX_SOURCE + 1
 _WHOLE = 65535
@@ -80,26 +78,6 @@ def results_by_base(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def existing_outputs(folder: str | os.PathLike[str], base: str) -> list[Path]:
-    """Files in the folder that an export under this base would replace or leave behind.
-
-    Parameters
-    ----------
-    folder : path-like
-        Need not exist.
-    base : str
-
-    Returns
-    -------
-    list of Path
-        Sorted.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        return []
-    return [folder / name for name in results_by_base(os.listdir(folder)).get(base, ())]
-
-
 def export_examination(
     examination: Examination,
     folder: str | os.PathLike[str],
@@ -113,10 +91,8 @@ def export_examination(
 ) -> list[Path]:
     """Write all files of one examined picture.
 
-    They are written aside first and renamed when all are complete, the record last. With
-    `overwrite`, the former record goes first, and so do files of an earlier export under the same
-    base that this one does not write (more regions, for instance), so that all that lies there
-    belongs together.
+    They are written aside and renamed when all are complete, the record last. With `overwrite`,
+    all files of an earlier export under the same base go, the record first.
 
     Parameters
     ----------
@@ -124,92 +100,93 @@ def export_examination(
     folder : path-like
         Made if it is missing.
     base : str
-        Begin of the file names; `napari_safire.corpus.naming.result_base` makes one of a
-        picture's name.
-    model : mapping
-        What the record shall say of the model: name, architecture, precision.
-    device : str
-        Where the model ran.
+        Begin of the file names, such as `napari_safire.corpus.naming.result_base` makes.
+    model, device : mapping, str
+        What answered, from `describe_model`, and where it ran.
     overwrite : bool
     earlier : collection of str, optional
-        Names in the folder under this base, where they are known: else the folder is looked
-        through, which takes long if it holds the results of many pictures.
+        Names in the folder under this base; else it is looked through, which may take long.
     absolute_paths : bool
         The record says where the picture lies from the root on, not from the record.
 
     Returns
     -------
     list of Path
-        The files; the record comes last.
+        The record comes last.
 
     Raises
     ------
     FileExistsError
-        There are outputs under this base already, and `overwrite` is false.
+        Unless `overwrite`: there are files under this base already.
     SafireError
-        More than 6 sources, which the encoding of masks cannot hold; or the folder cannot be
-        written.
+        More than 6 sources, which masks cannot hold; or the folder cannot be written.
     """
-    folder = Path(folder)
-    partition = examination.partition
-    if partition is not None and partition.n_sources > MOST_SOURCES:
-        raise SafireError(
-            f"{examination.image.path} was divided into {partition.n_sources} sources, but a mask "
-            f"holds {MOST_SOURCES}: ask for a fixed number up to that, or raise eps."
-        )
-    record = f"{base}.json"
-    if earlier is None:
-        earlier = [path.name for path in existing_outputs(folder, base)]
-    there = [*earlier, record] if (folder / record).exists() else list(earlier)
-    if there and not overwrite:
-        raise FileExistsError(
-            f"{folder / there[0]} exists already: choose another folder or overwrite."
-        )
+    folder, record = Path(folder), f"{base}.json"
+    _require_few_sources(examination)
+    there = _what_is_there(folder, base, earlier, overwrite)
+    path = recorded_path(examination.image.path, folder, absolute=absolute_paths)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_files(folder, record, stale=there) as place:
             files = _write_results(examination, place, base)
-            about = make_record(
-                examination,
-                model=model,
-                device=device,
-                files=files,
-                folder=folder,
-                written=place,
-                absolute_paths=absolute_paths,
-            )
+            hashes = {name: file_sha256(place / name) for name in result_names({"files": files})}
+            about = make_record(examination, model, device, files, hashes, path)
             (place / record).write_text(record_text(about), encoding="utf-8", newline="\n")
     except OSError as error:
         raise SafireError(
             f"The results of {examination.image.path} cannot be written to {folder}: "
             f"{error.strerror or error}."
         ) from error
-    return [folder / name for name in (*result_names(about), record)]
+    return [folder / name for name in (*hashes, record)]
+
+
+def describe_model(engine: Engine, name: str, *, absolute_path: bool = False) -> dict[str, str]:
+    """What a record says of the model, beside the hash of its file.
+
+    Parameters
+    ----------
+    engine : Engine
+    name : str
+        Of a registered model, or a file. Of a file its name alone is told, which the hash makes
+        certain: folders may name the user.
+    absolute_path : bool
+        Tell where a file lies all the same.
+
+    Returns
+    -------
+    dict of str to str
+        "name", "architecture" and "precision".
+    """
+    if os.path.isfile(name):
+        name = os.path.abspath(name) if absolute_path else os.path.basename(name)
+    return {
+        "name": name,
+        "architecture": engine.model.config.architecture,
+        "precision": engine.precision,
+    }
 
 
 def make_record(
     examination: Examination,
-    *,
     model: Mapping[str, Any],
     device: str,
     files: Mapping[str, Any],
-    folder: Path,
-    written: Path,
-    absolute_paths: bool = False,
+    hashes: Mapping[str, str],
+    path: str,
 ) -> dict[str, Any]:
     """Everything that is known of an examination but its pictures, as values JSON can hold.
 
     Parameters
     ----------
     examination : Examination
-    model, device, absolute_paths
+    model, device
         As in `export_examination`.
     files : mapping
-        Names of the files beside the record.
-    folder : Path
-        Where the record will lie.
-    written : Path
-        Where the files lie now.
+        Names of the files beside the record, by what they hold.
+    hashes : mapping of str to str
+        SHA-256 of each.
+    path : str
+        Of the picture, as the record shall say it.
 
     Returns
     -------
@@ -217,7 +194,6 @@ def make_record(
     """
     image, embedding = examination.image, examination.embedding
     settings = examination.settings
-    path = recorded_path(image.path, folder, absolute=absolute_paths)
     precision = str(model.get("precision", "float32"))
     basis = settings.basis(embedding.checkpoint_sha256, precision, image.sha256)
     # `read_head` reads up to "device": what a batch has to know before it goes on.
@@ -226,9 +202,7 @@ def make_record(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "basis": basis.as_record(),
         "files": dict(files),
-        "files_sha256": {
-            name: file_sha256(written / name) for name in result_names({"files": files})
-        },
+        "files_sha256": dict(hashes),
         "image": {
             "path": path,
             "format": image.format,
@@ -243,20 +217,38 @@ def make_record(
         "parameters": settings.as_record(),
         "partition": _partition_record(examination.partition),
         "forgery": _forgery_record(examination.forgery),
-        "regions": [
-            {
-                "prompt": _place(region.prompt),
-                "confidence": region.confidence,
-                "area_share": float(region.mask.mean()),
-            }
-            for region in examination.regions
-        ],
+        "regions": [_region_record(region) for region in examination.regions],
         "seconds": {stage: round(value, 4) for stage, value in examination.seconds.items()},
         "warnings": [_with_path(text, str(image.path), path) for text in examination.warnings],
         "versions": versions(),
     }
     values: dict[str, Any] = plain(record)
     return values
+
+
+def _what_is_there(
+    folder: Path, base: str, earlier: Collection[str] | None, overwrite: bool
+) -> set[str]:
+    """Names in the folder that an export under this base would replace or leave behind."""
+    if earlier is None:
+        listed = os.listdir(folder) if folder.is_dir() else ()
+        earlier = results_by_base(listed).get(base, [])
+    record = f"{base}.json"
+    there = {*earlier, record} if (folder / record).exists() else set(earlier)
+    if there and not overwrite:
+        raise FileExistsError(
+            f"{folder / min(there)} exists already: choose another folder or overwrite."
+        )
+    return there
+
+
+def _require_few_sources(examination: Examination) -> None:
+    partition = examination.partition
+    if partition is not None and partition.n_sources > MOST_SOURCES:
+        raise SafireError(
+            f"{examination.image.path} was divided into {partition.n_sources} sources, but a mask "
+            f"holds {MOST_SOURCES}: ask for a fixed number up to that, or raise eps."
+        )
 
 
 def _with_path(text: str, given: str, recorded: str) -> str:
@@ -338,7 +330,7 @@ def _partition_record(partition: SourcePartition | None) -> dict[str, Any] | Non
                 "source": k,
                 "grey_value": STEP * k,
                 "area_share": shares[k],
-                "confidence": region.confidence,
+                "confidence": _confidence(partition, region),
                 "prompt": _place(region.prompt),
             }
             for k, region in enumerate(partition.representatives)
@@ -346,6 +338,19 @@ def _partition_record(partition: SourcePartition | None) -> dict[str, Any] | Non
         "prompts": [_place(prompt) for prompt in partition.prompts],
         "prompt_sources": partition.prompt_sources,
         "n_dropped_prompts": partition.n_dropped,
+    }
+
+
+def _confidence(partition: SourcePartition, region: SourceRegion) -> float | None:
+    """None, not known, where pixels could belong to nothing else: 1 by itself says nothing."""
+    return None if partition.n_sources == 1 and region.confidence >= 1 else region.confidence
+
+
+def _region_record(region: SourceRegion) -> dict[str, Any]:
+    return {
+        "prompt": _place(region.prompt),
+        "confidence": region.confidence,
+        "area_share": float(region.mask.mean()),
     }
 
 

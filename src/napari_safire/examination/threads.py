@@ -8,12 +8,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
+from napari_safire.progress import Cancel
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def as_completed(
-    work: Callable[[T, Callable[[], bool]], R], tasks: Iterable[T], jobs: int
+    work: Callable[[T, Cancel], R], tasks: Iterable[T], jobs: int
 ) -> Generator[tuple[T, R | Exception]]:
     """Do a piece of work for every task, several at once, and yield each as it is done.
 

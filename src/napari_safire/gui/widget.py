@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import napari
 from platformdirs import user_config_path
@@ -17,8 +17,9 @@ from rich.filesize import decimal
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.keys.binder import KeyBinder
 from napari_safire.gui.keys.key_editor import KeyEditor
-from napari_safire.gui.keys.keymap import ACTIONS, KeyBinder, Keymap
+from napari_safire.gui.keys.keymap import ACTIONS, Keymap
 from napari_safire.gui.layers.canvas_guard import guard_canvas
 from napari_safire.gui.panels.annotate.autosaved_work import AutosavedWorkBar
 from napari_safire.gui.panels.annotate.image_section import ImageSection
@@ -35,8 +36,8 @@ from napari_safire.model.catalogue.registry import registry_problems
 from napari_safire.session.autosave import Autosave
 from napari_safire.session.chosen_model import LoadEngine
 from napari_safire.session.messages import ANYWHERE
-from napari_safire.session.planes import PartitionSettings
 from napari_safire.session.session import Session
+from napari_safire.settings import PartitionSettings
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -83,7 +84,7 @@ class SafireWidget(QScrollArea):
         self.controller.start_with(_settings(preferences))
 
         keys = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
-        binder = KeyBinder(napari_viewer, keys, _callbacks(self.controller))
+        binder = KeyBinder(napari_viewer, keys, _callbacks(self.controller, weakref.ref(self)))
 
         self.message = MessageBar(self.controller)
         if self.controller.image is None and self.controller.images:
@@ -131,7 +132,7 @@ class SafireWidget(QScrollArea):
         self.fine_tune.unfolded.connect(self._show_fine_tune)
 
         connections = Connections()
-        guard_canvas(napari_viewer, connections)
+        guard_canvas(napari_viewer)
         connections.connect(self.controller.notice, self._bring_failure_into_view)
         connections.connect(self._watch.changed, self._preferences_changed)
         connections.connect(
@@ -196,6 +197,25 @@ class SafireWidget(QScrollArea):
             self._tell(f"The cache of prepared pictures is empty: {decimal(freed)} freed.")
 
         self.controller.session.run(cache.clear, done)
+
+    def show_forgery_map(self) -> None:
+        """Show or hide the forgery map; where there is none yet, partition the picture first."""
+        controller, switch = self.controller, self.result.heatmap
+        plane = controller.plane
+        if plane is not None and plane.forgery is not None:
+            switch.click()
+            return
+        if plane is not None:
+            controller.heatmap_visible = True
+            switch.setChecked(True)
+        controller.partition()  # without a picture it says why not
+
+    def go_through_queue(self, how: Literal["go_on", "go_back", "finish"]) -> None:
+        """Leave the open picture of the queue for another one; without a queue, say so."""
+        if self.series.series is None:
+            self._tell("No queue of pictures is open: choose a folder or a list first.")
+        else:
+            getattr(self.series, how)()
 
     def give_way(self) -> None:
         """Stop for good, because another widget works on the viewer from now on."""
@@ -315,8 +335,23 @@ def _settings(preferences: Preferences) -> PartitionSettings:
     )
 
 
-def _callbacks(controller: ViewerController) -> dict[str, Callable[[], None]]:
+def _callbacks(
+    controller: ViewerController, widget: weakref.ref[SafireWidget]
+) -> dict[str, Callable[[], None]]:
+    def on_widget(act: Callable[[SafireWidget], None]) -> Callable[[], None]:
+        # Keys lie in the viewer, which would keep the widget alive.
+        def call() -> None:
+            if (there := widget()) is not None:
+                act(there)
+
+        return call
+
     return {
+        "show_forgery_map": on_widget(SafireWidget.show_forgery_map),
+        "show_uncertainty": controller.show_uncertainty,
+        "next_picture": on_widget(lambda widget: widget.go_through_queue("go_on")),
+        "previous_picture": on_widget(lambda widget: widget.go_through_queue("go_back")),
+        "finish_picture": on_widget(lambda widget: widget.go_through_queue("finish")),
         "add_prompts": controller.add_prompts,
         "segment": controller.segment,
         "exclude": controller.mode.toggle_exclude,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import stat
 import unicodedata
@@ -47,6 +49,20 @@ def why_unreadable(path: str | os.PathLike[str]) -> str | None:
     if not os.access(path, os.R_OK):
         return f"{name} cannot be read: Permission denied."
     return None
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        Also where a folder, a pipe or a device has the name: of those there is no end.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class DiskNames:

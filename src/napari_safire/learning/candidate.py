@@ -25,8 +25,9 @@ from napari_safire.atomic import atomic_path
 from napari_safire.basis import ALGORITHM, RunBasis
 from napari_safire.engine import Engine
 from napari_safire.errors import Cancelled, SafireError
+from napari_safire.images.files import file_sha256
 from napari_safire.images.lists import ListEntry, MaskKind
-from napari_safire.images.record import plain, record_text, versions
+from napari_safire.images.records.writing import plain, record_text, versions
 from napari_safire.learning.comparison import Comparison, PictureScore, compare, require_scored
 from napari_safire.learning.events import (
     BASIS,
@@ -42,12 +43,12 @@ from napari_safire.learning.finetuning import FineTuneSettings, Parts, fine_tune
 from napari_safire.learning.recalibration import recalibrated
 from napari_safire.model import SafireModel, load_model, save_checkpoint
 from napari_safire.model.files.checkpoint import load_checkpoint
-from napari_safire.model.files.model_file import file_sha256
+from napari_safire.progress import Cancel
 
 RESULT_FORMAT = "napari-safire fine-tuning 1"
 _FREE = ("steps", "workers", "device")  # may change when a run goes on
 
-Score = Callable[[Engine, Sequence[ListEntry], Callable[[], bool]], Iterator[PictureScore]]
+Score = Callable[[Engine, Sequence[ListEntry], Cancel], Iterator[PictureScore]]
 """``score(engine, entries, cancel)`` gives one value for each entry, in order; see `Task`."""
 
 
@@ -88,7 +89,7 @@ def train_candidate(
     *,
     resume: bool = False,
     listen: Listener,
-    stop: Callable[[], bool],
+    stop: Cancel,
 ) -> Outcome:
     """Fine-tune a model, compare it with the old one, and write down what came of it.
 
@@ -206,7 +207,7 @@ def _scores(
     task: Task,
     engine: Engine,
     listen: Listener,
-    stop: Callable[[], bool],
+    stop: Cancel,
     warn: Callable[[str], None],
     done: int = 0,
 ) -> list[PictureScore]:
@@ -265,7 +266,7 @@ def _decide(
     new: Engine,
     found: Comparison,
     record: dict[str, Any],
-    stop: Callable[[], bool],
+    stop: Cancel,
 ) -> Outcome:
     """Write the proposal, if there is one, and then the record of it."""
     decision: Decision = "accepted" if found.better else "rejected"
@@ -286,7 +287,7 @@ def _write_proposal(
     old: SafireModel,
     engine: Engine,
     found: Comparison,
-    stop: Callable[[], bool],
+    stop: Cancel,
 ) -> tuple[Path, tuple[str, ...]]:
     """Save the new model with what is known of it; say what its distances rest on."""
     new = engine.model

@@ -7,7 +7,7 @@ Lightning is needed for that.
 ==================================================  ==============================================
 ``event``                                           value
 ==================================================  ==============================================
-begun, step, validation, skipped, saved, ended      `napari_safire.learning.progress.Progress`
+begun, step, validation, skipped, saved, ended      `napari_safire.learning.run_log.RunEvent`
 divided                                             `Divided`
 warning                                             `Warned`
 scoring                                             `Scoring`
@@ -25,10 +25,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from napari_safire.images.record import plain
+from napari_safire.images.records.writing import plain
 from napari_safire.learning.comparison import Comparison
-from napari_safire.learning.progress import Event as RunEvent
-from napari_safire.learning.progress import Progress
+from napari_safire.learning.run_log import RunEvent, RunEventName
 
 Decision = Literal["accepted", "rejected", "stopped"]
 BASIS, RESULT = "fine-tuning.json", "result.json"  # in the folder; see `learning.proposal`
@@ -101,11 +100,11 @@ class Failed:
     text: str
 
 
-Event = Progress | Divided | Warned | Scoring | Comparison | Outcome | Failed
+Event = RunEvent | Divided | Warned | Scoring | Comparison | Outcome | Failed
 Listener = Callable[[Event], None]
 
 _NAMES: dict[str, type[Any]] = {
-    **dict.fromkeys(get_args(RunEvent), Progress),
+    **dict.fromkeys(get_args(RunEventName), RunEvent),
     "divided": Divided,
     "warning": Warned,
     "scoring": Scoring,
@@ -114,7 +113,7 @@ _NAMES: dict[str, type[Any]] = {
     "error": Failed,
 }
 # Where the name of the event is itself a field of the value.
-_OWN_NAMES = {Progress: "event", Outcome: "decision"}
+_OWN_NAMES = {RunEvent: "event", Outcome: "decision"}
 
 
 def to_line(event: Event) -> str:
@@ -144,7 +143,7 @@ def from_line(line: str) -> Event:
             told[_OWN_NAMES[kind]] = name
         if "reasons" in told:
             told["reasons"] = tuple(told["reasons"])
-        if kind is Progress:
+        if kind is RunEvent:
             values = told.get("values", {}).items()
             told["values"] = {k: math.nan if v is None else float(v) for k, v in values}
         unknown = told.keys() - {field.name for field in fields(kind)}

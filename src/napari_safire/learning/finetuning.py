@@ -22,9 +22,9 @@ from napari_safire.images.lists import MaskKind
 from napari_safire.learning.devices import PRECISIONS, launched
 from napari_safire.learning.events import Listener
 from napari_safire.learning.listed import ListedDataset, ListedSettings
-from napari_safire.learning.progress import Ending
 from napari_safire.learning.prompts import PromptedCrops, PromptSettings
 from napari_safire.learning.run import BEST, LAST, Stage, run
+from napari_safire.learning.run_log import Ending
 from napari_safire.learning.settings import RunSettings
 from napari_safire.learning.stages import PromptStage, StageSettings
 from napari_safire.learning.streams import (
@@ -35,6 +35,7 @@ from napari_safire.learning.streams import (
     stream,
 )
 from napari_safire.model import SafireModel
+from napari_safire.progress import Cancel
 from napari_safire.synthesis.composite_settings import CompositeSettings
 from napari_safire.synthesis.photo_bank import PhotoBank
 from napari_safire.synthesis.photos import bank_of, read_photo_folder, read_photo_table
@@ -167,7 +168,7 @@ def fine_tune(
     *,
     resume: bool = False,
     listen: Listener,
-    stop: Callable[[], bool],
+    stop: Cancel,
     on_problem: Callable[[str], None],
 ) -> tuple[Ending, Path]:
     """Let a model learn by point prompts (stage 2).

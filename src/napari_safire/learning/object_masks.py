@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from napari_safire.errors import CheckpointError
-from napari_safire.model.files.model_file import file_sha256
+from napari_safire.images.files import file_sha256
 from napari_safire.model.sam import load_sam
 
 Masks = npt.NDArray[np.bool_]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +20,7 @@ from napari_safire.learning.calibration import (
     fit_calibration,
     observe,
 )
+from napari_safire.progress import Cancel
 from napari_safire.types import Calibration
 
 _FALSE_ALARM_RATE = 0.1
@@ -29,7 +30,7 @@ _FEWEST_OF_A_NUMBER = 5
 
 
 def recalibrated(
-    engine: Engine, entries: Sequence[ListEntry], kind: MaskKind, stop: Callable[[], bool]
+    engine: Engine, entries: Sequence[ListEntry], kind: MaskKind, stop: Cancel
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Settle anew what fine-tuning has changed, where there are pictures enough.
 
@@ -70,7 +71,7 @@ def recalibrated(
 
 
 def _observe(
-    engine: Engine, entries: Sequence[ListEntry], kind: MaskKind, stop: Callable[[], bool]
+    engine: Engine, entries: Sequence[ListEntry], kind: MaskKind, stop: Cancel
 ) -> Iterator[Observation]:
     for entry in entries:
         if stop():

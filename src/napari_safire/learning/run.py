@@ -8,7 +8,7 @@ equals itself however often it was stopped: what a batch holds depends on its nu
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -23,19 +23,20 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_safire.atomic import atomic_path
-from napari_safire.learning.progress import (
+from napari_safire.learning.resume import RESUME, RunState, restore_state, save_state
+from napari_safire.learning.run_log import (
     Ending,
-    Event,
     Listener,
-    Progress,
+    RunEvent,
+    RunEventName,
     append_row,
     keep_rows,
-    print_progress,
+    print_event,
 )
-from napari_safire.learning.resume import RESUME, RunState, restore_state, save_state
 from napari_safire.learning.settings import RunSettings
 from napari_safire.model import SafireModel, save_checkpoint
 from napari_safire.model.vit import SafireViT
+from napari_safire.progress import Cancel
 
 Batches = Iterator[tuple[Tensor, ...]]
 
@@ -76,8 +77,8 @@ def run(
     *,
     resume: bool = False,
     validation: list[tuple[Tensor, ...]] | None = None,
-    listen: Listener = print_progress,
-    stop: Callable[[], bool] | None = None,
+    listen: Listener = print_event,
+    stop: Cancel | None = None,
 ) -> Ending:
     """Train.
 
@@ -98,7 +99,7 @@ def run(
     validation : list of batches, optional
         The averaged weights with the smallest loss on these are the best ones.
     listen : callable
-        Hears of every `Progress`, in the first process only.
+        Hears of every `RunEvent`, in the first process only.
     stop : callable, optional
         Asked after each update in every process: if it says yes in one, the run is saved and ends.
 
@@ -127,7 +128,7 @@ class Run:
         stage: Stage,
         settings: RunSettings,
         folder: Path,
-        listen: Listener = print_progress,
+        listen: Listener = print_event,
     ) -> None:
         model = stage.model
         self.fabric = fabric
@@ -153,7 +154,7 @@ class Run:
         batches: BatchSource,
         resume: bool,
         validation: list[tuple[Tensor, ...]],
-        stop: Callable[[], bool],
+        stop: Cancel,
     ) -> Ending:
         """Make all updates, with all that comes between them."""
         fabric, state = self.fabric, self._begin(resume)
@@ -326,10 +327,13 @@ class Run:
         save_checkpoint(averaged, path, metadata={**self.model.metadata, "step": self.state.step})
 
     def _tell(
-        self, event: Event, values: dict[str, float] | None = None, ending: Ending | None = None
-    ) -> Progress:
+        self,
+        event: RunEventName,
+        values: dict[str, float] | None = None,
+        ending: Ending | None = None,
+    ) -> RunEvent:
         state = self.state
-        told = Progress(event, state.step, self.settings.steps, state.seconds, values or {}, ending)
+        told = RunEvent(event, state.step, self.settings.steps, state.seconds, values or {}, ending)
         if self.fabric.is_global_zero:
             self.listen(told)
         return told

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+
+from napari_safire.progress import Cancel
 
 _SIGNALS = ("SIGTERM", "SIGINT", "SIGUSR1")  # the last one is SLURM's warning
 STOP = "stop"
@@ -14,7 +16,7 @@ _STDIN = 0
 
 
 @contextmanager
-def stoppable(*, by_stdin: bool = False) -> Iterator[Callable[[], bool]]:
+def stoppable(*, by_stdin: bool = False) -> Iterator[Cancel]:
     """Hear SIGTERM, SIGINT and SIGUSR1 while the block runs; call it in the main thread.
 
     The block has to ask. A SIGINT (Ctrl-C) after another wish raises KeyboardInterrupt.

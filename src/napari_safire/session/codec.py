@@ -434,6 +434,6 @@ def _one_of(value: Any, name: str, known: tuple[Any, ...]) -> Any:
 
 def _point(row: Any, col: Any, name: str, shape: _Shape) -> PointPrompt:
     point = PointPrompt(_number(row, name), _number(col, name))
-    if not (-0.5 <= point.row <= shape[0] - 0.5 and -0.5 <= point.col <= shape[1] - 0.5):
+    if not point.lies_in(shape):
         raise _Damaged(f"a place in {name} lies outside the picture")
     return point

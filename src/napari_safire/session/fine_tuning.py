@@ -31,7 +31,7 @@ from napari_safire.learning.events import (
     Warned,
     from_line,
 )
-from napari_safire.learning.progress import Progress
+from napari_safire.learning.run_log import RunEvent
 from napari_safire.learning.stopping import STOP
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ class FineTuning:
 
     Attributes
     ----------
-    progressed : Signal(Progress)
-        From begin to end of the training; see `napari_safire.learning.progress`.
+    progressed : Signal(RunEvent)
+        From begin to end of the training; see `napari_safire.learning.run_log`.
     divided : Signal(Divided)
         Once, at first: how many pictures are learned from, and how many judge.
     warned : Signal(str)
@@ -142,7 +142,7 @@ class FineTuning:
         The one sentence that says why not.
     """
 
-    progressed = Signal(Progress)
+    progressed = Signal(RunEvent)
     divided = Signal(Divided)
     warned = Signal(str)
     scored = Signal(Scoring)
@@ -280,7 +280,7 @@ class FineTuning:
             if self._silent:
                 return
             match event:
-                case Progress():
+                case RunEvent():
                     self.progressed.emit(event)
                 case Divided():
                     self.divided.emit(event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.session.annotation import Annotation, Labels, SourcePrompt
@@ -14,6 +14,7 @@ from napari_safire.session.numbering import numbers_of
 from napari_safire.session.predictions import AnnotatedPlane, Predictions
 from napari_safire.session.region_labels import Unions
 from napari_safire.session.workers import Job
+from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
@@ -36,17 +37,6 @@ class PlaneKey:
 
     picture: Hashable
     index: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionSettings:
-    """What to ask of `Engine.partition`; the fields mean what they mean there."""
-
-    method: Literal["auto", "kmeans", "dbscan"] = "auto"
-    n_sources: int | None = None
-    eps: float | None = None
-    seed: int = 0
-    points_per_side: int = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,13 +17,13 @@ from napari_safire.progress import Cancel, Progress
 from napari_safire.session.annotation import MOST_SOURCES, Annotation, Preview
 from napari_safire.session.history import PackedLabels
 from napari_safire.session.numbering import numbers_like
-from napari_safire.session.planes import PartitionSettings
 from napari_safire.session.predictions import PartitionPredictions, Predictions
 from napari_safire.session.region_labels import (
     Unions,
     compose_labels,
     nearest_regions,
 )
+from napari_safire.settings import PartitionSettings
 from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:

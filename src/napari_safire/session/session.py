@@ -29,14 +29,7 @@ from napari_safire.session.chosen_model import ChosenModel, LoadEngine
 from napari_safire.session.history import History
 from napari_safire.session.messages import ANYWHERE, Stage, Topic
 from napari_safire.session.numbering import numbers_of
-from napari_safire.session.planes import (
-    PartitionSettings,
-    Pixels,
-    Plane,
-    PlaneKey,
-    Planes,
-    Snapshot,
-)
+from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
 from napari_safire.session.predictions import PartitionPredictions, Predictions
 from napari_safire.session.region_labels import partition_uncertainty
 from napari_safire.session.results import (
@@ -47,7 +40,8 @@ from napari_safire.session.results import (
     with_partition,
 )
 from napari_safire.session.workers import Deliver, Job, Worker
-from napari_safire.types import Embedding, FloatImage, PointPrompt, SourceRegion
+from napari_safire.settings import PartitionSettings
+from napari_safire.types import Embedding, FloatImage, SourceRegion
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -288,7 +282,7 @@ class Session:
         """
         plane = self.planes[key]
         self.states.count_change(plane)
-        inside = tuple(p for p in prompts if _is_inside(p.point, plane.shape))
+        inside = tuple(p for p in prompts if p.point.lies_in(plane.shape))
         if len(inside) < len(prompts):
             self.notice.emit(points_outside(len(prompts) - len(inside)), False, Topic(key))
         live = tuple(p for p in inside if p.live)
@@ -569,7 +563,3 @@ class Session:
             self.progress.emit(job.title, done, total)
         else:
             self.progress.emit(f"{job.title}: {stage}", done, total)
-
-
-def _is_inside(point: PointPrompt, shape: tuple[int, int]) -> bool:
-    return -0.5 <= point.row <= shape[0] - 0.5 and -0.5 <= point.col <= shape[1] - 0.5

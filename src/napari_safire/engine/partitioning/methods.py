@@ -6,7 +6,7 @@ A model's metadata names its way (``representative``); the engine asks whichever
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -51,6 +51,7 @@ from napari_safire.engine.response import silence_of
 from napari_safire.errors import CheckpointError
 from napari_safire.model import SafireModel
 from napari_safire.progress import Cancel, Progress, report
+from napari_safire.settings import PartitionSettings
 from napari_safire.types import (
     Calibration,
     Embedding,
@@ -84,17 +85,6 @@ class AskGrid(Protocol):
         """Return the grid."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionPlan:
-    """How a picture is to be divided; see `napari_safire.engine.Engine.partition`."""
-
-    method: str
-    n_sources: int | None = None
-    seed: int = 0
-    points_per_side: int = 16
-    eps: float | None = None
-
-
 class PartitioningMethod(Protocol):
     """What the engine asks of a way of dividing; embeddings are the model's own."""
 
@@ -105,7 +95,7 @@ class PartitioningMethod(Protocol):
     def partition(
         self,
         embedding: Embedding,
-        plan: PartitionPlan,
+        plan: PartitionSettings,
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> SourcePartition:
@@ -114,7 +104,7 @@ class PartitioningMethod(Protocol):
     def localize(
         self,
         embedding: Embedding,
-        plan: PartitionPlan,
+        plan: PartitionSettings,
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> ForgeryMap:
@@ -130,7 +120,7 @@ class PartitioningMethod(Protocol):
     ) -> FloatImage:
         """How steadily pixels come into their source."""
 
-    def separation(self, embedding: Embedding, plan: PartitionPlan) -> float:
+    def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:
         """What the verdict rests on."""
 
     def count_sources(
@@ -176,7 +166,7 @@ class GridPartitioning(_OfModel):
     def partition(
         self,
         embedding: Embedding,
-        plan: PartitionPlan,
+        plan: PartitionSettings,
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> SourcePartition:
@@ -208,7 +198,7 @@ class GridPartitioning(_OfModel):
     def localize(
         self,
         embedding: Embedding,
-        plan: PartitionPlan,
+        plan: PartitionSettings,
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> ForgeryMap:
@@ -241,7 +231,7 @@ class GridPartitioning(_OfModel):
         with explained(REPEATING):
             return stability_of_prompts(grid, partition, repeats, progress, cancel)
 
-    def separation(self, embedding: Embedding, plan: PartitionPlan) -> float:
+    def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:
         """Cosine distance of the two clusters' centres."""
         grid = self._ask_grid(embedding, plan.points_per_side, with_logits=False)
         clusters = cluster_prompts(grid, "kmeans", 2, plan.seed)
@@ -256,12 +246,12 @@ class GridPartitioning(_OfModel):
         return tuple(len(np.unique(some[some != NOISE])) for some in clusters)
 
     @staticmethod
-    def _density(grid: PromptGrid, plan: PartitionPlan) -> Density:
+    def _density(grid: PromptGrid, plan: PartitionSettings) -> Density:
         if plan.eps is not None:
             return Density(plan.eps)
         return chosen_density(grid.features[grid.valid])
 
-    def _takes_means(self, plan: PartitionPlan) -> bool:
+    def _takes_means(self, plan: PartitionSettings) -> bool:
         return representative(self._model, plan.method) == "consensus"
 
     def _regions_of(self, embedding: Embedding, grid: PromptGrid) -> RegionsOf | None:
@@ -290,7 +280,7 @@ class SpectralPartitioning(_OfModel):
     def partition(
         self,
         embedding: Embedding,
-        plan: PartitionPlan,
+        plan: PartitionSettings,
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> SourcePartition:
@@ -319,7 +309,7 @@ class SpectralPartitioning(_OfModel):
     def localize(
         self,
         embedding: Embedding,
-        plan: PartitionPlan,
+        plan: PartitionSettings,
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> ForgeryMap:
@@ -354,7 +344,7 @@ class SpectralPartitioning(_OfModel):
                 embedding, spectrum, partition, repeats, self._joined, progress, cancel
             )
 
-    def separation(self, embedding: Embedding, plan: PartitionPlan) -> float:
+    def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:
         """How much speaks for more than one source."""
         spectrum = self._spectrum(embedding, MOST_SOURCES)
         return self._evidence(spectrum, self._pieces(spectrum, plan.seed))

@@ -25,14 +25,8 @@ from napari_safire.engine.partitioning.prompt_grid import PromptGrid
 from napari_safire.engine.response import NOTHING_FOUND, SAME_FOR_ALL
 from napari_safire.engine.uninformative import Reasons, measure_informativeness
 from napari_safire.engine.verdict import judge
-from napari_safire.types import (
-    Calibration,
-    FloatImage,
-    ForgeryMap,
-    Geometry,
-    SourcePartition,
-    SourceRegion,
-)
+from napari_safire.geometry import Geometry
+from napari_safire.types import Calibration, FloatImage, ForgeryMap, SourcePartition, SourceRegion
 
 _STRIP_PIXELS = 4_000_000
 _CELL_AND_ONE = 5  # logits: an embedding cell has 4, and an odd window has a middle

@@ -17,10 +17,11 @@ import torch
 
 from napari_safire.engine.memory import MemoryGuard
 from napari_safire.engine.response import Spread, require_finite
+from napari_safire.geometry import Geometry
 from napari_safire.model import SafireModel
 from napari_safire.model.decoder import upscaled_bytes
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.types import Embedding, FloatImage, Geometry, PointPrompt, SourceRegion
+from napari_safire.types import Embedding, FloatImage, PointPrompt, SourceRegion
 
 DECODING = "finding source regions"
 _STRIDE = 16
@@ -329,7 +330,7 @@ def points_in_model(
     """
     height, width = embedding.image_shape
     for prompt in prompts:
-        if not embedding.geometry.contains(prompt.row, prompt.col):
+        if not prompt.lies_in(embedding.image_shape):
             raise ValueError(
                 f"The prompt at row {prompt.row:g}, column {prompt.col:g} lies outside the picture "
                 f"of {height} rows and {width} columns: move it inside."

@@ -31,12 +31,12 @@ from napari_safire.engine.partitioning.prompt_grid import grid_points
 from napari_safire.engine.response import silence_of
 from napari_safire.engine.uninformative import READABLE, measure_informativeness
 from napari_safire.engine.verdict import judge
+from napari_safire.geometry import Geometry
 from napari_safire.types import (
     Calibration,
     Embedding,
     FloatImage,
     ForgeryMap,
-    Geometry,
     PointPrompt,
     SourcePartition,
     SourceRegion,

@@ -10,7 +10,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import asdict, replace
 
 from napari_safire.gui.controllers.mode import Mode
-from napari_safire.session.planes import PartitionSettings, PlaneKey
+from napari_safire.session.planes import PlaneKey
+from napari_safire.settings import PartitionSettings
 
 
 class PictureChoices:

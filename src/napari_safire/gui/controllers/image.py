@@ -18,7 +18,7 @@ from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.gui.layers.layer_group import LayerGroup
 from napari_safire.gui.layers.prompt_layer import PromptLayer
 from napari_safire.gui.layers.source_layer import SourceLayer
-from napari_safire.images.record import IMAGE_FACTS
+from napari_safire.images.records.head import IMAGE_FACTS
 from napari_safire.session.annotation import SourcePrompt, same_prompts
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.session.predictions import AnnotatedPlane

@@ -33,8 +33,9 @@ from napari_safire.gui.io.saving import labels_written
 from napari_safire.gui.layers.image_planes import Channels, PictureLayer
 from napari_safire.gui.layers.layer_group import LayerGroup, is_overlay
 from napari_safire.session.messages import ANYWHERE, Topic
-from napari_safire.session.planes import PartitionSettings, Plane, PlaneKey, Snapshot
+from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
+from napari_safire.settings import PartitionSettings
 from napari_safire.types import FloatImage
 
 _MOMENT_S = 0.045
@@ -120,6 +121,13 @@ class ViewerController:
         self._late.setSingleShot(True)
         self._late.setInterval(_LATE_MS)
         self._late.timeout.connect(self._show_latest)
+        # Planes whose forgery map waits for its layer, which takes napari a tenth of a second: the
+        # sources are painted first.
+        self._maps: set[PlaneKey] = set()
+        self._late_maps = QTimer()
+        self._late_maps.setSingleShot(True)
+        self._late_maps.setInterval(_LATE_MS)
+        self._late_maps.timeout.connect(self._show_late_maps)
         self._connections = Connections()
         for signal, slot in (
             (viewer.layers.selection.events.active, self._active_changed),
@@ -169,7 +177,7 @@ class ViewerController:
     def close(self) -> None:
         """Let go of the viewer and stop all work; may be called twice."""
         self.finish()
-        for timer in (self._rest, self._late):
+        for timer in (self._rest, self._late, self._late_maps):
             with suppress(RuntimeError):  # at Python's exit Qt may have deleted it before
                 timer.stop()
         self._connections.disconnect()
@@ -370,7 +378,7 @@ class ViewerController:
     def show_forgery_map(self) -> None:
         """Put the forgery map of the present plane into its layer, made anew if it is gone."""
         if self._key is not None:
-            self._show_heatmap(self._key)
+            self._put_heatmap(self._key)
 
     def select_prompts(self, numbers: Sequence[int]) -> None:
         """Show where prompts of the grid lie: as selected points of a layer of their own."""
@@ -588,6 +596,8 @@ class ViewerController:
         # Labels first, the rest as a call of its own: two short ones instead of a long one. While
         # an answer is about to come the rest waits for it, or for the timer if none comes.
         self._latest = snapshot
+        if snapshot.key in self._maps:
+            gui_thread().deliver(self._show_late_maps)
         if snapshot.annotation.is_answered or not self.session.answers_quickly(snapshot.key):
             self._late.stop()
             gui_thread().deliver(lambda: self._show_around(snapshot))
@@ -609,8 +619,22 @@ class ViewerController:
 
     def _show_heatmap(self, key: PlaneKey) -> None:
         place = self._place_of(key)
-        if place is not None:
-            place.show_heatmap(self.session.planes[key], self.heatmap_visible)
+        if place is not None and place.layer_group.heatmap is None:
+            self._maps.add(key)
+            self._late_maps.start()
+            self._show_evidence()
+        else:
+            self._put_heatmap(key)
+
+    def _show_late_maps(self) -> None:
+        for key in list(self._maps):
+            self._put_heatmap(key)
+
+    def _put_heatmap(self, key: PlaneKey) -> None:
+        self._maps.discard(key)
+        place, plane = self._place_of(key), self.session.planes.find(key)
+        if place is not None and plane is not None:
+            place.show_heatmap(plane, self.heatmap_visible)
         self._show_evidence()
 
     def _show_evidence(self, event: Any = None) -> None:

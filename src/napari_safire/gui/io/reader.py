@@ -13,10 +13,10 @@ or not at all, depending on what else is installed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -25,14 +25,14 @@ from dask.delayed import delayed
 from napari.utils.notifications import show_warning
 
 from napari_safire.errors import DatasetError, ImageReadError
-from napari_safire.gui.layers.annotated import ANNOTATED, RECORD, recorded_planes, shown_labels
-from napari_safire.gui.layers.colours import (
-    MAP_NAMES,
-    forgery_colormap,
-    source_colormap,
-    source_rgba,
+from napari_safire.gui.io.layer_data import (
+    about_picture,
+    heatmap_layer,
+    labels_layer,
+    picture_layer,
+    points_layer,
 )
-from napari_safire.gui.layers.layer_group import OVERLAY
+from napari_safire.gui.layers.annotated import ANNOTATED, RECORD, recorded_planes, shown_labels
 from napari_safire.images.lists import ListEntry, read_list
 from napari_safire.images.mask_pairs import (
     find_folder_pairs,
@@ -43,28 +43,25 @@ from napari_safire.images.mask_pairs import (
     picture_of_mask,
     read_labels,
 )
-from napari_safire.images.masks import MAX_SOURCE, UNASSIGNED
+from napari_safire.images.masks import UNASSIGNED
 from napari_safire.images.reading import (
     ImageHeader,
-    ReadImage,
     image_header,
     inspect_image,
     read_image,
 )
-from napari_safire.images.record import (
-    FROM_ONE,
+from napari_safire.images.records.completeness import record_of_mask
+from napari_safire.images.records.head import (
     SOURCES_FORMAT,
-    RecordedPrompt,
-    read_results,
     record_format,
-    record_of_mask,
     recorded_image,
     recorded_image_facts,
-    whole_path,
 )
-from napari_safire.images.record_files import record_sha256
+from napari_safire.images.records.paths import whole_path
+from napari_safire.images.records.replacing import record_sha256
+from napari_safire.images.records.results import RecordedResults, read_results
+from napari_safire.session.predictions import AnnotatedPlane
 from napari_safire.text import printable
-from napari_safire.types import NO_EVIDENCE, FloatImage
 
 if TYPE_CHECKING:
     from napari.types import LayerData
@@ -74,7 +71,6 @@ Reader = Callable[[str], list["LayerData"]]
 MOST_PAIRS = 64
 # Masks up to this are read at once, so that all of them are checked and can be painted on.
 MOST_MASK_PIXELS = 128_000_000
-_WITHOUT_SOURCE = (1.0, 1.0, 1.0, 1.0)
 _PATHS = ("mask", "record", "images", "masks")  # in records, from their own folders
 _MOST_WARNINGS = 5  # told at once of a stack
 
@@ -264,9 +260,7 @@ def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
     elif "image_path" in about:  # where it was: what is saved elsewhere still says so
         about["image_path"] = _whole_path(Path(path), about["image_path"])
     saved = {
-        key: _whole_path(Path(path), value)
-        if key in ("mask", "record", "images", "masks")
-        else value
+        key: _whole_path(Path(path), value) if key in _PATHS else value
         for key, value in saved.items()
     }
     opened = {RECORD: (os.path.abspath(path), digest)}
@@ -282,22 +276,35 @@ def read_record_file(path: str | os.PathLike[str]) -> list[LayerData]:
         if results.first == 0 and results.record["format"] == SOURCES_FORMAT:
             known["unassigned"] = UNASSIGNED
         layers.append(labels_layer(labels, f"{name}: sources", known))
+    layers += _map_layers(results, planes, about)
+    layers += _prompt_layers(results, about | numbering)
+    _tell((*results.warnings, *told))
+    return layers
+
+
+def _map_layers(
+    results: RecordedResults, planes: dict[tuple[int, ...], AnnotatedPlane], about: dict[str, Any]
+) -> list[LayerData]:
+    """The forgery map of a record, or that of the annotation in it; empty if there is none."""
     if results.heatmap is not None:
-        found = results.record.get("forgery") or {}
-        forged = found.get("verdict") == "forged"
-        layers.append(heatmap_layer(results.heatmap, name, about, forged=forged))
+        heatmap, verdict = results.heatmap, (results.record.get("forgery") or {}).get("verdict")
     elif () in planes and (forgery := planes[()].predictions.forgery) is not None:
-        forged = forgery.verdict == "forged"
-        layers.append(heatmap_layer(forgery.heatmap, name, about, forged=forged))
+        heatmap, verdict = forgery.heatmap, forgery.verdict
+    else:
+        return []
+    return [heatmap_layer(heatmap, results.name, about, forged=verdict == "forged")]
+
+
+def _prompt_layers(results: RecordedResults, about: dict[str, Any]) -> list[LayerData]:
+    """The prompts of a record: those of its grid, hidden, and those that were chosen."""
     grid = [prompt for prompt in results.prompts if prompt.role == "grid"]
     chosen = [prompt for prompt in results.prompts if prompt.role != "grid"]
+    layers = []
     if grid:
-        layers.append(
-            _points_layer(grid, f"{name}: grid of prompts", about | numbering, visible=False)
-        )
+        title = f"{results.name}: grid of prompts"
+        layers.append(points_layer(grid, title, about, visible=False))
     if chosen:
-        layers.append(_points_layer(chosen, f"{name}: prompts", about | numbering, visible=True))
-    _tell((*results.warnings, *told))
+        layers.append(points_layer(chosen, f"{results.name}: prompts", about, visible=True))
     return layers
 
 
@@ -308,117 +315,6 @@ def _whole_path(record: Path, written: Any) -> Any:
     if not isinstance(written, str):
         return written
     return str(whole_path(written, record.parent))
-
-
-def first_source(about: Mapping[str, Any]) -> Literal[0, 1]:
-    """Label of the first source in a layer that says this of itself in its metadata."""
-    return 1 if about.get("numbering") == FROM_ONE else 0
-
-
-def labels_layer(labels: Any, name: str, about: dict[str, Any]) -> LayerData:
-    """Labels of sources as a layer, in the colours of the sources.
-
-    Parameters
-    ----------
-    labels : (H, W) or (T, H, W) uint8 array
-    name : str
-    about : dict
-        What is known of them; kept in the layer's metadata under "napari_safire".
-
-    Returns
-    -------
-    (data, metadata, layer type)
-    """
-    options = {
-        "name": name,
-        "opacity": 0.4,
-        "colormap": source_colormap(MAX_SOURCE + 1, first_source(about)),
-        "metadata": {"napari_safire": about},
-    }
-    return labels, options, "labels"
-
-
-def picture_layer(image: Any, name: str, about: dict[str, Any], *, rgb: bool) -> LayerData:
-    """One picture or a stack as an image layer.
-
-    Parameters
-    ----------
-    image : (..., H, W) or (..., H, W, 3|4) array
-    name : str
-    about : dict
-        As in `labels_layer`.
-    rgb : bool
-        Whether the last axis holds channels.
-
-    Returns
-    -------
-    (data, metadata, layer type)
-    """
-    return image, {"name": name, "rgb": rgb, "metadata": {"napari_safire": about}}, "image"
-
-
-def heatmap_layer(
-    heatmap: FloatImage, name: str, about: dict[str, Any], *, forged: bool
-) -> LayerData:
-    """A forgery map as a layer; below the threshold it is muted, and its metadata says why.
-
-    Parameters
-    ----------
-    heatmap : (H, W) float32 array in [0, 1]
-    name : str
-        Of the picture.
-    about : dict
-        As in `labels_layer`.
-    forged : bool
-        Whether its verdict is "forged".
-
-    Returns
-    -------
-    (data, metadata, layer type)
-    """
-    about = about | {OVERLAY: name}  # no picture to be worked on
-    options = {
-        "name": f"{name}: {MAP_NAMES[not forged]}",
-        "colormap": forgery_colormap(muted=not forged),
-        "opacity": 0.5,
-        "contrast_limits": (0, 1),
-        "visible": False,
-        "metadata": {"napari_safire": about if forged else about | {"caveat": NO_EVIDENCE}},
-    }
-    return heatmap, options, "image"
-
-
-def _points_layer(
-    prompts: Sequence[RecordedPrompt], name: str, about: dict[str, Any], *, visible: bool
-) -> LayerData:
-    first = first_source(about)
-    options = {
-        "name": name,
-        "visible": visible,
-        "features": {
-            "source": [prompt.source for prompt in prompts],
-            "confidence": [prompt.confidence for prompt in prompts],
-            "role": [prompt.role for prompt in prompts],
-        },
-        "face_color": [
-            source_rgba(prompt.source - first) if prompt.source >= first else _WITHOUT_SOURCE
-            for prompt in prompts
-        ],
-        "metadata": {"napari_safire": about},
-    }
-    places = [(*prompt.index, prompt.row, prompt.col) for prompt in prompts]
-    return np.array(places, dtype=float), options, "points"
-
-
-def about_picture(picture: ReadImage) -> dict[str, Any]:
-    """Say in a layer's metadata which file it shows."""
-    return {
-        "image": picture.path.stem,
-        "image_path": str(picture.path),
-        "image_file_sha256": picture.sha256,
-        "decoding": picture.decoding.as_record(),
-        "reading_warnings": list(picture.warnings),
-    }
 
 
 def _is_source_mask(path: Path) -> bool:

@@ -23,22 +23,16 @@ from napari_safire.atomic import staging_folder
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.gui.io.saving import labels_written
 from napari_safire.gui.layers.annotated import ANNOTATED, RECORD, prompt_facts
+from napari_safire.images.files import file_sha256
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.mask_pairs import read_labels
 from napari_safire.images.masks import MAX_SOURCE, STEP, UNASSIGNED, encode_sources
 from napari_safire.images.reading import write_image_atomic
-from napari_safire.images.record import (
-    FROM_ONE,
-    IMAGE_FACTS,
-    SOURCES_FORMAT,
-    file_sha256,
-    plain,
-    read_source_mask,
-    record_text,
-    recorded_path,
-    versions,
-)
-from napari_safire.images.record_files import ANYTHING, Expected, rename_together
+from napari_safire.images.records.head import FROM_ONE, IMAGE_FACTS, SOURCES_FORMAT
+from napari_safire.images.records.paths import recorded_path
+from napari_safire.images.records.replacing import ANYTHING, Expected, rename_together
+from napari_safire.images.records.results import read_source_mask
+from napari_safire.images.records.writing import plain, record_text, versions
 from napari_safire.session.annotation import MOST_SOURCES, Annotation, Stroke
 from napari_safire.session.codec import encode_annotation
 from napari_safire.session.history import PackedLabels
@@ -294,7 +288,7 @@ def _remove_other_kind(target: Path, names: Sequence[str], shape: tuple[int, ...
             _refuse_other_than_mask(other)
             other.unlink(missing_ok=True)
         except (SafireError, OSError):
-            return  # nobody believes it; see images/record
+            return  # nobody believes it; see images/records
 
 
 def _added(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -87,21 +87,27 @@ def partition_all(viewer: napari.Viewer) -> None:
 
 def show_forgery_map(viewer: napari.Viewer) -> None:
     """Show or hide the forgery map; where there is none yet, the picture is partitioned first."""
-    widget = open_widget(viewer)
-    controller, switch = widget.controller, widget.result.heatmap
-    plane = controller.plane
-    if plane is not None and plane.forgery is not None:
-        switch.click()
-        return
-    if plane is not None:
-        controller.heatmap_visible = True
-        switch.setChecked(True)
-    controller.partition()  # without a picture it says why not
+    open_widget(viewer).show_forgery_map()
 
 
 def show_uncertainty(viewer: napari.Viewer) -> None:
     """Make a layer of how close the two strongest sources of each pixel are."""
     open_widget(viewer).controller.show_uncertainty()
+
+
+def next_picture(viewer: napari.Viewer) -> None:
+    """Open the next picture of the queue."""
+    open_widget(viewer).go_through_queue("go_on")
+
+
+def previous_picture(viewer: napari.Viewer) -> None:
+    """Open the previous picture of the queue."""
+    open_widget(viewer).go_through_queue("go_back")
+
+
+def finish_picture(viewer: napari.Viewer) -> None:
+    """Save the open picture of the queue as done, and open the next one."""
+    open_widget(viewer).go_through_queue("finish")
 
 
 def renumber(viewer: napari.Viewer) -> None:

@@ -22,7 +22,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_safire.gui.keys.keymap import KeyAction, KeyConflict, Keymap, key_text
+from napari_safire.gui.keys.binder import KeyConflict
+from napari_safire.gui.keys.keymap import KeyAction, Keymap
+from napari_safire.gui.keys.spelling import key_text
 
 
 class KeyField(QModelKeyBindingEdit):

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from napari.components import Dims
 from napari.layers import Image, Layer
 
+from napari_safire.geometry import inside
+
 Matrix = npt.NDArray[np.float64]
 
 
@@ -181,9 +183,7 @@ class PictureLayer:
         -------
         (N,) bool array
         """
-        lengths = np.array(self.lengths, float)
-        inside = (coordinates >= -0.5) & (coordinates <= lengths - 0.5)
-        return np.asarray(inside.all(axis=1), np.bool_)
+        return inside(self.lengths, coordinates)
 
     def placement(self) -> dict[str, Any]:
         """Arguments that lay a layer of `ndim` axes exactly over this one."""

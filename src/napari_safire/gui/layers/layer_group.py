@@ -23,7 +23,7 @@ from napari_safire.gui.layers.colours import (
     source_colormap,
 )
 from napari_safire.gui.layers.image_planes import PictureLayer
-from napari_safire.images.record import FROM_ONE
+from napari_safire.images.records.head import FROM_ONE
 from napari_safire.session.annotation import MOST_SOURCES
 from napari_safire.types import FloatImage, ForgeryMap, SourcePartition
 

@@ -13,7 +13,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +35,9 @@ from napari_safire.model.catalogue.registry import (
     model_state,
     models_folder,
 )
+from napari_safire.progress import Cancel, Progress
 from napari_safire.text import printable
 
-Progress = Callable[[int, int, str], None]
-"""Called as ``progress(done, total, stage)``, as the engine does; here ``done`` are bytes."""
-
-Cancel = Callable[[], bool]
 """Asked several times a second, now and then from a second thread; true stops the download."""
 
 _TIMEOUT = (10.0, 20.0)  # seconds to connect; between two blocks

@@ -20,6 +20,7 @@ import platformdirs
 from rich.filesize import decimal
 
 from napari_safire.errors import CheckpointError
+from napari_safire.images.files import file_sha256
 from napari_safire.model.catalogue.user_models import read_user_models
 from napari_safire.model.config import Architecture, ModelConfig
 from napari_safire.model.files.strict_json import parse_json
@@ -234,8 +235,6 @@ def verify(name: str) -> str:
     CheckpointError
         The name is unknown, the file is missing or altered, or the package lists no hash for it.
     """
-    from napari_safire.model.files.model_file import file_sha256  # brings torch
-
     entry, path = model_entry(name), model_path(name)
     found = file_sha256(path)
     if entry.sha256 is None:

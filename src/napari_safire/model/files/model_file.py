@@ -5,7 +5,6 @@ The layouts are described in `napari_safire.model.files.checkpoint`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,12 +52,6 @@ class Contents:
     zeros: frozenset[str]
     self_test: Any
     has_checksums: bool
-
-
-def file_sha256(path: str | PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_tensors(path: str | PathLike[str]) -> tuple[Mapping[str, Tensor], str]:

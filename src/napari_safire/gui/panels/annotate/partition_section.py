@@ -11,11 +11,12 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QSpinBox
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.colours import source_rgba
 from napari_safire.gui.panels.feature_plot import FeaturePlot
-from napari_safire.gui.panels.quality_curve import QualityCurve
+from napari_safire.gui.panels.number_plot import NumberPlot
 from napari_safire.gui.panels.section import Section, button, form, wrapped
 from napari_safire.images.masks import MAX_SOURCE
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.planes import PartitionSettings, PlaneKey, Snapshot
+from napari_safire.session.planes import PlaneKey, Snapshot
+from napari_safire.settings import PartitionSettings
 
 if TYPE_CHECKING:
     from napari_safire.engine import PromptGrid
@@ -91,7 +92,7 @@ class PartitionSection(Section):
         self.found = wrapped()
         self.found.hide()
         self.plot = FeaturePlot()
-        self.curve = QualityCurve()
+        self.curve = NumberPlot()
         self.plot.setFixedHeight(150)
         self.curve.setFixedHeight(96)
         self.body.addLayout(fields)
@@ -147,7 +148,7 @@ class PartitionSection(Section):
             method = "kmeans" if count else "auto"
         self._controller.set_settings(
             PartitionSettings(
-                method=method,  # type: ignore[arg-type]
+                method=method,
                 n_sources=count,
                 eps=self.eps.value() or None,
                 seed=self.seed.value(),
@@ -189,8 +190,8 @@ class PartitionSection(Section):
             self._clear()
 
     def _clear(self) -> None:
-        self.plot.clear("Partition the picture to see its prompts here")
-        self.curve.clear("")
+        self.plot.show_hint("Partition the picture to see its prompts here")
+        self.curve.show_hint("")
         self.curve.hide()
         self.found.hide()
 
@@ -214,8 +215,8 @@ class PartitionSection(Section):
         self.found.setText(_how_probable(partition, self._controller.session.most_sources))
         self.found.setVisible(bool(self.found.text()) and bool(numbers))
         if not numbers:
-            self.plot.clear("The labels are not those of the last partition: partition again")
-            self.curve.clear("")
+            self.plot.show_hint("The labels are not those of the last partition: partition again")
+            self.curve.show_hint("")
             self.curve.hide()
             return
         if grid is self._drawn:
@@ -241,14 +242,17 @@ class PartitionSection(Section):
         sources = partition.prompt_sources
         labels = [0 if k < 0 else numbers[k] for k in sources]
         colours = np.array([source_rgba(n - 1) if n else _NO_SOURCE for n in labels])
-        names = [
-            f"row {prompt.row:.0f}, column {prompt.col:.0f}: "
-            + (f"source {number}" if number else "no source")
-            for prompt, number in zip(grid.prompts, labels, strict=True)
-        ]
-        self.plot.set_prompts(self._places, colours, np.clip(grid.confidence, 0, 1), names)
+
+        def name(index: int) -> str:
+            prompt, number = grid.prompts[index], labels[index]
+            source = f"source {number}" if number else "no source"
+            return f"row {prompt.row:.0f}, column {prompt.col:.0f}: {source}"
+
+        self.plot.set_dots(self._places, colours, grid.confidence, name)
         self.curve.setVisible(True)
-        self.curve.set_curve(self._quality, partition.n_sources)
+        self.curve.set_values(
+            {point.n_sources: point.silhouette for point in self._quality}, partition.n_sources
+        )
 
     def _dots_selected(self, numbers: tuple[int, ...]) -> None:
         self._controller.select_prompts(numbers)

@@ -28,9 +28,10 @@ from napari_safire.corpus.queue import (
     refuse_foreign_record,
 )
 from napari_safire.errors import DatasetError, SafireError
+from napari_safire.geometry import inside
 from napari_safire.gui.controllers.image import picture_facts
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.io.reader import about_picture, picture_layer
+from napari_safire.gui.io.layer_data import about_picture, picture_layer
 from napari_safire.gui.io.writer import Saved, save_labels
 from napari_safire.gui.layers.annotated import ANNOTATED
 from napari_safire.gui.panels.section import (
@@ -43,7 +44,7 @@ from napari_safire.gui.panels.section import (
     sentence,
     wrapped,
 )
-from napari_safire.images.record import FROM_ONE
+from napari_safire.images.records.head import FROM_ONE
 from napari_safire.session.annotation import MOST_SOURCES, Annotation, Labels, Mask, SourcePrompt
 from napari_safire.session.codec import decode_annotation
 from napari_safire.session.completeness import Completeness, completeness
@@ -786,9 +787,7 @@ def _annotation_of_labels(contents: EntryContents, shape: tuple[int, int]) -> An
             PointPrompt(p.row, p.col), p.source, p.role == "exclude", bool(fact.get("live"))
         )
         for p, fact in zip(contents.results.prompts, facts, strict=False)
-        if 1 <= p.source <= MOST_SOURCES
-        and -0.5 <= p.row <= shape[0] - 0.5
-        and -0.5 <= p.col <= shape[1] - 0.5
+        if 1 <= p.source <= MOST_SOURCES and inside(shape, (p.row, p.col))
     )
     return replace(annotation, prompts=prompts)
 

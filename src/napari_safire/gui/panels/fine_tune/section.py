@@ -26,7 +26,7 @@ from napari_safire.gui.panels.section import (
 from napari_safire.images.lists import enumerated
 from napari_safire.learning.comparison import Comparison
 from napari_safire.learning.events import Divided, Outcome, Scoring
-from napari_safire.learning.progress import Progress
+from napari_safire.learning.run_log import RunEvent
 from napari_safire.session.fine_tuning import FineTuneRequest, FineTuning, folder_state
 from napari_safire.session.messages import ANYWHERE
 
@@ -194,7 +194,7 @@ class FineTuneSection(FoldedSection):
         text = f"The {'old' if is_old else 'new'} model is judged: picture {done} of {each}"
         self._show_progress(text, f"judging {done} of {each}", done, each)
 
-    def _hear_progress(self, progress: Progress) -> None:
+    def _hear_progress(self, progress: RunEvent) -> None:
         if progress.event not in ("begun", "step", "ended"):
             return
         loss = sum(progress.values.values()) if progress.event == "step" else math.nan

@@ -6,7 +6,7 @@ import math
 
 from napari_safire.learning.comparison import Comparison
 from napari_safire.learning.events import Divided
-from napari_safire.learning.progress import Progress
+from napari_safire.learning.run_log import RunEvent
 
 _MEASURES = {
     "p_miou_hungarian": "p_mIoU",
@@ -41,14 +41,14 @@ def divided(parts: Divided) -> str:
     )
 
 
-def step(progress: Progress, loss: float) -> str:
+def step(progress: RunEvent, loss: float) -> str:
     """Say how far a training is.
 
     Examples
     --------
-    >>> step(Progress("step", 40, 300, 80.0), 0.8123)
+    >>> step(RunEvent("step", 40, 300, 80.0), 0.8123)
     'Step 40 of 300 · loss 0.812 · about 9 min left'
-    >>> step(Progress("begun", 0, 300, 0.0), math.nan)
+    >>> step(RunEvent("begun", 0, 300, 0.0), math.nan)
     'Step 0 of 300'
     """
     said = [f"Step {progress.step} of {progress.steps}"]

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-Event = Literal["begun", "step", "validation", "skipped", "saved", "ended"]
+RunEventName = Literal["begun", "step", "validation", "skipped", "saved", "ended"]
 Ending = Literal["done", "no progress", "asked"]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RunEvent:
     """One thing that happened in a run.
 
     Parameters
@@ -31,7 +31,7 @@ class Progress:
         Why it ended: all steps are made; validation did not improve; someone asked it to stop.
     """
 
-    event: Event
+    event: RunEventName
     step: int
     steps: int
     seconds: float
@@ -39,23 +39,23 @@ class Progress:
     ending: Ending | None = None
 
 
-Listener = Callable[[Progress], None]
+Listener = Callable[[RunEvent], None]
 
 
-def print_progress(progress: Progress) -> None:
+def print_event(event: RunEvent) -> None:
     """Print one line, or nothing where people need not hear of it."""
-    values = progress.values
-    where = f"step {progress.step}/{progress.steps}"
-    match progress.event:
+    values = event.values
+    where = f"step {event.step}/{event.steps}"
+    match event.event:
         case "begun":
             text = (
                 f"parameters: {values['trainable']:,.0f} trainable, {values['frozen']:,.0f} frozen"
             )
-            if progress.step:
-                text += f"; goes on after step {progress.step}"
+            if event.step:
+                text += f"; goes on after step {event.step}"
         case "step":
             losses = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
-            text = f"{where}  {progress.seconds:.0f} s  {losses}"
+            text = f"{where}  {event.seconds:.0f} s  {losses}"
         case "validation":
             text = f"{where}  validation {values['loss']:.4f} (best {values['best']:.4f})"
         case "ended":
@@ -64,7 +64,7 @@ def print_progress(progress: Progress) -> None:
                 "no progress": "stopped: the last validations were no better",
                 "asked": f"stopped as asked, after {where}: --resume goes on",
                 None: "",
-            }[progress.ending]
+            }[event.ending]
             if values["skipped"]:
                 many = f"{values['skipped']:.0f} updates were skipped"
                 text += f"{text and '; '}{many}: their gradients were not finite"
@@ -74,15 +74,15 @@ def print_progress(progress: Progress) -> None:
         print(text, flush=True)
 
 
-def append_row(path: Path, progress: Progress) -> None:
+def append_row(path: Path, event: RunEvent) -> None:
     """Write the losses of a "step" into a CSV file; the first row names them."""
     header = not path.is_file()
     with path.open("a", newline="", encoding="utf-8") as file:
         log = csv.writer(file)
         if header:
-            log.writerow(["step", "seconds", *progress.values])
-        values = (f"{value:.4f}" for value in progress.values.values())
-        log.writerow([progress.step, f"{progress.seconds:.0f}", *values])
+            log.writerow(["step", "seconds", *event.values])
+        values = (f"{value:.4f}" for value in event.values.values())
+        log.writerow([event.step, f"{event.seconds:.0f}", *values])
 
 
 def keep_rows(path: Path, last_step: int) -> None:

@@ -37,7 +37,9 @@ def entries(tmp_path: Path) -> tuple[ListEntry, ...]:
     return (*made, ListEntry(tmp_path / "missing.png", None))
 
 
-def kept(entries: tuple[ListEntry, ...], folder: Path, *degraded: Degradation) -> list[SetScores]:
+def saved_study(
+    entries: tuple[ListEntry, ...], folder: Path, *degraded: Degradation
+) -> list[SetScores]:
     settings = ScoringSettings("sources", "auto", seed=3, points_per_side=4, side=32)
     sets = tuple(EvaluationSet(name, entries, settings) for name in ("one set", "two"))
     study = Study(sets, ("a", "b"), degraded, folder, examples=0)
@@ -48,7 +50,7 @@ def kept(entries: tuple[ListEntry, ...], folder: Path, *degraded: Degradation) -
 
 def test_a_study_comes_back_as_it_was(entries: tuple[ListEntry, ...], tmp_path: Path) -> None:
     folder = tmp_path / "study"
-    before = kept(entries, folder, Degradation("jpeg", 90))
+    before = saved_study(entries, folder, Degradation("jpeg", 90))
     study = read_study(folder)
     assert list(study) == ["one set", "two"]
     after = [of_model for of_set in study.values() for of_model in of_set]
@@ -70,7 +72,7 @@ def test_a_study_comes_back_as_it_was(entries: tuple[ListEntry, ...], tmp_path: 
 
 
 def test_groups_have_rows_with_floors(entries: tuple[ListEntry, ...], tmp_path: Path) -> None:
-    (scores, *_) = kept(entries, tmp_path / "study")
+    (scores, *_) = saved_study(entries, tmp_path / "study")
     two, three, _, broken = scores.results
     found = tables.group_table({"two": [two, broken], "three": [three]}, ("p_miou_hungarian",))
     assert found.header == ("group", "images", "p_miou_hungarian", "floor of p_miou_hungarian")
@@ -82,7 +84,7 @@ def test_what_cannot_be_read_is_said(entries: tuple[ListEntry, ...], tmp_path: P
     folder = tmp_path / "study"
     with pytest.raises(DatasetError, match=r"summary\.csv cannot be read"):
         read_study(folder)
-    kept(entries, folder)
+    saved_study(entries, folder)
     with pytest.raises(DatasetError, match=r"none.*\.csv cannot be read: No such file"):
         read_scores(folder, "one set", "none")
     basis = folder / "two" / "a.jsonl"

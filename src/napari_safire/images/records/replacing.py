@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from napari_safire.errors import SafireError
-from napari_safire.images.record import file_sha256
+from napari_safire.images.files import file_sha256
 from napari_safire.text import printable
 
 _LOCK_S = 20.0
