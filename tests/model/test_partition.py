@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fakes import PatchEngine
+from napari.components import ViewerModel
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
 
 from napari_safire.gui.panels.annotate.result_section import _confidence
 from napari_safire.types import PointPrompt
 
-from .conftest import Dock
-from .hand import pump
+from .conftest import Dock, open_dock
+from .hand import ModelHand, pump
 
 SHAPE = (120, 160)
 
@@ -194,3 +197,36 @@ def test_a_source_that_nothing_was_compared_with_has_no_confidence(
     plane = SimpleNamespace(predictions=SimpleNamespace(confidences=known))
     snapshot = SimpleNamespace(annotation=annotation, confidences={})
     assert _confidence(1, plane, snapshot) == said  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def patch_dock(viewer: ViewerModel, hand: ModelHand) -> Iterator[Dock]:
+    yield from open_dock(viewer, hand, PatchEngine())
+
+
+def test_plots_show_what_a_partition_by_patches_rests_on(patch_dock: Dock) -> None:
+    dock = patch_dock
+    open_picture(dock)
+    section = dock.widget.partition
+    dock.press(section.run)
+    dock.settle()
+    plane, layer_group = dock.controller.plane, dock.controller.layer_group
+    assert plane is not None
+    assert layer_group is not None
+    assert plane.patches is not None
+    assert f"{len(plane.compared)} patches" in section.plot.accessibleDescription()
+    assert "50%" in section.curve.accessibleDescription()
+    dock.widget.ensureWidgetVisible(section.plot)
+    pump()
+    chosen: list[int] = []
+    section.plot.selected.connect(chosen.extend)
+    where = QPointF(*section.plot.positions()[0]).toPoint()
+    QTest.mouseClick(section.plot.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    pump()
+    assert chosen
+    assert layer_group.grid_prompts is not None
+    np.testing.assert_allclose(layer_group.grid_prompts.data, plane.compared[chosen])
+    section.curve.chosen.emit(3)
+    dock.settle()
+    assert dock.controller.sources_layer is not None
+    assert dock.controller.sources_layer.data.max() == 3

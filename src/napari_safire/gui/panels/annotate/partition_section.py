@@ -15,11 +15,11 @@ from napari_safire.gui.panels.number_plot import NumberPlot
 from napari_safire.gui.panels.section import Section, button, form, wrapped
 from napari_safire.images.masks import MAX_SOURCE
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.planes import PlaneKey, Snapshot
+from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.settings import PartitionSettings
 
 if TYPE_CHECKING:
-    from napari_safire.engine import PromptGrid
+    from napari_safire.engine import Patches, PromptGrid
     from napari_safire.types import SourcePartition
 
 _METHODS = {"k-means": "kmeans", "DBSCAN": "dbscan"}
@@ -29,7 +29,7 @@ _NO_SOURCE = (0.0, 0.0, 0.0, 0.0)
 
 
 class PartitionSection(Section):
-    """Ask a grid of prompts, cluster it, look at the clusters.
+    """Divide the picture into its sources, and look at what that rests on.
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ class PartitionSection(Section):
     def __init__(self, controller: ViewerController) -> None:
         super().__init__("Partition")
         self._controller = controller
-        self._drawn: PromptGrid | None = None
+        self._drawn: Patches | PromptGrid | None = None
         self._numbers: tuple[int, ...] = ()  # labels of the sources in the plot
         self._places: Any = None
-        self._quality: Any = ()
+        self._bars: dict[int, float] = {}
 
         self.method = QComboBox()
         self.method.addItems(list(_METHODS))
@@ -80,8 +80,8 @@ class PartitionSection(Section):
 
         self.run = button(
             "Partition",
-            "Ask every point of the grid and divide the picture into its sources. Afterwards other "
-            "settings regroup the answers at once, without the model.",
+            "Divide the picture into its sources. Afterwards other settings need no run of the "
+            "model.",
             controller.partition,
         )
         self.run_all = button(
@@ -190,7 +190,7 @@ class PartitionSection(Section):
             self._clear()
 
     def _clear(self) -> None:
-        self.plot.show_hint("Partition the picture to see its prompts here")
+        self.plot.show_hint("Partition the picture to see its features here")
         self.curve.show_hint("")
         self.curve.hide()
         self.found.hide()
@@ -207,10 +207,10 @@ class PartitionSection(Section):
         plane = self._controller.plane
         if plane is None or plane.key != key:
             return
-        if plane.grid is None or plane.partition is None:
+        basis, partition = plane.patches or plane.grid, plane.partition
+        if basis is None or partition is None:
             self._clear()  # it was another model's, or that of earlier work
             return
-        grid, partition = plane.grid, plane.partition
         self._numbers = numbers = plane.shown_numbers
         self.found.setText(_how_probable(partition, self._controller.session.most_sources))
         self.found.setVisible(bool(self.found.text()) and bool(numbers))
@@ -219,40 +219,51 @@ class PartitionSection(Section):
             self.curve.show_hint("")
             self.curve.hide()
             return
-        if grid is self._drawn:
-            self._draw(grid, partition, numbers)
+        if basis is self._drawn:
+            self._draw(plane, partition, numbers)
             return
         seed = self._controller.settings.seed
 
-        def work(progress: Progress, cancel: Cancel) -> tuple[Any, Any]:
+        patches, numbers_of_sources = plane.patches, plane.number_probabilities
+
+        def work(progress: Progress, cancel: Cancel) -> tuple[Any, dict[int, float]]:
             from napari_safire.engine.partitioning.quality import project_features, quality_curve
 
-            return project_features(grid.features), quality_curve(grid.features, seed)
+            if patches is not None:
+                return project_features(patches.features[patches.compared]), dict(
+                    numbers_of_sources
+                )
+            features = basis.features
+            curve = {p.n_sources: p.silhouette for p in quality_curve(features, seed)}
+            return project_features(features), curve
 
-        def done(answer: tuple[Any, Any]) -> None:
+        def done(answer: tuple[Any, dict[int, float]]) -> None:
             now = self._controller.plane
-            if now is not None and now.grid is grid and now.partition is not None:
-                self._drawn = grid
-                self._places, self._quality = answer
+            if now is not None and (now.patches or now.grid) is basis and now.partition is not None:
+                self._drawn = basis
+                self._places, self._bars = answer
                 self._partitioned(now.key)
 
         self._controller.session.run_long("Comparing numbers of sources", work, done)
 
-    def _draw(self, grid: PromptGrid, partition: SourcePartition, numbers: tuple[int, ...]) -> None:
+    def _draw(self, plane: Plane, partition: SourcePartition, numbers: tuple[int, ...]) -> None:
+        patches, grid, compared = plane.patches, plane.grid, plane.compared
         sources = partition.prompt_sources
+        if patches is not None:
+            sources = patches.values_at(partition.labels)[patches.compared].astype(np.int64)
         labels = [0 if k < 0 else numbers[k] for k in sources]
         colours = np.array([source_rgba(n - 1) if n else _NO_SOURCE for n in labels])
 
         def name(index: int) -> str:
-            prompt, number = grid.prompts[index], labels[index]
+            (row, col), number = compared[index], labels[index]
             source = f"source {number}" if number else "no source"
-            return f"row {prompt.row:.0f}, column {prompt.col:.0f}: {source}"
+            return f"row {row:.0f}, column {col:.0f}: {source}"
 
-        self.plot.set_dots(self._places, colours, grid.confidence, name)
-        self.curve.setVisible(True)
-        self.curve.set_values(
-            {point.n_sources: point.silhouette for point in self._quality}, partition.n_sources
-        )
+        noun = ("prompt", "prompts") if patches is None else ("patch", "patches")
+        weights = None if grid is None else grid.confidence
+        self.plot.set_dots(self._places, colours, weights, name, noun)
+        self.curve.setVisible(bool(self._bars))
+        self.curve.set_values(self._bars, partition.n_sources, percent=patches is not None)
 
     def _dots_selected(self, numbers: tuple[int, ...]) -> None:
         self._controller.select_prompts(numbers)
