@@ -64,7 +64,9 @@ class FakeEngine:
         digest = PictureReader(image).sha256
         return Embedding(np.zeros((2, 4, 4), np.float32), geometry, digest, "fake")
 
-    def segment(self, embedding: Embedding, prompts: Iterable[PointPrompt]) -> list[SourceRegion]:
+    def segment(
+        self, embedding: Embedding, prompts: Iterable[PointPrompt], *, method: str = "auto"
+    ) -> list[SourceRegion]:
         self._called("segment")
         return [_disc(prompt, embedding.geometry) for prompt in prompts]
 

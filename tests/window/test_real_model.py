@@ -252,6 +252,7 @@ def test_less_memory_means_fewer_prompts_at_once_and_a_notice(
         return out_of_memory() if len(points) > 4 else decode(features, points, *more)
 
     monkeypatch.setattr(model, "decode", narrow)
+    sample.widget.partition.method.setCurrentText("DBSCAN")  # which asks prompts
     sample.press(sample.widget.partition.run)
     sample.settle()
     assert max(sizes) > 4 >= sizes[-1]
@@ -266,6 +267,7 @@ def test_no_memory_at_all_is_a_sentence_and_the_dock_lives_on(
     model = engine_of(sample).model
     with monkeypatch.context() as patch:
         patch.setattr(model, "decode", out_of_memory)
+        sample.widget.partition.method.setCurrentText("DBSCAN")  # which asks prompts
         sample.press(sample.widget.partition.run)
         sample.settle()
         text = sample.widget.message.text()

@@ -125,6 +125,12 @@ class Session:
         return self._chosen.engine
 
     @property
+    def answers_by_patches(self) -> bool:
+        """Whether the model, if it is loaded, asks no grid of prompts; see `Engine`."""
+        engine = self._chosen.engine
+        return engine is not None and engine.answers_by_patches
+
+    @property
     def most_sources(self) -> int | None:
         """How many sources the model tells apart at most; None while none is loaded."""
         return None if self.engine is None else self.engine.most_sources

@@ -170,6 +170,8 @@ class PartitionSection(Section):
         self._form.setRowVisible(self.count, not dbscan)
         self._form.setRowVisible(self.seed, settings.method == "kmeans")
         self._form.setRowVisible(self.eps, dbscan)
+        by_prompts = dbscan or not self._controller.session.answers_by_patches
+        self._form.setRowVisible(self.points, by_prompts)
         del blockers
         given = self._controller.choices.number_is_given
         self.auto.setVisible(given)
