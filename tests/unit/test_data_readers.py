@@ -26,10 +26,11 @@ from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.evaluation.entries import entry_content
 from napari_safire.images.decoding import limits
 from napari_safire.images.files import why_unreadable
-from napari_safire.images.lists import ListEntry, parse_list, read_list, read_mask, write_list
-from napari_safire.images.mask_pairs import list_root, looks_like_list
+from napari_safire.images.list_text import list_root, looks_like_list
+from napari_safire.images.lists import ListEntry, parse_list, read_list, write_list
 from napari_safire.images.masks import MaskWarning, decode_sources, encode_sources
 from napari_safire.images.reading import read_image, write_image_atomic
+from napari_safire.images.truth import read_mask
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (40, 50, 3), dtype=np.uint8)

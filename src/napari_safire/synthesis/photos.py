@@ -11,8 +11,7 @@ from pathlib import Path
 
 from napari_safire.errors import DatasetError
 from napari_safire.images.decoding.names import READABLE
-from napari_safire.images.files import why_unreadable
-from napari_safire.images.mask_pairs import pictures_below
+from napari_safire.images.files import pictures_below, why_unreadable
 from napari_safire.synthesis.photo_bank import PhotoBank
 
 _ORIGIN = ("source_repo", "path")

@@ -25,7 +25,6 @@ from napari_safire.gui.io.saving import labels_written
 from napari_safire.gui.layers.annotated import ANNOTATED, RECORD, prompt_facts
 from napari_safire.images.files import file_sha256
 from napari_safire.images.lists import ListEntry
-from napari_safire.images.mask_pairs import read_labels
 from napari_safire.images.masks import MAX_SOURCE, STEP, UNASSIGNED, encode_sources
 from napari_safire.images.reading import write_image_atomic
 from napari_safire.images.records.head import FROM_ONE, IMAGE_FACTS, SOURCES_FORMAT
@@ -33,6 +32,7 @@ from napari_safire.images.records.paths import recorded_path
 from napari_safire.images.records.replacing import ANYTHING, Expected, rename_together
 from napari_safire.images.records.results import read_source_mask
 from napari_safire.images.records.writing import plain, record_text, versions
+from napari_safire.images.truth import read_labels
 from napari_safire.session.annotation import MOST_SOURCES, Annotation, Stroke
 from napari_safire.session.codec import encode_annotation
 from napari_safire.session.history import PackedLabels

@@ -21,15 +21,8 @@ from napari_safire.images.decoding.pillow import (
 )
 from napari_safire.images.decoding.source import ByteSource, Damage, Refusal
 from napari_safire.images.decoding.stated import Decoding
-from napari_safire.images.decoding.tiff_layout import (
-    HERE,
-    NAMES,
-    Layout,
-    check_codec,
-    read_layout,
-    rebuilt,
-    segments,
-)
+from napari_safire.images.decoding.tiff_layout import HERE, NAMES, Layout, check_codec, read_layout
+from napari_safire.images.decoding.tiff_segments import rebuilt, segments
 from napari_safire.images.decoding.tiff_tags import (
     Page,
     PageBrief,
