@@ -38,9 +38,9 @@ from picture_cases import (
 )
 from PIL import Image
 
+from napari_safire.decoding import limits, tiff_segments
+from napari_safire.decoding.names import RAW, READABLE, is_picture_name
 from napari_safire.errors import ImageReadError
-from napari_safire.images.decoding import limits, tiff_segments
-from napari_safire.images.decoding.names import RAW, READABLE, is_picture_name
 from napari_safire.images.files import is_picture_file
 from napari_safire.images.list_text import looks_like_list
 from napari_safire.images.lists import ListEntry
@@ -279,9 +279,9 @@ def test_small_files_take_little(tmp_path: Path, name: str, read):
 def test_large_pictures_are_converted_in_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     files = [put(tmp_path, case) for case in READ]
     expected = [read_image(path).pixels for path in files]
-    monkeypatch.setattr("napari_safire.images.decoding.pillow._BAND_PIXELS", 7 * COLS)
-    monkeypatch.setattr("napari_safire.images.decoding.tiff._BAND_PIXELS", 7 * COLS)
-    monkeypatch.setattr("napari_safire.images.decoding.tiff_segments._BAND_BYTES", 999)
+    monkeypatch.setattr("napari_safire.decoding.pillow._BAND_PIXELS", 7 * COLS)
+    monkeypatch.setattr("napari_safire.decoding.tiff._BAND_PIXELS", 7 * COLS)
+    monkeypatch.setattr("napari_safire.decoding.tiff_segments._BAND_BYTES", 999)
     for path, pixels in zip(files, expected, strict=True):
         np.testing.assert_array_equal(read_image(path).pixels, pixels)
 

@@ -10,8 +10,8 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path, PurePath
 
+from napari_safire.decoding.names import is_picture_name, surely_picture
 from napari_safire.errors import DatasetError
-from napari_safire.images.decoding.names import is_picture_name, surely_picture
 from napari_safire.text import printable
 
 _NO_PICTURES = frozenset(

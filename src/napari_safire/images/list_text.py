@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from napari_safire.decoding.names import is_picture_name
 from napari_safire.errors import DatasetError
-from napari_safire.images.decoding.names import is_picture_name
 from napari_safire.images.files import DiskNames, why_unreadable
 
 AUTHENTIC = "None"

@@ -20,10 +20,10 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from napari_safire.atomic import atomic_path
+from napari_safire.decoding import jpeg, limits, names, png, small, tiff
+from napari_safire.decoding.source import ByteSource, Damage, Refusal
+from napari_safire.decoding.stated import Decoding as Decoding
 from napari_safire.errors import ImageReadError
-from napari_safire.images.decoding import jpeg, limits, names, png, small, tiff
-from napari_safire.images.decoding.source import ByteSource, Damage, Refusal
-from napari_safire.images.decoding.stated import Decoding as Decoding
 from napari_safire.images.files import why_unreadable
 from napari_safire.text import printable
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_safire.images.decoding import limits
-from napari_safire.images.decoding.source import Damage, Refusal
-from napari_safire.images.decoding.tiff_tags import Page
+from napari_safire.decoding import limits
+from napari_safire.decoding.source import Damage, Refusal
+from napari_safire.decoding.tiff_tags import Page
 
 NAMES = {
     1: "none",

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.images.decoding import limits
-from napari_safire.images.decoding.pillow import DECODER, opened
-from napari_safire.images.decoding.source import Damage, Refusal
-from napari_safire.images.decoding.tiff_file import tiff_file
-from napari_safire.images.decoding.tiff_layout import (
+from napari_safire.decoding import limits
+from napari_safire.decoding.pillow import DECODER, opened
+from napari_safire.decoding.source import Damage, Refusal
+from napari_safire.decoding.tiff_file import tiff_file
+from napari_safire.decoding.tiff_layout import (
     BY_LIBTIFF,
     CCITT,
     LZMA,
