@@ -1,0 +1,211 @@
+"""Which of the 64 possible JPEG grids each place shows, also in pixels that are no JPEG any more.
+
+In a block on the grid of a former compression, many coefficients are (nearly) zero; one pixel
+beside it, fewer are. T. Nikoukhah, J. Anger, M. Colom, J.-M. Morel, R. Grompone von Gioi, "ZERO: a
+local JPEG grid origin detector based on the number of DCT zeros", IPOL 12 (2022): each pixel votes
+for the grid of the block with most zeros, and what is found is held against chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import find_objects, label, maximum_filter, minimum_filter
+from scipy.stats import binom
+
+from napari_safire.forensics.compression.coefficients import BLOCK, block_coefficients
+from napari_safire.progress import Cancel, Progress, report
+from napari_safire.types import FloatImage
+
+N_GRIDS = BLOCK * BLOCK
+NO_VOTE = N_GRIDS
+"""Vote of a pixel whose blocks of several grids have the same number of zeros."""
+_ZERO_BELOW = 0.5
+_NEIGHBOUR = 12  # pixels: votes this near belong together
+_LEAST_SIDE = 2 * BLOCK
+_TILE = 64
+_OUTSTANDING = 4.0  # standard deviations
+_MOST_SURPRISE = 300.0
+_SIGNIFICANT = 1.0  # minus log10 of the false alarms expected by chance: a tenth of one
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignGrid:
+    """A region that votes for another grid than the picture.
+
+    Parameters
+    ----------
+    rows, cols : (int, int)
+        First, and one after the last, of its bounding box.
+    grid : (int, int)
+        Row and column, 0 to 7, where its blocks begin.
+    surprise : float
+        Minus log10 of how many such regions chance would give in a picture of this size.
+    """
+
+    rows: tuple[int, int]
+    cols: tuple[int, int]
+    grid: tuple[int, int]
+    surprise: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grids:
+    """Votes of all pixels and what follows.
+
+    Parameters
+    ----------
+    votes : (H, W) uint8 array
+        ``8 * row + col`` of the grid's origin, or `NO_VOTE`.
+    main : (int, int) or None
+        The picture's grid; None if there is none beyond chance.
+    surprise : float
+        Of the main grid, as of `ForeignGrid`.
+    foreign : tuple of ForeignGrid
+        Strongest first.
+    mask : (H, W) bool array
+        Pixels of the foreign regions.
+    """
+
+    votes: npt.NDArray[np.uint8]
+    main: tuple[int, int] | None
+    surprise: float
+    foreign: tuple[ForeignGrid, ...]
+    mask: npt.NDArray[np.bool_]
+
+
+def grid_votes(
+    luminance: FloatImage, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> npt.NDArray[np.uint8]:
+    """Let each pixel vote for the grid whose block around it has most zeros.
+
+    Parameters
+    ----------
+    luminance : (H, W) float32 array in 0 .. 255
+    progress : callable, optional
+        Called as ``progress(done, total, stage)``.
+    cancel : callable, optional
+        Asked between grids.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        ``8 * row + col`` of the grid's origin, or `NO_VOTE`: ties, flat blocks, the picture's edge.
+
+    Raises
+    ------
+    Cancelled
+    """
+    best = np.zeros(luminance.shape, np.uint8)
+    votes = np.full(luminance.shape, NO_VOTE, np.uint8)
+    for grid in range(N_GRIDS):
+        report(progress, cancel, grid, N_GRIDS, "counting zeros")
+        top, left = divmod(grid, BLOCK)
+        zeros = _zeros(luminance, (top, left))
+        whole = np.s_[top : top + BLOCK * len(zeros), left : left + BLOCK * zeros.shape[1]]
+        of_pixel = np.repeat(np.repeat(zeros, BLOCK, axis=0), BLOCK, axis=1)
+        so_far, voted = best[whole], votes[whole]
+        voted[of_pixel == so_far] = NO_VOTE
+        more = of_pixel > so_far
+        voted[more] = grid
+        so_far[more] = of_pixel[more]
+    return votes
+
+
+def _zeros(luminance: FloatImage, origin: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Number of AC coefficients that are nearly zero; 0 for blocks where nothing varies at all."""
+    coefficients = block_coefficients(luminance, origin)
+    small = np.abs(coefficients) < _ZERO_BELOW
+    small[..., 0, 0] = False
+    zeros = small.sum(axis=(2, 3), dtype=np.uint8)
+    zeros[zeros == N_GRIDS - 1] = 0  # a constant block lies on every grid
+    return zeros
+
+
+def find_grids(votes: npt.NDArray[np.uint8]) -> Grids:
+    """Find the picture's grid and regions that vote for another.
+
+    Parameters
+    ----------
+    votes : (H, W) uint8 array
+        From `grid_votes`.
+
+    Returns
+    -------
+    Grids
+    """
+    by_tile = _votes_by_tile(votes)
+    counts = by_tile.sum(axis=0)
+    strongest = int(counts.argmax())
+    surprise = _surprise(int(counts[strongest]), int(counts.sum()), np.log10(N_GRIDS))
+    everywhere = _in_most_tiles(by_tile, strongest)
+    main = divmod(strongest, BLOCK) if surprise > _SIGNIFICANT and everywhere else None
+    mask = np.zeros(votes.shape, bool)
+    foreign = []
+    for grid in range(N_GRIDS):
+        if (main is not None and grid == strongest) or not _worth_a_look(by_tile, grid):
+            continue
+        for region, inside in _regions(votes, grid):
+            mask[region.rows[0] : region.rows[1], region.cols[0] : region.cols[1]] |= inside
+            foreign.append(region)
+    foreign.sort(key=lambda region: -region.surprise)
+    return Grids(votes, main, surprise, tuple(foreign), mask)
+
+
+def _votes_by_tile(votes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """(tiles, 64) votes for each grid in squares of 64 pixels."""
+    rows, cols = ((np.arange(n) // _TILE) for n in votes.shape)
+    tiles = rows[:, None] * (cols[-1] + 1) + cols
+    n_tiles = int(tiles[-1, -1]) + 1
+    counts = np.bincount(
+        (tiles * (N_GRIDS + 1) + votes).ravel(), minlength=n_tiles * (N_GRIDS + 1)
+    )
+    return counts.reshape(n_tiles, N_GRIDS + 1)[:, :N_GRIDS]
+
+
+def _in_most_tiles(by_tile: npt.NDArray[np.int64], grid: int) -> bool:
+    """Whether a grid leads in most tiles that vote at all: a pasted region has one of its own."""
+    voting = by_tile[by_tile.sum(axis=1) >= N_GRIDS]
+    return bool(len(voting)) and float((voting.argmax(axis=1) == grid).mean()) > 0.5
+
+
+def _worth_a_look(by_tile: npt.NDArray[np.int64], grid: int) -> bool:
+    """Whether any tile holds more votes than one in a thousand tiles would by chance."""
+    counts, totals = by_tile[:, grid], by_tile.sum(axis=1)
+    expected = totals / N_GRIDS
+    spread = np.sqrt(expected * N_GRIDS)  # votes come in blocks of 64
+    return bool((counts > expected + _OUTSTANDING * spread).any())
+
+
+def _regions(
+    votes: npt.NDArray[np.uint8], grid: int
+) -> list[tuple[ForeignGrid, npt.NDArray[np.bool_]]]:
+    """Find regions of one grid that chance does not give."""
+    height, width = votes.shape
+    voted = votes == grid
+    size = _NEIGHBOUR + 1
+    grown = maximum_filter(voted.view(np.uint8), size, mode="constant")
+    numbers, _ = label(minimum_filter(grown, size, mode="nearest"))
+    tests = np.log10(N_GRIDS) + 2 * np.log10(height * width)
+    found = []
+    for number, box in enumerate(find_objects(numbers), 1):
+        rows, cols = box
+        if min(rows.stop - rows.start, cols.stop - cols.start) < _LEAST_SIDE:
+            continue
+        inside = numbers[box] == number
+        n_voted = int((voted[box] & inside).sum())
+        surprise = _surprise(n_voted, inside.size, tests)
+        if surprise > _SIGNIFICANT:
+            region = ForeignGrid(
+                (rows.start, rows.stop), (cols.start, cols.stop), divmod(grid, BLOCK), surprise
+            )
+            found.append((region, inside))
+    return found
+
+
+def _surprise(n_votes: int, n: int, log_tests: float) -> float:
+    """Minus log10 of the false alarms expected: votes of one block are counted once."""
+    tail = binom.logsf(n_votes // N_GRIDS - 1, max(1, n // N_GRIDS), 1 / N_GRIDS)
+    return float(min(-tail / np.log(10) - log_tests, _MOST_SURPRISE))

@@ -1,0 +1,142 @@
+"""What a forensic view gives: a map, links between places, a table; a score where one makes sense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_safire.types import FloatImage
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvidenceMap:
+    """One value for each cell of the picture.
+
+    Parameters
+    ----------
+    values : (h, w) or (h, w, 3) float32 array
+        ``nan`` where the view can say nothing. Three channels are colours in [0, 1].
+    cell : int
+        Pixels of the picture a side of one value; 1 is a value a pixel.
+    origin : (int, int)
+        Row and column of the first cell's top left pixel.
+    limits : (float, float)
+        Values drawn darkest and brightest.
+    means : str
+        What is bright, in a few words: "brighter: noisier".
+    unit : str
+        Of the values; empty for plain numbers.
+    """
+
+    values: FloatImage
+    cell: int = 1
+    origin: tuple[int, int] = (0, 0)
+    limits: tuple[float, float] = (0.0, 1.0)
+    means: str = ""
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim not in (2, 3) or self.values.dtype != np.float32:
+            raise ValueError(
+                f"A map of {self.values.dtype}, shape {self.values.shape}: give float32, "
+                "(h, w) or (h, w, 3)."
+            )
+        self.values.flags.writeable = False
+
+    @property
+    def translation(self) -> tuple[float, float]:
+        """Row and column of the first cell's centre, where napari lays a layer's first pixel."""
+        middle = (self.cell - 1) / 2
+        return self.origin[0] + middle, self.origin[1] + middle
+
+    def at_size(self, shape: tuple[int, int]) -> FloatImage:
+        """Give each pixel of a picture the value of its cell.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Rows and columns of the picture.
+
+        Returns
+        -------
+        (H, W) or (H, W, 3) float32 array
+            Pixels beside the outermost cells take the nearest one's value.
+        """
+        rows, cols = (
+            np.clip((np.arange(n) - start) // self.cell, 0, size - 1)
+            for n, start, size in zip(shape, self.origin, self.values.shape, strict=False)
+        )
+        return self.values[rows[:, None], cols]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Links:
+    """Places that show the same thing, in pairs.
+
+    Parameters
+    ----------
+    starts, ends : (N, 2) float array
+        Row and column. Which of the two was first is not said.
+    regions : (H, W) uint8 array
+        Number of the link's group that a pixel belongs to, 0 for none; both ends of group ``k``
+        are ``k``.
+    groups : (N,) int array
+        Group of each pair, from 1.
+    """
+
+    starts: npt.NDArray[np.float64]
+    ends: npt.NDArray[np.float64]
+    regions: npt.NDArray[np.uint8]
+    groups: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table.
+
+    Parameters
+    ----------
+    name, value : str
+    remark : str
+        What an expert should notice; empty for nothing.
+    """
+
+    name: str
+    value: str
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What one view found in one picture.
+
+    Parameters
+    ----------
+    map : EvidenceMap, optional
+    links : Links, optional
+    table : tuple of Row
+    score : float, optional
+        Larger speaks more for a manipulation; what it counts stands in the view. None where the
+        view is for the eye alone.
+    finding : str
+        The score in plain words: "214 matches between two regions".
+    caveats : tuple of str
+        What limits this very result.
+    """
+
+    map: EvidenceMap | None = None
+    links: Links | None = None
+    table: tuple[Row, ...] = ()
+    score: float | None = None
+    finding: str = ""
+    caveats: tuple[str, ...] = ()
+
+    def remarks(self) -> Iterator[Row]:
+        """Lines of the table that an expert should notice."""
+        return (row for row in self.table if row.remark)

@@ -1,0 +1,159 @@
+"""The picture that views look at: its pixels, and its file where there is one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_safire.forensics.compression.coefficients import JpegCoefficients, read_coefficients
+from napari_safire.images.reading import ReadImage, read_bytes, read_image
+from napari_safire.types import FloatImage
+
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as JPEG has it
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels, and the file they were read from.
+
+    Parameters
+    ----------
+    rgb : (H, W, 3) uint8 array
+    file : ReadImage or None
+        None for pixels without a file, or whose file holds others.
+    why_no_file : str
+        Said by views of files where there is none.
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    file: ReadImage | None = None
+    why_no_file: str = "the pixels come from no file"
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Picture:
+        """Read a picture file.
+
+        Raises
+        ------
+        ImageReadError
+            As `napari_safire.images.reading.read_image`.
+        """
+        file = read_image(path)
+        return cls(as_rgb(file.pixels), file)
+
+    @classmethod
+    def of_pixels(cls, pixels: npt.ArrayLike, path: str | os.PathLike[str] | None = None) -> Picture:
+        """Take pixels, and their file if it still holds them.
+
+        Parameters
+        ----------
+        pixels : (H, W), (H, W, 3) or (H, W, 4) array
+        path : path-like, optional
+            Where they are said to come from.
+        """
+        array = np.asarray(pixels)
+        rgb = as_rgb(array)
+        if path is None:
+            return cls(rgb)
+        file = read_image(path)
+        if file.pixels.shape == array.shape and np.array_equal(file.pixels, array):
+            return cls(rgb, file)
+        return cls(rgb, None, f"{Path(path).name} holds other pixels than are shown")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+    @cached_property
+    def luminance(self) -> FloatImage:
+        """(H, W) float32 array in 0 .. 255."""
+        luminance: FloatImage = self.rgb @ LUMINANCE
+        luminance.flags.writeable = False
+        return luminance
+
+    @cached_property
+    def pixels_sha256(self) -> str:
+        """Of shape and values, whatever file they came from."""
+        digest = hashlib.sha256(repr(self.rgb.shape).encode())
+        digest.update(np.ascontiguousarray(self.rgb).data)
+        return digest.hexdigest()
+
+    @property
+    def data(self) -> bytes:
+        """All bytes of the file.
+
+        Raises
+        ------
+        ImageReadError
+            It cannot be read any more.
+        ValueError
+            There is no file.
+        """
+        if self.file is None:
+            raise ValueError(f"There are no bytes to read: {self.why_no_file}.")
+        return read_bytes(self.file.path)
+
+    @property
+    def is_jpeg(self) -> bool:
+        """Whether its file is a JPEG."""
+        return self.file is not None and self.file.format == "JPEG"
+
+    @cached_property
+    def coefficients(self) -> JpegCoefficients:
+        """Quantised DCT coefficients of the file.
+
+        Raises
+        ------
+        ValueError
+            It is no JPEG, or one that libjpeg cannot read.
+        """
+        if self.file is None or not self.is_jpeg:
+            raise ValueError("There are no coefficients to read: the picture is no JPEG file.")
+        return read_coefficients(self.file.path)
+
+
+def as_rgb(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Bring pixels of any usual type to 8 bits and three channels; opacity is left out.
+
+    Parameters
+    ----------
+    pixels : (H, W), (H, W, 3) or (H, W, 4) array
+        uint8 is taken as it is; other integers are divided by 256 or their largest value, floats
+        up to 1 are multiplied by 255.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    Raises
+    ------
+    ValueError
+        It has another shape, or no pixels.
+    """
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or not pixels.size:
+        raise ValueError(
+            f"An array of shape {pixels.shape} is no picture: give (H, W), (H, W, 3) or (H, W, 4)."
+        )
+    if pixels.shape[2] == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    rgb = pixels[..., :3]
+    if rgb.dtype == np.uint8:
+        return np.ascontiguousarray(rgb)
+    values = np.nan_to_num(rgb.astype(np.float32), nan=0.0)
+    if rgb.dtype == bool:
+        values *= 255
+    elif rgb.dtype.kind in "iu":
+        values *= 255 / max(255, 2 ** int(np.ceil(np.log2(max(1.0, float(values.max()) + 1)))) - 1)
+    elif values.max(initial=0) <= 1:
+        values *= 255
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
