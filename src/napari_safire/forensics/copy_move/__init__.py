@@ -1,0 +1,1 @@
+"""Regions of a picture that show the same pixels twice."""

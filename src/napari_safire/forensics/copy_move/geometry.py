@@ -1,0 +1,177 @@
+"""Which matches move together: groups that one affine map explains.
+
+Every match and its neighbours propose a similarity; the one that most matches agree with is refined
+to an affine map, its matches go, and the next is looked for. Nothing is drawn by chance, so that
+the same picture always gives the same groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_safire.forensics.copy_move.keypoints import Matches
+
+_MOST_GROUPS = 8
+_LEAST_MATCHES = 5
+_TOLERANCE = 3.0  # pixels of the searched picture
+_NEIGHBOURS = 4
+_MOST_PROPOSALS = 4000
+_MOST_ZOOM = 2.5
+_LEAST_SPREAD = 4.0  # pixels across the matches' line: all on one line fix no affine map
+_REFINEMENTS = 3
+
+Affine = npt.NDArray[np.float64]
+"""(2, 3): ``end = affine[:, :2] @ start + affine[:, 2]``, row and column."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
+    """Matches that one affine map explains.
+
+    Parameters
+    ----------
+    affine : (2, 3) float array
+        From starts to ends.
+    starts, ends : (N, 2) float array
+        Row and column.
+    """
+
+    affine: Affine
+    starts: npt.NDArray[np.float64]
+    ends: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def zoom(self) -> float:
+        """Length in the end of one pixel in the start."""
+        return float(np.sqrt(abs(np.linalg.det(self.affine[:, :2]))))
+
+    @property
+    def turn(self) -> float:
+        """Degrees, anticlockwise as seen on screen, -180 to 180."""
+        linear = self.affine[:, :2]
+        across, along = linear[0, 1] - linear[1, 0], linear[0, 0] + linear[1, 1]
+        return float(-np.degrees(np.arctan2(across, along)))
+
+    def inverse(self) -> Affine:
+        """Affine map from ends to starts."""
+        linear = np.linalg.inv(self.affine[:, :2])
+        return np.column_stack([linear, -linear @ self.affine[:, 2]])
+
+
+def moved(affine: Affine, places: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Apply an affine map to (N, 2) places."""
+    return np.asarray(places @ affine[:, :2].T + affine[:, 2])
+
+
+def find_moves(matches: Matches, scale: float = 1.0) -> list[Move]:
+    """Group matches by the affine map that they follow.
+
+    Parameters
+    ----------
+    matches : Matches
+    scale : float
+        Pixels of the picture for one of the picture that was searched.
+
+    Returns
+    -------
+    list of Move
+        Those with most matches first, 8 at most. The lower number of matches is 5.
+    """
+    starts = np.concatenate([matches.starts, matches.ends])  # each pair goes both ways
+    ends = np.concatenate([matches.ends, matches.starts])
+    tolerance = _TOLERANCE * scale
+    moves: list[Move] = []
+    while len(starts) >= _LEAST_MATCHES and len(moves) < _MOST_GROUPS:
+        affine = _best(starts, ends, tolerance)
+        if affine is None:
+            break
+        agree = np.linalg.norm(moved(affine, starts) - ends, axis=1) < tolerance
+        distinct = _distinct(starts[agree])
+        if len(distinct) < _LEAST_MATCHES:
+            break
+        back = Move(affine, starts[agree], ends[agree]).inverse()
+        gone = agree | (np.linalg.norm(moved(back, starts) - ends, axis=1) < tolerance)
+        if _spread(starts[agree]) >= _LEAST_SPREAD * scale:
+            moves.append(Move(affine, starts[agree][distinct], ends[agree][distinct]))
+        starts, ends = starts[~gone], ends[~gone]
+    return sorted(moves, key=lambda move: -len(move))
+
+
+def _best(
+    starts: npt.NDArray[np.float64], ends: npt.NDArray[np.float64], tolerance: float
+) -> Affine | None:
+    """Affine map that most matches agree with."""
+    turns, shifts = _proposals(starts, ends)
+    if not len(turns):
+        return None
+    at, to = starts[:, 0] + 1j * starts[:, 1], ends[:, 0] + 1j * ends[:, 1]
+    counts = np.zeros(len(turns), int)
+    for begin in range(0, len(turns), 256):
+        part = slice(begin, begin + 256)
+        off = turns[part, None] * at + shifts[part, None] - to
+        counts[part] = (np.abs(off) < 1.5 * tolerance).sum(axis=1)
+    turn, shift = turns[counts.argmax()], shifts[counts.argmax()]
+    affine = np.array(
+        [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], float
+    )
+    return _refined(affine, starts, ends, tolerance)
+
+
+def _proposals(
+    starts: npt.NDArray[np.float64], ends: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.complex128]]:
+    """Similarities ``turn * start + shift`` of matches and their neighbours, as complex numbers."""
+    at, to = starts[:, 0] + 1j * starts[:, 1], ends[:, 0] + 1j * ends[:, 1]
+    stride = max(1, len(at) * _NEIGHBOURS // _MOST_PROPOSALS)
+    chosen = np.arange(0, len(at), stride)
+    distances = np.abs(at[chosen, None] - at)
+    distances[distances < 4.0] = np.inf  # too near to tell a turn
+    near = np.argsort(distances, axis=1, kind="stable")[:, :_NEIGHBOURS]
+    first = np.repeat(chosen, near.shape[1])
+    second = near.ravel()
+    usable = np.isfinite(np.take_along_axis(distances, near, axis=1)).ravel()
+    first, second = first[usable], second[usable]
+    turns = (to[second] - to[first]) / (at[second] - at[first])
+    zoom = np.abs(turns)
+    plausible = (zoom < _MOST_ZOOM) & (zoom > 1 / _MOST_ZOOM)
+    turns, first = turns[plausible], first[plausible]
+    return turns, to[first] - turns * at[first]
+
+
+def _refined(
+    affine: Affine,
+    starts: npt.NDArray[np.float64],
+    ends: npt.NDArray[np.float64],
+    tolerance: float,
+) -> Affine:
+    """Fit an affine map to the matches that agree, a few times."""
+    for _ in range(_REFINEMENTS):
+        agree = np.linalg.norm(moved(affine, starts) - ends, axis=1) < tolerance
+        if agree.sum() < _LEAST_MATCHES or _spread(starts[agree]) < _LEAST_SPREAD:
+            return affine
+        design = np.column_stack([starts[agree], np.ones(agree.sum())])
+        fitted = np.linalg.lstsq(design, ends[agree], rcond=None)[0].T
+        zoom = np.sqrt(abs(np.linalg.det(fitted[:, :2])))
+        if not 1 / _MOST_ZOOM < zoom < _MOST_ZOOM:
+            return affine
+        affine = fitted
+    return affine
+
+
+def _spread(places: npt.NDArray[np.float64]) -> float:
+    """Standard deviation across the line that fits places best."""
+    return float(np.linalg.svd(places - places.mean(axis=0), compute_uv=False)[-1]) / max(
+        1.0, np.sqrt(len(places))
+    )
+
+
+def _distinct(places: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Index of one of the keypoints that share a place (two orientations, two scales)."""
+    _, first = np.unique(np.rint(places), axis=0, return_index=True)
+    return np.sort(first)
