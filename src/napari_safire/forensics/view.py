@@ -1,0 +1,172 @@
+"""A forensic view: what it shows, when it misleads, what it needs, and the function that makes it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal
+
+from napari_safire.errors import SafireError
+from napari_safire.forensics.evidence import Evidence
+from napari_safire.forensics.picture import Picture
+from napari_safire.progress import Cancel, Progress
+
+Need = Literal["file", "jpeg", "size"]
+LEAST_SIDE = 64
+"""Pixels: smaller pictures hold too few blocks and cells to compare."""
+
+_NOT_PARAMETERS = ("picture", "progress", "cancel")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way to look at a picture.
+
+    Parameters
+    ----------
+    name : str
+        Short, lower case: "copy-move".
+    shows : str
+        One sentence.
+    misleads : str
+        When not to trust it.
+    source : str
+        The paper or format it follows.
+    function : callable
+        ``function(picture, *, progress, cancel, **parameters) -> Evidence``. Its annotations give
+        the parameters' limits and units, as magicgui reads them.
+    needs : tuple of {"file", "jpeg", "size"}
+        "size": at least 64 pixels a side.
+    score_means : str
+        What the score counts; empty where there is none.
+    """
+
+    name: str
+    shows: str
+    misleads: str
+    source: str
+    function: Callable[..., Evidence]
+    needs: tuple[Need, ...] = ()
+    score_means: str = ""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Parameters with their defaults."""
+        signature = inspect.signature(self.function).parameters
+        return MappingProxyType(
+            {name: p.default for name, p in signature.items() if name not in _NOT_PARAMETERS}
+        )
+
+    def why_not(self, picture: Picture) -> str:
+        """Say why this view cannot be made of a picture; empty if it can."""
+        if "size" in self.needs and min(picture.shape) < LEAST_SIDE:
+            height, width = picture.shape
+            return f"not applicable: {height} x {width} pixels are too few, it needs {LEAST_SIDE}"
+        if "file" in self.needs or "jpeg" in self.needs:
+            if picture.file is None:
+                return f"not applicable: {picture.why_no_file}"
+            if "jpeg" in self.needs and not picture.is_jpeg:
+                return f"not applicable: a {picture.file.format} file, not a JPEG"
+        return ""
+
+
+class NotApplicable(SafireError):
+    """A view was asked of a picture that it cannot be made of."""
+
+
+@dataclass(frozen=True, eq=False)
+class EvidenceView:
+    """A view of one picture; computed when it is first asked for.
+
+    Parameters
+    ----------
+    view : View
+    picture : Picture
+    parameters : mapping of str to value
+        Those that differ from the view's defaults.
+    """
+
+    view: View
+    picture: Picture
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.parameters) - set(self.view.parameters))
+        if unknown:
+            raise ValueError(
+                f"The view {self.view.name!r} has no parameter {unknown[0]!r}: it has "
+                f"{', '.join(self.view.parameters) or 'none'}."
+            )
+
+    @cached_property
+    def why_not(self) -> str:
+        """Why the view does not apply: "not applicable: …"; empty if it does."""
+        return self.view.why_not(self.picture)
+
+    @property
+    def applicable(self) -> bool:
+        """Whether the view can be made of this picture."""
+        return not self.why_not
+
+    @cached_property
+    def result(self) -> Evidence:
+        """What the view found.
+
+        Raises
+        ------
+        NotApplicable
+            See `why_not`.
+        """
+        return self.compute()
+
+    @property
+    def score(self) -> float | None:
+        """Larger speaks more for a manipulation; None where the view has none or does not apply."""
+        return self.result.score if self.applicable else None
+
+    @property
+    def caveat(self) -> str:
+        """When not to trust what it shows, with what limits this very result."""
+        own = self.result.caveats if self.applicable else ()
+        return " ".join([self.view.misleads, *own])
+
+    def compute(
+        self, *, progress: Progress | None = None, cancel: Cancel | None = None
+    ) -> Evidence:
+        """Make the view anew, so that it can be followed and stopped.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called as ``progress(done, total, stage)``.
+        cancel : callable, optional
+            Asked between parts.
+
+        Returns
+        -------
+        Evidence
+
+        Raises
+        ------
+        NotApplicable
+            See `why_not`.
+        Cancelled
+        """
+        if self.why_not:
+            raise NotApplicable(f"{self.view.name}: {self.why_not}.")
+        return self.view.function(
+            self.picture, progress=progress, cancel=cancel, **dict(self.parameters)
+        )
+
+    def with_parameters(self, **parameters: Any) -> EvidenceView:
+        """Return the same view with other parameters.
+
+        Raises
+        ------
+        ValueError
+            The view has no such parameter.
+        """
+        return EvidenceView(self.view, self.picture, {**self.parameters, **parameters})
