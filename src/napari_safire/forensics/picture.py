@@ -49,7 +49,9 @@ class Picture:
         return cls(as_rgb(file.pixels), file)
 
     @classmethod
-    def of_pixels(cls, pixels: npt.ArrayLike, path: str | os.PathLike[str] | None = None) -> Picture:
+    def of_pixels(
+        cls, pixels: npt.ArrayLike, path: str | os.PathLike[str] | None = None
+    ) -> Picture:
         """Take pixels, and their file if it still holds them.
 
         Parameters

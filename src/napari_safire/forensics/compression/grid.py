@@ -159,9 +159,7 @@ def _votes_by_tile(votes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     rows, cols = ((np.arange(n) // _TILE) for n in votes.shape)
     tiles = rows[:, None] * (cols[-1] + 1) + cols
     n_tiles = int(tiles[-1, -1]) + 1
-    counts = np.bincount(
-        (tiles * (N_GRIDS + 1) + votes).ravel(), minlength=n_tiles * (N_GRIDS + 1)
-    )
+    counts = np.bincount((tiles * (N_GRIDS + 1) + votes).ravel(), minlength=n_tiles * (N_GRIDS + 1))
     return counts.reshape(n_tiles, N_GRIDS + 1)[:, :N_GRIDS]
 
 

@@ -33,7 +33,9 @@ def green_phase(rgb: npt.NDArray[np.uint8], cell: int = 16) -> FloatImage:
     """
     green = rgb[..., 1].astype(np.float32)
     predicted = np.zeros_like(green)
-    predicted[1:-1, 1:-1] = (green[:-2, 1:-1] + green[2:, 1:-1] + green[1:-1, :-2] + green[1:-1, 2:]) / 4
+    predicted[1:-1, 1:-1] = (
+        green[:-2, 1:-1] + green[2:, 1:-1] + green[1:-1, :-2] + green[1:-1, 2:]
+    ) / 4
     error = (green - predicted) ** 2
     error[[0, -1]] = 0
     error[:, [0, -1]] = 0

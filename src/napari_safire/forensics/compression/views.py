@@ -1,0 +1,209 @@
+"""Views of a picture's history of compression."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+
+from napari_safire.forensics.compression.coefficients import ZIGZAG
+from napari_safire.forensics.compression.double import contrast, double_compression
+from napari_safire.forensics.compression.grid import NO_VOTE, Grids, find_grids, grid_votes
+from napari_safire.forensics.compression.resaving import error_level, ghosts
+from napari_safire.forensics.compression.tables import quality_of
+from napari_safire.forensics.evidence import Evidence, EvidenceMap, Row
+from napari_safire.forensics.picture import Picture
+from napari_safire.forensics.view import View
+from napari_safire.progress import Cancel, Progress
+from napari_safire.types import FloatImage
+
+_BLOCK = 8
+_MOST_RATIO = 10.0  # of the log ratios that are drawn
+Quality = Annotated[int, {"min": 1, "max": 100, "tooltip": "JPEG quality, libjpeg's scale"}]
+
+
+def double_compression_view(
+    picture: Picture,
+    *,
+    window: Annotated[int, {"min": 1, "max": 33, "step": 2, "tooltip": "blocks a side"}] = 5,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Evidence:
+    """Blocks that were compressed once, in a picture that was compressed twice."""
+    found = double_compression(picture.coefficients, progress=progress, cancel=cancel)
+    smooth, apart = contrast(found.log_ratios, window)
+    steps = ", ".join(str(found.first_steps.get(at, "?")) for at in ZIGZAG[1:16])
+    table = [Row("Frequencies that tell", f"{len(found.first_steps)} of 15")]
+    if found.first_steps:
+        table += [
+            Row("Steps of the first compression", steps),
+            Row("Blocks compressed twice", f"{100 * found.share:.0f} %"),
+        ]
+    drawn = EvidenceMap(
+        smooth, _BLOCK, limits=(-_MOST_RATIO, _MOST_RATIO),
+        means="brighter: compressed once", unit="log likelihood ratio",
+    )  # fmt: skip
+    told = bool(found.first_steps)
+    finding = (
+        "a region was compressed once, the rest twice" if apart >= 1
+        else "compressed twice all over" if told and found.share > 0.9
+        else "no second compression on the same grid found"
+    )  # fmt: skip
+    return Evidence(drawn, table=tuple(table), score=apart, finding=finding)
+
+
+def grid_view(
+    picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Evidence:
+    """Where blocks begin, and regions whose blocks begin elsewhere."""
+    found = find_grids(grid_votes(picture.luminance, progress=progress, cancel=cancel))
+    rows = [_main_row(found)]
+    rows += [
+        Row(
+            f"Region {number}",
+            f"rows {region.rows[0]} to {region.rows[1] - 1}, "
+            f"columns {region.cols[0]} to {region.cols[1] - 1}",
+            f"its blocks begin at row {region.grid[0]}, column {region.grid[1]}",
+        )
+        for number, region in enumerate(found.foreign, 1)
+    ]
+    score = found.foreign[0].surprise if found.foreign else 0.0
+    count = len(found.foreign)
+    finding = f"{count} region{'s' * (count != 1)} on another grid" if count else "one grid or none"
+    drawn = EvidenceMap(_offsets(found), limits=(0.0, 1.0), means="coloured: another grid")
+    return Evidence(drawn, table=tuple(rows), score=score, finding=finding)
+
+
+def _main_row(found: Grids) -> Row:
+    if found.main is None:
+        return Row("Grid of the picture", "none found")
+    remark = "" if found.main == (0, 0) else "cut out or moved after it was compressed"
+    return Row("Grid of the picture", f"row {found.main[0]}, column {found.main[1]}", remark)
+
+
+def _offsets(found: Grids) -> FloatImage:
+    """Colour votes by their grid: grey for the picture's own, black for none, else by both offsets."""
+    rows, cols = np.divmod(found.votes, _BLOCK)
+    top, left = found.main or (0, 0)
+    colours = np.zeros((*found.votes.shape, 3), np.float32)
+    down, across = (rows - top) % _BLOCK, (cols - left) % _BLOCK
+    colours[..., 0] = down / (_BLOCK - 1)
+    colours[..., 1] = across / (_BLOCK - 1)
+    colours[..., 2] = 0.4
+    colours[(down == 0) & (across == 0)] = 0.35
+    colours[found.votes == NO_VOTE] = 0
+    colours[~found.mask] *= 0.5
+    return colours
+
+
+def ghost_view(
+    picture: Picture,
+    *,
+    lowest: Quality = 50,
+    highest: Quality = 95,
+    step: Annotated[int, {"min": 1, "max": 20, "tooltip": "between two qualities"}] = 5,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Evidence:
+    """Quality at which each place changes least when it is saved again."""
+    if lowest > highest:
+        raise ValueError(
+            f"Qualities from {lowest} to {highest}: the first has to be the lower one."
+        )
+    qualities = tuple(range(lowest, highest + 1, step))
+    changes = ghosts(picture.rgb, qualities, progress=progress, cancel=cancel)
+    # the highest quality always changes least: what counts is a dip below it
+    best = np.array(qualities, np.float32)[changes.argmin(axis=0)]
+    drawn = EvidenceMap(
+        best, 16, limits=(float(lowest), float(highest)),
+        means="darker: saved at a lower quality before", unit="quality",
+    )  # fmt: skip
+    return Evidence(drawn, finding="for the eye")
+
+
+def error_level_view(
+    picture: Picture,
+    *,
+    quality: Quality = 90,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Evidence:
+    """Change of each pixel when the picture is saved again."""
+    levels = error_level(picture.rgb, quality)
+    high = float(np.quantile(levels, 0.995)) or 1.0
+    drawn = EvidenceMap(
+        levels, limits=(0.0, high), means="brighter: changes more", unit="grey levels"
+    )
+    return Evidence(drawn, finding="for the eye")
+
+
+def tables_view(
+    picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Evidence:
+    """Quantisation tables, quality, sampling."""
+    jpeg = picture.coefficients
+    rows = []
+    for name, table, chrominance in (
+        ("Luminance", jpeg.table, False), ("Chrominance", jpeg.chroma_table, True),
+    ):  # fmt: skip
+        if table is None:
+            continue
+        near = quality_of(table, chrominance=chrominance)
+        remark = "" if near.exact else "not a table of libjpeg: of a camera, a phone or an editor"
+        about = "" if near.exact else "about "
+        rows.append(Row(f"{name}: quality", f"{about}{near.quality}", remark))
+        steps = [str(int(table[at])) for at in ZIGZAG]
+        rows.append(Row(f"{name}: steps", " ".join(steps)))
+    rows.append(Row("Sampling", " ".join(f"{down}x{across}" for down, across in jpeg.sampling)))
+    rows.append(Row("Order", "progressive" if jpeg.progressive else "baseline or sequential"))
+    return Evidence(table=tuple(rows), finding=f"{rows[0].name.lower()} {rows[0].value}")
+
+
+VIEWS = (
+    View(
+        "double compression",
+        "Blocks that were compressed once in a picture that was compressed twice, on one grid.",
+        "It is blind where the last quality is lower than the first, and after resizing; flat and "
+        "clipped blocks tell nothing.",
+        "Bianchi and Piva, IEEE TIFS 2012; Popescu and Farid 2004",
+        double_compression_view,
+        ("jpeg", "size"),
+        "the lesser of how strongly the strongest hundredth of blocks says once, the median twice",
+    ),
+    View(
+        "compression grid",
+        "Where 8 x 8 blocks begin, also in pictures that were a JPEG once, and where they begin "
+        "elsewhere.",
+        "Pasted blocks may lie on the picture's grid by chance (1 in 64); flat places and high "
+        "qualities hide grids; screenshots of pages hold several.",
+        "Nikoukhah et al., ZERO, IPOL 2022",
+        grid_view,
+        ("size",),
+        "minus log10 of how many such regions chance would give",
+    ),
+    View(
+        "ghosts",
+        "Quality at which each place changes least when saved again.",
+        "It shows only what was saved at a lower quality before than the picture; texture and "
+        "brightness show through.",
+        "Farid, IEEE TIFS 2009",
+        ghost_view,
+        ("size",),
+    ),
+    View(
+        "error level",
+        "How much each pixel changes when the picture is saved again: a visual aid only.",
+        "Edges and texture always glow; it means nothing for files without losses, and is no "
+        "evidence by itself.",
+        "Krawetz 2007",
+        error_level_view,
+    ),
+    View(
+        "quantisation tables",
+        "Tables, estimated quality and sampling of a JPEG file.",
+        "They tell of the last save only.",
+        "ITU-T T.81; libjpeg",
+        tables_view,
+        ("jpeg",),
+    ),
+)
