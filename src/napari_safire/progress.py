@@ -21,3 +21,12 @@ def report(
         raise Cancelled(f"Stopped at {done} of {total} while {stage}.")
     if progress is not None:
         progress(done, total, stage)
+
+
+def within(progress: Progress | None, start: int, stop: int) -> Progress | None:
+    """Report a part of a job as so many hundredths of the whole."""
+    if progress is None:
+        return None
+    return lambda done, total, stage: progress(
+        start + (stop - start) * done // max(1, total), 100, stage
+    )

@@ -12,7 +12,7 @@ from napari_safire.forensics.copy_move.verification import Agreement, Verified, 
 from napari_safire.forensics.evidence import Evidence, Links, Row
 from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.view import View
-from napari_safire.progress import Cancel, Progress, report
+from napari_safire.progress import Cancel, Progress, report, within
 from napari_safire.types import FloatImage
 
 _LEAST_SAME = 0.5  # of the windows in the matches' hull: docs/lab-notes.md, copy-move
@@ -27,7 +27,7 @@ def copy_move(
     """Regions that show the same pixels twice."""
     report(progress, cancel, 0, 100, "finding keypoints")
     found = find_keypoints(picture.luminance)
-    matches = match_keypoints(found, progress=progress, cancel=cancel)
+    matches = match_keypoints(found, progress=within(progress, 20, 50), cancel=cancel)
     report(progress, cancel, 50, 100, "grouping matches")
     scale = found.scale
     image = _smaller(picture.luminance, scale)

@@ -1,0 +1,1 @@
+"""What a picture's file says beside its pixels: structure, metadata, thumbnail, credentials."""
