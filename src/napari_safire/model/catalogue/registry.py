@@ -60,18 +60,7 @@ def registry_problems() -> tuple[str, ...]:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """The entry of one model.
-
-    Parameters
-    ----------
-    name : str
-        One of `available_models`.
-
-    Raises
-    ------
-    CheckpointError
-        The name is unknown.
-    """
+    """The one of `available_models` that has the name; `CheckpointError` if none has."""
     for entry in available_models():
         if entry.name == name:
             return entry
@@ -91,20 +80,8 @@ def models_folder() -> Path:
 def model_state(name: str) -> ModelState:
     """Whether a model is at hand, as quickly as that can be told: by its file's size.
 
-    Parameters
-    ----------
-    name : str
-        One of `available_models`.
-
-    Returns
-    -------
-    {"bundled", "downloaded", "not downloaded"}
-        A file of another size than the entry says counts as not downloaded.
-
-    Raises
-    ------
-    CheckpointError
-        The name is unknown.
+    A file of another size than the entry says counts as not downloaded. `CheckpointError` if the
+    name is unknown.
     """
     entry = model_entry(name)
     if entry.url is None:
@@ -113,12 +90,7 @@ def model_state(name: str) -> ModelState:
 
 
 def model_path(name: str) -> Path:
-    """Where the file of a model lies.
-
-    Parameters
-    ----------
-    name : str
-        One of `available_models`.
+    """Where the file of one of `available_models` lies.
 
     Raises
     ------
