@@ -26,7 +26,8 @@ from napari_safire.basis import ALGORITHM, RunBasis
 from napari_safire.engine import Engine
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.images.files import file_sha256
-from napari_safire.images.lists import ListEntry, MaskKind
+from napari_safire.images.lists import ListEntry
+from napari_safire.images.masks import MaskKind
 from napari_safire.images.records.writing import plain, record_text, versions
 from napari_safire.learning.comparison import Comparison, PictureScore, compare, require_scored
 from napari_safire.learning.events import (

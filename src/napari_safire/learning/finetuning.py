@@ -18,7 +18,7 @@ from torch import Tensor
 from napari_safire.datasets.groups import GroupedEntries, divide_entries
 from napari_safire.engine.confidence import CONFIDENCE_CALIBRATION
 from napari_safire.errors import DatasetError, OutOfMemory
-from napari_safire.images.lists import MaskKind
+from napari_safire.images.masks import MaskKind
 from napari_safire.learning.devices import PRECISIONS, launched
 from napari_safire.learning.events import Listener
 from napari_safire.learning.listed import ListedDataset, ListedSettings

@@ -12,8 +12,10 @@ import numpy as np
 from napari_safire.engine import Engine
 from napari_safire.engine.partitioning.auto import Thresholds
 from napari_safire.errors import Cancelled, SafireError
-from napari_safire.images.lists import ListEntry, MaskKind, read_truth
+from napari_safire.images.lists import ListEntry
+from napari_safire.images.masks import MaskKind
 from napari_safire.images.reading import read_image
+from napari_safire.images.truth import read_truth
 from napari_safire.learning.calibration import (
     Observation,
     choose_auto_thresholds,

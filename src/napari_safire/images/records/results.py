@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.images.files import file_sha256
-from napari_safire.images.lists import ListEntry, read_truth
+from napari_safire.images.lists import ListEntry
 from napari_safire.images.masks import UNASSIGNED
 from napari_safire.images.reading import ReadImage, read_image
 from napari_safire.images.records.head import (
@@ -25,6 +25,7 @@ from napari_safire.images.records.head import (
     recorded_image,
     text_in,
 )
+from napari_safire.images.truth import read_truth
 from napari_safire.text import printable
 from napari_safire.types import FloatImage
 

@@ -37,7 +37,7 @@ from napari_safire.gui.panels.section import (
     sentence,
     wrapped,
 )
-from napari_safire.images.lists import MaskKind
+from napari_safire.images.masks import MaskKind
 from napari_safire.learning.comparison import FEWEST
 from napari_safire.session.fine_tuning import FineTuneRequest, folder_state, fresh_folder
 
