@@ -31,7 +31,7 @@ from napari_safire.gui.panels.section import (
     in_rows,
     wrapped,
 )
-from napari_safire.images.mask_pairs import LIST_SUFFIXES
+from napari_safire.images.list_text import LIST_SUFFIXES
 from napari_safire.session.messages import Topic
 from napari_safire.session.queue_work import QueueWork
 from napari_safire.text import printable
