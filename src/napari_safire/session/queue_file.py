@@ -266,12 +266,9 @@ def _annotation_of_labels(contents: EntryContents, shape: tuple[int, int]) -> An
         annotation = replace(annotation, settled=PackedLabels.pack(contents.labels))
     if contents.results is None:
         return annotation
-    facts = contents.results.record.get("layer", {}).get("prompts") or ()
     prompts = tuple(
-        SourcePrompt(
-            PointPrompt(p.row, p.col), p.source, p.role == "exclude", bool(fact.get("live"))
-        )
-        for p, fact in zip(contents.results.prompts, facts, strict=False)
+        SourcePrompt(PointPrompt(p.row, p.col), p.source, p.role == "exclude", p.live)
+        for p in contents.results.prompts
         if 1 <= p.source <= MOST_SOURCES and inside(shape, (p.row, p.col))
     )
     return replace(annotation, prompts=prompts)
