@@ -8,8 +8,8 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from napari_safire.model.catalogue.download import download_model
+    from napari_safire.model.catalogue.entry import ModelEntry
     from napari_safire.model.catalogue.registry import (
-        ModelEntry,
         available_models,
         load_model,
         model_path,
