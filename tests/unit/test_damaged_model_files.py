@@ -24,6 +24,7 @@ from toys import tiny_lite
 
 from napari_safire.engine import Engine
 from napari_safire.errors import CheckpointError
+from napari_safire.learning.sam import load_sam
 from napari_safire.model import (
     ModelConfig,
     SafireModel,
@@ -39,7 +40,6 @@ from napari_safire.model.catalogue import registry
 from napari_safire.model.files.own_file import FIRST_FORMAT, FORMAT, own_file_bytes
 from napari_safire.model.files.self_test import check_self_test, self_test_of
 from napari_safire.model.files.strict_json import parse_json
-from napari_safire.model.sam import load_sam
 
 TINY = tiny_lite()
 TINY_VIT = fuzz_checkpoints.TINY_VIT

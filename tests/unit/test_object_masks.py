@@ -18,7 +18,7 @@ from napari_safire.learning.object_masks import (
     stability,
     suppressed,
 )
-from napari_safire.model.sam import load_sam
+from napari_safire.learning.sam import load_sam
 from napari_safire.model.sam_modules import modeling
 from napari_safire.synthesis.composites import CompositeSettings, compose
 
