@@ -292,7 +292,7 @@ def _write_proposal(
 ) -> tuple[Path, tuple[str, ...]]:
     """Save the new model with what is known of it; say what its distances rest on."""
     new = engine.model
-    measured, notes = recalibrated(engine, task.parts.held_out.entries, task.kind, stop)
+    rules, notes = recalibrated(engine, task.parts.held_out.entries, task.kind, stop)
     name = str(old.metadata.get("name", Path(task.model).stem))
     learned = task.parts.learned
     lists = ", ".join(Path(path).name for path in task.lists)
@@ -310,5 +310,5 @@ def _write_proposal(
         },
     }
     path = folder / f"tuned-{new.checkpoint_sha256[:12]}.safetensors"
-    save_checkpoint(new, path, metadata={**metadata, **measured})
+    save_checkpoint(new, path, metadata={**metadata, **rules.as_metadata()})
     return path, notes
