@@ -432,6 +432,11 @@ class Engine:
     def separation(self, embedding: Embedding, seed: int = 0, points_per_side: int = 16) -> float:
         """How far apart the two sources of the forgery map lie: what its verdict rests on.
 
+        Parameters
+        ----------
+        embedding, seed, points_per_side
+            As in `partition`.
+
         Returns
         -------
         float
@@ -447,7 +452,20 @@ class Engine:
     def count_sources(
         self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int = 16
     ) -> tuple[int, ...]:
-        """How many sources method "auto" would find with other thresholds (`ModelRules`)."""
+        """How many sources method "auto" would find with other thresholds.
+
+        Parameters
+        ----------
+        embedding, points_per_side
+            As in `partition`.
+        thresholds : sequence of float
+            In place of the one in `ModelRules`.
+
+        Returns
+        -------
+        tuple of int
+            A number of sources for each threshold.
+        """
         self._check_embedding(embedding)
         return self._method("auto").count_sources(embedding, thresholds, points_per_side)
 
@@ -482,6 +500,14 @@ class Engine:
 
     def pieces(self, embedding: Embedding) -> Pieces:
         """Cut a picture in the pieces of which method "auto" makes sources.
+
+        Parameters
+        ----------
+        embedding : Embedding
+
+        Returns
+        -------
+        Pieces
 
         Raises
         ------
