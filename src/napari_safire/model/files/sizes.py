@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +35,8 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
     CheckpointError
         A weight is missing or has an odd shape, or the sizes make no model.
     """
-
-    def shape(key: str, n_axes: int) -> tuple[int, ...]:
-        if key not in tensors:
-            raise CheckpointError(f"{path} does not hold a whole ViT model: {key} is missing.")
-        found = tuple(tensors[key].shape)
-        if len(found) != n_axes or 0 in found:
-            raise CheckpointError(f"{path} holds another model: {key} has shape {found}.")
-        return found
-
-    def count(pattern: str) -> int:
-        """One more than the highest number in place of the pattern's group."""
-        matches = (re.match(pattern, key) for key in tensors)
-        return 1 + max((int(match[1]) for match in matches if match), default=-1)
-
+    shape = partial(_shape, path, tensors)
+    count = partial(_count, tensors)
     _, n_cells, _, embed_dim = shape("image_encoder.pos_embed", 4)
     depth = count(r"image_encoder\.blocks\.([0-9]{1,6})\.")
     reach = []  # cells along which each block attends
@@ -89,3 +78,18 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
         raise CheckpointError(
             f"{path} has sizes that make no model, so a config is needed: {error}"
         ) from error
+
+
+def _shape(path: Path, tensors: Mapping[str, Tensor], key: str, n_axes: int) -> tuple[int, ...]:
+    if key not in tensors:
+        raise CheckpointError(f"{path} does not hold a whole ViT model: {key} is missing.")
+    found = tuple(tensors[key].shape)
+    if len(found) != n_axes or 0 in found:
+        raise CheckpointError(f"{path} holds another model: {key} has shape {found}.")
+    return found
+
+
+def _count(tensors: Collection[str], pattern: str) -> int:
+    """One more than the highest number in place of the pattern's group."""
+    matches = (re.match(pattern, key) for key in tensors)
+    return 1 + max((int(match[1]) for match in matches if match), default=-1)

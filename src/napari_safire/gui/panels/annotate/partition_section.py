@@ -19,7 +19,8 @@ from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.settings import PartitionSettings
 
 if TYPE_CHECKING:
-    from napari_safire.engine import Patches, PromptGrid
+    from napari_safire.partitioning.patches import Patches
+    from napari_safire.partitioning.prompt_grid import PromptGrid
     from napari_safire.types import SourcePartition
 
 _METHODS = {"k-means": "kmeans", "DBSCAN": "dbscan"}
@@ -229,7 +230,7 @@ class PartitionSection(Section):
         patches, numbers_of_sources = plane.patches, plane.number_probabilities
 
         def work(progress: Progress, cancel: Cancel) -> tuple[Any, dict[int, float]]:
-            from napari_safire.engine.partitioning.quality import project_features, quality_curve
+            from napari_safire.partitioning.quality import project_features, quality_curve
 
             if patches is not None:
                 return project_features(patches.features[patches.compared]), dict(
