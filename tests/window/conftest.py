@@ -6,11 +6,14 @@ import gc
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import napari
 import pytest
 from fakes import FakeEngine
-from qtpy.QtCore import Qt
+from napari._qt.qt_viewer import QtViewer
+from napari.settings import get_settings
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
@@ -18,6 +21,51 @@ from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.widget import SafireWidget
 
 from .hand import Hand, pump, wait_until
+
+
+class SharedWindow:
+    """A viewer's window that outlives tests: it is emptied between them."""
+
+    def __init__(self) -> None:
+        self._viewer: napari.Viewer | None = None
+
+    def viewer(self) -> napari.Viewer:
+        """The viewer, made anew if there is none."""
+        if self._viewer is None:
+            get_settings().reset()
+            self._viewer = made = napari.Viewer(show=True, show_welcome_screen=False)
+            QtViewer._instances.clear()  # napari's fixture fails where it finds one
+            made.window.resize(1100, 800)
+            QTest.qWaitForWindowExposed(made.window._qt_window)
+            pump(0.1)
+        return self._viewer
+
+    def empty(self) -> None:
+        """Take away whatever a test has added."""
+        viewer = self._viewer
+        assert viewer is not None
+        for dock in list(viewer.window._wrapped_dock_widgets.values()):
+            widget = dock.widget()
+            viewer.window.remove_dock_widget(dock)
+            for gone in (widget, dock):
+                if gone is not None:
+                    gone.deleteLater()
+        viewer.layers.clear()
+        viewer.dims.ndisplay = 2
+        viewer.dims.reset()
+        viewer.canvas.grid.enabled = False
+        get_settings().reset()
+        viewer.window.resize(1100, 800)
+        QApplication.processEvents()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        gc.collect(1)  # here, and not in the thread of a worker
+
+    def close(self) -> None:
+        viewer, self._viewer = self._viewer, None
+        if viewer is not None:
+            with patch.object(viewer.window._qt_window, "_save_current_window_settings"):
+                viewer.close()
+            QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,13 +81,42 @@ def _imports_are_no_garbage(qapp: QApplication) -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session")
+def shared_window(qapp: QApplication) -> Iterator[SharedWindow]:
+    """One window for all tests of a worker that leave it as it was."""
+    with pytest.MonkeyPatch.context() as monkey:
+        # As napari's own fixture has it: no thread that asks layers for their status meanwhile.
+        monkey.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda self: None)
+        window = SharedWindow()
+        yield window
+        window.close()
+
+
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
-    """A viewer in a window of its own (Xvfb gives the screen); leaked widgets fail the test."""
-    shown = make_napari_viewer(show=True, strict_qt="raise")
-    shown.window.resize(1100, 800)
-    pump(0.1)
-    return shown
+def viewer(request: pytest.FixtureRequest) -> Iterator[napari.Viewer]:
+    """A viewer in a real window (Xvfb gives the screen); leaked widgets fail the test.
+
+    It is empty, but tests share its window. Who closes it or counts what it leaves marks the test
+    with `own_window`.
+    """
+    if request.node.get_closest_marker("own_window") is not None:
+        own = request.getfixturevalue("make_napari_viewer")(show=True, strict_qt="raise")
+        own.window.resize(1100, 800)
+        pump(0.1)
+        yield own
+        return
+    shared: SharedWindow = request.getfixturevalue("shared_window")
+    yield shared.viewer()
+    if request.node.rep_call.failed:
+        shared.close()
+        return
+    shared.empty()
+    left = [widget for widget in QApplication.topLevelWidgets() if _is_ours(widget)]
+    assert not left
+
+
+def _is_ours(widget: QWidget) -> bool:
+    return type(widget).__module__.startswith("napari_safire")
 
 
 @pytest.fixture
