@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import gc
 import importlib
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from unittest.mock import patch
 
 import napari
+import numpy as np
 import pytest
 from fakes import FakeEngine
+from napari._app_model._app import NapariApplication, _napari_names
+from napari._qt._qapp_model.qactions import init_qactions
 from napari._qt.qt_viewer import QtViewer
+from napari.layers import Image, Labels, Layer, Points, Shapes
+from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
-from qtpy.QtCore import QEvent, Qt
+from napari.utils.action_manager import action_manager
+from npe2 import PluginManager
+from qtpy.QtCore import QByteArray, QEvent, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.layers.canvas_guard import guard_canvas
 from napari_safire.gui.widget import SafireWidget
 
 from .hand import Hand, pump, wait_until
+
+KEYED = (napari.Viewer, Image, Labels, Layer, Points, Shapes)
 
 
 class SharedWindow:
@@ -28,22 +40,48 @@ class SharedWindow:
 
     def __init__(self) -> None:
         self._viewer: napari.Viewer | None = None
+        self._number = 0
+        self._first: dict[str, Any] = {}
+        self._class_keys: list[tuple[type, dict[Any, Any]]] = []
+        self._shortcuts: dict[str, list[Any]] = {}
+        self._places = QByteArray()  # of the docks, and how wide they are
 
     def viewer(self) -> napari.Viewer:
         """The viewer, made anew if there is none."""
         if self._viewer is None:
+            # An application of its own, as napari's fixture makes: commands are registered once in each.
+            _initialize_plugins.cache_clear()
+            init_qactions.cache_clear()
+            self._number += 1
+            app = NapariApplication(f"safire_window_{self._number}")
+            app.injection_store.namespace = _napari_names
+            self._patch = patch.object(NapariApplication, "get_app_model", return_value=app)
+            self._patch.start()
             get_settings().reset()
             self._viewer = made = napari.Viewer(show=True, show_welcome_screen=False)
             QtViewer._instances.clear()  # napari's fixture fails where it finds one
             made.window.resize(1100, 800)
             QTest.qWaitForWindowExposed(made.window._qt_window)
             pump(0.1)
+            guard_canvas(made)  # or napari dies of layers that the next test removes
+            for add in (made.add_image, made.add_labels):  # the dock of controls grows to stay
+                add(np.zeros((9, 9), np.uint8))
+            made.add_points(), made.add_shapes()
+            pump(0.1)
+            made.layers.clear()
+            made.status = "Ready"
+            pump(0.1)
+            self._class_keys = [(kind, dict(kind.class_keymap)) for kind in KEYED]
+            self._shortcuts = {name: list(keys) for name, keys in action_manager._shortcuts.items()}
+            self._places = made.window._qt_window.saveState()
+            self._first = self.state()
         return self._viewer
 
     def empty(self) -> None:
-        """Take away whatever a test has added."""
+        """Take away whatever a test has added; fail where something is left."""
         viewer = self._viewer
         assert viewer is not None
+        assert hasattr(viewer.window, "_qt_window"), "closed: mark the test with own_window"
         for dock in list(viewer.window._wrapped_dock_widgets.values()):
             widget = dock.widget()
             viewer.window.remove_dock_widget(dock)
@@ -54,18 +92,89 @@ class SharedWindow:
         viewer.dims.ndisplay = 2
         viewer.dims.reset()
         viewer.canvas.grid.enabled = False
+        viewer.keymap.clear()
+        viewer.title, viewer.help, viewer.status = self._first["words"]
+        getattr(viewer, "scene", viewer).camera.angles = (0.0, 0.0, 90.0)
+        for name in set(self._shortcuts) | set(action_manager._shortcuts):
+            usual = self._shortcuts.get(name, [])
+            if list(action_manager._shortcuts.get(name, [])) != usual:
+                action_manager.unbind_shortcut(name)
+                for key in usual:
+                    action_manager.bind_shortcut(name, key)
         get_settings().reset()
+        viewer.theme = get_settings().appearance.theme
         viewer.window.resize(1100, 800)
+        viewer.window._qt_window.restoreState(self._places)
         QApplication.processEvents()
         QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         gc.collect(1)  # here, and not in the thread of a worker
+        left = self.state()
+        assert left == self._first, {
+            name: (left[name], first) for name, first in self._first.items() if left[name] != first
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What a test may leave behind, in a window or around it."""
+        viewer = self._viewer
+        assert viewer is not None
+        models = (viewer, viewer.layers, viewer.layers.selection, viewer.dims)
+        plugins = PluginManager.instance()
+        return {
+            "layers": [layer.name for layer in viewer.layers],
+            "docks": sorted(viewer.window._wrapped_dock_widgets),
+            "widgets": [
+                type(widget).__name__
+                for widget in QApplication.topLevelWidgets()
+                if type(widget).__module__.startswith("napari_safire")
+            ],
+            "keys": dict(viewer.keymap),
+            "keys of classes": [
+                (kind.__name__, set(kind.class_keymap)) for kind, _ in self._class_keys
+            ],
+            "shortcuts": {
+                name: list(keys) for name, keys in action_manager._shortcuts.items() if keys
+            },
+            "mouse": [
+                list(getattr(viewer, f"mouse_{kind}_callbacks"))
+                for kind in ("move", "drag", "wheel", "double_click")
+            ],
+            "our listeners": [
+                callback
+                for model in models
+                for event in model.events.emitters.values()
+                for callback in event.callbacks
+                if "napari_safire" in _origin(callback)
+            ],
+            "listeners to plugins": [
+                len(plugins.events.plugins_registered),
+                len(plugins.events.enablement_changed),
+            ],
+            "plugins": sorted(manifest.name for manifest in plugins.iter_manifests(disabled=False)),
+            "words": (viewer.title, viewer.help, viewer.status),
+            "view": (viewer.dims.ndim, viewer.dims.ndisplay, viewer.dims.order, viewer.theme),
+            "threads": [
+                thread.name
+                for thread in threading.enumerate()
+                if thread.name.startswith("napari-safire")
+            ],
+        }
 
     def close(self) -> None:
         viewer, self._viewer = self._viewer, None
-        if viewer is not None:
+        if viewer is None:
+            return
+        if hasattr(viewer.window, "_qt_window"):
             with patch.object(viewer.window._qt_window, "_save_current_window_settings"):
                 viewer.close()
-            QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        self._patch.stop()
+        NapariApplication.destroy(f"safire_window_{self._number}")
+
+
+def _origin(callback: Any) -> str:
+    """The module of who listens: a function, or a weak reference and the name of a method."""
+    listener = callback[0]() if isinstance(callback, tuple) else callback
+    return getattr(listener, "__module__", None) or type(listener).__module__
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -107,16 +216,14 @@ def viewer(request: pytest.FixtureRequest) -> Iterator[napari.Viewer]:
         return
     shared: SharedWindow = request.getfixturevalue("shared_window")
     yield shared.viewer()
-    if request.node.rep_call.failed:
+    if not hasattr(request.node, "rep_call") or request.node.rep_call.failed:
         shared.close()
         return
-    shared.empty()
-    left = [widget for widget in QApplication.topLevelWidgets() if _is_ours(widget)]
-    assert not left
-
-
-def _is_ours(widget: QWidget) -> bool:
-    return type(widget).__module__.startswith("napari_safire")
+    try:
+        shared.empty()
+    except AssertionError:
+        shared.close()
+        raise
 
 
 @pytest.fixture

@@ -275,6 +275,7 @@ def test_opened_by_a_script_it_works_on_the_picture_that_is_there(
     assert widget.controller.image is picture
 
 
+@pytest.mark.own_window
 def test_a_viewer_that_is_not_the_current_one_gets_its_own(
     viewer: napari.Viewer,
     make_napari_viewer: Callable[..., napari.Viewer],
