@@ -113,7 +113,7 @@ def tuning_of(section: FineTuneSection) -> FineTuning | None:
 
 def open_queue(dock: Dock, folder: Path) -> None:
     dock.widget.series.open_queue(folder)
-    wait_until(lambda: not dock.widget.series._busy)
+    wait_until(lambda: not dock.widget.series.work.doing)
     dock.settle()
 
 
@@ -444,7 +444,7 @@ def learn(opened: Opened, folder: Path) -> int:
     """Let a dock learn; gives the number of the process, and keeps nothing alive."""
     series, section = opened.widget.series, opened.widget.fine_tune
     series.open_queue(folder)
-    wait_until(lambda: not series._busy and section.start.isEnabled())
+    wait_until(lambda: not series.work.doing and section.start.isEnabled())
     section.unfold()
     opened.click(section.start)
     wait_until(lambda: section.status.text().startswith("Step 120"))

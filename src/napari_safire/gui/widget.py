@@ -212,7 +212,7 @@ class SafireWidget(QScrollArea):
 
     def go_through_queue(self, how: Literal["go_on", "go_back", "finish"]) -> None:
         """Leave the open picture of the queue for another one; without a queue, say so."""
-        if self.series.series is None:
+        if self.series.queue is None:
             self._tell("No queue of pictures is open: choose a folder or a list first.")
         else:
             getattr(self.series, how)()

@@ -26,18 +26,17 @@ from napari_safire.errors import CheckpointError
 from napari_safire.model.catalogue.registry import bundled_models, known_file
 from napari_safire.model.config import ModelConfig
 from napari_safire.model.files.fitting import (
-    ADAPTOR,
     check_fit,
     check_same_arithmetic,
     fitting_model,
     further_blocks,
-    has_adaptor,
     is_encoder_only,
     outline,
 )
 from napari_safire.model.files.model_file import Contents, read_contents, written_whole
 from napari_safire.model.files.own_file import own_file_bytes
 from napari_safire.model.files.self_test import check_self_test, self_test_of
+from napari_safire.model.files.sizes import ADAPTOR, has_adaptor
 from napari_safire.model.lite import LiteEncoder
 from napari_safire.model.safire import SafireModel, resolve_device
 

@@ -37,7 +37,7 @@ from napari_safire.gui.panels.section import (
     sentence,
     wrapped,
 )
-from napari_safire.images.lists import MaskKind
+from napari_safire.images.masks import MaskKind
 from napari_safire.learning.comparison import FEWEST
 from napari_safire.session.fine_tuning import FineTuneRequest, folder_state, fresh_folder
 
@@ -202,7 +202,7 @@ class FineTuneChoice(QWidget):
 
     def plan(self) -> FineTunePlan | str:
         """Give what was chosen, or say what is missing."""
-        listed, series, model = self._listed, self._series.series, self._image.model_in_use
+        listed, series, model = self._listed, self._series.queue, self._image.model_in_use
         material = listed or series
         if material is None:
             return "Open a series above and mark pictures as done, or choose a list file."
@@ -258,7 +258,7 @@ class FineTuneChoice(QWidget):
 
     def _place(self) -> Path | None:
         """The folder for results beside what is learned from."""
-        listed, series = self._listed, self._series.series
+        listed, series = self._listed, self._series.queue
         if listed is not None:
             return listed.path.with_name(f"{listed.path.stem}_tuned")
         if series is not None:
@@ -295,7 +295,7 @@ class FineTuneChoice(QWidget):
         self.changed.emit()
 
     def _series_changed(self) -> None:
-        known = self._series.series is not None
+        known = self._series.queue is not None
         self.material.setItemText(
             0, f"open series: {self._done} done" if known else "no series open"
         )
