@@ -24,7 +24,7 @@ from napari_safire.types import (
     SourceRegion,
 )
 
-# Pixels: the region of a prompt is a disc. No two pixels are as far apart, so rounding changes none.
+# Pixels: a prompt's region is a disc. No two pixels are as far apart, so rounding changes none.
 RADIUS = 19.96
 
 

@@ -41,6 +41,7 @@ class SharedWindow:
     def __init__(self) -> None:
         self._viewer: napari.Viewer | None = None
         self._number = 0
+        self._plugins = PluginManager.instance()  # a test may put another in its place
         self._first: dict[str, Any] = {}
         self._class_keys: list[tuple[type, dict[Any, Any]]] = []
         self._shortcuts: dict[str, list[Any]] = {}
@@ -49,7 +50,7 @@ class SharedWindow:
     def viewer(self) -> napari.Viewer:
         """The viewer, made anew if there is none."""
         if self._viewer is None:
-            # An application of its own, as napari's fixture makes: commands are registered once in each.
+            # As napari's fixture has it: commands are registered once in an application.
             _initialize_plugins.cache_clear()
             init_qactions.cache_clear()
             self._number += 1
@@ -118,7 +119,6 @@ class SharedWindow:
         viewer = self._viewer
         assert viewer is not None
         models = (viewer, viewer.layers, viewer.layers.selection, viewer.dims)
-        plugins = PluginManager.instance()
         return {
             "layers": [layer.name for layer in viewer.layers],
             "docks": sorted(viewer.window._wrapped_dock_widgets),
@@ -145,11 +145,9 @@ class SharedWindow:
                 for callback in event.callbacks
                 if "napari_safire" in _origin(callback)
             ],
-            "listeners to plugins": [
-                len(plugins.events.plugins_registered),
-                len(plugins.events.enablement_changed),
-            ],
-            "plugins": sorted(manifest.name for manifest in plugins.iter_manifests(disabled=False)),
+            "plugins": sorted(
+                manifest.name for manifest in self._plugins.iter_manifests(disabled=False)
+            ),
             "words": (viewer.title, viewer.help, viewer.status),
             "view": (viewer.dims.ndim, viewer.dims.ndisplay, viewer.dims.order, viewer.theme),
             "threads": [
