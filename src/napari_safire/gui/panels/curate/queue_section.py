@@ -37,7 +37,7 @@ from napari_safire.gui.layers.annotated import ANNOTATED
 from napari_safire.gui.panels.section import (
     Section,
     button,
-    elided_combo,
+    may_be_narrow,
     form,
     in_rows,
     run_guarded,
@@ -185,7 +185,7 @@ class QueueSection(Section):
             completer.setFilterMode(Qt.MatchFlag.MatchContains)
             completer.setCompletionMode(completer.CompletionMode.PopupCompletion)
         for combo in (self.filter, self.jump):
-            elided_combo(combo)
+            may_be_narrow(combo)
         self.back = button(
             "Previous", "Save what was changed and go to the previous picture.", self.go_back
         )

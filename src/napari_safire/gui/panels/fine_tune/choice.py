@@ -31,7 +31,7 @@ from napari_safire.gui.panels.curate.queue_section import LISTS, QueueSection
 from napari_safire.gui.panels.fine_tune.words import counted
 from napari_safire.gui.panels.section import (
     button,
-    elided_combo,
+    may_be_narrow,
     form,
     run_guarded,
     sentence,
@@ -151,7 +151,7 @@ class FineTuneChoice(QWidget):
         for text, kind in _KINDS:
             self.kind.addItem(text, kind)
         for combo in (self.material, self.kind):
-            elided_combo(combo)
+            may_be_narrow(combo)
         self.model = wrapped()
         self.model.setTextFormat(Qt.TextFormat.PlainText)
         self.model.setToolTip("The model in use, see Image & model. It is never changed.")
