@@ -1,7 +1,7 @@
 # Everything runs in .venv with the versions of requirements/constraints.txt.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.stamp
 CONSTRAINTS := requirements/constraints.txt
 PYTEST_ARGS ?=
@@ -14,7 +14,7 @@ GUI_PACKAGES := xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 lib
 	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick installed lint format clean
+.PHONY: help demo test test-quick installed docs dist lint format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -33,6 +33,16 @@ test-quick: $(STAMP) ## The tests without a canvas or further processes (PYTEST_
 installed: $(STAMP) ## Build the wheel, install it beside napari as a user does, click, remove it
 	@.ci/system-packages $(GUI_PACKAGES)
 	.ci/installed
+
+docs: $(STAMP) ## Build the site of the documentation into build/docs
+	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
+
+dist: $(STAMP) ## Build wheel and source archive into dist, and read them as an index does
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/twine check --strict dist/*
 
 lint: $(STAMP) ## ruff, mypy and the import rule
 	$(BIN)/ruff check .

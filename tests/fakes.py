@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_safire.engine.partitioning.patches import Patches, patches_of
 from napari_safire.engine.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.geometry import Geometry
@@ -39,6 +40,7 @@ class FakeEngine:
     """
 
     most_sources = 6
+    answers_by_patches = False
 
     def __init__(self, step_s: float = 0.0, gate: threading.Event | None = None) -> None:
         self.step_s = step_s
@@ -62,7 +64,9 @@ class FakeEngine:
         digest = PictureReader(image).sha256
         return Embedding(np.zeros((2, 4, 4), np.float32), geometry, digest, "fake")
 
-    def segment(self, embedding: Embedding, prompts: Iterable[PointPrompt]) -> list[SourceRegion]:
+    def segment(
+        self, embedding: Embedding, prompts: Iterable[PointPrompt], *, method: str = "auto"
+    ) -> list[SourceRegion]:
         self._called("segment")
         return [_disc(prompt, embedding.geometry) for prompt in prompts]
 
@@ -207,6 +211,32 @@ class KnowingEngine:
         forged = embedding.features[0] > 0
         verdict = "forged" if forged.any() else "no forgery found"
         return ForgeryMap(forged.astype(np.float32), float(forged.any()), verdict, "Known.")
+
+
+class PatchEngine(FakeEngine):
+    """Answers by patches: all prompts of a source together, and no grid is ever asked."""
+
+    answers_by_patches = True
+
+    def grid(self, *_: Any, **__: Any) -> PromptGrid:
+        raise AssertionError("A model that answers by patches is asked for a grid.")
+
+    def segment_source(self, embedding: Embedding, prompts: Iterable[PointPrompt]) -> SourceRegion:
+        """The bounding box of the prompts: what no union of discs gives."""
+        self._called("segment_source")
+        points = list(prompts)
+        rows, cols = np.mgrid[: embedding.image_shape[0], : embedding.image_shape[1]]
+        inside = np.ones(embedding.image_shape, bool)
+        for places, at in ((rows, [p.row for p in points]), (cols, [p.col for p in points])):
+            inside &= (places >= min(at)) & (places <= max(at))
+        logits = np.where(inside, np.float32(4), np.float32(-4))
+        return SourceRegion(points[0], logits, embedding.geometry, 0.75)
+
+    def source_numbers(self, embedding: Embedding) -> dict[int, float]:
+        return {1: 0.25, 2: 0.5, 3: 0.25}
+
+    def patches(self, embedding: Embedding) -> Patches:
+        return patches_of(embedding)
 
 
 def _disc(prompt: PointPrompt, geometry: Geometry) -> SourceRegion:

@@ -334,7 +334,7 @@ def look(model: SafireModel, known: Iterable[KnownPicture], total: int, seed: in
             picture.degradation,
             picture.fold,
             replace(observation, kind=_kind_of_authentic(picture)),
-            ask_points(engine, embedding, picture.labels, POINTS, rng),
+            ask_points(engine, embedding, picture.labels, POINTS, rng, method="decoder"),
             known_pieces(engine.pieces(embedding), picture.labels),
             _divided(engine, embedding, picture),
         )

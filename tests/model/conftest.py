@@ -34,10 +34,8 @@ def hand(viewer: ViewerModel) -> ModelHand:
     return ModelHand(viewer)
 
 
-@pytest.fixture
-def dock(viewer: ViewerModel, hand: ModelHand) -> Iterator[Dock]:
-    """A dock whose regions are discs and whose sources are stripes."""
-    engine = FakeEngine()
+def open_dock(viewer: ViewerModel, hand: ModelHand, engine: FakeEngine) -> Iterator[Dock]:
+    """A dock with this engine, closed in the end."""
     widget = SafireWidget(viewer, load_engine=lambda name, device, notice: engine)
     widget.resize(400, 800)
     widget.show()
@@ -46,3 +44,9 @@ def dock(viewer: ViewerModel, hand: ModelHand) -> Iterator[Dock]:
     widget.close_work()
     widget.deleteLater()
     QApplication.sendPostedEvents(widget, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def dock(viewer: ViewerModel, hand: ModelHand) -> Iterator[Dock]:
+    """A dock whose regions are discs and whose sources are stripes."""
+    yield from open_dock(viewer, hand, FakeEngine())

@@ -352,7 +352,7 @@ def test_the_number_of_sources_follows_the_models_thresholds() -> None:
     assert counts[2:] == (2, 1)
 
 
-def test_dbscan_and_clicks_still_ask_prompts() -> None:
+def test_dbscan_still_asks_prompts() -> None:
     engine = engine_of_cells()
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     embedding = engine.embed(image)

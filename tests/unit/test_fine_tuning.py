@@ -24,6 +24,7 @@ from synthetic import photo_files, photograph
 from test_training_runs import TOY, assert_same_weights, toy_vit
 from typer.testing import CliRunner
 
+from napari_safire.basis import ALGORITHM
 from napari_safire.cli import app
 from napari_safire.datasets.groups import GroupedEntries
 from napari_safire.engine import Engine
@@ -213,7 +214,10 @@ def test_another_run_in_the_folder_is_refused(pictures: Path, model: Path, tmp_p
     basis = json.loads((tmp_path / "fine-tuning.json").read_text())
     basis["algorithm"] += 1
     (tmp_path / "fine-tuning.json").write_text(json.dumps(basis))
-    with pytest.raises(SafireError, match=r"had other algorithm \(2 and 1\): give the same"):
+    with pytest.raises(
+        SafireError,
+        match=rf"had other algorithm \({ALGORITHM + 1} and {ALGORITHM}\): give the same",
+    ):
         train_candidate(asked, tmp_path, resume=True, listen=lambda _: None, stop=never)
     (tmp_path / "fine-tuning.json").write_text("[]")
     with pytest.raises(SafireError, match="does not say what its run rests on"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from napari_safire.atomic import atomic_files, remove_leftovers
-from napari_safire.basis import RunBasis
+from napari_safire.basis import ALGORITHM, RunBasis
 from napari_safire.corpus import output_folder
 from napari_safire.corpus.folder_lock import LOCK, ignores_case, locked
 from napari_safire.corpus.naming import LONGEST_ENDING, LONGEST_NAME, folded, result_base
@@ -264,7 +264,7 @@ def test_complete_results_are_known_with_what_they_rest_on(tmp_path: Path) -> No
         ),
         (
             RunBasis("c" * 64, BASIS.settings, algorithm=0),
-            "by another version: algorithm (1 and 0)",
+            f"by another version: algorithm ({ALGORITHM} and 0)",
         ),
     ):
         found = first_difference([first, second], other)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import RADIUS, FakeEngine
+from fakes import RADIUS, FakeEngine, PatchEngine
 
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
@@ -286,8 +286,8 @@ def test_other_settings_of_a_partition_do_not_run_the_model_again(owner: Owner) 
     settings = PartitionSettings("kmeans", n_sources=2, points_per_side=4)
     owner.session.partition(KEY, settings)
     owner.settle()
-    assert owner.session.planes[KEY].has_grid(settings)
-    assert not owner.session.planes[KEY].has_grid(PartitionSettings(points_per_side=8))
+    assert owner.session.planes[KEY].is_read_for(settings)
+    assert not owner.session.planes[KEY].is_read_for(PartitionSettings(points_per_side=8))
     embeds = owner.engine.calls.count("embed")
     owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=3, points_per_side=4))
     owner.settle()
@@ -854,3 +854,67 @@ def test_restored_work_that_the_files_hold_already_is_not_offered_again(tmp_path
     second.settle()
     assert offered(path) == []
     second.session.close()
+
+
+@pytest.fixture
+def patch_owner() -> Iterator[Owner]:
+    made = Owner(PatchEngine())
+    yield made
+    made.session.close()
+    assert made.session.join(10)
+
+
+def box(top: int, left: int, bottom: int, right: int) -> np.ndarray:
+    filled = np.zeros(SHAPE, bool)
+    filled[top : bottom + 1, left : right + 1] = True
+    return filled
+
+
+def test_prompts_of_a_source_are_answered_together_by_patches(patch_owner: Owner) -> None:
+    owner = patch_owner
+    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
+    two = [prompt(50, 60), prompt(80, 90)]
+    owner.session.set_prompts(KEY, two)
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, box(50, 60, 80, 90))
+    assert owner.last.confidences[PointPrompt(80, 90)] == 0.75
+    assert owner.last.annotation.is_answered
+    owner.session.set_prompts(KEY, [*two, prompt(60, 70, exclude=True)])
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, box(50, 60, 80, 90) & ~disc(60, 70))
+
+
+def test_answers_of_patches_are_kept_for_undo_and_sources_do_not_mix(patch_owner: Owner) -> None:
+    owner = patch_owner
+    owner.session.set_prompts(KEY, [prompt(20, 20), prompt(40, 40)])
+    owner.settle()
+    owner.session.set_prompts(KEY, [prompt(20, 20), prompt(40, 40), prompt(20, 20, 2)])
+    owner.settle()
+    asked = len(owner.engine.calls)
+    wanted = owner.last.labels.copy()
+    owner.session.states.undo(KEY)
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, box(20, 20, 40, 40))
+    owner.session.states.redo(KEY)
+    owner.settle()
+    np.testing.assert_array_equal(owner.last.labels, wanted)
+    assert len(owner.engine.calls) == asked
+
+
+def test_a_partition_by_patches_asks_no_grid(patch_owner: Owner) -> None:
+    owner = patch_owner
+    settings = PartitionSettings()
+    owner.session.partition(KEY, settings)
+    owner.settle()
+    plane = owner.session.planes[KEY]
+    assert not [text for text, failed in owner.notices if failed]
+    assert owner.last.labels.max() == 2
+    assert plane.grid is None
+    assert plane.patches is not None
+    assert dict(plane.number_probabilities) == {1: 0.25, 2: 0.5, 3: 0.25}
+    assert plane.is_read_for(PartitionSettings("kmeans", 3))
+    plane.forget_model()
+    assert plane.patches is None
+    assert len(plane.compared) == 0

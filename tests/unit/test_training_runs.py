@@ -591,7 +591,7 @@ def test_two_processes_do_what_one_does_with_both_their_batches(tmp_path: Path) 
 
 SKIPPING = """
 import sys, torch
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from itertools import repeat
 from pathlib import Path
 from test_training_runs import TOY, halves

@@ -12,7 +12,7 @@ import pytest
 from fakes import FakeEngine
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QSpinBox, QWidget
 
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.widget import SafireWidget
@@ -75,6 +75,20 @@ class Dock:
         pump(0.02)
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
         pump(0.02)
+
+
+def choose_method(dock: Dock, method: str) -> None:
+    """Choose how to partition among the advanced settings: "k-means" or "DBSCAN"."""
+    box = dock.widget.partition.form.field("method")
+    assert isinstance(box, QComboBox)
+    box.setCurrentText(method)
+
+
+def choose_grid(dock: Dock, points_per_side: int) -> None:
+    """Choose the number of prompts a side among the advanced settings."""
+    box = dock.widget.partition.form.field("points_per_side")
+    assert isinstance(box, QSpinBox)
+    box.setValue(points_per_side)
 
 
 @pytest.fixture

@@ -268,7 +268,7 @@ def test_opened_by_a_script_it_works_on_the_picture_that_is_there(
     picture = viewer.layers["picture"]
     assert widget.controller.viewer is viewer
     assert widget.controller.image is picture
-    assert widget.image.image.currentText() == "picture"
+    assert widget.picture.image.currentText() == "picture"
     execute("add_prompts")
     hand.click(picture, 60, 40)
     assert mask_of(viewer)[60, 40] == 1
@@ -368,7 +368,7 @@ def test_the_forgery_map_is_made_shown_and_hidden(
     assert layer_group is not None
     assert layer_group.heatmap is not None
     assert layer_group.heatmap.visible
-    assert widget.result.heatmap.isChecked()
+    assert widget.view.buttons["forgery map"].isChecked()
     execute("show_forgery_map")
     assert not layer_group.heatmap.visible
     execute("show_uncertainty")

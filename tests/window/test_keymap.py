@@ -211,7 +211,7 @@ def test_nothing_is_told_when_nothing_changes(keymap: Keymap, store: Path):
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("K", 'does "Keep the preview" already'),
+        ("K", 'does "Commit" already'),
         ("shift+n", 'does "Previous source" already'),
         ("V", r"belongs to napari \(toggle selected visibility\)"),
         ("p", "belongs to napari"),

@@ -179,7 +179,7 @@ def test_the_first_axis_can_be_chosen_to_hold_colours(dock: Dock) -> None:
     pixels = np.stack([np.full(SHAPE, value, np.uint8) for value in (10, 20, 30)])
     image = open_image(dock, pixels)
     assert seen[-1].shape == SHAPE
-    section = dock.widget.image
+    section = dock.widget.model
     assert section.channels.isVisible()
     section.channels.setFocus()
     QTest.keyClick(section.channels, Qt.Key.Key_Down)
@@ -290,7 +290,7 @@ def test_all_slices_are_partitioned_and_cancel_stops_in_the_middle(dock: Dock) -
     button = dock.widget.partition.run_all
     dock.press(button)
     wait_until(lambda: fake.calls.count("partition") >= 2)
-    dock.press(dock.widget.image.cancel)
+    dock.press(dock.widget.status.cancel)
     dock.settle()
     done = [bool(plane.any()) for plane in labels(dock)]
     assert any(done)
@@ -388,7 +388,7 @@ def test_two_images_have_their_own_layers_and_selecting_one_works_on_it(dock: Do
     dock.viewer.layers.selection.active = one
     dock.settle()
     assert dock.controller.image is one
-    assert dock.widget.image.image.currentText() == "one"
+    assert dock.widget.picture.image.currentText() == "one"
     first = click(dock, one, 50, 60)
     np.testing.assert_array_equal(labels(dock), disc(*first))
     dock.viewer.layers.selection.active = dock.viewer.layers["two: sources"]
@@ -405,7 +405,7 @@ def test_a_renamed_reordered_and_hidden_image_goes_on_working(dock: Dock) -> Non
     image = open_image(dock, np.zeros(SHAPE, np.uint8))
     place = click(dock, image, 50, 60)
     image.name = "evidence 7"
-    assert dock.widget.image.image.currentText() == "evidence 7"
+    assert dock.widget.picture.image.currentText() == "evidence 7"
     dock.viewer.layers.move(0, len(dock.viewer.layers))
     image.visible = False
     dock.settle()
@@ -439,7 +439,7 @@ def test_an_image_removed_while_it_is_read_leaves_nothing_behind(dock: Dock) -> 
     dock.viewer.layers.remove("picture")
     pump(0.1)
     assert dock.controller.image is None
-    assert dock.widget.image.image.itemText(0) == "no image open"
+    assert dock.widget.picture.image.itemText(0) == "no image open"
     dock.settle()  # the job was cancelled: the gate need not open
     assert "picture: sources" not in dock.viewer.layers
     assert message(dock) == ""

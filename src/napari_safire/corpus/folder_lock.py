@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from napari_safire.errors import SafireError
 
 LOCK = ".napari-safire.lock"
 """Lies in the folder while a run works there. The system lets go of it when the run dies."""
+
+_POLL_S = 0.05
 
 
 @contextmanager
@@ -48,16 +51,26 @@ def locked(
         yield problem
     finally:
         if lock.is_locked:
-            # Before it is let go of: later, another run might hold it.
-            with suppress(OSError):  # Windows removes no open file
-                (folder / LOCK).unlink()
+            # All of it before the lock is let go of: another run might hold it later, and one that
+            # waits would find folders half removed, and not know who made them.
+            _remove(folder, made)
             lock.release()
-            if os.name == "nt":
-                with suppress(OSError):  # another run has it already
-                    (folder / LOCK).unlink()
-        for path in reversed(made):
-            with suppress(OSError):  # there is something in it
-                path.rmdir()
+            if os.name == "nt":  # removes no open file
+                _remove(folder, made)
+        else:
+            _remove_empty(made)
+
+
+def _remove(folder: Path, made: list[Path]) -> None:
+    with suppress(OSError):  # open, or another run's already
+        (folder / LOCK).unlink()
+    _remove_empty(made)
+
+
+def _remove_empty(made: list[Path]) -> None:
+    for path in reversed(made):
+        with suppress(OSError):  # there is something in it, or it is gone
+            path.rmdir()
 
 
 def ignores_case(folder: Path) -> bool:
@@ -68,15 +81,17 @@ def ignores_case(folder: Path) -> bool:
 def _acquire(
     lock: FileLock, folder: Path, made: list[Path], waiting: Callable[[], None] | None
 ) -> None:
-    timeout = 0.0
+    # One try at a time: while filelock waits by itself, it makes a folder anew that the other run
+    # has removed, and then nobody knows that it was made here.
     while True:
         _make(folder, made)
         try:
-            lock.acquire(timeout=timeout)
+            lock.acquire(blocking=False)
         except Timeout:
             if waiting is not None:
                 waiting()
-            timeout = -1
+                waiting = None
+            time.sleep(_POLL_S)
         except FileNotFoundError:  # the other run has removed the folder, which it had made
             if folder.exists():
                 raise

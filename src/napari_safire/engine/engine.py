@@ -23,6 +23,7 @@ from napari_safire.engine.partitioning.methods import (
     representative,
 )
 from napari_safire.engine.partitioning.n_sources import Pieces
+from napari_safire.engine.partitioning.patches import Patches, patches_of
 from napari_safire.engine.partitioning.prompt_grid import (
     DECODING,
     PromptGrid,
@@ -30,6 +31,7 @@ from napari_safire.engine.partitioning.prompt_grid import (
     points_in_model,
     run_grid,
 )
+from napari_safire.engine.partitioning.spectral import COMPARING
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.precision import (
     Precision,
@@ -49,6 +51,8 @@ from napari_safire.types import (
     SourcePartition,
     SourceRegion,
 )
+
+_CLICK_METHODS = ("auto", "patches", "decoder")
 
 # How many threads an answer takes is a setting of the process (`engine.grid`): engines that answer
 # at once on one CPU would change it for each other, some of them for good.
@@ -129,7 +133,7 @@ class Engine:
         self.grids_kept = grids_kept
         self._grids: Kept[PromptGrid] = Kept(lambda: self.grids_kept)
         self._by_cells = SpectralPartitioning(self.model, lambda: self.grids_kept)
-        self._by_prompts = GridPartitioning(self.model, self._grid, self.segment)
+        self._by_prompts = GridPartitioning(self.model, self._grid, self._decoded)
         for sentence in (*model.warnings, slow_precision(precision, model.device)):
             if sentence:
                 self._notify(sentence)
@@ -184,8 +188,21 @@ class Engine:
             cache.put(embedding, self._notify_once)  # a full disk is said once
         return embedding
 
+    @property
+    def answers_by_patches(self) -> bool:
+        """Whether clicks are answered from the embedding's patches, as partitions are.
+
+        So with safire-lite; models as published are asked through their decoder, and partitioned by
+        a grid of prompts.
+        """
+        return representative(self.model, "auto") == "cells" and self._by_cells.answers_clicks
+
     def segment(
-        self, embedding: Embedding, prompts: Iterable[PointPrompt | tuple[float, float]]
+        self,
+        embedding: Embedding,
+        prompts: Iterable[PointPrompt | tuple[float, float]],
+        *,
+        method: str = "auto",
     ) -> list[SourceRegion]:
         """Find the source region that contains each prompt.
 
@@ -194,6 +211,10 @@ class Engine:
         embedding : Embedding
         prompts : iterable of PointPrompt or (row, col)
             In image pixels. Each prompt is answered by itself.
+        method : {"auto", "patches", "decoder"}
+            "patches": by the pieces that the partition is made of; that the picture has several
+            sources is taken for granted. "decoder": by the published one. "auto": by patches where
+            the model can (`answers_by_patches`), else by its decoder.
 
         Returns
         -------
@@ -203,16 +224,69 @@ class Engine:
         Raises
         ------
         ValueError
-            A prompt lies outside the picture, or the embedding is another model's.
+            A prompt lies outside the picture, the embedding is another model's, or the model does
+            not answer by this method.
         OutOfMemory
         ModelFailure
             The answers are not finite.
         """
+        if method not in _CLICK_METHODS:
+            raise ValueError(f"Unknown method {method!r}: use one of {', '.join(_CLICK_METHODS)}.")
         self._check_embedding(embedding)
         points = [_as_prompt(prompt) for prompt in prompts]
-        points_xy = points_in_model(embedding, points)
+        points_in_model(embedding, points)  # refuses those outside, whoever answers
         if not points:
             return []
+        if method == "patches" or (method == "auto" and self.answers_by_patches):
+            with explained(COMPARING):
+                return self._by_cells.segment(embedding, points)
+        return self._decoded(embedding, points)
+
+    def segment_source(
+        self,
+        embedding: Embedding,
+        prompts: Iterable[PointPrompt | tuple[float, float]],
+        *,
+        method: str = "auto",
+    ) -> SourceRegion:
+        """Find the source region that contains all of some prompts.
+
+        Parameters
+        ----------
+        embedding : Embedding
+        prompts : iterable of PointPrompt or (row, col)
+            At least one, in image pixels, all of one source.
+        method : {"auto", "patches", "decoder"}
+            As in `segment`. By patches the prompts are weighed together; the decoder's regions are
+            united, and the least confidence counts.
+
+        Returns
+        -------
+        SourceRegion
+            Its prompt is the first.
+
+        Raises
+        ------
+        ValueError
+            No prompt, or as in `segment`.
+        OutOfMemory, ModelFailure
+        """
+        points = [_as_prompt(prompt) for prompt in prompts]
+        if not points:
+            raise ValueError("A source region needs a prompt: give one at least.")
+        regions = self.segment(embedding, points, method=method)
+        if len(points) == 1:
+            return regions[0]
+        if method == "patches" or (method == "auto" and self.answers_by_patches):
+            with explained(COMPARING):
+                return self._by_cells.segment_source(embedding, points)
+        united = np.maximum.reduce([region.low_res_logits for region in regions])
+        confidence = min(region.confidence for region in regions)
+        return SourceRegion(points[0], united, embedding.geometry, confidence)
+
+    def _decoded(self, embedding: Embedding, prompts: Iterable[PointPrompt]) -> list[SourceRegion]:
+        points = list(prompts)
+        points_xy = points_in_model(embedding, points)
         with explained(DECODING), self._computing():
             logits, raw = decode_points(self._memory, embedding.features, points_xy)
         confidence = self._calibrated(raw)
@@ -432,6 +506,35 @@ class Engine:
         """How many sources method "auto" would find with other thresholds of its rule."""
         self._check_embedding(embedding)
         return self._divider("auto").count_sources(embedding, thresholds, points_per_side)
+
+    def source_numbers(self, embedding: Embedding) -> dict[int, float]:
+        """How probable each number of sources is, at even odds of there being several.
+
+        Parameters
+        ----------
+        embedding : Embedding
+
+        Returns
+        -------
+        dict of int to float
+            By number, from 1 up; they add up to 1. Empty where the model does not tell.
+        """
+        self._check_embedding(embedding)
+        return self._by_cells.source_numbers(embedding) if self.answers_by_patches else {}
+
+    def patches(self, embedding: Embedding) -> Patches:
+        """The patches that partition and clicks rest on: where they lie, and their features.
+
+        Parameters
+        ----------
+        embedding : Embedding
+
+        Returns
+        -------
+        Patches
+        """
+        self._check_embedding(embedding)
+        return patches_of(embedding)
 
     def pieces(self, embedding: Embedding) -> Pieces:
         """Cut a picture in the pieces of which method "auto" makes sources of cells.

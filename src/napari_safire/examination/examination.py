@@ -159,13 +159,18 @@ def _partition_and_map(
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> tuple[SourcePartition, ForgeryMap]:
-    seed, side = settings.seed, settings.points_per_side
     with _timed(seconds, "partition"):
         partition = engine.partition(
             embedding, **asdict(settings), progress=progress, cancel=cancel
         )
     with _timed(seconds, "localize"):
-        forgery = engine.localize(embedding, seed, side, progress=progress, cancel=cancel)
+        forgery = engine.localize(
+            embedding,
+            seed=settings.seed,
+            points_per_side=settings.points_per_side,
+            progress=progress,
+            cancel=cancel,
+        )
     return partition, forgery
 
 

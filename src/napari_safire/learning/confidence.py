@@ -46,6 +46,7 @@ def ask_points(
     truth: LabelImage,
     n_points: int,
     rng: np.random.Generator,
+    method: str = "auto",
 ) -> AskedPoints:
     """Ask points drawn evenly over a picture.
 
@@ -57,6 +58,9 @@ def ask_points(
         Source of each pixel.
     n_points : int
     rng : numpy.random.Generator
+    method : {"auto", "patches", "decoder"}
+        Of `napari_safire.engine.Engine.segment`. A curve is fitted to "decoder": it is what the
+        engine applies to the decoder's predictions, and to these alone.
 
     Returns
     -------
@@ -64,7 +68,9 @@ def ask_points(
     """
     height, width = truth.shape
     places = np.stack([rng.integers(height, size=n_points), rng.integers(width, size=n_points)], 1)
-    regions = engine.segment(embedding, [PointPrompt(float(r), float(c)) for r, c in places])
+    regions = engine.segment(
+        embedding, [PointPrompt(float(r), float(c)) for r, c in places], method=method
+    )
     right = [
         float((region.mask == (truth == truth[row, col])).mean())
         for region, (row, col) in zip(regions, places, strict=True)

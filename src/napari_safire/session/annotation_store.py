@@ -90,10 +90,10 @@ class AnnotationStore:
     def reopen(self, key: PlaneKey, source: int) -> None:
         """Take a settled source back to its prompts."""
         plane = self._planes[key]
-        regions, grid = dict(plane.regions), plane.grid
+        regions, grid, jointly = dict(plane.regions), plane.grid, plane.jointly
 
         def reopened(state: Annotation) -> Annotation:
-            return previewed(state.reopen(source), regions, grid, plane.unions)
+            return previewed(state.reopen(source), regions, grid, plane.unions, jointly)
 
         self._transition(key, reopened, f"reopen source {source}")
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.session.annotation import Annotation, Labels, SourcePrompt
 from napari_safire.session.history import History
 from napari_safire.session.numbering import numbers_of
 from napari_safire.session.predictions import AnnotatedPlane, Predictions
-from napari_safire.session.region_labels import Unions
+from napari_safire.session.region_labels import Asked, Unions, asked_for
 from napari_safire.session.workers import Job
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
-    from napari_safire.engine import PromptGrid
+    from napari_safire.engine import Patches, PromptGrid
 
 _GRIDS_KEPT = 3
 
@@ -134,10 +137,13 @@ class Plane:
     read: Callable[[], Any]
     history: History[Annotation]
     embedding: Embedding | None = None
+    jointly: bool = False  # the model answers all prompts of a source together, by patches
     grid: PromptGrid | None = None
+    patches: Patches | None = None
+    number_probabilities: Mapping[int, float] = field(default_factory=dict)
     partition: SourcePartition | None = None
     predictions: Predictions = field(default_factory=Predictions)
-    regions: dict[PointPrompt, SourceRegion] = field(default_factory=dict)
+    regions: dict[Asked, SourceRegion] = field(default_factory=dict)
     reading: Job | None = None
     pixels: Pixels = field(init=False)
     work: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -155,7 +161,8 @@ class Plane:
 
     def forget_model(self) -> None:
         """Drop what a model said; what the user made stays."""
-        self.embedding = self.grid = self.partition = self.asked = None
+        self.embedding = self.grid = self.patches = self.partition = self.asked = None
+        self.jointly, self.number_probabilities = False, {}
         self.predictions = Predictions()
         self.reading = None
         self.regions = {}
@@ -193,17 +200,37 @@ class Plane:
             and state is not None
             and state.preview is not None
             and state.preview.origin == "prompts"
-            and any(prompt.point not in self.regions for prompt in state.live_prompts)
+            and bool(self.missing(state.live_prompts))
         )
 
     @property
     def confidences(self) -> dict[PointPrompt, float]:
         """Predicted pixel accuracy of each prompt that was asked, now or in earlier work."""
-        now = {point: region.confidence for point, region in self.regions.items()}
+        now = {
+            point: region.confidence for points, region in self.regions.items() for point in points
+        }
         return {**self.predictions.confidences, **now}
 
-    def has_grid(self, settings: PartitionSettings) -> bool:
+    @property
+    def compared(self) -> npt.NDArray[np.float32]:
+        """(N, 2): row and column of the patches or prompts that the partition rests on."""
+        if self.patches is not None:
+            return self.patches.centres[self.patches.compared]
+        prompts = () if self.grid is None else self.grid.prompts
+        return np.array([(p.row, p.col) for p in prompts], np.float32).reshape(-1, 2)
+
+    def missing(self, live: Sequence[SourcePrompt]) -> list[Asked]:
+        """What has to be asked before the prompts can be answered exactly."""
+        return [
+            points
+            for points in dict.fromkeys(asked_for(live, self.jointly).values())
+            if points not in self.regions
+        ]
+
+    def is_read_for(self, settings: PartitionSettings) -> bool:
         """Whether a partition with these settings needs no run of the model."""
+        if self.patches is not None and settings.method != "dbscan":
+            return True
         return self.grid is not None and len(self.grid.prompts) == settings.points_per_side**2
 
 

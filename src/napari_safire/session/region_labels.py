@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from napari_safire.engine import PromptGrid
 
+Asked = tuple[PointPrompt, ...]
+"""Points of one source that are answered together; a single one by itself."""
+
 _STRIP_PIXELS = 4_000_000
 _KEPT_PIXELS = 2_000_000
 
@@ -45,9 +48,29 @@ class Unions:
         return logits
 
 
+def asked_for(prompts: Sequence[SourcePrompt], jointly: bool) -> dict[SourcePrompt, Asked]:
+    """Which points have to be asked together for each prompt.
+
+    Parameters
+    ----------
+    prompts : sequence of SourcePrompt
+    jointly : bool
+        Whether the model answers all points of a source together
+        (`napari_safire.engine.Engine.answers_by_patches`). Those that exclude are asked alone.
+    """
+    of_source: dict[int, Asked] = {}
+    for prompt in prompts:
+        if not prompt.exclude:
+            of_source[prompt.source] = (*of_source.get(prompt.source, ()), prompt.point)
+    return {
+        prompt: of_source[prompt.source] if jointly and not prompt.exclude else (prompt.point,)
+        for prompt in prompts
+    }
+
+
 def compose_labels(
     prompts: Sequence[SourcePrompt],
-    regions: Mapping[PointPrompt, SourceRegion],
+    regions: Mapping[SourcePrompt, SourceRegion],
     geometry: Geometry,
     unions: Unions | None = None,
 ) -> Labels:
@@ -60,8 +83,8 @@ def compose_labels(
     Parameters
     ----------
     prompts : sequence of SourcePrompt
-    regions : mapping of PointPrompt to SourceRegion
-        The region of every prompt.
+    regions : mapping of SourcePrompt to SourceRegion
+        The region of every prompt; prompts that were answered together share one.
     geometry : Geometry
         Of the picture.
     unions : Unions, optional
@@ -76,7 +99,7 @@ def compose_labels(
     labels: Labels = np.zeros((height, width), np.uint8)
     if not prompts:
         return labels
-    n_rows, n_cols = regions[prompts[0].point].low_res_logits.shape
+    n_rows, n_cols = regions[prompts[0]].low_res_logits.shape
     rows, cols = geometry.interpolation(0, n_rows), geometry.interpolation(1, n_cols)
     step = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, step):
@@ -89,7 +112,7 @@ def compose_labels(
 def _label_strip(
     labels: Labels,
     prompts: Sequence[SourcePrompt],
-    regions: Mapping[PointPrompt, SourceRegion],
+    regions: Mapping[SourcePrompt, SourceRegion],
     rows: csr_array,
     cols: csr_array,
     unions: Unions,
@@ -98,12 +121,11 @@ def _label_strip(
     sources = sorted({p.source for p in prompts if not p.exclude})
     for source in sources:
         of_source = [p for p in prompts if p.source == source]
-        united = unions.united(
-            source, [regions[p.point] for p in of_source if not p.exclude], rows, cols
-        )
+        included = list(dict.fromkeys(regions[p] for p in of_source if not p.exclude))
+        united = unions.united(source, included, rows, cols)
         for prompt in of_source:
             if prompt.exclude:
-                outside = _upsampled(regions[prompt.point], rows, cols) <= 0
+                outside = _upsampled(regions[prompt], rows, cols) <= 0
                 united = united * outside
         np.copyto(labels, np.uint8(source), where=united > best)
         if source != sources[-1]:

@@ -1,13 +1,15 @@
 """What comes of the model's answers: previews of prompts, and partitions with their numbers.
 
-These are functions of what they are given; who asks, and in which lane, is the session's business.
+These are functions of what they are given; who asks, and in which worker, is the
+session's business.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,24 +21,45 @@ from napari_safire.session.history import PackedLabels
 from napari_safire.session.numbering import numbers_like
 from napari_safire.session.predictions import PartitionPredictions, Predictions
 from napari_safire.session.region_labels import (
+    Asked,
     Unions,
+    asked_for,
     compose_labels,
     nearest_regions,
 )
 from napari_safire.settings import PartitionSettings
-from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition, SourceRegion
+from napari_safire.types import (
+    Embedding,
+    ForgeryMap,
+    SourcePartition,
+    SourceRegion,
+)
 
 if TYPE_CHECKING:
-    from napari_safire.engine import Engine, PromptGrid
+    from napari_safire.engine import Engine, Patches, PromptGrid
 
 
 @dataclass(frozen=True, slots=True)
 class Partitioned:
-    """What the model lane hands over after a partition."""
+    """What the model worker hands over after a partition.
 
-    grid: PromptGrid
+    Parameters
+    ----------
+    partition : SourcePartition
+    forgery : ForgeryMap
+    grid : PromptGrid or None
+        What it rests on with published models.
+    patches : Patches or None
+        What it rests on with models that answer by patches.
+    numbers : mapping of int to float
+        How probable each number of sources is; empty where the model does not tell.
+    """
+
     partition: SourcePartition
     forgery: ForgeryMap
+    grid: PromptGrid | None = None
+    patches: Patches | None = None
+    numbers: Mapping[int, float] = field(default_factory=dict)
 
     def predictions(self, settings: PartitionSettings, checkpoint_sha256: str) -> Predictions:
         """Take what is to be kept of it beside the annotation, numbered 1 .. K for the moment."""
@@ -59,19 +82,21 @@ def points_outside(count: int) -> str:
 
 def previewed(
     state: Annotation,
-    regions: dict[PointPrompt, SourceRegion],
+    regions: Mapping[Asked, SourceRegion],
     grid: PromptGrid | None,
     unions: Unions,
+    jointly: bool,
 ) -> Annotation:
     """Answer the live prompts without the model: exactly if all were asked, else by the grid."""
     live = state.live_prompts
-    missing = [prompt.point for prompt in live if prompt.point not in regions]
+    asked = asked_for(live, jointly)
+    missing = [prompt.point for prompt in live if asked[prompt] not in regions]
     if not live or (missing and grid is None):
         return state
-    if missing and grid is not None:
-        regions = regions | nearest_regions(missing, grid)
-    geometry = regions[live[0].point].geometry
-    labels = compose_labels(live, regions, geometry, unions)
+    near = nearest_regions(missing, grid) if missing and grid is not None else {}
+    of_prompts = {p: regions.get(asked[p]) or near[p.point] for p in live}
+    geometry = of_prompts[live[0]].geometry
+    labels = compose_labels(live, of_prompts, geometry, unions)
     return state.with_preview(
         Preview(PackedLabels.pack(labels), "prompts", live, exact=not missing)
     )
@@ -79,13 +104,13 @@ def previewed(
 
 def partitioned(
     engine: Engine,
-    embedding: Any,
+    embedding: Embedding,
     settings: PartitionSettings,
     forgery: ForgeryMap | None,
     progress: Progress,
     cancel: Cancel,
 ) -> Partitioned:
-    """Ask the grid and divide the picture.
+    """Divide the picture, and give what this rests on: a grid of prompts, or the patches.
 
     Raises
     ------
@@ -93,7 +118,10 @@ def partitioned(
         There are more sources than labels can hold.
     """
     side, seed = settings.points_per_side, settings.seed
-    grid = engine.grid(embedding, side, progress=progress, cancel=cancel)
+    by_patches = engine.answers_by_patches and settings.method != "dbscan"
+    grid = None
+    if not by_patches:  # before the partition, which then uses it
+        grid = engine.grid(embedding, side, progress=progress, cancel=cancel)
     partition = engine.partition(embedding, **asdict(settings), progress=progress, cancel=cancel)
     if forgery is None:
         forgery = engine.localize(embedding, seed, side, progress=progress, cancel=cancel)
@@ -102,7 +130,23 @@ def partitioned(
             f"The picture was divided into {partition.n_sources} sources, more than the "
             f"{MOST_SOURCES} that labels can hold: raise eps or choose a number of sources."
         )
-    return Partitioned(grid, partition, forgery)
+    if not by_patches:
+        return Partitioned(partition, forgery, grid)
+    numbers = engine.source_numbers(embedding)
+    return Partitioned(partition, forgery, None, engine.patches(embedding), numbers)
+
+
+def ask_regions(
+    engine: Engine, embedding: Embedding, missing: Sequence[Asked]
+) -> dict[Asked, SourceRegion]:
+    """Ask the model for regions that are not known yet."""
+    alone = [points for points in missing if len(points) == 1]
+    regions = engine.segment(embedding, [points[0] for points in alone])
+    found: dict[Asked, SourceRegion] = dict(zip(alone, regions, strict=True))
+    for points in missing:
+        if len(points) > 1:
+            found[points] = engine.segment_source(embedding, points)
+    return found
 
 
 def with_partition(state: Annotation, partition: SourcePartition) -> Annotation:

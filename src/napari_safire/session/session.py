@@ -31,9 +31,10 @@ from napari_safire.session.messages import ANYWHERE, Stage, Topic
 from napari_safire.session.numbering import numbers_of
 from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
 from napari_safire.session.predictions import PartitionPredictions, Predictions
-from napari_safire.session.region_labels import partition_uncertainty
+from napari_safire.session.region_labels import Asked, partition_uncertainty
 from napari_safire.session.results import (
     Partitioned,
+    ask_regions,
     partitioned,
     points_outside,
     previewed,
@@ -122,6 +123,12 @@ class Session:
     def engine(self) -> Engine | None:
         """The engine of the chosen model, once it is loaded."""
         return self._chosen.engine
+
+    @property
+    def answers_by_patches(self) -> bool:
+        """Whether the model, if it is loaded, asks no grid of prompts; see `Engine`."""
+        engine = self._chosen.engine
+        return engine is not None and engine.answers_by_patches
 
     @property
     def most_sources(self) -> int | None:
@@ -242,6 +249,8 @@ class Session:
         if plane.embedding is embedding:
             return
         plane.embedding = embedding
+        engine = self._chosen.engine
+        plane.jointly = engine is not None and engine.answers_by_patches
         plane.pixels.sha256 = plane.pixels.sha256 or embedding.image_sha256
         if not plane.predictions.fits(embedding):
             plane.predictions = Predictions()
@@ -286,7 +295,7 @@ class Session:
         if len(inside) < len(prompts):
             self.notice.emit(points_outside(len(prompts) - len(inside)), False, Topic(key))
         live = tuple(p for p in inside if p.live)
-        regions, grid = dict(plane.regions), plane.grid
+        regions, grid, jointly = dict(plane.regions), plane.grid, plane.jointly
 
         def change(history: History[Annotation]) -> None:
             state = history.state
@@ -294,10 +303,10 @@ class Session:
                 state = state.commit()  # one preview at a time, and nothing is lost
             made = inside if shown is None else changed_prompts(state.prompts, shown, inside)
             state = state.with_prompts(made)
-            history.record(previewed(state, regions, grid, plane.unions), title)
+            history.record(previewed(state, regions, grid, plane.unions, jointly), title)
 
         self.states.change(plane, change)
-        if grid is None and any(p.point not in regions for p in live):
+        if grid is None and plane.missing(live):
             self._ask(plane, live)
         # With a grid the stand-in comes first, undisturbed: the snapshot that shows it asks.
         return plane.serial
@@ -324,20 +333,20 @@ class Session:
         if embedding is None:
             self.embed(plane.key)  # which asks again when it is done
             return
-        missing = list(dict.fromkeys(p.point for p in live if p.point not in plane.regions))
+        missing = plane.missing(live)
         if not missing:
             self._answer_from(plane, live)
             return
 
-        def work(progress: Progress, cancel: Cancel) -> list[SourceRegion]:
+        def work(progress: Progress, cancel: Cancel) -> dict[Asked, SourceRegion]:
             start = time.perf_counter()
-            regions = self._chosen.need_engine().segment(embedding, missing)
+            regions = ask_regions(self._chosen.need_engine(), embedding, missing)
             self._quickest_answer = min(self._quickest_answer, time.perf_counter() - start)
             return regions
 
-        def done(regions: list[SourceRegion]) -> None:
+        def done(regions: dict[Asked, SourceRegion]) -> None:
             if self.planes.has(plane) and plane.embedding is embedding:
-                plane.regions |= {region.prompt: region for region in regions}
+                plane.regions |= regions
                 self._answer_from(plane, live)
 
         topic = ("segment", plane.key)
@@ -354,11 +363,11 @@ class Session:
 
     def _answer_from(self, plane: Plane, live: tuple[SourcePrompt, ...]) -> None:
         """Compose the answer of regions that are all known."""
-        regions = dict(plane.regions)
+        regions, jointly = dict(plane.regions), plane.jointly
 
         def change(history: History[Annotation]) -> None:
             if history.state.live_prompts == live:
-                history.amend(previewed(history.state, regions, None, plane.unions))
+                history.amend(previewed(history.state, regions, None, plane.unions, jointly))
 
         self.states.change(plane, change)
 
@@ -394,7 +403,7 @@ class Session:
         plane = self.planes[key]
         if not self._chosen.is_chosen:
             return
-        ready = plane.has_grid(settings)
+        ready = plane.is_read_for(settings)
         # The forgery map is that of two sources: it depends on grid and seed alone.
         same_map = ready and plane.partition is not None and plane.partition.seed == settings.seed
         forgery = plane.forgery if same_map else None
@@ -411,7 +420,8 @@ class Session:
                 return
             embedding, result = answer
             self._take_embedding(plane, embedding)
-            plane.grid, plane.partition = result.grid, result.partition
+            plane.grid, plane.patches = result.grid, result.patches
+            plane.partition, plane.number_probabilities = result.partition, result.numbers
             predictions = result.predictions(settings, embedding.checkpoint_sha256)
             plane.predictions = predictions
             self.planes.drop_old_grids(plane)

@@ -15,6 +15,7 @@ import numpy as np
 from napari_safire.engine.memory import explained
 from napari_safire.engine.metadata_numbers import shown, stored_fields, stored_number
 from napari_safire.engine.partitioning.auto import AutoRule, Thresholds, auto_rule
+from napari_safire.engine.partitioning.clicks import expected_accuracy, together
 from napari_safire.engine.partitioning.clustering import NOISE, Density, chosen_density, separation
 from napari_safire.engine.partitioning.grouping import FEWEST, GroupingRule
 from napari_safire.engine.partitioning.n_sources import (
@@ -30,6 +31,7 @@ from napari_safire.engine.partitioning.of_prompts import (
     make_forgery_map,
     make_partition,
 )
+from napari_safire.engine.partitioning.patches import patch_at
 from napari_safire.engine.partitioning.prompt_grid import PromptGrid
 from napari_safire.engine.partitioning.spectral import (
     COMPARING,
@@ -276,6 +278,7 @@ class SpectralPartitioning(_OfModel):
     def __init__(self, model: SafireModel, most_kept: Callable[[], int]) -> None:
         super().__init__(model)
         self._spectra: Kept[CellSpectrum] = Kept(most_kept)
+        self._cuts: Kept[Pieces] = Kept(most_kept)
 
     def partition(
         self,
@@ -359,8 +362,45 @@ class SpectralPartitioning(_OfModel):
         return tuple(self._count(pieces, found, some) for some in thresholds)
 
     def pieces(self, embedding: Embedding) -> Pieces:
-        """Cut a picture in the pieces of which "auto" makes sources."""
-        return self._pieces(self._spectrum(embedding, MOST_SOURCES), seed=0)
+        """Cut a picture in the pieces of which "auto" makes sources; of the last few it is kept."""
+        key = (embedding.image_sha256, embedding.checkpoint_sha256, self._sharpness)
+        pieces = self._cuts.get(key)
+        if pieces is None:
+            pieces = self._pieces(self._spectrum(embedding, MOST_SOURCES), seed=0)
+            self._cuts.put(key, pieces)
+        return pieces
+
+    @property
+    def answers_clicks(self) -> bool:
+        """Whether the model says how probable groupings of patches are."""
+        return self._kinship is not None
+
+    def segment(self, embedding: Embedding, points: Sequence[PointPrompt]) -> list[SourceRegion]:
+        """Find the source of each point by the groupings of the picture's pieces."""
+        return [self.segment_source(embedding, [point]) for point in points]
+
+    def segment_source(self, embedding: Embedding, points: Sequence[PointPrompt]) -> SourceRegion:
+        """Find the source that holds all points."""
+        kinship = self._kinship
+        if kinship is None:
+            raise ValueError(
+                "This model does not say which patches belong together: ask its decoder."
+            )
+        pieces, geometry = self.pieces(embedding), embedding.geometry
+        groupings = kinship.groupings(pieces.likeness, pieces.shares)
+        shape = pieces.logits.shape[1:]
+        logits = together(pieces, groupings, [patch_at(geometry, shape, p) for p in points])
+        return SourceRegion(points[0], logits, geometry, expected_accuracy(logits))
+
+    def source_numbers(self, embedding: Embedding) -> dict[int, float]:
+        """How probable each number of sources is, one included; empty where nothing tells."""
+        calibration = self.calibration
+        if self._kinship is None or calibration is None:
+            return {}
+        spectrum, pieces = self._spectrum(embedding, MOST_SOURCES), self.pieces(embedding)
+        several = calibration.probability(self._evidence(spectrum, pieces))
+        given = self._number_probabilities(pieces)
+        return {1: 1 - several} | {number: several * share for number, share in given.items()}
 
     def _pieces(self, spectrum: CellSpectrum, seed: int) -> Pieces:
         return pieces_of(spectrum, seed, self._sharpness)

@@ -27,9 +27,10 @@ from sklearn.cluster import KMeans
 
 from napari_safire.engine.partitioning.clustering import directions
 from napari_safire.engine.partitioning.of_prompts import label_pixels, largest_first
+from napari_safire.engine.partitioning.patches import informative_patches, patch_centre, sampled
 from napari_safire.engine.partitioning.prompt_grid import grid_points
 from napari_safire.engine.response import silence_of
-from napari_safire.engine.uninformative import READABLE, measure_informativeness
+from napari_safire.engine.uninformative import measure_informativeness
 from napari_safire.engine.verdict import judge
 from napari_safire.geometry import Geometry
 from napari_safire.types import (
@@ -37,7 +38,6 @@ from napari_safire.types import (
     Embedding,
     FloatImage,
     ForgeryMap,
-    PointPrompt,
     SourcePartition,
     SourceRegion,
 )
@@ -48,14 +48,11 @@ TEMPERATURE = 0.1  # of the affinity, that of the contrastive loss; measured in 
 NEIGHBOURHOOD = 2.0  # measured in docs/lab-notes.md, as is the reach
 REACH = 2.0  # cells: standard deviation of a neighbour's weight over its distance
 MOST_SOURCES = 6  # that are looked for where their number is not given
-_MOST_COMPARED = 1024  # cells; the others are placed among them
 _USUAL_SPACING = 3.0  # cells to each that is compared in a picture of 1024 x 768 pixels
-_FEWEST_READABLE = 64
 ROUNDING = 1e-4  # of an eigenvalue near 1 in float32
 _FEWEST_FOR_LANCZOS = 64
 _RESTARTS = 10
 _INSIDE = 5  # cells around a representative's prompt that should be of its source
-_STRIDE = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,9 +108,9 @@ def cell_spectrum(
     CellSpectrum
     """
     features = directions(embedding.features.reshape(len(embedding.features), -1).T)
-    readable = _readable(embedding)
+    readable = informative_patches(embedding)
     if compared is None:
-        compared = _sample(readable)
+        compared = sampled(readable)
     affinity = np.exp((features @ features[compared].T - 1) / TEMPERATURE)  # (N, n)
     values, _ = _largest_eigenpairs(_normalised(affinity[compared])[0], count)
     affinity *= _nearness(readable.shape, compared)
@@ -245,40 +242,10 @@ def _regions(geometry: Geometry, logits: FloatImage) -> list[SourceRegion]:
     for k, share in enumerate(shares):
         deep = uniform_filter(share, _INSIDE, mode="constant") + share
         row, col = np.unravel_index(int(deep.argmax()), deep.shape)
-        prompt = _cell_centre(geometry, int(row), int(col))
+        prompt = patch_centre(geometry, int(row), int(col))
         confidence = float(share[winners == k].mean())
         regions.append(SourceRegion(prompt, logits[k], geometry, confidence))
     return regions
-
-
-def _cell_centre(geometry: Geometry, row: int, col: int) -> PointPrompt:
-    centre = _STRIDE / 2 - 0.5
-    down, across = geometry.to_image_rc(_STRIDE * col + centre, _STRIDE * row + centre)
-    height, width = geometry.image_shape
-    return PointPrompt(min(float(down), height - 1.0), min(float(across), width - 1.0))
-
-
-def _readable(embedding: Embedding) -> npt.NDArray[np.bool_]:
-    """(h, w): all cells where next to none can be read, so that there is something to compare."""
-    everything = np.ones(embedding.features.shape[1:], dtype=bool)
-    if embedding.unreadable is None:
-        return everything
-    readable = np.asarray(embedding.unreadable == READABLE)
-    return readable if readable.sum() >= _FEWEST_READABLE else everything
-
-
-def _sample(readable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Readable cells on a slanted lattice, so that no row and no column is left out."""
-    every = -(-int(readable.sum()) // _MOST_COMPARED)
-    rows, cols = np.indices(readable.shape)
-    chosen = (rows * _slope(every) + cols) % every == 0
-    return np.flatnonzero(chosen & readable)
-
-
-def _slope(every: int) -> int:
-    """Shift of the lattice from row to row: the number coprime to it that is nearest its root."""
-    root = max(1, round(every**0.5))
-    return next(k for k in range(root, every + 2) if np.gcd(k, every) == 1)
 
 
 def _normalised(among: FloatImage) -> tuple[FloatImage, FloatImage]:

@@ -334,7 +334,7 @@ class ViewerController:
         if (
             plane is not None
             and plane.partition is not None
-            and plane.has_grid(settings)
+            and plane.is_read_for(settings)
             and _is_complete(settings)
         ):
             self.session.partition(plane.key, settings)
@@ -381,14 +381,12 @@ class ViewerController:
             self._put_heatmap(self._key)
 
     def select_prompts(self, numbers: Sequence[int]) -> None:
-        """Show where prompts of the grid lie: as selected points of a layer of their own."""
+        """Show where dots of the plot lie: as selected points of a layer of their own."""
         plane, layer_group = self.plane, self.layer_group
-        if plane is None or layer_group is None or plane.grid is None:
+        if plane is None or layer_group is None:
             return
-        places = [
-            (*plane.key.index, plane.grid.prompts[n].row, plane.grid.prompts[n].col)
-            for n in numbers
-        ]
+        compared = plane.compared
+        places = [(*plane.key.index, *map(float, compared[n])) for n in numbers]
         layer_group.show_grid_prompts(places)
 
     def toggle_preview(self) -> None:

@@ -259,19 +259,20 @@ class LayerGroup:
 
     def _shown(self, layer: Layer) -> None:
         """Make room for a layer that was shown, or for what a hidden one covered."""
-        overlays = [o for o in (self.heatmap, self.uncertainty) if o is not None]
-        if layer in overlays:
-            for other in overlays:
-                if layer.visible and other is not layer:
+        shown = layer.visible
+        if layer in (self.heatmap, self.uncertainty):
+            for other in (self.heatmap, self.uncertainty):
+                if shown and other is not None and other is not layer:
                     other.visible = False
             self._cover()
         if layer is self.heatmap:
-            self.map_shown.emit(layer.visible)
+            self.map_shown.emit(shown)
         self.view_changed.emit()
 
     def _cover(self) -> None:
         """Hide the sources while what lies over them is looked at."""
-        if not any(o is not None and o.visible for o in (self.heatmap, self.uncertainty)):
+        overlays = [o for o in (self.heatmap, self.uncertainty) if o is not None]
+        if not any(overlay.visible for overlay in overlays):
             self._uncover()
         elif self.sources is not None and self.sources.visible:
             self._covers = True

@@ -25,6 +25,13 @@ from napari_safire.session.session import Session
 
 T = TypeVar("T")
 
+_FOCUSED = ("QPushButton", "QToolButton", "QComboBox", "QAbstractSpinBox", "QTableView", "QSlider")
+FOCUS = (
+    ", ".join(f"{kind}:focus" for kind in (*_FOCUSED, "QCheckBox", "QLabel"))
+    + " { border: 1px solid palette(window-text); }"
+)
+"""Style sheet: whoever works with the keyboard sees where it is."""
+
 
 class Section(QWidget):
     """A part of the dock widget, under a heading.

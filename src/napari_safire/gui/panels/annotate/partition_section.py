@@ -54,8 +54,8 @@ class PartitionSection(Section):
         for widget, stretch in ((self.run, 3), (self._count_label, 0), (self.count, 3)):
             row.addWidget(widget, stretch)
         self.body.addLayout(row)
-        for widget in (self.run_all, self.number, self.auto, self.advanced):
-            self.body.addWidget(widget)
+        for below in (self.run_all, self.number, self.auto, self.advanced):
+            self.body.addWidget(below)
         for signal, slot in (
             (controller.plane_changed, self._plane_changed),
             (controller.plane_changed, self._show_settings),
@@ -110,6 +110,8 @@ class PartitionSection(Section):
             widget.setVisible(not dbscan)
         self.form.show_field("seed", settings.method == "kmeans")
         self.form.show_field("eps", dbscan)
+        by_prompts = dbscan or not self._controller.session.answers_by_patches
+        self.form.show_field("points_per_side", by_prompts)
         given = self._controller.choices.number_is_given
         self.auto.setVisible(given)
         told = too_many(settings.n_sources or 0, self._controller.session.most_sources)

@@ -1,4 +1,4 @@
-"""Why so many sources: a bar for each number, and what was grouped as dots."""
+"""Why so many sources: a bar for each number, and what was compared as dots."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from napari_safire.gui.panels.feature_plot import FeaturePlot
 from napari_safire.gui.panels.number_plot import NumberPlot
 from napari_safire.gui.panels.section import Section, wrapped
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.planes import PlaneKey, Snapshot
+from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 
 if TYPE_CHECKING:
-    from napari_safire.engine import PromptGrid
+    from napari_safire.engine import Patches, PromptGrid
     from napari_safire.types import SourcePartition
 
 _NO_SOURCE = (0.0, 0.0, 0.0, 0.0)
+_HEIGHTS = (84, 150)  # of bars and dots, pixels
 
 
 class PlotSection(Section):
@@ -35,18 +36,19 @@ class PlotSection(Section):
     def __init__(self, controller: ViewerController, partition: PartitionSection) -> None:
         super().__init__("Why this number")
         self._controller = controller
-        self._drawn: PromptGrid | None = None
+        self._drawn: Patches | PromptGrid | None = None
         self._numbers: tuple[int, ...] = ()  # labels of the sources in the plot
         self._places: Any = None
-        self._quality: Any = ()
-        self._chances: dict[int, float] = {}  # of each number of sources, where the model can tell
+        self._bars: dict[int, float] = {}
         self.found = wrapped()
         self.found.setAccessibleName("How probable each number of sources is")
-        self.plot = FeaturePlot()
-        self.curve = NumberPlot()
-        self.plot.setFixedHeight(150)
-        self.curve.setFixedHeight(96)
-        for widget in (self.found, self.curve, self.plot):
+        self.dots = FeaturePlot()
+        self.bars = NumberPlot()
+        self.lost = wrapped()
+        self.lost.setAccessibleName("Prompts that are not in the plot")
+        for plot, height in zip((self.bars, self.dots), _HEIGHTS, strict=True):
+            plot.setFixedHeight(height)
+        for widget in (self.found, self.bars, self.dots, self.lost):
             self.body.addWidget(widget)
         for signal, slot in (
             (controller.plane_changed, self._plane_changed),
@@ -55,8 +57,8 @@ class PlotSection(Section):
             (controller.shown, self._show_snapshot),
         ):
             self.connections.connect(signal, slot)
-        self.plot.selected.connect(controller.select_prompts)
-        self.curve.chosen.connect(partition.count.setValue)
+        self.dots.selected.connect(controller.select_prompts)
+        self.bars.chosen.connect(partition.count.setValue)
         self._plane_changed()
 
     def _model_changed(self) -> None:
@@ -67,13 +69,14 @@ class PlotSection(Section):
     def _plane_changed(self) -> None:
         plane = self._controller.plane
         self._drawn = None
-        self._chances = {}
         if plane is not None and plane.partition is not None:
             self._partitioned(plane.key)
         else:
             self._clear()
 
     def _clear(self) -> None:
+        self.dots.show_hint("Partition the picture to see its features here")
+        self.bars.show_hint("Partition the picture to compare numbers of sources here")
         self.hide()
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
@@ -88,56 +91,68 @@ class PlotSection(Section):
         plane = self._controller.plane
         if plane is None or plane.key != key:
             return
-        if plane.grid is None or plane.partition is None:
+        basis, partition = plane.patches or plane.grid, plane.partition
+        if basis is None or partition is None:
             self._clear()  # it was another model's, or that of earlier work
             return
         self.show()
-        grid, partition = plane.grid, plane.partition
-        if partition.number_probabilities:
-            self._chances = dict(partition.number_probabilities)
         self._numbers = numbers = plane.shown_numbers
         self.found.setText(_how_probable(partition, self._controller.session.most_sources))
         self.found.setVisible(bool(self.found.text()) and bool(numbers))
+        self.lost.hide()
         if not numbers:
-            self.plot.show_hint("The labels are not those of the last partition: partition again")
-            self.curve.show_hint("")
-            self.curve.hide()
-            return
-        if grid is self._drawn:
-            self._draw(grid, partition, numbers)
-            return
-        seed = self._controller.settings.seed
+            self.dots.show_hint("The labels are not those of the last partition: partition again")
+            self.bars.show_hint("")
+            self.bars.hide()
+        elif basis is self._drawn:
+            self._draw(plane, partition, numbers)
+        else:
+            self._prepare(plane, basis)
 
-        def work(progress: Progress, cancel: Cancel) -> tuple[Any, Any]:
+    def _prepare(self, plane: Plane, basis: Patches | PromptGrid) -> None:
+        """Find where the dots lie, and how high the bars are; then draw them."""
+        seed = self._controller.settings.seed
+        patches, probabilities = plane.patches, dict(plane.number_probabilities)
+
+        def work(progress: Progress, cancel: Cancel) -> tuple[Any, dict[int, float]]:
             from napari_safire.engine.partitioning.quality import project_features, quality_curve
 
-            return project_features(grid.features), quality_curve(grid.features, seed)
+            if patches is not None:
+                return project_features(patches.features[patches.compared]), probabilities
+            features = basis.features
+            curve = {p.n_sources: p.silhouette for p in quality_curve(features, seed)}
+            return project_features(features), curve
 
-        def done(answer: tuple[Any, Any]) -> None:
+        def done(answer: tuple[Any, dict[int, float]]) -> None:
             now = self._controller.plane
-            if now is not None and now.grid is grid and now.partition is not None:
-                self._drawn = grid
-                self._places, self._quality = answer
+            if now is not None and (now.patches or now.grid) is basis and now.partition is not None:
+                self._drawn = basis
+                self._places, self._bars = answer
                 self._partitioned(now.key)
 
         self._controller.session.run_long("Comparing numbers of sources", work, done)
 
-    def _draw(self, grid: PromptGrid, partition: SourcePartition, numbers: tuple[int, ...]) -> None:
+    def _draw(self, plane: Plane, partition: SourcePartition, numbers: tuple[int, ...]) -> None:
+        patches, grid, compared = plane.patches, plane.grid, plane.compared
         sources = partition.prompt_sources
+        if patches is not None:
+            sources = patches.values_at(partition.labels)[patches.compared].astype(np.int64)
         labels = [0 if k < 0 else numbers[k] for k in sources]
         colours = np.array([source_rgba(n - 1) if n else _NO_SOURCE for n in labels])
 
         def name(index: int) -> str:
-            prompt, number = grid.prompts[index], labels[index]
+            (row, col), number = compared[index], labels[index]
             source = f"source {number}" if number else "no source"
-            return f"row {prompt.row:.0f}, column {prompt.col:.0f}: {source}"
+            return f"row {row:.0f}, column {col:.0f}: {source}"
 
-        self.plot.set_dots(self._places, colours, grid.confidence, name)
-        self.curve.setVisible(True)
-        separations = {point.n_sources: point.silhouette for point in self._quality}
-        self.curve.set_values(
-            self._chances or separations, partition.n_sources, percent=bool(self._chances)
-        )
+        noun = ("prompt", "prompts") if patches is None else ("patch", "patches")
+        weights = None if grid is None else grid.confidence
+        self.dots.set_dots(self._places, colours, weights, name, noun)
+        self.bars.setVisible(bool(self._bars))
+        self.bars.set_values(self._bars, partition.n_sources, percent=patches is not None)
+        lost = partition.n_dropped if patches is None else 0
+        self.lost.setText(f"{lost} of {len(compared)} prompts found no region: they have no dot.")
+        self.lost.setVisible(lost > 0)
 
 
 def _how_probable(partition: SourcePartition, most: int | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari.layers import Points
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QSpinBox
 
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.section import (
@@ -38,10 +38,10 @@ class PromptSection(Section):
         self.confidence.setAccessibleName("What the prompts found")
         self.more = FoldedSection("Points layer", "Take points of your own as prompts.", quiet=True)
         self.more.body.addWidget(self.layer)
-        self.body.addLayout(in_rows([self.add, self.segment], 2))
-        self.body.addWidget(beside(QLabel("Source"), self.source, self.next, self.exclude))
+        self.body.addLayout(in_rows([self.add, self.undo, self.redo], 3))
+        self.body.addWidget(self.segment)
+        self.body.addWidget(beside(self.source, self.next, self.exclude))
         self.body.addLayout(in_rows([self.commit, self.discard, self.preview], 3))
-        self.body.addLayout(in_rows([self.undo, self.redo], 2))
         self.body.addWidget(self.confidence)
         self.body.addWidget(self.more)
         layers, session = controller.viewer.layers.events, controller.session
@@ -100,6 +100,7 @@ class PromptSection(Section):
     def _make_fields(self) -> None:
         self.source = QSpinBox()
         self.source.setRange(1, MOST_SOURCES)
+        self.source.setPrefix("Source ")
         self.source.setAccessibleName("Source of new prompts")
         self.source.setToolTip(
             "The source that new prompts, and the brush, belong to. Regions of prompts of one "

@@ -112,15 +112,15 @@ class StatusSection(Section):
             self.label.setText("The picture has not been read yet: press Run prompts.")
         else:
             rows, cols = plane.shape
-            self.label.setText(f"{cols} x {rows} pixels: {_what_next(plane)}")
+            self.label.setText(f"{cols} x {rows}, {_what_next(plane)}")
 
 
 def _what_next(plane: Plane) -> str:
     """What is there, or what can be done."""
     found = len(set(plane.shown_numbers) - {0})
     if found:
-        return f"partitioned into {found} source{'s' if found > 1 else ''}."
+        return f"{found} source{'s' if found > 1 else ''} found"
     areas = {} if plane.snapshot is None else plane.snapshot.areas
     if areas:
-        return f"{len(areas)} source{'s' if len(areas) > 1 else ''} so far."
-    return "click, or partition."
+        return f"{len(areas)} source{'s' if len(areas) > 1 else ''} so far"
+    return "click or partition"

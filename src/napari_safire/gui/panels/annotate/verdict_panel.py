@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 
-
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.annotate.verdict_words import details, headline, why
 from napari_safire.gui.panels.section import FoldedSection, Section, wrapped
@@ -85,5 +84,3 @@ class VerdictPanel(Section):
         if self.line.styleSheet() != style:
             self.line.setStyleSheet(style)
         self.line.setText(text)
-
-

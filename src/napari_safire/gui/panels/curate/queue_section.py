@@ -12,7 +12,6 @@ import numpy as np
 from napari.layers import Image, Layer
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFrame, QVBoxLayout
 
 from napari_safire.corpus.queue import (
@@ -35,11 +34,11 @@ from napari_safire.gui.io.layer_data import about_picture, picture_layer
 from napari_safire.gui.io.writer import Saved, save_labels
 from napari_safire.gui.layers.annotated import ANNOTATED
 from napari_safire.gui.panels.section import (
-    Section,
+    FoldedSection,
     button,
-    may_be_narrow,
     form,
     in_rows,
+    may_be_narrow,
     run_guarded,
     sentence,
     wrapped,
@@ -58,7 +57,6 @@ from napari_safire.types import PointPrompt
 T = TypeVar("T")
 
 LISTS = "Lists (*.txt *.csv);;All files (*)"
-_LIST_SUFFIXES = (".txt", ".csv")
 _TO_DO: tuple[EntryState, ...] = ("untouched", "begun")
 
 
@@ -124,7 +122,7 @@ class _NotDone(SafireError):
         self.found = found
 
 
-class QueueSection(Section):
+class QueueSection(FoldedSection):
     """Go through the pictures of a folder or list; what was made is saved on the way.
 
     Files are read and written in the lane of the states: that of the model may be busy for long
@@ -140,7 +138,7 @@ class QueueSection(Section):
     """Emitted when another series is open, or the states of its pictures were read anew."""
 
     def __init__(self, controller: ViewerController) -> None:
-        super().__init__("Series")
+        super().__init__("Queue", "Go through the pictures of a folder or a list.")
         self._controller = controller
         self._series: PictureQueue | None = None
         self._entries: tuple[QueueEntry, ...] = ()
@@ -152,11 +150,10 @@ class QueueSection(Section):
         self._told = ""  # of the picture that was left
         self._listed: list[int] = []  # what the combo box shows: positions and their names
         self._named: list[str] = []
-        self.setAcceptDrops(True)
 
         self.folder = button(
             "Folder …",
-            "Go through the pictures of a folder. You can also drop it here.",
+            "Go through the pictures of a folder. You can also drop it on the dock.",
             self._browse_folder,
         )
         self.list_file = button(
@@ -168,16 +165,16 @@ class QueueSection(Section):
         self.output = button("Masks …", "", self._browse_output)
         self.place = wrapped()
         self.place.setTextFormat(Qt.TextFormat.PlainText)
-        self.place.setAccessibleName("Place in the series")
+        self.place.setAccessibleName("Place in the queue")
         self.filter = QComboBox()
         self.filter.setToolTip("Which pictures Previous, Next and Go to consider.")
-        self.filter.setAccessibleName("Which pictures of the series to go through")
+        self.filter.setAccessibleName("Which pictures of the queue to go through")
         self.filter.addItem("all", STATES)
         for state in STATES:
             self.filter.addItem(state, (state,))
         self.jump = QComboBox()
         self.jump.setToolTip("Go to a picture: choose it, or type a part of its name and Enter.")
-        self.jump.setAccessibleName("Go to a picture of the series")
+        self.jump.setAccessibleName("Go to a picture of the queue")
         self.jump.setEditable(True)
         self.jump.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         completer = self.jump.completer()
@@ -187,10 +184,12 @@ class QueueSection(Section):
         for combo in (self.filter, self.jump):
             may_be_narrow(combo)
         self.back = button(
-            "Previous", "Save what was changed and go to the previous picture.", self.go_back
+            "Previous picture",
+            "Save what was changed and go to the previous picture.",
+            self.go_back,
         )
         self.forward = button(
-            "Next", "Save what was changed and go to the next picture.", self.go_on
+            "Next picture", "Save what was changed and go to the next picture.", self.go_on
         )
         self.done = button(
             "Done, next",
@@ -365,18 +364,6 @@ class QueueSection(Section):
 
         self._begin("Saving …")
         self._keep(mark, saved)
-
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Accept folders and list files."""
-        if event is not None and _dropped_series(event):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open the folder or list file that was dropped."""
-        path = _dropped_series(event) if event is not None else None
-        if event is not None and path is not None:
-            event.acceptProposedAction()
-            self.open_queue(path)
 
     def _browse_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Choose a folder of pictures")
@@ -706,6 +693,7 @@ class QueueSection(Section):
         if self._busy:
             return
         self.place.setText(self._describe())
+        self.say_beside_title(f"{here + 1} of {len(entries)}" if entries else "")
         listed = [n for n, entry in enumerate(entries) if entry.state in self._states]
         with QSignalBlocker(self.jump):
             named = [f"{n + 1}  {printable(entries[n].picture.name)}" for n in listed]
@@ -883,10 +871,3 @@ def _image_layer(picture: Path, contents: EntryContents) -> Image:
     )
     assert isinstance(made, Image)
     return made
-
-
-def _dropped_series(event: QDropEvent) -> str | None:
-    data = event.mimeData()
-    paths = [Path(url.toLocalFile()) for url in data.urls()] if data is not None else []
-    fitting = (p for p in paths if p.is_dir() or p.suffix.lower() in _LIST_SUFFIXES)
-    return next((str(path) for path in fitting), None)
