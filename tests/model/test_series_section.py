@@ -17,9 +17,10 @@ from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_safire.annotation import saving
 from napari_safire.corpus.queue import PictureQueue
-from napari_safire.gui.io import writer
 from napari_safire.gui.io.reader import get_reader
+from napari_safire.gui.io.writer import write_labels
 from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.images.masks import UNASSIGNED, decode_sources, encode_sources
 
@@ -515,7 +516,7 @@ def test_what_somebody_else_saved_meanwhile_is_not_replaced(
     begin(dock, series, folder)
     shown = click_a_source(dock, 50, 60)
     record = folder.with_name("photos_masks") / "p1.png.json"
-    writer.write_labels(str(make_folder(tmp_path / "other") / "x.json"), shown, {"metadata": {}})
+    write_labels(str(make_folder(tmp_path / "other") / "x.json"), shown, {"metadata": {}})
     record.parent.mkdir()
     record.write_bytes((tmp_path / "other" / "x.json").read_bytes())
     before = record.read_bytes()
@@ -543,7 +544,7 @@ def test_a_disk_that_is_full_keeps_the_picture_open(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "write_image_atomic", full)
+        patch.setattr(saving, "write_image_atomic", full)
         press(dock, series, "forward")
     assert "p1.png stays open" in dock.widget.message.text()
     assert "No space left" in dock.widget.message.text()
@@ -686,7 +687,7 @@ def test_what_is_done_while_the_labels_are_written_is_saved_too(
     def slowly(*arguments):
         writing.set()
         assert gate.wait(30)
-        return writer.save_labels(*arguments)
+        return saving.save_labels(*arguments)
 
     monkeypatch.setattr(series_section, "save_labels", slowly)
     dock.press(series.forward)

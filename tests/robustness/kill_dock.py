@@ -134,10 +134,10 @@ def work(folder: Path, log: Path, seed: int) -> None:
 
 def recovered(folder: Path, number: int, autosave: Path) -> dict[str, str]:
     """Labels of a picture by where the next dock finds them: in the autosave, in the files."""
+    from napari_safire.annotation.codec import decode_annotation
     from napari_safire.corpus.queue import PictureQueue, read_entry
     from napari_safire.engine.pixels import PictureReader
     from napari_safire.session.autosave import Autosave
-    from napari_safire.session.codec import decode_annotation
 
     found = {}
     kept = Autosave(autosave).find(PictureReader(picture(number)).sha256, SHAPE)

@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_safire.annotation.annotation import Annotation, Preview, SourcePrompt
+from napari_safire.annotation.codec import ANNOTATION_FORMAT, decode_annotation, encode_annotation
+from napari_safire.annotation.packed_labels import PackedLabels
+from napari_safire.annotation.predictions import PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
 from napari_safire.errors import DatasetError
-from napari_safire.session.annotation import Annotation, Preview, SourcePrompt
-from napari_safire.session.codec import ANNOTATION_FORMAT, decode_annotation, encode_annotation
-from napari_safire.session.history import PackedLabels
-from napari_safire.session.predictions import PartitionPredictions, Predictions
 from napari_safire.types import Calibration, ForgeryMap, PointPrompt
 
 SHAPE = (7, 9)

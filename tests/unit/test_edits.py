@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from napari_safire.session.edits import (
+from napari_safire.annotation.edits import (
     absorb,
     changed_box,
     fill_holes,

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from napari_safire.session.history import History, PackedLabels
+from napari_safire.annotation.packed_labels import PackedLabels
+from napari_safire.session.history import History
 
 # -- packed labels -------------------------------------------------------------------------------
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_safire.annotation.annotation import Annotation, Preview, SourcePrompt
+from napari_safire.annotation.packed_labels import PackedLabels
+from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
 from napari_safire.session import autosave as journal_module
-from napari_safire.session.annotation import Annotation, Preview, SourcePrompt
 from napari_safire.session.autosave import Autosave, AutosavedWork
-from napari_safire.session.history import PackedLabels
-from napari_safire.session.predictions import AnnotatedPlane, PartitionPredictions, Predictions
 from napari_safire.types import ForgeryMap, PointPrompt
 
 SHAPE = (7, 9)

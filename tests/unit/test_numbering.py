@@ -8,9 +8,9 @@ from fakes import FakeEngine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_safire.session.annotation import Annotation, Preview, SourcePrompt
-from napari_safire.session.history import PackedLabels
-from napari_safire.session.numbering import gap_closing, numbers_like, numbers_of, renumbered
+from napari_safire.annotation.annotation import Annotation, Preview, SourcePrompt
+from napari_safire.annotation.numbering import gap_closing, numbers_like, numbers_of, renumbered
+from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.session.results import with_partition
 from napari_safire.types import PointPrompt
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from napari_safire.errors import SafireError
 from napari_safire.learning.stages import ContrastStage, PromptStage
-from napari_safire.model import SafireModel
+from napari_safire.model import SafireModel, load_model
 
 TRAINING = Path(__file__).parents[2] / "training"
 VITS = ("vit_b.toml", "vit_l.toml", "vit_h.toml")
@@ -37,7 +37,7 @@ def plan(name: str | Path, stage: str, **options: Any) -> Any:
     return read_plan(TRAINING / name, stage, **options)
 
 
-@pytest.mark.parametrize("name", ["lite.toml", *VITS])
+@pytest.mark.parametrize("name", ["lite.toml", "lite_7.toml", *VITS])
 @pytest.mark.parametrize(("stage", "make"), [("pretrain", ContrastStage), ("train", PromptStage)])
 def test_every_recipe_fits_its_model(name: str, stage: str, make: Any) -> None:
     chosen = plan(name, stage)
@@ -53,6 +53,13 @@ def test_the_backbones_are_those_of_sam(name: str) -> None:
     with torch.device("meta"):
         parts = parts_of(SafireModel(plan(name, "train").model))
     assert sum(p.numel() for p in parts["backbone"]) == BACKBONES[name]
+
+
+def test_the_last_step_trains_the_shipped_model() -> None:
+    chosen = plan("lite_7.toml", "train")
+    assert chosen.model == load_model("safire-lite").config
+    assert chosen.run.steps == 2400
+    assert chosen.data["composites"]["source_counts"] == [0.26, 0.30, 0.25, 0.19]
 
 
 def test_the_published_recipe() -> None:

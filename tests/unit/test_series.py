@@ -17,6 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from napari_safire.annotation.annotation import Annotation, SourcePrompt
+from napari_safire.annotation.codec import decode_annotation
+from napari_safire.annotation.packed_labels import PackedLabels
+from napari_safire.annotation.predictions import AnnotatedPlane
+from napari_safire.annotation.saving import save_labels
 from napari_safire.atomic import staging_folder
 from napari_safire.corpus.queue import (
     STATES,
@@ -31,16 +36,12 @@ from napari_safire.corpus.queue import (
 )
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.gui.io.reader import read_record_file
-from napari_safire.gui.io.writer import save_labels, write_labels
+from napari_safire.gui.io.writer import write_labels
 from napari_safire.images.lists import ListEntry, write_list
 from napari_safire.images.masks import encode_sources
 from napari_safire.images.records import replacing as record_files
 from napari_safire.images.records.head import FROM_ONE
 from napari_safire.images.records.replacing import RecordChanged
-from napari_safire.session.annotation import Annotation, SourcePrompt
-from napari_safire.session.codec import decode_annotation
-from napari_safire.session.history import PackedLabels
-from napari_safire.session.predictions import AnnotatedPlane
 from napari_safire.types import PointPrompt
 
 SHAPE = (12, 16)

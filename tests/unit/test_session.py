@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from fakes import RADIUS, FakeEngine, PatchEngine
 
+from napari_safire.annotation import edits
+from napari_safire.annotation.annotation import Annotation, SourcePrompt, Stroke
+from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
 from napari_safire.geometry import Geometry
 from napari_safire.progress import report
-from napari_safire.session import edits
-from napari_safire.session.annotation import Annotation, SourcePrompt, Stroke
 from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.planes import PlaneKey, Snapshot
-from napari_safire.session.predictions import AnnotatedPlane
 from napari_safire.session.region_labels import partition_uncertainty
 from napari_safire.session.session import Session
 from napari_safire.settings import PartitionSettings

@@ -19,11 +19,11 @@ from qtpy.QtGui import QAction
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QLineEdit, QMenu
 
+from napari_safire.annotation.annotation import SourcePrompt
 from napari_safire.gui import widget as widget_module
 from napari_safire.gui.keys.commands import open_widget
 from napari_safire.gui.keys.keymap import ACTIONS
 from napari_safire.gui.widget import SafireWidget, widget_of
-from napari_safire.session.annotation import SourcePrompt
 from napari_safire.types import PointPrompt
 
 from .hand import Hand, pump, wait_until

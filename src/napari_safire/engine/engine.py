@@ -15,6 +15,7 @@ from napari_safire.engine.confidence import stored_curve
 from napari_safire.engine.embedding import READING, embed_picture
 from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
 from napari_safire.engine.partitioning.auto import AutoRule, Thresholds, auto_rule
+from napari_safire.engine.partitioning.decoding import DECODING, decode_points
 from napari_safire.engine.partitioning.methods import (
     GridPartitioning,
     PartitioningMethod,
@@ -24,13 +25,7 @@ from napari_safire.engine.partitioning.methods import (
 )
 from napari_safire.engine.partitioning.n_sources import Pieces
 from napari_safire.engine.partitioning.patches import Patches, patches_of
-from napari_safire.engine.partitioning.prompt_grid import (
-    DECODING,
-    PromptGrid,
-    decode_points,
-    points_in_model,
-    run_grid,
-)
+from napari_safire.engine.partitioning.prompt_grid import PromptGrid, points_in_model, run_grid
 from napari_safire.engine.partitioning.spectral import COMPARING
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.precision import (

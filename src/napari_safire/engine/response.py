@@ -30,6 +30,11 @@ _DIGITS = 4  # of a direction's components: what differs less is rounding
 _LEAST_SPREAD = 1e-6  # of logits, relative to the largest: what is below is rounding
 
 
+def extremes(values: torch.Tensor) -> torch.Tensor:
+    """Least and largest value, where they are: NaN where any is, in one pass and without a mask."""
+    return torch.stack(torch.aminmax(values)).float()
+
+
 def require_finite(values: Iterable[torch.Tensor], model: SafireModel, stage: str) -> None:
     """Refuse numbers of a model that are not finite.
 
@@ -47,8 +52,8 @@ def require_finite(values: Iterable[torch.Tensor], model: SafireModel, stage: st
     ------
     ModelFailure
     """
-    # The extremes are NaN where any value is; one pass, and no mask of the values' own size.
-    if all(bool(torch.isfinite(torch.stack(torch.aminmax(some))).all()) for some in values):
+    found = [extremes(some).cpu() for some in values]
+    if not found or bool(torch.isfinite(torch.stack(found)).all()):
         return
     device = model.device
     name = str(model.metadata.get("name", "the model"))
@@ -108,13 +113,13 @@ class Spread:
         self._extremes: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def add(self, logits: torch.Tensor) -> None:
-        """Take the (P, h, w) logits of some prompts."""
-        self._extremes.append((logits.amin(dim=0).cpu(), logits.amax(dim=0).cpu()))
+        """Take the (P, h, w) logits of some prompts, where they are: nothing waits for them."""
+        self._extremes.append((logits.amin(dim=0), logits.amax(dim=0)))
 
     @property
     def none(self) -> bool:
         """Whether all prompts had the same answer."""
-        low = torch.stack([low for low, _ in self._extremes]).amin(dim=0)
-        high = torch.stack([high for _, high in self._extremes]).amax(dim=0)
+        low = torch.stack([low.cpu() for low, _ in self._extremes]).amin(dim=0)
+        high = torch.stack([high.cpu() for _, high in self._extremes]).amax(dim=0)
         largest = max(1.0, float(high.abs().max()), float(low.abs().max()))
         return bool((high - low).max() <= _LEAST_SPREAD * largest)

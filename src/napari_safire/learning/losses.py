@@ -75,13 +75,11 @@ def compactness(features: Tensor, labels: Tensor) -> Tensor:
     largest = labels.amax(-1, keepdim=True)
     # Ignored cells may hold the edge of a region too small to have cells of its own.
     single = valid.any(-1) & ((labels == largest) | ~valid).all(-1)
-    if not bool(single.any()):
-        return features.sum() * 0.0
-    cells = F.normalize(features[single].float(), dim=-1)
-    counted = valid[single][..., None].float()
+    cells = F.normalize(features.float(), dim=-1)
+    counted = (valid & single[:, None])[..., None].float()  # to ask for any would wait for them
     centre = F.normalize((cells * counted).sum(1, keepdim=True), dim=-1)
     distances = (1 - (cells * centre).sum(-1, keepdim=True)) * counted
-    return distances.sum() / counted.sum()
+    return distances.sum() / counted.sum().clamp(min=1)
 
 
 def area_adaptive_loss(logits: Tensor, targets: Tensor) -> Tensor:

@@ -211,16 +211,16 @@ class Run:
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * share
         self.optimizer.zero_grad(set_to_none=True)
-        means: dict[str, float] = {}
+        losses: list[Tensor] = []  # to read one would wait for the device
         for number in range(1, settings.accumulate + 1):
             batch = fabric.to_device(next(source))
             alone = fabric.world_size == 1  # nobody to exchange gradients with, once or often
             last = alone or number == settings.accumulate
             with fabric.no_backward_sync(self.module) if not last else nullcontext():
                 parts = self.module(*batch)
-                fabric.backward(torch.stack(list(parts.values())).sum() / settings.accumulate)
-            for name, value in parts.items():
-                means[name] = means.get(name, 0.0) + float(value.detach()) / settings.accumulate
+                each = torch.stack(list(parts.values()))
+                fabric.backward(each.sum() / settings.accumulate)
+            losses.append(each.detach())
         norm = fabric.clip_gradients(
             self.module,
             self.optimizer,
@@ -238,7 +238,8 @@ class Run:
         if finite:
             state.skipped_in_a_row = 0
             state.summed += 1
-            for name, value in means.items():
+            means = np.mean([each.tolist() for each in losses], axis=0)
+            for name, value in zip(parts, means.tolist(), strict=True):
                 state.sums[name] = state.sums.get(name, 0.0) + value
             return
         state.skipped += 1

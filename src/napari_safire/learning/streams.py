@@ -215,11 +215,7 @@ def cell_labels(labels: Tensor, stride: int = 16, purity: float = 0.85) -> Tenso
     -------
     (B, (S/stride)**2) int64 tensor
     """
-    shares = torch.stack(
-        [
-            torch.nn.functional.avg_pool2d((labels == k).float()[:, None], stride)[:, 0]
-            for k in range(int(labels.max()) + 1)
-        ]
-    )  # (K, B, h, w)
-    share, region = shares.max(0)
+    pixels = labels.long().unfold(1, stride, stride).unfold(2, stride, stride).flatten(3)
+    region = pixels.mode(-1).values  # (B, h, w); no number of regions to wait for
+    share = (pixels == region[..., None]).float().mean(-1)
     return torch.where(share >= purity, region, torch.full_like(region, IGNORE)).flatten(1)

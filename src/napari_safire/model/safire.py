@@ -129,7 +129,8 @@ class SafireModel(nn.Module):
         feats : (B, C, h, w) tensor
             Embeddings from `encode`, of any h and w.
         points_xy : (N, 2) array_like for one image, or (B, P, 2)
-            Positive points in model pixels, x before y; pixel centres are whole numbers.
+            Positive points in model pixels, x before y; pixel centres are whole numbers. Those of
+            a tensor that is no longer on the CPU are believed: to look would wait for the device.
         corners : bool
             Only the logits of each cell's corners, 2 h x 2 w instead of 4 h x 4 w.
 
@@ -154,7 +155,7 @@ class SafireModel(nn.Module):
                 f"feats has shape {tuple(feats.shape)}, but must be (B, {n_channels}, h, w): give "
                 "what encode returned."
             )
-        points = torch.as_tensor(points_xy, dtype=torch.float32, device=feats.device)
+        points = _points_on(feats.device, points_xy)
         one_image = points.ndim == 2
         if one_image and feats.shape[0] != 1:
             raise ValueError(
@@ -168,8 +169,6 @@ class SafireModel(nn.Module):
                 f"points_xy has shape {tuple(points.shape)}, but must be (N, 2) for one image or "
                 f"({feats.shape[0]}, P, 2)."
             )
-        if not bool(torch.isfinite(points).all()):
-            raise ValueError("points_xy holds values that are not finite: give (x, y) numbers.")
         logits, confidence = decode_prompts(
             self.prompt_encoder,
             self.mask_decoder,
@@ -236,6 +235,13 @@ def _check_floating(name: str, value: object) -> None:
     if not isinstance(value, Tensor) or not value.is_floating_point():
         kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"{name} must be a floating point tensor, not {kind}.")
+
+
+def _points_on(device: torch.device, points_xy: Any) -> Tensor:
+    points = torch.as_tensor(points_xy, dtype=torch.float32)
+    if points.device.type == "cpu" and not bool(torch.isfinite(points).all()):
+        raise ValueError("points_xy holds values that are not finite: give (x, y) numbers.")
+    return points.to(device)
 
 
 def _make_encoder(config: ModelConfig) -> nn.Module:

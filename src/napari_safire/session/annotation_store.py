@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.annotation.annotation import Annotation, Labels, Mask, Stroke
+from napari_safire.annotation.numbering import renumbered
+from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.annotation import Annotation, Labels, Mask, Stroke
 from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.history import History
 from napari_safire.session.messages import ANYWHERE, Topic
-from napari_safire.session.numbering import renumbered
 from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
-from napari_safire.session.predictions import AnnotatedPlane, PartitionPredictions, Predictions
 from napari_safire.session.results import previewed
 from napari_safire.session.workers import Job, Worker
 

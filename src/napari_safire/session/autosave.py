@@ -1,7 +1,7 @@
 """What was made of pictures, kept on disk after every step: a crash loses nothing.
 
 One SQLite file holds the latest state of each piece of work. Nothing in it is ever executed: states
-are what `session.codec` makes, and what cannot be read is left out.
+are what `annotation.codec` makes, and what cannot be read is left out.
 
 Work is *saved* once files that the user chose hold it. Saved work is not offered again, and goes
 when the autosave has grown large; other work stays until the user forgets it.
@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 
 from platformdirs import user_data_path
 
+from napari_safire.annotation.annotation import Annotation
+from napari_safire.annotation.codec import decode_annotation, encode_annotation, encode_forgery
+from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.errors import DatasetError
-from napari_safire.session.annotation import Annotation
-from napari_safire.session.codec import decode_annotation, encode_annotation, encode_forgery
-from napari_safire.session.predictions import AnnotatedPlane
 from napari_safire.text import printable
 
 T = TypeVar("T")

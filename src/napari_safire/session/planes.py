@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.annotation.annotation import Annotation, Labels, SourcePrompt
+from napari_safire.annotation.numbering import numbers_of
+from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.session.annotation import Annotation, Labels, SourcePrompt
 from napari_safire.session.history import History
-from napari_safire.session.numbering import numbers_of
-from napari_safire.session.predictions import AnnotatedPlane, Predictions
 from napari_safire.session.region_labels import Asked, Unions, asked_for
 from napari_safire.session.workers import Job
 from napari_safire.settings import PartitionSettings

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_safire.annotation.annotation import Labels, SourcePrompt
 from napari_safire.geometry import Geometry
-from napari_safire.session.annotation import Labels, SourcePrompt
 from napari_safire.types import FloatImage, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:

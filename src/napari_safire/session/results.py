@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_safire.annotation.annotation import MOST_SOURCES, Annotation, Preview
+from napari_safire.annotation.numbering import numbers_like
+from napari_safire.annotation.packed_labels import PackedLabels
+from napari_safire.annotation.predictions import PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.annotation import MOST_SOURCES, Annotation, Preview
-from napari_safire.session.history import PackedLabels
-from napari_safire.session.numbering import numbers_like
-from napari_safire.session.predictions import PartitionPredictions, Predictions
 from napari_safire.session.region_labels import (
     Asked,
     Unions,

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_safire.annotation.annotation import Annotation, SourcePrompt, changed_prompts
+from napari_safire.annotation.numbering import numbers_of
+from napari_safire.annotation.predictions import PartitionPredictions, Predictions
 from napari_safire.errors import SafireError
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.annotation import Annotation, SourcePrompt, changed_prompts
 from napari_safire.session.annotation_store import OTHER_MODEL, AnnotationStore
 from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
 from napari_safire.session.history import History
 from napari_safire.session.messages import ANYWHERE, Stage, Topic
-from napari_safire.session.numbering import numbers_of
 from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
-from napari_safire.session.predictions import PartitionPredictions, Predictions
 from napari_safire.session.region_labels import Asked, partition_uncertainty
 from napari_safire.session.results import (
     Partitioned,

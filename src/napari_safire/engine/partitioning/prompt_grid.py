@@ -6,9 +6,7 @@ in the published code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,20 +14,13 @@ import numpy.typing as npt
 import torch
 
 from napari_safire.engine.memory import MemoryGuard
-from napari_safire.engine.response import Spread, require_finite
+from napari_safire.engine.partitioning.decoding import decode_points
+from napari_safire.engine.response import Spread
 from napari_safire.geometry import Geometry
-from napari_safire.model import SafireModel
-from napari_safire.model.decoder import upscaled_bytes
-from napari_safire.progress import Cancel, Progress, report
+from napari_safire.progress import Cancel, Progress
 from napari_safire.types import Embedding, FloatImage, PointPrompt, SourceRegion
 
-DECODING = "finding source regions"
 _STRIDE = 16
-_STAGE = "asking every point of the grid"
-_ONE_THREAD = 4 * 2**20  # bytes of the largest array, below which one thread does as well
-# Bytes of the largest array of the prompts that are taken at once; on a CPU those of each thread.
-# Measured: docs/lab-notes.md.
-_LARGEST_ARRAY = {"cpu": 64 * 2**20, "cuda": 512 * 2**20, "mps": 128 * 2**20}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,146 +70,6 @@ class PromptGrid:
             self.geometry,
             float(self.confidence[index]),
         )
-
-
-def decode_points(
-    memory: MemoryGuard,
-    features: FloatImage,
-    points_xy: npt.NDArray[np.float64],
-    progress: Progress | None = None,
-    cancel: Cancel | None = None,
-    also: Callable[[slice, torch.Tensor], None] | None = None,
-    keep: bool = True,
-) -> tuple[FloatImage, FloatImage]:
-    """Decode any number of points in batches.
-
-    Parameters
-    ----------
-    memory : MemoryGuard
-        Of the model; takes smaller batches where memory is short.
-    features : (C, h, w) float32 array
-    points_xy : (P, 2) array
-        In model pixels.
-    progress, cancel : callable, optional
-    also : callable, optional
-        Called with a batch's points and its logits where they were made, on the model's device; in
-        several threads at once.
-    keep : bool
-        False: `also` gets the logits of the cells' corners only, see `decode_prompts`, and none are
-        returned.
-
-    Returns
-    -------
-    logits : (P, 4 h, 4 w) float32 array
-        Not filled unless they are kept.
-    confidence : (P,) float32 array
-        As the model says it.
-
-    Raises
-    ------
-    OutOfMemory
-    ModelFailure
-        The answers are not finite.
-    Cancelled
-    """
-    count = len(points_xy)
-    height, width = features.shape[-2:]
-    logits = np.empty((count if keep else 0, 4 * height, 4 * width), dtype=np.float32)
-    confidence = np.empty(count, dtype=np.float32)
-    feats = torch.from_numpy(features)[None]
-    done = 0
-
-    def decode(model: SafireModel, n_points: int) -> int:
-        nonlocal feats
-        if feats.device != model.device:  # at first, and after the model was moved
-            feats = torch.from_numpy(features)[None].to(model.device)
-        end = done + n_points
-
-        def answer(begin: int, end: int) -> None:
-            chosen = slice(begin, end)
-            points = torch.as_tensor(points_xy[chosen], dtype=torch.float32, device=feats.device)
-            with torch.inference_mode():
-                how = {} if keep else {"corners": True}
-                some_logits, some_confidence = model.decode(feats, points, **how)
-                require_finite([some_logits, some_confidence], model, DECODING)
-                if also is not None:
-                    also(chosen, some_logits)
-            if keep:
-                logits[chosen] = some_logits.cpu().numpy()
-            confidence[chosen] = some_confidence.cpu().numpy()
-
-        if workers is None or model.device.type != "cpu":
-            with _threads_for(model, n_points, height * width):
-                answer(done, end)
-        else:
-            edges = np.linspace(done, end, min(n_threads, n_points) + 1).round().astype(int)
-            list(workers.map(_as_precise(answer), edges[:-1], edges[1:]))
-        return n_points
-
-    n_threads = torch.get_num_threads()
-    with _one_thread_each(n_threads) if min(count, n_threads) > 1 else nullcontext() as workers:
-        while done < count:
-            report(progress, cancel, done, count, _STAGE)
-            batch = _batch_size(memory.model, height * width)
-            done += memory.attempt(decode, DECODING, batch, count - done)
-    report(progress, cancel, count, count, _STAGE)
-    return logits, confidence
-
-
-@contextmanager
-def _one_thread_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Give every core prompts of its own.
-
-    Two cores that share the small arrays of one prompt wait for each other after every operation;
-    with prompts of their own they need two thirds of the time. Measured: docs/lab-notes.md.
-    """
-    try:
-        with ThreadPoolExecutor(
-            n_threads, "napari-safire", initializer=lambda: torch.set_num_threads(1)
-        ) as workers:
-            yield workers
-    finally:
-        torch.set_num_threads(n_threads)  # the ones above are what new threads would begin with
-
-
-def _as_precise(work: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    """Let work be as precise in other threads as it were here: they do not inherit autocast."""
-    enabled, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
-
-    def same(begin: int, end: int) -> None:
-        with torch.autocast("cpu", dtype, enabled=enabled):
-            work(begin, end)
-
-    return same
-
-
-@contextmanager
-def _threads_for(model: SafireModel, n_points: int, cells: int) -> Iterator[None]:
-    """Give a click on a small model one thread.
-
-    It takes as long with one as with two, and does not wait for the second where somebody else
-    (a window that the processor draws) has that core. Measured: docs/lab-notes.md.
-    """
-    before = torch.get_num_threads()
-    small = model.device.type == "cpu" and n_points * _bytes_per_prompt(model, cells) <= _ONE_THREAD
-    if small:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if small:
-            torch.set_num_threads(before)
-
-
-def _bytes_per_prompt(model: SafireModel, cells: int) -> int:
-    return upscaled_bytes(model.config.prompt_dim, cells)
-
-
-def _batch_size(model: SafireModel, cells: int) -> int:
-    bytes_per_prompt = _bytes_per_prompt(model, cells)
-    budget = _LARGEST_ARRAY.get(model.device.type, _LARGEST_ARRAY["cpu"])
-    at_once = int(min(64, max(1, budget // bytes_per_prompt)))
-    return at_once * torch.get_num_threads() if model.device.type == "cpu" else at_once
 
 
 def grid_points(

@@ -11,17 +11,17 @@ from napari.layers import Layer, Points
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_safire.annotation.annotation import SourcePrompt, same_prompts
+from napari_safire.annotation.predictions import AnnotatedPlane
+from napari_safire.annotation.recorded import ANNOTATED
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.mode import Mode
-from napari_safire.gui.layers.annotated import ANNOTATED
 from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.gui.layers.layer_group import LayerGroup
 from napari_safire.gui.layers.prompt_layer import PromptLayer
 from napari_safire.gui.layers.source_layer import SourceLayer
 from napari_safire.images.records.head import IMAGE_FACTS
-from napari_safire.session.annotation import SourcePrompt, same_prompts
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
-from napari_safire.session.predictions import AnnotatedPlane
 from napari_safire.session.results import points_outside
 from napari_safire.session.session import Session
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from psygnal import Signal
 
-from napari_safire.session.annotation import MOST_SOURCES
+from napari_safire.annotation.annotation import MOST_SOURCES
 
 
 class Mode:

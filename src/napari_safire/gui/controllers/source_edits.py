@@ -9,9 +9,9 @@ import numpy as np
 from napari.layers import Labels as LabelsLayer
 from psygnal import Signal
 
+from napari_safire.annotation.annotation import Labels, Mask
 from napari_safire.gui.controllers.image import ImageController
 from napari_safire.gui.controllers.mode import Mode
-from napari_safire.session.annotation import Labels, Mask
 from napari_safire.session.annotation_store import AnnotationStore
 from napari_safire.session.planes import PlaneKey
 
@@ -177,14 +177,14 @@ def no_picture_to(what: str) -> str:
 
 
 def _named_edit(name: str, what: object, *, of_protected: bool = False) -> Edit:
-    """An edit of `napari_safire.session.edits`; its libraries load in the worker that does it.
+    """An edit of `napari_safire.annotation.edits`; its libraries load in the worker that does it.
 
     Edits of chosen sources take protected pixels along: the user asked for just that. Those that
     clean up must not undo what was painted.
     """
 
     def edit(labels: Labels, protected: Mask) -> Labels:
-        from napari_safire.session import edits
+        from napari_safire.annotation import edits
 
         guard = None if of_protected else protected
         return getattr(edits, name)(labels, what, protected=guard)

@@ -24,6 +24,8 @@ import numpy.typing as npt
 from dask.delayed import delayed
 from napari.utils.notifications import show_warning
 
+from napari_safire.annotation.predictions import AnnotatedPlane
+from napari_safire.annotation.recorded import ANNOTATED, RECORD, recorded_planes, shown_labels
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.gui.io.layer_data import (
     about_picture,
@@ -32,7 +34,6 @@ from napari_safire.gui.io.layer_data import (
     picture_layer,
     points_layer,
 )
-from napari_safire.gui.layers.annotated import ANNOTATED, RECORD, recorded_planes, shown_labels
 from napari_safire.images.lists import ListEntry, read_list
 from napari_safire.images.mask_pairs import (
     find_folder_pairs,
@@ -60,7 +61,6 @@ from napari_safire.images.records.head import (
 from napari_safire.images.records.paths import whole_path
 from napari_safire.images.records.replacing import record_sha256
 from napari_safire.images.records.results import RecordedResults, read_results
-from napari_safire.session.predictions import AnnotatedPlane
 from napari_safire.text import printable
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from napari.layers import Image, Labels, Layer, Points
 from napari.utils.colormaps import Colormap
 from psygnal import Signal
 
+from napari_safire.annotation.annotation import MOST_SOURCES
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.layers.colours import (
     MAP_NAMES,
@@ -25,7 +26,6 @@ from napari_safire.gui.layers.colours import (
 )
 from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.images.records.head import FROM_ONE
-from napari_safire.session.annotation import MOST_SOURCES
 from napari_safire.types import FloatImage, ForgeryMap, SourcePartition
 
 _METADATA = "napari_safire"

@@ -19,10 +19,10 @@ from napari.layers import Points
 from napari.utils.colormaps import ensure_colormap
 from psygnal import Signal
 
+from napari_safire.annotation.annotation import MOST_SOURCES, PLACE_DECIMALS, SourcePrompt
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.layers.colours import source_rgba
 from napari_safire.gui.layers.image_planes import PictureLayer
-from napari_safire.session.annotation import MOST_SOURCES, PLACE_DECIMALS, SourcePrompt
 from napari_safire.types import PointPrompt
 
 _UNDER_WAY = ("adding", "removing", "changing")

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from napari.layers import Labels
 from psygnal import Signal
 
+from napari_safire.annotation.annotation import Stroke
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
-from napari_safire.session.annotation import Stroke
 
 Index = tuple[int, ...]
 

@@ -17,7 +17,7 @@ from napari_safire.text import printable
 EXAMINATION_FORMAT = "napari-safire examination 1"
 """Of what `predict` finds, written by `napari_safire.examination.export`."""
 SOURCES_FORMAT = "napari-safire sources 2"
-"""Of labels that people made, written by `napari_safire.gui.io.writer`."""
+"""Of labels that people made, written by `napari_safire.annotation.saving`."""
 FROM_ONE = "sources from 1"
 """Numbering of labels layers that the plugin makes: 0 is "no source yet", sources from 1 on."""
 IMAGE_FACTS: Mapping[str, str] = MappingProxyType(

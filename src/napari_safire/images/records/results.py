@@ -76,7 +76,7 @@ class RecordedResults:
     first : {0, 1}
         1: 0 is "no source yet". 0: that is `UNASSIGNED`, where there is such a pixel.
     annotations : tuple
-        For each plane what was made of it, as `napari_safire.session.codec` has it; empty in
+        For each plane what was made of it, as `napari_safire.annotation.codec` has it; empty in
         records that have none.
     heatmap : (H, W) float32 array or None
         Forgery map in [0, 1].

@@ -6,6 +6,7 @@ from napari.layers import Points
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QSpinBox
 
+from napari_safire.annotation.annotation import MOST_SOURCES
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.section import (
     FoldedSection,
@@ -16,7 +17,6 @@ from napari_safire.gui.panels.section import (
     in_rows,
     wrapped,
 )
-from napari_safire.session.annotation import MOST_SOURCES
 from napari_safire.session.planes import Snapshot
 
 

@@ -14,6 +14,13 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFrame, QVBoxLayout
 
+from napari_safire.annotation.annotation import MOST_SOURCES, Annotation, Labels, Mask, SourcePrompt
+from napari_safire.annotation.codec import decode_annotation
+from napari_safire.annotation.completeness import Completeness, completeness
+from napari_safire.annotation.packed_labels import PackedLabels
+from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
+from napari_safire.annotation.recorded import ANNOTATED
+from napari_safire.annotation.saving import Saved, save_labels
 from napari_safire.corpus.queue import (
     STATES,
     EntryContents,
@@ -31,8 +38,6 @@ from napari_safire.geometry import inside
 from napari_safire.gui.controllers.image import picture_facts
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.io.layer_data import about_picture, picture_layer
-from napari_safire.gui.io.writer import Saved, save_labels
-from napari_safire.gui.layers.annotated import ANNOTATED
 from napari_safire.gui.panels.section import (
     FoldedSection,
     button,
@@ -44,13 +49,8 @@ from napari_safire.gui.panels.section import (
     wrapped,
 )
 from napari_safire.images.records.head import FROM_ONE
-from napari_safire.session.annotation import MOST_SOURCES, Annotation, Labels, Mask, SourcePrompt
-from napari_safire.session.codec import decode_annotation
-from napari_safire.session.completeness import Completeness, completeness
-from napari_safire.session.history import PackedLabels
 from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.planes import Plane, PlaneKey
-from napari_safire.session.predictions import AnnotatedPlane, Predictions
 from napari_safire.text import printable
 from napari_safire.types import PointPrompt
 

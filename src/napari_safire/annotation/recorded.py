@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.annotation.codec import decode_annotation
+from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.errors import DatasetError
 from napari_safire.images.decoding.limits import MAX_PIXELS
 from napari_safire.images.records.results import RecordedResults
-from napari_safire.session.codec import decode_annotation
-from napari_safire.session.predictions import AnnotatedPlane
 from napari_safire.text import printable
 
 ANNOTATED = "annotated"

@@ -18,17 +18,17 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.basis import RunBasis
-from napari_safire.errors import DatasetError
-from napari_safire.session.annotation import (
+from napari_safire.annotation.annotation import (
     MOST_SOURCES,
     Annotation,
     Origin,
     Preview,
     SourcePrompt,
 )
-from napari_safire.session.history import PackedLabels
-from napari_safire.session.predictions import AnnotatedPlane, PartitionPredictions, Predictions
+from napari_safire.annotation.packed_labels import PackedLabels
+from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions, Predictions
+from napari_safire.basis import RunBasis
+from napari_safire.errors import DatasetError
 from napari_safire.text import printable
 from napari_safire.types import Calibration, FloatImage, ForgeryMap, PointPrompt, Verdict
 
@@ -37,7 +37,7 @@ T = TypeVar("T")
 ANNOTATION_FORMAT = "napari-safire annotation 1"
 _MOST_PROMPTS = 100_000
 _LEVELS = 255  # of a forgery map: finer ones cannot be seen, and take twenty times the room
-_LEVEL = 1  # of zlib: see history
+_LEVEL = 1  # of zlib: see packed_labels
 
 _Shape = tuple[int, int]
 _Seeds = tuple[tuple[int, PointPrompt], ...]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from napari_safire.annotation.annotation import Annotation
 from napari_safire.basis import ALGORITHM, RunBasis
-from napari_safire.session.annotation import Annotation
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition
 
 

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.session.history import PackedLabels
+from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.types import PointPrompt
 
 MOST_SOURCES = 255
