@@ -11,6 +11,8 @@ from fakes import PatchEngine
 from napari.components import ViewerModel
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QDoubleSpinBox
+from window.conftest import choose_grid, choose_method
 
 from napari_safire.gui.panels.annotate.source_section import _confidence
 from napari_safire.types import PointPrompt

@@ -16,7 +16,7 @@ from napari_safire.gui.panels.folded_text import MOST_WORDS, FoldedLabel, fold
 from napari_safire.gui.widget import SafireWidget
 from napari_safire.session.messages import ANYWHERE, Topic
 
-from .conftest import Dock
+from .conftest import Dock, choose_grid
 from .hand import pump
 
 SHAPE = (120, 160)

@@ -15,7 +15,7 @@ from conftest import Parity
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
+from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QWidget
 from test_download import CUT, FileServer, register, serving
 from toys import tiny_lite
 

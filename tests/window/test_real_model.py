@@ -22,7 +22,7 @@ from napari_safire.gui.widget import SafireWidget, widget_of
 from napari_safire.images.demo import demo_composite
 from napari_safire.model import SafireModel
 
-from .conftest import Dock
+from .conftest import Dock, choose_method
 from .hand import Hand, pump
 
 SHAPE = (320, 384)

@@ -6,10 +6,10 @@ from weakref import WeakSet
 
 from napari.layers import Layer
 
+from napari_safire.annotation.annotation import Annotation
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.layer_group import View
-from napari_safire.session.annotation import Annotation
 from napari_safire.session.planes import PlaneKey, Snapshot
 
 
