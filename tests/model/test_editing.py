@@ -162,9 +162,10 @@ def test_discard_drops_the_preview_and_toggle_only_hides_it(opened: Dock) -> Non
     opened.hand.press("H")
     opened.settle()
     assert not labels(opened).any()
-    assert opened.widget.prompts.preview.text() == "Show preview"
+    assert not opened.widget.prompts.preview.isChecked()
     opened.hand.press("H")
     opened.settle()
+    assert opened.widget.prompts.preview.isChecked()
     np.testing.assert_array_equal(labels(opened), region)
     opened.press(opened.widget.prompts.discard)
     opened.settle()

@@ -12,9 +12,11 @@ import pytest
 from fakes import FakeEngine
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QSpinBox, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QWidget
+from superqt.spinbox import QLargeIntSpinBox
 
 from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.gui.widget import SafireWidget
 
 from .hand import Hand, pump, wait_until
@@ -69,7 +71,12 @@ class Dock:
             quiet = 0 if self.controller.session.busy else quiet + 1
 
     def press(self, button: QWidget) -> None:
-        """Press a button of the dock with the mouse."""
+        """Press a button of the dock with the mouse; what it is folded away in is unfolded."""
+        around = button.parentWidget()
+        while around is not None:
+            if isinstance(around, FoldedSection):
+                around.unfold()
+            around = around.parentWidget()
         assert button.isEnabled(), "the button is greyed out"
         self.widget.ensureWidgetVisible(button)
         pump(0.02)
@@ -87,7 +94,7 @@ def choose_method(dock: Dock, method: str) -> None:
 def choose_grid(dock: Dock, points_per_side: int) -> None:
     """Choose the number of prompts a side among the advanced settings."""
     box = dock.widget.partition.form.field("points_per_side")
-    assert isinstance(box, QSpinBox)
+    assert isinstance(box, QLargeIntSpinBox)
     box.setValue(points_per_side)
 
 

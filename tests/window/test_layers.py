@@ -14,6 +14,7 @@ from napari.layers import Image, Layer, Points
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
+from napari_safire.annotation.annotation import PLACE_DECIMALS
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.geometry import Geometry
 from napari_safire.gui.layers.image_planes import PictureLayer
@@ -67,7 +68,7 @@ def click(dock: Dock, image: Layer, row: float, col: float) -> tuple[float, ...]
     dock.hand.click(image, row, col)
     dock.settle()
     assert len(prompts(dock).data) == before + 1
-    return tuple(prompts(dock).data[-1].tolist())
+    return tuple(round(place, PLACE_DECIMALS) for place in prompts(dock).data[-1].tolist())
 
 
 def prompts(dock: Dock) -> Points:
@@ -179,7 +180,7 @@ def test_the_first_axis_can_be_chosen_to_hold_colours(dock: Dock) -> None:
     pixels = np.stack([np.full(SHAPE, value, np.uint8) for value in (10, 20, 30)])
     image = open_image(dock, pixels)
     assert seen[-1].shape == SHAPE
-    section = dock.widget.model
+    section = dock.widget.picture
     assert section.channels.isVisible()
     section.channels.setFocus()
     QTest.keyClick(section.channels, Qt.Key.Key_Down)

@@ -78,6 +78,9 @@ def test_a_failure_comes_into_view_where_the_dock_was_scrolled(dock: Dock) -> No
     open_picture(dock, "first")
     bar = dock.widget.verticalScrollBar()
     assert bar is not None
+    for folded in (dock.widget.model, dock.widget.queue, dock.widget.fine_tune):
+        folded.unfold()
+    pump(0.05)
     bar.setValue(bar.maximum())
     assert bar.value() > 0
     dock.controller.notice.emit("Told.", False)
@@ -219,7 +222,9 @@ def test_neither_map_nor_uncertainty_outlive_the_pixels(dock: Dock) -> None:
     layer_group = dock.controller.layer_group
     assert layer_group is not None
     assert layer_group.heatmap is not None
-    assert layer_group.heatmap.visible
+    assert layer_group.heatmap.data.any()
+    assert layer_group.uncertainty is not None
+    assert layer_group.uncertainty.visible
     dock.viewer.layers["picture"].data = np.full((*SHAPE, 3), 50, np.uint8)
     dock.settle()
     for layer in (layer_group.heatmap, layer_group.uncertainty):

@@ -15,7 +15,7 @@ from conftest import Parity
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
 from test_download import CUT, FileServer, register, serving
 from toys import tiny_lite
 
@@ -97,6 +97,7 @@ def picture(lite_dock: Dock) -> Dock:
     lite_dock.viewer.add_image(pixels, name="picture")
     lite_dock.settle()
     assert model_name(lite_dock) == "safire-lite"
+    lite_dock.widget.model.unfold()
     return lite_dock
 
 
@@ -145,8 +146,9 @@ def pick(combo: QComboBox, text: str) -> None:
     combo.hidePopup()
 
 
-def drop(dock: QWidget, path: Path) -> bool:
+def drop(widget: SafireWidget, path: Path) -> bool:
     """Drag a file over the dock and let it fall; whether it was taken."""
+    dock = widget.viewport()
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path))])
     copy, left = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
@@ -483,12 +485,14 @@ def test_a_model_is_downloaded_cancelled_resumed_and_answers(
 
         dock.press(section.download)
         wait_until_received("lab")
-        wait_until(lambda: section.progress.maximum() == len(payload), what="the bar to know")
-        assert section.status.text() == "Downloading lab …"
+        wait_until(
+            lambda: dock.widget.status.progress.maximum() == len(payload), what="the bar to know"
+        )
+        assert dock.widget.status.label.text() == "Downloading lab …"
         assert not section.download.isEnabled()
-        dock.press(section.cancel)
+        dock.press(dock.widget.status.cancel)
         dock.settle()
-        assert not section.progress.isVisible()
+        assert not dock.widget.status.progress.isVisible()
         (kept,) = part_of("lab")
         begun = kept.stat().st_size
         assert 0 < begun <= CUT
@@ -496,9 +500,9 @@ def test_a_model_is_downloaded_cancelled_resumed_and_answers(
         assert click_answers(dock)
 
         dock.press(section.download)
-        wait_until(lambda: section.progress.value() > 0, what="the bar to move")
-        assert section.progress.value() == begun
-        assert section.progress.isVisible()
+        wait_until(lambda: dock.widget.status.progress.value() > 0, what="the bar to move")
+        assert dock.widget.status.progress.value() == begun
+        assert dock.widget.status.progress.isVisible()
         gate.set()
         dock.settle()
         assert server.asked_from == [0, begun]

@@ -260,7 +260,6 @@ class SafireWidget(QScrollArea):
         if kind == "model":
             self.model.choose_file(str(paths[0]))
         elif kind == "queue":
-            self.queue.unfold()
             self.queue.open_queue(paths[0])
         elif problem := open_pictures(self.controller.viewer, paths):
             self._tell(problem)

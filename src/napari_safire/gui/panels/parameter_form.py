@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from magicgui import magicgui
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
@@ -33,7 +33,10 @@ class ParameterForm(QWidget):
         self, function: Callable[..., Any], automatic: Mapping[str, str] | None = None
     ) -> None:
         super().__init__()
-        self._gui: Any = magicgui(function, call_button=False, auto_call=False, persist=False)
+        options: dict[str, Any] = {name: _options(h) for name, h in _hints(function).items()}
+        self._gui: Any = magicgui(
+            function, call_button=False, auto_call=False, persist=False, **options
+        )
         self._gui.margins = (0, 0, 0, 0)
         for name, text in (automatic or {}).items():
             cast(Any, self.field(name)).setSpecialValueText(text)
@@ -64,3 +67,13 @@ class ParameterForm(QWidget):
 
     def _tell(self) -> None:
         self.changed.emit()
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    hints = get_type_hints(function, include_extras=True)
+    return {name: hint for name, hint in hints.items() if name != "return"}
+
+
+def _options(hint: Any) -> dict[str, Any]:
+    """Options for magicgui in an annotation, which it loses where annotations are text."""
+    return dict(get_args(hint)[1]) if get_origin(hint) is Annotated else {}

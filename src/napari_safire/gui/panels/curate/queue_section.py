@@ -267,6 +267,7 @@ class QueueSection(FoldedSection):
                 self._controller.notice.emit(note, False, ANYWHERE)
             self._go(series, entries, following(entries, -1, _TO_DO) or 0)
 
+        self.unfold()
         self._begin(f"Looking into {Path(path).name} …")
         self._run(lambda: _with_entries(PictureQueue.open(path)), found)
 
@@ -589,6 +590,7 @@ class QueueSection(FoldedSection):
         self._missing = found
         self.question.setVisible(found is not None and found.n_unassigned > 0)
         if found is not None and found.n_unassigned:
+            self.unfold()
             self.asked.setText(
                 f"{found.n_unassigned:,} pixels have no source. Most lie around row "
                 f"{round(found.row)}, column {round(found.col)}."
