@@ -74,7 +74,7 @@ class Dock:
         """Press a button of the dock with the mouse; what it is folded away in is unfolded."""
         around = button.parentWidget()
         while around is not None:
-            if isinstance(around, FoldedSection):
+            if isinstance(around, FoldedSection) and button is not around.heading:
                 around.unfold()
             around = around.parentWidget()
         assert button.isEnabled(), "the button is greyed out"

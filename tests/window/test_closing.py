@@ -414,7 +414,7 @@ def test_the_work_goes_on_in_a_dock_that_is_hidden(viewer: napari.Viewer, quiet:
     assert not opened.widget.is_closed
     opened.go.set()
     said = opened.widget.status.label
-    wait_until(lambda: said.text().startswith("160 x 120, click"), what="the embedding")
+    wait_until(lambda: said.text().startswith("140 x 100, click"), what="the embedding")
     opened.dock.show()
     pump(0.1)
     assert opened.widget.isVisible()

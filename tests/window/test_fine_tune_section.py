@@ -137,10 +137,10 @@ def option(asked: list[str], name: str) -> str:
 def test_the_done_pictures_of_the_series_become_a_list(
     dock: Dock, section: FineTuneSection, fake: FakeTuning, folder: Path
 ) -> None:
-    assert section.hint.text().startswith("Open a series above")
+    assert section.hint.text().startswith("Open a queue")
     assert not section.start.isEnabled()
     open_queue(dock, folder)
-    assert section.choice.material.currentText() == "open series: 12 done"
+    assert section.choice.material.currentText() == "open queue: 12 done"
     assert section.choice.model.text() == "safire-lite"
     section.choice.steps.setValue(40)
     start(dock, section)
@@ -206,7 +206,7 @@ def test_a_list_that_cannot_be_used_is_refused_with_its_reason(
         assert section.said.text().startswith("⚠")
         assert sentence in section.said.text()
         assert sentence in dock.widget.message.text()
-        assert section.choice.material.currentText() == "open series: 12 done"
+        assert section.choice.material.currentText() == "open queue: 12 done"
         assert section.start.isEnabled()
 
 
@@ -289,7 +289,7 @@ def test_it_stops_and_goes_on_with_what_it_began_with(
     assert section.said.text() == "Stopped. Go on takes it up from its last save."
     finish(folder, [12])
     open_queue(dock, folder)
-    assert section.choice.material.currentText() == "open series: 13 done"
+    assert section.choice.material.currentText() == "open queue: 13 done"
     assert section.start.text() == "Go on"
     assert section.hint.text() == "Goes on with what was stopped in photos_tuned."
     start(dock, section)

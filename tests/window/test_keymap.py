@@ -445,7 +445,7 @@ def test_a_key_that_the_user_bound_to_a_layer_stays_the_users(
     image.bind_key("G", lambda _: counts.update(["user"]))
     binder = KeyBinder(viewer, keymap, callbacks_into(counts))
     assert [str(c) for c in binder.conflicts] == [
-        '"G" does not do "Run the prompts": the layer "photo" has this key.'
+        '"G" does not do "Run prompts": the layer "photo" has this key.'
     ]
     viewer.layers.selection.active = image
     hand.press("G")
