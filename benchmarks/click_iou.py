@@ -24,8 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from napari_safire import Embedding, Engine, load_model
-from napari_safire.images.lists import read_list, read_mask
+from napari_safire.images.lists import read_list
 from napari_safire.images.reading import read_image
+from napari_safire.images.truth import read_mask
 
 METHODS = ("decoder", "patches")
 CLICKS = (1, 2, 3)

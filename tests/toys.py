@@ -23,3 +23,9 @@ def tiny_lite(**other: Any) -> ModelConfig:
 
 # Tiles above 128 pixels, pools above 192.
 TILED_LITE = tiny_lite(confidence_dim=16, image_size=128, max_cells=12)
+
+BY_PATCHES: dict[str, Any] = {
+    "representative": "cells",
+    "kinship": {"slope": 20.0, "size": 0.0, "offset": -10.0, "numbers": [0.0] * 5},
+}
+"""Metadata of a model that divides patches: pieces are of one source from a cosine of .5."""

@@ -20,8 +20,9 @@ import numpy as np
 from napari_safire.cli.terminal import open_engine, progress_bar
 from napari_safire.errors import SafireError
 from napari_safire.evaluation.results import write_table
-from napari_safire.images.lists import ListEntry, read_list, read_mask
+from napari_safire.images.lists import ListEntry, read_list
 from napari_safire.images.reading import read_image
+from napari_safire.images.truth import read_mask
 from napari_safire.learning.confidence import ask_points
 
 if TYPE_CHECKING:

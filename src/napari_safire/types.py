@@ -45,7 +45,18 @@ class PointPrompt:
             )
 
     def lies_in(self, shape: Sequence[float]) -> bool:
-        """Whether the point lies on a picture of so many rows and columns (edges included)."""
+        """Whether the point lies on a picture.
+
+        Parameters
+        ----------
+        shape : (rows, cols)
+            Of the picture, in pixels.
+
+        Returns
+        -------
+        bool
+            True on its edges too, half a pixel beyond the centres of the outer pixels.
+        """
         return bool(inside(shape, (self.row, self.col)))
 
 
@@ -392,6 +403,10 @@ class ForgeryMap:
         ----------
         prior : float
             See `Calibration.with_prior`.
+
+        Returns
+        -------
+        float or None
 
         Raises
         ------

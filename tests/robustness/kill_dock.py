@@ -110,7 +110,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
 
     def go_on() -> None:
         controller.edits.commit()
-        series.go_to(dice.randrange(PICTURES))
+        series.work.go_to(dice.randrange(PICTURES))
 
     acts = [prompt] * 4 + [stroke] * 6 + [partition] * 2
     acts += [

@@ -28,9 +28,10 @@ from napari_safire.datasets.integrity import check_lists
 from napari_safire.errors import SafireError
 from napari_safire.evaluation.results import ResultFile
 from napari_safire.evaluation.saved_studies import read_results
-from napari_safire.images.lists import ListEntry, parse_list, read_list, read_mask
-from napari_safire.images.mask_pairs import list_root, looks_like_list, read_labels
+from napari_safire.images.list_text import list_root, looks_like_list
+from napari_safire.images.lists import ListEntry, parse_list, read_list
 from napari_safire.images.masks import MaskRule
+from napari_safire.images.truth import read_labels, read_mask
 
 SECONDS, GIB = 10, 2
 SHAPE = (48, 64)

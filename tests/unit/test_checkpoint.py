@@ -145,7 +145,7 @@ def test_published_layout_tells_its_sizes(model, published):
 
 @pytest.mark.parametrize("config", [ModelConfig.vit_l(), ModelConfig.vit_h()])
 def test_sizes_of_large_models_are_inferred(config):
-    from napari_safire.model.files.fitting import infer_config
+    from napari_safire.model.files.sizes import infer_config
 
     with torch.device("meta"):
         state = SafireModel(config).state_dict()

@@ -22,7 +22,7 @@ STRIPES[[0, 1, 2], :, [0, 1, 2]] = 20
 
 
 def pieces() -> Pieces:
-    return Pieces(STRIPES, np.eye(3), np.full(3, 1 / 3), np.zeros(2), ())
+    return Pieces(STRIPES, np.eye(3), np.full(3, 1 / 3), 0.5)
 
 
 def groupings(**probable: float) -> Groupings:
@@ -135,16 +135,16 @@ def test_patches_are_read_off_any_labels(seen: tuple[Engine, Embedding, np.ndarr
     assert 0 < len(patches.compared) <= 1024
 
 
-def test_a_model_without_a_rule_of_grouping_is_asked_through_its_decoder() -> None:
-    model = SafireModel(tiny_lite())
-    model.metadata |= {"representative": "cells"}
-    engine = Engine(model)
+def test_a_published_model_is_asked_through_its_decoder() -> None:
+    engine = Engine(SafireModel(tiny_lite()))
     embedding = engine.embed(np.zeros((64, 64, 3), np.uint8))
     assert not engine.answers_by_patches
     assert engine.source_numbers(embedding) == {}
     assert engine.segment(embedding, [(5, 5)])[0].mask.shape == (64, 64)
     with pytest.raises(ValueError, match="ask its decoder"):
         engine.segment(embedding, [(5, 5)], method="patches")
+    with pytest.raises(ValueError, match="ask its decoder"):
+        engine.pieces(embedding)
 
 
 @pytest.mark.parametrize("method", ["cells", "", "Decoder"])

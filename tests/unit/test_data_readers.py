@@ -22,14 +22,15 @@ from PIL import Image, ImageFile
 
 from napari_safire.atomic import atomic_path
 from napari_safire.datasets.catalogue import read_entries
+from napari_safire.decoding import limits
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.evaluation.entries import entry_content
-from napari_safire.images.decoding import limits
 from napari_safire.images.files import why_unreadable
-from napari_safire.images.lists import ListEntry, parse_list, read_list, read_mask, write_list
-from napari_safire.images.mask_pairs import list_root, looks_like_list
+from napari_safire.images.list_text import list_root, looks_like_list
+from napari_safire.images.lists import ListEntry, parse_list, read_list, write_list
 from napari_safire.images.masks import MaskWarning, decode_sources, encode_sources
 from napari_safire.images.reading import read_image, write_image_atomic
+from napari_safire.images.truth import read_mask
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -478,7 +479,7 @@ def test_no_memory(tmp_path, monkeypatch):
     def exhausted(*_):
         raise MemoryError
 
-    monkeypatch.setattr("napari_safire.images.decoding.png.decode", exhausted)
+    monkeypatch.setattr("napari_safire.decoding.png.decode", exhausted)
     (tmp_path / "a.png").write_bytes(WHOLE["png"])
     with pytest.raises(ImageReadError, match="does not fit in memory"):
         read_image(tmp_path / "a.png")

@@ -29,9 +29,9 @@ from napari_safire.datasets.catalogue import entries_of, find_set, pair_set
 from napari_safire.datasets.published import SETS
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.images.archives import read_archive
-from napari_safire.images.lists import ListEntry, read_list, read_mask
-from napari_safire.images.mask_pairs import read_labels
+from napari_safire.images.lists import ListEntry, read_list
 from napari_safire.images.masks import MaskRule, resize_nearest
+from napari_safire.images.truth import read_labels, read_mask
 
 MULTI_SOURCE = ("SafireMS-Expert", "sources")
 

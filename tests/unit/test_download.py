@@ -19,7 +19,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pooch
 import pytest
 import requests
 from hypothesis import given, settings
@@ -37,8 +36,7 @@ from napari_safire.model import (
     model_state,
     save_checkpoint,
 )
-from napari_safire.model.catalogue import download
-from napari_safire.model.catalogue.download import ResumingDownloader
+from napari_safire.model.catalogue import download, transfer
 from napari_safire.model.catalogue.registry import models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE
 
@@ -73,7 +71,7 @@ class FileServer:
         found = (re.search(r"\d+", headers.get("Range", "0")) for headers in self.requests)
         return [int(match[0]) for match in found if match]
 
-    def answer(self, handler: BaseHTTPRequestHandler, with_body: bool) -> None:
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.requests.append(dict(handler.headers))
         if self.location is not None:
             handler.send_response(302)
@@ -100,8 +98,6 @@ class FileServer:
         if self.etag is not None:
             handler.send_header("ETag", self.etag)
         handler.end_headers()
-        if not with_body:
-            return
         end = self.cuts.pop(0) if self.cuts else len(part)
         handler.wfile.write(part[:end])
         if self.stall is not None and end < len(part):
@@ -121,10 +117,7 @@ def serving() -> Iterator[Callable[..., FileServer]]:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 with suppress(ConnectionError):  # the client may have had enough
-                    file.answer(self, with_body=True)
-
-            def do_HEAD(self) -> None:
-                file.answer(self, with_body=False)
+                    file.answer(self)
 
             def log_message(self, *arguments: object) -> None:
                 """Nothing on stderr."""
@@ -167,7 +160,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv(REGISTRIES_VARIABLE, str(tmp_path / "models.toml"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(download, "_PAUSES", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(transfer, "_PAUSES", (0.0, 0.0, 0.0, 0.0))
     return tmp_path
 
 
@@ -288,16 +281,6 @@ def test_downloading_loads_no_torch_and_says_nothing_by_itself(serve, payload):
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
-def test_the_downloader_can_be_asked_whether_a_file_is_there(serve, payload, tmp_path):
-    server = serve(payload, status=[200, 404])
-    job = download._Job("lab", len(payload), None, None)
-    downloader = ResumingDownloader(tmp_path / "part", "", job)
-    book = pooch.create(tmp_path, f"http://127.0.0.1:{server.port}/", registry={"lab": None})
-    assert book.is_available("lab", downloader)
-    assert not book.is_available("lab", downloader)
-    assert list(tmp_path.glob("part*")) == []
-
-
 # --- cut, resumed, started again ------------------------------------------------------------------
 
 
@@ -309,7 +292,7 @@ def test_a_cut_download_goes_on_where_it_was(serve, payload, etag, length):
     assert download_model("lab").read_bytes() == payload
     first, second, third = server.asked_from
     assert first == 0
-    assert CUT - download._BLOCK < second <= CUT
+    assert CUT - transfer._BLOCK < second <= CUT
     assert second < third
     wanted = '"v1"' if etag == '"v1"' else None
     assert [headers.get("If-Range") for headers in server.requests] == [None, wanted, wanted]
@@ -321,7 +304,7 @@ def test_after_many_cuts_the_part_is_kept_for_the_next_time(serve, payload):
     register(server.url, payload)
     sentence = refusal()
     kept = part(payload).stat().st_size
-    assert CUT - download._BLOCK < kept <= CUT
+    assert CUT - transfer._BLOCK < kept <= CUT
     assert f"{kept / 1000:.1f} kB of {len(payload) / 1000:.1f} kB is kept" in sentence
     assert f"start again to go on from {kept / 1000:.1f} kB" in sentence
     assert "127.0.0.1 was cut" in sentence
@@ -492,7 +475,7 @@ def test_from_another_machine_nobody_is_led_to_this_one(payload):
         ("http://127.0.0.1/lab", "https://models.example.org/lab", True),
     ):
         answer.headers["location"] = target
-        session = download._SafeSession(entry)
+        session = transfer._SafeSession(entry)
         if followed:
             assert session.get_redirect_target(answer) == target
         else:
@@ -626,7 +609,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(payload, home):
 
 def test_cancelling_keeps_the_part(serve, payload, monkeypatch):
     """Also while the server is silent: it never sends another byte here."""
-    monkeypatch.setattr(download, "_TIMEOUT", (10.0, 3600.0))
+    monkeypatch.setattr(transfer, "_TIMEOUT", (10.0, 3600.0))
     server = serve(payload, cuts=[CUT], stall=threading.Event())
     register(server.url, payload)
     cancel = threading.Event()
@@ -662,7 +645,7 @@ def test_cancelling_before_the_start_asks_nobody(serve, payload):
 
 
 def test_cancelling_between_two_attempts_does_not_wait(serve, payload, monkeypatch):
-    monkeypatch.setattr(download, "_PAUSES", (3600.0,))
+    monkeypatch.setattr(transfer, "_PAUSES", (3600.0,))
     server = serve(payload, status=[503])
     register(server.url, payload)
     with pytest.raises(Cancelled):

@@ -187,7 +187,8 @@ def test_the_new_model_is_calibrated_where_enough_was_held_out(
     forged = asked.parts.held_out.entries
     engine = Engine(load_checkpoint(str(outcome.model)))
     found, notes = recalibrated(engine, [e for e in forged if e.mask], "sources", never)
-    assert not found  # nothing to hold forgeries against
+    assert found.calibration is None  # nothing to hold forgeries against
+    assert found.threshold == engine.rules.threshold
     assert "there are 0 and 8" in notes[0]
     assert "is still that of the old model" in notes[1]
     metadata = load_checkpoint(str(outcome.model)).metadata

@@ -9,18 +9,16 @@ import pytest
 from PIL import Image
 
 from napari_safire.errors import DatasetError, ImageReadError
+from napari_safire.images.list_text import list_root, looks_like_list
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.mask_pairs import (
     FolderPair,
     find_folder_pairs,
     is_source_mask_name,
-    list_root,
-    looks_like_list,
-    mask_kind,
     pair_pictures,
     picture_of_mask,
-    read_labels,
 )
+from napari_safire.images.truth import mask_kind, read_labels
 from napari_safire.synthesis.dataset_writer import DatasetPlan, write_dataset
 from napari_safire.synthesis.photos import Photo
 

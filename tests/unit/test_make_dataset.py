@@ -15,8 +15,9 @@ from PIL import Image
 from synthetic import photo_files, photo_table
 
 from napari_safire.errors import DatasetError, ImageReadError
-from napari_safire.images.lists import read_list, read_mask
+from napari_safire.images.lists import read_list
 from napari_safire.images.mask_pairs import find_folder_pairs, pair_pictures
+from napari_safire.images.truth import read_mask
 from napari_safire.synthesis.composite_settings import OPERATIONS, CompositeSettings
 from napari_safire.synthesis.dataset_plan import DatasetPlan
 from napari_safire.synthesis.dataset_writer import write_dataset

@@ -15,8 +15,7 @@ from napari_safire.cli import app
 from napari_safire.corpus.queue import PictureQueue, read_entry
 from napari_safire.datasets.integrity import check_lists
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.images.lists import ListEntry, read_mask, read_truth, write_list
-from napari_safire.images.mask_pairs import kind_of_masks, mask_kind, read_labels
+from napari_safire.images.lists import ListEntry, write_list
 from napari_safire.images.masks import (
     UNASSIGNED,
     MaskRule,
@@ -24,6 +23,7 @@ from napari_safire.images.masks import (
     decode_sources,
     encode_sources,
 )
+from napari_safire.images.truth import kind_of_masks, mask_kind, read_labels, read_mask, read_truth
 
 
 @pytest.mark.parametrize("kind", ["binary", "sources"])

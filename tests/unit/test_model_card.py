@@ -19,8 +19,9 @@ from synthetic import photo_table
 from napari_safire.errors import SafireError
 from napari_safire.evaluation import EvaluationSet, ScoringSettings, Study, run_study
 from napari_safire.evaluation.report import write_report
-from napari_safire.images.lists import ListEntry, read_list, read_mask, write_list
+from napari_safire.images.lists import ListEntry, read_list, write_list
 from napari_safire.images.masks import encode_sources
+from napari_safire.images.truth import read_mask
 from napari_safire.synthesis.degradations import Degradation
 
 TRAINING = Path(__file__).parents[2] / "training"

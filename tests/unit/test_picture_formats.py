@@ -38,11 +38,12 @@ from picture_cases import (
 )
 from PIL import Image
 
+from napari_safire.decoding import limits, tiff_segments
+from napari_safire.decoding.names import RAW, READABLE, is_picture_name
 from napari_safire.errors import ImageReadError
-from napari_safire.images.decoding import limits, tiff_layout
-from napari_safire.images.decoding.names import RAW, READABLE
-from napari_safire.images.lists import ListEntry, read_mask
-from napari_safire.images.mask_pairs import is_picture_file, is_picture_name, looks_like_list
+from napari_safire.images.files import is_picture_file
+from napari_safire.images.list_text import looks_like_list
+from napari_safire.images.lists import ListEntry
 from napari_safire.images.masks import MaskRule
 from napari_safire.images.reading import (
     image_header,
@@ -51,6 +52,7 @@ from napari_safire.images.reading import (
     read_image,
     write_image_atomic,
 )
+from napari_safire.images.truth import read_mask
 
 ROOT = Path(__file__).resolve().parents[2]
 READ = [case for case in CASES if case.pixels is not None]
@@ -277,20 +279,20 @@ def test_small_files_take_little(tmp_path: Path, name: str, read):
 def test_large_pictures_are_converted_in_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     files = [put(tmp_path, case) for case in READ]
     expected = [read_image(path).pixels for path in files]
-    monkeypatch.setattr("napari_safire.images.decoding.pillow._BAND_PIXELS", 7 * COLS)
-    monkeypatch.setattr("napari_safire.images.decoding.tiff._BAND_PIXELS", 7 * COLS)
-    monkeypatch.setattr("napari_safire.images.decoding.tiff_layout._BAND_BYTES", 999)
+    monkeypatch.setattr("napari_safire.decoding.pillow._BAND_PIXELS", 7 * COLS)
+    monkeypatch.setattr("napari_safire.decoding.tiff._BAND_PIXELS", 7 * COLS)
+    monkeypatch.setattr("napari_safire.decoding.tiff_segments._BAND_BYTES", 999)
     for path, pixels in zip(files, expected, strict=True):
         np.testing.assert_array_equal(read_image(path).pixels, pixels)
 
 
 def test_zstandard_where_pillow_lacks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    tiff_layout._unpacks_zstandard.cache_clear()  # the fuzzer found a deadlock at its first call
+    tiff_segments._unpacks_zstandard.cache_clear()  # the fuzzer found a deadlock at its first call
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(basic(compression=50000), [b"no frame"]))
     with pytest.raises(ImageReadError, match="damaged"):
         read_image(path)
-    monkeypatch.setattr(tiff_layout, "_unpacks_zstandard", lambda: False)
+    monkeypatch.setattr(tiff_segments, "_unpacks_zstandard", lambda: False)
     with pytest.raises(ImageReadError, match="was built without"):
         read_image(path)
 

@@ -29,12 +29,8 @@ from napari_safire.model import (
     verify,
     write_published_layout,
 )
-from napari_safire.model.catalogue.registry import (
-    ModelEntry,
-    is_safe_address,
-    model_entry,
-    models_folder,
-)
+from napari_safire.model.catalogue.entry import ModelEntry, is_safe_address
+from napari_safire.model.catalogue.registry import model_entry, models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE, user_registry
 
 TINY = tiny_lite()

@@ -113,7 +113,7 @@ def tuning_of(section: FineTuneSection) -> FineTuning | None:
 
 def open_queue(dock: Dock, folder: Path) -> None:
     dock.widget.queue.open_queue(folder)
-    wait_until(lambda: not dock.widget.queue._busy)
+    wait_until(lambda: not dock.widget.queue.work.doing)
     dock.settle()
 
 
@@ -443,7 +443,7 @@ def learn(opened: Opened, folder: Path) -> int:
     """Let a dock learn; gives the number of the process, and keeps nothing alive."""
     series, section = opened.widget.queue, opened.widget.fine_tune
     series.open_queue(folder)
-    wait_until(lambda: not series._busy and section.start.isEnabled())
+    wait_until(lambda: not series.work.doing and section.start.isEnabled())
     section.unfold()
     opened.click(section.start)
     wait_until(lambda: section.status.text().startswith("Step 120"))

@@ -23,7 +23,7 @@ from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.preferences import Preferences
 from napari_safire.gui.widget import SafireWidget
 from napari_safire.model import ModelConfig, SafireModel, save_checkpoint, write_published_layout
-from napari_safire.model.catalogue import download
+from napari_safire.model.catalogue import transfer
 from napari_safire.model.catalogue.registry import models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE, user_registry
 
@@ -40,7 +40,7 @@ def _registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(REGISTRIES_VARIABLE, str(tmp_path / "models.toml"))
     (tmp_path / "models.toml").write_text("[models]\n")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(download, "_PAUSES", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(transfer, "_PAUSES", (0.0, 0.0, 0.0, 0.0))
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from napari_safire.annotation.codec import decode_annotation
 from napari_safire.annotation.predictions import AnnotatedPlane
+from napari_safire.decoding.limits import MAX_PIXELS
 from napari_safire.errors import DatasetError
-from napari_safire.images.decoding.limits import MAX_PIXELS
+from napari_safire.images.records.prompts import prompt_record
 from napari_safire.images.records.results import RecordedResults
 from napari_safire.text import printable
 
@@ -25,11 +26,7 @@ def prompt_facts(made: AnnotatedPlane, index: tuple[int, ...]) -> list[dict[str,
     return [
         {
             "index": list(index),
-            "row": prompt.point.row,
-            "col": prompt.point.col,
-            "source": prompt.source,
-            "exclude": prompt.exclude,
-            "live": prompt.live,
+            **prompt_record(prompt.point, prompt.source, prompt.exclude, prompt.live),
             "confidence": made.predictions.confidences.get(prompt.point),
         }
         for prompt in made.annotation.prompts

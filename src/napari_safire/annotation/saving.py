@@ -28,7 +28,6 @@ from napari_safire.atomic import staging_folder
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.images.files import file_sha256
 from napari_safire.images.lists import ListEntry
-from napari_safire.images.mask_pairs import read_labels
 from napari_safire.images.masks import MAX_SOURCE, STEP, UNASSIGNED, encode_sources
 from napari_safire.images.reading import write_image_atomic
 from napari_safire.images.records.head import FROM_ONE, IMAGE_FACTS, SOURCES_FORMAT
@@ -36,6 +35,7 @@ from napari_safire.images.records.paths import recorded_path
 from napari_safire.images.records.replacing import ANYTHING, Expected, rename_together
 from napari_safire.images.records.results import read_source_mask
 from napari_safire.images.records.writing import plain, record_text, versions
+from napari_safire.images.truth import read_labels
 from napari_safire.text import printable
 
 _MOST_PLANES = 10_000

@@ -185,7 +185,7 @@ def _task(
 
 def _can_be_scored(entry: ListEntry, kind: Kind, refused: list[str]) -> bool:
     """Whether the mask says that there is something to find; what it is refused for is noted."""
-    from napari_safire.images.lists import read_truth
+    from napari_safire.images.truth import read_truth
 
     if entry.mask is None:
         return False

@@ -8,18 +8,12 @@ from pathlib import Path
 
 from napari_safire.corpus.queue import PictureQueue, QueueEntry
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.images.lists import (
-    ListEntry,
-    MaskKind,
-    enumerated,
-    list_folder,
-    read_lines,
-    write_list,
-)
-from napari_safire.images.mask_pairs import kind_of_masks as kind_of_masks
-from napari_safire.images.mask_pairs import list_root
+from napari_safire.images.list_text import list_root
+from napari_safire.images.lists import ListEntry, enumerated, list_folder, read_lines, write_list
+from napari_safire.images.masks import MaskKind
 from napari_safire.images.records.completeness import why_incomplete, why_no_mask
 from napari_safire.images.records.head import read_record
+from napari_safire.images.truth import kind_of_masks as kind_of_masks
 from napari_safire.text import printable
 
 

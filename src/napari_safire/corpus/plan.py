@@ -17,8 +17,8 @@ from napari_safire.corpus.task import InTheWay, Task
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.examination.export import results_by_base
 from napari_safire.images.files import file_sha256
+from napari_safire.images.list_text import LIST_SUFFIXES, list_root, looks_like_list
 from napari_safire.images.lists import parse_list
-from napari_safire.images.mask_pairs import LIST_SUFFIXES, list_root, looks_like_list
 from napari_safire.images.records.head import read_head, result_names
 
 

@@ -27,23 +27,17 @@ import numpy.typing as npt
 from napari_safire.atomic import remove_leftovers
 from napari_safire.corpus.naming import result_base
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.images.lists import ListEntry, enumerated, read_list, read_text, read_truth
-from napari_safire.images.mask_pairs import (
-    LIST_SUFFIXES,
-    find_folder_pairs,
-    is_picture_file,
-    is_source_mask_name,
-    list_root,
-    looks_like_list,
-    pair_pictures,
-    read_label_truth,
-)
+from napari_safire.images.files import is_picture_file
+from napari_safire.images.list_text import LIST_SUFFIXES, list_root, looks_like_list, read_text
+from napari_safire.images.lists import ListEntry, enumerated, read_list
+from napari_safire.images.mask_pairs import find_folder_pairs, is_source_mask_name, pair_pictures
 from napari_safire.images.masks import UNASSIGNED, GroundTruth
 from napari_safire.images.reading import ReadImage, read_image
 from napari_safire.images.records.completeness import why_incomplete
 from napari_safire.images.records.head import SOURCES_FORMAT, read_record, record_format
 from napari_safire.images.records.replacing import record_sha256
 from napari_safire.images.records.results import RecordedResults, read_results
+from napari_safire.images.truth import read_label_truth, read_truth
 from napari_safire.text import printable
 
 EntryState = Literal["untouched", "begun", "done"]

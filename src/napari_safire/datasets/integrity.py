@@ -15,9 +15,10 @@ from napari_safire.datasets.catalogue import find_set, pair_set
 from napari_safire.datasets.near_duplicates import Hash, near_duplicates, perceptual_hash
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.files import why_unreadable
-from napari_safire.images.lists import ListEntry, MaskKind, list_folder, parse_list, read_truth
-from napari_safire.images.mask_pairs import kind_of_masks
+from napari_safire.images.lists import ListEntry, list_folder, parse_list
+from napari_safire.images.masks import MaskKind
 from napari_safire.images.reading import read_image
+from napari_safire.images.truth import kind_of_masks, read_truth
 
 ProblemKind = Literal[
     "line", "empty", "missing", "unreadable", "mask", "repeated", "leak", "inside", "near",

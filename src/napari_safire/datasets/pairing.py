@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from napari_safire.images.files import composed, plain_name
+from napari_safire.images.files import composed, files_below, plain_name
 from napari_safire.images.lists import ListEntry
-from napari_safire.images.mask_pairs import PairedPictures, files_below
+from napari_safire.images.mask_pairs import PairedPictures
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,10 @@ from napari_safire.errors import Cancelled, SafireError
 from napari_safire.evaluation.entries import EvaluatedEntry, Task, entry_content
 from napari_safire.examination import Examination, ExaminationSettings, examine
 from napari_safire.examination.threads import as_completed
-from napari_safire.images.lists import ListEntry, MaskKind, read_truth
-from napari_safire.images.masks import resize_nearest
+from napari_safire.images.lists import ListEntry
+from napari_safire.images.masks import MaskKind, resize_nearest
 from napari_safire.images.reading import ReadImage, read_image
+from napari_safire.images.truth import read_truth
 from napari_safire.metrics import binary_scores, multi_source_scores
 from napari_safire.progress import Cancel
 from napari_safire.settings import PartitionSettings

@@ -228,7 +228,7 @@ class SafireWidget(QScrollArea):
         self, how: Literal["go_on", "go_back", "finish", "finish_as_authentic"]
     ) -> None:
         """Leave the open picture of the queue for another one; without a queue, say so."""
-        if self.queue.series is None:
+        if self.queue.queue is None:
             self._tell("No queue of pictures is open: choose a folder or a list first.")
             self.queue.unfold()
         else:

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.decoding.limits import MAX_METADATA_BYTES, MAX_PIXELS
+from napari_safire.decoding.source import Refusal
 from napari_safire.errors import DatasetError, ImageReadError
-from napari_safire.images.decoding.limits import MAX_METADATA_BYTES, MAX_PIXELS
-from napari_safire.images.decoding.source import Refusal
 from napari_safire.images.reading import first_line, require_file
 from napari_safire.text import printable
 

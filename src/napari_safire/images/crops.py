@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.decoding.source import ByteSource
+from napari_safire.decoding.tiff_layout import Layout, check_codec, read_layout
+from napari_safire.decoding.tiff_segments import segment
+from napari_safire.decoding.tiff_tags import read_pages
 from napari_safire.errors import ImageReadError
-from napari_safire.images.decoding.source import ByteSource
-from napari_safire.images.decoding.tiff_layout import Layout, check_codec, read_layout, segment
-from napari_safire.images.decoding.tiff_tags import read_pages
 from napari_safire.images.reading import first_line, format_of
 from napari_safire.text import printable
 

@@ -1,4 +1,4 @@
-"""Files as lists name them: found on the disk, and what keeps one from being read."""
+"""Files as lists name them: found on the disk, what keeps one from being read, pictures below."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import os
 import stat
 import unicodedata
 from collections import defaultdict
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from napari_safire.decoding.names import is_picture_name, surely_picture
+from napari_safire.errors import DatasetError
 from napari_safire.text import printable
 
+_NO_PICTURES = frozenset(
+    {".txt", ".csv", ".json", ".jsonl", ".npz", ".npy", ".toml", ".md", ".html"}
+)
 _LONGEST_PATH = 4096  # characters; longer ones no system opens
 
 
@@ -114,3 +119,49 @@ def composed(name: str) -> str:
 def plain_name(name: str) -> str:
     """Return what names have in common that differ in case or Unicode form only."""
     return composed(name).casefold()
+
+
+def is_picture_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a picture: by its name, or where that says nothing by its content.
+
+    True also for pictures that cannot be read, so that they are told and not passed over.
+    """
+    path = Path(path)
+    if is_picture_name(path.name):
+        return True
+    if path.suffix.lower() in _NO_PICTURES or why_unreadable(path) is not None:
+        return False
+    try:
+        with open(path, "rb") as file:
+            return surely_picture(file.read(32))
+    except OSError:  # it does not call itself a picture, and nobody can look
+        return False
+
+
+def files_below(folder: Path) -> list[PurePath]:
+    """List the files in a folder and its subfolders, relative to it and sorted; hidden ones not.
+
+    Raises
+    ------
+    DatasetError
+        If a folder cannot be read.
+    """
+    try:
+        found = [
+            PurePath(os.path.relpath(os.path.join(where, name), folder))
+            for where, _, names in os.walk(folder, onerror=_refuse)
+            for name in names
+            if not name.startswith(".")
+        ]
+    except OSError as error:
+        raise DatasetError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+    return sorted(found)
+
+
+def pictures_below(folder: Path) -> dict[PurePath, None]:
+    """Pictures in the folder and its subfolders, relative to it, sorted; a dict for its look-up."""
+    return dict.fromkeys(file for file in files_below(folder) if is_picture_file(folder / file))
+
+
+def _refuse(error: OSError) -> None:
+    raise error

@@ -20,10 +20,10 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from napari_safire.atomic import atomic_path
+from napari_safire.decoding import jpeg, limits, names, png, small, tiff
+from napari_safire.decoding.source import ByteSource, Damage, Refusal
+from napari_safire.decoding.stated import Decoding as Decoding
 from napari_safire.errors import ImageReadError
-from napari_safire.images.decoding import jpeg, limits, names, png, small, tiff
-from napari_safire.images.decoding.source import ByteSource, Damage, Refusal
-from napari_safire.images.decoding.stated import Decoding as Decoding
 from napari_safire.images.files import why_unreadable
 from napari_safire.text import printable
 
@@ -241,6 +241,25 @@ def write_image_atomic(
     array = np.asarray(pixels)
     if array.dtype == bool:
         array = array.astype(np.uint8) * np.uint8(255)
+    kind, coloured = _kind_to_write(path, array, stack)
+    with atomic_path(path) as temporary:
+        if kind == "PNG":
+            image = Image.fromarray(np.ascontiguousarray(array))
+            image.save(temporary, format="PNG", compress_level=_PNG_LEVEL)
+        else:
+            tifffile.imwrite(
+                temporary,
+                array,
+                photometric="rgb" if coloured else "minisblack",
+                compression="zlib",
+                compressionargs={"level": _TIFF_LEVEL},
+                predictor=array.dtype.kind == "u",  # smaller and faster; floats do not gain
+            )
+    return path
+
+
+def _kind_to_write(path: Path, array: npt.NDArray[Any], stack: bool) -> tuple[str, bool]:
+    """Format by the suffix, and whether the array has colours; an error where it cannot hold it."""
     kind = names.SUFFIXES.get(path.suffix.lower())
     if kind not in ("PNG", "TIFF"):
         raise ValueError(f"{path} does not end in .png, .tif or .tiff: only these are written.")
@@ -260,20 +279,7 @@ def write_image_atomic(
             f"{path} cannot hold {array.dtype} of shape {array.shape}: convert it to "
             f"{' or '.join(np.dtype(dtype).name for dtype in dtypes[kind])}."
         )
-    with atomic_path(path) as temporary:
-        if kind == "PNG":
-            image = Image.fromarray(np.ascontiguousarray(array))
-            image.save(temporary, format="PNG", compress_level=_PNG_LEVEL)
-        else:
-            tifffile.imwrite(
-                temporary,
-                array,
-                photometric="rgb" if coloured else "minisblack",
-                compression="zlib",
-                compressionargs={"level": _TIFF_LEVEL},
-                predictor=array.dtype.kind == "u",  # smaller and faster; floats do not gain
-            )
-    return path
+    return kind, coloured
 
 
 # ------------------------------------------------------------------------------- bytes

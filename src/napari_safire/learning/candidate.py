@@ -26,7 +26,8 @@ from napari_safire.basis import ALGORITHM, RunBasis
 from napari_safire.engine import Engine
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.images.files import file_sha256
-from napari_safire.images.lists import ListEntry, MaskKind
+from napari_safire.images.lists import ListEntry
+from napari_safire.images.masks import MaskKind
 from napari_safire.images.records.writing import plain, record_text, versions
 from napari_safire.learning.comparison import Comparison, PictureScore, compare, require_scored
 from napari_safire.learning.events import (
@@ -291,7 +292,7 @@ def _write_proposal(
 ) -> tuple[Path, tuple[str, ...]]:
     """Save the new model with what is known of it; say what its distances rest on."""
     new = engine.model
-    measured, notes = recalibrated(engine, task.parts.held_out.entries, task.kind, stop)
+    rules, notes = recalibrated(engine, task.parts.held_out.entries, task.kind, stop)
     name = str(old.metadata.get("name", Path(task.model).stem))
     learned = task.parts.learned
     lists = ", ".join(Path(path).name for path in task.lists)
@@ -309,5 +310,5 @@ def _write_proposal(
         },
     }
     path = folder / f"tuned-{new.checkpoint_sha256[:12]}.safetensors"
-    save_checkpoint(new, path, metadata={**metadata, **measured})
+    save_checkpoint(new, path, metadata={**metadata, **rules.as_metadata()})
     return path, notes

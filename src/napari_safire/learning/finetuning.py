@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from napari_safire.datasets.groups import GroupedEntries, divide_entries
-from napari_safire.engine.confidence import CONFIDENCE_CALIBRATION
+from napari_safire.engine.rules import read_rules, with_rules
 from napari_safire.errors import DatasetError, OutOfMemory
-from napari_safire.images.lists import MaskKind
+from napari_safire.images.masks import MaskKind
 from napari_safire.learning.devices import PRECISIONS, launched
 from napari_safire.learning.events import Listener
 from napari_safire.learning.listed import ListedDataset, ListedSettings
@@ -41,7 +41,6 @@ from napari_safire.synthesis.photo_bank import PhotoBank
 from napari_safire.synthesis.photos import bank_of, read_photo_folder, read_photo_table
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-_OF_THE_OLD_WEIGHTS = ("calibration", CONFIDENCE_CALIBRATION)
 _PROMPTS = PromptSettings(per_image=8)
 _WATCHED = 0.15  # of the groups that are left after those held out
 _WATCHED_BATCHES = 4
@@ -207,7 +206,9 @@ def fine_tune(
     FloatingPointError, CheckpointError
         As `run`.
     """
-    model.metadata = {k: v for k, v in model.metadata.items() if k not in _OF_THE_OLD_WEIGHTS}
+    # What was calibrated is true of the old weights alone.
+    rules = replace(read_rules(model.metadata), calibration=None, confidence=None)
+    model.metadata = with_rules(model.metadata, rules)
     vit = model.config.architecture == "vit"
     side = settings.side or (model.config.image_size if vit else _LITE_SIDE)
     how = ListedSettings(how="squash" if vit else "crop")

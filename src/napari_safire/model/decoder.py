@@ -101,19 +101,26 @@ def decode_prompts(
             some = _update_tokens(layer, some, position, own, cell_position)
             own = _update_cells(layer, some, position, own, cell_position, chunk)
         read = _read_cells(mask_decoder.transformer, some, position, own, cell_position)
-        mask_weights = mask_decoder.output_hypernetworks_mlps[0](read[:, _MASK_TOKEN])
-        upscaling = mask_decoder.output_upscaling
-        masks = [
-            _upscale(upscaling, *each, height, width, corners)
-            for each in zip(own, mask_weights.split(chunk), strict=True)
-        ]
-        confidence = mask_decoder.iou_prediction_head(read[:, _CONFIDENCE_TOKEN])[:, 0]
-        found.append((torch.cat(masks).float(), confidence.float()))
+        found.append(_predictions(mask_decoder, read, own, (height, width), corners))
     logits, confidence = (torch.cat(parts) for parts in zip(*found, strict=True))
     return (
         logits.view(n_images, n_prompts, *logits.shape[1:]),
         confidence.view(n_images, n_prompts),
     )
+
+
+def _predictions(
+    mask_decoder: Any, read: Tensor, own: list[Tensor], shape: tuple[int, int], corners: bool
+) -> tuple[Tensor, Tensor]:
+    """Logits and confidences of prompts from their tokens and their chunks of cells."""
+    mask_weights = mask_decoder.output_hypernetworks_mlps[0](read[:, _MASK_TOKEN])
+    sizes = [len(cells) for cells in own]
+    masks = [
+        _upscale(mask_decoder.output_upscaling, *each, *shape, corners)
+        for each in zip(own, mask_weights.split(sizes), strict=True)
+    ]
+    confidence = mask_decoder.iou_prediction_head(read[:, _CONFIDENCE_TOKEN])[:, 0]
+    return torch.cat(masks).float(), confidence.float()
 
 
 def upscaled_bytes(n_channels: int, n_cells: int) -> int:

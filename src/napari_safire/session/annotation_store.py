@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
 from napari_safire.session.results import previewed
 from napari_safire.session.workers import Job, Worker
+
+T = TypeVar("T")
 
 OTHER_MODEL = "The verdict that was kept is another model's and was left out: partition again."
 
@@ -251,6 +253,33 @@ class AnnotationStore:
         self._lane.submit(
             Job("", lambda progress, cancel: self._keep(step, plane.history), _ignore, self._failed)
         )
+
+    def write(
+        self,
+        plane: Plane,
+        write: Callable[[Annotation], T],
+        done: Callable[[T], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """Hand the present annotation of a plane to the file worker, which writes it.
+
+        Parameters
+        ----------
+        plane : Plane
+            It need not be open any more.
+        write : callable
+            Takes the annotation, in the file worker.
+        done, failed : callable
+            Take what `write` gives or raises, in the owner's thread.
+        """
+
+        def take(progress: Progress, cancel: Cancel) -> None:
+            annotation = plane.history.state
+            self._file_lane.submit(
+                Job("", lambda progress, cancel: write(annotation), done, failed)
+            )
+
+        self._lane.submit(Job("", take, _ignore, failed))
 
     def mark_shown_as_saved(self, key: PlaneKey, labels: npt.NDArray[np.integer]) -> None:
         """The same, where only labels were saved: of the present state, if it shows these."""

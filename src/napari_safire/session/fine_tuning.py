@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from psygnal import Signal
 
-from napari_safire.images.lists import MaskKind
+from napari_safire.images.masks import MaskKind
 from napari_safire.learning.comparison import Comparison
 from napari_safire.learning.events import (
     BASIS,

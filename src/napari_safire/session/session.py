@@ -16,14 +16,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from psygnal import Signal
 
 from napari_safire.annotation.annotation import Annotation, SourcePrompt, changed_prompts
 from napari_safire.annotation.numbering import numbers_of
 from napari_safire.annotation.predictions import PartitionPredictions, Predictions
-from napari_safire.errors import SafireError
+from napari_safire.errors import SafireError, sentence
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.annotation_store import OTHER_MODEL, AnnotationStore
 from napari_safire.session.autosave import Autosave, AutosavedWork
@@ -46,6 +46,8 @@ from napari_safire.types import Embedding, FloatImage, SourceRegion
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
+
+T = TypeVar("T")
 
 _SMALL_PICTURE = 2_000_000  # pixels: labels of more take too long to compose
 _QUICK_S = 0.5
@@ -104,6 +106,7 @@ class Session:
         self._model_lane = Worker(deliver, self._watch)
         self._state_lane = Worker(deliver, lasting=True)
         self._file_lane = Worker(deliver, lasting=True)
+        self._reading_lane = Worker(deliver)
         self.planes = Planes()
         self.states = AnnotationStore(
             self._state_lane,
@@ -115,6 +118,9 @@ class Session:
             lambda plane: self.partitioned.emit(plane.key),
             autosave,
         )
+        self._workers = (
+            self._model_lane, self._state_lane, self._file_lane, self._reading_lane,
+        )  # fmt: skip
         self._quickest_answer = math.inf  # seconds that the present model took for prompts
 
     # ---------------------------------------------------------------- model
@@ -503,7 +509,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether anything is being done."""
-        return self._model_lane.busy or self._state_lane.busy or self._file_lane.busy
+        return any(worker.busy for worker in self._workers)
 
     def cancel(self) -> None:
         """Stop what the model does; states and their history are not touched.
@@ -512,9 +518,26 @@ class Session:
         """
         self._model_lane.cancel()
 
-    def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Do something short off the owner's thread, between the states."""
-        self._state_lane.submit(Job("", lambda progress, cancel: work(), done, self._failed))
+    def run(
+        self,
+        work: Callable[[], T],
+        done: Callable[[T], None],
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """Look at files or devices off the owner's thread; no annotation waits for it.
+
+        Parameters
+        ----------
+        work : callable
+            Called in the reading worker.
+        done : callable
+            Takes what it gives, in the owner's thread.
+        failed : callable, optional
+            Takes what it raises; default: it becomes a notice.
+        """
+        self._reading_lane.submit(
+            Job("", lambda progress, cancel: work(), done, failed or self._failed)
+        )
 
     def run_long(
         self, title: str, work: Callable[[Progress, Cancel], Any], done: Callable[[Any], None]
@@ -533,6 +556,7 @@ class Session:
             Seconds to wait at most.
         """
         self._model_lane.close()
+        self._reading_lane.close()
         self.states.finish(timeout)
         self._state_lane.close()
         self._file_lane.close()
@@ -554,14 +578,10 @@ class Session:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the threads to end; false if they did not in time."""
-        lanes = (self._model_lane, self._state_lane, self._file_lane)
-        return all([lane.join(timeout) for lane in lanes])
+        return all([worker.join(timeout) for worker in self._workers])
 
     def _failed(self, error: Exception, topic: Topic = ANYWHERE) -> None:
-        if isinstance(error, SafireError | ValueError | TypeError | OSError):
-            self.notice.emit(str(error), True, topic)
-        else:
-            self.notice.emit(f"{type(error).__name__}: {error}", True, topic)
+        self.notice.emit(sentence(error), True, topic)
 
     def _failing(self, key: PlaneKey, stage: Stage) -> Callable[[Exception], None]:
         return lambda error: self._failed(error, Topic(key, stage))

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_safire.decoding.names import READABLE
 from napari_safire.errors import DatasetError
-from napari_safire.images.decoding.names import READABLE
-from napari_safire.images.files import why_unreadable
-from napari_safire.images.mask_pairs import pictures_below
+from napari_safire.images.files import pictures_below, why_unreadable
 from napari_safire.synthesis.photo_bank import PhotoBank
 
 _ORIGIN = ("source_repo", "path")

@@ -9,35 +9,26 @@ the number in the most probable grouping (docs/lab-notes.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from napari_safire.engine.metadata_numbers import (
-    shown,
-    stored_fields,
-    stored_number,
-    stored_numbers,
-)
 from napari_safire.engine.partitioning.spectral import MOST_SOURCES
-from napari_safire.errors import CheckpointError
 from napari_safire.types import FloatImage
 
-KINSHIP = "kinship"  # key of the weights in a model's metadata
-_LEAST_SHARE = 0.001  # keeps the logarithm of a piece without readable cells finite
-FEWEST = 2  # groups: whether there is only one is asked of the evidence
+_LEAST_SHARE = 0.001  # keeps the logarithm of a piece without informative patches finite
+FEWEST = 2  # groups: whether there is only one is asked of the multi-source score
 
 
 @dataclass(frozen=True, slots=True)
 class GroupingRule:
     """How much more probable a grouping is that puts two pieces together.
 
-    Stored with the model as ``metadata["kinship"]``; fitted by `napari_safire.learning.grouping`.
+    Stored with the model; fitted by `napari_safire.learning.grouping`.
 
     Parameters
     ----------
@@ -70,31 +61,9 @@ class GroupingRule:
 
     @classmethod
     def of_weights(cls, weights: Iterable[float]) -> GroupingRule:
-        """Make a kinship of the weights of the `signs`."""
+        """Make a rule of the weights of the `signs`."""
         slope, size, offset, *numbers = (float(weight) for weight in weights)
         return cls(slope, size, offset, tuple(numbers))
-
-    @classmethod
-    def of_model(cls, metadata: Mapping[str, Any]) -> GroupingRule | None:
-        """Read a model's weights; None if it joins pieces by a threshold.
-
-        Raises
-        ------
-        CheckpointError
-            They are not what this version knows.
-        """
-        if KINSHIP not in metadata:
-            return None
-        try:
-            stored = stored_fields(metadata[KINSHIP], [field.name for field in fields(cls)])
-            numbers = stored_numbers("numbers", stored.pop("numbers"))
-            pair = {name: stored_number(name, value) for name, value in stored.items()}
-            return cls(**pair, numbers=numbers)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"This model's kinship is {shown(metadata[KINSHIP])}, which this version cannot "
-                "read: update napari-safire, or calibrate the model again."
-            ) from error
 
     def groupings(self, likeness: FloatImage, shares: FloatImage) -> Groupings:
         """Weigh all ways of grouping some pieces.
@@ -109,19 +78,18 @@ class GroupingRule:
         probabilities = softmax(signs(likeness, shares) @ self.weights)
         return Groupings(all_groupings(len(likeness)), probabilities)
 
-    def count(self, likeness: FloatImage, shares: FloatImage, found: float, least: float) -> int:
-        """Estimate the number of sources: 1 where less than ``least`` evidence is ``found``.
+    def count(self, likeness: FloatImage, shares: FloatImage, score: float, least: float) -> int:
+        """Estimate the number of sources: 1 where the ``score`` is below ``least``.
 
         Parameters
         ----------
         likeness, shares
             As in `groupings`.
-        found : float
-            The `napari_safire.engine.partitioning.n_sources.evidence`.
+        score : float
+            `napari_safire.engine.partitioning.n_sources.multi_source_score`.
         least : float
-            Stored with the model as ``metadata["source_evidence"]``.
         """
-        return self.groupings(likeness, shares).number if found >= least else 1
+        return self.groupings(likeness, shares).number if score >= least else 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter
 from scipy.special import expit
 
 from napari_safire.engine.partitioning.clustering import (
@@ -29,8 +27,6 @@ from napari_safire.geometry import Geometry
 from napari_safire.types import Calibration, FloatImage, ForgeryMap, SourcePartition, SourceRegion
 
 _STRIP_PIXELS = 4_000_000
-_CELL_AND_ONE = 5  # logits: an embedding cell has 4, and an odd window has a middle
-
 
 RegionsOf = Callable[[Sequence[int]], list[SourceRegion]]
 
@@ -80,10 +76,9 @@ def make_partition(
     method: str,
     parameters: dict[str, Any],
     seed: int,
-    consensus: bool = False,
     regions_of: RegionsOf | None = None,
 ) -> SourcePartition:
-    """Let a region of each cluster stand for it; the strongest logit wins a pixel.
+    """Let the most confident prompt of each cluster stand for it; the strongest logit wins a pixel.
 
     Softmax keeps the order of logits, so labels come from the logits themselves, in strips.
 
@@ -93,15 +88,11 @@ def make_partition(
     clusters : (P,) int array
     method, parameters, seed
         Recorded in the partition.
-    consensus : bool
-        False, as published: the region of the cluster's most confident prompt. True: the mean of
-        the logits of all its prompts, smoothed over one embedding cell, which is steadier where
-        single masks are unsure.
     regions_of : callable, optional
         Gives the regions of prompts, by their indices, where the grid holds none.
     """
     names = np.unique(clusters[clusters != NOISE])
-    regions = _representatives(grid, clusters, names, consensus, regions_of)
+    regions = _representatives(grid, clusters, names, regions_of)
     labels = label_pixels(grid.geometry, [region.low_res_logits for region in regions])
     labels, order = largest_first(labels, len(regions))
     sources = np.full(len(clusters), NOISE, dtype=np.int64)
@@ -162,7 +153,6 @@ def make_forgery_map(
     grid: PromptGrid,
     clusters: Clusters,
     calibration: Calibration | None,
-    consensus: bool = False,
     regions_of: RegionsOf | None = None,
     unreadable: Reasons | None = None,
     silence: str = "",
@@ -175,7 +165,7 @@ def make_forgery_map(
     clusters : (P,) int array
         Two sources (one if the picture gives no more).
     calibration : Calibration or None
-    consensus, regions_of
+    regions_of
         As in `make_partition`.
     unreadable : (h, w) uint8 array, optional
         `Embedding.unreadable`: the verdict accuses nothing that cannot be read.
@@ -192,9 +182,8 @@ def make_forgery_map(
     if len(names) < 2:
         heatmap: FloatImage = np.zeros(grid.geometry.image_shape, dtype=np.float32)
     else:
-        regions = _representatives(grid, clusters, names, consensus, regions_of)
-        back = _sigmoid(regions[0].logits)
-        front = _sigmoid(regions[1].logits)
+        regions = _representatives(grid, clusters, names, regions_of)
+        back, front = expit(regions[0].logits), expit(regions[1].logits)
         if (front > 0.5).sum() > (back > 0.5).sum():
             front, back = back, front
         heatmap = np.asarray((front + 1 - back) / 2, dtype=np.float32)
@@ -213,31 +202,11 @@ def _representatives(
     grid: PromptGrid,
     clusters: Clusters,
     names: Clusters,
-    consensus: bool,
     regions_of: RegionsOf | None,
 ) -> list[SourceRegion]:
-    """For each cluster the region that stands for it."""
-    members = clusters == names[:, None]  # (K, P)
-    chosen = [int(np.flatnonzero(mine)[np.argmax(grid.confidence[mine])]) for mine in members]
-    best = regions_of(chosen) if regions_of else [grid.region(index) for index in chosen]
-    if not consensus:
-        return best
-    if grid.low_res_logits is None:
-        raise ValueError("A consensus needs the logits of all prompts: ask for the whole grid.")
-    # One product instead of a copy of the logits (50 MB at 1024 x 768) for each cluster.
-    shares = members / members.sum(axis=1, keepdims=True)
-    prompts, *shape = grid.low_res_logits.shape
-    means = shares.astype(np.float32) @ grid.low_res_logits.reshape(prompts, -1)
-    # Transposed convolutions leave a lattice in the logits whose period is one embedding cell.
-    return [
-        dataclasses.replace(
-            region,
-            low_res_logits=uniform_filter(mean.reshape(shape), size=_CELL_AND_ONE, mode="nearest"),
-        )
-        for region, mean in zip(best, means, strict=True)
-    ]
-
-
-def _sigmoid(logits: FloatImage) -> FloatImage:
-    probabilities: FloatImage = expit(logits)
-    return probabilities
+    """For each cluster the region of its most confident prompt."""
+    chosen = []
+    for name in names:
+        mine = np.flatnonzero(clusters == name)
+        chosen.append(int(mine[np.argmax(grid.confidence[mine])]))
+    return regions_of(chosen) if regions_of else [grid.region(index) for index in chosen]

@@ -1,13 +1,13 @@
-"""Sources straight from the embedding: a normalised cut of its cells, no prompt asked.
+"""Sources straight from the embedding: a normalised cut of its patches, no prompt asked.
 
-Training compares cells by ``exp(cos / temperature)``. The same numbers make the cells of a picture
-a graph, which is cut where it hangs together least (Shi and Malik 2000; rows of the eigenvectors
-normalised and clustered as by Ng, Jordan and Weiss 2001). k-means on the features themselves splits
-the largest source instead of finding the small one (docs/lab-notes.md).
+Training compares patches by ``exp(cos / temperature)``. The same numbers make the patches of a
+picture a graph, which is cut where it hangs together least (Shi and Malik 2000; rows of the
+eigenvectors normalised and clustered as by Ng, Jordan and Weiss 2001). k-means on the features
+themselves splits the largest source instead of finding the small one (docs/lab-notes.md).
 
-Sources are not scattered cell by cell, so neighbours hang together more than cells far apart, as in
-Shi and Malik's graphs of pixels. That holds for where the cut goes. Whether there is anything to
-cut, and which pieces belong together, is judged by the features alone: a picture of one source
+Sources are not scattered patch by patch, so neighbours hang together more than patches far apart,
+as in Shi and Malik's graphs of pixels. That holds for where the cut goes. Whether there is anything
+to cut, and which pieces belong together, is judged by the features alone: a picture of one source
 would soon fall into neighbourhoods.
 """
 
@@ -42,38 +42,38 @@ from napari_safire.types import (
     SourceRegion,
 )
 
-COMPARING = "comparing the picture's cells"
+COMPARING = "comparing the picture's patches"
 TEMPERATURE = 0.1  # of the affinity, that of the contrastive loss; measured in docs/lab-notes.md
-# All cells around one together weigh as many times what the whole picture would, were it like them.
+# All patches around one together weigh so many times what the whole picture would, were it alike.
 NEIGHBOURHOOD = 2.0  # measured in docs/lab-notes.md, as is the reach
-REACH = 2.0  # cells: standard deviation of a neighbour's weight over its distance
+REACH = 2.0  # patches: standard deviation of a neighbour's weight over its distance
 MOST_SOURCES = 6  # that are looked for where their number is not given
-_USUAL_SPACING = 3.0  # cells to each that is compared in a picture of 1024 x 768 pixels
+_USUAL_SPACING = 3.0  # patches to each that is compared in a picture of 1024 x 768 pixels
 ROUNDING = 1e-4  # of an eigenvalue near 1 in float32
 _FEWEST_FOR_LANCZOS = 64
 _RESTARTS = 10
-_INSIDE = 5  # cells around a representative's prompt that should be of its source
+_INSIDE = 5  # patches around a representative's prompt that should be of its source
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CellSpectrum:
-    """How the cells of a picture hang together.
+class PatchSpectrum:
+    """How the patches of a picture hang together.
 
     Parameters
     ----------
     values : (M,) float32 array
         Largest eigenvalues of the features' normalised affinity, from 1 down: as many lie near 1 as
-        there are groups of cells that hardly hang together, wherever they lie.
+        there are groups of patches that hardly hang together, wherever they lie.
     places : (N, M) float32 array
-        Where each of the N = h * w cells, row by row, is put by the eigenvectors of the affinity in
-        which neighbours weigh more.
+        Where each of the N = h * w patches, row by row, is put by the eigenvectors of the affinity
+        in which neighbours weigh more.
     compared : (n,) int array
-        The cells that the eigenvectors were computed of. The rest is placed by its affinity to
+        The patches that the eigenvectors were computed of. The rest is placed by its affinity to
         these (Nystroem's extension; Fowlkes et al. 2004).
     features : (N, C) float32 array
-        Directions of the cells' features.
-    readable : (h, w) bool array
-        Cells that may hold traces: the others are not compared, and belong to what is nearest.
+        Directions of the patches' features.
+    informative : (h, w) bool array
+        Patches that may hold traces: the others are not compared, and belong to what is nearest.
     asked : int
         How many eigenvectors were asked for; a small picture has fewer.
     """
@@ -82,58 +82,60 @@ class CellSpectrum:
     places: FloatImage
     compared: npt.NDArray[np.int64]
     features: FloatImage
-    readable: npt.NDArray[np.bool_]
+    informative: npt.NDArray[np.bool_]
     asked: int
 
 
-def cell_spectrum(
+def patch_spectrum(
     embedding: Embedding,
     count: int = MOST_SOURCES,
     compared: npt.NDArray[np.int64] | None = None,
-) -> CellSpectrum:
-    """Compute how the cells of a picture hang together.
+) -> PatchSpectrum:
+    """Compute how the patches of a picture hang together.
 
     Parameters
     ----------
     embedding : Embedding
         With (C, h, w) features.
     count : int
-        Eigenvectors: at least the number of sources; fewer are given if there are fewer cells.
+        Eigenvectors: at least the number of sources; fewer are given if there are fewer patches.
     compared : (n,) int array, optional
-        Cells to compare, at least one; default: those that are readable, of large pictures a
+        Patches to compare, at least one; default: those that are informative, of large pictures a
         regular sample.
 
     Returns
     -------
-    CellSpectrum
+    PatchSpectrum
     """
     features = directions(embedding.features.reshape(len(embedding.features), -1).T)
-    readable = informative_patches(embedding)
+    informative = informative_patches(embedding)
     if compared is None:
-        compared = sampled(readable)
+        compared = sampled(informative)
     affinity = np.exp((features @ features[compared].T - 1) / TEMPERATURE)  # (N, n)
     values, _ = _largest_eigenpairs(_normalised(affinity[compared])[0], count)
-    affinity *= _nearness(readable.shape, compared)
+    affinity *= _nearness(informative.shape, compared)
     among, degree = _normalised(affinity[compared])
     eigenvalues, vectors = _largest_eigenpairs(among, count)
-    # Of equal cells all but one eigenvalue are 0, or rounding of either sign.
+    # Of equal patches all but one eigenvalue are 0, or rounding of either sign.
     places = (affinity @ (vectors * degree[:, None])) / np.maximum(eigenvalues, ROUNDING)
     places /= np.sqrt(affinity.sum(axis=1, keepdims=True))
-    return CellSpectrum(values, places, compared, features, readable, count)
+    return PatchSpectrum(values, places, compared, features, informative, count)
 
 
-def cut(spectrum: CellSpectrum, n_sources: int, seed: int, sharpness: float) -> FloatImage:
-    """Divide the cells.
+def cut(
+    spectrum: PatchSpectrum, n_sources: int, seed: int, inverse_temperature: float
+) -> FloatImage:
+    """Divide the patches.
 
     Parameters
     ----------
-    spectrum : CellSpectrum
+    spectrum : PatchSpectrum
     n_sources : int
     seed : int
         Of k-means.
-    sharpness : float
-        Scales the logits so that their softmax says how often a cell's source is right; stored
-        with the model as ``metadata["cut_sharpness"]``.
+    inverse_temperature : float
+        Scales the logits so that their softmax says how often a patch's source is right; stored
+        with the model.
 
     Returns
     -------
@@ -142,7 +144,7 @@ def cut(spectrum: CellSpectrum, n_sources: int, seed: int, sharpness: float) -> 
     """
     rows = directions(spectrum.places[:, :n_sources])
     known = rows[spectrum.compared]
-    # Equal cells are of one source, wherever they lie.
+    # Equal patches are of one source, wherever they lie.
     different = len(np.unique(spectrum.features[spectrum.compared].round(4), axis=0))
     count = min(n_sources, different, len(np.unique(known.round(4), axis=0)))
     centres = np.zeros((1, rows.shape[1]), np.float32)
@@ -150,15 +152,17 @@ def cut(spectrum: CellSpectrum, n_sources: int, seed: int, sharpness: float) -> 
         kmeans = KMeans(count, n_init=_RESTARTS, random_state=seed).fit(known)
         centres = kmeans.cluster_centers_.astype(np.float32)
     distances = ((rows[:, None] - centres) ** 2).sum(axis=2)  # (N, K)
-    winners = np.unique(distances[spectrum.readable.ravel()].argmin(axis=1))
-    logits = (-sharpness * distances[:, winners].T).reshape(-1, *spectrum.readable.shape)
+    winners = np.unique(distances[spectrum.informative.ravel()].argmin(axis=1))
+    logits = (-inverse_temperature * distances[:, winners].T).reshape(
+        -1, *spectrum.informative.shape
+    )
     nearest = distance_transform_edt(
-        ~spectrum.readable, return_distances=False, return_indices=True
+        ~spectrum.informative, return_distances=False, return_indices=True
     )
     return np.ascontiguousarray(logits[:, nearest[0], nearest[1]], dtype=np.float32)
 
 
-def partition_of_cells(
+def partition_of_patches(
     embedding: Embedding,
     logits: FloatImage,
     method: str,
@@ -166,7 +170,7 @@ def partition_of_cells(
     seed: int,
     points_per_side: int,
 ) -> SourcePartition:
-    """Bring divided cells to the picture's own size.
+    """Bring divided patches to the picture's own size.
 
     Parameters
     ----------
@@ -200,21 +204,21 @@ def partition_of_cells(
     )
 
 
-def forgery_map_of_cells(
+def forgery_map_of_patches(
     embedding: Embedding,
     logits: FloatImage,
-    evidence: float,
+    multi_source_score: float,
     calibration: Calibration | None,
 ) -> ForgeryMap:
-    """Make the binary forgery map of divided cells: everything but the largest source.
+    """Make the binary forgery map of divided patches: everything but the largest source.
 
     Parameters
     ----------
     embedding : Embedding
     logits : (K, h, w) float32 array
         From `cut`.
-    evidence : float
-        For more than one source, in the measure that the calibration was fitted on.
+    multi_source_score : float
+        In the measure that the calibration was fitted on.
     calibration : Calibration or None
 
     Returns
@@ -230,12 +234,12 @@ def forgery_map_of_cells(
         heatmap = (1 - embedding.geometry.to_image_size(ground)).clip(0, 1)
     informativeness = measure_informativeness(embedding.unreadable, embedding.geometry, heatmap)
     silence = silence_of(embedding)
-    score, verdict, reason = judge(evidence, calibration, shape, informativeness, silence)
+    score, verdict, reason = judge(multi_source_score, calibration, shape, informativeness, silence)
     return ForgeryMap(heatmap, score, verdict, reason, calibration)
 
 
 def _regions(geometry: Geometry, logits: FloatImage) -> list[SourceRegion]:
-    """For each source its logits against the others', at the cell that is deepest inside it."""
+    """For each source its logits against the others', at the patch that is deepest inside it."""
     shares = softmax(logits, axis=0)
     winners = logits.argmax(axis=0)
     regions = []
@@ -255,9 +259,9 @@ def _normalised(among: FloatImage) -> tuple[FloatImage, FloatImage]:
 
 
 def _nearness(shape: tuple[int, ...], compared: npt.NDArray[np.int64]) -> FloatImage:
-    """How much more each of the (N,) cells hangs together with the (n,) compared ones nearby."""
+    """How much more each of the (N,) patches hangs together with the (n,) compared ones nearby."""
     height, width = shape
-    # Where few cells are compared the nearest of them are further away.
+    # Where few patches are compared the nearest of them are further away.
     reach = REACH * max(1.0, (height * width / len(compared) / _USUAL_SPACING) ** 0.5)
     gain = NEIGHBOURHOOD * height * width / (2 * np.pi * reach**2)
     down, across = (
@@ -287,7 +291,7 @@ def _largest_eigenpairs(matrix: FloatImage, count: int) -> tuple[FloatImage, Flo
 def _by_lanczos(matrix: FloatImage, count: int) -> tuple[FloatImage, FloatImage] | None:
     """Eigenvalues and eigenvectors; None where the iteration does not come to an end.
 
-    Eigenvalues that lie close together, as of many groups of equal cells, may keep it from that.
+    Eigenvalues that lie close together, as of many groups of equal patches, may keep it from that.
     """
     start = np.ones(len(matrix), dtype=matrix.dtype)  # one of its own: the same answer each time
     try:

@@ -19,7 +19,7 @@ from napari_safire.engine.partitioning.clustering import Density, cluster_part, 
 from napari_safire.engine.partitioning.matching import match_sources
 from napari_safire.engine.partitioning.n_sources import Pieces, pieces_of
 from napari_safire.engine.partitioning.prompt_grid import PromptGrid
-from napari_safire.engine.partitioning.spectral import MOST_SOURCES, CellSpectrum, cell_spectrum
+from napari_safire.engine.partitioning.spectral import MOST_SOURCES, PatchSpectrum, patch_spectrum
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import Embedding, FloatImage, SourcePartition
 
@@ -114,24 +114,24 @@ def _agreement_of_prompts(
     return sources, _agreement(sources, again, partition, repeats, progress, cancel)
 
 
-def stability_of_cells(
+def stability_of_patches(
     embedding: Embedding,
-    spectrum: CellSpectrum,
+    spectrum: PatchSpectrum,
     partition: SourcePartition,
     repeats: int,
     joined: Joined,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> FloatImage:
-    """Repeat a partition that was cut from the embedding's cells.
+    """Repeat a partition that was cut from the embedding's patches.
 
     Parameters
     ----------
     embedding : Embedding
-    spectrum : CellSpectrum
+    spectrum : PatchSpectrum
         Of that embedding.
     partition : SourcePartition
-        Of several sources, from `napari_safire.engine.partitioning.spectral.partition_of_cells`.
+        Of several sources, from `napari_safire.engine.partitioning.spectral.partition_of_patches`.
     repeats : int
     joined : callable
         Joins pieces to so many sources, and gives their (K, h, w) logits.
@@ -148,9 +148,9 @@ def stability_of_cells(
     count = MOST_SOURCES if of_pieces else n_sources
 
     def again(rng: np.random.Generator) -> Sources:
-        part = cell_spectrum(embedding, count, _part_of(spectrum.compared, rng))
-        # Sharpness scales the logits, but hardly changes which is the largest.
-        pieces = pieces_of(part, _seed(rng), sharpness=1.0, count=count)
+        part = patch_spectrum(embedding, count, _part_of(spectrum.compared, rng))
+        # A temperature scales the logits, but hardly changes which is the largest.
+        pieces = pieces_of(part, _seed(rng), inverse_temperature=1.0, count=count)
         logits = joined(pieces, n_sources) if of_pieces else pieces.logits
         return logits.argmax(axis=0)
 

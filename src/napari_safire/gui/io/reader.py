@@ -34,15 +34,13 @@ from napari_safire.gui.io.layer_data import (
     picture_layer,
     points_layer,
 )
+from napari_safire.images.list_text import list_root, looks_like_list
 from napari_safire.images.lists import ListEntry, read_list
 from napari_safire.images.mask_pairs import (
     find_folder_pairs,
     is_source_mask_name,
-    list_root,
-    looks_like_list,
     pair_pictures,
     picture_of_mask,
-    read_labels,
 )
 from napari_safire.images.masks import UNASSIGNED
 from napari_safire.images.reading import (
@@ -61,6 +59,7 @@ from napari_safire.images.records.head import (
 from napari_safire.images.records.paths import whole_path
 from napari_safire.images.records.replacing import record_sha256
 from napari_safire.images.records.results import RecordedResults, read_results
+from napari_safire.images.truth import read_labels
 from napari_safire.text import printable
 
 if TYPE_CHECKING:

@@ -330,15 +330,16 @@ class LayerGroup:
     def _add(self, layer: Layer, *below: Layer | None) -> None:
         """Add a layer under some others, without taking the selection from the user's own.
 
-        The layer must be known as a companion by then: napari selects what it adds.
+        Nobody hears of the selection in between: for each change of it napari shows other controls
+        and tells all layers, which takes a third of the time that a layer needs to be added.
         """
         self._made.add(layer)
         layers = self._viewer.layers
         chosen = set(layers.selection)
         others = [layers.index(other) for other in below if other in layers]
-        place = min(others, default=len(layers))
-        layers.insert(place, layer)
-        layers.selection = chosen
+        with layers.selection.events.blocker_all():
+            layers.insert(min(others, default=len(layers)), layer)
+            layers.selection = chosen
 
     def _follow(self, event: Any = None) -> None:
         placement = self.picture.placement()
@@ -355,5 +356,14 @@ def is_overlay(layer: Layer) -> bool:
 def show_name_on_canvas(layer: Image) -> None:
     """Write a layer's name on the canvas while it is visible, so that no screenshot lacks it."""
     overlay = getattr(layer, "name_overlay", None)
-    if overlay is not None:  # napari before 0.7 has none
-        overlay.visible = True
+    if overlay is None:  # napari before 0.7 has none
+        return
+    waits = True
+
+    def show(event: Any = None) -> None:
+        nonlocal waits
+        if waits and layer.visible:  # text takes napari a while to make
+            waits, overlay.visible = False, True
+
+    layer.events.visible.connect(show)
+    show()

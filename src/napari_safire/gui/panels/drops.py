@@ -11,11 +11,11 @@ from napari.errors import MultipleReaderError, NoAvailableReaderError, ReaderPlu
 from qtpy.QtGui import QDropEvent
 
 from napari_safire.errors import SafireError
+from napari_safire.images.list_text import LIST_SUFFIXES
 
 Dropped = Literal["model", "queue", "pictures"]
 
 _MODELS = (".safetensors", ".pth", ".pt")
-_LISTS = (".txt", ".csv")
 
 
 def dropped_paths(event: QDropEvent) -> list[Path]:
@@ -36,7 +36,7 @@ def kind_of(paths: Sequence[Path]) -> Dropped:
     path = paths[0]
     if path.suffix.lower() in _MODELS and path.is_file():
         return "model"
-    if len(paths) == 1 and (path.is_dir() or path.suffix.lower() in _LISTS):
+    if len(paths) == 1 and (path.is_dir() or path.suffix.lower() in LIST_SUFFIXES):
         return "queue"
     return "pictures"
 

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_safire.errors import SafireError
+from napari_safire.errors import sentence as sentence
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.session.session import Session
 
@@ -195,23 +195,4 @@ def run_guarded(
     failed: Callable[[Exception], None],
 ) -> None:
     """Do something off the GUI thread; whatever it raises, the user can go on."""
-
-    def guarded() -> T | Exception:
-        try:
-            return work()
-        except Exception as error:
-            return error
-
-    def done(answer: T | Exception) -> None:
-        if isinstance(answer, Exception):
-            failed(answer)
-        else:
-            then(answer)
-
-    session.run(guarded, done)
-
-
-def sentence(error: Exception) -> str:
-    """Say what an error means: those for users as they are, others with their type."""
-    known = isinstance(error, SafireError | OSError | ValueError)
-    return str(error) if known and str(error) else f"{type(error).__name__}: {error}"
+    session.run(work, then, failed)

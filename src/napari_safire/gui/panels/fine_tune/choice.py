@@ -37,7 +37,7 @@ from napari_safire.gui.panels.section import (
     sentence,
     wrapped,
 )
-from napari_safire.images.lists import MaskKind
+from napari_safire.images.masks import MaskKind
 from napari_safire.learning.comparison import FEWEST
 from napari_safire.session.fine_tuning import FineTuneRequest, folder_state, fresh_folder
 
@@ -202,7 +202,7 @@ class FineTuneChoice(QWidget):
 
     def plan(self) -> FineTunePlan | str:
         """Give what was chosen, or say what is missing."""
-        listed, series, model = self._listed, self._queue.series, self._model.model_in_use
+        listed, series, model = self._listed, self._queue.queue, self._model.model_in_use
         material = listed or series
         if material is None:
             return "Open a queue and mark pictures as done, or choose a list file."
@@ -258,7 +258,7 @@ class FineTuneChoice(QWidget):
 
     def _place(self) -> Path | None:
         """The folder for results beside what is learned from."""
-        listed, series = self._listed, self._queue.series
+        listed, series = self._listed, self._queue.queue
         if listed is not None:
             return listed.path.with_name(f"{listed.path.stem}_tuned")
         if series is not None:
@@ -295,7 +295,7 @@ class FineTuneChoice(QWidget):
         self.changed.emit()
 
     def _series_changed(self) -> None:
-        known = self._queue.series is not None
+        known = self._queue.queue is not None
         self.material.setItemText(0, f"open queue: {self._done} done" if known else "no queue open")
         if self.isEnabled():  # else it is being filled
             self.suggest_folder()

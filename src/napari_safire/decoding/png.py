@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.images.decoding import limits
-from napari_safire.images.decoding.metadata import Metadata, read_exif, xmp_orientation
-from napari_safire.images.decoding.names import surely_picture
-from napari_safire.images.decoding.pillow import DECODER, array_of, opened
-from napari_safire.images.decoding.source import ByteSource, Damage, Refusal
-from napari_safire.images.decoding.stated import Decoding
+from napari_safire.decoding import limits
+from napari_safire.decoding.metadata import Metadata, read_exif, xmp_orientation
+from napari_safire.decoding.names import surely_picture
+from napari_safire.decoding.pillow import DECODER, array_of, opened
+from napari_safire.decoding.source import ByteSource, Damage, Refusal
+from napari_safire.decoding.stated import Decoding
 
 _COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey", 6: "RGB"}
 _CHANNELS = {0: 0, 2: 3, 3: 3, 4: 4, 6: 4}

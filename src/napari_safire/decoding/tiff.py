@@ -10,27 +10,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_safire.images.decoding import limits
-from napari_safire.images.decoding.metadata import jpeg_shape, valid_orientation, xmp_orientation
-from napari_safire.images.decoding.pillow import (
+from napari_safire.decoding import limits
+from napari_safire.decoding.metadata import jpeg_shape, valid_orientation, xmp_orientation
+from napari_safire.decoding.pillow import (
     DECODER,
     array_of,
     colours_note,
     opened,
     small_integers,
 )
-from napari_safire.images.decoding.source import ByteSource, Damage, Refusal
-from napari_safire.images.decoding.stated import Decoding
-from napari_safire.images.decoding.tiff_layout import (
-    HERE,
-    NAMES,
-    Layout,
-    check_codec,
-    read_layout,
-    rebuilt,
-    segments,
-)
-from napari_safire.images.decoding.tiff_tags import (
+from napari_safire.decoding.source import ByteSource, Damage, Refusal
+from napari_safire.decoding.stated import Decoding
+from napari_safire.decoding.tiff_layout import HERE, NAMES, Layout, check_codec, read_layout
+from napari_safire.decoding.tiff_segments import rebuilt, segments
+from napari_safire.decoding.tiff_tags import (
     Page,
     PageBrief,
     is_reduced,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from napari_safire.images.decoding.source import ByteSource, Damage
-from napari_safire.images.decoding.tiff_tags import Page, page_at, read_pages
+from napari_safire.decoding.source import ByteSource, Damage
+from napari_safire.decoding.tiff_tags import Page, page_at, read_pages
 
 _ORIENTATION = 0x0112
 _PREVIEW_START, _PREVIEW_BYTES = 0x0201, 0x0202

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import PIL
 from PIL import Image, ImageFile
 
-from napari_safire.images.decoding.source import ByteSource, Refusal
+from napari_safire.decoding.source import ByteSource, Refusal
 
 _BAND_PIXELS = 8_000_000
 DECODER = f"Pillow {PIL.__version__}"

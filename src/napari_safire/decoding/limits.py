@@ -6,7 +6,7 @@ held against these numbers, and against its own size, before anything is allocat
 
 from __future__ import annotations
 
-from napari_safire.images.decoding.source import Refusal
+from napari_safire.decoding.source import Refusal
 
 MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 4 << 30

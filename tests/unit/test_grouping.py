@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_cells import blocks, embedded, engine_of_cells
+from test_spectral import blocks, embedded, engine_of
 
-from napari_safire.engine.partitioning.auto import auto_rule
 from napari_safire.engine.partitioning.grouping import GroupingRule, all_groupings, signs
 from napari_safire.engine.partitioning.n_sources import Pieces, pieces_of
-from napari_safire.engine.partitioning.spectral import cell_spectrum
-from napari_safire.errors import CheckpointError
-from napari_safire.learning.grouping import KnownPieces, fit_kinship, known_pieces
+from napari_safire.engine.partitioning.spectral import patch_spectrum
+from napari_safire.engine.rules import PatchRules
+from napari_safire.learning.grouping import KnownPieces, fit_grouping, known_pieces
 
 PLAIN = GroupingRule(20.0, 0.0, -10.0, (0.0,) * 5)  # one source from a cosine of .5
 
@@ -69,10 +68,10 @@ def test_probabilities_are_those_of_the_sums_over_pairs(
     seed: int, pieces: int, slope: float, size: float
 ) -> None:
     rng = np.random.default_rng(seed)
-    kinship = GroupingRule(slope, size, 0.3, tuple(rng.normal(size=5)))
+    rule = GroupingRule(slope, size, 0.3, tuple(rng.normal(size=5)))
     likeness = likeness_of(rng.integers(0, 3, pieces), noise=0.5, seed=seed)
     shares = rng.dirichlet(np.ones(pieces))
-    groupings = kinship.groupings(likeness, shares)
+    groupings = rule.groupings(likeness, shares)
     weights = []
     for labels in groupings.labels:
         pairs = [
@@ -82,13 +81,13 @@ def test_probabilities_are_those_of_the_sums_over_pairs(
             if labels[a] == labels[b]
         ]
         number = labels.max() + 1
-        weights.append(np.exp(sum(pairs) + (kinship.numbers[number - 2] if number > 1 else 0)))
+        weights.append(np.exp(sum(pairs) + (rule.numbers[number - 2] if number > 1 else 0)))
     np.testing.assert_allclose(groupings.probabilities, np.array(weights) / sum(weights))
     assert groupings.of_number.sum() == pytest.approx(1)
     assert groupings.number == groupings.of_number.argmax() <= pieces
     # Which piece comes first changes nothing.
     order = rng.permutation(pieces)
-    shuffled = kinship.groupings(likeness[np.ix_(order, order)], shares[order])
+    shuffled = rule.groupings(likeness[np.ix_(order, order)], shares[order])
     np.testing.assert_allclose(shuffled.of_number, groupings.of_number, atol=1e-12)
 
 
@@ -99,7 +98,7 @@ def test_the_probable_number_is_not_that_of_the_most_probable_grouping() -> None
     assert groupings.number > 2
 
 
-def test_what_was_drawn_from_a_kinship_is_fitted_to_it() -> None:
+def test_what_was_drawn_from_a_rule_is_fitted_to_it() -> None:
     true = GroupingRule(3.0, 0.6, 1.0, (-0.3, 0.2, 0.5, -0.4, 0.0))
     rng = np.random.default_rng(0)
     known = []
@@ -109,15 +108,15 @@ def test_what_was_drawn_from_a_kinship_is_fitted_to_it() -> None:
         groupings = true.groupings(likeness, shares)
         drawn = rng.choice(len(groupings.labels), p=groupings.probabilities)
         known.append(KnownPieces(likeness, shares, groupings.labels[drawn]))
-    fitted = fit_kinship(known)
+    fitted = fit_grouping(known)
     assert fitted.slope == pytest.approx(true.slope, abs=0.6)
     assert fitted.size == pytest.approx(true.size, abs=0.3)
 
-    def loss(kinship: GroupingRule) -> float:
+    def loss(rule: GroupingRule) -> float:
         return -sum(
             np.log(groupings.probabilities[(groupings.labels == one.sources).all(axis=1)][0])
             for one in known
-            for groupings in [kinship.groupings(one.likeness, one.shares)]
+            for groupings in [rule.groupings(one.likeness, one.shares)]
         ) / len(known)
 
     # No worse than the truth itself, but for the penalty; much better than knowing nothing.
@@ -128,19 +127,19 @@ def test_what_was_drawn_from_a_kinship_is_fitted_to_it() -> None:
 def test_numbers_that_never_occur_stay_finite() -> None:
     likeness = likeness_of(np.array([0, 1, 1, 0, 1, 1]))
     known = [KnownPieces(likeness, EVEN, np.array([5, 3, 3, 5, 3, 3]))]
-    fitted = fit_kinship(known * 3)
+    fitted = fit_grouping(known * 3)
     assert max(abs(value) for value in fitted.numbers) < 10
     assert fitted.groupings(likeness, EVEN).number == 2
 
 
 def test_pictures_of_one_source_fit_nothing() -> None:
     with pytest.raises(ValueError, match="several sources; there is none"):
-        fit_kinship([KnownPieces(np.ones((6, 6)), EVEN, np.zeros(6, dtype=int))])
+        fit_grouping([KnownPieces(np.ones((6, 6)), EVEN, np.zeros(6, dtype=int))])
 
 
 def test_pieces_get_the_source_that_most_of_them_is_of() -> None:
     truth = blocks(12, 24, 3)
-    pieces = pieces_of(cell_spectrum(embedded(truth)), 0, 2.0)
+    pieces = pieces_of(patch_spectrum(embedded(truth)), 0, 2.0)
     known = known_pieces(pieces, np.kron(truth, np.ones((16, 16), dtype=np.uint8)) * 50)
     winners = pieces.logits.argmax(axis=0)
     for piece, source in enumerate(known.sources):
@@ -157,8 +156,8 @@ def joined(pieces: Pieces, labels: list[int]) -> np.ndarray:
     return pieces.grouped(np.array(labels))
 
 
-def test_grouped_pieces_share_their_cells() -> None:
-    pieces = pieces_of(cell_spectrum(embedded(blocks(12, 24, 3))), 0, 2.0)
+def test_grouped_pieces_share_their_patches() -> None:
+    pieces = pieces_of(patch_spectrum(embedded(blocks(12, 24, 3))), 0, 2.0)
     np.testing.assert_array_equal(joined(pieces, list(range(6))), pieces.logits)
     sources = joined(pieces, [0, 1, 0, 1, 0, 1])
     assert sources.shape == (2, 12, 24)
@@ -166,61 +165,31 @@ def test_grouped_pieces_share_their_cells() -> None:
     np.testing.assert_allclose(*shares, rtol=1e-5)
 
 
-def test_a_model_that_knows_its_kinship_divides_by_it() -> None:
+def test_a_model_divides_by_its_rule_of_grouping() -> None:
     truth = blocks(12, 24, 3)
-    kinship = GroupingRule(20.0, 0.0, -8.0, (0.0,) * 5)
-    engine = engine_of_cells(source_evidence=1.0, cut_sharpness=2.0, kinship=asdict(kinship))
-    embedding = replace(embedded(truth), checkpoint_sha256=engine.model.checkpoint_sha256)
-    assert engine.auto_rule.names == ("source_evidence",)
+    grouping = GroupingRule(20.0, 0.0, -8.0, (0.0,) * 5)
+    rules = PatchRules(grouping, inverse_temperature=2.0, least_score=1.0)
+    engine = engine_of(rules)
+    embedding = embedded(truth, of=engine)
     partition = engine.partition(embedding)
     assert partition.n_sources == 3
-    assert "source_similarity" not in partition.parameters
     assert list(partition.number_probabilities) == [2, 3, 4, 5, 6]
     assert sum(partition.number_probabilities.values()) == pytest.approx(1)
     assert max(partition.number_probabilities.items(), key=lambda item: item[1])[0] == 3
     assert not engine.partition(embedding, "kmeans", 2).number_probabilities, "it was given"
-    assert engine.count_sources(embedding, [(1.0,), (99.0,)]) == (3, 1)
+    assert engine.count_sources(embedding, [1.0, 99.0]) == (3, 1)
     heatmap = engine.localize(embedding).heatmap
     ground = np.kron(truth, np.ones((16, 16), dtype=int)) == 0
     assert ((heatmap < 0.5) == ground).mean() > 0.95
     assert engine.stability(embedding, partition, 2).mean() > 0.9
-    engine.model.metadata["source_evidence"] = 99.0
-    single = engine.partition(embedding)
+    of_one = engine_of(replace(rules, least_score=99.0))
+    single = of_one.partition(embedding)
     assert single.n_sources == 1
     assert not single.number_probabilities
-    assert (engine.localize(embedding).heatmap > 0.5).any()
-    # So does one whose kinship says that everything is of two sources.
-    engine.model.metadata |= {
-        "source_evidence": 1.0,
-        "kinship": asdict(replace(kinship, numbers=(99.0, 0.0, 0.0, 0.0, 0.0))),
-    }
-    assert engine.partition(embedding).n_sources == 2
-
-
-@pytest.mark.parametrize(
-    "stored",
-    [
-        {"slope": 1.0},
-        {"slope": 1.0, "size": 0.0, "offset": 0.0, "numbers": [0.0] * 4},
-        {"slope": float("nan"), "size": 0.0, "offset": 0.0, "numbers": [0.0] * 5},
-        {"slope": 1.0, "size": 0.0, "offset": 0.0, "numbers": [0.0] * 5, "hue": 1.0},
-        {"slope": 1.0, "size": 0.0, "offset": 0.0, "numbers": 3},
-        "much",
-        None,
-    ],
-)
-def test_a_kinship_that_cannot_be_read_is_one_sentence(stored: object) -> None:
-    engine = engine_of_cells(kinship=stored)
-    embedding = engine.embed(np.zeros((64, 64, 3), np.uint8))
-    with pytest.raises(CheckpointError, match=r"kinship is .* update napari-safire"):
-        engine.partition(embedding)
-
-
-def test_what_is_chosen_of_a_model_with_kinship_is_the_evidence_alone() -> None:
-    stored = {"representative": "cells", "source_evidence": 7.0, "kinship": {}}
-    rule = auto_rule(stored)
-    assert rule.as_metadata() == {"source_evidence": 7.0}
-    assert all(len(candidate) == 1 for candidate in rule.candidates)
+    assert (of_one.localize(embedding).heatmap > 0.5).any()
+    # So does one whose rule says that everything is of two sources.
+    of_two = replace(grouping, numbers=(99.0, 0.0, 0.0, 0.0, 0.0))
+    assert engine_of(replace(rules, grouping=of_two)).partition(embedding).n_sources == 2
 
 
 def test_signs_are_those_of_the_pairs_put_together() -> None:

@@ -1,4 +1,4 @@
-"""Cells of a picture whose true sources are known."""
+"""Patches of a picture whose true sources are known."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ Indices = npt.NDArray[np.int64]
 def overlap_with_truth(
     winners: npt.NDArray[np.integer], count: int, truth: npt.NDArray[np.integer]
 ) -> tuple[Indices, Indices]:
-    """Count the cells that each part of a division shares with each true source.
+    """Count the patches that each part of a division shares with each true source.
 
     Parameters
     ----------
     winners : (h, w) integer array
-        Part of each cell, 0 to ``count`` - 1.
+        Part of each patch, 0 to ``count`` - 1.
     count : int
     truth : (H, W) integer array
-        True sources of the picture; that of a cell is the one at its centre.
+        True sources of the picture; that of a patch is the one at its centre.
 
     Returns
     -------
     overlap : (T, count) int array
-        Cells, for each of the T true sources at any cell's centre.
+        Patches, for each of the T true sources at any patch's centre.
     there : (h * w,) int array
-        Which of these each cell is of.
+        Which of these each patch is of.
     """
     at = [
         ((np.arange(n) + 0.5) / n * size).astype(np.int64)

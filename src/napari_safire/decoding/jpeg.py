@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.images.decoding import limits
-from napari_safire.images.decoding.metadata import (
+from napari_safire.decoding import limits
+from napari_safire.decoding.metadata import (
     Metadata,
     jpeg_shape,
     read_exif,
     xmp_orientation,
 )
-from napari_safire.images.decoding.pillow import DECODER, array_of, colours_note, opened
-from napari_safire.images.decoding.source import ByteSource, Damage, Refusal
-from napari_safire.images.decoding.stated import Decoding
-from napari_safire.images.decoding.tiff_tags import read_pages
+from napari_safire.decoding.pillow import DECODER, array_of, colours_note, opened
+from napari_safire.decoding.source import ByteSource, Damage, Refusal
+from napari_safire.decoding.stated import Decoding
+from napari_safire.decoding.tiff_tags import read_pages
 
 _FRAMES = {
     0xC0: "JPEG, baseline",

@@ -10,8 +10,8 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-from napari_safire.images.decoding import limits
-from napari_safire.images.decoding.source import ByteSource, Damage
+from napari_safire.decoding import limits
+from napari_safire.decoding.source import ByteSource, Damage
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _SIZES |= {16: 8, 17: 8, 18: 8}

@@ -6,7 +6,8 @@
 ``stated``    `Decoding`: what was read, converted, assumed and left out
 ``names``     which file names are those of pictures
 ``metadata``  orientation, preview and profile of EXIF and XMP
-``tiff``      pixels of a TIFF file; ``tiff_tags`` its tags and pages, ``tiff_layout`` its strips
+``tiff``      pixels of a TIFF file; ``tiff_tags`` its tags and pages, ``tiff_layout`` where strips
+              and tiles lie, ``tiff_segments`` unpacks them, with the help of ``tiff_file``
 ``jpeg``, ``png``, ``small``  the other formats; ``pillow`` what Pillow is asked
 ============  =====================================================================================
 

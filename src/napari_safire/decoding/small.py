@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy.typing as npt
 
-from napari_safire.images.decoding import limits
-from napari_safire.images.decoding.metadata import Metadata, read_exif, xmp_orientation
-from napari_safire.images.decoding.pillow import DECODER, array_of, opened
-from napari_safire.images.decoding.source import ByteSource, Damage, Refusal
-from napari_safire.images.decoding.stated import Decoding
+from napari_safire.decoding import limits
+from napari_safire.decoding.metadata import Metadata, read_exif, xmp_orientation
+from napari_safire.decoding.pillow import DECODER, array_of, opened
+from napari_safire.decoding.source import ByteSource, Damage, Refusal
+from napari_safire.decoding.stated import Decoding
 
 
 @dataclass(frozen=True, slots=True)

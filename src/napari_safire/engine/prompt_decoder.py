@@ -1,0 +1,106 @@
+"""What a model's decoder says of prompts: regions, and grids of which the last few are kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+
+from napari_safire.engine.confidence import ConfidenceCurve
+from napari_safire.engine.memory import MemoryGuard, explained
+from napari_safire.engine.partitioning.decoding import DECODING, decode_points
+from napari_safire.engine.partitioning.prompt_grid import PromptGrid, points_in_model, run_grid
+from napari_safire.engine.precision import Precision, computing_in
+from napari_safire.engine.recent import Kept
+from napari_safire.progress import Cancel, Progress
+from napari_safire.types import Embedding, PointPrompt, SourceRegion
+
+# How many threads an answer takes is a setting of the process (`engine.grid`): engines that answer
+# at once on one CPU would change it for each other, some of them for good.
+_CORES = threading.RLock()  # a job that is watched may answer a click in between
+
+
+class PromptDecoder:
+    """Asks the decoder of one model, and says what its confidence is worth.
+
+    Several threads may ask one; on a CPU it answers one after the other.
+
+    Parameters
+    ----------
+    memory : MemoryGuard
+        Of the model.
+    precision : {"float32", "bf16", "fp16"}
+    curve : ConfidenceCurve or None
+        What the decoder's predictions were worth; None where nobody has found out.
+    most_kept : callable
+        How many grids are kept.
+    """
+
+    def __init__(
+        self,
+        memory: MemoryGuard,
+        precision: Precision,
+        curve: ConfidenceCurve | None,
+        most_kept: Callable[[], int],
+    ) -> None:
+        self._memory = memory
+        self._precision = precision
+        self._curve = curve
+        self._cores = _CORES
+        self._grids: Kept[PromptGrid] = Kept(most_kept)
+
+    def regions(self, embedding: Embedding, prompts: Iterable[PointPrompt]) -> list[SourceRegion]:
+        """Find the region of each prompt.
+
+        Raises
+        ------
+        ValueError
+            A prompt lies outside the picture.
+        OutOfMemory, ModelFailure
+        """
+        points = list(prompts)
+        points_xy = points_in_model(embedding, points)
+        with explained(DECODING), self.computing():
+            logits, confidence = decode_points(self._memory, embedding.features, points_xy)
+        if self._curve is not None:
+            confidence = self._curve(confidence)
+        return [
+            SourceRegion(point, logits[i], embedding.geometry, float(confidence[i]))
+            for i, point in enumerate(points)
+        ]
+
+    def grid(
+        self,
+        embedding: Embedding,
+        points_per_side: int,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        *,
+        with_logits: bool = False,
+    ) -> PromptGrid:
+        """Ask every point of a grid: the whole grid, or one that may hold features only."""
+        side = int(points_per_side)
+        of = (embedding.image_sha256, embedding.checkpoint_sha256, side)
+        grid = self._grids.get((*of, True)) if with_logits else self._grids.get((*of, True), of)
+        if grid is None:
+            with explained(DECODING), self.computing():
+                grid = run_grid(
+                    self._memory, embedding, side, progress, cancel, with_logits=with_logits
+                )
+            if self._curve is not None:
+                grid = replace(grid, confidence=self._curve(grid.confidence))
+            # Whoever is given the grid, or a region of it, shares it with all later jobs.
+            for array in (grid.low_res_logits, grid.confidence, grid.features):
+                if array is not None:
+                    array.flags.writeable = False
+            self._grids.put((*of, True) if with_logits else of, grid)
+        return grid
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Products on the model's device in this precision; on a CPU by one thread at a time."""
+        device = self._memory.model.device
+        alone = self._cores if device.type == "cpu" else nullcontext()
+        with alone, computing_in(self._precision, device):
+            yield
