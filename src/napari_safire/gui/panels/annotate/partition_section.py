@@ -125,7 +125,7 @@ def advanced_settings(
     method: Annotated[
         str, {"label": "Method", "choices": [("k-means", "kmeans"), ("DBSCAN", "dbscan")]}
     ] = "kmeans",
-    eps: Annotated[float, {"label": "eps", "min": 0.0, "max": 10.0, "step": 0.02}] = 0.0,
+    eps: Annotated[float, {"label": "eps", "min": 0.0, "max": 10.0, "step": 0.005}] = 0.0,
     seed: Annotated[int, {"label": "Seed", "min": 0, "max": 2**31 - 1}] = 0,
     points_per_side: Annotated[int, {"label": "Grid", "min": 2, "max": 64}] = 16,
 ) -> None:
