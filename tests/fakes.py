@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_safire.engine.partitioning.patches import Patches, patches_of
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.geometry import Geometry
+from napari_safire.partitioning.patches import Patches, patches_of
+from napari_safire.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import (
     Embedding,

@@ -76,7 +76,8 @@ class Embedding:
         What had to be mended in the image before it could be embedded, in plain sentences.
     unreadable : (h, w) uint8 array, optional
         For each feature vector whether a camera's traces can be in its cell: 0 if so, else the
-        reason (1 dark, 2 saturated, 3 flat; `napari_safire.engine.uninformative`). None: not known.
+        reason (1 dark, 2 saturated, 3 flat; `napari_safire.partitioning.uninformative`). None: not
+        known.
     """
 
     features: FloatImage

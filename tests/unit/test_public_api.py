@@ -17,7 +17,9 @@ from napari_safire import Engine, load_model
 from napari_safire.model import ModelConfig, SafireModel
 
 ROOMS = (napari_safire, napari_safire.model, napari_safire.metrics, napari_safire.examination)
-PUBLIC = {getattr(room, name) for room in ROOMS for name in room.__all__ if name != "__version__"}
+PUBLIC = {
+    name: getattr(room, name) for room in ROOMS for name in room.__all__ if name != "__version__"
+}
 
 
 def functions(value: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -33,10 +35,10 @@ def functions(value: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
             yield f"{value.__name__}.{name}", function
 
 
-FUNCTIONS = dict(sorted(pair for value in PUBLIC for pair in functions(value)))
+FUNCTIONS = dict(sorted(pair for value in PUBLIC.values() for pair in functions(value)))
 CLASSES = {
-    value.__name__: value
-    for value in PUBLIC
+    name: value
+    for name, value in PUBLIC.items()
     if inspect.isclass(value) and not issubclass(value, Exception)
 }
 

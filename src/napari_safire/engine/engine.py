@@ -7,23 +7,24 @@ from typing import Any
 
 import numpy as np
 
+from napari_safire.engine.asked_grid import points_in_model
 from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.embedding import READING, embed_picture
 from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
-from napari_safire.engine.partitioning.methods import (
+from napari_safire.engine.methods import (
     GridPartitioning,
     PartitioningMethod,
     SpectralPartitioning,
 )
-from napari_safire.engine.partitioning.n_sources import Pieces
-from napari_safire.engine.partitioning.patches import Patches, patches_of
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid, points_in_model
-from napari_safire.engine.partitioning.spectral import COMPARING, MOST_SOURCES
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.precision import Precision, check_precision, slow_precision
 from napari_safire.engine.prompt_decoder import PromptDecoder
 from napari_safire.engine.rules import ModelRules, read_rules
 from napari_safire.model import SafireModel
+from napari_safire.partitioning.n_sources import Pieces
+from napari_safire.partitioning.patches import Patches, patches_of
+from napari_safire.partitioning.prompt_grid import PromptGrid
+from napari_safire.partitioning.spectral import COMPARING, MOST_SOURCES
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import (
@@ -322,7 +323,7 @@ class Engine:
         eps : float, optional
             Euclidean distance for "dbscan": every group of prompts that is farther from all others
             is a source, as published. None: by the rule of
-            `napari_safire.engine.partitioning.clustering.chosen_density`, and single prompts are
+            `napari_safire.partitioning.clustering.chosen_density`, and single prompts are
             no sources.
             Which it was stands in the partition's parameters.
         progress, cancel : callable, optional
@@ -416,7 +417,7 @@ class Engine:
         -------
         ForgeryMap
             Its verdict rests on the model's calibration; without one it is "inconclusive", as for
-            pictures that are tiny or mostly dark, saturated or flat (`engine.verdict`).
+            pictures that are tiny or mostly dark, saturated or flat (`partitioning.verdict`).
         """
         plan = PartitionSettings("kmeans", 2, None, seed, points_per_side)
         plan.check()
@@ -441,7 +442,7 @@ class Engine:
         float
             0 or more, in the measure of the model's way of dividing: the cosine distance of two
             groups of prompts (at most 2), or
-            `napari_safire.engine.partitioning.n_sources.multi_source_score`.
+            `napari_safire.partitioning.n_sources.multi_source_score`.
         """
         plan = PartitionSettings("kmeans", 2, None, seed, points_per_side)
         plan.check()

@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
+from napari_safire.engine.asked_grid import points_in_model, run_grid
 from napari_safire.engine.confidence import ConfidenceCurve
+from napari_safire.engine.decoding import DECODING, decode_points
 from napari_safire.engine.memory import MemoryGuard, explained
-from napari_safire.engine.partitioning.decoding import DECODING, decode_points
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid, points_in_model, run_grid
 from napari_safire.engine.precision import Precision, computing_in
 from napari_safire.engine.recent import Kept
+from napari_safire.partitioning.prompt_grid import PromptGrid
 from napari_safire.progress import Cancel, Progress
 from napari_safire.types import Embedding, PointPrompt, SourceRegion
 
-# How many threads an answer takes is a setting of the process (`engine.grid`): engines that answer
-# at once on one CPU would change it for each other, some of them for good.
+# How many threads an answer takes is a setting of the process (`engine.decoding`): engines that
+# answer at once on one CPU would change it for each other, some of them for good.
 _CORES = threading.RLock()  # a job that is watched may answer a click in between
 
 

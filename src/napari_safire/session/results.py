@@ -36,7 +36,9 @@ from napari_safire.types import (
 )
 
 if TYPE_CHECKING:
-    from napari_safire.engine import Engine, Patches, PromptGrid
+    from napari_safire.engine import Engine
+    from napari_safire.partitioning.patches import Patches
+    from napari_safire.partitioning.prompt_grid import PromptGrid
 
 
 @dataclass(frozen=True, slots=True)

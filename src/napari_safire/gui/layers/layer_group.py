@@ -16,6 +16,7 @@ from napari.utils.colormaps import Colormap
 from psygnal import Signal
 
 from napari_safire.annotation.annotation import MOST_SOURCES
+from napari_safire.annotation.recorded import PART
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.layers.colours import (
     MAP_NAMES,
@@ -93,10 +94,38 @@ class LayerGroup:
         """Those that exist."""
         return [layer for name in _NAMES if (layer := getattr(self, name)) is not None]
 
+    def adopt(self) -> None:
+        """Take over the layers that were made for the picture before, by a dock that was closed.
+
+        Those that do not fit the picture any more stay what they are: the user's.
+        """
+        of = str(self.picture.layer.unique_id)
+        for layer in self._viewer.layers:
+            picture, name = _part(layer)
+            if picture == of and getattr(self, name) is None and self._fits(layer):
+                setattr(self, name, layer)
+                self._made.add(layer)
+        for layer in (self.sources, self.heatmap, self.uncertainty):
+            if layer is not None:
+                self._connections.connect(layer.events.visible, self._toggled)
+                self._shown(layer)
+
+    def disown(self, *layers: Layer) -> None:
+        """Leave layers to the user: no later dock takes them over. Default: all."""
+        for layer in layers or self.layers():
+            layer.metadata.get(_METADATA, {}).pop(PART, None)
+
+    def _fits(self, layer: Layer) -> bool:
+        if isinstance(layer, Points):
+            return bool(layer.ndim == self.picture.ndim)
+        data = layer.data
+        return isinstance(data, np.ndarray) and data.shape == self.picture.lengths
+
     def drop(self, layer: Layer) -> bool:
         """Forget a layer that was removed from the viewer; whether it was one of these."""
         for name in _NAMES:
             if getattr(self, name) is layer:
+                self.disown(layer)
                 setattr(self, name, None)
                 self._made.discard(layer)
                 self._results = {key: of for key, of in self._results.items() if key[0] != name}
@@ -214,6 +243,11 @@ class LayerGroup:
                 layer.refresh()
             else:
                 layer.visible = False  # of no plane there is anything to see
+
+    def recall(self, index: tuple[int, ...], forgery: ForgeryMap) -> None:
+        """Know of which result the values of an adopted forgery map are."""
+        if self.heatmap is not None:
+            self._results["heatmap", index] = forgery
 
     def _put(self, name: str, index: tuple[int, ...], values: FloatImage, of: object) -> None:
         layer: Image = getattr(self, name)
@@ -334,6 +368,9 @@ class LayerGroup:
         and tells all layers, which takes a third of the time that a layer needs to be added.
         """
         self._made.add(layer)
+        name = next(name for name in _NAMES if getattr(self, name) is layer)
+        about = layer.metadata.setdefault(_METADATA, {})
+        about[PART] = (str(self.picture.layer.unique_id), name)
         layers = self._viewer.layers
         chosen = set(layers.selection)
         others = [layers.index(other) for other in below if other in layers]
@@ -346,6 +383,16 @@ class LayerGroup:
         for layer in self._made.intersection(self.layers()):  # a layer of the user's stays put
             for name, value in placement.items():
                 setattr(layer, name, value)
+
+
+def picture_of(layer: Layer) -> str:
+    """Return the unique name of the image layer that a layer was made for, empty if for none."""
+    return _part(layer)[0]
+
+
+def _part(layer: Layer) -> tuple[str, str]:
+    found = layer.metadata.get(_METADATA, {}).get(PART)
+    return found if isinstance(found, tuple) and found[-1] in _NAMES else ("", "")
 
 
 def is_overlay(layer: Layer) -> bool:

@@ -16,7 +16,8 @@ from napari_safire.progress import Cancel, Progress
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 
 if TYPE_CHECKING:
-    from napari_safire.engine import Patches, PromptGrid
+    from napari_safire.partitioning.patches import Patches
+    from napari_safire.partitioning.prompt_grid import PromptGrid
     from napari_safire.types import SourcePartition
 
 _NO_SOURCE = (0.0, 0.0, 0.0, 0.0)
@@ -115,7 +116,7 @@ class PlotSection(Section):
         patches, probabilities = plane.patches, dict(plane.number_probabilities)
 
         def work(progress: Progress, cancel: Cancel) -> tuple[Any, dict[int, float]]:
-            from napari_safire.engine.partitioning.quality import project_features, quality_curve
+            from napari_safire.partitioning.quality import project_features, quality_curve
 
             if patches is not None:
                 return project_features(patches.features[patches.compared]), probabilities

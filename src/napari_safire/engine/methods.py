@@ -13,19 +13,22 @@ from typing import Any, Protocol
 import numpy as np
 
 from napari_safire.engine.memory import explained
-from napari_safire.engine.partitioning.clicks import expected_accuracy, together
-from napari_safire.engine.partitioning.clustering import NOISE, Density, chosen_density, separation
-from napari_safire.engine.partitioning.grouping import FEWEST, Groupings
-from napari_safire.engine.partitioning.n_sources import Pieces, multi_source_score, pieces_of
-from napari_safire.engine.partitioning.of_prompts import (
+from napari_safire.engine.recent import Kept
+from napari_safire.engine.rules import ModelRules, PatchRules
+from napari_safire.partitioning.clicks import expected_accuracy, together
+from napari_safire.partitioning.clustering import NOISE, Density, chosen_density, separation
+from napari_safire.partitioning.grouping import FEWEST, Groupings
+from napari_safire.partitioning.n_sources import Pieces, multi_source_score, pieces_of
+from napari_safire.partitioning.of_prompts import (
     RegionsOf,
     cluster_prompts,
     make_forgery_map,
     make_partition,
 )
-from napari_safire.engine.partitioning.patches import patch_at
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid
-from napari_safire.engine.partitioning.spectral import (
+from napari_safire.partitioning.patches import patch_at
+from napari_safire.partitioning.prompt_grid import PromptGrid
+from napari_safire.partitioning.silence import silence_of
+from napari_safire.partitioning.spectral import (
     COMPARING,
     MOST_SOURCES,
     PatchSpectrum,
@@ -34,15 +37,12 @@ from napari_safire.engine.partitioning.spectral import (
     partition_of_patches,
     patch_spectrum,
 )
-from napari_safire.engine.partitioning.stability import (
+from napari_safire.partitioning.stability import (
     REPEATING,
     less_sure,
     stability_of_patches,
     stability_of_prompts,
 )
-from napari_safire.engine.recent import Kept
-from napari_safire.engine.response import silence_of
-from napari_safire.engine.rules import ModelRules, PatchRules
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import (

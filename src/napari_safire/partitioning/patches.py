@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.engine.partitioning.clustering import directions
-from napari_safire.engine.uninformative import READABLE
 from napari_safire.geometry import Geometry
+from napari_safire.partitioning.clustering import directions
+from napari_safire.partitioning.uninformative import READABLE
 from napari_safire.types import Embedding, FloatImage, PointPrompt
 
 _STRIDE = 16  # pixels of the model's frame to a patch
