@@ -281,8 +281,11 @@ class Bench:
         controller.embed_on_selection = True
 
         def select_and_click() -> None:
+            # Three things that a hand does one after the other: Qt has its turn in between.
             self.viewer.layers.selection.active = layer
+            watch.rest(0)
             QTest.mouseClick(self.widget.prompts.add, Qt.MouseButton.LeftButton)
+            watch.rest(0)
             self.click(layer, 0.3, 0.7)
 
         watch.measure(self.times[STEPS[0][0]], select_and_click, _is_exact)

@@ -46,8 +46,6 @@ from napari_safire.atomic import atomic_path
 from napari_safire.cli.terminal import progress_bar
 from napari_safire.engine import Engine
 from napari_safire.engine.cache import EmbeddingCache
-from napari_safire.engine.partitioning.grouping import GroupingRule
-from napari_safire.engine.partitioning.n_sources import ScoreWeights
 from napari_safire.engine.rules import ModelRules, PatchRules, with_rules
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.evaluation.charts import reliability_chart
@@ -70,6 +68,8 @@ from napari_safire.learning.temperature import (
 )
 from napari_safire.metrics import Reliability, balanced_weights, reliability
 from napari_safire.model import SafireModel, load_model, save_checkpoint
+from napari_safire.partitioning.grouping import GroupingRule
+from napari_safire.partitioning.n_sources import ScoreWeights
 from napari_safire.synthesis.photos import Photo, divide, read_photo_table
 from napari_safire.synthesis.retries import NoRoom
 from napari_safire.types import Calibration, Embedding

@@ -7,13 +7,13 @@ import pytest
 from toys import tiny_lite
 
 from napari_safire import Embedding, Engine, load_model
-from napari_safire.engine.partitioning.clicks import expected_accuracy, together
-from napari_safire.engine.partitioning.grouping import Groupings, all_groupings
-from napari_safire.engine.partitioning.n_sources import Pieces
-from napari_safire.engine.partitioning.patches import patch_at, patch_centre, patches_of
 from napari_safire.geometry import Geometry
 from napari_safire.images.demo import demo_composite
 from napari_safire.model import SafireModel
+from napari_safire.partitioning.clicks import expected_accuracy, together
+from napari_safire.partitioning.grouping import Groupings, all_groupings
+from napari_safire.partitioning.n_sources import Pieces
+from napari_safire.partitioning.patches import patch_at, patch_centre, patches_of
 from napari_safire.types import PointPrompt
 
 # Three pieces side by side, of which a grouping may put any two together.
@@ -125,8 +125,8 @@ def test_numbers_of_sources_have_probabilities(seen: tuple[Engine, Embedding, np
 
 
 def test_patches_are_read_off_any_labels(seen: tuple[Engine, Embedding, np.ndarray]) -> None:
-    engine, embedding, truth = seen
-    patches = engine.patches(embedding)
+    _, embedding, truth = seen
+    patches = patches_of(embedding)
     assert patches.features.shape[0] == len(patches.centres) == np.prod(patches.shape)
     values = patches.values_at(truth)
     middle = patches.shape[1] * (patches.shape[0] // 2) + patches.shape[1] // 2

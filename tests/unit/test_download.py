@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ import requests
 from file_server import CUT, FileServer, register, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from systems import posix
 from toys import tiny_lite
 from typer.testing import CliRunner, Result
 
@@ -120,6 +120,7 @@ def test_what_is_at_hand_needs_no_right_to_write(payload):
     assert {one.name for one in models_folder().iterdir()} == {path.name}  # not even a lock
 
 
+@posix
 def test_the_umask_decides_who_may_read_a_download(serve, payload):
     server = serve(payload)
     register(server.url, payload)
@@ -457,7 +458,10 @@ def test_a_full_disk_is_noticed_before(serve, payload, monkeypatch):
     assert download_model("lab").read_bytes() == payload
 
 
+@posix
 def test_a_disk_that_takes_no_more_is_one_sentence_and_the_part_is_kept(serve, payload):
+    import resource
+
     server = serve(payload)
     register(server.url, payload)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -17,7 +17,12 @@ from toys import TILED_LITE
 
 from napari_safire import Engine, load_model
 from napari_safire.engine.cache import EmbeddingCache
-from napari_safire.engine.partitioning.clustering import (
+from napari_safire.engine.precision import computing_in, slow_precision
+from napari_safire.errors import Cancelled
+from napari_safire.geometry import Geometry
+from napari_safire.images.demo import demo_composite
+from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
+from napari_safire.partitioning.clustering import (
     Density,
     chosen_density,
     cluster_auto,
@@ -25,18 +30,13 @@ from napari_safire.engine.partitioning.clustering import (
     cluster_kmeans,
     separation,
 )
-from napari_safire.engine.partitioning.of_prompts import (
+from napari_safire.partitioning.of_prompts import (
     cluster_prompts,
     make_forgery_map,
     make_partition,
 )
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid, grid_points
-from napari_safire.engine.partitioning.stability import less_sure, stability_of_prompts
-from napari_safire.engine.precision import computing_in, slow_precision
-from napari_safire.errors import Cancelled
-from napari_safire.geometry import Geometry
-from napari_safire.images.demo import demo_composite
-from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
+from napari_safire.partitioning.prompt_grid import PromptGrid, grid_points
+from napari_safire.partitioning.stability import less_sure, stability_of_prompts
 from napari_safire.types import Calibration, Embedding, PointPrompt, SourcePartition
 
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_spectral import blocks, embedded, engine_of
 
-from napari_safire.engine.partitioning.grouping import GroupingRule, all_groupings, signs
-from napari_safire.engine.partitioning.n_sources import Pieces, pieces_of
-from napari_safire.engine.partitioning.spectral import patch_spectrum
 from napari_safire.engine.rules import PatchRules
 from napari_safire.learning.grouping import KnownPieces, fit_grouping, known_pieces
+from napari_safire.partitioning.grouping import GroupingRule, all_groupings, signs
+from napari_safire.partitioning.n_sources import Pieces, pieces_of
+from napari_safire.partitioning.spectral import patch_spectrum
 
 PLAIN = GroupingRule(20.0, 0.0, -10.0, (0.0,) * 5)  # one source from a cosine of .5
 

@@ -14,11 +14,11 @@ from toys import BY_PATCHES, tiny_lite
 
 from napari_safire import Engine, load_model
 from napari_safire.engine.confidence import ConfidenceCurve
-from napari_safire.engine.partitioning.grouping import GroupingRule
-from napari_safire.engine.partitioning.n_sources import ScoreWeights
 from napari_safire.engine.rules import RULE_KEYS, ModelRules, PatchRules, read_rules, with_rules
 from napari_safire.errors import CheckpointError
 from napari_safire.model import SafireModel, save_checkpoint
+from napari_safire.partitioning.grouping import GroupingRule
+from napari_safire.partitioning.n_sources import ScoreWeights
 from napari_safire.types import Calibration
 
 NAN, INFINITE = float("nan"), float("inf")

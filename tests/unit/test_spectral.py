@@ -11,27 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_safire.engine import Engine
-from napari_safire.engine.partitioning import spectral
-from napari_safire.engine.partitioning.grouping import GroupingRule
-from napari_safire.engine.partitioning.n_sources import (
+from napari_safire.engine.rules import ModelRules, PatchRules
+from napari_safire.geometry import Geometry
+from napari_safire.metrics import multi_source_scores
+from napari_safire.model import ModelConfig, SafireModel
+from napari_safire.partitioning import spectral
+from napari_safire.partitioning.grouping import GroupingRule
+from napari_safire.partitioning.n_sources import (
     ScoreWeights,
     cleavage,
     multi_source_score,
     pieces_of,
     spread,
 )
-from napari_safire.engine.partitioning.spectral import (
+from napari_safire.partitioning.spectral import (
     PatchSpectrum,
     cut,
     forgery_map_of_patches,
     partition_of_patches,
     patch_spectrum,
 )
-from napari_safire.engine.rules import ModelRules, PatchRules
-from napari_safire.engine.uninformative import FLAT
-from napari_safire.geometry import Geometry
-from napari_safire.metrics import multi_source_scores
-from napari_safire.model import ModelConfig, SafireModel
+from napari_safire.partitioning.uninformative import FLAT
 from napari_safire.types import Calibration, Embedding
 
 GROUPING = GroupingRule(99.0, 0.0, -30.0, (0.0,) * 5)  # one source from a cosine of .3

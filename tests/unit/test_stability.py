@@ -12,14 +12,14 @@ from conftest import Parity
 from toys import BY_PATCHES
 
 from napari_safire import Engine, load_model
-from napari_safire.engine.partitioning.matching import match_sources
-from napari_safire.engine.partitioning.of_prompts import cluster_prompts, make_partition
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid, grid_points
-from napari_safire.engine.partitioning.stability import REPEATING, stability_of_prompts
 from napari_safire.engine.rules import read_rules
 from napari_safire.errors import Cancelled
 from napari_safire.geometry import Geometry
 from napari_safire.model import ModelConfig, SafireModel
+from napari_safire.partitioning.matching import match_sources
+from napari_safire.partitioning.of_prompts import cluster_prompts, make_partition
+from napari_safire.partitioning.prompt_grid import PromptGrid, grid_points
+from napari_safire.partitioning.stability import REPEATING, stability_of_prompts
 from napari_safire.types import Embedding, SourcePartition
 
 SIDE = 8

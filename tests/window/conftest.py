@@ -24,10 +24,12 @@ from napari.utils.action_manager import action_manager
 from npe2 import PluginManager
 from qtpy.QtCore import QByteArray, QEvent, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QWidget
+from superqt.spinbox import QLargeIntSpinBox
 
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.canvas_guard import guard_canvas
+from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.gui.widget import SafireWidget
 
 from .hand import Hand, pump, wait_until
@@ -251,12 +253,31 @@ class Dock:
             quiet = 0 if self.controller.session.busy else quiet + 1
 
     def press(self, button: QWidget) -> None:
-        """Press a button of the dock with the mouse."""
+        """Press a button of the dock with the mouse; what it is folded away in is unfolded."""
+        around = button.parentWidget()
+        while around is not None:
+            if isinstance(around, FoldedSection) and button is not around.heading:
+                around.unfold()
+            around = around.parentWidget()
         assert button.isEnabled(), "the button is greyed out"
         self.widget.ensureWidgetVisible(button)
         pump(0.02)
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
         pump(0.02)
+
+
+def choose_method(dock: Dock, method: str) -> None:
+    """Choose how to partition among the advanced settings: "k-means" or "DBSCAN"."""
+    box = dock.widget.partition.form.field("method")
+    assert isinstance(box, QComboBox)
+    box.setCurrentText(method)
+
+
+def choose_grid(dock: Dock, points_per_side: int) -> None:
+    """Choose the number of prompts a side among the advanced settings."""
+    box = dock.widget.partition.form.field("points_per_side")
+    assert isinstance(box, QLargeIntSpinBox)
+    box.setValue(points_per_side)
 
 
 @pytest.fixture

@@ -623,7 +623,7 @@ def test_a_click_while_the_picture_is_being_read_is_answered_afterwards(dock: Do
     dock.hand.click(dock.viewer.layers["picture"], 50, 60)
     pump(0.1)
     assert dock.controller.sources_layer is None
-    assert not dock.widget.image.cancel.isHidden()
+    assert not dock.widget.status.cancel.isHidden()
     dock.engine.gate.set()
     dock.settle()
     np.testing.assert_array_equal(labels(dock), disc(*prompts(dock).data[0]))

@@ -17,6 +17,10 @@ from napari_safire.text import printable
 
 ANNOTATED = "annotated"
 """In the metadata of a Labels layer: a dictionary of plane index to `AnnotatedPlane`."""
+AUTOSAVED_AS = "autosaved_as"
+"""In the metadata of a Labels layer: plane index to the name of the work in the autosave."""
+PART = "part of"
+"""In the metadata of a layer that was made for a picture: which picture, and what it is of it."""
 RECORD = "opened_record"
 """In the metadata of a layer: path and SHA-256 of the record that it was opened from."""
 

@@ -23,8 +23,8 @@ from napari_safire.annotation.annotation import MOST_SOURCES, Annotation, Stroke
 from napari_safire.annotation.codec import encode_annotation
 from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import AnnotatedPlane
-from napari_safire.annotation.recorded import ANNOTATED, RECORD, prompt_facts
-from napari_safire.atomic import staging_folder
+from napari_safire.annotation.recorded import ANNOTATED, AUTOSAVED_AS, PART, RECORD, prompt_facts
+from napari_safire.atomic import rename, staging_folder
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.images.files import file_sha256
 from napari_safire.images.lists import ListEntry
@@ -134,11 +134,11 @@ def save_labels(
                 record["files"] = {code.ending: names[0] if planes.ndim == 2 else names}
                 record["files_sha256"] = {name: file_sha256(staging / name) for name in names}
                 text = record_text(record)
-                (staging / target.name).write_text(text, encoding="utf-8")
+                (staging / target.name).write_text(text, encoding="utf-8", newline="\n")
                 digest = rename_together(staging, target, names, expected)
             else:
                 for name in names:
-                    os.replace(staging / name, target.with_name(name))
+                    rename(staging / name, target.with_name(name))
     except OSError as error:
         raise SafireError(
             f"{printable(target)} cannot be written: {error.strerror or error}."
@@ -299,7 +299,7 @@ def _record(
     shape: tuple[int, ...],
 ) -> dict[str, Any]:
     # These have places of their own, or are said again when the picture is read.
-    hidden = {ANNOTATED, RECORD, "reading_warnings", *IMAGE_FACTS.values()}
+    hidden = {ANNOTATED, AUTOSAVED_AS, PART, RECORD, "reading_warnings", *IMAGE_FACTS.values()}
     facts = {
         key: _named_from(target.parent, value) if key in _PATHS else value
         for key, value in about.items()

@@ -11,9 +11,9 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from napari_safire.engine.confidence import ConfidenceCurve
-from napari_safire.engine.partitioning.grouping import GroupingRule
-from napari_safire.engine.partitioning.n_sources import ScoreWeights
 from napari_safire.errors import CheckpointError
+from napari_safire.partitioning.grouping import GroupingRule
+from napari_safire.partitioning.n_sources import ScoreWeights
 from napari_safire.types import Calibration
 
 _LARGEST = 1e9  # of any number that is stored with a model; squares and sums of it stay finite

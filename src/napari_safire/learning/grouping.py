@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
-from napari_safire.engine.partitioning.grouping import GroupingRule, all_groupings, signs
-from napari_safire.engine.partitioning.n_sources import Pieces
 from napari_safire.learning.known_patches import overlap_with_truth
+from napari_safire.partitioning.grouping import GroupingRule, all_groupings, signs
+from napari_safire.partitioning.n_sources import Pieces
 from napari_safire.types import FloatImage
 
 # For each weight squared, beside the mean log-likelihood of a picture: eight weights of a hundred

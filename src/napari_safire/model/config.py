@@ -229,6 +229,10 @@ class ModelConfig:
         ----------
         **changes
             Fields that differ from those sizes.
+
+        Returns
+        -------
+        ModelConfig
         """
         sizes: dict[str, Any] = {
             "architecture": "lite",
@@ -257,6 +261,10 @@ class ModelConfig:
             Field names, or the published implementation's names for the same fields
             (``img_size``, ``global_attn_indexes``, ``prompt_embed_dim``, ``iou_head_depth``,
             ``iou_head_hidden_dim``, ``adaptor_scale_factor``).
+
+        Returns
+        -------
+        ModelConfig
 
         Raises
         ------
@@ -291,7 +299,16 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, path: str | PathLike[str]) -> ModelConfig:
-        """Read a config file; see `from_dict` for its names.
+        """Read a config file.
+
+        Parameters
+        ----------
+        path : path-like
+            A JSON object of the names that `from_dict` knows.
+
+        Returns
+        -------
+        ModelConfig
 
         Raises
         ------
@@ -321,6 +338,10 @@ class ModelConfig:
 
     def to_json(self, path: str | PathLike[str]) -> None:
         """Write the config as a JSON file.
+
+        Parameters
+        ----------
+        path : path-like
 
         Raises
         ------

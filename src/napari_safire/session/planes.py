@@ -21,7 +21,8 @@ from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
-    from napari_safire.engine import Patches, PromptGrid
+    from napari_safire.partitioning.patches import Patches
+    from napari_safire.partitioning.prompt_grid import PromptGrid
 
 _GRIDS_KEPT = 3
 

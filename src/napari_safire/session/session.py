@@ -22,7 +22,7 @@ from psygnal import Signal
 
 from napari_safire.annotation.annotation import Annotation, SourcePrompt, changed_prompts
 from napari_safire.annotation.numbering import numbers_of
-from napari_safire.annotation.predictions import PartitionPredictions, Predictions
+from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions, Predictions
 from napari_safire.errors import SafireError, sentence
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.annotation_store import OTHER_MODEL, AnnotationStore
@@ -157,11 +157,12 @@ class Session:
         failed : callable, optional
             Takes the reason if it cannot be loaded; default: it becomes a notice.
         """
+        is_first = not self._chosen.is_chosen
         if not self._chosen.choose(name, device):
             return
         self._quickest_answer = math.inf
         self._model_lane.cancel()
-        for plane in self.planes:
+        for plane in () if is_first else self.planes:  # what one said in earlier work may fit
             plane.forget_model()
         self._model_lane.submit(
             Job(
@@ -177,7 +178,14 @@ class Session:
 
     # ---------------------------------------------------------------- planes
 
-    def open(self, key: PlaneKey, shape: tuple[int, int], read: Callable[[], Any]) -> Plane:
+    def open(
+        self,
+        key: PlaneKey,
+        shape: tuple[int, int],
+        read: Callable[[], Any],
+        begin: AnnotatedPlane | None = None,
+        work: str = "",
+    ) -> Plane:
         """Begin, or go on with, the work on a plane.
 
         Parameters
@@ -187,6 +195,10 @@ class Session:
             Rows and columns. Other than before: the plane is taken for another picture.
         read : callable
             Gives the picture; called in a worker thread.
+        begin : AnnotatedPlane, optional
+            What was made of it before, in this very viewer; undo does not go further back.
+        work : str
+            `Plane.work` of that time: it goes on in the autosave.
 
         Returns
         -------
@@ -196,7 +208,11 @@ class Session:
         if plane is None or plane.shape != shape:
             if plane is not None:
                 self.forget(key.picture)
-            plane = Plane(key, shape, read, History(Annotation.empty(shape)))
+            begin = begin or AnnotatedPlane(Annotation.empty(shape))
+            plane = Plane(
+                key, shape, read, History(begin.annotation), predictions=begin.predictions
+            )
+            plane.work = work or plane.work
             self.planes.add(plane)
         plane.read = read
         if not plane.pixels.sha256:

@@ -93,21 +93,14 @@ def is_safe_address(url: str) -> bool:
         return False
     if not host or not url.isprintable() or " " in url:
         return False
-    if parts.scheme == "http":
-        return _is_this_machine(host)
-    return parts.scheme == "https"
+    return parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(url))
 
 
 def is_this_machine(url: str) -> bool:
-    """Whether a safe address is one of this machine itself."""
-    return is_safe_address(url) and _is_this_machine(urlsplit(url).hostname or "")
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
+    """Whether an address is one of this machine itself."""
+    host = urlsplit(url).hostname or ""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path, PurePosixPath
@@ -80,8 +79,15 @@ def models_folder() -> Path:
 def model_state(name: str) -> ModelState:
     """Whether a model is at hand, as quickly as that can be told: by its file's size.
 
-    A file of another size than the entry says counts as not downloaded. `CheckpointError` if the
-    name is unknown.
+    Parameters
+    ----------
+    name : str
+        Of a model, as `load_model` takes it; `CheckpointError` if it is unknown.
+
+    Returns
+    -------
+    {"bundled", "downloaded", "not downloaded"}
+        A file of another size than the entry says counts as not downloaded.
     """
     entry = model_entry(name)
     if entry.url is None:
@@ -90,7 +96,16 @@ def model_state(name: str) -> ModelState:
 
 
 def model_path(name: str) -> Path:
-    """Where the file of one of `available_models` lies.
+    """Where the file of a model lies.
+
+    Parameters
+    ----------
+    name : str
+        Which model.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
@@ -226,7 +241,7 @@ def bundled_models() -> tuple[ModelEntry, ...]:
             name="safire-lite",
             description="Compact encoder of forensic traces at native resolution, for any CPU.",
             filename=filename,
-            sha256=_listed_sums().get(filename),
+            sha256=_listed_sums(_SUMS).get(filename),
             licence="BSD-3-Clause",
             trained_on="synthetic composites of photographs; docs/models/safire-lite.md",
             architecture="lite",
@@ -280,37 +295,20 @@ def _check_is_new(entry: ModelEntry, others: Collection[ModelEntry]) -> None:
                 )
 
 
-@dataclass(frozen=True, slots=True)
-class KnownFile:
-    """A file that the package ships, or once did.
+def known_self_test(sha256: str) -> Any:
+    """The self-test of a file that the package ships, or once did; None for all other files.
 
-    Parameters
-    ----------
-    name : str
-    self_test : object
-        See `napari_safire.model.files.self_test`; an empty dict where there is none.
-    """
-
-    name: str
-    self_test: Any
-
-
-def known_file(sha256: str) -> KnownFile | None:
-    """What the package knows of a file that has no digest of its own; None if nothing.
+    An empty dict where there is none: see `napari_safire.model.files.self_test`.
 
     Raises
     ------
     CheckpointError
         A list of hashes or a self-test in the package is damaged.
     """
-    for sums in (_SUMS, _EARLIER_SUMS):
-        for name, digest in _listed_sums(sums).items():
-            if digest == sha256:
-                return KnownFile(name, _shipped_self_test(name))
-    return None
-
-
-def _shipped_self_test(name: str) -> Any:
+    listed = [*_listed_sums(_SUMS).items(), *_listed_sums(_EARLIER_SUMS).items()]
+    name = next((name for name, digest in listed if digest == sha256), None)
+    if name is None:
+        return None
     path = (_WEIGHTS / name).with_suffix(_SELF_TEST)
     try:
         return parse_json(path.read_bytes()) if path.is_file() else {}
@@ -320,9 +318,9 @@ def _shipped_self_test(name: str) -> Any:
         ) from error
 
 
-def _listed_sums(name: str = _SUMS) -> dict[str, str]:
+def _listed_sums(list_name: str) -> dict[str, str]:
     """File name to hash, from a sha256sum list beside the weights; empty without a list."""
-    path = _WEIGHTS / name
+    path = _WEIGHTS / list_name
     if not path.is_file():
         return {}
     sums = {}

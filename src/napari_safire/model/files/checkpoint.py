@@ -23,7 +23,7 @@ from typing import Any, Literal, cast
 import torch
 
 from napari_safire.errors import CheckpointError
-from napari_safire.model.catalogue.registry import bundled_models, known_file
+from napari_safire.model.catalogue.registry import bundled_models, known_self_test
 from napari_safire.model.config import ModelConfig
 from napari_safire.model.files.fitting import (
     check_fit,
@@ -323,9 +323,9 @@ def _read(
     contents = read_contents(path, check_hash)
     if contents.has_checksums:
         return contents, ()
-    known = known_file(contents.sha256)
-    if known is not None:
-        return replace(contents, self_test=known.self_test), ()
+    self_test = known_self_test(contents.sha256)
+    if self_test is not None:
+        return replace(contents, self_test=self_test), ()
     name = contents.metadata.get("name")
     if name in {entry.name for entry in bundled_models()}:
         # Of all files without checksums, copies of the shipped one are the likeliest.

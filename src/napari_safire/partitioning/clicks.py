@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import logit, softmax
 
-from napari_safire.engine.partitioning.grouping import Groupings
-from napari_safire.engine.partitioning.n_sources import Pieces
+from napari_safire.partitioning.grouping import Groupings
+from napari_safire.partitioning.n_sources import Pieces
 from napari_safire.types import FloatImage
 
 _LEAST = 1e-12  # where no grouping holds the clicks together

@@ -13,19 +13,22 @@ from typing import Any, Protocol
 import numpy as np
 
 from napari_safire.engine.memory import explained
-from napari_safire.engine.partitioning.clicks import expected_accuracy, together
-from napari_safire.engine.partitioning.clustering import NOISE, Density, chosen_density, separation
-from napari_safire.engine.partitioning.grouping import FEWEST, Groupings
-from napari_safire.engine.partitioning.n_sources import Pieces, multi_source_score, pieces_of
-from napari_safire.engine.partitioning.of_prompts import (
+from napari_safire.engine.recent import Kept
+from napari_safire.engine.rules import ModelRules, PatchRules
+from napari_safire.partitioning.clicks import expected_accuracy, together
+from napari_safire.partitioning.clustering import NOISE, Density, chosen_density, separation
+from napari_safire.partitioning.grouping import FEWEST, Groupings
+from napari_safire.partitioning.n_sources import Pieces, multi_source_score, pieces_of
+from napari_safire.partitioning.of_prompts import (
     RegionsOf,
     cluster_prompts,
     make_forgery_map,
     make_partition,
 )
-from napari_safire.engine.partitioning.patches import patch_at
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid
-from napari_safire.engine.partitioning.spectral import (
+from napari_safire.partitioning.patches import patch_at
+from napari_safire.partitioning.prompt_grid import PromptGrid
+from napari_safire.partitioning.silence import silence_of
+from napari_safire.partitioning.spectral import (
     COMPARING,
     MOST_SOURCES,
     PatchSpectrum,
@@ -34,15 +37,12 @@ from napari_safire.engine.partitioning.spectral import (
     partition_of_patches,
     patch_spectrum,
 )
-from napari_safire.engine.partitioning.stability import (
+from napari_safire.partitioning.stability import (
     REPEATING,
     less_sure,
     stability_of_patches,
     stability_of_prompts,
 )
-from napari_safire.engine.recent import Kept
-from napari_safire.engine.response import silence_of
-from napari_safire.engine.rules import ModelRules, PatchRules
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import (
@@ -73,6 +73,10 @@ class AskGrid(Protocol):
 
 class PartitioningMethod(Protocol):
     """What the engine asks of a way of dividing; embeddings are the model's own."""
+
+    @property
+    def units(self) -> str:
+        """What is divided, "prompts" or "patches"; it stands in a partition's parameters."""
 
     def partition(
         self,
@@ -120,6 +124,8 @@ class GridPartitioning:
     ask_grid, ask_regions : callable
     """
 
+    units = "prompts"
+
     def __init__(self, rules: ModelRules, ask_grid: AskGrid, ask_regions: AskRegions) -> None:
         self._rules = rules
         self._ask_grid = ask_grid
@@ -137,7 +143,7 @@ class GridPartitioning:
         density = self._density(grid, plan) if plan.method == "dbscan" else None
         distance = self._rules.source_distance
         clusters = cluster_prompts(grid, plan.method, plan.n_sources, plan.seed, density, distance)
-        parameters: dict[str, Any] = {"units": "prompts", "points_per_side": plan.points_per_side}
+        parameters: dict[str, Any] = {"units": self.units, "points_per_side": plan.points_per_side}
         if plan.method == "kmeans":
             parameters["n_sources"] = plan.n_sources
         elif density is not None:
@@ -222,6 +228,8 @@ class SpectralPartitioning:
         How many pictures' spectra are kept.
     """
 
+    units = "patches"
+
     def __init__(
         self, rules: PatchRules, calibration: Calibration | None, most_kept: Callable[[], int]
     ) -> None:
@@ -241,7 +249,7 @@ class SpectralPartitioning:
         rules = self._rules
         spectrum = self._spectrum(embedding, plan.n_sources or MOST_SOURCES, progress, cancel)
         parameters: dict[str, Any] = {
-            "units": "patches",
+            "units": self.units,
             "inverse_temperature": rules.inverse_temperature,
         }
         numbers: dict[int, float] = {}

@@ -6,7 +6,7 @@ sentences of at most 20 words.
 
 from __future__ import annotations
 
-from napari_safire.engine.uninformative import Informativeness
+from napari_safire.partitioning.uninformative import Informativeness
 from napari_safire.types import Calibration, Verdict
 
 SMALLEST_SIDE = 128  # pixels: eight cells of 16
@@ -28,7 +28,7 @@ def judge(
     Parameters
     ----------
     statistic : float
-        `napari_safire.engine.partitioning.clustering.separation` of the two sources.
+        `napari_safire.partitioning.clustering.separation` of the two sources.
     calibration : Calibration or None
     image_shape : (int, int)
         Rows and columns.

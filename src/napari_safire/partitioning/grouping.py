@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from napari_safire.engine.partitioning.spectral import MOST_SOURCES
+from napari_safire.partitioning.spectral import MOST_SOURCES
 from napari_safire.types import FloatImage
 
 _LEAST_SHARE = 0.001  # keeps the logarithm of a piece without informative patches finite
@@ -86,7 +86,7 @@ class GroupingRule:
         likeness, shares
             As in `groupings`.
         score : float
-            `napari_safire.engine.partitioning.n_sources.multi_source_score`.
+            `napari_safire.partitioning.n_sources.multi_source_score`.
         least : float
         """
         return self.groupings(likeness, shares).number if score >= least else 1

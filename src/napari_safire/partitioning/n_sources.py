@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
-from napari_safire.engine.partitioning.clustering import directions
-from napari_safire.engine.partitioning.spectral import MOST_SOURCES, ROUNDING, PatchSpectrum, cut
+from napari_safire.partitioning.patches import directions
+from napari_safire.partitioning.spectral import MOST_SOURCES, ROUNDING, PatchSpectrum, cut
 from napari_safire.types import FloatImage
 
 
@@ -25,7 +25,7 @@ class Pieces:
     Parameters
     ----------
     logits : (P, h, w) float32 array
-        Of the pieces, from `napari_safire.engine.partitioning.spectral.cut`.
+        Of the pieces, from `napari_safire.partitioning.spectral.cut`.
     likeness : (P, P) float32 array
         Cosines of their mean features.
     shares : (P,) float32 array
@@ -47,7 +47,7 @@ class Pieces:
         ----------
         labels : (P,) int array
             Group of each piece, 0 to K - 1; from
-            `napari_safire.engine.partitioning.grouping.Groupings`.
+            `napari_safire.partitioning.grouping.Groupings`.
 
         Returns
         -------
@@ -68,7 +68,7 @@ def pieces_of(
     ----------
     spectrum : PatchSpectrum
     seed, inverse_temperature
-        Of the `napari_safire.engine.partitioning.spectral.cut`.
+        Of the `napari_safire.partitioning.spectral.cut`.
     count : int
         Pieces; fewer where fewer can be told apart.
 

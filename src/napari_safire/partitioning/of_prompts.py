@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from napari_safire.engine.partitioning.clustering import (
+from napari_safire.geometry import Geometry
+from napari_safire.partitioning.clustering import (
     NOISE,
     Clusters,
     Density,
@@ -19,11 +20,10 @@ from napari_safire.engine.partitioning.clustering import (
     cluster_kmeans,
     separation,
 )
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid
-from napari_safire.engine.response import NOTHING_FOUND, SAME_FOR_ALL
-from napari_safire.engine.uninformative import Reasons, measure_informativeness
-from napari_safire.engine.verdict import judge
-from napari_safire.geometry import Geometry
+from napari_safire.partitioning.prompt_grid import PromptGrid
+from napari_safire.partitioning.silence import NOTHING_FOUND, SAME_FOR_ALL
+from napari_safire.partitioning.uninformative import Reasons, measure_informativeness
+from napari_safire.partitioning.verdict import judge
 from napari_safire.types import Calibration, FloatImage, ForgeryMap, SourcePartition, SourceRegion
 
 _STRIP_PIXELS = 4_000_000

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
-from napari_safire.engine.partitioning.clustering import Density, cluster_part, repeated_dbscan
-from napari_safire.engine.partitioning.matching import match_sources
-from napari_safire.engine.partitioning.n_sources import Pieces, pieces_of
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid
-from napari_safire.engine.partitioning.spectral import MOST_SOURCES, PatchSpectrum, patch_spectrum
+from napari_safire.partitioning.clustering import Density, cluster_part, repeated_dbscan
+from napari_safire.partitioning.matching import match_sources
+from napari_safire.partitioning.n_sources import Pieces, pieces_of
+from napari_safire.partitioning.prompt_grid import PromptGrid
+from napari_safire.partitioning.spectral import MOST_SOURCES, PatchSpectrum, patch_spectrum
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import Embedding, FloatImage, SourcePartition
 
@@ -131,7 +131,7 @@ def stability_of_patches(
     spectrum : PatchSpectrum
         Of that embedding.
     partition : SourcePartition
-        Of several sources, from `napari_safire.engine.partitioning.spectral.partition_of_patches`.
+        Of several sources, from `napari_safire.partitioning.spectral.partition_of_patches`.
     repeats : int
     joined : callable
         Joins pieces to so many sources, and gives their (K, h, w) logits.

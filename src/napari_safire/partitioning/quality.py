@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.metrics import pairwise_distances, silhouette_score
 from sklearn.preprocessing import normalize
 
-from napari_safire.engine.partitioning.clustering import cluster_kmeans
+from napari_safire.partitioning.clustering import cluster_kmeans
 from napari_safire.types import FloatImage
 
 _LEAST_SPREAD = 1e-6  # below it, the spread of float32 directions is rounding
