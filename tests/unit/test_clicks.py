@@ -125,8 +125,8 @@ def test_numbers_of_sources_have_probabilities(seen: tuple[Engine, Embedding, np
 
 
 def test_patches_are_read_off_any_labels(seen: tuple[Engine, Embedding, np.ndarray]) -> None:
-    engine, embedding, truth = seen
-    patches = engine.patches(embedding)
+    _, embedding, truth = seen
+    patches = patches_of(embedding)
     assert patches.features.shape[0] == len(patches.centres) == np.prod(patches.shape)
     values = patches.values_at(truth)
     middle = patches.shape[1] * (patches.shape[0] // 2) + patches.shape[1] // 2

@@ -23,12 +23,13 @@ PUBLIC = {
 
 
 def functions(value: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """A public function, or the methods and properties that a public class itself defines."""
+    """A public function, or the methods and properties of a public class and its bases of ours."""
     if inspect.isfunction(value):
         yield value.__name__, value
     if not inspect.isclass(value):
         return
-    for name, member in vars(value).items():
+    ours = [base for base in reversed(value.__mro__) if base.__module__.startswith("napari_safire")]
+    for name, member in {k: v for base in ours for k, v in vars(base).items()}.items():
         function = member.fget if isinstance(member, property) else inspect.unwrap(member)
         function = getattr(function, "__func__", function)  # of a classmethod
         if inspect.isfunction(function) and (not name.startswith("_") or name == "__init__"):

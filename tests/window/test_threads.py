@@ -218,13 +218,13 @@ def test_the_window_lives_during_a_download(
             heart.hold("download")
         return Path(name)
 
-    section = "napari_safire.gui.panels.annotate.image_section"
+    section = "napari_safire.gui.panels.annotate.model_section"
     monkeypatch.setattr(f"{section}.model_state", lambda name: "not downloaded")
     monkeypatch.setattr("napari_safire.model.catalogue.download.download_model", download)
-    box = dock.widget.image.model
+    box = dock.widget.model.model
     box.activated.emit(box.currentIndex())
     dock.settle()
-    dock.press(dock.widget.image.download)
+    dock.press(dock.widget.model.download)
     dock.settle()
     assert heart.held == ["download"] * 3
 
@@ -244,10 +244,10 @@ def test_the_window_lives_during_edits_undo_and_uncertainty(
     dock.settle()
     dock.press(dock.widget.partition.run)
     dock.settle()
-    dock.press(dock.widget.result.uncertainty)
+    dock.press(dock.widget.view.buttons["uncertainty"])
     dock.settle()
     assert "picture: uncertainty" in dock.viewer.layers
-    result = dock.widget.result
+    result = dock.widget.sources
     for button in (result.split, result.fill, result.islands):
         result.table.selectRow(0)
         dock.press(button)
@@ -390,10 +390,10 @@ def _annotate_a_large_picture(viewer: napari.Viewer) -> PackedLabels:
         press(button)
         dock.settle()
     assert sources.data.all()
-    result = dock.widget.result
-    press(result.uncertainty)
+    result = dock.widget.sources
+    press(dock.widget.view.buttons["uncertainty"])
     dock.settle()
-    press(result.heatmap)
+    press(dock.widget.view.buttons["forgery map"])
     for edit in (result.split, result.fill, result.islands, result.protect):
         result.table.selectRow(0)
         press(edit)

@@ -24,7 +24,7 @@ from napari_safire.annotation.codec import encode_annotation
 from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.annotation.recorded import ANNOTATED, AUTOSAVED_AS, PART, RECORD, prompt_facts
-from napari_safire.atomic import staging_folder
+from napari_safire.atomic import rename, staging_folder
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.images.files import file_sha256
 from napari_safire.images.lists import ListEntry
@@ -170,12 +170,12 @@ def _write_all(
             counts, annotated = _write_planes(staging, names, planes, code, made)
             if not recorded:
                 for name in names:
-                    os.replace(staging / name, target.with_name(name))
+                    rename(staging / name, target.with_name(name))
                 return None
             record = _record(target, attributes, about, code, counts, annotated, planes.shape)
             record["files"] = {code.ending: names[0] if planes.ndim == 2 else names}
             record["files_sha256"] = {name: file_sha256(staging / name) for name in names}
-            (staging / target.name).write_text(record_text(record), encoding="utf-8")
+            (staging / target.name).write_text(record_text(record), encoding="utf-8", newline="\n")
             return rename_together(staging, target, names, expected)
     except OSError as error:
         raise SafireError(

@@ -74,6 +74,10 @@ class AskGrid(Protocol):
 class PartitioningMethod(Protocol):
     """What the engine asks of a way of dividing; embeddings are the model's own."""
 
+    @property
+    def units(self) -> str:
+        """What is divided, "prompts" or "patches"; it stands in a partition's parameters."""
+
     def partition(
         self,
         embedding: Embedding,
@@ -120,6 +124,8 @@ class GridPartitioning:
     ask_grid, ask_regions : callable
     """
 
+    units = "prompts"
+
     def __init__(self, rules: ModelRules, ask_grid: AskGrid, ask_regions: AskRegions) -> None:
         self._rules = rules
         self._ask_grid = ask_grid
@@ -137,7 +143,7 @@ class GridPartitioning:
         density = self._density(grid, plan) if plan.method == "dbscan" else None
         distance = self._rules.source_distance
         clusters = cluster_prompts(grid, plan.method, plan.n_sources, plan.seed, density, distance)
-        parameters: dict[str, Any] = {"units": "prompts", "points_per_side": plan.points_per_side}
+        parameters: dict[str, Any] = {"units": self.units, "points_per_side": plan.points_per_side}
         if plan.method == "kmeans":
             parameters["n_sources"] = plan.n_sources
         elif density is not None:
@@ -222,6 +228,8 @@ class SpectralPartitioning:
         How many pictures' spectra are kept.
     """
 
+    units = "patches"
+
     def __init__(
         self, rules: PatchRules, calibration: Calibration | None, most_kept: Callable[[], int]
     ) -> None:
@@ -241,7 +249,7 @@ class SpectralPartitioning:
         rules = self._rules
         spectrum = self._spectrum(embedding, plan.n_sources or MOST_SOURCES, progress, cancel)
         parameters: dict[str, Any] = {
-            "units": "patches",
+            "units": self.units,
             "inverse_temperature": rules.inverse_temperature,
         }
         numbers: dict[int, float] = {}

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from napari_safire.engine.asked_grid import points_in_model, run_grid
 from napari_safire.engine.confidence import ConfidenceCurve
 from napari_safire.engine.decoding import DECODING, decode_points
 from napari_safire.engine.memory import MemoryGuard, explained
-from napari_safire.engine.precision import Precision, computing_in
 from napari_safire.engine.recent import Kept
 from napari_safire.partitioning.prompt_grid import PromptGrid
 from napari_safire.progress import Cancel, Progress
 from napari_safire.types import Embedding, PointPrompt, SourceRegion
 
-# How many threads an answer takes is a setting of the process (`engine.decoding`): engines that
-# answer at once on one CPU would change it for each other, some of them for good.
-_CORES = threading.RLock()  # a job that is watched may answer a click in between
-
 
 class PromptDecoder:
     """Asks the decoder of one model, and says what its confidence is worth.
-
-    Several threads may ask one; on a CPU it answers one after the other.
 
     Parameters
     ----------
     memory : MemoryGuard
         Of the model.
-    precision : {"float32", "bf16", "fp16"}
+    computing : callable
+        Gives the context of a computation.
     curve : ConfidenceCurve or None
         What the decoder's predictions were worth; None where nobody has found out.
     most_kept : callable
@@ -41,14 +34,13 @@ class PromptDecoder:
     def __init__(
         self,
         memory: MemoryGuard,
-        precision: Precision,
+        computing: Callable[[], AbstractContextManager[None]],
         curve: ConfidenceCurve | None,
         most_kept: Callable[[], int],
     ) -> None:
         self._memory = memory
-        self._precision = precision
+        self._computing = computing
         self._curve = curve
-        self._cores = _CORES
         self._grids: Kept[PromptGrid] = Kept(most_kept)
 
     def regions(self, embedding: Embedding, prompts: Iterable[PointPrompt]) -> list[SourceRegion]:
@@ -62,7 +54,7 @@ class PromptDecoder:
         """
         points = list(prompts)
         points_xy = points_in_model(embedding, points)
-        with explained(DECODING), self.computing():
+        with explained(DECODING), self._computing():
             logits, confidence = decode_points(self._memory, embedding.features, points_xy)
         if self._curve is not None:
             confidence = self._curve(confidence)
@@ -85,7 +77,7 @@ class PromptDecoder:
         of = (embedding.image_sha256, embedding.checkpoint_sha256, side)
         grid = self._grids.get((*of, True)) if with_logits else self._grids.get((*of, True), of)
         if grid is None:
-            with explained(DECODING), self.computing():
+            with explained(DECODING), self._computing():
                 grid = run_grid(
                     self._memory, embedding, side, progress, cancel, with_logits=with_logits
                 )
@@ -97,11 +89,3 @@ class PromptDecoder:
                     array.flags.writeable = False
             self._grids.put((*of, True) if with_logits else of, grid)
         return grid
-
-    @contextmanager
-    def computing(self) -> Iterator[None]:
-        """Products on the model's device in this precision; on a CPU by one thread at a time."""
-        device = self._memory.model.device
-        alone = self._cores if device.type == "cpu" else nullcontext()
-        with alone, computing_in(self._precision, device):
-            yield

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.neighbors import NearestNeighbors
 
+from napari_safire.partitioning.patches import directions
 from napari_safire.types import FloatImage
 
 Clusters = npt.NDArray[np.int64]
@@ -218,9 +219,3 @@ def separation(features: FloatImage, labels: Clusters) -> float:
     units = directions(features)
     centres = directions(np.stack([units[labels == k].mean(0) for k in present]))
     return float((1 - centres @ centres.T).max())
-
-
-def directions(features: FloatImage) -> FloatImage:
-    """Scale (P, C) vectors to length one; zeros stay zeros."""
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.maximum(norms, 1e-12), dtype=np.float32)

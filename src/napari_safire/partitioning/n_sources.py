@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
-from napari_safire.partitioning.clustering import directions
+from napari_safire.partitioning.patches import directions
 from napari_safire.partitioning.spectral import MOST_SOURCES, ROUNDING, PatchSpectrum, cut
 from napari_safire.types import FloatImage
 

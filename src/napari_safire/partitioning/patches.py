@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.geometry import Geometry
-from napari_safire.partitioning.clustering import directions
 from napari_safire.partitioning.uninformative import READABLE
 from napari_safire.types import Embedding, FloatImage, PointPrompt
 
@@ -105,3 +104,9 @@ def _slope(every: int) -> int:
     """Shift of the lattice from row to row: the number coprime to it that is nearest its root."""
     root = max(1, round(every**0.5))
     return next(k for k in range(root, every + 2) if np.gcd(k, every) == 1)
+
+
+def directions(features: FloatImage) -> FloatImage:
+    """Scale (P, C) vectors to length one; zeros stay zeros."""
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(norms, 1e-12), dtype=np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.partitioning.clustering import directions
+from napari_safire.partitioning.patches import directions
 from napari_safire.partitioning.uninformative import READABLE
 from napari_safire.types import Embedding, FloatImage
 

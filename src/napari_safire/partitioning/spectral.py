@@ -26,9 +26,13 @@ from scipy.special import softmax
 from sklearn.cluster import KMeans
 
 from napari_safire.geometry import Geometry
-from napari_safire.partitioning.clustering import directions
 from napari_safire.partitioning.of_prompts import label_pixels, largest_first
-from napari_safire.partitioning.patches import informative_patches, patch_centre, sampled
+from napari_safire.partitioning.patches import (
+    directions,
+    informative_patches,
+    patch_centre,
+    sampled,
+)
 from napari_safire.partitioning.prompt_grid import grid_points
 from napari_safire.partitioning.silence import silence_of
 from napari_safire.partitioning.uninformative import measure_informativeness

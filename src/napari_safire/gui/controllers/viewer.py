@@ -72,8 +72,8 @@ class ViewerController:
         The labels of a plane are in its Labels layer.
     shown : Signal(Snapshot)
         The labels and prompts of the present plane are shown.
-    map_toggled : Signal()
-        The forgery map of a picture is shown or hidden.
+    view_changed : Signal()
+        Sources, forgery map or uncertainty of a picture are shown or hidden.
     notice : Signal(str, bool, Topic)
         A sentence for the user; true where something failed; what it belongs to. Without a topic it
         belongs to what is worked on now.
@@ -88,7 +88,7 @@ class ViewerController:
     mode_changed = Signal()
     painted = Signal(Snapshot)
     shown = Signal(Snapshot)
-    map_toggled = Signal()
+    view_changed = Signal()
     notice = Signal(str, bool, object)
     leaving = Signal(Image)
 
@@ -191,7 +191,7 @@ class ViewerController:
             self.mode_changed,
             self.painted,
             self.shown,
-            self.map_toggled,
+            self.view_changed,
             self.notice,
             self.leaving,
         ):
@@ -501,6 +501,7 @@ class ViewerController:
             (place.painted, lambda anywhere: self._painted(place, anywhere)),
             (place.notice, self._tell),
             (place.layer_group.map_shown, self._map_toggled),
+            (place.layer_group.view_changed, lambda: self.view_changed.emit()),
         ):
             place.connections.connect(signal, slot)
         place.adopt()
@@ -652,7 +653,6 @@ class ViewerController:
 
     def _map_toggled(self, shown: bool) -> None:
         self.heatmap_visible = shown
-        self.map_toggled.emit()
 
     # ---------------------------------------------------------------- helpers
 
