@@ -880,7 +880,7 @@ def test_a_folder_that_is_dropped_is_opened(dock: Dock, series: QueueSection, fo
         Qt.MouseButton.LeftButton,
         Qt.KeyboardModifier.NoModifier,
     )
-    series.dropEvent(event)
+    dock.widget.dropEvent(event)
     settle(dock, series)
     assert event.isAccepted()
     assert layer_names(dock) == ["p1.png"]

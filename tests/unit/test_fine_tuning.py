@@ -21,6 +21,7 @@ import pytest
 import torch
 from PIL import Image
 from synthetic import photo_files, photograph
+from systems import posix
 from test_training_runs import TOY, assert_same_weights, toy_vit
 from typer.testing import CliRunner
 
@@ -362,6 +363,7 @@ def until(wished: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+@posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_are_wishes_and_a_second_interrupt_is_none(number: signal.Signals) -> None:
     before = signal.getsignal(number)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from systems import posix
 from toys import small_vit, tiny_lite
 
 from napari_safire.errors import CheckpointError
@@ -269,6 +270,7 @@ def test_no_registry_brings_anything_down(
     assert len(problem) < 500
 
 
+@posix
 def test_places_where_no_registry_can_be_are_one_sentence_each(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -285,6 +287,7 @@ def test_places_where_no_registry_can_be_are_one_sentence_each(
     assert "~nobody-of-this-name/x.toml is of a user that this machine does not know" in problems[0]
 
 
+@posix
 def test_a_pipe_in_place_of_the_users_own_registry_is_not_waited_for():
     user_registry().parent.mkdir(parents=True)
     os.mkfifo(user_registry())

@@ -81,7 +81,7 @@ class Walk:
         engine = FakeEngine()
         self.widget = SafireWidget(self.viewer, load_engine=lambda name, device, notice: engine)
         self.viewer.window.add_dock_widget(self.widget, name="SAFIRE", area="right")
-        self.series: QueueSection = self.widget.series
+        self.series: QueueSection = self.widget.queue
         self.canvas = self.viewer.window._qt_viewer.canvas
         self.n_frames = 0
         self.canvas.events.draw.connect(self._count)

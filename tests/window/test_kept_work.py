@@ -136,8 +136,8 @@ def test_verdict_map_and_confidences_are_there_after_a_restore(viewer: napari.Vi
     viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
     first = open_dock(viewer)
     make_work(first)
-    verdict = first.widget.result.verdict.text()
-    table = first.widget.result.table
+    verdict = (first.widget.verdict.line.text(), first.widget.verdict.whole.text())
+    table = first.widget.sources.table
     assert table.item(0, 2).text() == "0.90"
     first.widget.close_work()
     viewer.window.remove_dock_widget(first.widget)
@@ -147,10 +147,11 @@ def test_verdict_map_and_confidences_are_there_after_a_restore(viewer: napari.Vi
     second.settle()
     second.press(second.widget.autosaved_work.restore)
     second.settle()
-    result = second.widget.result
-    assert result.verdict.text() == verdict != ""
-    assert result.table.item(0, 2).text() == "0.90"
-    assert result.heatmap.isEnabled()
+    restored = second.widget.verdict
+    assert (restored.line.text(), restored.whole.text()) == verdict
+    assert all(verdict)
+    assert second.widget.sources.table.item(0, 2).text() == "0.90"
+    assert second.widget.view.buttons["forgery map"].isEnabled()
     plane = second.controller.plane
     assert plane is not None
     assert plane.forgery is not None

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFrame, QVBoxLayout
 
 from napari_safire.corpus.queue import (
@@ -24,14 +22,13 @@ from napari_safire.corpus.queue import (
 from napari_safire.gui.controllers.queue_pictures import QueuePictures
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.section import (
-    Section,
+    FoldedSection,
     button,
     elided_combo,
     form,
     in_rows,
     wrapped,
 )
-from napari_safire.images.list_text import LIST_SUFFIXES
 from napari_safire.session.messages import Topic
 from napari_safire.session.queue_work import QueueWork
 from napari_safire.text import printable
@@ -39,7 +36,7 @@ from napari_safire.text import printable
 LISTS = "Lists (*.txt *.csv);;All files (*)"
 
 
-class QueueSection(Section):
+class QueueSection(FoldedSection):
     """Go through the pictures of a folder or list; what was made is saved on the way.
 
     `work` does it; this shows how far it is. A picture is also saved when its layer is removed, and
@@ -54,17 +51,40 @@ class QueueSection(Section):
     """Emitted when another queue is open, or the states of its pictures were read anew."""
 
     def __init__(self, controller: ViewerController) -> None:
-        super().__init__("Queue")
+        super().__init__("Queue", "Go through the pictures of a folder or a list.")
         self._controller = controller
         self._pictures = QueuePictures(controller)
         self.work = QueueWork(controller.session, self._pictures)
         self._listed: list[int] = []  # what the combo box shows: positions and their names
         self._named: list[str] = []
-        self.setAcceptDrops(True)
+        self._make_choice()
+        self._make_steps()
+        self._make_question()
+        fields = form()
+        fields.addRow("Show", self.filter)
+        fields.addRow("Go to", self.jump)
+        self.body.addLayout(in_rows([self.folder, self.list_file, self.output], 3))
+        self.body.addWidget(self.place)
+        self.body.addLayout(fields)
+        self.body.addLayout(in_rows([self.back, self.forward, self.done, self.authentic], 2))
+        self.body.addWidget(self.question)
+        for signal, slot in (
+            (controller.leaving, self._leaving),
+            (controller.viewer.layers.events.removed, self._layer_removed),
+            (controller.shown, self.work.compare_missing),
+            (self.work.notice, self._tell),
+            (self.work.changed, self._work_changed),
+            (self.work.missing_changed, self._ask),
+        ):
+            self.connections.connect(signal, slot)
+        self.filter.activated.connect(self._show)
+        self.jump.activated.connect(self._jump)
+        self._show()
 
+    def _make_choice(self) -> None:
         self.folder = button(
             "Folder …",
-            "Go through the pictures of a folder. You can also drop it here.",
+            "Go through the pictures of a folder. You can also drop it on the dock.",
             self._browse_folder,
         )
         self.list_file = button(
@@ -77,28 +97,32 @@ class QueueSection(Section):
         self.place = wrapped()
         self.place.setTextFormat(Qt.TextFormat.PlainText)
         self.place.setAccessibleName("Place in the queue")
-        self.filter = QComboBox()
-        self.filter.setToolTip("Which pictures Previous, Next and Go to consider.")
-        self.filter.setAccessibleName("Which pictures of the queue to go through")
+
+    def _make_steps(self) -> None:
+        self.filter = elided_combo(
+            "Which pictures of the queue to go through",
+            "Which pictures Previous picture, Next picture and Go to consider.",
+        )
         self.filter.addItem("all", STATES)
         for state in STATES:
             self.filter.addItem(state, (state,))
-        self.jump = QComboBox()
-        self.jump.setToolTip("Go to a picture: choose it, or type a part of its name and Enter.")
-        self.jump.setAccessibleName("Go to a picture of the queue")
+        self.jump = elided_combo(
+            "Go to a picture of the queue",
+            "Go to a picture: choose it, or type a part of its name and Enter.",
+        )
         self.jump.setEditable(True)
         self.jump.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         completer = self.jump.completer()
         if completer is not None:
             completer.setFilterMode(Qt.MatchFlag.MatchContains)
             completer.setCompletionMode(completer.CompletionMode.PopupCompletion)
-        for combo in (self.filter, self.jump):
-            elided_combo(combo)
         self.back = button(
-            "Previous", "Save what was changed and go to the previous picture.", self.go_back
+            "Previous picture",
+            "Save what was changed and go to the previous picture.",
+            self.go_back,
         )
         self.forward = button(
-            "Next", "Save what was changed and go to the next picture.", self.go_on
+            "Next picture", "Save what was changed and go to the next picture.", self.go_on
         )
         self.done = button(
             "Done, next",
@@ -111,6 +135,8 @@ class QueueSection(Section):
             "the next one.",
             self.finish_as_authentic,
         )
+
+    def _make_question(self) -> None:
         self.question = QFrame()
         self.question.setFrameShape(QFrame.Shape.StyledPanel)
         self.asked = wrapped()
@@ -124,28 +150,6 @@ class QueueSection(Section):
         asking.addWidget(self.asked)
         asking.addLayout(in_rows([self.show_rest, self.fill_rest], 2))
         self.question.hide()
-        fields = form()
-        fields.addRow("Show", self.filter)
-        fields.addRow("Go to", self.jump)
-        self.body.addLayout(in_rows([self.folder, self.list_file, self.output], 3))
-        self.body.addWidget(self.place)
-        self.body.addLayout(fields)
-        self.body.addLayout(in_rows([self.back, self.forward, self.done, self.authentic], 2))
-        self.body.addWidget(self.question)
-        self._form = fields
-
-        for signal, slot in (
-            (controller.leaving, self._leaving),
-            (controller.viewer.layers.events.removed, self._layer_removed),
-            (controller.shown, self.work.compare_missing),
-            (self.work.notice, self._tell),
-            (self.work.changed, self._work_changed),
-            (self.work.missing_changed, self._ask),
-        ):
-            self.connections.connect(signal, slot)
-        self.filter.activated.connect(self._show)
-        self.jump.activated.connect(self._jump)
-        self._show()
 
     # ---------------------------------------------------------------- what users do
 
@@ -161,6 +165,7 @@ class QueueSection(Section):
 
     def open_queue(self, path: str | os.PathLike[str]) -> None:
         """See `QueueWork.open_queue`."""
+        self.unfold()
         self.work.open_queue(path)
 
     def go_on(self) -> None:
@@ -178,18 +183,6 @@ class QueueSection(Section):
     def finish_as_authentic(self) -> None:
         """Say that all of the open picture is one source, and save it as done."""
         self.work.finish(self._states, authentic=True)
-
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Accept folders and list files."""
-        if event is not None and _dropped_queue(event):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open the folder or list file that was dropped."""
-        path = _dropped_queue(event) if event is not None else None
-        if event is not None and path is not None:
-            event.acceptProposedAction()
-            self.open_queue(path)
 
     def _browse_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Choose a folder of pictures")
@@ -237,6 +230,7 @@ class QueueSection(Section):
         missing = self.work.missing
         self.question.setVisible(missing is not None and missing.n_unassigned > 0)
         if missing is not None and missing.n_unassigned:
+            self.unfold()
             self.asked.setText(
                 f"{missing.n_unassigned:,} pixels have no source. Most lie around row "
                 f"{round(missing.row)}, column {round(missing.col)}."
@@ -279,6 +273,7 @@ class QueueSection(Section):
             self.place.setText(work.doing)
             return
         self.place.setText(self._describe())
+        self.say_beside_title(f"{here + 1} of {len(entries)}" if entries else "")
         listed = [n for n, entry in enumerate(entries) if entry.state in self._states]
         with QSignalBlocker(self.jump):
             named = [f"{n + 1}  {printable(entries[n].picture.name)}" for n in listed]
@@ -305,10 +300,3 @@ class QueueSection(Section):
             f"{printable(entry.picture.name)}\n"
             f"({counts})"
         )
-
-
-def _dropped_queue(event: QDropEvent) -> str | None:
-    data = event.mimeData()
-    paths = [Path(url.toLocalFile()) for url in data.urls()] if data is not None else []
-    fitting = (p for p in paths if p.is_dir() or p.suffix.lower() in LIST_SUFFIXES)
-    return next((str(path) for path in fitting), None)

@@ -1,43 +1,35 @@
-"""Result: the verdict, the sources, and the edits that make ground truth of them."""
+"""Sources: which there are, and the edits that make ground truth of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from qtpy.QtCore import QItemSelectionModel, QSignalBlocker, Qt
 from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QComboBox,
     QHeaderView,
     QSpinBox,
     QTableWidget,
     QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
 )
 
+from napari_safire.gui.controllers.source_edits import SourceEdits
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.colours import source_rgba
-from napari_safire.gui.panels.folded_text import FoldedLabel
-from napari_safire.gui.panels.forgery_scale import ForgeryScale
-from napari_safire.gui.panels.section import (
-    Section,
-    button,
-    elided_combo,
-    form,
-    in_rows,
-)
-from napari_safire.gui.preferences import EVEN_ODDS
-from napari_safire.session.planes import Plane, PlaneKey, Snapshot
-from napari_safire.types import ForgeryMap
+from napari_safire.gui.panels.section import Section, button, elided_combo, in_rows
+from napari_safire.session.planes import Plane, Snapshot
 
 _SWATCH = 14
 _ROW_HEIGHT = 22
 _MOST_ROWS = 6
 
 
-class ResultSection(Section):
-    """Verdict, table of sources, edits, overlays.
+class SourceSection(Section):
+    """Table of the sources; the tools to edit those that are selected.
 
     Parameters
     ----------
@@ -45,76 +37,64 @@ class ResultSection(Section):
     """
 
     def __init__(self, controller: ViewerController) -> None:
-        super().__init__("Result")
+        super().__init__("Sources")
         self._controller = controller
-        self._prior = EVEN_ODDS
-        self.verdict = FoldedLabel()
-        self.odds = FoldedLabel()
+        self._make_table()
+        self._make_tools()
+        self.labels = elided_combo(
+            "Import labels of another layer",
+            "Settle the labels of another layer here, to refine them.",
+        )
+        for widget in (self.table, self.tools, self.labels):
+            self.body.addWidget(widget)
+        layers = controller.viewer.layers.events
+        for signal, slot in (
+            (layers.inserted, self._show_layers),
+            (layers.removed, self._show_layers),
+            (controller.plane_changed, self._plane_changed),
+            (controller.shown, self._show_snapshot),
+            (controller.mode.changed, self._select_source),
+        ):
+            self.connections.connect(signal, slot)
+        self.table.itemSelectionChanged.connect(self._rows_selected)
+        self.labels.activated.connect(self._import)
+        self._show_layers()
+        self._plane_changed()
+
+    def _make_table(self) -> None:
         self.table = QTableWidget(0, 3)
         self.table.setHorizontalHeaderLabels(["Source", "Area", "Confidence"])
+        self.table.setAccessibleName("Sources")
         self.table.setToolTip(
             "Select sources to edit them; several with Shift or Control. Confidence is the "
             "predicted pixel accuracy of the region that stands for a source."
         )
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setTabKeyNavigation(False)  # Tab leaves it, as any other control
         header, rows = self.table.horizontalHeader(), self.table.verticalHeader()
         if header is not None and rows is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
             rows.hide()
-            rows.setDefaultSectionSize(_ROW_HEIGHT)
-        self.table.hide()
+            rows.setDefaultSectionSize(max(_ROW_HEIGHT, self.fontMetrics().height() + 6))
 
-        self.heatmap = button(
-            "Forgery map",
-            "Show or hide the forgery map: where a paste would be, if there were one. It lies over "
-            "the sources, which are hidden meanwhile. Whether there is one, the verdict says.",
-            self._toggle_heatmap,
-        )
-        self.heatmap.setCheckable(True)
-        self.uncertainty = button(
-            "Uncertainty",
-            "Make a layer that is bright where a pixel's source is unsure: its two strongest "
-            "sources are close, or the partition made again puts it into another one.",
-            controller.show_uncertainty,
-        )
-        self.reopen = button(
-            "Reopen",
-            "Take the selected source back to its prompts, to move or add some.",
-            self._for_one(controller.edits.reopen),
+    def _make_tools(self) -> None:
+        edits = self._controller.edits
+        self.reopen, self.split, self.absorb, self.fill, self.protect = (
+            button(text, help_text, self._for_one(act)) for text, help_text, act in _of_one(edits)
         )
         self.merge = button(
-            "Merge", "Make the selected sources one.", self._for_many(controller.edits.merge, 2)
-        )
-        self.split = button(
-            "Split",
-            "Number the connected parts of the selected source apart.",
-            self._for_one(controller.edits.split),
+            "Merge", "Make the selected sources one.", self._for_many(edits.merge, 2)
         )
         self.renumber = button(
             "Renumber",
             "Close the gaps between numbers; colours, prompts and the current source follow.",
-            controller.edits.renumber,
-        )
-        self.absorb = button(
-            "Absorb",
-            "Give the pixels of the selected source to their nearest neighbours.",
-            self._for_one(controller.edits.absorb),
-        )
-        self.fill = button(
-            "Fill holes",
-            "Fill what the selected source encloses.",
-            self._for_one(controller.edits.fill_holes),
-        )
-        self.protect = button(
-            "Protect",
-            "Keep later predictions off the selected source. Painted pixels are protected already.",
-            self._for_one(controller.edits.protect),
+            edits.renumber,
         )
         self.unprotect = button(
             "Lift all protection",
             "Let predictions change painted and protected pixels again.",
-            controller.edits.unprotect,
+            edits.unprotect,
         )
         self.islands = button(
             "Remove islands",
@@ -126,93 +106,26 @@ class ResultSection(Section):
         self.island_size.setValue(64)
         self.island_size.setPrefix("below ")
         self.island_size.setSuffix(" px")
-        self.labels = QComboBox()
-        self.labels.setToolTip("Settle the labels of another layer here, to refine them.")
-        elided_combo(self.labels)
-        fields = form()
-        fields.addRow("Import", self.labels)
-
-        self.scale = ForgeryScale()
-        self.body.addWidget(self.verdict)
-        self.body.addWidget(self.odds)
-        self.body.addLayout(in_rows([self.heatmap, self.uncertainty], 2))
-        self.body.addWidget(self.scale)
-        self.body.addWidget(self.table)
-        edits = [self.reopen, self.merge, self.split, self.absorb, self.fill, self.protect]
-        self.body.addLayout(in_rows([*edits], 3))
-        self.body.addLayout(in_rows([self.islands, self.island_size], 2))
-        self.body.addLayout(in_rows([self.unprotect, self.renumber], 2))
-        self.body.addLayout(fields)
-
-        layers = controller.viewer.layers.events
-        for signal, slot in (
-            (layers.inserted, self._show_layers),
-            (layers.removed, self._show_layers),
-            (controller.plane_changed, self._plane_changed),
-            (controller.shown, self._show_snapshot),
-            (controller.mode_changed, self._select_source),
-            (controller.map_toggled, self._show_map),
-            (controller.session.model_changed, self._plane_changed),
-            (controller.session.partitioned, self._partitioned),
-        ):
-            self.connections.connect(signal, slot)
-        self.table.itemSelectionChanged.connect(self._rows_selected)
-        self.labels.activated.connect(self._import)
-        self._show_layers()
-        self._plane_changed()
+        self.island_size.setAccessibleName("Islands are parts below so many pixels")
+        self.tools = QWidget()
+        rows = QVBoxLayout(self.tools)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(4)
+        of_one = [self.merge, self.split, self.absorb, self.fill, self.protect, self.reopen]
+        rows.addLayout(in_rows([*of_one], 3))
+        rows.addLayout(in_rows([self.islands, self.island_size], 2))
+        rows.addLayout(in_rows([self.unprotect, self.renumber], 2))
 
     # ---------------------------------------------------------------- what is shown
 
-    @property
-    def prior(self) -> float:
-        """Probability of forgery before the picture was seen; see Preferences."""
-        return self._prior
-
-    @prior.setter
-    def prior(self, prior: float) -> None:
-        self._prior = prior
-        self._show_verdict()
-
     def _plane_changed(self) -> None:
         plane = self._controller.plane
-        self._show_verdict()
+        with QSignalBlocker(self.table):
+            self.table.clearSelection()
         if plane is None or plane.snapshot is None:
             self._show_sources([], plane)
         else:
             self._show_snapshot(plane.snapshot)
-
-    def _partitioned(self, key: PlaneKey) -> None:
-        plane = self._controller.plane
-        if plane is not None and plane.key == key:
-            self._show_verdict()
-
-    def _show_verdict(self) -> None:
-        plane = self._controller.plane
-        forgery = None if plane is None else plane.forgery
-        self.odds.setVisible(forgery is not None and forgery.calibration is not None)
-        if forgery is None:
-            why = "no picture is worked on" if plane is None else "partition the picture"
-            self.verdict.say(f"No verdict yet: {why}.")
-            self.verdict.setToolTip("")
-        else:
-            lead = f"{forgery.verdict.capitalize()}."
-            # Why nothing can be said, and what could settle it, is what there is to read then.
-            self.verdict.say(forgery.reason, lead, folded=forgery.verdict != "inconclusive")
-            limits = forgery.calibration
-            self.verdict.setToolTip("" if limits is None else f"The model is {limits.basis}")
-            self.odds.say("" if limits is None else _odds(forgery, self._prior))
-        self._show_map()
-
-    def _show_map(self) -> None:
-        """Button and scale as the layer is: napari's list of layers shows and hides it, too."""
-        layer_group, plane = self._controller.layer_group, self._controller.plane
-        layer = None if layer_group is None else layer_group.heatmap
-        forgery = None if plane is None else plane.forgery
-        shown = self._controller.heatmap_visible if layer is None else layer.visible
-        with QSignalBlocker(self.heatmap):
-            self.heatmap.setChecked(shown)
-        self.heatmap.setEnabled(forgery is not None)
-        self.scale.show_map(forgery if shown and layer is not None else None)
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
         total = max(1, snapshot.labels.size)
@@ -238,13 +151,14 @@ class ResultSection(Section):
                     self.table.setItem(row, column, QTableWidgetItem(text))
         header = self.table.horizontalHeader()
         top = header.sizeHint().height() if header is not None else 0
-        self.table.setFixedHeight(top + 4 + _ROW_HEIGHT * min(len(shares), _MOST_ROWS))
+        height = self.table.rowHeight(0) if shares else 0
+        self.table.setFixedHeight(top + 4 + height * min(len(shares), _MOST_ROWS))
         self.table.setVisible(bool(shares))
-        self._select(chosen or [self._controller.mode.source])
+        self.setVisible(bool(shares) or self.labels.count() > 1)
+        self._select(chosen)
         for widget in (self.islands, self.island_size, self.unprotect):
             widget.setEnabled(bool(shares))
         self._enable_edits()
-        self.uncertainty.setEnabled(plane is not None and plane.shows_partition)
         numbers = [number for number, _ in shares]
         self.renumber.setEnabled(bool(numbers) and max(numbers) > len(numbers))
 
@@ -252,11 +166,12 @@ class ResultSection(Section):
         own = self._controller.sources_layer
         with QSignalBlocker(self.labels):
             self.labels.clear()
-            self.labels.addItem("labels of another layer …", None)
+            self.labels.addItem("Import labels of another layer …", None)
             for layer in self._controller.viewer.layers:
                 if isinstance(layer, Labels) and layer is not own:
                     self.labels.addItem(layer.name, layer)
-        self.labels.setEnabled(self.labels.count() > 1)
+        self.labels.setVisible(self.labels.count() > 1)
+        self.setVisible(self.table.rowCount() > 0 or self.labels.count() > 1)
 
     # ---------------------------------------------------------------- what is chosen
 
@@ -295,6 +210,7 @@ class ResultSection(Section):
 
     def _enable_edits(self) -> None:
         count = len(self.selected_sources())
+        self.tools.setVisible(count > 0)
         for widget in (self.reopen, self.split, self.absorb, self.fill, self.protect):
             widget.setEnabled(count == 1)
         self.merge.setEnabled(count > 1)
@@ -319,17 +235,6 @@ class ResultSection(Section):
 
     def _remove_islands(self) -> None:
         self._controller.edits.remove_islands(self.island_size.value())
-
-    def _toggle_heatmap(self) -> None:
-        shown = self.heatmap.isChecked()
-        self._controller.heatmap_visible = shown
-        layer_group = self._controller.layer_group
-        layer: Image | None = None if layer_group is None else layer_group.heatmap
-        if layer is not None:
-            layer.visible = shown
-        elif layer_group is not None:
-            self._controller.show_forgery_map()  # it was removed, or is that of earlier work
-        self._show_map()
 
     def _import(self, _: object = None) -> None:
         layer = self.labels.currentData()
@@ -363,15 +268,27 @@ def _confidence(number: int, plane: Plane | None, snapshot: Snapshot | None) -> 
     return max(of_prompts, default=None)
 
 
-def _odds(forgery: ForgeryMap, prior: float) -> str:
-    """What the score says whatever the odds, and at the user's own."""
-    ratio, posterior = forgery.likelihood_ratio, forgery.with_prior(prior)
-    if ratio is None or posterior is None:
-        return ""
-    told = f"Likelihood ratio {ratio:.2g} (forgery against authentic)."
-    if prior != EVEN_ODDS:
-        told += f" With a prior of {prior:.1%}, from Preferences: probability {posterior:.2g}."
-    return told
+def _of_one(edits: SourceEdits) -> tuple[tuple[str, str, Callable[[int], None]], ...]:
+    """Name, help and action of what is done to one source."""
+    return (
+        (
+            "Reopen",
+            "Take the selected source back to its prompts, to move or add some.",
+            edits.reopen,
+        ),
+        ("Split", "Number the connected parts of the selected source apart.", edits.split),
+        (
+            "Absorb",
+            "Give the pixels of the selected source to their nearest neighbours.",
+            edits.absorb,
+        ),
+        ("Fill holes", "Fill what the selected source encloses.", edits.fill_holes),
+        (
+            "Protect",
+            "Keep later predictions off the selected source. Painted pixels are protected already.",
+            edits.protect,
+        ),
+    )
 
 
 def _swatch(number: int) -> QPixmap:

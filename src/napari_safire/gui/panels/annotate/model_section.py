@@ -1,42 +1,35 @@
-"""Image & model: what is worked on, and with what."""
+"""Model: what reads the pictures, and on which device."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from napari.layers import Image
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QHBoxLayout,
-    QProgressBar,
-    QSpinBox,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog
 from rich.filesize import decimal
 
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.layers.image_planes import Channels
-from napari_safire.gui.panels.section import Section, button, elided_combo, form, wrapped
+from napari_safire.gui.panels.section import (
+    FoldedSection,
+    beside,
+    button,
+    elided_combo,
+    form,
+    wrapped,
+)
 from napari_safire.model.catalogue.registry import available_models, model_entry, model_state
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.planes import Plane
 
 Choice = tuple[str, str]
 """Name or path of a model, and the device it is to run on."""
 
 _FILES = "Models (*.safetensors *.pth *.pt);;All files (*)"
-_SUFFIXES = (".safetensors", ".pth", ".pt")
-_SLICES = "each slice is a picture"
-_COLOURS = "first axis holds colours"
 _ALWAYS_THERE = "safire-lite"  # ships with the package
 _EVERYWHERE = ("auto", "cpu")  # devices that need no look at the machine
 
 
-class ImageSection(Section):
-    """Choose image, channels, model and device; see what is being read, and stop it.
+class ModelSection(FoldedSection):
+    """Choose model and device.
 
     A model file is looked at before it takes the place of the one in use: what cannot be used
     stays chosen with its reason, beside a button that goes back, and work goes on meanwhile.
@@ -49,9 +42,8 @@ class ImageSection(Section):
     """
 
     def __init__(self, controller: ViewerController, model: str, device: str) -> None:
-        super().__init__("Image & model")
+        super().__init__("Model", "Which model works, and on which device.")
         self._controller = controller
-        self.setAcceptDrops(True)
         self._files: list[str] = []
         self._descriptions: dict[str, str] = {}  # file to what it is by its structure
         self._refused: dict[str, str] = {}  # model to the reason why it cannot be used
@@ -59,35 +51,26 @@ class ImageSection(Section):
         self._asked: Choice | None = None  # what the session was asked to load last
         self._used: Choice | None = None  # what was loaded last
         self._way_back: Choice | None = None
+        self._make_fields()
+        self.connections.connect(controller.session.progress, self._progressed)
+        self.connections.connect(controller.session.model_changed, self._model_changed)
+        self.model.activated.connect(self._model_chosen)
+        self.device.activated.connect(self._model_chosen)
+        self._show_models(model)
+        self._add_devices([device])
+        self.device.setCurrentText(device)
+        self._model_chosen()
 
-        self.image = QComboBox()
-        self.image.setToolTip("The image layer to work on; it follows the layer you select.")
-        self.channels = QComboBox()
-        self.channels.addItems([_SLICES, _COLOURS])
-        self.channels.setToolTip(
-            "What the first axis of the image means. With colours, choose the values that are red, "
-            "green and blue; three times the same is grey."
+    def _make_fields(self) -> None:
+        self.model = elided_combo(
+            "Model",
+            "The model. You can drop a checkpoint file on the dock: napari-safire's own, or a "
+            "published SAFIRE file. Nothing in it is ever executed.",
         )
-        self.picks = [QSpinBox() for _ in "RGB"]
-        picks = QWidget()
-        row = QHBoxLayout(picks)
-        row.setContentsMargins(0, 0, 0, 0)
-        for number, (spin, name) in enumerate(zip(self.picks, "RGB", strict=True)):
-            spin.setPrefix(f"{name} ")
-            spin.setValue(number)
-            spin.setToolTip(f"Channel shown as {['red', 'green', 'blue'][number]}.")
-            row.addWidget(spin)
-        self.model = QComboBox()
-        self.model.setToolTip(
-            "The model. You can drop a checkpoint file here: napari-safire's own, or a published "
-            "SAFIRE file. Nothing in it is ever executed."
+        self.device = elided_combo(
+            "Device", "Where the model runs; auto takes the fastest there is."
         )
-        self.device = QComboBox()
         self.device.addItems(_EVERYWHERE)
-        self.device.setToolTip("Where the model runs; auto takes the fastest there is.")
-        for combo in (self.image, self.channels, self.model, self.device):
-            elided_combo(combo)
-
         self.browse = button("…", "Choose a checkpoint file.", self._browse)
         self.browse.setFixedWidth(28)
         self.browse.setAccessibleName("Choose a checkpoint file")
@@ -96,69 +79,15 @@ class ImageSection(Section):
         self.about.setTextFormat(Qt.TextFormat.PlainText)
         self.about.setAccessibleName("About the chosen model")
         self.back = button("Back", "Choose the model that is in use again.", self._go_back)
-        beside = QWidget()
-        line = QHBoxLayout(beside)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.setSpacing(4)
-        line.addWidget(self.model, 1)
-        line.addWidget(self.browse)
-
         fields = form()
-        fields.addRow("Image", self.image)
-        fields.addRow("Channels", self.channels)
-        fields.addRow("", picks)
-        fields.addRow("Model", beside)
+        fields.addRow("Model", beside(self.model, self.browse))
         fields.addRow("", self.download)
         fields.addRow("Device", self.device)
         self.body.addLayout(fields)
         self.body.addWidget(self.about)
         self.body.addWidget(self.back)
-        self._form, self._picks_row = fields, picks
-
-        self.status = wrapped()
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(8)
-        self.cancel = button(
-            "Cancel", "Stop what is running; nothing is lost.", controller.session.cancel
-        )
-        self.cancel.setFixedWidth(64)
-        self._running = QWidget()
-        running = QHBoxLayout(self._running)
-        running.setContentsMargins(0, 0, 0, 0)
-        running.addWidget(self.progress, 1)
-        running.addWidget(self.cancel)
-        self.body.addWidget(self.status)
-        self.body.addWidget(self._running)
-        for hidden in (self._running, self.download, self.about, self.back):
+        for hidden in (self.download, self.about, self.back):
             hidden.hide()
-
-        layers = controller.viewer.layers.events
-        for signal, slot in (
-            (layers.inserted, self._show_images),
-            (layers.removed, self._show_images),
-            (controller.plane_changed, self._show_images),
-            (controller.plane_changed, self._show_status),
-            (controller.session.embedded, self._show_status),
-            (controller.session.partitioned, self._show_status),
-            (controller.shown, self._show_status),
-            (controller.session.progress, self._show_progress),
-            (controller.session.model_changed, self._model_changed),
-        ):
-            self.connections.connect(signal, slot)
-        self.image.activated.connect(self._image_chosen)
-        self.channels.activated.connect(self._channels_chosen)
-        for spin in self.picks:
-            spin.valueChanged.connect(self._channels_chosen)
-        self.model.activated.connect(self._model_chosen)
-        self.device.activated.connect(self._model_chosen)
-        self._show_images()
-        self._show_models(model)
-        self._add_devices([device])
-        self.device.setCurrentText(device)
-        self._model_chosen()
-
-    # ---------------------------------------------------------------- model
 
     @property
     def model_in_use(self) -> str | None:
@@ -169,18 +98,6 @@ class ImageSection(Section):
         """Choose a checkpoint by its path."""
         self._show_models(path)
         self._model_chosen()
-
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Accept checkpoint files."""
-        if event is not None and _dropped_model(event):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Choose the checkpoint that was dropped."""
-        path = _dropped_model(event) if event is not None else None
-        if event is not None and path is not None:
-            event.acceptProposedAction()
-            self.choose_file(path)
 
     def _show_models(self, chosen: str) -> None:
         names = [entry.name for entry in available_models()]
@@ -248,6 +165,7 @@ class ImageSection(Section):
             self._refuse(choice, error)
 
         self._asked = choice
+        self.say_beside_title(_named(choice))
         self._controller.session.choose_model(*choice, failed=failed)
 
     def _refuse(self, choice: Choice, error: Exception) -> None:
@@ -280,6 +198,7 @@ class ImageSection(Section):
         self.back.setVisible(way_back is not None)
         if way_back is not None:
             self.back.setText(f"Back to {_named(way_back)}")
+            self.unfold()
 
     def _go_back(self) -> None:
         if self._way_back is not None:
@@ -311,96 +230,18 @@ class ImageSection(Section):
             self.choose_file(path)
 
     def _model_changed(self) -> None:
-        self._show_status()
         if self._controller.session.engine is not None:
             self._used = self._asked
             self._controller.session.run(_device_names, self._add_devices)
+
+    def _progressed(self, text: str, done: int, total: int) -> None:
+        if not text:
+            self.download.setEnabled(True)
 
     def _add_devices(self, names: list[str]) -> None:
         for name in names:
             if self.device.findText(name) < 0:
                 self.device.addItem(name)
-
-    # ---------------------------------------------------------------- image
-
-    def _show_images(self, event: object = None) -> None:
-        controller = self._controller
-        with QSignalBlocker(self.image):
-            self.image.clear()
-            for layer in controller.images:
-                self.image.addItem(layer.name, layer)
-            if not controller.images:
-                self.image.addItem("no image open", None)
-            nothing = -1 if controller.images else 0
-            self.image.setCurrentIndex(
-                next(
-                    (i for i, layer in enumerate(controller.images) if layer is controller.image),
-                    nothing,
-                )
-            )
-        picture = controller.picture
-        may_choose = picture is not None and not picture.layer.rgb and picture.layer.ndim == 3
-        chosen = picture.channels if picture is not None else None
-        self._form.setRowVisible(self.channels, may_choose)
-        self._form.setRowVisible(self._picks_row, may_choose and chosen is not None)
-        with QSignalBlocker(self.channels):
-            self.channels.setCurrentText(_SLICES if chosen is None else _COLOURS)
-        if may_choose and picture is not None:
-            for spin in self.picks:
-                with QSignalBlocker(spin):
-                    spin.setMaximum(int(picture.array.shape[0]) - 1)
-
-    def _image_chosen(self, _: object = None) -> None:
-        layer = self.image.currentData()
-        if isinstance(layer, Image):
-            self._controller.viewer.layers.selection.active = layer
-
-    def _channels_chosen(self, _: object = None) -> None:
-        picks = tuple(spin.value() for spin in self.picks)
-        if len(set(picks)) == 1:
-            picks = picks[:1]
-        colours = self.channels.currentText() == _COLOURS
-        self._controller.work_on(self._controller.image, Channels(picks) if colours else None)
-
-    # ---------------------------------------------------------------- progress
-
-    def _show_progress(self, text: str, done: int, total: int) -> None:
-        self._running.setVisible(bool(text))
-        if not text:
-            self.download.setEnabled(True)
-            self._show_status()
-            return
-        self.status.setText(f"{text} …")
-        # The bar paints at once else, and with it napari's canvas: 10 to 30 ms each time.
-        self.progress.setUpdatesEnabled(False)
-        self.progress.setRange(0, total)  # 0 of 0: it moves without an end
-        self.progress.setValue(done)
-        self.progress.setUpdatesEnabled(True)
-
-    def _show_status(self, _: object = None) -> None:
-        if not self._running.isHidden():
-            return
-        plane, session = self._controller.plane, self._controller.session
-        if plane is None:
-            self.status.setText("Open a picture to begin.")
-        elif session.engine is None:
-            self.status.setText("The model is not loaded yet.")
-        elif plane.embedding is None:
-            self.status.setText("The picture has not been read yet: press Segment.")
-        else:
-            rows, cols = plane.shape
-            self.status.setText(f"Ready ({cols} x {rows} pixels): {_what_next(plane)}")
-
-
-def _what_next(plane: Plane) -> str:
-    """What is there, or what can be done."""
-    found = len(set(plane.shown_numbers) - {0})
-    if found:
-        return f"partitioned into {found} source{'s' if found > 1 else ''}."
-    areas = {} if plane.snapshot is None else plane.snapshot.areas
-    if areas:
-        return f"{len(areas)} source{'s' if len(areas) > 1 else ''} so far."
-    return "place prompts on the picture, or partition it."
 
 
 def _described(name: str) -> str:
@@ -440,9 +281,3 @@ def _device_names() -> list[str]:
     from napari_safire.engine.machine import devices  # torch is loaded by now
 
     return [device.name for device in devices()]
-
-
-def _dropped_model(event: QDropEvent) -> str | None:
-    data = event.mimeData()
-    paths = [url.toLocalFile() for url in data.urls()] if data is not None else []
-    return next((path for path in paths if Path(path).suffix.lower() in _SUFFIXES), None)
