@@ -65,10 +65,8 @@ def write_dataset(
     plan : DatasetPlan
     workers : int
         Processes; 1 works in this one.
-    progress : callable, optional
-        ``progress(done, plan.count)`` after each composite.
-    on_problem : callable, optional
-        Hears once of each photograph that cannot be read; others take its place.
+    progress, on_problem : callable, optional
+        ``progress(done, plan.count)`` after each composite; a sentence of each unreadable photo.
     objects : ObjectMasks, optional
         Finds objects for the shapes of regions; ``plan.objects`` names it. Has to be picklable.
 
@@ -82,8 +80,8 @@ def write_dataset(
     ValueError
         ``workers`` is below one, or objects come without a name or the other way round.
     DatasetError
-        There are no photographs, or the folder holds composites of others or of another plan; its
-        manifest is damaged; a composite has no room for its sources; a plug-in fails.
+        No photographs; other composites in the folder; a damaged manifest; a plug-in that fails; no
+        room for the sources.
     ImageReadError
     """
     _check(photos, plan, workers, objects)
@@ -94,15 +92,14 @@ def write_dataset(
     if missing:
         _remove_lists(folder, plan)
     make = partial(_make, photos, folder, plan, objects)
-    tell = once(on_problem)
+    tell, told = once(on_problem), progress or (lambda done, total: None)
     with _saved(folder / MANIFEST, records) as add:
         made = enumerate(_made(make, missing, workers), start=plan.count - len(missing) + 1)
         for number, (index, pictures, problems) in made:
             add(index, [{**record, "plan": mark} for record in pictures])
             for problem in problems:
                 tell(problem)
-            if progress is not None:
-                progress(number, plan.count)
+            told(number, plan.count)
     _write_lists(folder, plan, records)
     return len(missing)
 
