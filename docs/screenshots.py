@@ -102,20 +102,20 @@ class Tour:
         assert plane is not None
         assert plane.partition is not None
         sources = plane.partition.prompt_sources
-        self.widget.partition.plot.selected.emit(
+        self.widget.plots.dots.selected.emit(
             tuple(int(n) for n in range(len(sources)) if sources[n] == 1)
         )
         self.settle()
 
     def forgery_map(self) -> None:
         """The forgery map, over the sources, which are hidden meanwhile."""
-        self.widget.partition.plot.selected.emit(())
-        self.press(self.widget.result.heatmap)
-        self.scroll_to(self.widget.result)
+        self.widget.plots.dots.selected.emit(())
+        self.press(self.widget.view.buttons["forgery map"])
+        self.scroll_to(self.widget.sources)
 
     def painting(self) -> None:
         """A stroke by hand, and then another partition, which leaves it alone."""
-        self.press(self.widget.result.heatmap)
+        self.press(self.widget.view.buttons["forgery map"])
         sources = self.controller.sources_layer
         assert sources is not None
         self.viewer.layers.selection.active = sources
@@ -126,7 +126,7 @@ class Tour:
         self.settle()
         self.widget.partition.count.setValue(2)
         self.settle()
-        self.scroll_to(self.widget.result)
+        self.scroll_to(self.widget.sources)
 
     def keys(self) -> None:
         """The panel of keys."""
@@ -144,12 +144,12 @@ class Tour:
         """The light theme."""
         self.press(self.widget.show_diagnostics)
         self.viewer.theme = "light"
-        self.scroll_to(self.widget.image)
+        self.scroll_to(self.widget.model)
         self.settle()
 
     def light_theme_results(self) -> None:
         """The same, further down."""
-        self.scroll_to(self.widget.result)
+        self.scroll_to(self.widget.sources)
 
     def preferences(self) -> None:
         """The Preferences of napari, at the page of the plugin."""

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_safire.engine.partitioning.patches import Patches, patches_of
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.engine.pixels import PictureReader
 from napari_safire.geometry import Geometry
+from napari_safire.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import (
     Embedding,
@@ -24,7 +23,8 @@ from napari_safire.types import (
     SourceRegion,
 )
 
-RADIUS = 20.0  # pixels: the region of a prompt is a disc
+# Pixels: a prompt's region is a disc. No two pixels are as far apart, so rounding changes none.
+RADIUS = 19.96
 
 
 class FakeEngine:
@@ -234,9 +234,6 @@ class PatchEngine(FakeEngine):
 
     def source_numbers(self, embedding: Embedding) -> dict[int, float]:
         return {1: 0.25, 2: 0.5, 3: 0.25}
-
-    def patches(self, embedding: Embedding) -> Patches:
-        return patches_of(embedding)
 
 
 def _disc(prompt: PointPrompt, geometry: Geometry) -> SourceRegion:

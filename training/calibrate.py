@@ -24,7 +24,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,26 +46,30 @@ from napari_safire.atomic import atomic_path
 from napari_safire.cli.terminal import progress_bar
 from napari_safire.engine import Engine
 from napari_safire.engine.cache import EmbeddingCache
-from napari_safire.engine.confidence import CONFIDENCE_CALIBRATION
-from napari_safire.engine.partitioning.auto import Thresholds, auto_rule
-from napari_safire.engine.partitioning.grouping import KINSHIP, GroupingRule
-from napari_safire.engine.partitioning.n_sources import EVIDENCE, EvidenceWeights
+from napari_safire.engine.rules import ModelRules, PatchRules, with_rules
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.evaluation.charts import reliability_chart
 from napari_safire.evaluation.results import write_table
 from napari_safire.learning.calibration import (
     Observation,
     calibrations_without,
-    choose_auto_thresholds,
+    candidates_of,
+    choose_threshold,
     fit_calibration,
     numbers_right,
     observe,
 )
 from napari_safire.learning.confidence import AskedPoints, ask_points, fit_confidence
-from napari_safire.learning.grouping import KnownPieces, fit_kinship, known_pieces
-from napari_safire.learning.temperature import DividedCells, divided_cells, fit_sharpness
+from napari_safire.learning.grouping import KnownPieces, fit_grouping, known_pieces
+from napari_safire.learning.temperature import (
+    DividedPatches,
+    divided_patches,
+    fit_inverse_temperature,
+)
 from napari_safire.metrics import Reliability, balanced_weights, reliability
 from napari_safire.model import SafireModel, load_model, save_checkpoint
+from napari_safire.partitioning.grouping import GroupingRule
+from napari_safire.partitioning.n_sources import ScoreWeights
 from napari_safire.synthesis.photos import Photo, divide, read_photo_table
 from napari_safire.synthesis.retries import NoRoom
 from napari_safire.types import Calibration, Embedding
@@ -73,15 +77,24 @@ from napari_safire.types import Calibration, Embedding
 Result = TypeVar("Result")
 
 POINTS = 8  # asked in each picture
+ABOUT = {
+    "name": "safire-lite",
+    "licence": "BSD-3-Clause",
+    "trained_on": "synthetic composites of photographs; docs/models/safire-lite.md",
+}
 HEADER = ("kind", "degradation", "fold", "n_sources", "statistic", "probability")
 # Twelve composites: every number of sources in both folds.
 _LEAST = {"count": 12, "degraded": 0, "crops": 1, "untouched": 0, "learned": 0}
-_MEASURED = (
-    "calibration", EVIDENCE, "source_distance", "source_eigenvalue", "source_evidence",
-    "source_similarity", KINSHIP, "cut_sharpness", CONFIDENCE_CALIBRATION,
-)  # fmt: skip
-_WEIGHTS = EvidenceWeights(cleavage=1.0, distance=3.0, spread=4.0)  # measured in docs/lab-notes.md
-_REPRESENTATIVES = ("cells", "consensus", "most confident prompt")
+# Nothing is settled yet. The weights were measured: docs/lab-notes.md.
+_UNSETTLED = {
+    "patches": ModelRules(
+        PatchRules(
+            GroupingRule.of_weights([0.0] * 8),
+            ScoreWeights(cleavage=1.0, distance=3.0, spread=4.0),
+        )
+    ),
+    "prompts": ModelRules(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +136,18 @@ class Seen(Judged):
     """What the model made of a picture in every respect."""
 
     points: AskedPoints
-    pieces: KnownPieces
-    divided: DividedCells | None
+    pieces: KnownPieces | None
+    divided: DividedPatches | None
 
-    def counted(self, kinship: GroupingRule, candidates: Sequence[Thresholds]) -> Seen:
-        """Count the sources by a kinship that was fitted after the picture was seen."""
-        evidence = self.observation.statistic
-        of_pieces = self.pieces.likeness, self.pieces.shares
-        found = tuple(kinship.count(*of_pieces, evidence, *some) for some in candidates)
+    def counted(self, rules: ModelRules) -> Seen:
+        """Count the sources by a grouping that was fitted after the picture was seen."""
+        if rules.patches is None or self.pieces is None:
+            return self
+        score, pieces = self.observation.statistic, self.pieces
+        found = tuple(
+            rules.patches.grouping.count(pieces.likeness, pieces.shares, score, least)
+            for least in candidates_of(rules)
+        )
         return replace(self, observation=replace(self.observation, found=found))
 
 
@@ -160,12 +177,10 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     """
     photos = read_photographs(options)
     model = load_model(str(options.checkpoint))
-    model.metadata = {k: v for k, v in model.metadata.items() if k not in _MEASURED}
-    signs = {EVIDENCE: asdict(_WEIGHTS)} if options.representative == "cells" else {}
-    model.metadata |= {"representative": options.representative, **signs}
-    seen, unforged = look_at_all(model, photos, options)
-    settled, accuracy = settle_sources(model, seen)
-    of_other_fold = cross_fitted_numbers(model, seen)
+    unsettled = _UNSETTLED[options.by]
+    seen, unforged = look_at_all(model, unsettled, photos, options)
+    settled, accuracy = settle_sources(unsettled, seen)
+    of_other_fold = cross_fitted_numbers(unsettled, seen)
     basis = describe(seen, photos)
     curve = fit_confidence(*_points(seen), f"fitted on {POINTS} random points in each of {basis}.")
     basis = describe_more(basis, unforged, photos)
@@ -179,23 +194,16 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     by_fold = calibrations_without(observations, folds, basis="the other fold.", **asked)
     drawn = {"Verdicts": verdict_reliability(judged, by_fold)}
     drawn |= dict(zip(("Confidence, raw", "Confidence"), confidence_reliability(seen), strict=True))
-    metadata = {
-        "name": "safire-lite",
-        "licence": "BSD-3-Clause",
-        "trained_on": "synthetic composites of photographs; docs/models/safire-lite.md",
-        "representative": options.representative,
-        **signs,
-        **settled,
-        "calibration": asdict(calibration),
-        CONFIDENCE_CALIBRATION: asdict(curve),
-    }
-    save_checkpoint(model, options.output, metadata=metadata)
+    model.metadata = with_rules(
+        model.metadata, replace(settled, calibration=calibration, confidence=curve)
+    )
+    save_checkpoint(model, options.output, metadata=ABOUT)
     _draw(options.output, judged, by_fold, drawn)
     known = {photo.origin for photo in photos.learned}
     return {
         "basis": basis,
         "originals_learned_from_in_other_copies": sum(p.origin in known for p in photos.originals),
-        **settled,
+        **settled.as_metadata(),
         "number_of_sources_right, as fitted": accuracy,
         "number_of_sources_right, cross-fitted": of_other_fold,
         "forged_above": calibration.forged_above,
@@ -234,52 +242,50 @@ def read_photographs(options: argparse.Namespace) -> Photographs:
 
 
 def look_at_all(
-    model: SafireModel, photos: Photographs, options: argparse.Namespace
+    model: SafireModel, rules: ModelRules, photos: Photographs, options: argparse.Namespace
 ) -> tuple[list[Seen], list[Judged]]:
     """Show a model all pictures that the options ask for; those it has learned from come second."""
     folds = folds_of(photos.held_out, photos.originals, photos.learned)
     total = options.count + options.degraded
     pieces = len(photos.originals) * options.crops + len(photos.held_out) * options.untouched
     total += pieces * len(RECOMPRESSED)
-    seen = look(model, pictures(photos, folds, options), total, options.seed)
+    known = pictures(photos, folds, options)
+    seen = look(Engine(model, rules=rules), known, total, options.seed)
     more = untouched_crops("learned", photos.learned, folds, options.learned, options.seed + 4)
     n_more = len(photos.learned) * options.learned * len(RECOMPRESSED)
-    return seen, separated(model, more, n_more)
+    return seen, separated(Engine(model, rules=rules), more, n_more)
 
 
-def settle_sources(model: SafireModel, seen: Sequence[Seen]) -> tuple[dict[str, Any], float]:
+def settle_sources(rules: ModelRules, seen: Sequence[Seen]) -> tuple[ModelRules, float]:
     """Settle how sources are counted and divided.
 
     Returns
     -------
-    settled : dict
-        For the model's metadata.
+    settled : ModelRules
     accuracy : float
-        How often their number is right on these pictures, as `choose_auto_thresholds` counts.
+        How often their number is right on these pictures, as `choose_threshold` counts.
     """
-    settled: dict[str, Any] = {}
-    if model.metadata["representative"] == "cells":
-        kinship = fit_kinship([one.pieces for one in seen])
-        settled[KINSHIP] = asdict(kinship)
-        rule = auto_rule(model.metadata | settled)
-        seen = [one.counted(kinship, rule.candidates) for one in seen]
-    else:
-        rule = auto_rule(model.metadata)
+    pieces = [one.pieces for one in seen if one.pieces is not None]
+    if rules.patches is not None:
+        rules = replace(rules, patches=replace(rules.patches, grouping=fit_grouping(pieces)))
+        seen = [one.counted(rules) for one in seen]
     observations = [one.observation for one in seen]
-    thresholds, accuracy = choose_auto_thresholds(observations, rule.candidates)
-    settled |= rule.as_metadata(thresholds)
+    threshold, accuracy = choose_threshold(observations, candidates_of(rules))
+    rules = rules.with_threshold(threshold)
     divided = [one.divided for one in seen if one.divided is not None]
-    if divided:
-        settled["cut_sharpness"] = fit_sharpness(divided)
-    return settled, accuracy
+    if rules.patches is not None and divided:
+        fitted = fit_inverse_temperature(divided)
+        rules = replace(rules, patches=replace(rules.patches, inverse_temperature=fitted))
+    return rules, accuracy
 
 
-def cross_fitted_numbers(model: SafireModel, seen: Sequence[Seen]) -> float:
+def cross_fitted_numbers(rules: ModelRules, seen: Sequence[Seen]) -> float:
     """How often the number of sources is right when it is settled on the other fold.
 
     Parameters
     ----------
-    model : SafireModel
+    rules : ModelRules
+        Of which the rest is settled.
     seen : sequence of Seen
         In two folds, each with every number of sources.
 
@@ -294,18 +300,12 @@ def cross_fitted_numbers(model: SafireModel, seen: Sequence[Seen]) -> float:
         others = [one for one in seen if one.fold != fold]
         if not others:
             return math.nan
-        settled, _ = settle_sources(model, others)
-        rule = auto_rule(model.metadata | settled)
-        place = rule.candidates.index(rule.thresholds)
+        settled, _ = settle_sources(rules, others)
+        place = candidates_of(settled).index(settled.threshold)
         for one in seen:
             if one.fold == fold:
-                counted = one
-                if KINSHIP in settled:
-                    kinship = GroupingRule.of_model(settled)
-                    assert kinship is not None
-                    counted = one.counted(kinship, rule.candidates)
                 truths.append(one.observation.n_sources)
-                found.append(counted.observation.found[place])
+                found.append(one.counted(settled).observation.found[place])
     return float(numbers_right(truths, np.array(found)[:, None])[0])
 
 
@@ -322,32 +322,33 @@ def pictures(
     )
 
 
-def look(model: SafireModel, known: Iterable[KnownPicture], total: int, seed: int) -> list[Seen]:
+def look(engine: Engine, known: Iterable[KnownPicture], total: int, seed: int) -> list[Seen]:
     """Show every picture to a model, once as a whole and at random points."""
+    by_patches = engine.rules.patches is not None
 
     def work(number: int, picture: KnownPicture) -> Seen:
         observation = observe(engine, picture.pixels, picture.n_sources)
         rng = np.random.default_rng((seed, number))
         embedding = engine.embed(picture.pixels)
+        pieces = known_pieces(engine.pieces(embedding), picture.labels) if by_patches else None
         return Seen(
             picture.kind,
             picture.degradation,
             picture.fold,
             replace(observation, kind=_kind_of_authentic(picture)),
             ask_points(engine, embedding, picture.labels, POINTS, rng, method="decoder"),
-            known_pieces(engine.pieces(embedding), picture.labels),
+            pieces,
             _divided(engine, embedding, picture),
         )
 
     with tempfile.TemporaryDirectory() as folder:
-        # Two questions need the same embedding; kept for the second, not for good.
-        engine = Engine(model, cache=EmbeddingCache(Path(folder), max_bytes=2**28))
+        # Two questions need the same embedding; cached for the second, not for good.
+        engine.cache = EmbeddingCache(Path(folder), max_bytes=2**28)
         return _each("looking at pictures", work, known, total)
 
 
-def separated(model: SafireModel, known: Iterable[KnownPicture], total: int) -> list[Judged]:
+def separated(engine: Engine, known: Iterable[KnownPicture], total: int) -> list[Judged]:
     """Measure how far apart the sources of pictures seem that have one."""
-    engine = Engine(model)
 
     def work(number: int, picture: KnownPicture) -> Judged:
         statistic = engine.separation(engine.embed(picture.pixels))
@@ -379,12 +380,12 @@ def _kind_of_authentic(picture: KnownPicture) -> str:
     return f"{picture.kind}, {picture.degradation}"
 
 
-def _divided(engine: Engine, embedding: Embedding, picture: KnownPicture) -> DividedCells | None:
-    """Of pictures of several sources, for models whose cells are divided."""
-    if picture.n_sources < 2 or engine.model.metadata["representative"] != "cells":
+def _divided(engine: Engine, embedding: Embedding, picture: KnownPicture) -> DividedPatches | None:
+    """Of pictures of several sources, for models that divide patches."""
+    if picture.n_sources < 2 or engine.rules.patches is None:
         return None
     partition = engine.partition(embedding, "kmeans", picture.n_sources)
-    return divided_cells(partition, picture.labels)
+    return divided_patches(partition, picture.labels)
 
 
 def describe(seen: Sequence[Seen], photos: Photographs) -> str:
@@ -528,11 +529,10 @@ def _parser() -> argparse.ArgumentParser:
         help="crops of each held-out photograph, likewise",
     )
     parser.add_argument(
-        "--representative",
-        choices=_REPRESENTATIVES,
-        default="cells",
-        help="what stands for a source: the embedding's cells, the mean of a source's prompts, or "
-        "as published",
+        "--by",
+        choices=tuple(_UNSETTLED),
+        default="patches",
+        help="how pictures are divided: by the embedding's patches, or by prompts, as published",
     )
     parser.add_argument(
         "--learned",

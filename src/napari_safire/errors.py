@@ -29,3 +29,18 @@ class ModelFailure(SafireError):
 
 class OutOfMemory(SafireError):
     """A job does not fit into memory, not even in the smallest steps on the CPU."""
+
+
+def sentence(error: Exception) -> str:
+    """Say what an error means: those for users as they are, others with their type.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Returns
+    -------
+    str
+    """
+    known = isinstance(error, SafireError | OSError | ValueError | TypeError)
+    return str(error) if known and str(error) else f"{type(error).__name__}: {error}"

@@ -23,6 +23,18 @@ def report(
         progress(done, total, stage)
 
 
+def once(tell: Callable[[str], None] | None) -> Callable[[str], None]:
+    """Return what passes each sentence on the first time only; nothing where nobody listens."""
+    told: set[str] = set()
+
+    def tell_once(text: str) -> None:
+        if tell is not None and text not in told:
+            told.add(text)
+            tell(text)
+
+    return tell_once
+
+
 def within(progress: Progress | None, start: int, stop: int) -> Progress | None:
     """Report a part of a job as so many hundredths of the whole."""
     if progress is None:

@@ -45,7 +45,18 @@ class PointPrompt:
             )
 
     def lies_in(self, shape: Sequence[float]) -> bool:
-        """Whether the point lies on a picture of so many rows and columns (edges included)."""
+        """Whether the point lies on a picture.
+
+        Parameters
+        ----------
+        shape : (rows, cols)
+            Of the picture, in pixels.
+
+        Returns
+        -------
+        bool
+            True on its edges too, half a pixel beyond the centres of the outer pixels.
+        """
         return bool(inside(shape, (self.row, self.col)))
 
 
@@ -56,7 +67,7 @@ class Embedding:
     Parameters
     ----------
     features : (C, h, w) float32 array
-        One feature vector for each 16 x 16 cell of the model's frame.
+        One feature vector for each 16 x 16 patch of the model's frame.
     geometry : Geometry
         How the image lies in that frame.
     image_sha256, checkpoint_sha256 : str
@@ -64,8 +75,9 @@ class Embedding:
     warnings : tuple of str
         What had to be mended in the image before it could be embedded, in plain sentences.
     unreadable : (h, w) uint8 array, optional
-        For each feature vector whether a camera's traces can be in its cell: 0 if so, else the
-        reason (1 dark, 2 saturated, 3 flat; `napari_safire.engine.uninformative`). None: not known.
+        For each feature vector whether a camera's traces can be in its patch: 0 if so, else the
+        reason (1 dark, 2 saturated, 3 flat; `napari_safire.partitioning.uninformative`). None: not
+        known.
     """
 
     features: FloatImage
@@ -392,6 +404,10 @@ class ForgeryMap:
         ----------
         prior : float
             See `Calibration.with_prior`.
+
+        Returns
+        -------
+        float or None
 
         Raises
         ------

@@ -130,7 +130,7 @@ def test_no_preference_repartitions_or_resets_the_number(dock: Dock) -> None:
         dock.widget._preferences_changed(changed)
         dock.settle()
     assert dock.engine.calls == asked
-    assert (section.count.value(), section.method.currentText()) == (3, "k-means")
+    assert (section.count.value(), section.form.values["method"]) == (3, "kmeans")
     assert dock.controller.sources_layer is not None
     assert dock.controller.sources_layer.data.max() == 3
 

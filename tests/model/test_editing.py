@@ -65,7 +65,7 @@ def paint(dock: Dock, begin: tuple[float, float], end: tuple[float, float], labe
 
 def choose(dock: Dock, *sources: int) -> None:
     """Select rows of the table with the mouse."""
-    table = dock.widget.result.table
+    table = dock.widget.sources.table
     dock.widget.ensureWidgetVisible(table)
     pump()
     for number, source in enumerate(sources):
@@ -74,7 +74,7 @@ def choose(dock: Dock, *sources: int) -> None:
         place = table.visualItemRect(table.item(row, 1)).center()
         QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, keys, place)
         pump(0.02)
-    assert dock.widget.result.selected_sources() == sorted(sources)
+    assert dock.widget.sources.selected_sources() == sorted(sources)
 
 
 def test_brush_strokes_survive_later_predictions_until_protection_is_lifted(
@@ -90,7 +90,7 @@ def test_brush_strokes_survive_later_predictions_until_protection_is_lifted(
     opened.press(opened.widget.partition.run)
     opened.settle()
     assert (labels(opened)[stroke] == 7).all()
-    opened.press(opened.widget.result.unprotect)
+    opened.press(opened.widget.sources.unprotect)
     opened.settle()
     assert (labels(opened)[stroke] == 1).all()
 
@@ -133,7 +133,7 @@ def test_undo_and_redo_walk_over_prompts_strokes_and_edits(opened: Dock) -> None
     opened.press(opened.widget.prompts.commit)
     opened.settle()
     choose(opened, 1, 5)
-    opened.press(opened.widget.result.merge)
+    opened.press(opened.widget.sources.merge)
     opened.settle()
     seen.append(labels(opened).copy())
     np.testing.assert_array_equal(seen[2] == 1, seen[1] > 0)
@@ -162,9 +162,10 @@ def test_discard_drops_the_preview_and_toggle_only_hides_it(opened: Dock) -> Non
     opened.hand.press("H")
     opened.settle()
     assert not labels(opened).any()
-    assert opened.widget.prompts.preview.text() == "Show preview"
+    assert not opened.widget.prompts.preview.isChecked()
     opened.hand.press("H")
     opened.settle()
+    assert opened.widget.prompts.preview.isChecked()
     np.testing.assert_array_equal(labels(opened), region)
     opened.press(opened.widget.prompts.discard)
     opened.settle()
@@ -195,7 +196,7 @@ def test_a_committed_region_reopens_with_its_prompts(opened: Dock) -> None:
     points = opened.viewer.layers["picture: prompts"]
     assert points.features["live"].tolist() == [False, False, False]
     choose(opened, 1)
-    opened.press(opened.widget.result.reopen)
+    opened.press(opened.widget.sources.reopen)
     opened.settle()
     assert points.features["live"].tolist() == [True, True, False]
     assert opened.controller.mode.source == 1
@@ -209,7 +210,7 @@ def test_split_absorb_fill_and_islands(opened: Dock) -> None:
     click(opened, 40, 40)
     click(opened, 80, 120)
     choose(opened, 1)
-    opened.press(opened.widget.result.split)
+    opened.press(opened.widget.sources.split)
     opened.settle()
     assert sorted(np.unique(labels(opened))) == [0, 1, 2]
     hole = labels(opened).copy()
@@ -219,20 +220,20 @@ def test_split_absorb_fill_and_islands(opened: Dock) -> None:
     layer.data[38:42, 38:42] = 0  # as a script would
     layer.refresh()
     opened.settle()
-    opened.press(opened.widget.result.unprotect)  # what a script wrote counts as painted
+    opened.press(opened.widget.sources.unprotect)  # what a script wrote counts as painted
     opened.settle()
     whole = int(labels(opened)[40, 30])
     choose(opened, whole)
-    opened.press(opened.widget.result.fill)
+    opened.press(opened.widget.sources.fill)
     opened.settle()
     assert (labels(opened)[38:42, 38:42] == whole).all()
     other = 3 - whole
     choose(opened, other)
-    opened.press(opened.widget.result.absorb)
+    opened.press(opened.widget.sources.absorb)
     opened.settle()
     assert set(np.unique(labels(opened))) <= {0, whole}
-    opened.widget.result.island_size.setValue(2000)
-    opened.press(opened.widget.result.islands)
+    opened.widget.sources.island_size.setValue(2000)
+    opened.press(opened.widget.sources.islands)
     opened.settle()
     assert not labels(opened).any()  # both discs have 1250 pixels
 
@@ -240,7 +241,7 @@ def test_split_absorb_fill_and_islands(opened: Dock) -> None:
 def test_a_protected_source_is_not_overrun(opened: Dock) -> None:
     first = click(opened, 50, 60)
     choose(opened, 1)
-    opened.press(opened.widget.result.protect)
+    opened.press(opened.widget.sources.protect)
     opened.settle()
     opened.hand.press("N")
     second = click(opened, 50, 75)
@@ -253,7 +254,7 @@ def test_labels_of_another_layer_are_taken_over(opened: Dock) -> None:
     given[:30] = 3
     opened.viewer.add_labels(given, name="theirs")
     opened.viewer.add_labels(np.zeros((4, 5), np.uint8), name="too small")
-    box = opened.widget.result.labels
+    box = opened.widget.sources.labels
     box.setCurrentIndex(box.findText("theirs"))
     box.activated.emit(box.currentIndex())
     opened.settle()
@@ -313,7 +314,7 @@ def test_labels_that_cannot_be_read_are_told_and_change_nothing(opened: Dock) ->
 def test_a_label_that_cannot_be_a_source_is_refused_with_a_sentence(opened: Dock) -> None:
     given = np.full(SHAPE, 300, np.int64)
     opened.viewer.add_labels(given, name="theirs")
-    box = opened.widget.result.labels
+    box = opened.widget.sources.labels
     box.setCurrentIndex(box.findText("theirs"))
     box.activated.emit(box.currentIndex())
     opened.settle()
@@ -324,7 +325,7 @@ def test_the_table_follows_the_labels_and_the_brush_follows_the_table(opened: Do
     first = click(opened, 50, 60)
     opened.hand.press("N")
     click(opened, 80, 130)
-    table = opened.widget.result.table
+    table = opened.widget.sources.table
     assert [table.item(row, 0).text() for row in range(table.rowCount())] == ["1", "2"]
     share = first.mean()
     assert table.item(0, 1).text() == f"{share:.1%}"

@@ -11,8 +11,10 @@ from fakes import PatchEngine
 from napari.components import ViewerModel
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QDoubleSpinBox
+from window.conftest import choose_grid, choose_method
 
-from napari_safire.gui.panels.annotate.result_section import _confidence
+from napari_safire.gui.panels.annotate.source_section import _confidence
 from napari_safire.types import PointPrompt
 
 from .conftest import Dock, open_dock
@@ -41,9 +43,8 @@ def test_the_button_paints_the_sources_and_makes_a_forgery_map(dock: Dock) -> No
     assert not heatmap.visible
     np.testing.assert_array_equal(heatmap.data[:, :80], 1)
     assert dock.controller.image is dock.viewer.layers["picture"]
-    text = dock.widget.result.verdict.text()
-    assert "Inconclusive" in text
-    assert "Made up for tests." in text
+    assert "Inconclusive" in dock.widget.verdict.line.text()
+    assert "Made up for tests." in dock.widget.verdict.reason.text()
 
 
 def test_the_forgery_map_is_shown_and_hidden(dock: Dock) -> None:
@@ -53,30 +54,30 @@ def test_the_forgery_map_is_shown_and_hidden(dock: Dock) -> None:
     layer_group = dock.controller.layer_group
     assert layer_group is not None
     assert layer_group.heatmap is not None
-    dock.press(dock.widget.result.heatmap)
+    dock.press(dock.widget.view.buttons["forgery map"])
     assert layer_group.heatmap.visible
-    dock.press(dock.widget.result.heatmap)
+    dock.press(dock.widget.view.buttons["sources"])
     assert not layer_group.heatmap.visible
 
 
 def test_a_line_says_how_probable_the_number_is(dock: Dock) -> None:
     open_picture(dock)
-    section = dock.widget.partition
-    assert not section.found.isVisible()
+    section, found = dock.widget.partition, dock.widget.plots.found
+    assert not found.isVisible()
     dock.press(section.run)
     dock.settle()
-    assert section.found.isVisible()
+    assert found.isVisible()
     words = "2 sources found. If there are several at all, there are 2 (68%) or 3 (32%)."
-    assert section.found.text() == words
+    assert found.text() == words
     section.count.setValue(3)  # given, not found
     dock.settle()
-    assert not section.found.isVisible()
+    assert not found.isVisible()
     section.count.setValue(0)
     dock.settle()
-    assert section.found.text() == words
+    assert found.text() == words
     dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="another")
     dock.settle()
-    assert not section.found.isVisible()
+    assert not found.isVisible()
 
 
 def test_another_number_regroups_without_reading_the_picture_again(dock: Dock) -> None:
@@ -101,25 +102,28 @@ def test_another_number_regroups_without_reading_the_picture_again(dock: Dock) -
 def test_dbscan_shows_its_distance_and_hides_the_number(dock: Dock) -> None:
     open_picture(dock)
     section = dock.widget.partition
-    section.method.setCurrentText("DBSCAN")
+    eps = section.form.field("eps")
+    assert isinstance(eps, QDoubleSpinBox)
+    section.advanced.unfold()
+    choose_method(dock, "DBSCAN")
     pump()
-    assert section.eps.isVisible()
+    assert eps.isVisible()
     assert not section.count.isVisible()
-    section.eps.setValue(0.35)
-    assert (dock.controller.settings.method, dock.controller.settings.eps) == ("dbscan", 0.35)
+    eps.setValue(0.355)
+    assert (dock.controller.settings.method, dock.controller.settings.eps) == ("dbscan", 0.355)
     assert dock.controller.settings.n_sources is None
 
 
 def test_a_dot_of_the_plot_shows_its_prompt_on_the_picture(dock: Dock) -> None:
     open_picture(dock)
     section = dock.widget.partition
-    section.points.setValue(4)
+    choose_grid(dock, 4)
     dock.press(section.run)
     dock.settle()
-    dock.widget.ensureWidgetVisible(section.plot)
+    dock.widget.ensureWidgetVisible(dock.widget.plots.dots)
     pump()
-    where = QPointF(*section.plot.positions()[5]).toPoint()
-    QTest.mouseClick(section.plot.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    where = QPointF(*dock.widget.plots.dots.positions()[5]).toPoint()
+    QTest.mouseClick(dock.widget.plots.dots.viewport(), Qt.MouseButton.LeftButton, pos=where)
     pump()
     layer_group, plane = dock.controller.layer_group, dock.controller.plane
     assert layer_group is not None
@@ -134,13 +138,13 @@ def test_a_dot_of_the_plot_shows_its_prompt_on_the_picture(dock: Dock) -> None:
 def test_a_number_of_the_curve_becomes_the_number_of_sources(dock: Dock) -> None:
     open_picture(dock)
     section = dock.widget.partition
-    section.points.setValue(4)
+    choose_grid(dock, 4)
     dock.press(section.run)
     dock.settle()
-    dock.widget.ensureWidgetVisible(section.curve)
+    dock.widget.ensureWidgetVisible(dock.widget.plots.bars)
     pump()
-    top = section.curve.positions()[4].toPoint()
-    QTest.mouseClick(section.curve.viewport(), Qt.MouseButton.LeftButton, pos=top)
+    top = dock.widget.plots.bars.positions()[4].toPoint()
+    QTest.mouseClick(dock.widget.plots.bars.viewport(), Qt.MouseButton.LeftButton, pos=top)
     dock.settle()
     assert section.count.value() == 4
     assert dock.controller.sources_layer is not None
@@ -149,13 +153,13 @@ def test_a_number_of_the_curve_becomes_the_number_of_sources(dock: Dock) -> None
 
 def test_uncertainty_is_made_on_demand(dock: Dock) -> None:
     open_picture(dock)
-    assert not dock.widget.result.uncertainty.isEnabled()
+    assert not dock.widget.view.buttons["uncertainty"].isEnabled()
     dock.press(dock.widget.partition.run)
     dock.settle()
     layer_group = dock.controller.layer_group
     assert layer_group is not None
     assert layer_group.uncertainty is None
-    dock.press(dock.widget.result.uncertainty)
+    dock.press(dock.widget.view.buttons["uncertainty"])
     dock.settle()
     assert layer_group.uncertainty is not None
     values = layer_group.uncertainty.data
@@ -214,19 +218,19 @@ def test_plots_show_what_a_partition_by_patches_rests_on(patch_dock: Dock) -> No
     assert plane is not None
     assert layer_group is not None
     assert plane.patches is not None
-    assert f"{len(plane.compared)} patches" in section.plot.accessibleDescription()
-    assert "50%" in section.curve.accessibleDescription()
-    dock.widget.ensureWidgetVisible(section.plot)
+    assert f"{len(plane.compared)} patches" in dock.widget.plots.dots.accessibleDescription()
+    assert "50%" in dock.widget.plots.bars.accessibleDescription()
+    dock.widget.ensureWidgetVisible(dock.widget.plots.dots)
     pump()
     chosen: list[int] = []
-    section.plot.selected.connect(chosen.extend)
-    where = QPointF(*section.plot.positions()[0]).toPoint()
-    QTest.mouseClick(section.plot.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    dock.widget.plots.dots.selected.connect(chosen.extend)
+    where = QPointF(*dock.widget.plots.dots.positions()[0]).toPoint()
+    QTest.mouseClick(dock.widget.plots.dots.viewport(), Qt.MouseButton.LeftButton, pos=where)
     pump()
     assert chosen
     assert layer_group.grid_prompts is not None
     np.testing.assert_allclose(layer_group.grid_prompts.data, plane.compared[chosen])
-    section.curve.chosen.emit(3)
+    dock.widget.plots.bars.chosen.emit(3)
     dock.settle()
     assert dock.controller.sources_layer is not None
     assert dock.controller.sources_layer.data.max() == 3

@@ -23,6 +23,7 @@ from napari_safire.gui.io.reader import get_reader
 from napari_safire.gui.io.writer import write_labels
 from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.images.masks import UNASSIGNED, decode_sources, encode_sources
+from napari_safire.session import queue_file
 
 from .conftest import Dock
 from .hand import pump, wait_until
@@ -62,7 +63,7 @@ def begin(dock: Dock, series: QueueSection, path: Path) -> None:
 
 
 def settle(dock: Dock, series: QueueSection) -> None:
-    wait_until(lambda: not series._busy)
+    wait_until(lambda: not series.work.doing)
     dock.settle()
 
 
@@ -228,7 +229,7 @@ def test_the_last_picture_can_be_done_as_well(
     dock: Dock, series: QueueSection, folder: Path
 ) -> None:
     begin(dock, series, folder)
-    series.go_to(3)
+    series.work.go_to(3)
     settle(dock, series)
     mark_all(dock)
     press(dock, series, "done")
@@ -308,6 +309,20 @@ def test_damaged_work_is_not_replaced(dock: Dock, series: QueueSection, folder: 
     assert series.place.text().startswith("1 of 4 · cannot be opened")
     press(dock, series, "forward")
     assert record.read_text() == "{ torn"
+
+
+def test_the_open_picture_chosen_again_is_saved_and_stays(
+    dock: Dock, series: QueueSection, folder: Path
+) -> None:
+    """It was read before it was saved: what had been made vanished from the screen."""
+    begin(dock, series, folder)
+    for again in (lambda: series.work.go_to(0), lambda: series.open_queue(folder)):
+        shown = click_a_source(dock, 50, 60 + len(dock.viewer.layers))
+        again()
+        settle(dock, series)
+        np.testing.assert_array_equal(dock.controller.sources_layer.data, shown)
+        np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)
+        assert series.place.text().startswith("1 of 4 · begun")
 
 
 def test_a_series_that_cannot_be_opened_leaves_the_present_one(
@@ -524,7 +539,7 @@ def test_what_somebody_else_saved_meanwhile_is_not_replaced(
     assert "p1.png stays open" in dock.widget.message.text()
     assert "saved by somebody else" in dock.widget.message.text()
     assert record.read_bytes() == before
-    series.choose_output(tmp_path / "mine")
+    series.work.choose_output(tmp_path / "mine")
     settle(dock, series)
     press(dock, series, "forward")
     np.testing.assert_array_equal(labels_of(tmp_path / "mine" / "p1.png_sources.png"), shown)
@@ -568,7 +583,7 @@ def test_where_masks_cannot_be_written_another_folder_takes_them(
     press(dock, series, "forward")
     assert "p1.png stays open" in dock.widget.message.text()
     assert "p1.png" in layer_names(dock)
-    series.choose_output(tmp_path / "elsewhere")
+    series.work.choose_output(tmp_path / "elsewhere")
     settle(dock, series)
     np.testing.assert_array_equal(dock.controller.sources_layer.data, shown)
     press(dock, series, "forward")
@@ -582,7 +597,7 @@ def test_another_output_folder_saves_to_the_old_one_first(
 ) -> None:
     begin(dock, series, folder)
     shown = click_a_source(dock, 50, 60)
-    series.choose_output(tmp_path / "elsewhere")
+    series.work.choose_output(tmp_path / "elsewhere")
     settle(dock, series)
     np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)
     assert series.place.text().startswith("1 of 4 · untouched")
@@ -611,7 +626,7 @@ def test_files_of_others_are_not_replaced(dock: Dock, series: QueueSection, fold
     begin(dock, series, folder)
     assert series.place.text().startswith("1 of 4 · cannot be opened")
     assert "no record of labels" in dock.widget.message.text()
-    series.go_to(1)
+    series.work.go_to(1)
     settle(dock, series)
     (output / "p2.png.json").write_text('{"shopping": ["milk"]}')
     click_a_source(dock, 50, 60)
@@ -627,13 +642,13 @@ def test_prompts_that_wait_for_their_region_wait_again(
     assert dock.engine is not None
     gate = dock.engine.gate = threading.Event()
     series.open_queue(folder)
-    wait_until(lambda: not series._busy)
+    wait_until(lambda: not series.work.doing)
     image = dock.controller.image
     assert image is not None
     dock.press(dock.widget.prompts.add)
     dock.hand.click(image, 50, 60)
     series.go_on()
-    wait_until(lambda: not series._busy, what="the model's lane is busy, the series is not")
+    wait_until(lambda: not series.work.doing, what="the model's lane is busy, the series is not")
     assert "p2.png" in layer_names(dock)
     (prompt,) = record_of(folder, "p1.png")["layer"]["prompts"]
     assert prompt["live"]
@@ -649,19 +664,17 @@ def test_prompts_that_wait_for_their_region_wait_again(
 def test_what_is_done_while_the_next_picture_is_read_is_saved_too(
     dock: Dock, series: QueueSection, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_safire.gui.panels.curate import queue_section as series_section
-
     begin(dock, series, folder)
     click_a_source(dock, 30, 30)
     reading, gate = threading.Event(), threading.Event()
-    true_read = series_section.read_entry
+    true_read = queue_file.read_entry
 
     def slowly(entry):
         reading.set()
         assert gate.wait(30)
         return true_read(entry)
 
-    monkeypatch.setattr(series_section, "read_entry", slowly)
+    monkeypatch.setattr(queue_file, "read_entry", slowly)
     dock.press(series.forward)
     wait_until(reading.is_set)
     assert not series.forward.isEnabled()
@@ -669,17 +682,31 @@ def test_what_is_done_while_the_next_picture_is_read_is_saved_too(
     assert image is not None
     assert image.name == "p1.png"
     dock.hand.click(image, 90, 120)
+    undo_answers(dock)
     gate.set()
     settle(dock, series)
     assert len(record_of(folder, "p1.png")["layer"]["prompts"]) == 2
     assert "p2.png" in layer_names(dock)
 
 
+def undo_answers(dock: Dock) -> None:
+    """Undo and redo the second prompt, although a file keeps its worker waiting."""
+
+    def n_prompts() -> int:
+        plane = dock.controller.plane
+        assert plane is not None
+        return 0 if plane.snapshot is None else len(plane.snapshot.annotation.prompts)
+
+    wait_until(lambda: n_prompts() == 2)
+    dock.controller.edits.undo()
+    wait_until(lambda: n_prompts() == 1)
+    dock.controller.edits.redo()
+    wait_until(lambda: n_prompts() == 2)
+
+
 def test_what_is_done_while_the_labels_are_written_is_saved_too(
     dock: Dock, series: QueueSection, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_safire.gui.panels.curate import queue_section as series_section
-
     begin(dock, series, folder)
     click_a_source(dock, 30, 30)
     writing, gate = threading.Event(), threading.Event()
@@ -689,12 +716,13 @@ def test_what_is_done_while_the_labels_are_written_is_saved_too(
         assert gate.wait(30)
         return saving.save_labels(*arguments)
 
-    monkeypatch.setattr(series_section, "save_labels", slowly)
+    monkeypatch.setattr(queue_file, "save_labels", slowly)
     dock.press(series.forward)
     wait_until(writing.is_set)
     image = dock.controller.image
     assert image is not None
     dock.hand.click(image, 90, 120)
+    undo_answers(dock)
     gate.set()
     settle(dock, series)
     assert len(record_of(folder, "p1.png")["layer"]["prompts"]) == 2
@@ -730,7 +758,7 @@ def test_a_stand_in_is_not_saved_for_the_answer(
 
     wait_until(stand_in_is_shown)
     series.go_on()
-    wait_until(lambda: not series._busy)
+    wait_until(lambda: not series.work.doing)
     gate.set()
     settle(dock, series)
     assert not saved_labels(folder, "p1.png").any()
@@ -852,7 +880,7 @@ def test_a_folder_that_is_dropped_is_opened(dock: Dock, series: QueueSection, fo
         Qt.MouseButton.LeftButton,
         Qt.KeyboardModifier.NoModifier,
     )
-    series.dropEvent(event)
+    dock.widget.dropEvent(event)
     settle(dock, series)
     assert event.isAccepted()
     assert layer_names(dock) == ["p1.png"]

@@ -76,7 +76,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
     viewer.window.resize(600, 400)  # where the processor draws, most of the time goes into it
     widget = SafireWidget(viewer, load_engine=lambda name, device, notice: engine)
     viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
-    controller, series = widget.controller, widget.series
+    controller, series = widget.controller, widget.queue
 
     def painted(snapshot: Any) -> None:
         image = controller.session.planes[snapshot.key].pixels.sha256
@@ -110,7 +110,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
 
     def go_on() -> None:
         controller.edits.commit()
-        series.go_to(dice.randrange(PICTURES))
+        series.work.go_to(dice.randrange(PICTURES))
 
     acts = [prompt] * 4 + [stroke] * 6 + [partition] * 2
     acts += [

@@ -29,6 +29,7 @@ NAMES = {
     r"\bSeriesSection\b": "QueueSection",
     r"\bopen_series\b": "open_queue",
     r"\.desk\b": ".controller",
+    r"\bs\._busy\b": "s.work.doing",
 }
 _LONGEST_S = 900
 

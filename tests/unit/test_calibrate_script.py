@@ -6,7 +6,6 @@ import csv
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,10 @@ import torch
 from PIL import Image
 from synthetic import photo_files
 
-from napari_safire.engine.confidence import stored_curve
-from napari_safire.engine.partitioning.auto import auto_rule
-from napari_safire.engine.partitioning.grouping import GroupingRule
-from napari_safire.engine.partitioning.n_sources import EvidenceWeights
+from napari_safire.engine.rules import ModelRules, read_rules
 from napari_safire.errors import DatasetError
 from napari_safire.images.lists import read_list
-from napari_safire.learning.calibration import Observation
+from napari_safire.learning.calibration import Observation, candidates_of
 from napari_safire.model import ModelConfig, SafireModel, load_model, save_checkpoint
 from napari_safire.synthesis.degradations import Degradation
 from napari_safire.synthesis.photos import Photo, divide_by_origin, read_photo_table
@@ -167,13 +163,13 @@ def command(tables: tuple[Path, Path], tmp_path: Path, scripts: Any) -> list[str
 
 def made_up(engine: Any, pixels: np.ndarray, n_sources: int) -> Observation:
     noise = np.random.default_rng(int(pixels.sum())).normal(0, 0.2)
-    found = tuple(n_sources if k == 30 else 1 for k in range(len(engine.auto_rule.candidates)))
+    found = tuple(n_sources if k == 30 else 1 for k in range(len(candidates_of(engine.rules))))
     return Observation(n_sources, 3.0 + 4 * (n_sources > 1) + noise, found)
 
 
-@pytest.mark.parametrize("representative", ["cells", "consensus"])
+@pytest.mark.parametrize("by", ["patches", "prompts"])
 def test_a_model_is_calibrated_on_every_kind_of_picture(
-    representative: str,
+    by: str,
     command: list[str],
     tables: tuple[Path, Path],
     tmp_path: Path,
@@ -183,7 +179,7 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
 ) -> None:
     calibrate, _ = scripts
     monkeypatch.setattr(calibrate, "observe", made_up)
-    asked = [*command, "--originals", str(tables[1]), "--representative", representative]
+    asked = [*command, "--originals", str(tables[1]), "--by", by]
     monkeypatch.setattr(sys, "argv", asked)
     assert calibrate.main() == 0, capsys.readouterr().err
     told = json.loads(capsys.readouterr().out)
@@ -196,32 +192,27 @@ def test_a_model_is_calibrated_on_every_kind_of_picture(
     ):  # fmt: skip
         assert said in basis
     assert basis.startswith("calibrated on ")
-    assert metadata["representative"] == representative
-    of_cells = {"source_evidence", "evidence", "kinship", "cut_sharpness"}
-    if representative == "cells":
-        assert of_cells <= metadata.keys()
-        assert not {"source_similarity", "source_distance"} & metadata.keys()
+    rules = read_rules(metadata)
+    assert (rules.patches is not None) == (by == "patches")
+    if rules.patches is not None:
+        assert "source_distance" not in metadata
         # Whatever lies between the two kinds finds as many numbers.
-        assert 3.5 < metadata["source_evidence"] < 6.5
-        assert EvidenceWeights.of_model(metadata).distance > 0
-        kinship = GroupingRule.of_model(metadata)
-        assert kinship is not None
-        assert any(kinship.numbers)
+        assert 3.5 < rules.patches.least_score < 6.5
+        assert rules.patches.weights.distance > 0
+        assert any(rules.patches.grouping.numbers)
         assert 1 / 4 < told["number_of_sources_right, as fitted"] <= 1
         assert 0 <= told["number_of_sources_right, cross-fitted"] <= 1
-        assert metadata["cut_sharpness"] > 0
+        assert rules.patches.inverse_temperature not in (0, 1)
     else:
-        assert not of_cells & metadata.keys()
-        rule = auto_rule(metadata)
-        assert rule.thresholds == rule.candidates[30]
+        assert not {"source_evidence", "evidence", "kinship", "cut_sharpness"} & metadata.keys()
+        assert rules.threshold == candidates_of(rules)[30]
         assert told["number_of_sources_right, as fitted"] == 1
         assert told["number_of_sources_right, cross-fitted"] == 1
     assert metadata["calibration"]["n_authentic"] == 36
     assert metadata["calibration"]["n_forged"] == 12
     assert told["originals_learned_from_in_other_copies"] == 0
-    curve = stored_curve(metadata)
-    assert curve is not None
-    assert basis.removeprefix("calibrated on ") in curve.basis
+    assert rules.confidence is not None
+    assert basis.removeprefix("calibrated on ") in rules.confidence.basis
     assert told["cross-fitted"]["authentic"]["pictures"] == 36
     assert told["cross-fitted"]["forged"]["pictures"] == 12
     assert told["all, as fitted"]["authentic"]["forged"] <= 0.1
@@ -242,22 +233,21 @@ def test_numbers_of_sources_are_right_on_pictures_that_nothing_was_fitted_on(
     scripts: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calibrate, _ = scripts
-    model = SafireModel(ModelConfig.lite())
-    model.metadata["representative"] = "consensus"
-    count = len(auto_rule(model.metadata).candidates)
+    rules = ModelRules()
+    count = len(candidates_of(rules))
 
     def seen(fold: int, n_sources: int) -> Any:
         # In fold 0 the tenth threshold is right, in fold 1 the twentieth.
         right = 10 + 10 * fold
         found = tuple(n_sources if place == right else 9 for place in range(count))
-        judged = calibrate.Judged("made up", "none", fold, Observation(n_sources, 1.0, found))
-        return SimpleNamespace(fold=fold, observation=judged.observation, divided=None)
+        observation = Observation(n_sources, 1.0, found)
+        return calibrate.Seen("made up", "none", fold, observation, None, None, None)
 
     pictures = [seen(fold, n) for fold in (0, 1) for n in (1, 2, 3)]
-    assert calibrate.settle_sources(model, pictures)[1] == 0.5
-    assert calibrate.settle_sources(model, pictures[:3])[1] == 1
-    assert calibrate.cross_fitted_numbers(model, pictures) == 0
-    assert np.isnan(calibrate.cross_fitted_numbers(model, pictures[:3]))
+    assert calibrate.settle_sources(rules, pictures)[1] == 0.5
+    assert calibrate.settle_sources(rules, pictures[:3])[1] == 1
+    assert calibrate.cross_fitted_numbers(rules, pictures) == 0
+    assert np.isnan(calibrate.cross_fitted_numbers(rules, pictures[:3]))
 
 
 def test_what_the_model_has_learned_from_counts_for_the_verdict_alone(

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from toys import BY_PATCHES
 
 from napari_safire.engine import Engine
-from napari_safire.errors import CheckpointError
+from napari_safire.engine.rules import read_rules
 from napari_safire.learning.calibration import (
     Observation,
     calibrations_without,
-    choose_auto_thresholds,
+    candidates_of,
+    choose_threshold,
     fit_calibration,
     observe,
 )
 from napari_safire.model import ModelConfig, SafireModel
 from napari_safire.types import Calibration
 
-CANDIDATES = ((0.1,), (0.2,), (0.3,))
+CANDIDATES = (0.1, 0.2, 0.3)
 
 
 def made(n_sources: int, found: tuple[int, int, int], statistic: float = 0.0) -> Observation:
@@ -29,19 +32,19 @@ def made(n_sources: int, found: tuple[int, int, int], statistic: float = 0.0) ->
 
 def test_the_threshold_that_counts_sources_best_is_found():
     observations = [made(n, (n + 1, n, 1)) for n in (1, 1, 1, 2, 3, 4)]
-    assert choose_auto_thresholds(observations, CANDIDATES) == ((0.2,), 1.0)
+    assert choose_threshold(observations, CANDIDATES) == (0.2, 1.0)
 
 
 def test_every_number_of_sources_counts_the_same():
     # Calling everything one source is right for nine of ten pictures, and for one of two numbers.
     observations = [made(1, (1, 1, 1)) for _ in range(9)] + [made(2, (1, 1, 1))]
-    _, accuracy = choose_auto_thresholds(observations, CANDIDATES)
+    _, accuracy = choose_threshold(observations, CANDIDATES)
     assert accuracy == pytest.approx(0.5)
 
 
 def test_of_thresholds_that_are_as_good_the_middle_one_is_taken():
     observations = [made(1, (1, 1, 1)), made(2, (2, 2, 2))]
-    assert choose_auto_thresholds(observations, CANDIDATES)[0] == (0.2,)
+    assert choose_threshold(observations, CANDIDATES)[0] == 0.2
 
 
 def test_false_alarms_stay_within_the_stated_rate():
@@ -139,13 +142,13 @@ def test_a_fold_is_judged_by_pictures_of_the_others_only():
         calibrations_without(observations, [0] * 80 + [1] * 80, 0.1, "")
 
 
-@pytest.mark.parametrize("representative", ["most confident prompt", "cells"])
+@pytest.mark.parametrize("metadata", [{}, BY_PATCHES], ids=["prompts", "patches"])
 def test_what_is_observed_is_what_the_engine_answers(
-    representative: str, monkeypatch: pytest.MonkeyPatch
+    metadata: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
     torch.manual_seed(0)
-    engine = Engine(SafireModel(ModelConfig.lite()))
-    engine.model.metadata["representative"] = representative
+    model, rules = SafireModel(ModelConfig.lite()), read_rules(metadata)
+    engine = Engine(model, rules=rules)
     image = np.zeros((96, 128, 3), np.uint8)
     features = np.random.default_rng(0).standard_normal((64, 6, 8)).astype(np.float32)
     embedding = replace(engine.embed(image), features=features, unreadable=None)
@@ -153,19 +156,9 @@ def test_what_is_observed_is_what_the_engine_answers(
     seen = observe(engine, image, n_sources=1)
     assert seen.n_sources == 1
     assert seen.statistic == engine.separation(embedding) > 0
-    candidates = engine.auto_rule.candidates
+    candidates = candidates_of(rules)
     assert len(seen.found) == len(candidates)
     assert len(set(seen.found)) > 1, "thresholds without effect choose nothing"
     for place in (0, len(candidates) // 2, -1):
-        engine.model.metadata |= engine.auto_rule.as_metadata(candidates[place])
-        assert engine.partition(embedding).n_sources == seen.found[place]
-
-
-@pytest.mark.parametrize("wrong", [{"slope": 1.0}, {"future": 1}, {"miss_rate": "many"}, "much"])
-def test_a_stored_calibration_that_cannot_be_read_is_one_sentence(wrong: object):
-    engine = Engine(SafireModel(ModelConfig.lite()))
-    whole = asdict(fit_calibration([Observation(1, 0.1), Observation(2, 0.9)] * 9, 0.1, "made up."))
-    alone = wrong == {"slope": 1.0} or not isinstance(wrong, dict)
-    engine.model.metadata["calibration"] = wrong if alone else whole | wrong
-    with pytest.raises(CheckpointError, match="cannot read: update napari-safire"):
-        engine.localize(engine.embed(np.zeros((160, 160, 3), np.uint8)))
+        asked = Engine(model, rules=rules.with_threshold(candidates[place]))
+        assert asked.partition(embedding).n_sources == seen.found[place]

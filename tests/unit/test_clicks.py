@@ -7,13 +7,13 @@ import pytest
 from toys import tiny_lite
 
 from napari_safire import Embedding, Engine, load_model
-from napari_safire.engine.partitioning.clicks import expected_accuracy, together
-from napari_safire.engine.partitioning.grouping import Groupings, all_groupings
-from napari_safire.engine.partitioning.n_sources import Pieces
-from napari_safire.engine.partitioning.patches import patch_at, patch_centre, patches_of
 from napari_safire.geometry import Geometry
 from napari_safire.images.demo import demo_composite
 from napari_safire.model import SafireModel
+from napari_safire.partitioning.clicks import expected_accuracy, together
+from napari_safire.partitioning.grouping import Groupings, all_groupings
+from napari_safire.partitioning.n_sources import Pieces
+from napari_safire.partitioning.patches import patch_at, patch_centre, patches_of
 from napari_safire.types import PointPrompt
 
 # Three pieces side by side, of which a grouping may put any two together.
@@ -22,7 +22,7 @@ STRIPES[[0, 1, 2], :, [0, 1, 2]] = 20
 
 
 def pieces() -> Pieces:
-    return Pieces(STRIPES, np.eye(3), np.full(3, 1 / 3), np.zeros(2), ())
+    return Pieces(STRIPES, np.eye(3), np.full(3, 1 / 3), 0.5)
 
 
 def groupings(**probable: float) -> Groupings:
@@ -125,8 +125,8 @@ def test_numbers_of_sources_have_probabilities(seen: tuple[Engine, Embedding, np
 
 
 def test_patches_are_read_off_any_labels(seen: tuple[Engine, Embedding, np.ndarray]) -> None:
-    engine, embedding, truth = seen
-    patches = engine.patches(embedding)
+    _, embedding, truth = seen
+    patches = patches_of(embedding)
     assert patches.features.shape[0] == len(patches.centres) == np.prod(patches.shape)
     values = patches.values_at(truth)
     middle = patches.shape[1] * (patches.shape[0] // 2) + patches.shape[1] // 2
@@ -135,16 +135,16 @@ def test_patches_are_read_off_any_labels(seen: tuple[Engine, Embedding, np.ndarr
     assert 0 < len(patches.compared) <= 1024
 
 
-def test_a_model_without_a_rule_of_grouping_is_asked_through_its_decoder() -> None:
-    model = SafireModel(tiny_lite())
-    model.metadata |= {"representative": "cells"}
-    engine = Engine(model)
+def test_a_published_model_is_asked_through_its_decoder() -> None:
+    engine = Engine(SafireModel(tiny_lite()))
     embedding = engine.embed(np.zeros((64, 64, 3), np.uint8))
     assert not engine.answers_by_patches
     assert engine.source_numbers(embedding) == {}
     assert engine.segment(embedding, [(5, 5)])[0].mask.shape == (64, 64)
     with pytest.raises(ValueError, match="ask its decoder"):
         engine.segment(embedding, [(5, 5)], method="patches")
+    with pytest.raises(ValueError, match="ask its decoder"):
+        engine.pieces(embedding)
 
 
 @pytest.mark.parametrize("method", ["cells", "", "Decoder"])

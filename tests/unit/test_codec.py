@@ -247,7 +247,19 @@ def test_another_shape_and_another_version_are_told() -> None:
 @pytest.mark.parametrize("place", ["prompts", "seeds", "confidences"])
 def test_places_outside_the_picture_are_refused(place: str) -> None:
     record = full_record()
-    column = {"prompts": 0, "seeds": 1, "confidences": 0}[place]
+    column = {"prompts": "row", "seeds": 1, "confidences": 0}[place]
     record[place][0][column] = 100
     with pytest.raises(DatasetError, match=f"{place} lies outside"):
         decode_annotation(record, SHAPE)
+
+
+def test_prompts_of_files_from_before_are_read() -> None:
+    """Autosaves and records held a prompt as a list of its five values."""
+    record = full_record()
+    before = copy.deepcopy(record)
+    for prompts in (before["prompts"], before["preview"]["answers"]):
+        prompts[:] = [list(prompt.values()) for prompt in prompts]
+    assert before["prompts"] == [[1.25, 2.5, 3, False, True]]
+    assert (
+        decode_annotation(before, SHAPE).annotation == decode_annotation(record, SHAPE).annotation
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from typing import Any
 
 import numpy as np
@@ -11,8 +9,8 @@ import pytest
 import torch
 
 from napari_safire.engine import Engine
-from napari_safire.engine.confidence import ConfidenceCurve, stored_curve
-from napari_safire.errors import CheckpointError
+from napari_safire.engine.confidence import ConfidenceCurve
+from napari_safire.engine.rules import ModelRules
 from napari_safire.learning.confidence import FEWEST_POINTS, ask_points, fit_confidence
 from napari_safire.metrics import reliability
 from napari_safire.model import ModelConfig, SafireModel
@@ -55,31 +53,6 @@ def test_surer_stays_surer_beyond_the_ends_too() -> None:
 def test_knots_that_make_no_curve_are_refused(raw: Any, accuracy: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         ConfidenceCurve(raw, accuracy, "")
-
-
-def test_a_curve_passes_through_json() -> None:
-    stored = json.loads(json.dumps({"confidence_calibration": dataclasses.asdict(CURVE)}))
-    assert stored_curve(stored) == CURVE
-    assert stored_curve({}) is None
-
-
-@pytest.mark.parametrize(
-    ("stored", "words"),
-    [
-        ("a curve", "does not consist of raw, accuracy, basis"),
-        ({}, "does not consist"),
-        ({"raw": [0.1, 0.2], "basis": ""}, "does not consist"),
-        ({"raw": [0.1, "x"], "accuracy": [0, 1], "basis": ""}, "raw is 'x', but must be a number"),
-        ({"raw": None, "accuracy": [0, 1], "basis": ""}, "raw is None, but must be a list"),
-        ({"raw": [0.2, 0.1], "accuracy": [0, 1], "basis": ""}, "do not increase"),
-    ],
-)
-def test_a_damaged_curve_is_one_sentence(stored: Any, words: str) -> None:
-    model = SafireModel(ModelConfig.lite())
-    model.metadata = {"confidence_calibration": stored}
-    with pytest.raises(CheckpointError, match=words) as caught:
-        Engine(model)
-    assert "Get the file again" in str(caught.value)
 
 
 def test_fitted_confidence_means_what_it_says() -> None:
@@ -148,8 +121,7 @@ def test_the_engine_applies_the_curve_and_nothing_else() -> None:
     # Around the values of an untrained model, so that the curve is not only met beyond its ends.
     middle = float(np.median(grid.confidence))
     curve = ConfidenceCurve((middle - 0.5, middle, middle + 0.5), (0.2, 0.7, 0.8), "made up.")
-    model.metadata = {**model.metadata, "confidence_calibration": dataclasses.asdict(curve)}
-    calibrated = Engine(model)
+    calibrated = Engine(model, rules=ModelRules(confidence=curve))
     regions = calibrated.segment(embedding, points)
     assert [r.confidence for r in regions] == curve(said).tolist()
     found = calibrated.grid(embedding, 4)

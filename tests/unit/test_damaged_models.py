@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 from synthetic import photograph
-from toys import tiny_lite
+from toys import BY_PATCHES, tiny_lite
 
 from napari_safire import Engine
-from napari_safire.engine.partitioning import spectral as cells_module
-from napari_safire.engine.partitioning.spectral import cell_spectrum
-from napari_safire.engine.response import NOTHING_FOUND, SAME_EVERYWHERE, SAME_FOR_ALL
-from napari_safire.errors import CheckpointError, ModelFailure
+from napari_safire.errors import ModelFailure
 from napari_safire.geometry import Geometry
 from napari_safire.model import ModelConfig, SafireModel
+from napari_safire.partitioning import spectral as cells_module
+from napari_safire.partitioning.silence import NOTHING_FOUND, SAME_EVERYWHERE, SAME_FOR_ALL
+from napari_safire.partitioning.spectral import patch_spectrum
 from napari_safire.types import Calibration, Embedding
 
 CALM = Calibration(1.0, -5.0, 0.8, 0.2, 0.05, "made up for a test.")
@@ -26,6 +26,7 @@ VIT = ModelConfig(
     image_size=128, embed_dim=32, depth=1, num_heads=2, window_size=4, global_attention=(),
     prompt_dim=16, decoder_mlp_dim=16, decoder_heads=2, confidence_dim=8,
 )  # fmt: skip
+DIVIDING = [pytest.param(BY_PATCHES, id="patches"), pytest.param({}, id="prompts")]
 ASKING = {
     "segment": lambda engine, embedding: engine.segment(embedding, [(5, 5)]),
     "grid": lambda engine, embedding: engine.grid(embedding, 3),
@@ -35,10 +36,14 @@ ASKING = {
 }
 
 
-def engine_of(config: ModelConfig, damage: Callable[[SafireModel], object], **metadata: Any):
+def engine_of(
+    config: ModelConfig,
+    damage: Callable[[SafireModel], object],
+    metadata: dict[str, Any] | None = None,
+):
     torch.manual_seed(0)
     model = SafireModel(config)
-    model.metadata |= {"name": "hurt", "calibration": dataclasses.asdict(CALM)} | metadata
+    model.metadata |= {"name": "hurt", "calibration": dataclasses.asdict(CALM)} | (metadata or {})
     with torch.no_grad():
         damage(model)
     return Engine(model)
@@ -78,7 +83,7 @@ def one_of(name: str, value: float) -> Callable[[SafireModel], None]:
     ],
 )
 def test_an_encoder_that_gives_no_numbers(config: ModelConfig, name: str, value: float) -> None:
-    engine = engine_of(config, one_of(name, value), representative="cells")
+    engine = engine_of(config, one_of(name, value), BY_PATCHES)
     with pytest.raises(ModelFailure, match="not finite while reading the picture's traces") as told:
         engine.embed(photograph(0, (128, 128)))
     assert "The file of hurt is damaged, or the device cpu fails" in str(told.value)
@@ -103,9 +108,9 @@ def test_a_decoder_that_gives_no_numbers(name: str, asked: str) -> None:
 
 
 @pytest.mark.parametrize("asked", ASKING)
-@pytest.mark.parametrize("representative", ["cells", "consensus"])
-def test_an_embedding_that_holds_no_numbers(asked: str, representative: str) -> None:
-    engine = engine_of(tiny_lite(), lambda _: None, representative=representative)
+@pytest.mark.parametrize("metadata", DIVIDING)
+def test_an_embedding_that_holds_no_numbers(asked: str, metadata: dict[str, Any]) -> None:
+    engine = engine_of(tiny_lite(), lambda _: None, metadata)
     embedding = engine.embed(photograph(0, (128, 128)))
     ASKING[asked](engine, embedding)  # so that a grid and a spectrum of this picture are kept
     features = embedding.features.copy()
@@ -114,46 +119,28 @@ def test_an_embedding_that_holds_no_numbers(asked: str, representative: str) -> 
         ASKING[asked](engine, dataclasses.replace(embedding, features=features))
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"source_evidence": float("nan")}, {"source_evidence": "many"}, {"cut_sharpness": "x"},
-        {"cut_sharpness": float("inf")}, {"cut_sharpness": 0}, {"source_similarity": None},
-        {"evidence": {"cleavage": float("nan")}}, {"source_eigenvalue": float("nan")},
-        {"calibration": dataclasses.asdict(CALM) | {"slope": float("nan")}},
-        {"calibration": dataclasses.asdict(CALM) | {"intercept": "low"}},
-        {"calibration": dataclasses.asdict(CALM) | {"false_alarm_rate": None}},
-        {"calibration": 3},
-    ],
-)  # fmt: skip
-def test_metadata_that_hold_no_numbers(damage: dict[str, Any]) -> None:
-    with pytest.raises(CheckpointError, match="This model"):  # when it is chosen, not later
-        engine_of(tiny_lite(), lambda _: None, representative="cells", **damage)
-
-
 # -- weights of zero -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-30])
-@pytest.mark.parametrize("representative", ["cells", "consensus", "most confident prompt"])
+@pytest.mark.parametrize("metadata", DIVIDING)
 @pytest.mark.parametrize("config", [tiny_lite(), VIT], ids=["lite", "vit"])
 @pytest.mark.parametrize("module", ["", "image_encoder"])
 def test_an_encoder_without_weights_gives_no_verdict(
-    module: str, config: ModelConfig, representative: str, value: float
+    module: str, config: ModelConfig, metadata: dict[str, Any], value: float
 ) -> None:
-    engine = engine_of(config, set_all(module, value), representative=representative)
+    engine = engine_of(config, set_all(module, value), metadata)
     embedding = engine.embed(photograph(0, (128, 128)))
     assert SAME_EVERYWHERE in embedding.warnings
     found = engine.localize(embedding, points_per_side=3)
     assert (found.verdict, found.reason) == ("inconclusive", SAME_EVERYWHERE)
 
 
-@pytest.mark.parametrize("representative", ["consensus", "most confident prompt"])
 @pytest.mark.parametrize(
     "module", ["mask_decoder", "prompt_encoder", "mask_decoder.output_hypernetworks_mlps"]
 )
-def test_a_decoder_without_weights_gives_no_verdict(module: str, representative: str) -> None:
-    engine = engine_of(tiny_lite(), set_all(module, 0.0), representative=representative)
+def test_a_decoder_without_weights_gives_no_verdict(module: str) -> None:
+    engine = engine_of(tiny_lite(), set_all(module, 0.0))
     if module == "prompt_encoder":  # the position code is no parameter
         code = engine.model.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
         code.zero_()
@@ -164,16 +151,18 @@ def test_a_decoder_without_weights_gives_no_verdict(module: str, representative:
 
 
 def test_a_grid_without_regions_gives_no_verdict() -> None:
-    engine = engine_of(tiny_lite(), lambda _: None, representative="consensus")
+    engine = engine_of(tiny_lite(), lambda _: None)
     embedding = engine.embed(photograph(0, (128, 128)))
     found = engine.localize(embedding, points_per_side=1)  # one prompt has nothing to compare with
     assert (found.verdict, found.reason) == ("inconclusive", NOTHING_FOUND)
 
 
 @pytest.mark.parametrize("config", [tiny_lite(), VIT], ids=["lite", "vit"])
-@pytest.mark.parametrize("representative", ["cells", "most confident prompt"])
-def test_a_model_that_responds_is_not_doubted(config: ModelConfig, representative: str) -> None:
-    engine = engine_of(config, lambda _: None, representative=representative)
+@pytest.mark.parametrize("metadata", DIVIDING)
+def test_a_model_that_responds_is_not_doubted(
+    config: ModelConfig, metadata: dict[str, Any]
+) -> None:
+    engine = engine_of(config, lambda _: None, metadata)
     embedding = engine.embed(photograph(0, (128, 128)))
     assert embedding.warnings == ()
     found = engine.localize(embedding, points_per_side=3)
@@ -181,7 +170,7 @@ def test_a_model_that_responds_is_not_doubted(config: ModelConfig, representativ
 
 
 def test_a_filled_picture_is_no_damage() -> None:
-    engine = engine_of(tiny_lite(), lambda _: None, representative="cells")
+    engine = engine_of(tiny_lite(), lambda _: None, BY_PATCHES)
     embedding = engine.embed(np.full((160, 160, 3), 90, np.uint8))
     assert embedding.warnings == ()
     assert "carries no traces" in engine.localize(embedding).reason
@@ -208,7 +197,7 @@ def grouped(groups: int, noise: float = 0.0) -> Embedding:
 @pytest.mark.parametrize("groups", [1, 2, 3, 7, 40])
 @pytest.mark.parametrize("noise", [0.0, 1e-7, 0.01])
 def test_equal_cells_in_groups_can_be_compared(groups: int, noise: float) -> None:
-    spectrum = cell_spectrum(grouped(groups, noise))
+    spectrum = patch_spectrum(grouped(groups, noise))
     assert np.isfinite(spectrum.values).all()
     assert np.isfinite(spectrum.places).all()
     assert spectrum.values[0] == pytest.approx(1, abs=1e-3)
@@ -218,7 +207,7 @@ def test_an_iteration_that_does_not_end_is_replaced(monkeypatch: pytest.MonkeyPa
     from scipy.sparse.linalg import ArpackError, ArpackNoConvergence
 
     embedding = grouped(3, 0.01)
-    expected = cell_spectrum(embedding)
+    expected = patch_spectrum(embedding)
     for failure in (
         ArpackNoConvergence("No convergence", np.zeros(0), np.zeros((0, 0))),
         ArpackError(-9999),
@@ -231,5 +220,5 @@ def test_an_iteration_that_does_not_end_is_replaced(monkeypatch: pytest.MonkeyPa
             return np.full(k, np.nan), np.full((len(matrix), k), np.nan)
 
         monkeypatch.setattr(cells_module, "eigsh", fail)
-        found = cell_spectrum(embedding)
+        found = patch_spectrum(embedding)
         np.testing.assert_allclose(found.values, expected.values, atol=1e-3)

@@ -19,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile
+from systems import posix
 
 from napari_safire.atomic import atomic_path
 from napari_safire.datasets.catalogue import read_entries
@@ -285,7 +286,7 @@ def test_folder(tmp_path):
     sentence(error)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are for POSIX")
+@posix
 def test_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ImageReadError, match="not a regular file") as error:
@@ -856,6 +857,7 @@ ODD_PATHS = {
 }
 
 
+@posix
 @pytest.mark.parametrize("name", ODD_PATHS)
 def test_what_keeps_a_path_from_being_read(dataset, name):
     (dataset / "loop").symlink_to(dataset / "loop")
@@ -869,7 +871,7 @@ def test_what_keeps_a_path_from_being_read(dataset, name):
     assert re.search(ODD_PATHS[name], listed.lost[listed.entries[3]])
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are for POSIX")
+@posix
 def test_pipes_in_lists_and_lists_that_are_pipes_do_not_hang(dataset):
     os.mkfifo(dataset / "pipe.png")
     os.mkfifo(dataset / "list.fifo")

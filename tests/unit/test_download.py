@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import resource
 import signal
 import socket
 import subprocess
@@ -13,17 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pooch
 import pytest
 import requests
+from file_server import CUT, FileServer, register, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from systems import posix
 from toys import tiny_lite
 from typer.testing import CliRunner, Result
 
@@ -37,120 +33,9 @@ from napari_safire.model import (
     model_state,
     save_checkpoint,
 )
-from napari_safire.model.catalogue import download
-from napari_safire.model.catalogue.download import ResumingDownloader
+from napari_safire.model.catalogue import download, transfer
 from napari_safire.model.catalogue.registry import models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE
-
-CUT = 100_000  # bytes after which the server cuts, in the tests that say nothing else
-
-
-@dataclass
-class FileServer:
-    """One file at ``url``, and how each request for it goes wrong."""
-
-    body: bytes
-    etag: str | None = '"v1"'
-    ranges: bool = True
-    length: bool = True  # whether Content-Length is sent
-    status: list[int] = field(default_factory=list)  # of the next answers; then 200 or 206
-    cuts: list[int] = field(default_factory=list)  # bytes after which the next answers end
-    content_range: str | None = None  # in place of the true one
-    kind: str | None = None  # Content-Type
-    reason: str | None = None  # beside the status
-    location: str | None = None
-    stall: threading.Event | None = None  # to wait for where an answer is cut, before going on
-    requests: list[dict[str, str]] = field(default_factory=list)  # their headers
-    port: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/lab.safetensors"
-
-    @property
-    def asked_from(self) -> list[int]:
-        """First byte that each request asked for."""
-        found = (re.search(r"\d+", headers.get("Range", "0")) for headers in self.requests)
-        return [int(match[0]) for match in found if match]
-
-    def answer(self, handler: BaseHTTPRequestHandler, with_body: bool) -> None:
-        self.requests.append(dict(handler.headers))
-        if self.location is not None:
-            handler.send_response(302)
-            handler.send_header("Location", self.location)
-            handler.end_headers()
-            return
-        start = self.asked_from[-1]
-        unchanged = handler.headers.get("If-Range", self.etag) == self.etag
-        partial = self.ranges and unchanged and "Range" in handler.headers
-        status = self.status.pop(0) if self.status else (206 if partial else 200)
-        if status not in (200, 206):
-            handler.send_error(status, self.reason)
-            return
-        part = self.body[start:] if status == 206 else self.body
-        handler.send_response(status)
-        if status == 206:
-            end = len(self.body)
-            given = self.content_range or f"bytes {start}-{end - 1}/{end}"
-            handler.send_header("Content-Range", given)
-        if self.length:
-            handler.send_header("Content-Length", str(len(part)))
-        if self.kind is not None:
-            handler.send_header("Content-Type", self.kind)
-        if self.etag is not None:
-            handler.send_header("ETag", self.etag)
-        handler.end_headers()
-        if not with_body:
-            return
-        end = self.cuts.pop(0) if self.cuts else len(part)
-        handler.wfile.write(part[:end])
-        if self.stall is not None and end < len(part):
-            handler.wfile.flush()
-            self.stall.wait()
-            handler.wfile.write(part[end:])
-
-
-@contextmanager
-def serving() -> Iterator[Callable[..., FileServer]]:
-    """Starts servers; all have ended when the block has."""
-    running: list[tuple[ThreadingHTTPServer, threading.Thread, FileServer]] = []
-
-    def start(body: bytes, **manners: Any) -> FileServer:
-        file = FileServer(body, **manners)
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                with suppress(ConnectionError):  # the client may have had enough
-                    file.answer(self, with_body=True)
-
-            def do_HEAD(self) -> None:
-                file.answer(self, with_body=False)
-
-            def log_message(self, *arguments: object) -> None:
-                """Nothing on stderr."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        file.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        running.append((server, thread, file))
-        return file
-
-    try:
-        yield start
-    finally:
-        for server, thread, file in running:
-            if file.stall is not None:
-                file.stall.set()
-            server.shutdown()
-            thread.join()
-            server.server_close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., FileServer]]:
-    with serving() as start:
-        yield start
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +52,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv(REGISTRIES_VARIABLE, str(tmp_path / "models.toml"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(download, "_PAUSES", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(transfer, "_PAUSES", (0.0, 0.0, 0.0, 0.0))
     return tmp_path
 
 
@@ -178,22 +63,6 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("payload") / "tiny.safetensors"
     save_checkpoint(SafireModel(config), path, metadata={"name": "tiny"})
     return path.read_bytes()
-
-
-def register(url: str, content: bytes, **changes: object) -> None:
-    """Make ``lab`` known as the model with this content."""
-    values = {
-        "description": "A model of our lab.",
-        "url": url,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "size": len(content),
-        "licence": "CC0-1.0",
-        "trained_on": "our own pictures",
-        "architecture": "lite",
-        **changes,
-    }
-    lines = [f"{key} = {value!r}" for key, value in values.items()]
-    Path(os.environ[REGISTRIES_VARIABLE]).write_text("\n".join(["[models.lab]", *lines]))
 
 
 def part(content: bytes) -> Path:
@@ -251,6 +120,7 @@ def test_what_is_at_hand_needs_no_right_to_write(payload):
     assert {one.name for one in models_folder().iterdir()} == {path.name}  # not even a lock
 
 
+@posix
 def test_the_umask_decides_who_may_read_a_download(serve, payload):
     server = serve(payload)
     register(server.url, payload)
@@ -288,16 +158,6 @@ def test_downloading_loads_no_torch_and_says_nothing_by_itself(serve, payload):
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
-def test_the_downloader_can_be_asked_whether_a_file_is_there(serve, payload, tmp_path):
-    server = serve(payload, status=[200, 404])
-    job = download._Job("lab", len(payload), None, None)
-    downloader = ResumingDownloader(tmp_path / "part", "", job)
-    book = pooch.create(tmp_path, f"http://127.0.0.1:{server.port}/", registry={"lab": None})
-    assert book.is_available("lab", downloader)
-    assert not book.is_available("lab", downloader)
-    assert list(tmp_path.glob("part*")) == []
-
-
 # --- cut, resumed, started again ------------------------------------------------------------------
 
 
@@ -309,7 +169,7 @@ def test_a_cut_download_goes_on_where_it_was(serve, payload, etag, length):
     assert download_model("lab").read_bytes() == payload
     first, second, third = server.asked_from
     assert first == 0
-    assert CUT - download._BLOCK < second <= CUT
+    assert CUT - transfer._BLOCK < second <= CUT
     assert second < third
     wanted = '"v1"' if etag == '"v1"' else None
     assert [headers.get("If-Range") for headers in server.requests] == [None, wanted, wanted]
@@ -321,7 +181,7 @@ def test_after_many_cuts_the_part_is_kept_for_the_next_time(serve, payload):
     register(server.url, payload)
     sentence = refusal()
     kept = part(payload).stat().st_size
-    assert CUT - download._BLOCK < kept <= CUT
+    assert CUT - transfer._BLOCK < kept <= CUT
     assert f"{kept / 1000:.1f} kB of {len(payload) / 1000:.1f} kB is kept" in sentence
     assert f"start again to go on from {kept / 1000:.1f} kB" in sentence
     assert "127.0.0.1 was cut" in sentence
@@ -492,7 +352,7 @@ def test_from_another_machine_nobody_is_led_to_this_one(payload):
         ("http://127.0.0.1/lab", "https://models.example.org/lab", True),
     ):
         answer.headers["location"] = target
-        session = download._SafeSession(entry)
+        session = transfer._SafeSession(entry)
         if followed:
             assert session.get_redirect_target(answer) == target
         else:
@@ -598,7 +458,10 @@ def test_a_full_disk_is_noticed_before(serve, payload, monkeypatch):
     assert download_model("lab").read_bytes() == payload
 
 
+@posix
 def test_a_disk_that_takes_no_more_is_one_sentence_and_the_part_is_kept(serve, payload):
+    import resource
+
     server = serve(payload)
     register(server.url, payload)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -626,7 +489,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(payload, home):
 
 def test_cancelling_keeps_the_part(serve, payload, monkeypatch):
     """Also while the server is silent: it never sends another byte here."""
-    monkeypatch.setattr(download, "_TIMEOUT", (10.0, 3600.0))
+    monkeypatch.setattr(transfer, "_TIMEOUT", (10.0, 3600.0))
     server = serve(payload, cuts=[CUT], stall=threading.Event())
     register(server.url, payload)
     cancel = threading.Event()
@@ -662,7 +525,7 @@ def test_cancelling_before_the_start_asks_nobody(serve, payload):
 
 
 def test_cancelling_between_two_attempts_does_not_wait(serve, payload, monkeypatch):
-    monkeypatch.setattr(download, "_PAUSES", (3600.0,))
+    monkeypatch.setattr(transfer, "_PAUSES", (3600.0,))
     server = serve(payload, status=[503])
     register(server.url, payload)
     with pytest.raises(Cancelled):

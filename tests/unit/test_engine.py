@@ -17,7 +17,12 @@ from toys import TILED_LITE
 
 from napari_safire import Engine, load_model
 from napari_safire.engine.cache import EmbeddingCache
-from napari_safire.engine.partitioning.clustering import (
+from napari_safire.engine.precision import computing_in, slow_precision
+from napari_safire.errors import Cancelled
+from napari_safire.geometry import Geometry
+from napari_safire.images.demo import demo_composite
+from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
+from napari_safire.partitioning.clustering import (
     Density,
     chosen_density,
     cluster_auto,
@@ -25,18 +30,13 @@ from napari_safire.engine.partitioning.clustering import (
     cluster_kmeans,
     separation,
 )
-from napari_safire.engine.partitioning.of_prompts import (
+from napari_safire.partitioning.of_prompts import (
     cluster_prompts,
     make_forgery_map,
     make_partition,
 )
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid, grid_points
-from napari_safire.engine.partitioning.stability import less_sure, stability_of_prompts
-from napari_safire.engine.precision import computing_in, slow_precision
-from napari_safire.errors import Cancelled
-from napari_safire.geometry import Geometry
-from napari_safire.images.demo import demo_composite
-from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
+from napari_safire.partitioning.prompt_grid import PromptGrid, grid_points
+from napari_safire.partitioning.stability import less_sure, stability_of_prompts
 from napari_safire.types import Calibration, Embedding, PointPrompt, SourcePartition
 
 
@@ -213,7 +213,7 @@ def test_partition_is_the_same_for_the_same_seed(golden: tuple[Engine, Embedding
     assert first.parameters == {
         "points_per_side": 16,
         "n_sources": 3,
-        "representative": "most confident prompt",
+        "units": "prompts",
     }
     assert first.labels.max() == first.n_sources - 1 == 2
     sizes = np.bincount(first.labels.ravel(), minlength=3)
@@ -295,7 +295,7 @@ def test_a_partition_needs_no_logits_of_the_whole_grid(
         assert grid.low_res_logits is not None
         a = whole.partition(embedding, "kmeans", 3, points_per_side=6)
         b = quick.partition(embedding, "kmeans", 3, points_per_side=6)
-        (held,) = quick._grids.values()
+        (held,) = quick._decoder._grids.values()
         assert held.low_res_logits is None
         np.testing.assert_allclose(held.features, grid.features, rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(a.prompt_sources, b.prompt_sources)
@@ -330,7 +330,7 @@ def test_several_threads_may_ask_one_engine(toy: Engine):
         np.testing.assert_array_equal(labels, other_labels)
         assert score == pytest.approx(other_score, abs=1e-6)
     assert torch.get_num_threads() == threads
-    assert len(engine._grids) == 2
+    assert len(engine._decoder._grids) == 2
 
 
 # -- clusters ------------------------------------------------------------------------------------
@@ -469,24 +469,6 @@ def test_the_most_confident_prompt_stands_for_its_source():
     assert partition.labels[0, 0] == 0
     assert partition.labels[0, 63] == 1
     assert partition.prompt_sources.tolist() == [0, 0, 0, 1]
-
-
-def test_consensus_is_the_mean_of_the_prompts_of_a_source():
-    grid = made_grid()
-    grid.low_res_logits[0] = -9  # one prompt of the left half is wrong
-    clusters = cluster_prompts(grid, "kmeans", 2)
-    partition = make_partition(grid, clusters, "kmeans", {}, 0, consensus=True)
-    left, right = partition.representatives
-    away_from_edges = (..., [2, 3, 13])  # where smoothing over five logits changes nothing
-    np.testing.assert_allclose(
-        left.low_res_logits[away_from_edges],
-        grid.low_res_logits[:3].mean(0)[away_from_edges],
-        rtol=1e-5,
-    )
-    np.testing.assert_allclose(
-        right.low_res_logits[away_from_edges], grid.low_res_logits[3][away_from_edges], rtol=1e-5
-    )
-    assert left.prompt.col == 10
 
 
 @pytest.mark.parametrize("method", ["kmeans", "dbscan", "auto"])

@@ -89,7 +89,7 @@ def test_cancelling_one_embedding_leaves_the_others(engine: Engine, stopped: int
 @pytest.mark.parametrize("job", ["grid", "partition", "localize"])
 def test_cancelling_one_grid_leaves_the_others(engine: Engine, job: str, stopped: int) -> None:
     embeddings = [engine.embed(picture(100 * stopped + number)) for number in range(JOBS)]
-    engine._grids._values.clear()
+    engine._decoder._grids._values.clear()
     inside = threading.Barrier(JOBS)
 
     def work(number: int) -> object:

@@ -14,7 +14,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from toys import tiny_lite
 
-from napari_safire.engine.partitioning.prompt_grid import RegionMeans
+from napari_safire.engine.asked_grid import RegionMeans
 from napari_safire.engine.response import Spread, extremes
 from napari_safire.geometry import Geometry
 from napari_safire.learning.stages import ContrastStage, PromptStage, StageSettings

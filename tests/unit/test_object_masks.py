@@ -18,7 +18,7 @@ from napari_safire.learning.object_masks import (
     stability,
     suppressed,
 )
-from napari_safire.model.sam import load_sam
+from napari_safire.learning.sam import load_sam
 from napari_safire.model.sam_modules import modeling
 from napari_safire.synthesis.composites import CompositeSettings, compose
 
@@ -31,8 +31,8 @@ def toy_sam() -> torch.nn.Module:
     torch.manual_seed(0)
     return modeling.Sam(
         image_encoder=modeling.ImageEncoderViT(
-            img_size=64,
-            patch_size=8,
+            img_size=128,
+            patch_size=16,
             embed_dim=16,
             depth=2,
             num_heads=2,
@@ -45,7 +45,7 @@ def toy_sam() -> torch.nn.Module:
         prompt_encoder=modeling.PromptEncoder(
             embed_dim=16,
             image_embedding_size=(8, 8),
-            input_image_size=(64, 64),
+            input_image_size=(128, 128),
             mask_in_chans=4,
         ),
         mask_decoder=modeling.MaskDecoder(
@@ -69,7 +69,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_sizes_are_read_off_the_weights(checkpoint: Path) -> None:
     loaded, original = load_sam(checkpoint), toy_sam()
-    pixels = torch.rand(1, 3, 64, 64)
+    pixels = torch.rand(1, 3, 128, 128)
     with torch.no_grad():
         torch.testing.assert_close(loaded.image_encoder(pixels), original.image_encoder(pixels))
     windows = [block.window_size for block in loaded.image_encoder.blocks]
@@ -89,15 +89,15 @@ def test_masks_have_the_size_of_the_picture(checkpoint: Path, shape: tuple[int, 
 
 def test_masks_agree_with_sams_own_steps(checkpoint: Path) -> None:
     """One prompt, all steps by SAM's own forward method."""
-    pixels = photograph(3, (64, 64))
+    pixels = photograph(3, (128, 128))
     settings = ObjectSettings(
         points_per_side=1, predicted_iou=-100, stability=0, overlap=1, smallest=0, largest=1
     )
     sam = load_sam(checkpoint)
     given = {
         "image": torch.from_numpy(pixels).permute(2, 0, 1).float(),
-        "original_size": (64, 64),
-        "point_coords": torch.tensor([[[32.0, 32.0]]]),
+        "original_size": (128, 128),
+        "point_coords": torch.tensor([[[64.0, 64.0]]]),
         "point_labels": torch.ones(1, 1),
     }
     (answer,) = sam([given], multimask_output=True)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_safire.engine.partitioning.clustering import cluster_kmeans
-from napari_safire.engine.partitioning.quality import (
+from napari_safire.partitioning.clustering import cluster_kmeans
+from napari_safire.partitioning.quality import (
     QualityPoint,
     project_features,
     quality_curve,

@@ -18,10 +18,12 @@ from toys import TILED_LITE
 
 from napari_safire import Engine, load_model
 from napari_safire.engine.cache import EmbeddingCache
-from napari_safire.engine.partitioning.of_prompts import make_forgery_map
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.engine.uninformative import (
+from napari_safire.geometry import Geometry
+from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
+from napari_safire.partitioning.of_prompts import make_forgery_map
+from napari_safire.partitioning.prompt_grid import PromptGrid
+from napari_safire.partitioning.uninformative import (
     DARK,
     FLAT,
     READABLE,
@@ -32,14 +34,12 @@ from napari_safire.engine.uninformative import (
     pool_reasons,
     uninformative_cells,
 )
-from napari_safire.engine.verdict import (
+from napari_safire.partitioning.verdict import (
     MOST_UNREADABLE,
     MOST_UNREADABLE_STANDING_OUT,
     SMALLEST_SIDE,
     judge,
 )
-from napari_safire.geometry import Geometry
-from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
 from napari_safire.types import Calibration, PointPrompt
 
 FORGED = Calibration(0.0, 9.0, 0.8, 0.2, 0.05, "made up for a test.")

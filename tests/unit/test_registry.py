@@ -11,11 +11,11 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from toys import tiny_lite
+from systems import posix
+from toys import small_vit, tiny_lite
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model import (
-    ModelConfig,
     SafireModel,
     available_models,
     describe_checkpoint,
@@ -29,30 +29,12 @@ from napari_safire.model import (
     verify,
     write_published_layout,
 )
-from napari_safire.model.catalogue.registry import (
-    ModelEntry,
-    is_safe_address,
-    model_entry,
-    models_folder,
-)
+from napari_safire.model.catalogue.entry import ModelEntry, is_safe_address
+from napari_safire.model.catalogue.registry import model_entry, models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE, user_registry
 
 TINY = tiny_lite()
-SMALL_VIT = ModelConfig(
-    image_size=64,
-    embed_dim=128,
-    depth=3,
-    num_heads=2,
-    mlp_ratio=2.0,
-    global_attention=(1,),
-    window_size=3,
-    prompt_dim=32,
-    decoder_mlp_dim=48,
-    confidence_depth=2,
-    confidence_dim=24,
-    mask_in_chans=8,
-    adaptor_reduction=8,
-)
+SMALL_VIT = small_vit()
 FIELDS = {
     "description": "A model of our lab.",
     "url": "https://models.example.org/files/lab.pth?download=1",
@@ -288,6 +270,7 @@ def test_no_registry_brings_anything_down(
     assert len(problem) < 500
 
 
+@posix
 def test_places_where_no_registry_can_be_are_one_sentence_each(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -304,6 +287,7 @@ def test_places_where_no_registry_can_be_are_one_sentence_each(
     assert "~nobody-of-this-name/x.toml is of a user that this machine does not know" in problems[0]
 
 
+@posix
 def test_a_pipe_in_place_of_the_users_own_registry_is_not_waited_for():
     user_registry().parent.mkdir(parents=True)
     os.mkfifo(user_registry())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from napari_safire import Embedding, Engine, load_model
-from napari_safire.engine.confidence import stored_curve
-from napari_safire.engine.partitioning.grouping import GroupingRule
-from napari_safire.engine.partitioning.n_sources import EvidenceWeights
+from napari_safire.engine.rules import RULE_KEYS
 from napari_safire.images.demo import demo_composite
 from napari_safire.metrics import binary_scores, multi_source_scores
 from napari_safire.model.catalogue.registry import model_path, verify
@@ -29,15 +29,17 @@ def test_file_is_the_one_that_was_evaluated():
 def test_model_says_what_it_rests_on(seen: tuple[Engine, Embedding, np.ndarray]):
     metadata = seen[0].model.metadata
     assert metadata["licence"] == "BSD-3-Clause"
-    assert metadata["representative"] == "cells"
-    assert metadata["source_evidence"] > 0
-    assert EvidenceWeights.of_model(metadata).cleavage > 0
-    kinship = GroupingRule.of_model(metadata)
-    assert kinship is not None
-    assert kinship.slope > 0
-    assert metadata["cut_sharpness"] > 0
-    assert stored_curve(metadata) is not None
-    assert 0 <= metadata["calibration"]["false_alarm_rate"] <= 0.1
+    rules = seen[0].rules
+    assert rules.patches is not None
+    assert rules.patches.least_score > 0
+    assert rules.patches.weights.cleavage > 0
+    assert rules.patches.grouping.slope > 0
+    assert rules.patches.inverse_temperature > 0
+    assert rules.confidence is not None
+    assert rules.calibration is not None
+    assert 0 <= rules.calibration.false_alarm_rate <= 0.1
+    stored = json.loads(json.dumps(rules.as_metadata()))
+    assert stored == {key: metadata[key] for key in RULE_KEYS if key in metadata}
 
 
 def test_partition_of_the_demo_beats_one_source(seen: tuple[Engine, Embedding, np.ndarray]):
@@ -74,10 +76,10 @@ def test_dbscan_chooses_a_distance_that_finds_what_was_composed(
     assert found.parameters["eps_rule"] == "k-distance knee"
     given = engine.partition(embedding, "dbscan", eps=0.2)
     assert given.parameters == {
+        "units": "prompts",
         "points_per_side": 16,
         "eps": 0.2,
         "min_samples": 1,
-        "representative": "consensus",
     }
     scores = multi_source_scores(truth, found.labels)
     assert scores.miou_hungarian > multi_source_scores(truth, given.labels).miou_hungarian

@@ -1,4 +1,4 @@
-"""Stability of a partition: prompts and cells, clear and unsure places, odd questions."""
+"""Stability of a partition: prompts and patches, clear and unsure places, odd questions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import Parity
+from toys import BY_PATCHES
 
 from napari_safire import Engine, load_model
-from napari_safire.engine.partitioning.matching import match_sources
-from napari_safire.engine.partitioning.of_prompts import cluster_prompts, make_partition
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid, grid_points
-from napari_safire.engine.partitioning.stability import REPEATING, stability_of_prompts
+from napari_safire.engine.rules import read_rules
 from napari_safire.errors import Cancelled
 from napari_safire.geometry import Geometry
 from napari_safire.model import ModelConfig, SafireModel
+from napari_safire.partitioning.matching import match_sources
+from napari_safire.partitioning.of_prompts import cluster_prompts, make_partition
+from napari_safire.partitioning.prompt_grid import PromptGrid, grid_points
+from napari_safire.partitioning.stability import REPEATING, stability_of_prompts
 from napari_safire.types import Embedding, SourcePartition
 
 SIDE = 8
@@ -117,18 +119,17 @@ def vit(parity: Parity) -> tuple[Engine, Embedding]:
 
 @pytest.fixture(scope="module")
 def cutting() -> Engine:
-    """A model that cuts cells; it is never asked for features."""
+    """A model that cuts patches; it is never asked for features."""
     torch.manual_seed(0)
     config = ModelConfig.lite(
         stage_widths=(8, 8, 16, 16), num_heads=2, depth=1, prompt_dim=CHANNELS, decoder_mlp_dim=16
     )
     model = SafireModel(dataclasses.replace(config, decoder_heads=1))
-    model.metadata["representative"] = "cells"
-    return Engine(model)
+    return Engine(model, rules=read_rules(BY_PATCHES))
 
 
-def cells(engine: Engine, unsure: int = 0, name: str = "", noise: float = 0.05) -> Embedding:
-    """12 x 20 cells of which the last row and column are cut by the picture's edge."""
+def patches(engine: Engine, unsure: int = 0, name: str = "", noise: float = 0.05) -> Embedding:
+    """12 x 20 patches of which the last row and column are cut by the picture's edge."""
     features = np.moveaxis(columns(unsure, (12, 20), noise), -1, 0)
     geometry = Geometry((180, 310), (192, 320), (180.0, 310.0))
     sha256 = engine.model.checkpoint_sha256
@@ -150,15 +151,15 @@ def test_prompts_of_a_vit(vit: tuple[Engine, Embedding], arguments: tuple[str, i
         assert stages == {REPEATING}  # no prompt is asked again
 
 
-def test_clear_cells_are_stable(cutting: Engine) -> None:
-    embedding = cells(cutting)
+def test_clear_patches_are_stable(cutting: Engine) -> None:
+    embedding = patches(cutting)
     partition = cutting.partition(embedding, "kmeans", 2)
     assert partition.n_sources == 2
     np.testing.assert_array_equal(cutting.stability(embedding, partition), np.ones((180, 310)))
 
 
-def test_cells_between_two_sources_are_unstable(cutting: Engine) -> None:
-    embedding = cells(cutting, unsure=3, noise=0.2)
+def test_patches_between_two_sources_are_unstable(cutting: Engine) -> None:
+    embedding = patches(cutting, unsure=3, noise=0.2)
     partition = cutting.partition(embedding, "kmeans", 2, seed=3)
     stability = cutting.stability(embedding, partition, 16)
     unsure = np.r_[7 * 16 : 13 * 16]
@@ -169,7 +170,7 @@ def test_cells_between_two_sources_are_unstable(cutting: Engine) -> None:
 
 
 def test_one_source_is_stable_and_asks_nothing(cutting: Engine) -> None:
-    embedding = cells(cutting, name="one")
+    embedding = patches(cutting, name="one")
     partition = cutting.partition(embedding, "kmeans", 1)
 
     def never(*_: object) -> None:
@@ -186,7 +187,7 @@ def test_it_can_be_stopped_between_repetitions(
     if method == "dbscan":
         engine, embedding = vit
     else:
-        engine, embedding = cutting, cells(cutting)
+        engine, embedding = cutting, patches(cutting)
     partition = engine.partition(embedding, "kmeans", 2, points_per_side=6)
     done = []
     with pytest.raises(Cancelled, match=REPEATING):
@@ -213,7 +214,7 @@ def test_wrong_arguments(
     repeats: int,
     words: str,
 ) -> None:
-    embedding = cells(cutting)
+    embedding = patches(cutting)
     partition = cutting.partition(embedding, "kmeans", 2)
     with pytest.raises(ValueError, match=words):
         cutting.stability(embedding, change(partition), repeats)

@@ -10,9 +10,9 @@ from math import log
 import numpy as np
 import pytest
 
-from napari_safire.engine.response import NOTHING_FOUND, SAME_EVERYWHERE, SAME_FOR_ALL
-from napari_safire.engine.uninformative import Informativeness, Uninformative
-from napari_safire.engine.verdict import judge
+from napari_safire.partitioning.silence import NOTHING_FOUND, SAME_EVERYWHERE, SAME_FOR_ALL
+from napari_safire.partitioning.uninformative import Informativeness, Uninformative
+from napari_safire.partitioning.verdict import judge
 from napari_safire.types import Calibration, ForgeryMap
 
 LIMITS = Calibration(

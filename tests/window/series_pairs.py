@@ -81,7 +81,7 @@ class Walk:
         engine = FakeEngine()
         self.widget = SafireWidget(self.viewer, load_engine=lambda name, device, notice: engine)
         self.viewer.window.add_dock_widget(self.widget, name="SAFIRE", area="right")
-        self.series: QueueSection = self.widget.series
+        self.series: QueueSection = self.widget.queue
         self.canvas = self.viewer.window._qt_viewer.canvas
         self.n_frames = 0
         self.canvas.events.draw.connect(self._count)
@@ -97,7 +97,7 @@ class Walk:
         quiet = 0
         while quiet < 4:
             QApplication.processEvents()
-            busy = self.series._busy or self.widget.controller.session.busy
+            busy = self.series.work.doing or self.widget.controller.session.busy
             quiet = 0 if busy else quiet + 1
             assert time.monotonic() < end, "it does not come to rest"
             time.sleep(0.005)

@@ -35,7 +35,10 @@ from napari_safire.session.session import Session
 from .hand import Hand, pump, wait_until
 
 SHAPE = (100, 140)
-pytestmark = pytest.mark.filterwarnings("error:::napari_safire", "error::ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("error:::napari_safire", "error::ResourceWarning"),
+    pytest.mark.own_window,
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,7 +108,7 @@ class Opened:
             "dock": self._dock,
             "desk": weakref.ref(widget.controller),
             "session": weakref.ref(widget.controller.session),
-            "sections": weakref.ref(widget.result),
+            "sections": weakref.ref(widget.sources),
             "diagnostics": weakref.ref(widget.diagnostics),
             "engine": self.engine,
         }
@@ -268,13 +271,13 @@ def _download(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
             time.sleep(0.01)
         raise AssertionError("nobody stopped the download")
 
-    section = "napari_safire.gui.panels.annotate.image_section"
+    section = "napari_safire.gui.panels.annotate.model_section"
     monkeypatch.setattr(f"{section}.model_state", lambda name: "not downloaded")
     monkeypatch.setattr("napari_safire.model.catalogue.download.download_model", download)
-    box = opened.widget.image.model
+    box = opened.widget.model.model
     box.activated.emit(box.currentIndex())
     pump(0.05)
-    opened.click(opened.widget.image.download)
+    opened.click(opened.widget.model.download)
     wait_until(began.is_set, what="the download")
 
 
@@ -413,8 +416,8 @@ def test_the_work_goes_on_in_a_dock_that_is_hidden(viewer: napari.Viewer, quiet:
     assert not opened.dock.isVisible()
     assert not opened.widget.is_closed
     opened.go.set()
-    said = opened.widget.image.status
-    wait_until(lambda: said.text().startswith("Ready"), what="the embedding")
+    said = opened.widget.status.label
+    wait_until(lambda: said.text().startswith("140 x 100, click"), what="the embedding")
     opened.dock.show()
     pump(0.1)
     assert opened.widget.isVisible()

@@ -135,7 +135,7 @@ def layers_menu_actions(viewer: napari.Viewer, submenu: str) -> dict[str, QActio
 def test_the_menu_is_grey_without_a_picture_and_opens_and_partitions_with_one(
     viewer: napari.Viewer, engine: FakeEngine
 ) -> None:
-    title = "Partition the picture into its sources (SAFIRE)"
+    title = "Partition (SAFIRE)"
     assert not layers_menu_actions(viewer, "Segment")[title].isEnabled()
     add_picture(viewer)
     pump()
@@ -168,7 +168,7 @@ def test_a_stack_may_be_partitioned_as_a_whole(viewer: napari.Viewer, engine: Fa
     add_picture(viewer, 3)
     pump()
     shown = layers_menu_actions(viewer, "Segment")
-    shown["Partition all slices of the stack (SAFIRE)"].trigger()
+    shown["Partition all slices (SAFIRE)"].trigger()
     pump()
     assert (mask_of(viewer).max(axis=(1, 2)) == 2).all()
 
@@ -268,13 +268,14 @@ def test_opened_by_a_script_it_works_on_the_picture_that_is_there(
     picture = viewer.layers["picture"]
     assert widget.controller.viewer is viewer
     assert widget.controller.image is picture
-    assert widget.image.image.currentText() == "picture"
+    assert widget.picture.image.currentText() == "picture"
     execute("add_prompts")
     hand.click(picture, 60, 40)
     assert mask_of(viewer)[60, 40] == 1
     assert widget.controller.image is picture
 
 
+@pytest.mark.own_window
 def test_a_viewer_that_is_not_the_current_one_gets_its_own(
     viewer: napari.Viewer,
     make_napari_viewer: Callable[..., napari.Viewer],
@@ -343,7 +344,7 @@ def test_cancel_stops_and_segment_goes_on(viewer: napari.Viewer, engine: FakeEng
     wait_until(lambda: "embed" in engine.calls)
     controller = widget.controller
     assert controller.plane is not None
-    controller.session.set_prompts(controller.plane.key, [SourcePrompt(PointPrompt(60, 40))])
+    controller.session.prompts.set(controller.plane.key, [SourcePrompt(PointPrompt(60, 40))])
     execute("cancel")
     settle(viewer)
     assert controller.plane.embedding is None
@@ -368,7 +369,7 @@ def test_the_forgery_map_is_made_shown_and_hidden(
     assert layer_group is not None
     assert layer_group.heatmap is not None
     assert layer_group.heatmap.visible
-    assert widget.result.heatmap.isChecked()
+    assert widget.view.buttons["forgery map"].isChecked()
     execute("show_forgery_map")
     assert not layer_group.heatmap.visible
     execute("show_uncertainty")

@@ -112,8 +112,8 @@ def tuning_of(section: FineTuneSection) -> FineTuning | None:
 
 
 def open_queue(dock: Dock, folder: Path) -> None:
-    dock.widget.series.open_queue(folder)
-    wait_until(lambda: not dock.widget.series._busy)
+    dock.widget.queue.open_queue(folder)
+    wait_until(lambda: not dock.widget.queue.work.doing)
     dock.settle()
 
 
@@ -137,10 +137,10 @@ def option(asked: list[str], name: str) -> str:
 def test_the_done_pictures_of_the_series_become_a_list(
     dock: Dock, section: FineTuneSection, fake: FakeTuning, folder: Path
 ) -> None:
-    assert section.hint.text().startswith("Open a series above")
+    assert section.hint.text().startswith("Open a queue")
     assert not section.start.isEnabled()
     open_queue(dock, folder)
-    assert section.choice.material.currentText() == "open series: 12 done"
+    assert section.choice.material.currentText() == "open queue: 12 done"
     assert section.choice.model.text() == "safire-lite"
     section.choice.steps.setValue(40)
     start(dock, section)
@@ -206,7 +206,7 @@ def test_a_list_that_cannot_be_used_is_refused_with_its_reason(
         assert section.said.text().startswith("⚠")
         assert sentence in section.said.text()
         assert sentence in dock.widget.message.text()
-        assert section.choice.material.currentText() == "open series: 12 done"
+        assert section.choice.material.currentText() == "open queue: 12 done"
         assert section.start.isEnabled()
 
 
@@ -275,7 +275,7 @@ def test_progress_is_shown_and_the_viewer_can_be_used(
     dock.settle()
     assert np.asarray(dock.controller.sources_layer.data).any()
     assert section._busy
-    assert dock.widget.image.model_in_use == "safire-lite"
+    assert dock.widget.model.model_in_use == "safire-lite"
 
 
 def test_it_stops_and_goes_on_with_what_it_began_with(
@@ -289,7 +289,7 @@ def test_it_stops_and_goes_on_with_what_it_began_with(
     assert section.said.text() == "Stopped. Go on takes it up from its last save."
     finish(folder, [12])
     open_queue(dock, folder)
-    assert section.choice.material.currentText() == "open series: 13 done"
+    assert section.choice.material.currentText() == "open queue: 13 done"
     assert section.start.text() == "Go on"
     assert section.hint.text() == "Goes on with what was stopped in photos_tuned."
     start(dock, section)
@@ -317,12 +317,12 @@ def test_an_accepted_model_can_be_taken_up(
     assert section.details.isVisible()
     for part in ("p3.png is no picture.", "p4.png", REASONS[0], "result.json"):
         assert part in section.details.text()
-    assert dock.widget.image.model_in_use == "safire-lite"
+    assert dock.widget.model.model_in_use == "safire-lite"
     assert section.choice.folder.text() == str(folder.with_name("photos_tuned_2"))
     dock.press(section.use)
-    wait_until(lambda: dock.widget.image.model_in_use == str(model))
+    wait_until(lambda: dock.widget.model.model_in_use == str(model))
     dock.settle()
-    assert "tuned-123" in dock.widget.image.model.currentText()
+    assert "tuned-123" in dock.widget.model.model.currentText()
     assert section.choice.model.text() == model.name
     assert not section.use.isVisible()
 
@@ -421,6 +421,7 @@ def test_the_command_opens_the_section(dock: Dock, fake: FakeTuning) -> None:
 # ---------------------------------------------------------------- closing in the middle
 
 
+@pytest.mark.own_window
 @pytest.mark.parametrize("how", ["dock", "viewer"])
 def test_the_process_ends_with_the_dock_and_nothing_is_left(
     viewer: napari.Viewer, quiet: None, fake: FakeTuning, folder: Path, how: str
@@ -441,9 +442,9 @@ def test_the_process_ends_with_the_dock_and_nothing_is_left(
 
 def learn(opened: Opened, folder: Path) -> int:
     """Let a dock learn; gives the number of the process, and keeps nothing alive."""
-    series, section = opened.widget.series, opened.widget.fine_tune
+    series, section = opened.widget.queue, opened.widget.fine_tune
     series.open_queue(folder)
-    wait_until(lambda: not series._busy and section.start.isEnabled())
+    wait_until(lambda: not series.work.doing and section.start.isEnabled())
     section.unfold()
     opened.click(section.start)
     wait_until(lambda: section.status.text().startswith("Step 120"))

@@ -144,7 +144,7 @@ def test_what_the_canvas_shows(dock: Dock, monkeypatch: pytest.MonkeyPatch, verd
     left, right = brightest(dock)
     assert np.ptp(left) > 30  # the sources, in colour
     assert np.ptp(right) > 30
-    dock.press(dock.widget.result.heatmap)
+    dock.press(dock.widget.view.buttons["forgery map"])
     left, right = brightest(dock)
     assert left.max() < 12  # the black picture: no source lies over the map
     if verdict == "forged":
@@ -153,7 +153,7 @@ def test_what_the_canvas_shows(dock: Dock, monkeypatch: pytest.MonkeyPatch, verd
     else:
         assert 40 < right.max() < 110
         assert np.ptp(right) < 25
-    dock.press(dock.widget.result.heatmap)
+    dock.press(dock.widget.view.buttons["sources"])
     left, right = brightest(dock)
     assert np.ptp(left) > 30  # the sources are back
 
@@ -162,34 +162,34 @@ def test_the_scale_has_the_caveat_and_goes_with_the_map(
     dock: Dock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partitioned(dock, monkeypatch, forgery("no forgery found"))
-    result = dock.widget.result
-    assert result.scale.isHidden()
-    dock.press(result.heatmap)
-    assert result.scale.isVisible()
-    assert result.scale.caveat.text().startswith(NO_EVIDENCE)
+    view = dock.widget.view
+    assert view.legend.isHidden()
+    dock.press(view.buttons["forgery map"])
+    assert view.legend.isVisible()
+    assert view.legend.caveat.text().startswith(NO_EVIDENCE)
     layer_group = dock.controller.layer_group
     assert layer_group is not None
     assert layer_group.heatmap is not None
     layer_group.heatmap.visible = False  # in napari's list of layers
     pump()
-    assert result.scale.isHidden()
-    assert not result.heatmap.isChecked()
+    assert view.legend.isHidden()
+    assert not view.buttons["forgery map"].isChecked()
 
 
 def test_the_button_shows_the_state_of_the_picture_that_is_worked_on(
     dock: Dock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partitioned(dock, monkeypatch, forgery("forged"))
-    result = dock.widget.result
-    dock.press(result.heatmap)
+    view = dock.widget.view
+    dock.press(view.buttons["forgery map"])
     dock.viewer.add_image(np.full((*SHAPE, 3), 9, np.uint8), name="other")
     dock.settle()
-    assert result.scale.isHidden()
-    assert not result.heatmap.isEnabled()
+    assert view.legend.isHidden()
+    assert not view.buttons["forgery map"].isEnabled()
     dock.viewer.layers.selection.active = dock.viewer.layers["picture"]
     dock.settle()
-    assert result.heatmap.isChecked()
-    assert result.scale.isVisible()
+    assert view.buttons["forgery map"].isChecked()
+    assert view.legend.isVisible()
 
 
 def test_each_slice_has_the_style_of_its_own_verdict(
@@ -222,18 +222,18 @@ def test_the_likelihood_ratio_is_shown_and_a_prior_is_named(
 ) -> None:
     found = forgery("forged", score=0.95)
     partitioned(dock, monkeypatch, found)
-    result = dock.widget.result
-    assert result.odds.whole == "Likelihood ratio 19 (forgery against authentic)."
-    result.prior = 0.01
+    verdict = dock.widget.verdict
+    assert "Likelihood ratio 19 (forgery against authentic)." in verdict.whole.text()
+    verdict.prior = 0.01
     posterior = found.with_prior(0.01)
     assert posterior is not None
     assert f"With a prior of 1.0%, from Preferences: probability {posterior:.2g}." in (
-        result.odds.whole
+        verdict.whole.text()
     )
-    assert "0.16" in result.odds.whole
+    assert "0.16" in verdict.whole.text()
 
 
-def test_an_inconclusive_verdict_says_why_without_a_click(
+def test_an_inconclusive_verdict_says_why_in_one_sentence_and_the_rest_on_demand(
     dock: Dock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reason = "It lies between. " + "Something else could settle it, if only it were there. " * 4
@@ -241,4 +241,8 @@ def test_an_inconclusive_verdict_says_why_without_a_click(
         np.zeros(SHAPE, np.float32), 0.5, "inconclusive", reason.strip(), CALIBRATION
     )
     partitioned(dock, monkeypatch, found)
-    assert dock.widget.result.verdict.text().count("settle it") == 4
+    verdict = dock.widget.verdict
+    assert verdict.reason.text() == "It lies between."
+    dock.press(verdict.details.heading)
+    assert verdict.whole.isVisible()
+    assert verdict.whole.text().count("settle it") == 4

@@ -31,6 +31,12 @@ def open_dock(viewer: napari.Viewer) -> Dock:
     return Dock(viewer, Hand(viewer), widget, engine)
 
 
+def remove_results(viewer: napari.Viewer) -> None:
+    """As after a crash: what layers hold is gone, else the next dock goes on with them."""
+    for layer in [layer for layer in viewer.layers if layer.name != "picture"]:
+        viewer.layers.remove(layer)
+
+
 def test_the_next_dock_restores_what_the_last_one_made(viewer: napari.Viewer) -> None:
     image = viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
     first = open_dock(viewer)
@@ -43,8 +49,7 @@ def test_the_next_dock_restores_what_the_last_one_made(viewer: napari.Viewer) ->
     assert made.any()
     first.widget.close_work()
     viewer.window.remove_dock_widget(first.widget)
-    for name in ("picture: sources", "picture: prompts"):
-        viewer.layers.remove(name)
+    remove_results(viewer)
 
     second = open_dock(viewer)
     second.settle()
@@ -69,6 +74,7 @@ def test_forgotten_work_is_not_offered_again(viewer: napari.Viewer) -> None:
     for expected in (True, False):
         docks[-1].widget.close_work()
         viewer.window.remove_dock_widget(docks[-1].widget)
+        remove_results(viewer)
         docks.append(open_dock(viewer))
         docks[-1].settle()
         bar = docks[-1].widget.autosaved_work
@@ -130,22 +136,22 @@ def test_verdict_map_and_confidences_are_there_after_a_restore(viewer: napari.Vi
     viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
     first = open_dock(viewer)
     make_work(first)
-    verdict = first.widget.result.verdict.text()
-    table = first.widget.result.table
+    verdict = (first.widget.verdict.line.text(), first.widget.verdict.whole.text())
+    table = first.widget.sources.table
     assert table.item(0, 2).text() == "0.90"
     first.widget.close_work()
     viewer.window.remove_dock_widget(first.widget)
-    for layer in [layer for layer in viewer.layers if layer.name != "picture"]:
-        viewer.layers.remove(layer)
+    remove_results(viewer)
 
     second = open_dock(viewer)
     second.settle()
     second.press(second.widget.autosaved_work.restore)
     second.settle()
-    result = second.widget.result
-    assert result.verdict.text() == verdict != ""
-    assert result.table.item(0, 2).text() == "0.90"
-    assert result.heatmap.isEnabled()
+    restored = second.widget.verdict
+    assert (restored.line.text(), restored.whole.text()) == verdict
+    assert all(verdict)
+    assert second.widget.sources.table.item(0, 2).text() == "0.90"
+    assert second.widget.view.buttons["forgery map"].isEnabled()
     plane = second.controller.plane
     assert plane is not None
     assert plane.forgery is not None
@@ -175,11 +181,34 @@ def test_work_that_was_restored_and_saved_is_not_offered_again(
     third.widget.close_work()
 
 
+def test_a_dock_that_is_opened_again_goes_on_with_its_layers(viewer: napari.Viewer) -> None:
+    """It left them as they were, and made "picture: sources [1]"."""
+    viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    first = open_dock(viewer)
+    shown = make_work(first)
+    before = list(viewer.layers)
+    close_dock(first)
+    second = open_dock(viewer)
+    second.settle()
+    assert not second.widget.autosaved_work.isVisible()
+    np.testing.assert_array_equal(viewer.layers["picture: sources"].data, shown)
+    plane = second.controller.plane
+    assert plane is not None
+    assert plane.forgery is not None
+    second.press(second.widget.partition.run)
+    second.settle()
+    assert list(viewer.layers) == before
+    labels = viewer.layers["picture: sources"].data
+    assert (labels[10:20, 10:20] == 5).all()  # painted, and protected
+    close_dock(second)
+
+
 def test_an_offer_needs_no_model(viewer: napari.Viewer) -> None:
     viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
     first = open_dock(viewer)
     make_work(first)
     close_dock(first)
+    remove_results(viewer)
 
     def fail(name: str, device: str, notice: object) -> FakeEngine:
         raise SafireError("The model is gone: choose another one.")

@@ -182,7 +182,7 @@ def test_an_assigned_key_is_kept_and_told(keymap: Keymap, store: Path):
 
 
 def test_reset_brings_the_defaults_back(keymap: Keymap, store: Path):
-    keymap.assign("commit", "J")
+    keymap.assign("commit", "Shift-B")
     keymap.assign("undo", None)
     keymap.reset("commit")
     assert (keymap["commit"], keymap["undo"]) == ("K", None)
@@ -192,11 +192,11 @@ def test_reset_brings_the_defaults_back(keymap: Keymap, store: Path):
 
 
 def test_reset_does_not_take_a_key_from_another_action(keymap: Keymap):
-    keymap.assign("commit", "J")
+    keymap.assign("commit", "Shift-B")
     keymap.assign("undo", "K")
     with pytest.raises(ValueError, match='"K" does "Undo" already'):
         keymap.reset("commit")
-    assert keymap["commit"] == "J"
+    assert keymap["commit"] == "Shift-B"
 
 
 def test_nothing_is_told_when_nothing_changes(keymap: Keymap, store: Path):
@@ -211,7 +211,7 @@ def test_nothing_is_told_when_nothing_changes(keymap: Keymap, store: Path):
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("K", 'does "Keep the preview" already'),
+        ("K", 'does "Commit" already'),
         ("shift+n", 'does "Previous source" already'),
         ("V", r"belongs to napari \(toggle selected visibility\)"),
         ("p", "belongs to napari"),
@@ -232,7 +232,7 @@ def test_a_key_that_is_taken_or_malformed_is_refused(
 
 def test_an_unknown_action_is_refused(keymap: Keymap):
     for call in (
-        lambda: keymap.assign("fly", "J"),
+        lambda: keymap.assign("fly", "Shift-B"),
         lambda: keymap.reset("fly"),
         lambda: keymap["fly"],
     ):
@@ -248,9 +248,9 @@ def test_a_damaged_file_stands_for_the_defaults(store: Path, content: bytes):
     assert keymap.current == {action.name: action.default for action in ACTIONS}
     assert "cannot be read" in keymap.problem
     assert str(store) in keymap.problem
-    keymap.assign("commit", "J")
+    keymap.assign("commit", "Shift-B")
     assert keymap.problem == ""
-    assert Keymap(ACTIONS, store)["commit"] == "J"
+    assert Keymap(ACTIONS, store)["commit"] == "Shift-B"
 
 
 @pytest.mark.parametrize("what", ["fifo", "folder", "large"])
@@ -269,7 +269,7 @@ def test_what_is_no_file_of_keys_is_told_at_once(store: Path, what: str):
 
 def test_names_and_keys_from_a_file_are_shown_without_control_characters(store: Path):
     store.parent.mkdir()
-    store.write_text(json.dumps({"fly\x1b[2J\nok": "J", "segment": "\x1b\n"}))
+    store.write_text(json.dumps({"fly\x1b[2J\nok": "Shift-B", "segment": "\x1b\n"}))
     problem = Keymap(ACTIONS, store).problem
     assert "\x1b" not in problem
     assert "\n" not in problem
@@ -286,9 +286,9 @@ def test_no_content_of_the_file_raises(tmp_path_factory: pytest.TempPathFactory,
 
 def test_wrong_entries_are_named_and_the_others_hold(store: Path):
     store.parent.mkdir()
-    store.write_text(json.dumps({"commit": "Foo", "undo": 3, "fly": "J", "redo": "Shift-J"}))
+    store.write_text(json.dumps({"commit": "Foo", "undo": 3, "fly": "Shift-B", "redo": "Shift-Y"}))
     keymap = Keymap(ACTIONS, store)
-    assert (keymap["commit"], keymap["undo"], keymap["redo"]) == ("K", "U", "Shift-J")
+    assert (keymap["commit"], keymap["undo"], keymap["redo"]) == ("K", "U", "Shift-Y")
     for name in ("commit", "undo", "fly"):
         assert f'wrong about "{name}"' in keymap.problem
 
@@ -304,8 +304,8 @@ def test_a_chosen_key_wins_over_a_new_default(store: Path):
 def test_keys_hold_though_they_cannot_be_written(tmp_path: Path):
     (tmp_path / "settings").write_text("a file where the folder should be")
     keymap = Keymap(ACTIONS, tmp_path / "settings" / "keys.json")
-    keymap.assign("commit", "J")
-    assert keymap["commit"] == "J"
+    keymap.assign("commit", "Shift-B")
+    assert keymap["commit"] == "Shift-B"
     assert "was not written" in keymap.problem
 
 
@@ -388,7 +388,7 @@ def test_unbind_leaves_no_trace(viewer: napari.Viewer, keymap: Keymap):
     assert [len(event.callbacks) for event in events] == connected
     assert len(keymap.changed) == slots
     viewer.add_points(ndim=2)
-    keymap.assign("segment", "J")
+    keymap.assign("segment", "Shift-B")
     assert viewer.layers[-1].keymap == {}
 
 
@@ -445,7 +445,7 @@ def test_a_key_that_the_user_bound_to_a_layer_stays_the_users(
     image.bind_key("G", lambda _: counts.update(["user"]))
     binder = KeyBinder(viewer, keymap, callbacks_into(counts))
     assert [str(c) for c in binder.conflicts] == [
-        '"G" does not do "Run the prompts": the layer "photo" has this key.'
+        '"G" does not do "Run prompts": the layer "photo" has this key.'
     ]
     viewer.layers.selection.active = image
     hand.press("G")
@@ -594,8 +594,8 @@ def test_a_refused_key_is_explained_and_the_old_one_stays(
     assert editor.message.isVisible()
     assert keymap["segment"] == "G"
     assert shown(editor)["segment"] == "G"
-    type_key(editor, "segment", "J")  # the next attempt works, and the sentence goes
-    assert keymap["segment"] == "J"
+    type_key(editor, "segment", "Shift+B")  # the next attempt works, and the sentence goes
+    assert keymap["segment"] == "Shift-B"
     assert editor.message.isHidden()
 
 
@@ -630,7 +630,7 @@ def test_a_key_can_be_taken_away_and_reset_with_the_mouse(editor: KeyEditor, key
 
 
 def test_all_defaults_brings_all_back(editor: KeyEditor, keymap: Keymap):
-    keymap.assign("undo", "J")
+    keymap.assign("undo", "Shift-B")
     keymap.assign("redo", "U")
     assert shown(editor)["redo"] == "U"
     QTest.mouseClick(editor.reset_button_of("undo"), Qt.MouseButton.LeftButton)
@@ -646,7 +646,7 @@ def test_the_editor_tells_conflicts_and_problems(tmp_path: Path, editor: KeyEdit
         '"Shift+M" does not do "Place prompts": the layer "photo" has this key.'
     )
     (tmp_path / "settings").write_text("a file where the folder should be")
-    keymap.assign("segment", "J")
+    keymap.assign("segment", "Shift-B")
     assert "was not written" in editor.message.text()
 
 
@@ -657,5 +657,5 @@ def test_an_editor_whose_window_is_gone_is_left_alone(editor: KeyEditor, keymap:
     editor.deleteLater()
     QApplication.sendPostedEvents(editor, QEvent.Type.DeferredDelete)
     assert not isalive(editor)
-    keymap.assign("segment", "J")
+    keymap.assign("segment", "Shift-B")
     assert trace() is editor

@@ -16,7 +16,7 @@ from napari_safire.gui.panels.folded_text import MOST_WORDS, FoldedLabel, fold
 from napari_safire.gui.widget import SafireWidget
 from napari_safire.session.messages import ANYWHERE, Topic
 
-from .conftest import Dock
+from .conftest import Dock, choose_grid
 from .hand import pump
 
 SHAPE = (120, 160)
@@ -78,6 +78,9 @@ def test_a_failure_comes_into_view_where_the_dock_was_scrolled(dock: Dock) -> No
     open_picture(dock, "first")
     bar = dock.widget.verticalScrollBar()
     assert bar is not None
+    for folded in (dock.widget.model, dock.widget.queue, dock.widget.fine_tune):
+        folded.unfold()
+    pump(0.05)
     bar.setValue(bar.maximum())
     assert bar.value() > 0
     dock.controller.notice.emit("Told.", False)
@@ -140,24 +143,26 @@ def test_in_three_dimensions_nobody_is_told_to_open_a_picture(dock: Dock) -> Non
 
 def test_the_status_does_not_ask_for_what_was_done(dock: Dock) -> None:
     open_picture(dock, "picture")
-    status = dock.widget.image.status
-    assert "partition it" in status.text()
+    status = dock.widget.status.label
+    assert status.text() == "160 x 120, click or partition"
     partition(dock)
-    assert status.text() == "Ready (160 x 120 pixels): partitioned into 2 sources."
+    assert status.text() == "160 x 120, 2 sources found"
     dock.controller.edits.merge([1, 2])
     dock.settle()
-    assert status.text() == "Ready (160 x 120 pixels): partitioned into 1 source."
+    assert status.text() == "160 x 120, 1 source found"
     dock.controller.edits.undo()
     dock.controller.edits.undo()
     dock.settle()
-    assert "partition it" in status.text()
+    assert status.text() == "160 x 120, click or partition"
 
 
 def test_the_verdict_does_not_ask_for_a_partition_where_there_is_no_picture(dock: Dock) -> None:
-    verdict = dock.widget.result.verdict
-    assert verdict.whole == "No verdict yet: no picture is worked on."
+    verdict = dock.widget.verdict
+    assert verdict.line.text() == "No verdict yet"
+    assert verdict.reason.text() == "Open a picture."
     open_picture(dock, "picture")
-    assert verdict.whole == "No verdict yet: partition the picture."
+    assert verdict.line.text() == "No verdict yet"
+    assert verdict.reason.text() == "Partition the picture."
 
 
 # ---------------------------------------------------------------- uncertainty
@@ -172,7 +177,7 @@ def uncertainty(dock: Dock):
 def test_uncertainty_goes_with_its_partition(dock: Dock) -> None:
     open_picture(dock, "picture")
     partition(dock)
-    dock.press(dock.widget.result.uncertainty)
+    dock.press(dock.widget.view.buttons["uncertainty"])
     dock.settle()
     layer = uncertainty(dock)
     assert layer.visible
@@ -181,7 +186,7 @@ def test_uncertainty_goes_with_its_partition(dock: Dock) -> None:
     dock.settle()
     assert not layer.visible
     assert not layer.data.any()
-    dock.press(dock.widget.result.uncertainty)
+    dock.press(dock.widget.view.buttons["uncertainty"])
     dock.settle()
     assert layer.visible
     assert layer.data.any()
@@ -211,20 +216,22 @@ def test_uncertainty_of_another_slice_stays(dock: Dock) -> None:
 def test_neither_map_nor_uncertainty_outlive_the_pixels(dock: Dock) -> None:
     open_picture(dock, "picture")
     partition(dock)
-    dock.press(dock.widget.result.heatmap)
-    dock.press(dock.widget.result.uncertainty)
+    dock.press(dock.widget.view.buttons["forgery map"])
+    dock.press(dock.widget.view.buttons["uncertainty"])
     dock.settle()
     layer_group = dock.controller.layer_group
     assert layer_group is not None
     assert layer_group.heatmap is not None
-    assert layer_group.heatmap.visible
+    assert layer_group.heatmap.data.any()
+    assert layer_group.uncertainty is not None
+    assert layer_group.uncertainty.visible
     dock.viewer.layers["picture"].data = np.full((*SHAPE, 3), 50, np.uint8)
     dock.settle()
     for layer in (layer_group.heatmap, layer_group.uncertainty):
         assert not layer.visible
         assert not layer.data.any()
-    assert dock.widget.result.verdict.whole.startswith("No verdict yet")
-    assert dock.widget.result.scale.isHidden()
+    assert dock.widget.verdict.line.text() == "No verdict yet"
+    assert dock.widget.view.legend.isHidden()
 
 
 # ---------------------------------------------------------------- plots follow the labels
@@ -237,27 +244,27 @@ def sources_of_dots(plot: FeaturePlot) -> set[str]:
 
 def test_the_dots_have_the_numbers_of_the_labels(dock: Dock) -> None:
     open_picture(dock, "picture")
-    dock.widget.partition.points.setValue(4)
+    choose_grid(dock, 4)
     dock.widget.partition.count.setValue(3)
     partition(dock)
-    section, plane = dock.widget.partition, dock.controller.plane
+    dots, plane = dock.widget.plots.dots, dock.controller.plane
     assert plane is not None
     assert plane.shown_numbers == (1, 2, 3)
     dock.controller.edits.merge([2, 1])
     dock.settle()
     assert plane.shown_numbers == (2, 2, 3)
-    assert sources_of_dots(section.plot) == {"source 2", "source 3"}
-    assert dock.widget.result.renumber.isEnabled()
-    dock.press(dock.widget.result.renumber)
+    assert sources_of_dots(dots) == {"source 2", "source 3"}
+    assert dock.widget.sources.renumber.isEnabled()
+    dock.press(dock.widget.sources.renumber)
     dock.settle()
     assert plane.shown_numbers == (1, 1, 2)
-    assert sources_of_dots(section.plot) == {"source 1", "source 2"}
-    assert not dock.widget.result.renumber.isEnabled()
+    assert sources_of_dots(dots) == {"source 1", "source 2"}
+    assert not dock.widget.sources.renumber.isEnabled()
     for _ in range(3):
         dock.controller.edits.undo()
     dock.settle()
     assert plane.shown_numbers == ()
-    assert section.plot.hint
+    assert dots.hint
 
 
 # ---------------------------------------------------------------- folded text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import napari
@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import torch
 from conftest import Parity
+from file_server import CUT, FileServer, register
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
-from test_download import CUT, FileServer, register, serving
-from toys import tiny_lite
+from toys import small_vit, tiny_lite
 
-from napari_safire.gui.panels.annotate.image_section import ImageSection
+from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.preferences import Preferences
 from napari_safire.gui.widget import SafireWidget
-from napari_safire.model import ModelConfig, SafireModel, save_checkpoint, write_published_layout
-from napari_safire.model.catalogue import download
+from napari_safire.model import SafireModel, save_checkpoint, write_published_layout
+from napari_safire.model.catalogue import transfer
 from napari_safire.model.catalogue.registry import models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE, user_registry
 
@@ -40,7 +40,7 @@ def _registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(REGISTRIES_VARIABLE, str(tmp_path / "models.toml"))
     (tmp_path / "models.toml").write_text("[models]\n")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(download, "_PAUSES", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(transfer, "_PAUSES", (0.0, 0.0, 0.0, 0.0))
 
 
 @pytest.fixture(scope="module")
@@ -57,22 +57,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Small files in the published layout: a whole model, an encoder alone, and a plain SAM."""
-    config = ModelConfig(
-        image_size=64,
-        embed_dim=128,
-        depth=2,
-        num_heads=2,
-        mlp_ratio=2.0,
-        global_attention=(1,),
-        window_size=3,
-        prompt_dim=32,
-        decoder_mlp_dim=48,
-        decoder_heads=8,
-        confidence_depth=2,
-        confidence_dim=24,
-        mask_in_chans=8,
-        adaptor_reduction=8,
-    )
+    config = small_vit(depth=2)
     folder = tmp_path_factory.mktemp("published")
     model = SafireModel(config)
     write_published_layout(model, folder / "safire.pth")
@@ -85,18 +70,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., FileServer]]:
-    with serving() as start:
-        yield start
-
-
-@pytest.fixture
 def picture(lite_dock: Dock) -> Dock:
     """A dock with the shipped model, and a picture that it has read."""
     pixels = np.random.default_rng(0).integers(0, 255, (*SHAPE, 3), dtype=np.uint8)
     lite_dock.viewer.add_image(pixels, name="picture")
     lite_dock.settle()
     assert model_name(lite_dock) == "safire-lite"
+    lite_dock.widget.model.unfold()
     return lite_dock
 
 
@@ -145,24 +125,25 @@ def pick(combo: QComboBox, text: str) -> None:
     combo.hidePopup()
 
 
-def drop(section: ImageSection, path: Path) -> bool:
-    """Drag a file over the section and let it fall; whether it was taken."""
+def drop(widget: SafireWidget, path: Path) -> bool:
+    """Drag a file over the dock and let it fall; whether it was taken."""
+    dock = widget.viewport()
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path))])
     copy, left = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
     none = Qt.KeyboardModifier.NoModifier
     enter = QDragEnterEvent(QPoint(20, 20), copy, mime, left, none)
     enter.ignore()
-    QApplication.sendEvent(section, enter)
+    QApplication.sendEvent(dock, enter)
     if not enter.isAccepted():
         return False
     fall = QDropEvent(QPointF(20, 20), copy, mime, left, none)
-    QApplication.sendEvent(section, fall)
+    QApplication.sendEvent(dock, fall)
     pump()
     return fall.isAccepted()
 
 
-def entry(section: ImageSection, name: str) -> tuple[str, str]:
+def entry(section: ModelSection, name: str) -> tuple[str, str]:
     """Text and tooltip of an entry of the list of models."""
     index = section.model.findData(name)
     tip = section.model.itemData(index, Qt.ItemDataRole.ToolTipRole)
@@ -173,13 +154,13 @@ def entry(section: ImageSection, name: str) -> tuple[str, str]:
 
 
 def test_models_are_listed_with_their_states(lite_dock: Dock) -> None:
-    text, tip = entry(lite_dock.widget.image, "safire-lite")
+    text, tip = entry(lite_dock.widget.model, "safire-lite")
     assert text == "safire-lite  (bundled)"
     assert "Licence: BSD-3-Clause" in tip
     assert "Trained on: synthetic composites" in tip
-    assert not lite_dock.widget.image.download.isVisible()
-    assert not lite_dock.widget.image.about.isVisible()
-    assert not lite_dock.widget.image.back.isVisible()
+    assert not lite_dock.widget.model.download.isVisible()
+    assert not lite_dock.widget.model.about.isVisible()
+    assert not lite_dock.widget.model.back.isVisible()
 
 
 def test_a_registry_with_a_fault_is_named(viewer: napari.Viewer, hand: Hand) -> None:
@@ -197,7 +178,7 @@ def test_a_registry_with_a_fault_is_named(viewer: napari.Viewer, hand: Hand) -> 
 def test_a_file_is_chosen_by_its_path_and_answers(
     picture: Dock, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    section = picture.widget.image
+    section = picture.widget.model
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(tiny), ""))
     picture.press(section.browse)
     picture.settle()
@@ -213,14 +194,14 @@ def test_a_file_is_chosen_by_its_path_and_answers(
 
 def test_no_file_chosen_changes_nothing(picture: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: ("", ""))
-    picture.press(picture.widget.image.browse)
+    picture.press(picture.widget.model.browse)
     picture.settle()
     assert model_name(picture) == "safire-lite"
-    assert picture.widget.image.model.currentData() == "safire-lite"
+    assert picture.widget.model.model.currentData() == "safire-lite"
 
 
 def test_a_dropped_file_is_used(picture: Dock, tiny: Path) -> None:
-    assert drop(picture.widget.image, tiny)
+    assert drop(picture.widget, tiny)
     picture.settle()
     assert model_name(picture) == "tiny"
     assert click_answers(picture)
@@ -231,24 +212,24 @@ def test_a_published_file_is_recognised_by_its_structure(
 ) -> None:
     path = tmp_path / "whatever.PT"
     shutil.copy(published["safire"], path)
-    assert drop(picture.widget.image, path)
+    assert drop(picture.widget, path)
     picture.settle()
-    assert picture.widget.image.about.text().startswith("published SAFIRE (ViT of 2 blocks")
+    assert picture.widget.model.about.text().startswith("published SAFIRE (ViT of 2 blocks")
     assert model_name(picture) == "whatever"
     assert click_answers(picture)
 
 
 def test_the_golden_file_of_the_published_code_is_recognised(picture: Dock, parity: Parity) -> None:
-    picture.widget.image.choose_file(str(parity.checkpoint))
+    picture.widget.model.choose_file(str(parity.checkpoint))
     picture.settle()
-    about = picture.widget.image.about.text()
+    about = picture.widget.model.about.text()
     assert about == "published SAFIRE (ViT of 4 blocks, 64 channels wide, epoch 133)"
     assert click_answers(picture)
 
 
 def test_other_files_are_not_taken(picture: Dock, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no model")
-    assert not drop(picture.widget.image, tmp_path / "notes.txt")
+    assert not drop(picture.widget, tmp_path / "notes.txt")
     picture.settle()
     assert model_name(picture) == "safire-lite"
 
@@ -256,7 +237,7 @@ def test_other_files_are_not_taken(picture: Dock, tmp_path: Path) -> None:
 def test_what_the_user_made_survives_another_model(picture: Dock, tiny: Path) -> None:
     assert click_answers(picture)
     before = len(picture.viewer.layers["picture: prompts"].data)
-    drop(picture.widget.image, tiny)
+    drop(picture.widget, tiny)
     picture.settle()
     plane = picture.controller.plane
     assert plane is not None
@@ -286,7 +267,7 @@ def test_what_cannot_be_used_says_why_and_leaves_the_model_in_use(
     reason: str,
 ) -> None:
     path = {**published, "missing": tmp_path / "gone.pth"}[name]
-    section, engine = picture.widget.image, picture.controller.session.engine
+    section, engine = picture.widget.model, picture.controller.session.engine
     plane = picture.controller.plane
     assert plane is not None
     embedding = plane.embedding
@@ -314,8 +295,8 @@ def test_a_file_that_was_mended_can_be_chosen_again(
 ) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(tiny.read_bytes()[:1000])
-    section = picture.widget.image
-    drop(section, path)
+    section = picture.widget.model
+    drop(picture.widget, path)
     picture.settle()
     assert "damaged" in section.about.text()
     shutil.copy(tiny, path)
@@ -330,8 +311,8 @@ def test_a_file_deleted_under_way_does_no_harm_to_the_model_in_use(
 ) -> None:
     path = tmp_path / "model.safetensors"
     shutil.copy(tiny, path)
-    section = picture.widget.image
-    drop(section, path)
+    section = picture.widget.model
+    drop(picture.widget, path)
     picture.settle()
     path.unlink()
     assert click_answers(picture)
@@ -352,18 +333,18 @@ def test_a_file_deleted_between_look_and_load_brings_the_last_model_back(
 ) -> None:
     path = tmp_path / "model.safetensors"
     shutil.copy(tiny, path)
-    from napari_safire.gui.panels.annotate import image_section
+    from napari_safire.gui.panels.annotate import model_section
 
-    look = image_section._look_at
+    look = model_section._look_at
 
     def look_and_lose(name: str | None, device: str) -> str:
         described = look(name, device)
         path.unlink()
         return described
 
-    monkeypatch.setattr(image_section, "_look_at", look_and_lose)
-    section = picture.widget.image
-    drop(section, path)
+    monkeypatch.setattr(model_section, "_look_at", look_and_lose)
+    section = picture.widget.model
+    drop(picture.widget, path)
     picture.settle()
     assert "is neither a file nor a model" in section.about.text()
     assert section.about.text().endswith("safire-lite on auto stays in use.")
@@ -372,7 +353,7 @@ def test_a_file_deleted_between_look_and_load_brings_the_last_model_back(
 
 
 def test_the_last_choice_counts(picture: Dock, tiny: Path, published: dict[str, Path]) -> None:
-    section = picture.widget.image
+    section = picture.widget.model
     section.choose_file(str(published["sam"]))
     section.choose_file(str(tiny))
     picture.settle()
@@ -393,7 +374,7 @@ def test_cuda_without_cuda_says_so_and_goes_back(
     viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
     dock = Dock(viewer, hand, widget)
     try:
-        section = widget.image
+        section = widget.model
         dock.settle()
         assert section.device.currentText() == "cuda:3"
         assert "This machine has no device 'cuda:3'" in section.about.text()
@@ -428,15 +409,15 @@ def test_preferences_that_name_no_model_leave_the_shipped_one(
     dock = Dock(viewer, hand, widget)
     try:
         dock.settle()
-        assert "There is no model" in widget.image.about.text()
-        assert widget.image.about.text().endswith("safire-lite on auto is used instead.")
+        assert "There is no model" in widget.model.about.text()
+        assert widget.model.about.text().endswith("safire-lite on auto is used instead.")
         assert model_name(dock) == "safire-lite"
     finally:
         widget.close_work()
 
 
 def test_devices_of_this_machine_are_offered(picture: Dock) -> None:
-    section = picture.widget.image
+    section = picture.widget.model
     names = [section.device.itemText(i) for i in range(section.device.count())]
     assert names[:2] == ["auto", "cpu"]
     assert len(set(names)) == len(names)
@@ -460,7 +441,7 @@ def lab_dock(viewer: napari.Viewer, hand: Hand) -> Dock:
     dock = Dock(viewer, hand, widget)
     dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
     dock.settle()
-    pick(widget.image.model, "lab")
+    pick(widget.model.model, "lab")
     return dock
 
 
@@ -472,7 +453,7 @@ def test_a_model_is_downloaded_cancelled_resumed_and_answers(
     server = serve(payload, cuts=[CUT, 40_000], stall=gate)  # it falls silent twice
     register(server.url, payload)
     dock = lab_dock(viewer, hand)
-    section = dock.widget.image
+    section = dock.widget.model
     try:
         assert entry(section, "lab")[0] == "lab  (not downloaded)"
         assert section.download.isVisible()
@@ -483,12 +464,14 @@ def test_a_model_is_downloaded_cancelled_resumed_and_answers(
 
         dock.press(section.download)
         wait_until_received("lab")
-        wait_until(lambda: section.progress.maximum() == len(payload), what="the bar to know")
-        assert section.status.text() == "Downloading lab …"
+        wait_until(
+            lambda: dock.widget.status.progress.maximum() == len(payload), what="the bar to know"
+        )
+        assert dock.widget.status.label.text() == "Downloading lab …"
         assert not section.download.isEnabled()
-        dock.press(section.cancel)
+        dock.press(dock.widget.status.cancel)
         dock.settle()
-        assert not section.progress.isVisible()
+        assert not dock.widget.status.progress.isVisible()
         (kept,) = part_of("lab")
         begun = kept.stat().st_size
         assert 0 < begun <= CUT
@@ -496,9 +479,9 @@ def test_a_model_is_downloaded_cancelled_resumed_and_answers(
         assert click_answers(dock)
 
         dock.press(section.download)
-        wait_until(lambda: section.progress.value() > 0, what="the bar to move")
-        assert section.progress.value() == begun
-        assert section.progress.isVisible()
+        wait_until(lambda: dock.widget.status.progress.value() > 0, what="the bar to move")
+        assert dock.widget.status.progress.value() == begun
+        assert dock.widget.status.progress.isVisible()
         gate.set()
         dock.settle()
         assert server.asked_from == [0, begun]
@@ -518,12 +501,12 @@ def test_without_a_network_a_sentence_says_so_and_work_goes_on(
     register("http://127.0.0.1:9/lab.safetensors", tiny.read_bytes())
     dock = lab_dock(viewer, hand)
     try:
-        dock.press(dock.widget.image.download)
+        dock.press(dock.widget.model.download)
         dock.settle()
         text = dock.widget.message.text()
         assert "127.0.0.1 cannot be reached" in text
         assert "check the network connection" in text
-        assert dock.widget.image.download.isEnabled()
+        assert dock.widget.model.download.isEnabled()
         assert click_answers(dock)
     finally:
         dock.widget.close_work()
@@ -537,7 +520,7 @@ def test_a_user_who_went_on_is_not_called_back(
     server = serve(payload, cuts=[CUT], stall=gate)
     register(server.url, payload)
     dock = lab_dock(viewer, hand)
-    section = dock.widget.image
+    section = dock.widget.model
     try:
         dock.press(section.download)
         wait_until_received("lab")
@@ -560,7 +543,7 @@ def test_a_downloaded_file_that_was_altered_is_refused(
     altered = payload[:-1] + bytes([payload[-1] ^ 1])
     (models_folder() / "lab.safetensors").write_bytes(altered)
     dock = lab_dock(viewer, hand)
-    section = dock.widget.image
+    section = dock.widget.model
     try:
         dock.settle()
         assert "is not the file that its entry describes" in section.about.text()

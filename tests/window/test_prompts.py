@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionButton
 
+from napari_safire.annotation.annotation import PLACE_DECIMALS
 from napari_safire.gui.layers.colours import source_rgba
 from napari_safire.types import Embedding, PointPrompt, SourceRegion
 
@@ -45,7 +46,7 @@ def click(dock: Dock, row: float, col: float) -> tuple[float, float]:
     assert len(prompts(dock).data) == before + 1
     placed = prompts(dock).data[-1]
     assert placed == pytest.approx((row, col), abs=0.5)
-    return float(placed[0]), float(placed[1])
+    return round(float(placed[0]), PLACE_DECIMALS), round(float(placed[1]), PLACE_DECIMALS)
 
 
 def prompts(dock: Dock) -> Points:
@@ -622,7 +623,7 @@ def test_a_click_while_the_picture_is_being_read_is_answered_afterwards(dock: Do
     dock.hand.click(dock.viewer.layers["picture"], 50, 60)
     pump(0.1)
     assert dock.controller.sources_layer is None
-    assert not dock.widget.image.cancel.isHidden()
+    assert not dock.widget.status.cancel.isHidden()
     dock.engine.gate.set()
     dock.settle()
     np.testing.assert_array_equal(labels(dock), disc(*prompts(dock).data[0]))

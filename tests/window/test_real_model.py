@@ -22,7 +22,7 @@ from napari_safire.gui.widget import SafireWidget, widget_of
 from napari_safire.images.demo import demo_composite
 from napari_safire.model import SafireModel
 
-from .conftest import Dock
+from .conftest import Dock, choose_method
 from .hand import Hand, pump
 
 SHAPE = (320, 384)
@@ -131,14 +131,14 @@ def test_the_key_partitions_and_the_verdict_says_what_it_rests_on(sample: Dock) 
     plane, layer_group = sample.controller.plane, sample.controller.layer_group
     assert plane is not None
     assert plane.forgery is not None
-    verdict = sample.widget.result.verdict
-    assert plane.forgery.verdict.capitalize() in verdict.text()
+    verdict = sample.widget.verdict
+    assert plane.forgery.verdict.capitalize() in verdict.line.text()
     score = f"{plane.forgery.score:.2f}"
     shown = {"0.00": "below 0.01", "1.00": "above 0.99"}.get(score, score)
-    assert f"the probability of forgery is {shown}." in verdict.text()
-    assert "at even odds" in verdict.text().lower()
-    assert "calibrated on" in verdict.toolTip()
-    assert "Likelihood ratio" in sample.widget.result.odds.text()
+    assert f"the probability of forgery is {shown}." in verdict.whole.text()
+    assert "at even odds" in verdict.line.text()
+    assert "calibrated on" in verdict.whole.text()
+    assert "Likelihood ratio" in verdict.whole.text()
     assert layer_group is not None
     heatmap = layer_group.heatmap
     assert heatmap is not None
@@ -146,9 +146,9 @@ def test_the_key_partitions_and_the_verdict_says_what_it_rests_on(sample: Dock) 
     assert (heatmap.colormap.name == "magma", heatmap.opacity) == (glows, 0.5)
     np.testing.assert_array_equal(heatmap.data, plane.forgery.heatmap)
     assert not heatmap.visible
-    sample.press(sample.widget.result.heatmap)
+    sample.press(sample.widget.view.buttons["forgery map"])
     assert heatmap.visible
-    assert sample.widget.result.table.rowCount() == labels.max()
+    assert sample.widget.sources.table.rowCount() == labels.max()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".json"])
@@ -252,7 +252,7 @@ def test_less_memory_means_fewer_prompts_at_once_and_a_notice(
         return out_of_memory() if len(points) > 4 else decode(features, points, *more)
 
     monkeypatch.setattr(model, "decode", narrow)
-    sample.widget.partition.method.setCurrentText("DBSCAN")  # which asks prompts
+    choose_method(sample, "DBSCAN")  # which asks prompts
     sample.press(sample.widget.partition.run)
     sample.settle()
     assert max(sizes) > 4 >= sizes[-1]
@@ -267,7 +267,7 @@ def test_no_memory_at_all_is_a_sentence_and_the_dock_lives_on(
     model = engine_of(sample).model
     with monkeypatch.context() as patch:
         patch.setattr(model, "decode", out_of_memory)
-        sample.widget.partition.method.setCurrentText("DBSCAN")  # which asks prompts
+        choose_method(sample, "DBSCAN")  # which asks prompts
         sample.press(sample.widget.partition.run)
         sample.settle()
         text = sample.widget.message.text()

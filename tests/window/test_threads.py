@@ -28,11 +28,11 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton
 
-from napari_safire.annotation import edits
+from napari_safire.annotation import edits, islands
 from napari_safire.annotation.packed_labels import PackedLabels
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.geometry import Geometry
 from napari_safire.gui.widget import SafireWidget
+from napari_safire.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.progress import report
 from napari_safire.session import region_labels as composition
 from napari_safire.types import Embedding, FloatImage, PointPrompt, SourceRegion
@@ -218,13 +218,13 @@ def test_the_window_lives_during_a_download(
             heart.hold("download")
         return Path(name)
 
-    section = "napari_safire.gui.panels.annotate.image_section"
+    section = "napari_safire.gui.panels.annotate.model_section"
     monkeypatch.setattr(f"{section}.model_state", lambda name: "not downloaded")
     monkeypatch.setattr("napari_safire.model.catalogue.download.download_model", download)
-    box = dock.widget.image.model
+    box = dock.widget.model.model
     box.activated.emit(box.currentIndex())
     dock.settle()
-    dock.press(dock.widget.image.download)
+    dock.press(dock.widget.model.download)
     dock.settle()
     assert heart.held == ["download"] * 3
 
@@ -232,20 +232,22 @@ def test_the_window_lives_during_a_download(
 def test_the_window_lives_during_edits_undo_and_uncertainty(
     dock: Dock, heart: Heart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("split", "absorb", "fill_holes", "remove_islands", "merge"):
+    for name in ("split", "absorb", "fill_holes", "merge"):
         monkeypatch.setattr(edits, name, heart.holding(name, getattr(edits, name)))
+    held = heart.holding("remove_islands", islands.remove_islands)
+    monkeypatch.setattr(islands, "remove_islands", held)
     monkeypatch.setattr(
-        "napari_safire.session.session.partition_uncertainty",
+        "napari_safire.session.partitions.partition_uncertainty",
         lambda *_: heart.hold("uncertainty") or np.zeros(SMALL, np.float32),
     )
     dock.viewer.add_image(np.zeros(SMALL, np.uint8), name="picture")
     dock.settle()
     dock.press(dock.widget.partition.run)
     dock.settle()
-    dock.press(dock.widget.result.uncertainty)
+    dock.press(dock.widget.view.buttons["uncertainty"])
     dock.settle()
     assert "picture: uncertainty" in dock.viewer.layers
-    result = dock.widget.result
+    result = dock.widget.sources
     for button in (result.split, result.fill, result.islands):
         result.table.selectRow(0)
         dock.press(button)
@@ -277,7 +279,7 @@ WHOLE_PICTURE = (
     composition.partition_uncertainty,
     edits.split,
     edits.fill_holes,
-    edits.remove_islands,
+    islands.remove_islands,
     PackedLabels.pack.__func__,
     PackedLabels.unpack,
 )
@@ -388,10 +390,10 @@ def _annotate_a_large_picture(viewer: napari.Viewer) -> PackedLabels:
         press(button)
         dock.settle()
     assert sources.data.all()
-    result = dock.widget.result
-    press(result.uncertainty)
+    result = dock.widget.sources
+    press(dock.widget.view.buttons["uncertainty"])
     dock.settle()
-    press(result.heatmap)
+    press(dock.widget.view.buttons["forgery map"])
     for edit in (result.split, result.fill, result.islands, result.protect):
         result.table.selectRow(0)
         press(edit)

@@ -1,6 +1,6 @@
 """Annotations as JSON values: the one form in which they are kept, whoever keeps them.
 
-The autosave, the series and the records of the writer all hold what `encode_annotation` makes, so
+The autosave, queues and the records of the writer all hold what `encode_annotation` makes, so
 that work comes back the same from wherever it was kept. What is read may come from anybody: nothing
 is believed that does not fit the picture, and no text unpacks to more than the picture's pixels.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, TypeVar, get_args
@@ -29,6 +29,7 @@ from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
 from napari_safire.errors import DatasetError
+from napari_safire.images.records.prompts import prompt_record, prompt_values
 from napari_safire.text import printable
 from napari_safire.types import Calibration, FloatImage, ForgeryMap, PointPrompt, Verdict
 
@@ -70,14 +71,14 @@ def encode_annotation(
         "shape": list(annotation.settled.shape),
         "settled": _packed(annotation.settled),
         "protected": _packed(annotation.protected),
-        "prompts": [_prompt_record(prompt) for prompt in annotation.prompts],
+        "prompts": _prompt_records(annotation.prompts),
         "seeds": _seeds_record(annotation.seeds),
         "preview": None
         if preview is None
         else {
             "labels": _packed(preview.labels),
             "origin": preview.origin,
-            "answers": [_prompt_record(prompt) for prompt in preview.answers],
+            "answers": _prompt_records(preview.answers),
             "exact": preview.exact,
             "seeds": _seeds_record(preview.seeds),
         },
@@ -216,14 +217,16 @@ def _map(text: Any, shape: _Shape) -> FloatImage:
 # -------------------------------------------------------------------- prompts
 
 
-def _prompt_record(prompt: SourcePrompt) -> list[Any]:
-    point = prompt.point
-    return [float(point.row), float(point.col), int(prompt.source), prompt.exclude, prompt.live]
+def _prompt_records(prompts: Iterable[SourcePrompt]) -> list[dict[str, Any]]:
+    return [prompt_record(p.point, p.source, p.exclude, p.live) for p in prompts]
 
 
 def _prompts(given: Mapping[str, Any], name: str, shape: _Shape) -> tuple[SourcePrompt, ...]:
     def prompt(record: Any) -> SourcePrompt:
-        row, col, source, exclude, live = _row(record, name, 5)
+        try:
+            row, col, source, exclude, live = prompt_values(record)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _Damaged(f"an entry of {name} is no prompt") from error
         return SourcePrompt(
             _point(row, col, name, shape),
             _whole(source, f"a source in {name}", 1, MOST_SOURCES),

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.annotation.annotation import MOST_SOURCES, Annotation, Labels, Mask
-from napari_safire.engine.partitioning.matching import match_sources
+from napari_safire.partitioning.matching import match_sources
 from napari_safire.types import SourcePartition
 
 _SAME = 0.5  # share of their union from which a source and a protected one are the same

@@ -11,11 +11,16 @@ from napari_safire.annotation.codec import decode_annotation
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.decoding.limits import MAX_PIXELS
 from napari_safire.errors import DatasetError
+from napari_safire.images.records.prompts import prompt_record
 from napari_safire.images.records.results import RecordedResults
 from napari_safire.text import printable
 
 ANNOTATED = "annotated"
 """In the metadata of a Labels layer: a dictionary of plane index to `AnnotatedPlane`."""
+AUTOSAVED_AS = "autosaved_as"
+"""In the metadata of a Labels layer: plane index to the name of the work in the autosave."""
+PART = "part of"
+"""In the metadata of a layer that was made for a picture: which picture, and what it is of it."""
 RECORD = "opened_record"
 """In the metadata of a layer: path and SHA-256 of the record that it was opened from."""
 
@@ -25,11 +30,7 @@ def prompt_facts(made: AnnotatedPlane, index: tuple[int, ...]) -> list[dict[str,
     return [
         {
             "index": list(index),
-            "row": prompt.point.row,
-            "col": prompt.point.col,
-            "source": prompt.source,
-            "exclude": prompt.exclude,
-            "live": prompt.live,
+            **prompt_record(prompt.point, prompt.source, prompt.exclude, prompt.live),
             "confidence": made.predictions.confidences.get(prompt.point),
         }
         for prompt in made.annotation.prompts

@@ -11,16 +11,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from napari_safire.engine.engine import Engine
-    from napari_safire.engine.partitioning.patches import Patches
-    from napari_safire.engine.partitioning.prompt_grid import PromptGrid
 
-__getattr__, __dir__, _ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "engine": ["Engine"],
-        "partitioning.patches": ["Patches"],
-        "partitioning.prompt_grid": ["PromptGrid"],
-    },
-)
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"engine": ["Engine"]})
 
-__all__ = ["Engine", "Patches", "PromptGrid"]
+__all__ = ["Engine"]

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.engine.metadata_numbers import stored_numbers
-from napari_safire.errors import CheckpointError
 from napari_safire.types import FloatImage
-
-CONFIDENCE_CALIBRATION = "confidence_calibration"
-"""Name of the curve in a model's metadata."""
 
 LEAST_SLOPE = 0.01
 """How fast a curve rises beyond its ends, so that surer prompts stay surer."""
@@ -88,37 +81,3 @@ class ConfidenceCurve:
         beyond = values - np.clip(values, self.raw[0], self.raw[-1])
         accuracy = np.interp(values, self.raw, self.accuracy) + LEAST_SLOPE * beyond
         return np.asarray(np.clip(accuracy, 0, 1), dtype=np.float32)
-
-
-def stored_curve(metadata: Mapping[str, Any]) -> ConfidenceCurve | None:
-    """Read the curve of a model.
-
-    Parameters
-    ----------
-    metadata : mapping
-        Of the model's file; "confidence_calibration" holds "raw", "accuracy" and "basis".
-
-    Returns
-    -------
-    ConfidenceCurve or None
-        None where the model has none.
-
-    Raises
-    ------
-    CheckpointError
-        What is stored is damaged.
-    """
-    stored = metadata.get(CONFIDENCE_CALIBRATION)
-    if stored is None:
-        return None
-    names = [field.name for field in fields(ConfidenceCurve)]
-    try:
-        if not isinstance(stored, Mapping) or sorted(stored) != sorted(names):
-            raise ValueError(f"it does not consist of {', '.join(names)}")
-        raw, accuracy = (stored_numbers(name, stored[name]) for name in names[:2])
-        return ConfidenceCurve(raw, accuracy, str(stored["basis"]))
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"The model's calibration of confidence cannot be used: {error}. Get the file again, "
-            "or fit it anew by training/calibrate.py."
-        ) from error

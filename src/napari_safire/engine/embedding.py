@@ -11,11 +11,12 @@ import torch
 
 from napari_safire.engine.memory import MemoryGuard
 from napari_safire.engine.pixels import PictureReader
-from napari_safire.engine.response import require_finite, silence_of
+from napari_safire.engine.response import require_finite
 from napari_safire.engine.tiling import tile_axis
-from napari_safire.engine.uninformative import Reasons, pool_reasons, uninformative_cells
 from napari_safire.geometry import Geometry
 from napari_safire.model import SafireModel
+from napari_safire.partitioning.silence import silence_of
+from napari_safire.partitioning.uninformative import Reasons, pool_reasons, uninformative_cells
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import Embedding, FloatImage
 

@@ -2,59 +2,41 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from napari_safire.engine.cache import EmbeddingCache
-from napari_safire.engine.confidence import stored_curve
-from napari_safire.engine.embedding import READING, embed_picture
-from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
-from napari_safire.engine.partitioning.auto import AutoRule, Thresholds, auto_rule
-from napari_safire.engine.partitioning.decoding import DECODING, decode_points
-from napari_safire.engine.partitioning.methods import (
+from napari_safire.engine.checks import Prompts, check_embedding, check_partition, checked_prompts
+from napari_safire.engine.embedder import Embedder
+from napari_safire.engine.memory import Notify, explained
+from napari_safire.engine.methods import (
     GridPartitioning,
     PartitioningMethod,
     SpectralPartitioning,
-    check_metadata,
-    representative,
 )
-from napari_safire.engine.partitioning.n_sources import Pieces
-from napari_safire.engine.partitioning.patches import Patches, patches_of
-from napari_safire.engine.partitioning.prompt_grid import PromptGrid, points_in_model, run_grid
-from napari_safire.engine.partitioning.spectral import COMPARING
-from napari_safire.engine.pixels import PictureReader
-from napari_safire.engine.precision import (
-    Precision,
-    check_precision,
-    computing_in,
-    slow_precision,
-)
-from napari_safire.engine.recent import Kept
+from napari_safire.engine.precision import Precision
+from napari_safire.engine.prompt_decoder import PromptDecoder
+from napari_safire.engine.rules import ModelRules, read_rules
 from napari_safire.model import SafireModel
-from napari_safire.progress import Cancel, Progress, report
+from napari_safire.partitioning.n_sources import Pieces
+from napari_safire.partitioning.prompt_grid import PromptGrid
+from napari_safire.partitioning.spectral import COMPARING, MOST_SOURCES
+from napari_safire.progress import Cancel, Progress
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import (
     Embedding,
     FloatImage,
     ForgeryMap,
-    PointPrompt,
     SourcePartition,
     SourceRegion,
 )
 
 _CLICK_METHODS = ("auto", "patches", "decoder")
-
-# How many threads an answer takes is a setting of the process (`engine.grid`): engines that answer
-# at once on one CPU would change it for each other, some of them for good.
-_CORES = threading.RLock()  # a job that is watched may answer a click in between
+_NO_PATCHES = "This model does not say which patches belong together: ask its decoder."
 
 
-class Engine:
+class Engine(Embedder):
     """Segment, partition and localise with one model.
 
     Every method takes and gives NumPy arrays and frozen values. Jobs that take long accept
@@ -77,20 +59,22 @@ class Engine:
         Other than float32: faster on most GPUs and some CPUs, and a little different;
         ``benchmarks/README.md`` says by how much. Such embeddings are not cached.
     grids_kept : int
-        How many of the last grids are kept, so that `partition` and `localize` of a picture share
-        one: as many as pictures are worked on at once. Of 256 prompts and 1024 x 768 pixels one
-        takes 50 MB.
+        How many of the last grids are kept for `partition` and `localize` to share: as many as
+        pictures are worked on at once. Of 256 prompts and 1024 x 768 pixels one takes 50 MB.
+    rules : ModelRules, optional
+        Other than those of the model's file, as while they are being settled.
 
     Raises
     ------
     TypeError, ValueError
         No model, or a precision that its device does not have.
     CheckpointError
-        Something in the model's metadata (calibration, rules, weights of evidence …) is damaged.
+        Something in the model's metadata cannot be used; see `napari_safire.engine.rules`.
 
     Attributes
     ----------
     model : SafireModel
+    rules : ModelRules
     precision : str
     cache : EmbeddingCache or None
         May be exchanged at any time, as `grids_kept` may.
@@ -110,92 +94,33 @@ class Engine:
         on_notice: Notify | None = None,
         precision: Precision = "float32",
         grids_kept: int = 3,
+        rules: ModelRules | None = None,
     ) -> None:
-        if not isinstance(model, SafireModel):
-            raise TypeError(
-                f"Engine needs a SafireModel, not {type(model).__name__}: use load_model()."
-            )
-        check_precision(precision, model.device)
-        check_metadata(model.metadata)
-        self._confidence_curve = stored_curve(model.metadata)
-        keep_freed_blocks()
-        self.model = model.eval()
-        self.precision = precision
-        self.cache = cache
-        self._on_notice = on_notice
-        self._notices: list[str] = []
-        self._memory = MemoryGuard(self.model, self._notify)
+        super().__init__(model, cache=cache, on_notice=on_notice, precision=precision)
+        self.rules = read_rules(model.metadata) if rules is None else rules
         self.grids_kept = grids_kept
-        self._grids: Kept[PromptGrid] = Kept(lambda: self.grids_kept)
-        self._by_cells = SpectralPartitioning(self.model, lambda: self.grids_kept)
-        self._by_prompts = GridPartitioning(self.model, self._grid, self._decoded)
-        for sentence in (*model.warnings, slow_precision(precision, model.device)):
-            if sentence:
-                self._notify(sentence)
-        self._cores = _CORES
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What was done to finish jobs in spite of trouble, in plain sentences, newest last."""
-        return tuple(self._notices)
-
-    def embed(
-        self, image: Any, *, progress: Progress | None = None, cancel: Cancel | None = None
-    ) -> Embedding:
-        """Read a picture's traces once; all else starts from the result.
-
-        Parameters
-        ----------
-        image : (H, W), (H, W, 3) or (H, W, 4) array_like
-            NumPy or dask; uint8, uint16, other integers, bool or float; up to 200 megapixels.
-            `napari_safire.engine.pixels` states how values are scaled. The ViT sees it squashed to
-            its square frame, the lite model at its own resolution, in tiles above 1024 pixels.
-        progress, cancel : callable, optional
-
-        Returns
-        -------
-        Embedding
-            From the cache if it holds this picture by this model.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Not a picture; the message says why.
-        OutOfMemory
-        ModelFailure
-            The features are not finite.
-        Cancelled
-            Nothing is kept of it.
-        """
-        # Fresh weights have no hash by which their embeddings could be told from others.
-        exact = self.precision == "float32"
-        cache = self.cache if self.model.checkpoint_sha256 and exact else None
-        with explained(READING):
-            picture = PictureReader(image)
-            if cache is not None:
-                kept = cache.get(picture.sha256, self.model.checkpoint_sha256)
-                if kept is not None:
-                    report(progress, cancel, 1, 1, READING)
-                    return kept
-            with self._computing():
-                embedding = embed_picture(self._memory, picture, progress, cancel)
-        if cache is not None:
-            cache.put(embedding, self._notify_once)  # a full disk is said once
-        return embedding
+        self._decoder = PromptDecoder(
+            self._memory, self._computing, self.rules.confidence, lambda: self.grids_kept
+        )
+        self._by_prompts = GridPartitioning(self.rules, self._decoder.grid, self._decoder.regions)
+        self._by_patches = None
+        if self.rules.patches is not None:
+            self._by_patches = SpectralPartitioning(
+                self.rules.patches, self.rules.calibration, lambda: self.grids_kept
+            )
 
     @property
     def answers_by_patches(self) -> bool:
-        """Whether clicks are answered from the embedding's patches, as partitions are.
+        """Whether clicks are answered from the embedding's patches, as with safire-lite.
 
-        So with safire-lite; models as published are asked through their decoder, and partitioned by
-        a grid of prompts.
+        Models as published are asked through their decoder, and partitioned by a grid of prompts.
         """
-        return representative(self.model, "auto") == "cells" and self._by_cells.answers_clicks
+        return self._by_patches is not None
 
     def segment(
         self,
         embedding: Embedding,
-        prompts: Iterable[PointPrompt | tuple[float, float]],
+        prompts: Prompts,
         *,
         method: str = "auto",
     ) -> list[SourceRegion]:
@@ -219,28 +144,25 @@ class Engine:
         Raises
         ------
         ValueError
-            A prompt lies outside the picture, the embedding is another model's, or the model does
-            not answer by this method.
+            A prompt lies outside, or it is not this model's embedding or method.
         OutOfMemory
         ModelFailure
             The answers are not finite.
         """
-        if method not in _CLICK_METHODS:
-            raise ValueError(f"Unknown method {method!r}: use one of {', '.join(_CLICK_METHODS)}.")
-        self._check_embedding(embedding)
-        points = [_as_prompt(prompt) for prompt in prompts]
-        points_in_model(embedding, points)  # refuses those outside, whoever answers
+        check_embedding(embedding, self.model.checkpoint_sha256)
+        points = checked_prompts(embedding, prompts)
+        by_patches = self._clicks_by_patches(method)
         if not points:
             return []
-        if method == "patches" or (method == "auto" and self.answers_by_patches):
-            with explained(COMPARING):
-                return self._by_cells.segment(embedding, points)
-        return self._decoded(embedding, points)
+        if by_patches is None:
+            return self._decoder.regions(embedding, points)
+        with explained(COMPARING):
+            return [by_patches.segment_source(embedding, [point]) for point in points]
 
     def segment_source(
         self,
         embedding: Embedding,
-        prompts: Iterable[PointPrompt | tuple[float, float]],
+        prompts: Prompts,
         *,
         method: str = "auto",
     ) -> SourceRegion:
@@ -258,7 +180,7 @@ class Engine:
         Returns
         -------
         SourceRegion
-            Its prompt is the first.
+            Of the first prompt.
 
         Raises
         ------
@@ -266,29 +188,18 @@ class Engine:
             No prompt, or as in `segment`.
         OutOfMemory, ModelFailure
         """
-        points = [_as_prompt(prompt) for prompt in prompts]
+        check_embedding(embedding, self.model.checkpoint_sha256)
+        points = checked_prompts(embedding, prompts)
+        by_patches = self._clicks_by_patches(method)
         if not points:
             raise ValueError("A source region needs a prompt: give one at least.")
-        regions = self.segment(embedding, points, method=method)
-        if len(points) == 1:
-            return regions[0]
-        if method == "patches" or (method == "auto" and self.answers_by_patches):
+        if by_patches is not None:
             with explained(COMPARING):
-                return self._by_cells.segment_source(embedding, points)
+                return by_patches.segment_source(embedding, points)
+        regions = self._decoder.regions(embedding, points)
         united = np.maximum.reduce([region.low_res_logits for region in regions])
-        confidence = min(region.confidence for region in regions)
-        return SourceRegion(points[0], united, embedding.geometry, confidence)
-
-    def _decoded(self, embedding: Embedding, prompts: Iterable[PointPrompt]) -> list[SourceRegion]:
-        points = list(prompts)
-        points_xy = points_in_model(embedding, points)
-        with explained(DECODING), self._computing():
-            logits, raw = decode_points(self._memory, embedding.features, points_xy)
-        confidence = self._calibrated(raw)
-        return [
-            SourceRegion(point, logits[i], embedding.geometry, float(confidence[i]))
-            for i, point in enumerate(points)
-        ]
+        least = min(region.confidence for region in regions)
+        return SourceRegion(points[0], united, embedding.geometry, least)
 
     def grid(
         self,
@@ -311,35 +222,9 @@ class Engine:
         -------
         PromptGrid
         """
-        return self._grid(embedding, points_per_side, progress, cancel, with_logits=True)
-
-    def _grid(
-        self,
-        embedding: Embedding,
-        points_per_side: int,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-        *,
-        with_logits: bool,
-    ) -> PromptGrid:
-        """Return the whole grid, or one that may hold features only."""
-        self._check_embedding(embedding)
+        check_embedding(embedding, self.model.checkpoint_sha256)
         PartitionSettings(points_per_side=points_per_side).check()
-        side = int(points_per_side)
-        of = (embedding.image_sha256, embedding.checkpoint_sha256, side)
-        grid = self._grids.get((*of, True)) if with_logits else self._grids.get((*of, True), of)
-        if grid is None:
-            with explained(DECODING), self._computing():
-                grid = run_grid(
-                    self._memory, embedding, side, progress, cancel, with_logits=with_logits
-                )
-            grid = replace(grid, confidence=self._calibrated(grid.confidence))
-            # Whoever is given the grid, or a region of it, shares it with all later jobs.
-            for array in (grid.low_res_logits, grid.confidence, grid.features):
-                if array is not None:
-                    array.flags.writeable = False
-            self._grids.put((*of, True) if with_logits else of, grid)
-        return grid
+        return self._decoder.grid(embedding, points_per_side, progress, cancel, with_logits=True)
 
     def partition(
         self,
@@ -369,9 +254,8 @@ class Engine:
         eps : float, optional
             Euclidean distance for "dbscan": every group of prompts that is farther from all others
             is a source, as published. None: by the rule of
-            `napari_safire.engine.partitioning.clustering.chosen_density`, and single prompts are
-            no sources.
-            Which it was stands in the partition's parameters.
+            `napari_safire.partitioning.clustering.chosen_density`, and single prompts are no
+            sources. Which it was stands in the partition's parameters.
         progress, cancel : callable, optional
 
         Returns
@@ -388,8 +272,8 @@ class Engine:
         """
         plan = PartitionSettings(method, n_sources, eps, seed, points_per_side)
         plan.check()
-        self._check_embedding(embedding)
-        return self._divider(method).partition(embedding, plan, progress, cancel)
+        check_embedding(embedding, self.model.checkpoint_sha256)
+        return self._method(method).partition(embedding, plan, (progress, cancel))
 
     def stability(
         self,
@@ -402,12 +286,10 @@ class Engine:
     ) -> FloatImage:
         """How steadily each pixel comes into its source when the partition is made again.
 
-        Each repetition clusters another random two thirds of the prompts (of the cells, where the
-        model's partitions are cut from cells), with another seed of k-means and always as many
-        sources as the partition has, or with another eps of DBSCAN; its sources are matched one to
-        one to the partition's.
-        Nothing is decoded again: prompts (cells) are compared, and a pixel is as stable as the
-        nearest one of its own source.
+        Each repetition clusters another random two thirds of the prompts (or patches), with another
+        seed and as many sources as the partition has, or with another eps of DBSCAN; its sources
+        are matched one to one to the partition's. Nothing is decoded again: a pixel is as stable as
+        the nearest prompt (patch) of its own source.
 
         Parameters
         ----------
@@ -432,12 +314,12 @@ class Engine:
             ``repeats`` is below 1, or the partition is of another picture or model.
         Cancelled
         """
-        self._check_embedding(embedding)
-        self._check_stability_arguments(embedding, partition, repeats)
+        check_embedding(embedding, self.model.checkpoint_sha256)
+        method = self._method(partition.method)
+        check_partition(embedding, partition, method.units, repeats)
         if partition.n_sources < 2:
             return np.ones(embedding.image_shape, dtype=np.float32)
-        divider = self._divider(partition.method)
-        return divider.stability(embedding, partition, repeats, progress, cancel)
+        return method.stability(embedding, partition, repeats, (progress, cancel))
 
     def localize(
         self,
@@ -450,57 +332,66 @@ class Engine:
     ) -> ForgeryMap:
         """Make the binary forgery map: two sources, the smaller one taken for the forged one.
 
-        With models whose cells are divided (safire-lite): everything but the largest source.
+        With models that divide patches (safire-lite): everything but the largest source.
 
         Parameters
         ----------
-        embedding : Embedding
-        seed, points_per_side
+        embedding, seed, points_per_side, progress, cancel
             As in `partition`.
-        progress, cancel : callable, optional
 
         Returns
         -------
         ForgeryMap
             Its verdict rests on the model's calibration; without one it is "inconclusive", as for
-            pictures that are tiny or mostly dark, saturated or flat (`engine.verdict`).
+            pictures that are tiny or mostly dark, saturated or flat (`partitioning.verdict`).
         """
-        plan = PartitionSettings("kmeans", 2, None, seed, points_per_side)
-        plan.check()
-        self._check_embedding(embedding)
-        return self._divider(plan.method).localize(embedding, plan, progress, cancel)
-
-    @property
-    def auto_rule(self) -> AutoRule:
-        """How method "auto" finds the number of sources with this model."""
-        return auto_rule(self.model.metadata)
+        plan = _in_two(seed, points_per_side)
+        check_embedding(embedding, self.model.checkpoint_sha256)
+        return self._method(plan.method).localize(embedding, plan, (progress, cancel))
 
     @property
     def most_sources(self) -> int:
         """How many sources method "auto" tells apart at most."""
-        return self._divider("auto").most_sources
+        return MOST_SOURCES
 
     def separation(self, embedding: Embedding, seed: int = 0, points_per_side: int = 16) -> float:
         """How far apart the two sources of the forgery map lie: what its verdict rests on.
+
+        Parameters
+        ----------
+        embedding, seed, points_per_side
+            As in `partition`.
 
         Returns
         -------
         float
             0 or more, in the measure of the model's way of dividing: the cosine distance of two
             groups of prompts (at most 2), or
-            `napari_safire.engine.partitioning.n_sources.evidence`.
+            `napari_safire.partitioning.n_sources.multi_source_score`.
         """
-        plan = PartitionSettings("kmeans", 2, None, seed, points_per_side)
-        plan.check()
-        self._check_embedding(embedding)
-        return self._divider(plan.method).separation(embedding, plan)
+        plan = _in_two(seed, points_per_side)
+        check_embedding(embedding, self.model.checkpoint_sha256)
+        return self._method(plan.method).separation(embedding, plan)
 
     def count_sources(
-        self, embedding: Embedding, thresholds: Sequence[Thresholds], points_per_side: int = 16
+        self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int = 16
     ) -> tuple[int, ...]:
-        """How many sources method "auto" would find with other thresholds of its rule."""
-        self._check_embedding(embedding)
-        return self._divider("auto").count_sources(embedding, thresholds, points_per_side)
+        """How many sources method "auto" would find with other thresholds.
+
+        Parameters
+        ----------
+        embedding, points_per_side
+            As in `partition`.
+        thresholds : sequence of float
+            In place of the one in `ModelRules`.
+
+        Returns
+        -------
+        tuple of int
+            A number of sources for each threshold.
+        """
+        check_embedding(embedding, self.model.checkpoint_sha256)
+        return self._method("auto").count_sources(embedding, thresholds, points_per_side)
 
     def source_numbers(self, embedding: Embedding) -> dict[int, float]:
         """How probable each number of sources is, at even odds of there being several.
@@ -514,11 +405,11 @@ class Engine:
         dict of int to float
             By number, from 1 up; they add up to 1. Empty where the model does not tell.
         """
-        self._check_embedding(embedding)
-        return self._by_cells.source_numbers(embedding) if self.answers_by_patches else {}
+        check_embedding(embedding, self.model.checkpoint_sha256)
+        return {} if self._by_patches is None else self._by_patches.source_numbers(embedding)
 
-    def patches(self, embedding: Embedding) -> Patches:
-        """The patches that partition and clicks rest on: where they lie, and their features.
+    def pieces(self, embedding: Embedding) -> Pieces:
+        """Cut a picture in the pieces of which method "auto" makes sources.
 
         Parameters
         ----------
@@ -526,83 +417,34 @@ class Engine:
 
         Returns
         -------
-        Patches
-        """
-        self._check_embedding(embedding)
-        return patches_of(embedding)
-
-    def pieces(self, embedding: Embedding) -> Pieces:
-        """Cut a picture in the pieces of which method "auto" makes sources of cells.
+        Pieces
 
         Raises
         ------
         ValueError
-            The embedding is of another model.
+            The embedding is of another model, or the model does not divide patches.
         """
-        self._check_embedding(embedding)
-        return self._by_cells.pieces(embedding)
+        check_embedding(embedding, self.model.checkpoint_sha256)
+        if self._by_patches is None:
+            raise ValueError(_NO_PATCHES)
+        return self._by_patches.pieces(embedding)
 
-    def _divider(self, method: str) -> PartitioningMethod:
-        cells = representative(self.model, method) == "cells"
-        return self._by_cells if cells else self._by_prompts
+    def _method(self, name: str) -> PartitioningMethod:
+        """By patches where the model can; DBSCAN, which counts by itself, clusters prompts."""
+        if self._by_patches is None or name == "dbscan":
+            return self._by_prompts
+        return self._by_patches
 
-    @contextmanager
-    def _computing(self) -> Iterator[None]:
-        device = self.model.device
-        alone = self._cores if device.type == "cpu" else nullcontext()
-        with alone, computing_in(self.precision, device):
-            yield
-
-    def _notify(self, sentence: str) -> None:
-        self._notices.append(sentence)
-        if self._on_notice is not None:
-            self._on_notice(sentence)
-
-    def _notify_once(self, sentence: str) -> None:
-        if sentence not in self._notices:
-            self._notify(sentence)
-
-    def _calibrated(self, confidence: FloatImage) -> FloatImage:
-        """What the decoder's predictions were worth; themselves where nobody has found out."""
-        return confidence if self._confidence_curve is None else self._confidence_curve(confidence)
-
-    def _check_stability_arguments(
-        self, embedding: Embedding, partition: SourcePartition, repeats: int
-    ) -> None:
-        if repeats < 1:
-            raise ValueError(f"repeats is {repeats}, but must be at least 1.")
-        if partition.labels.shape != embedding.image_shape:
-            raise ValueError(
-                f"The partition is of a picture of {partition.labels.shape} pixels, the embedding "
-                f"of one of {embedding.image_shape}: give the embedding it was made of."
-            )
-        if partition.parameters.get("representative") != representative(
-            self.model, partition.method
-        ):
-            raise ValueError(
-                "The partition was made by another model: partition the picture again with this "
-                "one."
-            )
-
-    def _check_embedding(self, embedding: Embedding) -> None:
-        if not isinstance(embedding, Embedding):
-            raise TypeError(
-                f"An Embedding is needed, not {type(embedding).__name__}: call embed() first."
-            )
-        if embedding.checkpoint_sha256 != self.model.checkpoint_sha256:
-            raise ValueError(
-                "The embedding was made by another model: embed the picture again with this one."
-            )
-        if not np.isfinite(embedding.features).all():
-            raise ValueError(
-                "The embedding holds numbers that are not finite: embed the picture again."
-            )
+    def _clicks_by_patches(self, method: str) -> SpectralPartitioning | None:
+        """What answers clicks; None: the decoder."""
+        if method not in _CLICK_METHODS:
+            raise ValueError(f"Unknown method {method!r}: use one of {', '.join(_CLICK_METHODS)}.")
+        if method == "patches" and self._by_patches is None:
+            raise ValueError(_NO_PATCHES)
+        return None if method == "decoder" else self._by_patches
 
 
-def _as_prompt(prompt: PointPrompt | tuple[float, float]) -> PointPrompt:
-    if isinstance(prompt, PointPrompt):
-        return prompt
-    values = np.asarray(prompt, dtype=np.float64)
-    if values.shape != (2,):
-        raise ValueError(f"A prompt is one (row, col) pair, not {prompt!r}.")
-    return PointPrompt(float(values[0]), float(values[1]))
+def _in_two(seed: int, points_per_side: int) -> PartitionSettings:
+    plan = PartitionSettings("kmeans", 2, None, seed, points_per_side)
+    plan.check()
+    return plan

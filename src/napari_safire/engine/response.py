@@ -1,32 +1,14 @@
-"""Whether a model responds at all: damage must not look like a picture without traces."""
+"""Whether a model's answers are numbers, and differ: looked at where they were made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from napari_safire.engine.partitioning.clustering import directions
-from napari_safire.engine.uninformative import READABLE
 from napari_safire.errors import ModelFailure
 from napari_safire.model import SafireModel
-from napari_safire.types import Embedding, FloatImage
 
-SAME_EVERYWHERE = (
-    "The model gives the same features all over the picture: it does not respond to the picture. "
-    "Get the model's file again, or choose another model."
-)
-SAME_FOR_ALL = (
-    "The model answers every prompt alike: it does not respond to prompts in this picture. Get the "
-    "model's file again, or choose another model."
-)
-NOTHING_FOUND = (
-    "Fewer than two prompts found a region: there is nothing to compare. Ask a finer grid, or "
-    "choose another model."
-)
-_DIGITS = 4  # of a direction's components: what differs less is rounding
 _LEAST_SPREAD = 1e-6  # of logits, relative to the largest: what is below is rounding
 
 
@@ -67,39 +49,6 @@ def require_finite(values: Iterable[torch.Tensor], model: SafireModel, stage: st
         f"The model gave numbers that are not finite while {stage}. The file of {name}{told} is "
         f"damaged, or the device {device} fails: get the file again, or use another device.{half}"
     )
-
-
-def same_everywhere(features: FloatImage, among: npt.NDArray[np.bool_] | None = None) -> bool:
-    """Whether all features point the same way, as of a model whose weights are zero.
-
-    Parameters
-    ----------
-    features : (N, C) float32 array
-        Of any length.
-    among : (N,) bool array, optional
-        Those that count, such as the readable ones.
-
-    Returns
-    -------
-    bool
-        False for fewer than two features: nothing is known of these.
-    """
-    some = features if among is None else features[among]
-    if len(some) < 2:
-        return False
-    units = directions(some)
-    return bool((units.round(_DIGITS) == units[0].round(_DIGITS)).all())
-
-
-def silence_of(embedding: Embedding) -> str:
-    """Why an embedding says nothing of its picture, in sentences; empty if it does.
-
-    Cells that cannot be read are left out: those of a filled background look alike to every model.
-    """
-    features = embedding.features.reshape(len(embedding.features), -1).T
-    reasons = embedding.unreadable
-    readable = None if reasons is None else (reasons == READABLE).ravel()
-    return SAME_EVERYWHERE if same_everywhere(features, readable) else ""
 
 
 class Spread:

@@ -11,26 +11,34 @@ from typing import TYPE_CHECKING, Any, Literal
 import napari
 from platformdirs import user_config_path
 from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
 from rich.filesize import decimal
 
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
+from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.keys.binder import KeyBinder
 from napari_safire.gui.keys.key_editor import KeyEditor
 from napari_safire.gui.keys.keymap import ACTIONS, Keymap
 from napari_safire.gui.layers.canvas_guard import guard_canvas
 from napari_safire.gui.panels.annotate.autosaved_work import AutosavedWorkBar
-from napari_safire.gui.panels.annotate.image_section import ImageSection
+from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.panels.annotate.partition_section import PartitionSection
+from napari_safire.gui.panels.annotate.picture_section import PictureSection
+from napari_safire.gui.panels.annotate.plot_section import PlotSection
 from napari_safire.gui.panels.annotate.prompt_section import PromptSection
-from napari_safire.gui.panels.annotate.result_section import ResultSection
+from napari_safire.gui.panels.annotate.source_section import SourceSection
+from napari_safire.gui.panels.annotate.status_section import StatusSection
+from napari_safire.gui.panels.annotate.verdict_panel import VerdictPanel
+from napari_safire.gui.panels.annotate.view_panel import ViewPanel
 from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.gui.panels.diagnostics_panel import DiagnosticsPanel
+from napari_safire.gui.panels.drops import dropped_paths, kind_of, open_pictures
 from napari_safire.gui.panels.fine_tune.section import FineTuneSection
 from napari_safire.gui.panels.message_bar import MessageBar
-from napari_safire.gui.panels.section import Section, button, in_rows
+from napari_safire.gui.panels.section import FOCUS, Section, button, in_rows
 from napari_safire.gui.preferences import Preferences, PreferencesWatch
 from napari_safire.model.catalogue.registry import registry_problems
 from napari_safire.session.autosave import Autosave
@@ -83,54 +91,11 @@ class SafireWidget(QScrollArea):
         )
         self.controller.start_with(_settings(preferences))
 
+        self._make_sections(preferences)
+        self._lay_out()
         keys = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
         binder = KeyBinder(napari_viewer, keys, _callbacks(self.controller, weakref.ref(self)))
-
-        self.message = MessageBar(self.controller)
-        if self.controller.image is None and self.controller.images:
-            self.controller.work_on(
-                self.controller.images[-1]
-            )  # once more: why not, nobody has heard yet
-        self.image = ImageSection(self.controller, preferences.model, preferences.device)
-        self.series = QueueSection(self.controller)
-        self.prompts = PromptSection(self.controller)
-        self.partition = PartitionSection(self.controller)
-        self.result = ResultSection(self.controller)
-        self.result.prior = preferences.prior_percent / 100
-        self.fine_tune = FineTuneSection(self.controller, self.series, self.image)
-        self.autosaved_work = AutosavedWorkBar(self.controller)
-        self.keys = KeyEditor(keys)
-        self.keys.set_conflicts(binder.conflicts)
-        self.diagnostics = DiagnosticsPanel(
-            partial(_describe, session, self._cache), _runner(session), _as_text
-        )
-        self.show_keys = button("Keys …", "Show and change the keys.", self._toggle_keys)
-        self.show_diagnostics = button(
-            "Diagnostics …", "Versions, devices, memory, model and cache.", self._toggle_diagnostics
-        )
-
-        inside = QWidget()
-        body = QVBoxLayout(inside)
-        body.setContentsMargins(8, 8, 8, 8)
-        body.setSpacing(6)
-        body.addWidget(self.message)
-        body.addWidget(self.autosaved_work)
-        for section in self._sections():
-            body.addWidget(section)
-        body.addLayout(in_rows([self.show_keys, self.show_diagnostics], 2))
-        for panel in (self.keys, self.diagnostics):
-            panel.hide()
-            body.addWidget(panel)
-        body.addStretch(1)
-        inside.setMinimumWidth(_NARROW)
-        self.setWidget(inside)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(_NARROW + 24)
-
-        self.fine_tune.unfolded.connect(self._show_fine_tune)
-
+        self._add_panels(keys, binder)
         connections = Connections()
         guard_canvas(napari_viewer)
         connections.connect(self.controller.notice, self._bring_failure_into_view)
@@ -141,7 +106,6 @@ class SafireWidget(QScrollArea):
         for problem in (*preferences.problems, keys.problem, *registry_problems()):
             if problem:
                 self._tell(problem)
-
         # Docks die without a close event (napari issue 8071). What ends the work must not need this
         # widget, which is half gone by then. It is done once, and at Python's exit at the latest;
         # until then it keeps the widget alive.
@@ -151,9 +115,10 @@ class SafireWidget(QScrollArea):
             self.controller.finish,
             connections.disconnect,
             binder.unbind,
-            *[section.close_section for section in self._sections()],
+            *[section.close_section for section in self._sections],
             self.autosaved_work.connections.disconnect,
             self.message.connections.disconnect,
+            self.switch.connections.disconnect,
             self._watch.close,
             self.controller.close,
         )
@@ -162,6 +127,67 @@ class SafireWidget(QScrollArea):
         if application is not None:
             connections.connect(application.aboutToQuit, self._close_all)
         _WIDGETS[napari_viewer] = weakref.ref(self)
+
+    def _make_sections(self, preferences: Preferences) -> None:
+        controller = self.controller
+        self.message = MessageBar(controller)
+        if controller.image is None and controller.images:
+            # once more: why not, nobody has heard yet
+            controller.work_on(controller.images[-1])
+        self.autosaved_work = AutosavedWorkBar(controller)
+        self.switch = ViewSwitch(controller)
+        self.verdict = VerdictPanel(controller)
+        self.verdict.prior = preferences.prior_percent / 100
+        self.view = ViewPanel(controller, self.switch)
+        self.picture = PictureSection(controller)
+        self.status = StatusSection(controller)
+        self.prompts = PromptSection(controller)
+        self.partition = PartitionSection(controller)
+        self.sources = SourceSection(controller)
+        self.plots = PlotSection(controller, self.partition)
+        self.model = ModelSection(controller, preferences.model, preferences.device)
+        self.queue = QueueSection(controller)
+        self.fine_tune = FineTuneSection(controller, self.queue, self.model)
+        self._sections: tuple[Section, ...] = (
+            self.verdict, self.view, self.picture, self.status, self.prompts, self.partition,
+            self.sources, self.plots, self.model, self.queue, self.fine_tune,
+        )  # fmt: skip
+        self.fine_tune.unfolded.connect(self._show_fine_tune)
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        self._body = body = QVBoxLayout(inside)
+        body.setContentsMargins(8, 6, 8, 6)
+        body.setSpacing(6)
+        for widget in (self.message, self.autosaved_work, *self._sections):
+            body.addWidget(widget)
+        inside.setMinimumWidth(_NARROW)
+        self.setWidget(inside)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(_NARROW + 24)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Tab goes to what is in it
+        self.setStyleSheet(FOCUS)
+        self.setAcceptDrops(True)
+
+    def _add_panels(self, keys: Keymap, binder: KeyBinder) -> None:
+        """Put keys and diagnostics at the foot, each behind a button."""
+        self.keys = KeyEditor(keys)
+        self.keys.set_conflicts(binder.conflicts)
+        session = self.controller.session
+        self.diagnostics = DiagnosticsPanel(
+            partial(_describe, session, self._cache), _runner(session), _as_text
+        )
+        self.show_keys = button("Keys …", "Show and change the keys.", self._toggle_keys)
+        self.show_diagnostics = button(
+            "Diagnostics …", "Versions, devices, memory, model and cache.", self._toggle_diagnostics
+        )
+        self._body.addLayout(in_rows([self.show_keys, self.show_diagnostics], 2))
+        for panel in (self.keys, self.diagnostics):
+            panel.hide()
+            self._body.addWidget(panel)
+        self._body.addStretch(1)
 
     @property
     def is_closed(self) -> bool:
@@ -198,30 +224,45 @@ class SafireWidget(QScrollArea):
 
         self.controller.session.run(cache.clear, done)
 
-    def show_forgery_map(self) -> None:
-        """Show or hide the forgery map; where there is none yet, partition the picture first."""
-        controller, switch = self.controller, self.result.heatmap
-        plane = controller.plane
-        if plane is not None and plane.forgery is not None:
-            switch.click()
-            return
-        if plane is not None:
-            controller.heatmap_visible = True
-            switch.setChecked(True)
-        controller.partition()  # without a picture it says why not
-
-    def go_through_queue(self, how: Literal["go_on", "go_back", "finish"]) -> None:
+    def go_through_queue(
+        self, how: Literal["go_on", "go_back", "finish", "finish_as_authentic"]
+    ) -> None:
         """Leave the open picture of the queue for another one; without a queue, say so."""
-        if self.series.series is None:
+        if self.queue.queue is None:
             self._tell("No queue of pictures is open: choose a folder or a list first.")
+            self.queue.unfold()
         else:
-            getattr(self.series, how)()
+            getattr(self.queue, how)()
 
     def give_way(self) -> None:
         """Stop for good, because another widget works on the viewer from now on."""
         self.close_work()
         self._tell("Another SAFIRE widget works on this viewer now: close this one.")
         self.setEnabled(False)
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Accept pictures, folders, lists and models."""
+        if event is not None and dropped_paths(event):
+            event.acceptProposedAction()
+
+    def dragMoveEvent(self, event: QDragMoveEvent | None) -> None:
+        """Go on accepting: a scroll area asks its content anew with each move."""
+        if event is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Open what was dropped: as the model, as the queue, or as pictures."""
+        paths = [] if event is None else dropped_paths(event)
+        if event is None or not paths:
+            return
+        event.acceptProposedAction()
+        kind = kind_of(paths)
+        if kind == "model":
+            self.model.choose_file(str(paths[0]))
+        elif kind == "queue":
+            self.queue.open_queue(paths[0])
+        elif problem := open_pictures(self.controller.viewer, paths):
+            self._tell(problem)
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Notice that napari's "close this panel" took the widget out of its dock."""
@@ -236,18 +277,13 @@ class SafireWidget(QScrollArea):
             # Not left to Python: its garbage collector may run in a worker's thread.
             self.deleteLater()
 
-    def _sections(self) -> tuple[Section, ...]:
-        return (
-            self.series, self.image, self.prompts, self.partition, self.result, self.fine_tune,
-        )  # fmt: skip
-
     def _tell(self, sentence: str) -> None:
         self.message.tell(sentence, topic=ANYWHERE)
 
     def _preferences_changed(self, preferences: Preferences) -> None:
         self.controller.embed_on_selection = preferences.embed_on_selection
         self.controller.sources_opacity = preferences.sources_opacity
-        self.result.prior = preferences.prior_percent / 100
+        self.verdict.prior = preferences.prior_percent / 100
         self.controller.start_with(_settings(preferences))
         if self._cache is not None and preferences.cache_gib > 0:
             self._cache.max_bytes = int(preferences.cache_gib * 2**30)
@@ -347,8 +383,10 @@ def _callbacks(
         return call
 
     return {
-        "show_forgery_map": on_widget(SafireWidget.show_forgery_map),
-        "show_uncertainty": controller.show_uncertainty,
+        "show_picture": on_widget(lambda widget: widget.switch.toggle("picture")),
+        "show_sources": on_widget(lambda widget: widget.switch.toggle("sources")),
+        "show_forgery_map": on_widget(lambda widget: widget.switch.toggle("forgery map")),
+        "show_uncertainty": on_widget(lambda widget: widget.switch.toggle("uncertainty")),
         "next_picture": on_widget(lambda widget: widget.go_through_queue("go_on")),
         "previous_picture": on_widget(lambda widget: widget.go_through_queue("go_back")),
         "finish_picture": on_widget(lambda widget: widget.go_through_queue("finish")),

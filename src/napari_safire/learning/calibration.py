@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
 from napari_safire.engine import Engine
-from napari_safire.engine.partitioning.auto import Thresholds
+from napari_safire.engine.rules import ModelRules
 from napari_safire.types import Calibration
 
 # Calibration fits two numbers; a heavier penalty than none keeps separable data finite.
@@ -33,7 +33,7 @@ class Observation:
     statistic : float
         `napari_safire.engine.Engine.separation`.
     found : tuple of int
-        Numbers of sources that method "auto" finds with all thresholds among which is chosen.
+        Numbers of sources that method "auto" finds with all `candidates_of` its rules.
     kind : str
         Of an authentic picture: what it has in common with others, such as its last compression.
     """
@@ -45,7 +45,7 @@ class Observation:
 
 
 def observe(engine: Engine, image: npt.NDArray[np.uint8], n_sources: int) -> Observation:
-    """Look at a picture with a known number of sources, with all candidates of the model's rule.
+    """Look at a picture with a known number of sources, with all candidates for its threshold.
 
     Parameters
     ----------
@@ -54,27 +54,33 @@ def observe(engine: Engine, image: npt.NDArray[np.uint8], n_sources: int) -> Obs
     n_sources : int
     """
     embedding = engine.embed(image)
-    found = engine.count_sources(embedding, engine.auto_rule.candidates)
+    found = engine.count_sources(embedding, candidates_of(engine.rules))
     return Observation(n_sources, engine.separation(embedding), found)
 
 
-def choose_auto_thresholds(
-    observations: Sequence[Observation], candidates: Sequence[Thresholds]
-) -> tuple[Thresholds, float]:
-    """Find the thresholds of method "auto" that get the number of sources right most often.
+def candidates_of(rules: ModelRules) -> tuple[float, ...]:
+    """Thresholds of method "auto" among which is chosen."""
+    tried = np.arange(0.02, 1.2, 0.02) if rules.patches is None else np.arange(1.5, 14.0, 0.25)
+    return tuple(tried.tolist())
+
+
+def choose_threshold(
+    observations: Sequence[Observation], candidates: Sequence[float]
+) -> tuple[float, float]:
+    """Find the threshold of method "auto" that gets the number of sources right most often.
 
     Each true number of sources counts the same, however many pictures have it.
 
     Parameters
     ----------
     observations : sequence of Observation
-    candidates : sequence of tuple of float
+    candidates : sequence of float
         Those that the observations were `found` with.
 
     Returns
     -------
-    thresholds : tuple of float
-        Where several are as good, those in their middle.
+    threshold : float
+        Where several are as good, the one in their middle.
     accuracy : float
         Mean over the true numbers of the share of pictures with the right estimate, on the very
         pictures they were chosen by; see `numbers_right` for others.
@@ -119,9 +125,8 @@ def fit_calibration(
 
     A rate that holds on the average may hide a kind of pictures that is accused far more often (an
     authentic photograph compressed once more, say), and nobody knows which kinds a user will meet.
-    So the rate of false alarms is kept in every kind that has pictures enough to see it in, as
-    conformal prediction does by groups (Vovk, "Conditional validity of inductive conformal
-    predictors", 2012).
+    So the rate of false alarms is kept in every kind that has pictures enough to see it in, as by
+    conformal prediction (Vovk, "Conditional validity of inductive conformal predictors", 2012).
 
     Parameters
     ----------
@@ -142,13 +147,9 @@ def fit_calibration(
         Authentic or forged pictures are missing, or a rate does not lie between 0 and 1.
     """
     missed = false_alarm_rate if miss_rate is None else miss_rate
-    for name, rate in (("false_alarm_rate", false_alarm_rate), ("miss_rate", missed)):
-        if not 0 < rate < 1:
-            raise ValueError(f"{name} is a share between 0 and 1, such as 0.05, not {rate}.")
     statistic = np.array([o.statistic for o in observations])
     forged = np.array([o.n_sources > 1 for o in observations])
-    if forged.all() or not forged.any():
-        raise ValueError("Calibration needs authentic and forged pictures; one kind is missing.")
+    _check({"false_alarm_rate": false_alarm_rate, "miss_rate": missed}, forged)
     model = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced")
     model.fit(statistic[:, None], forged)
     probability = model.predict_proba(statistic[:, None])[:, 1]
@@ -171,6 +172,14 @@ def fit_calibration(
         n_authentic=int((~forged).sum()),
         n_forged=int(forged.sum()),
     )
+
+
+def _check(rates: dict[str, float], forged: npt.NDArray[np.bool_]) -> None:
+    for name, rate in rates.items():
+        if not 0 < rate < 1:
+            raise ValueError(f"{name} is a share between 0 and 1, such as 0.05, not {rate}.")
+    if forged.all() or not forged.any():
+        raise ValueError("Calibration needs authentic and forged pictures; one kind is missing.")
 
 
 def _kinds_of_authentic(

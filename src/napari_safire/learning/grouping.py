@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
-from napari_safire.engine.partitioning.grouping import GroupingRule, all_groupings, signs
-from napari_safire.engine.partitioning.n_sources import Pieces
-from napari_safire.learning.known_cells import overlap_with_truth
+from napari_safire.learning.known_patches import overlap_with_truth
+from napari_safire.partitioning.grouping import GroupingRule, all_groupings, signs
+from napari_safire.partitioning.n_sources import Pieces
 from napari_safire.types import FloatImage
 
 # For each weight squared, beside the mean log-likelihood of a picture: eight weights of a hundred
@@ -57,7 +57,7 @@ def known_pieces(pieces: Pieces, truth: npt.NDArray[np.integer]) -> KnownPieces:
     return KnownPieces(pieces.likeness, pieces.shares, overlap.argmax(axis=0))
 
 
-def fit_kinship(known: Sequence[KnownPieces]) -> GroupingRule:
+def fit_grouping(known: Sequence[KnownPieces]) -> GroupingRule:
     """Make the true groupings as probable as can be (maximum likelihood).
 
     The model is log-linear and small enough to be summed over all groupings, so the best weights
@@ -83,7 +83,7 @@ def fit_kinship(known: Sequence[KnownPieces]) -> GroupingRule:
         if len(np.unique(one.sources)) > 1
     ]
     if not pictures:
-        raise ValueError("Kinship is fitted on pictures of several sources; there is none.")
+        raise ValueError("Groupings are fitted on pictures of several sources; there is none.")
 
     def loss(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         value = _PENALTY * float(weights @ weights)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from napari_safire.errors import CheckpointError
 from napari_safire.images.files import file_sha256
-from napari_safire.model.sam import load_sam
+from napari_safire.learning.sam import load_sam
 
 Masks = npt.NDArray[np.bool_]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from napari_safire.engine import Engine
-from napari_safire.engine.partitioning.auto import Thresholds
+from napari_safire.engine.rules import ModelRules
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.masks import MaskKind
@@ -18,7 +17,8 @@ from napari_safire.images.reading import read_image
 from napari_safire.images.truth import read_truth
 from napari_safire.learning.calibration import (
     Observation,
-    choose_auto_thresholds,
+    candidates_of,
+    choose_threshold,
     fit_calibration,
     observe,
 )
@@ -33,7 +33,7 @@ _FEWEST_OF_A_NUMBER = 5
 
 def recalibrated(
     engine: Engine, entries: Sequence[ListEntry], kind: MaskKind, stop: Cancel
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+) -> tuple[ModelRules, tuple[str, ...]]:
     """Settle anew what fine-tuning has changed, where there are pictures enough.
 
     The probability of forgery needs ten authentic and ten forged pictures; without a calibration
@@ -52,8 +52,8 @@ def recalibrated(
 
     Returns
     -------
-    metadata : dict
-        "calibration" and the thresholds of method "auto", each only where it was settled.
+    rules : ModelRules
+        The engine's, with the calibration and threshold that were settled.
     notes : tuple of str
         Plain sentences that say so.
 
@@ -63,13 +63,9 @@ def recalibrated(
     """
     observations = list(_observe(engine, entries, kind, stop))
     calibration, first = _calibration(observations)
-    thresholds, second = _auto_thresholds(engine, observations, kind)
-    metadata: dict[str, Any] = {}
-    if calibration is not None:
-        metadata["calibration"] = asdict(calibration)
-    if thresholds is not None:
-        metadata |= engine.auto_rule.as_metadata(thresholds)
-    return metadata, (first, second)
+    threshold, second = _threshold(engine, observations, kind)
+    rules = replace(engine.rules, calibration=calibration)
+    return rules if threshold is None else rules.with_threshold(threshold), (first, second)
 
 
 def _observe(
@@ -109,9 +105,9 @@ def _calibration(observations: Sequence[Observation]) -> tuple[Calibration | Non
     return calibration, f"Its verdicts are {basis}"
 
 
-def _auto_thresholds(
+def _threshold(
     engine: Engine, observations: Sequence[Observation], kind: MaskKind
-) -> tuple[Thresholds | None, str]:
+) -> tuple[float | None, str]:
     counts = [one.n_sources for one in observations]
     numbers = [n for n in set(counts) if counts.count(n) >= _FEWEST_OF_A_NUMBER]
     # Without any of one source, the threshold that divides everything would look best.
@@ -121,9 +117,8 @@ def _auto_thresholds(
             f"{_FEWEST_OF_A_NUMBER} held-out pictures of one source, and as many of another number."
         )
     usable = [one for one in observations if one.n_sources in numbers]
-    thresholds, accuracy = choose_auto_thresholds(usable, engine.auto_rule.candidates)
-    told = " and ".join(f"{value:.2f}" for value in thresholds)
-    return thresholds, (
-        f'The threshold of method "auto" is {told}, which finds the number of sources in '
+    threshold, accuracy = choose_threshold(usable, candidates_of(engine.rules))
+    return threshold, (
+        f'The threshold of method "auto" is {threshold:.2f}, which finds the number of sources in '
         f"{100 * accuracy:.0f} % of the {len(usable)} held-out pictures that it was chosen by."
     )

@@ -160,10 +160,8 @@ def average_precision(gt: npt.ArrayLike, heatmap: npt.ArrayLike, *, band: bool =
 
     Parameters
     ----------
-    gt, heatmap
-        As in `f1_fixed`.
-    band : bool
-        Official: False, all pixels count.
+    gt, heatmap, band
+        As in `auc`.
 
     Returns
     -------

@@ -88,22 +88,7 @@ def reliability(
     >>> reliability([0.1, 0.1, 0.9, 0.9], [0, 0, 1, 0]).expected_error
     0.25
     """
-    values = np.asarray(predicted, dtype=np.float64)
-    outcomes = np.asarray(observed, dtype=np.float64)
-    shares = np.ones_like(values) if weights is None else np.asarray(weights, dtype=np.float64)
-    if values.ndim != 1 or not values.size or not values.shape == outcomes.shape == shares.shape:
-        raise ValueError(
-            f"Predictions, outcomes and weights have the shapes {values.shape}, {outcomes.shape} "
-            f"and {shares.shape}: give lists of one length, with an entry at least."
-        )
-    for what, numbers in (("predictions", values), ("outcomes", outcomes)):
-        if not ((numbers >= 0) & (numbers <= 1)).all():
-            raise ValueError(
-                f"The {what} reach from {numbers.min():g} to {numbers.max():g}: give numbers in "
-                "[0, 1]."
-            )
-    if not ((shares > 0) & np.isfinite(shares)).all():
-        raise ValueError(f"The least weight is {shares.min():g}: give finite weights above 0.")
+    values, outcomes, shares = _checked(predicted, observed, weights)
     if n_bins < 1:
         raise ValueError(f"There cannot be {n_bins} bins: ask for one at least.")
     shares = shares / shares.sum()
@@ -122,6 +107,28 @@ def reliability(
         )
     error = sum(one.weight * abs(one.predicted - one.observed) for one in bins)
     return Reliability(tuple(bins), error)
+
+
+def _checked(
+    predicted: npt.ArrayLike, observed: npt.ArrayLike, weights: npt.ArrayLike | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    values = np.asarray(predicted, dtype=np.float64)
+    outcomes = np.asarray(observed, dtype=np.float64)
+    shares = np.ones_like(values) if weights is None else np.asarray(weights, dtype=np.float64)
+    if values.ndim != 1 or not values.size or not values.shape == outcomes.shape == shares.shape:
+        raise ValueError(
+            f"Predictions, outcomes and weights have the shapes {values.shape}, {outcomes.shape} "
+            f"and {shares.shape}: give lists of one length, with an entry at least."
+        )
+    for what, numbers in (("predictions", values), ("outcomes", outcomes)):
+        if not ((numbers >= 0) & (numbers <= 1)).all():
+            raise ValueError(
+                f"The {what} reach from {numbers.min():g} to {numbers.max():g}: give numbers in "
+                "[0, 1]."
+            )
+    if not ((shares > 0) & np.isfinite(shares)).all():
+        raise ValueError(f"The least weight is {shares.min():g}: give finite weights above 0.")
+    return values, outcomes, shares
 
 
 def balanced_weights(happened: npt.ArrayLike) -> npt.NDArray[np.float64]:

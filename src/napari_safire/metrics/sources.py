@@ -152,7 +152,7 @@ def confusion_matrix(
     Parameters
     ----------
     gt, pred, n_clusters
-        As in `p_miou`.
+        Two partitions of one picture, as in `p_miou`.
 
     Returns
     -------

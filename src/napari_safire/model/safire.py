@@ -56,24 +56,7 @@ class SafireModel(nn.Module):
         self.metadata: dict[str, Any] = {}
         self.warnings: tuple[str, ...] = ()
         self.image_encoder = _make_encoder(config)
-        n_cells = config.image_size // config.embedding_stride
-        self.prompt_encoder = modeling.PromptEncoder(
-            embed_dim=config.prompt_dim,
-            image_embedding_size=(n_cells, n_cells),
-            input_image_size=(config.image_size, config.image_size),
-            mask_in_chans=config.mask_in_chans,
-        )
-        self.mask_decoder = modeling.MaskDecoder(
-            transformer_dim=config.prompt_dim,
-            transformer=modeling.TwoWayTransformer(
-                depth=config.decoder_depth,
-                embedding_dim=config.prompt_dim,
-                num_heads=config.decoder_heads,
-                mlp_dim=config.decoder_mlp_dim,
-            ),
-            iou_head_depth=config.confidence_depth,
-            iou_head_hidden_dim=config.confidence_dim,
-        )
+        self.prompt_encoder, self.mask_decoder = sam_decoder(config)
         self.prompt_projection: nn.Linear | None = None
         if config.prompt_from_embedding:
             self.prompt_projection = nn.Linear(config.prompt_dim, config.prompt_dim)
@@ -132,7 +115,7 @@ class SafireModel(nn.Module):
             Positive points in model pixels, x before y; pixel centres are whole numbers. Those of
             a tensor that is no longer on the CPU are believed: to look would wait for the device.
         corners : bool
-            Only the logits of each cell's corners, 2 h x 2 w instead of 4 h x 4 w.
+            Only the logits of each patch's corners, 2 h x 2 w instead of 4 h x 4 w.
 
         Returns
         -------
@@ -242,6 +225,29 @@ def _points_on(device: torch.device, points_xy: Any) -> Tensor:
     if points.device.type == "cpu" and not bool(torch.isfinite(points).all()):
         raise ValueError("points_xy holds values that are not finite: give (x, y) numbers.")
     return points.to(device)
+
+
+def sam_decoder(config: ModelConfig) -> tuple[nn.Module, nn.Module]:
+    """SAM's prompt encoder and mask decoder in the sizes of a config, with fresh weights."""
+    n_patches = config.image_size // config.embedding_stride
+    prompt_encoder = modeling.PromptEncoder(
+        embed_dim=config.prompt_dim,
+        image_embedding_size=(n_patches, n_patches),
+        input_image_size=(config.image_size, config.image_size),
+        mask_in_chans=config.mask_in_chans,
+    )
+    mask_decoder = modeling.MaskDecoder(
+        transformer_dim=config.prompt_dim,
+        transformer=modeling.TwoWayTransformer(
+            depth=config.decoder_depth,
+            embedding_dim=config.prompt_dim,
+            num_heads=config.decoder_heads,
+            mlp_dim=config.decoder_mlp_dim,
+        ),
+        iou_head_depth=config.confidence_depth,
+        iou_head_hidden_dim=config.confidence_dim,
+    )
+    return prompt_encoder, mask_decoder
 
 
 def _make_encoder(config: ModelConfig) -> nn.Module:

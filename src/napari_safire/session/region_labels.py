@@ -14,7 +14,7 @@ from napari_safire.types import FloatImage, PointPrompt, SourcePartition, Source
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-    from napari_safire.engine import PromptGrid
+    from napari_safire.partitioning.prompt_grid import PromptGrid
 
 Asked = tuple[PointPrompt, ...]
 """Points of one source that are answered together; a single one by itself."""

@@ -19,6 +19,7 @@ from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
+from napari_safire.partitioning.patches import Patches, patches_of
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.region_labels import (
     Asked,
@@ -36,7 +37,8 @@ from napari_safire.types import (
 )
 
 if TYPE_CHECKING:
-    from napari_safire.engine import Engine, Patches, PromptGrid
+    from napari_safire.engine import Engine
+    from napari_safire.partitioning.prompt_grid import PromptGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def partitioned(
     if not by_patches:
         return Partitioned(partition, forgery, grid)
     numbers = engine.source_numbers(embedding)
-    return Partitioned(partition, forgery, None, engine.patches(embedding), numbers)
+    return Partitioned(partition, forgery, None, patches_of(embedding), numbers)
 
 
 def ask_regions(

@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 
 from napari_safire.annotation.annotation import SourcePrompt, same_prompts
 from napari_safire.annotation.predictions import AnnotatedPlane
-from napari_safire.annotation.recorded import ANNOTATED
+from napari_safire.annotation.recorded import ANNOTATED, AUTOSAVED_AS
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.mode import Mode
 from napari_safire.gui.layers.image_planes import PictureLayer
@@ -107,6 +107,34 @@ class ImageController:
         self._session.open(key, self.picture.shape, self.picture.reader(index))
         return key
 
+    def adopt(self) -> None:
+        """Go on with the layers that a closed dock has left, and the work in them.
+
+        What was painted and placed meanwhile counts as done now.
+        """
+        group, picture = self.layer_group, self.picture
+        group.adopt()
+        if group.sources is not None:
+            self._link_sources()
+        known: dict[tuple[int, ...], AnnotatedPlane] = group.noted(ANNOTATED, {})
+        works = group.noted(AUTOSAVED_AS, {})
+        for index, made in known.items():
+            if made.annotation.settled.shape != picture.shape or self._sources is None:
+                continue
+            key = PlaneKey(picture.layer.unique_id, index)
+            reader = picture.reader(index)
+            self._session.open(key, picture.shape, reader, made, works.get(index, ""))
+            self._seen[index] = made.annotation.prompts
+            self._sources.expect(
+                index, made.annotation.shown(), made.annotation.shown(with_preview=False)
+            )
+            if made.predictions.forgery is not None:
+                group.recall(index, made.predictions.forgery)
+        self.read_all_strokes()
+        if group.prompts is not None:
+            self._link_prompts(group.prompts)
+            self.hand_over_prompts("change prompts")
+
     def take_picture(self, picture: PictureLayer) -> None:
         """See other channels of the layer as the picture; prompts and labels stay."""
         self.picture = self.layer_group.picture = picture
@@ -168,7 +196,7 @@ class ImageController:
             if not same_prompts(prompts, seen):
                 self._seen[index] = prompts
                 key = self.open(index)
-                self._session.set_prompts(key, prompts, what, seen)
+                self._session.prompts.set(key, prompts, what, seen)
                 self.asked.emit(key)
 
     def read_strokes(self, key: PlaneKey) -> bool:
@@ -260,7 +288,10 @@ class ImageController:
             )
             self.layer_group.note(
                 **picture_facts(self.picture.layer, plane),
-                **{ANNOTATED: self.layer_group.noted(ANNOTATED, {}) | {snapshot.key.index: made}},
+                **{
+                    fact: self.layer_group.noted(fact, {}) | {snapshot.key.index: value}
+                    for fact, value in ((ANNOTATED, made), (AUTOSAVED_AS, plane.work))
+                },
             )
 
     def show_heatmap(self, plane: Plane, visible: bool) -> None:

@@ -31,7 +31,7 @@ from napari_safire.gui.controllers.mode import Mode
 from napari_safire.gui.controllers.source_edits import Here, SourceEdits, no_picture_to
 from napari_safire.gui.io.saving import labels_written
 from napari_safire.gui.layers.image_planes import Channels, PictureLayer
-from napari_safire.gui.layers.layer_group import LayerGroup, is_overlay
+from napari_safire.gui.layers.layer_group import LayerGroup, is_overlay, picture_of
 from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
@@ -72,8 +72,8 @@ class ViewerController:
         The labels of a plane are in its Labels layer.
     shown : Signal(Snapshot)
         The labels and prompts of the present plane are shown.
-    map_toggled : Signal()
-        The forgery map of a picture is shown or hidden.
+    view_changed : Signal()
+        Sources, forgery map or uncertainty of a picture are shown or hidden.
     notice : Signal(str, bool, Topic)
         A sentence for the user; true where something failed; what it belongs to. Without a topic it
         belongs to what is worked on now.
@@ -88,7 +88,7 @@ class ViewerController:
     mode_changed = Signal()
     painted = Signal(Snapshot)
     shown = Signal(Snapshot)
-    map_toggled = Signal()
+    view_changed = Signal()
     notice = Signal(str, bool, object)
     leaving = Signal(Image)
 
@@ -191,7 +191,7 @@ class ViewerController:
             self.mode_changed,
             self.painted,
             self.shown,
-            self.map_toggled,
+            self.view_changed,
             self.notice,
             self.leaving,
         ):
@@ -310,7 +310,7 @@ class ViewerController:
             self.notice.emit(self._why_not("segment"), True)
             return
         self.session.embed(self._key)
-        self.session.segment(self._key)
+        self.session.prompts.ask(self._key)
 
     # ---------------------------------------------------------------- partition
 
@@ -337,7 +337,7 @@ class ViewerController:
             and plane.is_read_for(settings)
             and _is_complete(settings)
         ):
-            self.session.partition(plane.key, settings)
+            self.session.partitions.run(plane.key, settings)
 
     def partition(self) -> None:
         """Divide the present plane into its sources."""
@@ -345,7 +345,7 @@ class ViewerController:
             self.notice.emit(self._why_not("partition"), True)
             return
         self.choices.keep(self.settings, [self._key])
-        self.session.partition(self._key, self.settings)
+        self.session.partitions.run(self._key, self.settings)
 
     def partition_all(self) -> None:
         """Divide every plane of the stack into its sources."""
@@ -356,7 +356,7 @@ class ViewerController:
         place, _ = here
         keys = [place.open(index) for index in np.ndindex(*place.picture.stack_shape)]
         self.choices.keep(self.settings, keys)
-        self.session.partition_all(keys, self.settings)
+        self.session.partitions.run_all(keys, self.settings)
 
     def show_uncertainty(self) -> None:
         """Make the uncertainty layer of the present partition."""
@@ -371,7 +371,7 @@ class ViewerController:
                 layer_group.show_uncertainty(key.index, values, partition)
 
         try:
-            self.session.ask_uncertainty(key, done)
+            self.session.partitions.ask_uncertainty(key, done)
         except SafireError as error:
             self.notice.emit(str(error), True)
 
@@ -410,7 +410,10 @@ class ViewerController:
         for image, place in self._places.items():
             if layer in place.layer_group.layers():
                 return image
-        return layer if isinstance(layer, Image) and not is_overlay(layer) else None
+        if isinstance(layer, Image) and not is_overlay(layer):
+            return layer
+        made_for = "" if layer is None else picture_of(layer)  # by a dock that was closed
+        return next((i for i in self.images if str(i.unique_id) == made_for), None)
 
     def _take_any_image(self) -> None:
         images = self.images
@@ -498,8 +501,10 @@ class ViewerController:
             (place.painted, lambda anywhere: self._painted(place, anywhere)),
             (place.notice, self._tell),
             (place.layer_group.map_shown, self._map_toggled),
+            (place.layer_group.view_changed, lambda: self.view_changed.emit()),
         ):
             place.connections.connect(signal, slot)
+        place.adopt()
         return place
 
     def _painted(self, place: ImageController, anywhere: bool) -> None:
@@ -526,6 +531,7 @@ class ViewerController:
         """Forget the work on a picture; its layers stay in the viewer."""
         image = place.picture.layer
         self._leave(image)
+        place.layer_group.disown()
         self.session.forget(image.unique_id)
         self.choices.forget(image.unique_id)
         place.close()
@@ -540,7 +546,7 @@ class ViewerController:
             and plane.is_outdated
             and plane.asked != snapshot.annotation.live_prompts
         ):
-            self.session.segment(key)
+            self.session.prompts.ask(key)
 
     def _look_here(self) -> None:
         """Look at the picture once one rests on it: what was made of it, and its traces."""
@@ -558,7 +564,7 @@ class ViewerController:
             self.session.embed(self._key)
 
     def _asked(self, key: PlaneKey) -> None:
-        if key == self._key and self.session.answers_quickly(key):
+        if key == self._key and self.session.prompts.answers_quickly(key):
             # Not here: napari is in the middle of adding the point. But before it draws.
             gui_thread().deliver(self._await_answer)
 
@@ -596,7 +602,9 @@ class ViewerController:
         self._latest = snapshot
         if snapshot.key in self._maps:
             gui_thread().deliver(self._show_late_maps)
-        if snapshot.annotation.is_answered or not self.session.answers_quickly(snapshot.key):
+        if snapshot.annotation.is_answered or not self.session.prompts.answers_quickly(
+            snapshot.key
+        ):
             self._late.stop()
             gui_thread().deliver(lambda: self._show_around(snapshot))
         else:
@@ -645,7 +653,6 @@ class ViewerController:
 
     def _map_toggled(self, shown: bool) -> None:
         self.heatmap_visible = shown
-        self.map_toggled.emit()
 
     # ---------------------------------------------------------------- helpers
 

@@ -17,7 +17,7 @@ from napari_safire.gui.layers.layer_group import OVERLAY
 from napari_safire.images.masks import MAX_SOURCE
 from napari_safire.images.reading import ReadImage
 from napari_safire.images.records.head import FROM_ONE
-from napari_safire.images.records.results import RecordedPrompt
+from napari_safire.images.records.prompts import RecordedPrompt
 from napari_safire.types import NO_EVIDENCE, FloatImage
 
 if TYPE_CHECKING:

@@ -85,14 +85,24 @@ def partition_all(viewer: napari.Viewer) -> None:
     open_widget(viewer).controller.partition_all()
 
 
+def show_picture(viewer: napari.Viewer) -> None:
+    """Look at the picture alone, or at what was shown before."""
+    open_widget(viewer).switch.toggle("picture")
+
+
+def show_sources(viewer: napari.Viewer) -> None:
+    """Look at the sources, or at what was shown before."""
+    open_widget(viewer).switch.toggle("sources")
+
+
 def show_forgery_map(viewer: napari.Viewer) -> None:
-    """Show or hide the forgery map; where there is none yet, the picture is partitioned first."""
-    open_widget(viewer).show_forgery_map()
+    """Look at the forgery map, partitioning the picture first where there is none yet."""
+    open_widget(viewer).switch.toggle("forgery map")
 
 
 def show_uncertainty(viewer: napari.Viewer) -> None:
-    """Make a layer of how close the two strongest sources of each pixel are."""
-    open_widget(viewer).controller.show_uncertainty()
+    """Look at how close the two strongest sources of each pixel are."""
+    open_widget(viewer).switch.toggle("uncertainty")
 
 
 def next_picture(viewer: napari.Viewer) -> None:
@@ -108,6 +118,11 @@ def previous_picture(viewer: napari.Viewer) -> None:
 def finish_picture(viewer: napari.Viewer) -> None:
     """Save the open picture of the queue as done, and open the next one."""
     open_widget(viewer).go_through_queue("finish")
+
+
+def finish_as_authentic(viewer: napari.Viewer) -> None:
+    """Save the open picture of the queue as one source, done, and open the next one."""
+    open_widget(viewer).go_through_queue("finish_as_authentic")
 
 
 def renumber(viewer: napari.Viewer) -> None:

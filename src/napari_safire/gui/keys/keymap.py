@@ -50,30 +50,15 @@ ACTIONS = (
         "Shift-M",
         "Arm the prompt tool: every click on the picture then marks a prompt.",
     ),
-    KeyAction(
-        "segment",
-        "Run the prompts",
-        "G",
-        "Get the source regions of all prompts now.",
-    ),
+    KeyAction("segment", "Run prompts", "G", "Answer all prompts now."),
     KeyAction(
         "exclude",
-        "Include / exclude",
+        "Exclude",
         "W",
         "New prompts take their region away instead of adding it, or add it again.",
     ),
-    KeyAction(
-        "commit",
-        "Keep the preview",
-        "K",
-        "Write the previewed region into the sources.",
-    ),
-    KeyAction(
-        "discard",
-        "Discard the preview",
-        "Shift-X",
-        "Drop the previewed region and its prompts.",
-    ),
+    KeyAction("commit", "Commit", "K", "Settle what is previewed."),
+    KeyAction("discard", "Discard", "Shift-X", "Drop the preview and its prompts."),
     KeyAction(
         "next_source",
         "Next source",
@@ -88,20 +73,26 @@ ACTIONS = (
     ),
     KeyAction("undo", "Undo", "U", "Take back the last prompt, prediction or edit."),
     KeyAction("redo", "Redo", "Shift-U", "Do again what was taken back."),
-    KeyAction("toggle_preview", "Show / hide the preview", "H", "Show or hide the preview."),
+    KeyAction("toggle_preview", "Preview", "H", "Show or hide what is not committed yet."),
+    KeyAction("partition", "Partition", "Shift-G", "Divide the picture into its sources."),
     KeyAction(
-        "partition",
-        "Partition",
-        "Shift-G",
-        "Find all sources of the picture with a grid of prompts.",
+        "show_picture", "Picture", "J", "Look at the picture alone; again: at what was shown."
+    ),
+    KeyAction(
+        "show_sources", "Sources", "Shift-J", "Look at the sources; again: at what was shown."
     ),
     KeyAction(
         "show_forgery_map",
         "Forgery map",
         "Shift-H",
-        "Show or hide the forgery map; partitions the picture first if need be.",
+        "Look at the forgery map; partitions the picture first if need be.",
     ),
-    KeyAction("show_uncertainty", "Uncertainty", "Shift-W", "Show how unsure each pixel is."),
+    KeyAction(
+        "show_uncertainty",
+        "Uncertainty",
+        "Shift-W",
+        "Look at how unsure each pixel's source is; partitions the picture first if need be.",
+    ),
     KeyAction(
         "next_picture",
         "Next picture",

@@ -11,6 +11,7 @@ from napari_safire.palette import MUTED, MUTED_SHARE, source_colour
 MUTED_NAME = "muted (no evidence)"
 MAP_NAMES = {False: "forgery map", True: "forgery map (no evidence)"}
 """Of layers, by whether the map is muted."""
+UNCERTAINTY_COLOURS = "viridis"
 Colour = tuple[float, float, float, float]
 
 _TRANSPARENT: Colour = (0.0, 0.0, 0.0, 0.0)

@@ -6,7 +6,7 @@ remove them as they like; those that results need are made again.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,12 @@ from napari.utils.colormaps import Colormap
 from psygnal import Signal
 
 from napari_safire.annotation.annotation import MOST_SOURCES
+from napari_safire.annotation.recorded import PART
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.layers.colours import (
     MAP_NAMES,
     MUTED_NAME,
+    UNCERTAINTY_COLOURS,
     forgery_colormap,
     source_colormap,
 )
@@ -31,6 +33,9 @@ _METADATA = "napari_safire"
 OVERLAY = "overlay of"
 """In the metadata of an image layer that is a result: the name of its picture."""
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+View = Literal["picture", "sources", "forgery map", "uncertainty"]
+"""What of a picture is looked at."""
+VIEWS: tuple[View, ...] = get_args(View)
 _NAMES = ("prompts", "sources", "heatmap", "uncertainty", "grid_prompts")
 _POINT_SHARE = 60  # a prompt is drawn this small a part of the picture's longer side
 
@@ -38,8 +43,8 @@ _POINT_SHARE = 60  # a prompt is drawn this small a part of the picture's longer
 class LayerGroup:
     """Layers that go with an image layer in a viewer.
 
-    The forgery map lies over the sources, which are hidden while it is shown and come back when it
-    is not.
+    Forgery map and uncertainty lie over the sources, which are hidden while one of them is shown
+    and come back when none is. They are never shown together.
 
     Parameters
     ----------
@@ -52,9 +57,12 @@ class LayerGroup:
     ----------
     map_shown : Signal(bool)
         The forgery map is shown or hidden, by the dock or in napari's list of layers.
+    view_changed : Signal()
+        Any of sources, map and uncertainty is shown or hidden.
     """
 
     map_shown = Signal(bool)
+    view_changed = Signal()
 
     def __init__(
         self, viewer: ViewerModel, picture: PictureLayer, sources_opacity: float = 0.5
@@ -70,7 +78,7 @@ class LayerGroup:
         self._made: set[Layer] = set()
         # Of which result the values at a position of the stack are: ("heatmap", (3,)).
         self._results: dict[tuple[str, tuple[int, ...]], object] = {}
-        self._covers = False  # the sources were hidden for the forgery map
+        self._covers = False  # the sources were hidden for what lies over them
         self._connections = Connections()
         for name in _TRANSFORMS:
             self._connections.connect(getattr(picture.layer.events, name), self._follow)
@@ -80,21 +88,51 @@ class LayerGroup:
         self._connections.disconnect()
         self._uncover()
         self.map_shown.disconnect()
+        self.view_changed.disconnect()
 
     def layers(self) -> list[Layer]:
         """Those that exist."""
         return [layer for name in _NAMES if (layer := getattr(self, name)) is not None]
 
+    def adopt(self) -> None:
+        """Take over the layers that were made for the picture before, by a dock that was closed.
+
+        Those that do not fit the picture any more stay what they are: the user's.
+        """
+        of = str(self.picture.layer.unique_id)
+        for layer in self._viewer.layers:
+            picture, name = _part(layer)
+            if picture == of and getattr(self, name) is None and self._fits(layer):
+                setattr(self, name, layer)
+                self._made.add(layer)
+        for layer in (self.sources, self.heatmap, self.uncertainty):
+            if layer is not None:
+                self._connections.connect(layer.events.visible, self._toggled)
+                self._shown(layer)
+
+    def disown(self, *layers: Layer) -> None:
+        """Leave layers to the user: no later dock takes them over. Default: all."""
+        for layer in layers or self.layers():
+            layer.metadata.get(_METADATA, {}).pop(PART, None)
+
+    def _fits(self, layer: Layer) -> bool:
+        if isinstance(layer, Points):
+            return bool(layer.ndim == self.picture.ndim)
+        data = layer.data
+        return isinstance(data, np.ndarray) and data.shape == self.picture.lengths
+
     def drop(self, layer: Layer) -> bool:
         """Forget a layer that was removed from the viewer; whether it was one of these."""
         for name in _NAMES:
             if getattr(self, name) is layer:
+                self.disown(layer)
                 setattr(self, name, None)
                 self._made.discard(layer)
                 self._results = {key: of for key, of in self._results.items() if key[0] != name}
+                self._cover()
                 if name == "heatmap":
-                    self._uncover()
                     self.map_shown.emit(False)
+                self.view_changed.emit()
                 return True
         return False
 
@@ -125,7 +163,9 @@ class LayerGroup:
                 **self.picture.placement(),
             )
             self._add(self.sources, self.heatmap, self.uncertainty, self.prompts)
+            self._connections.connect(self.sources.events.visible, self._toggled)
             self._cover()
+            self.view_changed.emit()
         return self.sources
 
     def show_heatmap(self, index: tuple[int, ...], forgery: ForgeryMap, visible: bool) -> None:
@@ -142,8 +182,8 @@ class LayerGroup:
             self.heatmap = self._overlay(MAP_NAMES[True], forgery_colormap(muted=True), visible)
             show_name_on_canvas(self.heatmap)
             self._add(self.heatmap, self.prompts)
-            self._connections.connect(self.heatmap.events.visible, self._map_toggled)
-            self._cover()
+            self._connections.connect(self.heatmap.events.visible, self._toggled)
+            self._shown(self.heatmap)
         self._put("heatmap", index, forgery.heatmap, forgery)
 
     def style_heatmap(self, forgery: ForgeryMap | None) -> None:
@@ -169,8 +209,9 @@ class LayerGroup:
     ) -> None:
         """Put the uncertainty of a partition, in [0, 1], into its layer."""
         if self.uncertainty is None:
-            self.uncertainty = self._overlay("uncertainty", "viridis", True)
+            self.uncertainty = self._overlay("uncertainty", UNCERTAINTY_COLOURS, False)
             self._add(self.uncertainty, self.prompts)
+            self._connections.connect(self.uncertainty.events.visible, self._toggled)
         self._put("uncertainty", index, values, partition)
         self.uncertainty.visible = True
 
@@ -203,20 +244,69 @@ class LayerGroup:
             else:
                 layer.visible = False  # of no plane there is anything to see
 
+    def recall(self, index: tuple[int, ...], forgery: ForgeryMap) -> None:
+        """Know of which result the values of an adopted forgery map are."""
+        if self.heatmap is not None:
+            self._results["heatmap", index] = forgery
+
     def _put(self, name: str, index: tuple[int, ...], values: FloatImage, of: object) -> None:
         layer: Image = getattr(self, name)
         self._results[name, index] = of
         layer.data[index] = values
         layer.refresh()
 
-    def _map_toggled(self, event: Any = None) -> None:
-        if self.heatmap is not None:
+    @property
+    def view(self) -> View:
+        """What is looked at."""
+        if self.heatmap is not None and self.heatmap.visible:
+            return "forgery map"
+        if self.uncertainty is not None and self.uncertainty.visible:
+            return "uncertainty"
+        return "sources" if self.sources is not None and self.sources.visible else "picture"
+
+    def layer_of(self, view: View) -> Layer | None:
+        """Return the layer that a view shows over the picture, if there is one."""
+        layers = {
+            "sources": self.sources,
+            "forgery map": self.heatmap,
+            "uncertainty": self.uncertainty,
+        }
+        return layers.get(view)
+
+    def show(self, view: View) -> None:
+        """Look at one view, and at no other."""
+        wanted = self.layer_of(view)
+        for layer in (self.heatmap, self.uncertainty):
+            if layer is not None and layer is not wanted:
+                layer.visible = False
+        if wanted is not None:
+            wanted.visible = True
+        elif view == "picture" and self.sources is not None:
+            self.sources.visible = False
+
+    def has_uncertainty(self, index: tuple[int, ...]) -> bool:
+        """Whether the uncertainty at a position of the stack is in its layer."""
+        return ("uncertainty", index) in self._results
+
+    def _toggled(self, event: Any) -> None:
+        self._shown(event.source)
+
+    def _shown(self, layer: Layer) -> None:
+        """Make room for a layer that was shown, or for what a hidden one covered."""
+        shown = layer.visible
+        if layer in (self.heatmap, self.uncertainty):
+            for other in (self.heatmap, self.uncertainty):
+                if shown and other is not None and other is not layer:
+                    other.visible = False
             self._cover()
-            self.map_shown.emit(self.heatmap.visible)
+        if layer is self.heatmap:
+            self.map_shown.emit(shown)
+        self.view_changed.emit()
 
     def _cover(self) -> None:
-        """Hide the sources while the map is looked at, which lies over them."""
-        if self.heatmap is None or not self.heatmap.visible:
+        """Hide the sources while what lies over them is looked at."""
+        overlays = [o for o in (self.heatmap, self.uncertainty) if o is not None]
+        if not any(overlay.visible for overlay in overlays):
             self._uncover()
         elif self.sources is not None and self.sources.visible:
             self._covers = True
@@ -274,21 +364,35 @@ class LayerGroup:
     def _add(self, layer: Layer, *below: Layer | None) -> None:
         """Add a layer under some others, without taking the selection from the user's own.
 
-        The layer must be known as a companion by then: napari selects what it adds.
+        Nobody hears of the selection in between: for each change of it napari shows other controls
+        and tells all layers, which takes a third of the time that a layer needs to be added.
         """
         self._made.add(layer)
+        name = next(name for name in _NAMES if getattr(self, name) is layer)
+        about = layer.metadata.setdefault(_METADATA, {})
+        about[PART] = (str(self.picture.layer.unique_id), name)
         layers = self._viewer.layers
         chosen = set(layers.selection)
         others = [layers.index(other) for other in below if other in layers]
-        place = min(others, default=len(layers))
-        layers.insert(place, layer)
-        layers.selection = chosen
+        with layers.selection.events.blocker_all():
+            layers.insert(min(others, default=len(layers)), layer)
+            layers.selection = chosen
 
     def _follow(self, event: Any = None) -> None:
         placement = self.picture.placement()
         for layer in self._made.intersection(self.layers()):  # a layer of the user's stays put
             for name, value in placement.items():
                 setattr(layer, name, value)
+
+
+def picture_of(layer: Layer) -> str:
+    """Return the unique name of the image layer that a layer was made for, empty if for none."""
+    return _part(layer)[0]
+
+
+def _part(layer: Layer) -> tuple[str, str]:
+    found = layer.metadata.get(_METADATA, {}).get(PART)
+    return found if isinstance(found, tuple) and found[-1] in _NAMES else ("", "")
 
 
 def is_overlay(layer: Layer) -> bool:
@@ -299,5 +403,14 @@ def is_overlay(layer: Layer) -> bool:
 def show_name_on_canvas(layer: Image) -> None:
     """Write a layer's name on the canvas while it is visible, so that no screenshot lacks it."""
     overlay = getattr(layer, "name_overlay", None)
-    if overlay is not None:  # napari before 0.7 has none
-        overlay.visible = True
+    if overlay is None:  # napari before 0.7 has none
+        return
+    waits = True
+
+    def show(event: Any = None) -> None:
+        nonlocal waits
+        if waits and layer.visible:  # text takes napari a while to make
+            waits, overlay.visible = False, True
+
+    layer.events.visible.connect(show)
+    show()

@@ -51,6 +51,17 @@ def fold(text: str, most: int = MOST_WORDS) -> tuple[str, str]:
     return text, ""
 
 
+def sentences(text: str) -> list[str]:
+    """Divide a text into its sentences.
+
+    Examples
+    --------
+    >>> sentences("One is at 0.5. Another one is not.")
+    ['One is at 0.5.', 'Another one is not.']
+    """
+    return _END.split(text)
+
+
 class FoldedLabel(QLabel):
     """A label that breaks its lines, can be copied from, and unfolds.
 

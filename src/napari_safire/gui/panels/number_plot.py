@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QWidget
 from napari_safire.gui.panels.plot import HALF, QUIET, Plot
 
 _WIDTH = 0.7  # of a bar, where the next one begins at 1
-_ROOM = 0.35  # of the range: for the values over the bars
+_ROOM = 0.5  # of the range: for the values over the bars
 
 PROBABILITY = (
     "How probable each number of sources is, by the model. Click a bar to partition into that "

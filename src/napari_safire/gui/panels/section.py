@@ -7,8 +7,10 @@ from typing import TypeVar
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
+    QComboBox,
     QFormLayout,
     QGridLayout,
+    QHBoxLayout,
     QLabel,
     QPushButton,
     QSizePolicy,
@@ -17,33 +19,44 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_safire.errors import SafireError
+from napari_safire.errors import sentence as sentence
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.session.session import Session
 
 T = TypeVar("T")
 
+_FOCUSED = ("QPushButton", "QToolButton", "QComboBox", "QAbstractSpinBox", "QTableView", "QSlider")
+FOCUS = (
+    ", ".join(f"{kind}:focus" for kind in (*_FOCUSED, "QCheckBox", "QLabel"))
+    + " { border: 1px solid palette(window-text); }"
+)
+"""Style sheet: whoever works with the keyboard sees where it is."""
+
 
 class Section(QWidget):
-    """A part of the dock widget under a heading.
+    """A part of the dock widget, under a heading.
 
     Parameters
     ----------
     title : str
+        Without one there is no heading.
+    quiet : bool
+        Whether the heading is plain, as that of a part of another section.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, *, quiet: bool = False) -> None:
         super().__init__()
         self.connections = Connections()
         self.body = QVBoxLayout(self)
-        self.body.setContentsMargins(0, 0, 0, 6)
+        self.body.setContentsMargins(0, 0, 0, 0)
         self.body.setSpacing(4)
-        heading = self._make_heading(title)
-        font = heading.font()
-        font.setBold(True)
-        font.setPointSizeF(font.pointSizeF() * 1.1)
-        heading.setFont(font)
-        self.body.addWidget(heading)
+        if title:
+            heading = self._make_heading(title)
+            if not quiet:
+                font = heading.font()
+                font.setBold(True)
+                heading.setFont(font)
+            self.body.addWidget(heading)
 
     def _make_heading(self, title: str) -> QWidget:
         return QLabel(title)
@@ -59,13 +72,15 @@ class FoldedSection(Section):
     Parameters
     ----------
     title, help_text : str
+    quiet : bool
+        See `Section`.
     """
 
     unfolded = Signal()
     """Emitted when it was opened."""
 
-    def __init__(self, title: str, help_text: str) -> None:
-        super().__init__(title)
+    def __init__(self, title: str, help_text: str, *, quiet: bool = False) -> None:
+        super().__init__(title, quiet=quiet)
         self._title, self._aside = title, ""
         self.heading.setToolTip(help_text)
         self._content = QWidget()
@@ -75,7 +90,8 @@ class FoldedSection(Section):
         self.body.addWidget(self._content)
         self.body = inner
         self.heading.toggled.connect(self._fold)
-        self._fold(False)
+        self._content.hide()
+        self.say_beside_title("")
 
     def unfold(self) -> None:
         """Show all of it."""
@@ -146,10 +162,30 @@ def wrapped(text: str = "") -> QLabel:
     return label
 
 
-def elided_combo(combo: QWidget) -> None:
+def elided_combo(name: str, help_text: str) -> QComboBox:
+    """A combo box that may be narrower than its longest entry."""
+    combo = QComboBox()
+    combo.setAccessibleName(name)
+    combo.setToolTip(help_text)
+    may_be_narrow(combo)
+    return combo
+
+
+def may_be_narrow(combo: QWidget) -> None:
     """Let a combo box be narrower than its longest entry."""
     combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     combo.setMinimumWidth(80)
+
+
+def beside(*widgets: QWidget) -> QWidget:
+    """Widgets in one row; the first takes what is left."""
+    row = QWidget()
+    line = QHBoxLayout(row)
+    line.setContentsMargins(0, 0, 0, 0)
+    line.setSpacing(4)
+    for number, widget in enumerate(widgets):
+        line.addWidget(widget, int(number == 0))
+    return row
 
 
 def run_guarded(
@@ -159,23 +195,4 @@ def run_guarded(
     failed: Callable[[Exception], None],
 ) -> None:
     """Do something off the GUI thread; whatever it raises, the user can go on."""
-
-    def guarded() -> T | Exception:
-        try:
-            return work()
-        except Exception as error:
-            return error
-
-    def done(answer: T | Exception) -> None:
-        if isinstance(answer, Exception):
-            failed(answer)
-        else:
-            then(answer)
-
-    session.run(guarded, done)
-
-
-def sentence(error: Exception) -> str:
-    """Say what an error means: those for users as they are, others with their type."""
-    known = isinstance(error, SafireError | OSError | ValueError)
-    return str(error) if known and str(error) else f"{type(error).__name__}: {error}"
+    session.run(work, then, failed)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,38 +24,12 @@ from napari_safire.images.records.head import (
     recorded_image,
     text_in,
 )
+from napari_safire.images.records.prompts import RecordedPrompt, recorded_prompts
 from napari_safire.images.truth import read_truth
 from napari_safire.text import printable
 from napari_safire.types import FloatImage
 
 _MOST_LABEL = 65_535
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedPrompt:
-    """A prompt of a record.
-
-    Parameters
-    ----------
-    row, col : float
-        Position in image pixels.
-    source : int
-        Its source, as the labels count them; -1 for none.
-    confidence : float
-        NaN where the record has none.
-    role : str
-        "representative" (stands for its source), "point" (chosen by the user), "exclude"
-        (subtracted from its source) or "grid".
-    index : tuple of int
-        Position in a stack.
-    """
-
-    row: float
-    col: float
-    source: int = -1
-    confidence: float = math.nan
-    role: str = "point"
-    index: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +127,7 @@ def _results(path: Path, record: dict[str, Any]) -> RecordedResults:
         image=image,
         labels=found.labels,
         heatmap=heatmap,
-        prompts=tuple(_prompts(record)),
+        prompts=tuple(recorded_prompts(record)),
         warnings=(*found.warnings, *notes),
         first=found.first,
         annotations=annotations,
@@ -290,39 +263,3 @@ def _read_recorded_image(
             f"{image.sha256[:12]}…, not {expected[:12]}…): only the results are opened.",
         )
     return image, image.warnings
-
-
-def _prompts(record: Mapping[str, Any]) -> Iterator[RecordedPrompt]:
-    if record["format"] != EXAMINATION_FORMAT:
-        for prompt in mapping_in(record, "layer").get("prompts") or ():
-            role = "exclude" if prompt.get("exclude") else "point"
-            yield RecordedPrompt(
-                *_place(prompt["row"], prompt["col"]),
-                int(prompt.get("source", -1)),
-                _known(prompt.get("confidence")),
-                role,
-                tuple(int(n) for n in prompt.get("index", ())),
-            )
-        return
-    partition = record.get("partition") or {}
-    for source in partition.get("sources", ()):
-        confidence = _known(source["confidence"])
-        yield RecordedPrompt(
-            *_place(*source["prompt"]), int(source["source"]), confidence, "representative"
-        )
-    for region in record.get("regions", ()):
-        yield RecordedPrompt(*_place(*region["prompt"]), confidence=_known(region["confidence"]))
-    grid = zip(partition.get("prompts", ()), partition.get("prompt_sources", ()), strict=True)
-    for place, source in grid:
-        yield RecordedPrompt(*_place(*place), int(source), role="grid")
-
-
-def _place(row: Any, col: Any) -> tuple[float, float]:
-    place = float(row), float(col)
-    if not all(map(math.isfinite, place)):
-        raise ValueError(f"a prompt lies at {place}")
-    return place
-
-
-def _known(number: float | None) -> float:
-    return math.nan if number is None else float(number)

@@ -5,15 +5,12 @@ Neither this module nor the download loads torch; `load_model` and `verify` do.
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import platformdirs
@@ -21,8 +18,9 @@ from rich.filesize import decimal
 
 from napari_safire.errors import CheckpointError
 from napari_safire.images.files import file_sha256
+from napari_safire.model.catalogue.entry import ModelEntry, is_safe_address
 from napari_safire.model.catalogue.user_models import read_user_models
-from napari_safire.model.config import Architecture, ModelConfig
+from napari_safire.model.config import ModelConfig
 from napari_safire.model.files.strict_json import parse_json
 
 if TYPE_CHECKING:
@@ -36,78 +34,6 @@ _WEIGHTS = Path(__file__).parents[1] / "weights"
 _SUMS, _EARLIER_SUMS = "SHA256SUMS", "SHA256SUMS.earlier"
 _SELF_TEST = ".self-test.json"
 _SUFFIXES = (".safetensors", ".pth", ".pt")
-# What every file system takes as a name and no shell or path reads as something else.
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}(?<!\.)")
-_LONGEST_TEXT = 300
-_LARGEST_SIZE = 1 << 40  # bytes of a file
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelEntry:
-    """A model that is known by name.
-
-    Parameters
-    ----------
-    name : str
-        What `load_model` takes.
-    description : str
-        One sentence.
-    filename : str
-        Name of the file in the package's folder of weights or among the downloaded models.
-    sha256 : str or None
-        Hash that the file must have; None where the package lists none.
-    licence : str
-        Of the weights.
-    trained_on : str
-        On which pictures.
-    architecture : {"vit", "lite"}
-    url : str or None
-        Where the file is downloaded from: https, or http on this machine itself. None for models
-        that ship with the package.
-    size : int or None
-        Of the file, in bytes; None where a file that ships with the package is missing.
-
-    Raises
-    ------
-    ValueError, TypeError
-        A field does not hold what it must; the sentence starts with the field's name.
-    """
-
-    name: str
-    description: str
-    filename: str
-    sha256: str | None
-    licence: str
-    trained_on: str
-    architecture: Architecture
-    url: str | None = None
-    size: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("description", "licence", "trained_on"):
-            _check_text(name, getattr(self, name))
-        for name in ("name", "filename"):
-            _check_plain_name(name, getattr(self, name))
-        if self.architecture not in get_args(Architecture):
-            raise ValueError(
-                f'architecture is {self.architecture!r:.80}, but must be "vit" or "lite".'
-            )
-        if self.url is None:
-            return
-        if not isinstance(self.url, str) or not is_safe_address(self.url):
-            raise ValueError(
-                f"url is {self.url!r:.200}, but must be an https address (http only for this "
-                "machine itself)."
-            )
-        if not isinstance(self.sha256, str) or not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise ValueError(
-                f"sha256 is {self.sha256!r:.80}, but must be 64 hexadecimal digits, small letters."
-            )
-        whole = isinstance(self.size, int) and not isinstance(self.size, bool)
-        if not whole or not 1 <= cast(int, self.size) <= _LARGEST_SIZE:
-            raise ValueError(
-                f"size is {self.size!r:.80}, but must be the number of the file's bytes."
-            )
 
 
 def available_models() -> tuple[ModelEntry, ...]:
@@ -133,18 +59,7 @@ def registry_problems() -> tuple[str, ...]:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """The entry of one model.
-
-    Parameters
-    ----------
-    name : str
-        One of `available_models`.
-
-    Raises
-    ------
-    CheckpointError
-        The name is unknown.
-    """
+    """The one of `available_models` that has the name; `CheckpointError` if none has."""
     for entry in available_models():
         if entry.name == name:
             return entry
@@ -167,17 +82,12 @@ def model_state(name: str) -> ModelState:
     Parameters
     ----------
     name : str
-        One of `available_models`.
+        Of a model, as `load_model` takes it; `CheckpointError` if it is unknown.
 
     Returns
     -------
     {"bundled", "downloaded", "not downloaded"}
         A file of another size than the entry says counts as not downloaded.
-
-    Raises
-    ------
-    CheckpointError
-        The name is unknown.
     """
     entry = model_entry(name)
     if entry.url is None:
@@ -191,7 +101,11 @@ def model_path(name: str) -> Path:
     Parameters
     ----------
     name : str
-        One of `available_models`.
+        Which model.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
@@ -287,34 +201,6 @@ def load_model(
     return load_checked(path, config, device, partial(_check_hash, entry, path))
 
 
-def is_safe_address(url: str) -> bool:
-    """Whether a model may come from an address: by https, or by http from this machine itself."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # a bad port is noticed when it is asked for
-    except ValueError:
-        return False
-    if not host or not url.isprintable() or " " in url:
-        return False
-    if parts.scheme == "http":
-        return _is_this_machine(host)
-    return parts.scheme == "https"
-
-
-def is_this_machine(url: str) -> bool:
-    """Whether a safe address is one of this machine itself."""
-    return is_safe_address(url) and _is_this_machine(urlsplit(url).hostname or "")
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _known() -> str:
     return ", ".join(entry.name for entry in available_models())
 
@@ -355,7 +241,7 @@ def bundled_models() -> tuple[ModelEntry, ...]:
             name="safire-lite",
             description="Compact encoder of forensic traces at native resolution, for any CPU.",
             filename=filename,
-            sha256=_listed_sums().get(filename),
+            sha256=_listed_sums(_SUMS).get(filename),
             licence="BSD-3-Clause",
             trained_on="synthetic composites of photographs; docs/models/safire-lite.md",
             architecture="lite",
@@ -409,54 +295,20 @@ def _check_is_new(entry: ModelEntry, others: Collection[ModelEntry]) -> None:
                 )
 
 
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} is {value!r:.80}, but must be text.")
-    if not value.strip() or not value.isprintable() or len(value) > _LONGEST_TEXT:
-        raise ValueError(
-            f"{name} is {value!r:.80}, but must be one line of up to {_LONGEST_TEXT} characters."
-        )
+def known_self_test(sha256: str) -> Any:
+    """The self-test of a file that the package ships, or once did; None for all other files.
 
-
-def _check_plain_name(name: str, value: object) -> None:
-    if not isinstance(value, str) or not _PLAIN_NAME.fullmatch(value):
-        raise ValueError(
-            f"{name} is {value!r:.120}, but must be letters, digits, dots, hyphens, underscores "
-            "and plus signs, start with a letter or digit and have no folder."
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class KnownFile:
-    """A file that the package ships, or once did.
-
-    Parameters
-    ----------
-    name : str
-    self_test : object
-        See `napari_safire.model.files.self_test`; an empty dict where there is none.
-    """
-
-    name: str
-    self_test: Any
-
-
-def known_file(sha256: str) -> KnownFile | None:
-    """What the package knows of a file that has no digest of its own; None if nothing.
+    An empty dict where there is none: see `napari_safire.model.files.self_test`.
 
     Raises
     ------
     CheckpointError
         A list of hashes or a self-test in the package is damaged.
     """
-    for sums in (_SUMS, _EARLIER_SUMS):
-        for name, digest in _listed_sums(sums).items():
-            if digest == sha256:
-                return KnownFile(name, _shipped_self_test(name))
-    return None
-
-
-def _shipped_self_test(name: str) -> Any:
+    listed = [*_listed_sums(_SUMS).items(), *_listed_sums(_EARLIER_SUMS).items()]
+    name = next((name for name, digest in listed if digest == sha256), None)
+    if name is None:
+        return None
     path = (_WEIGHTS / name).with_suffix(_SELF_TEST)
     try:
         return parse_json(path.read_bytes()) if path.is_file() else {}
@@ -466,9 +318,9 @@ def _shipped_self_test(name: str) -> Any:
         ) from error
 
 
-def _listed_sums(name: str = _SUMS) -> dict[str, str]:
+def _listed_sums(list_name: str) -> dict[str, str]:
     """File name to hash, from a sha256sum list beside the weights; empty without a list."""
-    path = _WEIGHTS / name
+    path = _WEIGHTS / list_name
     if not path.is_file():
         return {}
     sums = {}

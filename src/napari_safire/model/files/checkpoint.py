@@ -23,21 +23,20 @@ from typing import Any, Literal, cast
 import torch
 
 from napari_safire.errors import CheckpointError
-from napari_safire.model.catalogue.registry import bundled_models, known_file
+from napari_safire.model.catalogue.registry import bundled_models, known_self_test
 from napari_safire.model.config import ModelConfig
 from napari_safire.model.files.fitting import (
-    ADAPTOR,
     check_fit,
     check_same_arithmetic,
     fitting_model,
     further_blocks,
-    has_adaptor,
     is_encoder_only,
     outline,
 )
 from napari_safire.model.files.model_file import Contents, read_contents, written_whole
 from napari_safire.model.files.own_file import own_file_bytes
 from napari_safire.model.files.self_test import check_self_test, self_test_of
+from napari_safire.model.files.sizes import ADAPTOR, has_adaptor
 from napari_safire.model.lite import LiteEncoder
 from napari_safire.model.safire import SafireModel, resolve_device
 
@@ -324,9 +323,9 @@ def _read(
     contents = read_contents(path, check_hash)
     if contents.has_checksums:
         return contents, ()
-    known = known_file(contents.sha256)
-    if known is not None:
-        return replace(contents, self_test=known.self_test), ()
+    self_test = known_self_test(contents.sha256)
+    if self_test is not None:
+        return replace(contents, self_test=self_test), ()
     name = contents.metadata.get("name")
     if name in {entry.name for entry in bundled_models()}:
         # Of all files without checksums, copies of the shipped one are the likeliest.

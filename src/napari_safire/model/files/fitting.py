@@ -1,4 +1,4 @@
-"""Whether the weights of a file are those of a model, and the sizes that their shapes tell."""
+"""Whether the weights of a file are those of a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,11 +13,11 @@ from torch import Tensor
 from napari_safire.errors import CheckpointError
 from napari_safire.model.config import ModelConfig
 from napari_safire.model.files.model_file import Contents
+from napari_safire.model.files.sizes import infer_config
 from napari_safire.model.files.tensors import SHOWN, listed
 from napari_safire.model.safire import SafireModel
 from napari_safire.text import printable
 
-ADAPTOR = ("image_encoder.adaptor_", "image_encoder.hfp_")
 _PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.", "prompt_projection.")
 # What multiplies what it is given. (Biases, means, positions may be zero.)
 _NEVER_ZERO = re.compile(r"(\.weight|_kernels|\.running_var|_gaussian_matrix)$")
@@ -44,11 +43,6 @@ def is_encoder_only(
         f"{path} holds another model: none of its {len(tensors)} keys "
         f"({listed(sorted(tensors))}) belongs to SAFIRE."
     )
-
-
-def has_adaptor(tensors: Collection[str]) -> bool:
-    """Whether a ViT model is SAFIRE's; SAM's own has no adaptor."""
-    return any(key.startswith(ADAPTOR) for key in tensors)
 
 
 def fitting_model(contents: Contents, config: ModelConfig | None, path: Path) -> SafireModel:
@@ -136,61 +130,3 @@ def further_blocks(given: ModelConfig, wanted: ModelConfig) -> tuple[int, ...]:
     if {given.architecture, wanted.architecture} != {"lite"}:
         return ()
     return tuple(range(given.depth, wanted.depth))
-
-
-def infer_config(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
-    """Read the sizes of a ViT model off the shapes of its weights."""
-
-    def shape(key: str, n_axes: int) -> tuple[int, ...]:
-        if key not in tensors:
-            raise CheckpointError(f"{path} does not hold a whole SAFIRE model: {key} is missing.")
-        found = tuple(tensors[key].shape)
-        if len(found) != n_axes or 0 in found:
-            raise CheckpointError(f"{path} holds another model: {key} has shape {found}.")
-        return found
-
-    def count(pattern: str) -> int:
-        """One more than the highest number in place of the pattern's group."""
-        matches = (re.match(pattern, key) for key in tensors)
-        return 1 + max((int(match[1]) for match in matches if match), default=-1)
-
-    _, n_cells, _, embed_dim = shape("image_encoder.pos_embed", 4)
-    depth = count(r"image_encoder\.blocks\.([0-9]{1,6})\.")
-    reach = []  # cells along which each block attends
-    head_dim = embed_dim
-    for number in range(depth):
-        length, head_dim = shape(f"image_encoder.blocks.{number}.attn.rel_pos_w", 2)
-        reach.append((length + 1) // 2)
-    windows = sorted({cells for cells in reach if cells != n_cells})
-    if len(windows) > 1:
-        raise CheckpointError(
-            f"{path} holds another model: its windows have different sizes {windows!r:.80}."
-        )
-    decoder = "mask_decoder.transformer.layers"
-    confidence = "mask_decoder.iou_prediction_head.layers"
-    sizes: dict[str, Any] = {
-        "image_size": 16 * n_cells,
-        "patch_size": shape("image_encoder.patch_embed.proj.weight", 4)[-1],
-        "embed_dim": embed_dim,
-        "depth": depth,
-        "num_heads": embed_dim // head_dim,
-        "mlp_ratio": shape("image_encoder.blocks.0.mlp.lin1.weight", 2)[0] / embed_dim,
-        "global_attention": tuple(number for number, cells in enumerate(reach) if cells == n_cells),
-        "prompt_dim": shape("image_encoder.neck.0.weight", 4)[0],
-        "decoder_depth": count(rf"{re.escape(decoder)}\.([0-9]{{1,6}})\."),
-        "decoder_mlp_dim": shape(f"{decoder}.0.mlp.lin1.weight", 2)[0],
-        "confidence_depth": count(rf"{re.escape(confidence)}\.([0-9]{{1,6}})\."),
-        "confidence_dim": shape(f"{confidence}.0.weight", 2)[0],
-        "mask_in_chans": shape("prompt_encoder.mask_downscaling.3.weight", 4)[0],
-        "adaptor_reduction": embed_dim
-        // shape("image_encoder.adaptor_patch_embed_tune.weight", 2)[0],
-        "prompt_from_embedding": "prompt_projection.weight" in tensors,
-    }
-    if windows:
-        sizes["window_size"] = windows[0]
-    try:
-        return ModelConfig(**sizes)
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} has sizes that make no model, so a config is needed: {error}"
-        ) from error

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import pickletools
 import struct
+import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
@@ -25,11 +25,9 @@ from napari_safire.model.files.tensors import MOST_AXES, Damage, mapped_file, te
 from napari_safire.text import printable
 
 _END, _END_SIZE = b"PK\x05\x06", 22
-_END_64, _LOCATOR_64 = b"PK\x06\x06", b"PK\x06\x07"
-_CENTRAL, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
-_MOST_ENTRIES = 20_000
+_LOCAL, _LOCAL_SIZE = b"PK\x03\x04", 30
 _MOST_PICKLE = 1 << 21  # bytes; of the largest published model 150 thousand
-_STORED, _ENCRYPTED = 0, 1
+_ENCRYPTED = 1
 
 _STORAGES = {
     "FloatStorage": torch.float32,
@@ -182,22 +180,58 @@ def read_torch_file(data: memoryview) -> TorchFile:
 def check_archive(data: memoryview) -> dict[str, memoryview]:
     """Names and bytes of all entries of a zip archive, whose checksums are right.
 
+    Parameters
+    ----------
+    data : memoryview
+        Of a mapped file or of bytes.
+
     Raises
     ------
     Damage
         The archive is cut short, changed, packed or odd.
     """
     entries: dict[str, memoryview] = {}
-    try:
-        for name, entry, crc in _entries(data):
-            if name in entries:
-                raise Damage(f"it has two entries {printable(name):.60}")
-            if zlib.crc32(entry) != crc:
-                raise Damage(f"the checksum of its entry {printable(name):.60} is wrong")
-            entries[name] = entry
-    except (struct.error, UnicodeDecodeError) as error:
-        raise Damage("its list of entries makes no sense") from error
+    for entry in _listed_entries(data):
+        name = entry.filename
+        if name in entries:
+            raise Damage(f"it has two entries {printable(name):.60}")
+        entries[name] = _stored(data, entry)
+        if zlib.crc32(entries[name]) != entry.CRC:
+            raise Damage(f"the checksum of its entry {printable(name):.60} is wrong")
+    if sum(map(len, entries.values())) > len(data):
+        raise Damage("its entries lie in each other")
     return entries
+
+
+def _listed_entries(data: memoryview) -> list[zipfile.ZipInfo]:
+    if data[-_END_SIZE : 4 - _END_SIZE] != _END:  # zipfile looks for it before what does not belong
+        raise Damage("its end is missing")
+    try:
+        with zipfile.ZipFile(cast(IO[bytes], data.obj)) as archive:  # a mapped file can be read so
+            return archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+        raise Damage("its list of entries makes no sense") from error
+
+
+def _stored(data: memoryview, entry: zipfile.ZipInfo) -> memoryview:
+    """The bytes of an entry, which must not be packed and have the same name where it lies."""
+    shown = f"its entry {printable(entry.filename):.60}"
+    if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & _ENCRYPTED:
+        raise Damage(
+            f"{shown} is packed, as zip programs do: unpack it and save it again with torch.save"
+        )
+    head = data[entry.header_offset : entry.header_offset + _LOCAL_SIZE]
+    if len(head) < _LOCAL_SIZE or head[:4] != _LOCAL:
+        raise Damage(f"{shown} is not where it should be")
+    n_name, n_extra = struct.unpack("<HH", head[-4:])
+    name = entry.header_offset + _LOCAL_SIZE
+    if data[name : name + n_name] != entry.orig_filename.encode("utf-8"):
+        raise Damage(f"{shown} is not where it should be")
+    start = name + n_name + n_extra
+    found = data[start : start + entry.file_size]
+    if not entry.compress_size == entry.file_size == len(found):
+        raise Damage("an entry reaches beyond its place")
+    return found
 
 
 def check_torch_archive(path: Path) -> None:
@@ -213,99 +247,27 @@ def check_torch_archive(path: Path) -> None:
     check_archive(mapped_file(path).data)
 
 
-def _entries(data: memoryview) -> Iterator[tuple[str, memoryview, int]]:
-    """Name, bytes and checksum of each entry, in the order of the archive's list."""
-    count, at, end = _directory(data)
-    if count > _MOST_ENTRIES:
-        raise Damage(f"it has {count} entries")
-    taken = []
-    for _ in range(count):
-        fields = struct.unpack("<4s2x2xHH2x2xIIIHHH2x2x4xI", data[at : at + 46])
-        signature, flags, method, crc, packed, size, n_name, n_extra, n_comment, offset = fields
-        name = bytes(data[at + 46 : at + 46 + n_name]).decode("utf-8")
-        extra = data[at + 46 + n_name : at + 46 + n_name + n_extra]
-        at += 46 + n_name + n_extra + n_comment
-        if signature != _CENTRAL or at > end or flags & _ENCRYPTED:
-            raise Damage("its list of entries makes no sense")
-        if method != _STORED:
-            raise Damage(
-                f"its entry {printable(name):.60} is packed, as zip programs do: unpack it and "
-                "save it again with torch.save"
-            )
-        packed, size, offset = _large(extra, packed, size, offset)
-        local = struct.unpack("<4s2xHH2x2x4x4x4xHH", data[offset : offset + 30])
-        start = offset + 30 + local[3] + local[4]
-        named = bytes(data[offset + 30 : offset + 30 + local[3]])
-        if local[0] != _LOCAL or local[2] != method or named != name.encode("utf-8"):
-            raise Damage(f"its entry {printable(name):.60} is not where it should be")
-        if packed != size or start + size > end:
-            raise Damage("an entry reaches beyond its place")
-        taken.append((offset, start + size))
-        yield name, data[start : start + size], crc
-    if at != end:
-        raise Damage("its list of entries makes no sense")
-    taken.sort()
-    if any(first[1] > second[0] for first, second in pairwise(taken)):
-        raise Damage("its entries lie in each other")
-
-
-def _directory(data: memoryview) -> tuple[int, int, int]:
-    """Number of entries; where their list begins and ends."""
-    at = len(data) - _END_SIZE
-    if at < 0 or data[at : at + 4] != _END:
-        raise Damage("its end is missing")
-    disk, first, here, count, size, offset, comment = struct.unpack("<4x4H2IH", data[at:])
-    end = at
-    if at >= 20 and data[at - 20 : at - 16] == _LOCATOR_64:
-        place, disks = struct.unpack("<4x4xQI", data[at - 20 : at])
-        fields = struct.unpack("<4sQ2x2xIIQQQQ", data[place : place + 56])
-        signature, _, disk, first, here, count, size, offset = fields
-        if signature != _END_64 or place + 56 != at - 20 or disks != 1:
-            raise Damage("its list of entries makes no sense")
-        end = place
-    if disk or first or comment or here != count or offset + size != end:
-        raise Damage("its list of entries makes no sense")
-    return count, offset, end
-
-
-def _large(extra: memoryview, packed: int, size: int, offset: int) -> tuple[int, int, int]:
-    """Sizes and place of an entry, of which those above 4 GB stand in an extra field."""
-    if 0xFFFFFFFF not in (packed, size, offset):
-        return packed, size, offset
-    while len(extra) >= 4:
-        kind, length = struct.unpack("<HH", extra[:4])
-        body, extra = extra[4 : 4 + length], extra[4 + length :]
-        if kind == 1:
-            values = iter(struct.unpack(f"<{len(body) // 8}Q", body[: len(body) // 8 * 8]))
-            found = []
-            for value in (size, packed, offset):
-                found.append(next(values, -1) if value == 0xFFFFFFFF else value)
-            if -1 in found:
-                break
-            return found[1], found[0], found[2]
-    raise Damage("an entry has no size")
-
-
 # --- the pickle -----------------------------------------------------------------------------------
 
 _MARK = object()
+
+
+def _since_mark(stack: list[Any]) -> list[Any]:
+    """Take what lies above the last mark, and the mark."""
+    at = len(stack) - 1
+    while stack[at] is not _MARK:
+        at -= 1
+        if at < 0:
+            raise Damage("its pickle makes no sense")
+    values = stack[at + 1 :]
+    del stack[at:]
+    return values
 
 
 def _read_pickle(code: bytes) -> Any:
     """What a pickle describes. Of the instructions those that ``torch.save`` writes are known."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
-
-    def since_mark() -> list[Any]:
-        at = len(stack) - 1
-        while stack[at] is not _MARK:
-            at -= 1
-            if at < 0:
-                raise Damage("its pickle makes no sense")
-        values = stack[at + 1 :]
-        del stack[at:]
-        return values
-
     argument: Any
     for instruction, argument, _ in pickletools.genops(code):
         name = instruction.name
@@ -324,7 +286,7 @@ def _read_pickle(code: bytes) -> Any:
         elif name in ("EMPTY_DICT", "EMPTY_LIST"):
             stack.append({} if name == "EMPTY_DICT" else [])
         elif name == "TUPLE":
-            stack.append(tuple(since_mark()))
+            stack.append(tuple(_since_mark(stack)))
         elif name in _TUPLES:
             n_values = _TUPLES[name]
             values = stack[-n_values:]
@@ -338,10 +300,10 @@ def _read_pickle(code: bytes) -> Any:
             arguments = stack.pop()
             stack.append(_made(stack.pop(), arguments))
         elif name in ("SETITEM", "SETITEMS"):
-            values = since_mark() if name == "SETITEMS" else [stack.pop(-2), stack.pop()]
+            values = _since_mark(stack) if name == "SETITEMS" else [stack.pop(-2), stack.pop()]
             _set(stack[-1], values)
         elif name in ("APPEND", "APPENDS"):
-            values = since_mark() if name == "APPENDS" else [stack.pop()]
+            values = _since_mark(stack) if name == "APPENDS" else [stack.pop()]
             if not isinstance(stack[-1], (list, _Opaque)):
                 raise Damage("its pickle makes no sense")
             if isinstance(stack[-1], list):

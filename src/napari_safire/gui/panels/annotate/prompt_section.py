@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from napari.layers import Points
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QSpinBox
 
 from napari_safire.annotation.annotation import MOST_SOURCES
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.section import (
+    FoldedSection,
     Section,
+    beside,
     button,
     elided_combo,
-    form,
     in_rows,
     wrapped,
 )
@@ -28,75 +29,22 @@ class PromptSection(Section):
     """
 
     def __init__(self, controller: ViewerController) -> None:
-        super().__init__("Prompts")
+        super().__init__("Clicks")
         self._controller = controller
 
-        self.add = button(
-            "Place prompts",
-            "Arm the prompt tool. Every click on the picture then is a prompt and shows the source "
-            "region that contains it. Drag a point to move it, Delete removes it.",
-            controller.add_prompts,
-        )
-        self.segment = button(
-            "Segment",
-            "Answer the prompts now. Only needed after a cancelled job, or when pictures are not "
-            "read as soon as they are selected (Preferences).",
-            controller.segment,
-        )
-        self.source = QSpinBox()
-        self.source.setRange(1, MOST_SOURCES)
-        self.source.setToolTip(
-            "The source that new prompts, and the brush, belong to. Regions of prompts of one "
-            "source are united."
-        )
-        self.next = button(
-            "Next", "New prompts belong to the next source.", controller.mode.next_source
-        )
-        self.exclude = QCheckBox("Exclude")
-        self.exclude.setToolTip(
-            "The region of a new prompt is subtracted from its source. SAFIRE has no negative "
-            "prompts: the model finds the region that contains the point, as always, and that "
-            "region is then taken away."
-        )
-        self.layer = QComboBox()
-        self.layer.setToolTip("The Points layer with the prompts; you may take one of your own.")
-        elided_combo(self.layer)
-        source = QWidget()
-        row = QHBoxLayout(source)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        row.addWidget(self.source, 1)
-        row.addWidget(self.next, 1)
-        row.addWidget(self.exclude, 1)
-        fields = form()
-        fields.addRow("Source", source)
-        fields.addRow("Points", self.layer)
-
+        self._make_buttons()
+        self._make_fields()
         self.confidence = wrapped()
-        self.commit = button(
-            "Commit",
-            "Keep the preview: later predictions of other sources are laid over it only where you "
-            "ask for them.",
-            controller.edits.commit,
-        )
-        self.discard = button(
-            "Discard", "Drop the preview and its prompts.", controller.edits.discard
-        )
-        self.preview = button(
-            "Hide preview", "Show or hide what is not committed yet.", controller.toggle_preview
-        )
-        self.undo = button(
-            "Undo", "Take back the last prompt, prediction or edit.", controller.edits.undo
-        )
-        self.redo = button("Redo", "Do again what was taken back.", controller.edits.redo)
-
-        self.body.addLayout(in_rows([self.add, self.segment], 2))
-        self.body.addLayout(fields)
-        self.body.addWidget(self.confidence)
+        self.confidence.setAccessibleName("What the prompts found")
+        self.more = FoldedSection("Points layer", "Take points of your own as prompts.", quiet=True)
+        self.more.body.addWidget(self.layer)
+        self.body.addLayout(in_rows([self.add, self.undo, self.redo], 3))
+        self.body.addWidget(self.segment)
+        self.body.addWidget(beside(self.source, self.next, self.exclude))
         self.body.addLayout(in_rows([self.commit, self.discard, self.preview], 3))
-        self.body.addLayout(in_rows([self.undo, self.redo], 2))
-
-        layers = controller.viewer.layers.events
+        self.body.addWidget(self.confidence)
+        self.body.addWidget(self.more)
+        layers, session = controller.viewer.layers.events, controller.session
         for signal, slot in (
             (layers.inserted, self._show_layers),
             (layers.removed, self._show_layers),
@@ -104,6 +52,8 @@ class PromptSection(Section):
             (controller.plane_changed, self._show_mode),
             (controller.mode_changed, self._show_mode),
             (controller.shown, self._show_snapshot),
+            (session.embedded, self._show_need),
+            (session.progress, self._show_need),
         ):
             self.connections.connect(signal, slot)
         self.source.valueChanged.connect(self._source_chosen)
@@ -111,6 +61,61 @@ class PromptSection(Section):
         self.layer.activated.connect(self._layer_chosen)
         self._show_layers()
         self._show_mode()
+
+    def _make_buttons(self) -> None:
+        controller = self._controller
+        self.add = button(
+            "Place prompts",
+            "Arm the prompt tool. Every click on the picture then is a prompt and shows the source "
+            "region that contains it. Drag a point to move it, Delete removes it.",
+            controller.add_prompts,
+        )
+        self.segment = button(
+            "Run prompts",
+            "Answer the prompts now: after a cancelled job, or when pictures are not read as soon "
+            "as they are selected (Preferences).",
+            controller.segment,
+        )
+        self.next = button(
+            "Next source", "New prompts belong to the next source.", controller.mode.next_source
+        )
+        self.commit = button(
+            "Commit",
+            "Settle what is previewed: later predictions of other sources are laid over it only "
+            "where you ask for them.",
+            controller.edits.commit,
+        )
+        self.discard = button(
+            "Discard", "Drop the preview and its prompts.", controller.edits.discard
+        )
+        self.preview = button(
+            "Preview", "Show or hide what is not committed yet.", controller.toggle_preview
+        )
+        self.preview.setCheckable(True)
+        self.undo = button(
+            "Undo", "Take back the last prompt, prediction or edit.", controller.edits.undo
+        )
+        self.redo = button("Redo", "Do again what was taken back.", controller.edits.redo)
+
+    def _make_fields(self) -> None:
+        self.source = QSpinBox()
+        self.source.setRange(1, MOST_SOURCES)
+        self.source.setPrefix("Source ")
+        self.source.setAccessibleName("Source of new prompts")
+        self.source.setToolTip(
+            "The source that new prompts, and the brush, belong to. Regions of prompts of one "
+            "source are united."
+        )
+        self.exclude = QCheckBox("Exclude")
+        self.exclude.setToolTip(
+            "The region of a new prompt is subtracted from its source. SAFIRE has no negative "
+            "prompts: the model finds the region that contains the point, as always, and that "
+            "region is then taken away."
+        )
+        self.layer = elided_combo(
+            "Points layer with the prompts",
+            "The Points layer with the prompts; you may take one of your own.",
+        )
 
     def _source_chosen(self, number: int) -> None:
         self._controller.mode.source = number
@@ -149,11 +154,19 @@ class PromptSection(Section):
             self.exclude.setChecked(controller.mode.exclude)
         plane = controller.plane
         hidden = plane is not None and not plane.with_preview
-        self.preview.setText("Show preview" if hidden else "Hide preview")
+        self.preview.setChecked(not hidden)
         if plane is None:
             for widget in (self.commit, self.discard, self.preview, self.undo, self.redo):
                 widget.setEnabled(False)
             self._say("")
+        self._show_need()
+
+    def _show_need(self, text: str = "", *_: object) -> None:
+        """Offer to run the prompts where they do not run by themselves."""
+        plane = self._controller.plane if not isinstance(text, str) or not text else None
+        snapshot = None if plane is None else plane.snapshot
+        waits = snapshot is not None and not snapshot.annotation.is_answered
+        self.segment.setVisible(plane is not None and (plane.embedding is None or waits))
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
         self._show_mode()
@@ -179,7 +192,7 @@ class PromptSection(Section):
 def _describe_prompts(snapshot: Snapshot) -> str:
     live = snapshot.annotation.live_prompts
     if not live:
-        return ""
+        return _describe_commit(snapshot)
     count = f"{len(live)} prompt{'s' if len(live) > 1 else ''}"
     if not snapshot.annotation.is_answered:
         return f"{count}, being answered …"
@@ -187,3 +200,11 @@ def _describe_prompts(snapshot: Snapshot) -> str:
     if last is None:
         return count
     return f"{count}; predicted pixel accuracy of the last region: {last:.2f}"
+
+
+def _describe_commit(snapshot: Snapshot) -> str:
+    """What was settled, if that was the last step."""
+    if snapshot.undo_title != "commit" or snapshot.annotation.preview is not None:
+        return ""
+    count, share = len(snapshot.areas), sum(snapshot.areas.values()) / snapshot.labels.size
+    return f"✓ Committed: {count} source{'' if count == 1 else 's'}, {share:.0%} of the picture."

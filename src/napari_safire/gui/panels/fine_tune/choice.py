@@ -26,13 +26,13 @@ from napari_safire.corpus.learning_list import (
 from napari_safire.corpus.queue import PictureQueue, count_states
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.panels.annotate.image_section import ImageSection
+from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.panels.curate.queue_section import LISTS, QueueSection
 from napari_safire.gui.panels.fine_tune.words import counted
 from napari_safire.gui.panels.section import (
     button,
-    elided_combo,
     form,
+    may_be_narrow,
     run_guarded,
     sentence,
     wrapped,
@@ -58,7 +58,7 @@ class FineTunePlan:
     Parameters
     ----------
     material : LearningList or PictureQueue
-        Of a series the done pictures are meant.
+        Of a queue the done pictures are meant.
     pictures : int
     kind : {"sources", "binary"}
     model : str
@@ -86,7 +86,7 @@ class FineTunePlan:
         return f"Of the {self.pictures} {what} most are learned from, the others judge."
 
     def request(self) -> FineTuneRequest:
-        """Make the request; a series gets its list, in the folder, which takes a while.
+        """Make the request; a queue gets its list, in the folder, which takes a while.
 
         One that goes on keeps the list that it began with, whatever was done since.
 
@@ -114,9 +114,9 @@ class FineTuneChoice(QWidget):
     Parameters
     ----------
     controller : ViewerController
-    series : QueueSection
+    queue : QueueSection
         Whose done pictures may be learned from.
-    image : ImageSection
+    model : ModelSection
         Whose model learns.
     """
 
@@ -126,16 +126,16 @@ class FineTuneChoice(QWidget):
     """Emitted with the reason why a list cannot be used; the choice before stays."""
 
     def __init__(
-        self, controller: ViewerController, series: QueueSection, image: ImageSection
+        self, controller: ViewerController, queue: QueueSection, model: ModelSection
     ) -> None:
         super().__init__()
-        self._controller, self._series, self._image = controller, series, image
+        self._controller, self._queue, self._model = controller, queue, model
         self._suggested = ""  # the folder that was put into the field last
         self._beside: Path | None = None  # what it was made of
         self.connections = Connections()
         self.material = QComboBox()
         self.material.setToolTip(
-            "The pictures of the open series that are marked as done, or a list file."
+            "The pictures of the open queue that are marked as done, or a list file."
         )
         self.material.setAccessibleName("What to learn from")
         self.material.addItem("", None)
@@ -151,10 +151,10 @@ class FineTuneChoice(QWidget):
         for text, kind in _KINDS:
             self.kind.addItem(text, kind)
         for combo in (self.material, self.kind):
-            elided_combo(combo)
+            may_be_narrow(combo)
         self.model = wrapped()
         self.model.setTextFormat(Qt.TextFormat.PlainText)
-        self.model.setToolTip("The model in use, see Image & model. It is never changed.")
+        self.model.setToolTip("The model in use, see Model. It is never changed.")
         self.steps = QSpinBox()
         self.steps.setRange(1, 1_000_000)
         self.steps.setValue(_STEPS)
@@ -178,7 +178,7 @@ class FineTuneChoice(QWidget):
         self.setLayout(self._form)
 
         self.connections.connect(controller.session.model_changed, self._model_changed)
-        self.connections.connect(series.changed, self._series_changed)
+        self.connections.connect(queue.changed, self._series_changed)
         self.material.activated.connect(self._material_chosen)
         for changed in (self.kind.activated, self.folder.textChanged):
             changed.connect(lambda _: self.changed.emit())
@@ -197,15 +197,15 @@ class FineTuneChoice(QWidget):
         """Let the user choose, or not while what was chosen is under way."""
         self.setEnabled(free)
         if free:
-            name = self._image.model_in_use
+            name = self._model.model_in_use
             self.model.setText("none" if name is None else Path(name).name)
 
     def plan(self) -> FineTunePlan | str:
         """Give what was chosen, or say what is missing."""
-        listed, series, model = self._listed, self._series.series, self._image.model_in_use
+        listed, series, model = self._listed, self._queue.queue, self._model.model_in_use
         material = listed or series
         if material is None:
-            return "Open a series above and mark pictures as done, or choose a list file."
+            return "Open a queue and mark pictures as done, or choose a list file."
         kind: MaskKind | None = "sources" if listed is None else self.kind.currentData()
         pictures = self._done if listed is None else listed.pictures
         text = self.folder.text().strip()
@@ -220,7 +220,7 @@ class FineTuneChoice(QWidget):
         if kind is None:
             return "Choose what the masks say: their files do not tell."
         if model is None:
-            return "Choose a model first, under Image & model."
+            return "Choose a model first, under Model."
         if not text:
             return "Choose a folder for the result."
         if state == "finished":
@@ -258,7 +258,7 @@ class FineTuneChoice(QWidget):
 
     def _place(self) -> Path | None:
         """The folder for results beside what is learned from."""
-        listed, series = self._listed, self._series.series
+        listed, series = self._listed, self._queue.queue
         if listed is not None:
             return listed.path.with_name(f"{listed.path.stem}_tuned")
         if series is not None:
@@ -268,13 +268,13 @@ class FineTuneChoice(QWidget):
 
     @property
     def _listed(self) -> LearningList | None:
-        """The list that is chosen; None: the series."""
+        """The list that is chosen; None: the queue."""
         listed: LearningList | None = self.material.currentData()
         return listed
 
     @property
     def _done(self) -> int:
-        return count_states(self._series.entries)["done"]
+        return count_states(self._queue.entries)["done"]
 
     def _add_list(self, listed: LearningList) -> None:
         known = [self.material.itemData(row) for row in range(1, self.material.count())]
@@ -295,10 +295,8 @@ class FineTuneChoice(QWidget):
         self.changed.emit()
 
     def _series_changed(self) -> None:
-        known = self._series.series is not None
-        self.material.setItemText(
-            0, f"open series: {self._done} done" if known else "no series open"
-        )
+        known = self._queue.queue is not None
+        self.material.setItemText(0, f"open queue: {self._done} done" if known else "no queue open")
         if self.isEnabled():  # else it is being filled
             self.suggest_folder()
         self.changed.emit()

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QProgressBar, QWidget
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.panels.annotate.image_section import ImageSection
+from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.gui.panels.fine_tune import words
 from napari_safire.gui.panels.fine_tune.choice import FineTuneChoice, FineTunePlan
@@ -32,24 +32,24 @@ from napari_safire.session.messages import ANYWHERE
 
 
 class FineTuneSection(FoldedSection):
-    """Let the model in use learn from a series or a list; propose the new one if it is better.
+    """Let the model in use learn from a queue or a list; propose the new one if it is better.
 
     The training is a process of its own: the viewer goes on, and its model is not touched.
 
     Parameters
     ----------
     controller : ViewerController
-    series : QueueSection
+    queue : QueueSection
         Whose done pictures may be learned from.
-    image : ImageSection
+    model : ModelSection
         Whose model learns, and which takes up the new one.
     """
 
     def __init__(
-        self, controller: ViewerController, series: QueueSection, image: ImageSection
+        self, controller: ViewerController, queue: QueueSection, model: ModelSection
     ) -> None:
         super().__init__("Fine-tune", "Let the model learn from masks that you made or corrected.")
-        self._controller, self._image = controller, image
+        self._controller, self._model = controller, model
         self._busy = False  # from Start to the last word
         self._tuning: FineTuning | None = None
         self._of_tuning = Connections()
@@ -60,7 +60,7 @@ class FineTuneSection(FoldedSection):
         self._outcome: Outcome | None = None
         self._is_used = False  # the model that was proposed
 
-        self.choice = FineTuneChoice(controller, series, image)
+        self.choice = FineTuneChoice(controller, queue, model)
         self.hint = wrapped()
         self.start = button(
             "Start", "Learn in another process; you can go on working meanwhile.", self._start
@@ -74,9 +74,7 @@ class FineTuneSection(FoldedSection):
         self.status.setAccessibleName("What the fine-tuning does")
         self.said = wrapped()
         self.said.setAccessibleName("How the fine-tuning ended")
-        self.use = button(
-            "Use this model", "Choose the new model under Image & model.", self._use_proposed
-        )
+        self.use = button("Use this model", "Choose the new model under Model.", self._use_proposed)
         self.more = button("Details", "What was left out, and what decided.", self._show_details)
         self.more.setCheckable(True)
         self.details = wrapped()
@@ -172,8 +170,8 @@ class FineTuneSection(FoldedSection):
 
     def _use_proposed(self) -> None:
         if self._outcome is not None and self._outcome.model is not None:
-            self._image.choose_file(self._outcome.model)
-            self.said.setText(f"{self.said.text()} It is chosen under Image & model now.")
+            self._model.choose_file(self._outcome.model)
+            self.said.setText(f"{self.said.text()} It is chosen under Model now.")
             self._is_used = True
             self._show()
 

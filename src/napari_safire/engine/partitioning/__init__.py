@@ -1,1 +1,0 @@
-"""From features to sources: grids of prompts, the spectral cut, the number of sources."""

@@ -1,0 +1,113 @@
+"""The pictures of a queue as layers of the viewer, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image, Layer
+
+from napari_safire.annotation.annotation import Annotation
+from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
+from napari_safire.corpus.queue import EntryContents
+from napari_safire.gui.controllers.image import picture_facts
+from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.io.layer_data import about_picture, picture_layer
+from napari_safire.session.planes import Plane, PlaneKey
+from napari_safire.text import printable
+
+
+class QueuePictures:
+    """Shows the pictures of a queue; the `QueueView` of the session.
+
+    Parameters
+    ----------
+    controller : ViewerController
+    """
+
+    def __init__(self, controller: ViewerController) -> None:
+        self._controller = controller
+        self._image: Image | None = None
+
+    @property
+    def image(self) -> Image | None:
+        """The layer of the picture that is open, if it is in the viewer."""
+        return self._image if self._image in self._controller.viewer.layers else None
+
+    def read_strokes(self, picture: Hashable) -> None:
+        """See `QueueView`; the picture is worked on from here on."""
+        self._controller.work_on(self.image)
+        self._controller.edits.read_strokes()
+
+    def facts(self, picture: Hashable, plane: Plane) -> dict[str, Any]:
+        """See `QueueView`."""
+        image = self._image
+        assert image is not None
+        return dict(image.metadata.get("napari_safire", {})) | picture_facts(image, plane)
+
+    def show(self, picture: Path, contents: EntryContents, made: AnnotatedPlane) -> Hashable:
+        """See `QueueView`; layers of the last picture go, and an armed prompt tool stays armed."""
+        controller, viewer, last = self._controller, self._controller.viewer, self.image
+        leaving, armed = self._leaving()
+        self._image = image = _image_layer(picture, contents)
+        viewer.add_layer(image)  # before the others go: the controller would take another image
+        controller.work_on(image)
+        controller.mode.source, controller.mode.exclude = 1, False
+        self._restore(image, made)
+        self._remove(leaving)
+        if last is None or last.extent.world.tolist() != image.extent.world.tolist():
+            viewer.reset_view()
+        if armed:
+            controller.add_prompts()
+        return image.unique_id
+
+    def clear(self) -> None:
+        """See `QueueView`."""
+        leaving, _ = self._leaving()
+        self._image = None
+        self._remove(leaving)
+
+    def _leaving(self) -> tuple[list[Layer], bool]:
+        """Layers of the last picture, and whether its prompt tool is armed."""
+        controller, image = self._controller, self.image
+        if image is None:
+            return [], False
+        controller.work_on(image)
+        layer_group = controller.layer_group
+        if layer_group is None:
+            return [image], False
+        prompts = layer_group.prompts
+        active = controller.viewer.layers.selection.active
+        armed = prompts is not None and active is prompts and prompts.mode == "add"
+        # The image comes last: without it the others are no group.
+        return [*layer_group.layers(), image], armed
+
+    def _remove(self, layers: list[Layer]) -> None:
+        for layer in layers:
+            if layer in self._controller.viewer.layers:
+                self._controller.viewer.layers.remove(layer)
+
+    def _restore(self, image: Image, made: AnnotatedPlane) -> None:
+        empty = Annotation.empty(made.annotation.settled.shape)
+        if made.annotation == empty and made.predictions == Predictions():
+            return
+        picture, session = self._controller.picture, self._controller.session
+        if picture is not None and picture.layer is image:
+            key = PlaneKey(image.unique_id)
+            session.open(key, picture.shape, picture.reader(()))
+            session.states.open_saved(key, made)
+
+
+def _image_layer(picture: Path, contents: EntryContents) -> Image:
+    image = contents.image
+    made = Layer.create(
+        *picture_layer(
+            image.pixels,
+            printable(picture.name),
+            about_picture(image),
+            rgb=image.pixels.ndim == 3,
+        )
+    )
+    assert isinstance(made, Image)
+    return made

@@ -1,0 +1,86 @@
+"""The verdict: one coloured line, one sentence, and the details, folded."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+
+from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.panels.annotate.verdict_words import details, headline, why
+from napari_safire.gui.panels.section import FoldedSection, Section, wrapped
+from napari_safire.gui.preferences import EVEN_ODDS
+from napari_safire.session.planes import PlaneKey
+
+# White text has a contrast of 5.8 at least on each. No forgery found is no green light.
+_GROUNDS = {"forged": "#b3261e", "no forgery found": "#2f6690", "inconclusive": "#5f6672"}
+_LINE = "QLabel {{ {ground} border-radius: 3px; padding: 5px {side}px; font-weight: bold; }}"
+
+
+class VerdictPanel(Section):
+    """What is said of the picture that is worked on.
+
+    Parameters
+    ----------
+    controller : ViewerController
+    """
+
+    def __init__(self, controller: ViewerController) -> None:
+        super().__init__("")
+        self._controller = controller
+        self._prior = EVEN_ODDS
+        self.line = wrapped()
+        font = self.line.font()
+        font.setPointSizeF(font.pointSizeF() * 1.15)
+        self.line.setFont(font)
+        self.line.setAccessibleName("Verdict")
+        self.reason = wrapped()
+        self.reason.setAccessibleName("Why this verdict")
+        self.details = FoldedSection("Details", "What the verdict rests on.", quiet=True)
+        self.whole = wrapped()
+        self.whole.setAccessibleName("What the verdict rests on")
+        for label in (self.line, self.reason, self.whole):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        self.details.body.addWidget(self.whole)
+        for widget in (self.line, self.reason, self.details):
+            self.body.addWidget(widget)
+        for signal, slot in (
+            (controller.plane_changed, self._show),
+            (controller.shown, self._show),
+            (controller.session.model_changed, self._show),
+            (controller.session.partitioned, self._partitioned),
+        ):
+            self.connections.connect(signal, slot)
+        self._show()
+
+    @property
+    def prior(self) -> float:
+        """Probability of forgery before the picture was seen; see Preferences."""
+        return self._prior
+
+    @prior.setter
+    def prior(self, prior: float) -> None:
+        self._prior = prior
+        self._show()
+
+    def _partitioned(self, key: PlaneKey) -> None:
+        if key == self._controller.key:
+            self._show()
+
+    def _show(self, _: object = None) -> None:
+        plane = self._controller.plane
+        forgery = None if plane is None else plane.forgery
+        if forgery is None:
+            self._say("No verdict yet", "")
+            self.reason.setText("Partition the picture." if plane else "Open a picture.")
+        else:
+            self._say(headline(forgery), _GROUNDS[forgery.verdict])
+            self.reason.setText(why(forgery))
+            self.whole.setText(details(forgery, self._prior))
+        self.details.setVisible(forgery is not None)
+
+    def _say(self, text: str, ground: str) -> None:
+        style = _LINE.format(
+            ground=f"background: {ground}; color: white;" if ground else "", side=8 if ground else 0
+        )
+        if self.line.styleSheet() != style:
+            self.line.setStyleSheet(style)
+        self.line.setText(text)

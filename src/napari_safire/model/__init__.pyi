@@ -1,0 +1,16 @@
+from .catalogue.download import download_model as download_model
+from .catalogue.entry import ModelEntry as ModelEntry
+from .catalogue.registry import available_models as available_models
+from .catalogue.registry import load_model as load_model
+from .catalogue.registry import model_path as model_path
+from .catalogue.registry import model_state as model_state
+from .catalogue.registry import registry_problems as registry_problems
+from .catalogue.registry import verify as verify
+from .config import ModelConfig as ModelConfig
+from .files.checkpoint import describe_checkpoint as describe_checkpoint
+from .files.checkpoint import initialise_from as initialise_from
+from .files.checkpoint import inspect_checkpoint as inspect_checkpoint
+from .files.checkpoint import load_checkpoint as load_checkpoint
+from .files.checkpoint import save_checkpoint as save_checkpoint
+from .files.checkpoint import write_published_layout as write_published_layout
+from .safire import SafireModel as SafireModel

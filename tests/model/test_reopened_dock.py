@@ -1,0 +1,165 @@
+"""A dock that is closed and opened again goes on with the layers it had made, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from fakes import FakeEngine
+from napari.components import ViewerModel
+
+from .conftest import Dock, open_dock
+from .hand import ModelHand
+
+SHAPE = (120, 160)
+
+
+@pytest.fixture
+def opened(viewer: ViewerModel, hand: ModelHand) -> Callable[[], contextmanager[Dock]]:
+    @contextmanager
+    def open_one() -> Iterator[Dock]:
+        dock = open_dock(viewer, hand, FakeEngine())
+        one = next(dock)
+        one.settle()
+        yield one
+        next(dock, None)
+
+    return open_one
+
+
+def names(viewer: ViewerModel) -> list[str]:
+    return [layer.name for layer in viewer.layers]
+
+
+def labels(viewer: ViewerModel, name: str = "picture: sources") -> np.ndarray:
+    return np.asarray(viewer.layers[name].data).copy()
+
+
+def annotation(dock: Dock):
+    plane = dock.controller.plane
+    assert plane is not None
+    assert plane.snapshot is not None
+    return plane.snapshot.annotation
+
+
+def make_work(dock: Dock) -> None:
+    """Sources, a verdict with its map, and a prompt that is a preview."""
+    dock.controller.partition()
+    dock.settle()
+    dock.controller.edits.commit()
+    dock.controller.mode.source = 3
+    dock.controller.add_prompts()
+    dock.hand.click(dock.controller.image, 50, 60)
+    dock.settle()
+
+
+def test_all_of_the_work_goes_on_in_the_layers_that_hold_it(viewer: ViewerModel, opened) -> None:
+    viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    with opened() as first:
+        make_work(first)
+        made, forgery = annotation(first), first.controller.plane.forgery
+        layers, shown = list(viewer.layers), labels(viewer)
+    with opened() as second:
+        assert list(viewer.layers) == layers
+        assert annotation(second) == made
+        assert second.controller.plane.forgery is forgery
+        assert second.controller.sources_layer is viewer.layers["picture: sources"]
+        np.testing.assert_array_equal(labels(viewer), shown)
+        assert not second.widget.autosaved_work.isVisible()  # it is here already
+        assert second.controller.plane.snapshot.undo_title is None
+        second.hand.click(second.controller.image, 90, 120)
+        second.settle()
+        assert len(annotation(second).live_prompts) == 2
+        second.controller.partition()
+        second.settle()
+        assert list(viewer.layers) == layers
+
+
+def test_what_was_done_while_no_dock_was_open_is_taken_in(viewer: ViewerModel, opened) -> None:
+    viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    with opened() as first:
+        make_work(first)
+        made = annotation(first)
+    viewer.layers["picture: sources"].data[:10, :10] = 7
+    viewer.layers["picture: prompts"].add([[100, 20]])
+    before = names(viewer)
+    with opened() as second:
+        assert (labels(viewer)[:10, :10] == 7).all()
+        now = annotation(second)
+        assert now.protected.unpack()[:10, :10].all()
+        assert [p.point for p in now.prompts][:-1] == [p.point for p in made.prompts]
+        assert (now.prompts[-1].point.row, now.prompts[-1].point.col) == (100, 20)
+        assert now.is_answered
+        for _ in range(2):
+            second.controller.edits.undo()
+            second.settle()
+        assert annotation(second) == made
+        assert names(viewer) == before
+
+
+def test_a_preview_that_was_hidden_is_not_taken_for_erased(viewer: ViewerModel, opened) -> None:
+    viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    with opened() as first:
+        make_work(first)
+        made = annotation(first)
+        first.controller.session.states.show_preview(first.controller.key, False)
+        first.settle()
+    with opened() as second:
+        assert annotation(second) == made
+
+
+def test_layers_of_another_size_stay_the_users(viewer: ViewerModel, opened) -> None:
+    image = viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    with opened() as first:
+        make_work(first)
+        image.data = np.zeros((60, 80, 3), np.uint8)
+        first.settle()
+        first.controller.partition()
+        first.settle()
+        assert "picture: sources [1]" in names(viewer)
+        old = labels(viewer)
+    before = names(viewer)
+    with opened() as second:
+        assert second.controller.sources_layer is viewer.layers["picture: sources [1]"]
+        assert second.controller.layer_group.prompts is None
+        np.testing.assert_array_equal(labels(viewer), old)
+        assert names(viewer) == before
+
+
+def test_sources_lead_to_their_picture_in_the_next_dock(viewer: ViewerModel, opened) -> None:
+    image = viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    other = viewer.add_image(np.ones((*SHAPE, 3), np.uint8), name="other")
+    with opened() as first:
+        viewer.layers.selection.active = image
+        make_work(first)
+        viewer.layers.selection.active = other
+    with opened() as second:
+        assert second.controller.image is other
+        viewer.layers.selection.active = viewer.layers["picture: sources"]
+        second.settle()
+        assert second.controller.image is image
+        assert annotation(second).prompts
+
+
+def test_every_slice_of_a_stack_comes_back(viewer: ViewerModel, opened) -> None:
+    viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="picture")
+    with opened() as first:
+        for step in (0, 2):
+            viewer.dims.set_current_step(0, step)
+            first.settle()
+            first.controller.partition()
+            first.settle()
+        shown = labels(viewer)
+        assert shown[0].any()
+        assert shown[2].any()
+    before = names(viewer)
+    with opened() as second:
+        np.testing.assert_array_equal(labels(viewer), shown)
+        for step in (0, 2):
+            viewer.dims.set_current_step(0, step)
+            second.settle()
+            assert second.controller.plane.forgery is not None
+            np.testing.assert_array_equal(annotation(second).shown(), shown[step])
+        assert names(viewer) == before
