@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_safire.engine.pixels import PictureReader
 from napari_safire.geometry import Geometry
+from napari_safire.images.pixels import PictureReader
 from napari_safire.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import (

@@ -136,7 +136,7 @@ def recovered(folder: Path, number: int, autosave: Path) -> dict[str, str]:
     """Labels of a picture by where the next dock finds them: in the autosave, in the files."""
     from napari_safire.annotation.codec import decode_annotation
     from napari_safire.corpus.queue import PictureQueue, read_entry
-    from napari_safire.engine.pixels import PictureReader
+    from napari_safire.images.pixels import PictureReader
     from napari_safire.session.autosave import Autosave
 
     found = {}
@@ -156,7 +156,7 @@ def recovered(folder: Path, number: int, autosave: Path) -> dict[str, str]:
 
 def check(folder: Path, log: Path, autosave: Path, killed_at: float) -> tuple[list[str], int]:
     """What was shown long enough before the kill, and is in none of the places it may be in."""
-    from napari_safire.engine.pixels import PictureReader
+    from napari_safire.images.pixels import PictureReader
 
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("[")]
     lost, checked = [], 0

@@ -112,7 +112,10 @@ def test_a_chunk_that_was_changed_has_a_wrong_checksum(pixels):
     assert [part.name for part in walk(changed).parts if part.remark] == ["tEXt"]
 
 
-@given(st.binary(max_size=300), st.sampled_from([b"\xff\xd8", b"\xff\xd8\xff\xda\0\2", b"\x89PNG\r\n\x1a\n"]))
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"\xff\xd8", b"\xff\xd8\xff\xda\0\2", b"\x89PNG\r\n\x1a\n"]),
+)
 def test_any_bytes_are_walked_without_an_error(data, begin):
     found = walk(begin + data)
     assert found is not None
@@ -161,7 +164,9 @@ def test_a_camera_s_own_tags_are_nothing_to_notice(tmp_path, pixels):
 
 
 def test_text_that_obeys_terminals_or_browsers_is_shown_not_obeyed(tmp_path, pixels):
-    found = view(tmp_path, jpeg(pixels, exif=exif(make="<b>\x1b[2J\u202e" + "x" * 5000)), "metadata")
+    found = view(
+        tmp_path, jpeg(pixels, exif=exif(make="<b>\x1b[2J\u202e" + "x" * 5000)), "metadata"
+    )
     value = next(row.value for row in found.table if row.name == "Image Make")
     assert "\x1b" not in value
     assert len(value) <= 200

@@ -15,10 +15,10 @@ from published_sets import SHAPE, columbia, grey, imd2020, picture, safirems_exp
 from synthetic import photo_bank, photograph
 
 from napari_safire.datasets.catalogue import entries_of
-from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import DatasetError
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.masks import MaskRule
+from napari_safire.images.pixels import PictureReader
 from napari_safire.learning import listed
 from napari_safire.learning.listed import ListedDataset, ListedSettings
 from napari_safire.learning.streams import (

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.tiling import tile_axis
+from napari_safire.images.pixels import PictureReader
 
 RNG = np.random.default_rng(3)
 RGB = RNG.integers(0, 256, (50, 70, 3), dtype=np.uint8)

@@ -18,8 +18,8 @@ from toys import TILED_LITE
 
 from napari_safire import Engine, load_model
 from napari_safire.engine.cache import EmbeddingCache
-from napari_safire.engine.pixels import PictureReader
 from napari_safire.geometry import Geometry
+from napari_safire.images.pixels import PictureReader
 from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
 from napari_safire.partitioning.of_prompts import make_forgery_map
 from napari_safire.partitioning.prompt_grid import PromptGrid

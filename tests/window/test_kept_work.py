@@ -12,9 +12,9 @@ from fakes import FakeEngine
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import SafireError
 from napari_safire.gui.widget import SafireWidget
+from napari_safire.images.pixels import PictureReader
 from napari_safire.session.autosave import Autosave
 
 from .conftest import Dock

@@ -15,9 +15,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_safire.annotation.annotation import PLACE_DECIMALS
-from napari_safire.engine.pixels import PictureReader
 from napari_safire.geometry import Geometry
 from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.images.pixels import PictureReader
 from napari_safire.types import Embedding, PointPrompt, SourceRegion
 
 from .conftest import Dock

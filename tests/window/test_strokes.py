@@ -316,7 +316,7 @@ def test_strokes_that_no_event_told_of_are_kept_at_closing(
 
 
 def _sha(picture: np.ndarray) -> str:
-    from napari_safire.engine.pixels import PictureReader
+    from napari_safire.images.pixels import PictureReader
 
     return PictureReader(picture).sha256
 

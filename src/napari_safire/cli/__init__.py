@@ -1,4 +1,4 @@
-"""The command line: ``napari-safire demo | predict | evaluate | train | models | data``.
+"""The command line: ``napari-safire demo | predict | evaluate | evidence | train | models | data``.
 
 Results go to stdout, progress and complaints to stderr, names and messages in printable characters
 only. Exit codes: 0 done; 1 failed (a bad file, a bad checkpoint, nothing to do) or stopped (Ctrl-C,
@@ -15,6 +15,7 @@ from napari_safire import __version__
 from napari_safire.cli.data import data
 from napari_safire.cli.demo import demo
 from napari_safire.cli.evaluate import evaluate
+from napari_safire.cli.evidence import evidence
 from napari_safire.cli.models import models
 from napari_safire.cli.predict import predict
 from napari_safire.cli.terminal import (
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(evidence)
 app.command()(train)
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")

@@ -10,13 +10,13 @@ from typing import Any
 from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.embedding import READING, embed_picture
 from napari_safire.engine.memory import MemoryGuard, Notify, explained, keep_freed_blocks
-from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.precision import (
     Precision,
     check_precision,
     computing_in,
     slow_precision,
 )
+from napari_safire.images.pixels import PictureReader
 from napari_safire.model import SafireModel
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import Embedding
@@ -68,7 +68,7 @@ class Embedder:
         ----------
         image : (H, W), (H, W, 3) or (H, W, 4) array_like
             NumPy or dask; uint8, uint16, other integers, bool or float; up to 200 megapixels.
-            `napari_safire.engine.pixels` states how values are scaled. The ViT sees it squashed to
+            `napari_safire.images.pixels` states how values are scaled. The ViT sees it squashed to
             its square frame, the lite model at its own resolution, in tiles above 1024 pixels.
         progress, cancel : callable, optional
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from napari_safire.engine.memory import MemoryGuard
-from napari_safire.engine.pixels import PictureReader
 from napari_safire.engine.response import require_finite
 from napari_safire.engine.tiling import tile_axis
 from napari_safire.geometry import Geometry
+from napari_safire.images.pixels import PictureReader
 from napari_safire.model import SafireModel
 from napari_safire.partitioning.silence import silence_of
 from napari_safire.partitioning.uninformative import Reasons, pool_reasons, uninformative_cells

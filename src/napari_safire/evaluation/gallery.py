@@ -15,7 +15,6 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
 from napari_safire.atomic import atomic_path
-from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.evaluation.entries import EvaluatedEntry
 from napari_safire.evaluation.scoring import (
@@ -26,6 +25,7 @@ from napari_safire.evaluation.scoring import (
 )
 from napari_safire.examination.overlay import RgbImage, render_heatmap, render_sources
 from napari_safire.images.masks import resize_nearest
+from napari_safire.images.pixels import PictureReader
 from napari_safire.metrics import confusion_matrix
 from napari_safire.types import LabelImage
 

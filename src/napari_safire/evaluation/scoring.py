@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.basis import RunBasis
-from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.evaluation.entries import EvaluatedEntry, Task, entry_content
 from napari_safire.examination import Examination, ExaminationSettings, examine
 from napari_safire.examination.threads import as_completed
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.masks import MaskKind, resize_nearest
+from napari_safire.images.pixels import PictureReader
 from napari_safire.images.reading import ReadImage, read_image
 from napari_safire.images.truth import read_truth
 from napari_safire.metrics import binary_scores, multi_source_scores

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from napari_safire.engine.pixels import PictureReader
+from napari_safire.images.pixels import PictureReader
 from napari_safire.palette import GLOW, MUTED, MUTED_SHARE, Rgb, source_colour
 from napari_safire.types import FloatImage, ForgeryMap, LabelImage
 

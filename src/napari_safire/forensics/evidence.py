@@ -1,4 +1,4 @@
-"""What a forensic view gives: a map, links between places, a table; a score where one makes sense."""
+"""What a forensic view gives: a map, links between places, a table, a score."""
 
 from __future__ import annotations
 

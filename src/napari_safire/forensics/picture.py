@@ -7,12 +7,12 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_safire.forensics.compression.coefficients import JpegCoefficients, read_coefficients
+from napari_safire.images.pixels import PictureReader
 from napari_safire.images.reading import ReadImage, read_bytes, read_image
 from napari_safire.types import FloatImage
 
@@ -122,14 +122,12 @@ class Picture:
         return read_coefficients(self.file.path)
 
 
-def as_rgb(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Bring pixels of any usual type to 8 bits and three channels; opacity is left out.
+def as_rgb(pixels: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """Bring a picture to 8 bits and three channels, by the rules of `napari_safire.images.pixels`.
 
     Parameters
     ----------
     pixels : (H, W), (H, W, 3) or (H, W, 4) array
-        uint8 is taken as it is; other integers are divided by 256 or their largest value, floats
-        up to 1 are multiplied by 255.
 
     Returns
     -------
@@ -137,25 +135,10 @@ def as_rgb(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
     Raises
     ------
-    ValueError
-        It has another shape, or no pixels.
+    TypeError, ValueError
+        As `napari_safire.images.pixels.PictureReader`.
     """
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or not pixels.size:
-        raise ValueError(
-            f"An array of shape {pixels.shape} is no picture: give (H, W), (H, W, 3) or (H, W, 4)."
-        )
-    if pixels.shape[2] == 1:
-        pixels = np.repeat(pixels, 3, axis=2)
-    rgb = pixels[..., :3]
-    if rgb.dtype == np.uint8:
-        return np.ascontiguousarray(rgb)
-    values = np.nan_to_num(rgb.astype(np.float32), nan=0.0)
-    if rgb.dtype == bool:
-        values *= 255
-    elif rgb.dtype.kind in "iu":
-        values *= 255 / max(255, 2 ** int(np.ceil(np.log2(max(1.0, float(values.max()) + 1)))) - 1)
-    elif values.max(initial=0) <= 1:
-        values *= 255
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    reader = PictureReader(np.asarray(pixels))
+    height, width = reader.shape
+    values = reader.crop(slice(0, height), slice(0, width))
+    return np.rint(values).astype(np.uint8)

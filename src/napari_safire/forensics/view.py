@@ -1,4 +1,4 @@
-"""A forensic view: what it shows, when it misleads, what it needs, and the function that makes it."""
+"""A forensic view: what it shows, when it misleads, what it needs, what makes it."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from napari_safire.engine.pixels import PictureReader
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.images.crops import read_region
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.masks import MaskKind, MaskRule, resize_nearest
+from napari_safire.images.pixels import PictureReader
 from napari_safire.images.reading import image_shape, read_image
 from napari_safire.images.truth import read_truth
 from napari_safire.learning.streams import Crop

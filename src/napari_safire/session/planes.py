@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari_safire.annotation.annotation import Annotation, Labels, SourcePrompt
 from napari_safire.annotation.numbering import numbers_of
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
-from napari_safire.engine.pixels import PictureReader
+from napari_safire.images.pixels import PictureReader
 from napari_safire.session.history import History
 from napari_safire.session.region_labels import Asked, Unions, asked_for
 from napari_safire.session.workers import Job

@@ -53,7 +53,7 @@ class JpegCoefficients:
     @cached_property
     def luminance(self) -> FloatImage:
         """(8 h, 8 w) float32 array around 128: decoded without rounding or clipping."""
-        pixels = block_pixels(self.blocks * self.table.astype(np.float32))
+        pixels = block_pixels((self.blocks * self.table).astype(np.float32))
         pixels += 128
         pixels.flags.writeable = False
         return pixels

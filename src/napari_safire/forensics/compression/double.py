@@ -153,7 +153,7 @@ def _quantised(
     """Values that a first quantisation leaves, and how often each is."""
     levels = np.floor(np.arange(_RANGE * _FINE) / _FINE / step + 0.5).astype(np.int64)
     weights = np.bincount(levels, weights=fine)
-    return np.arange(len(weights)) * float(step), weights
+    return np.arange(len(weights), dtype=np.float64) * step, weights.astype(np.float64)
 
 
 def _levels(

@@ -82,7 +82,7 @@ def _main_row(found: Grids) -> Row:
 
 
 def _offsets(found: Grids) -> FloatImage:
-    """Colour votes by their grid: grey for the picture's own, black for none, else by both offsets."""
+    """Colour votes by their grid: the picture's own grey, none black, others by both offsets."""
     rows, cols = np.divmod(found.votes, _BLOCK)
     top, left = found.main or (0, 0)
     colours = np.zeros((*found.votes.shape, 3), np.float32)

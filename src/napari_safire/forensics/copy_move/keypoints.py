@@ -101,13 +101,14 @@ def find_keypoints(luminance: FloatImage) -> Keypoints:
     except (RuntimeError, ValueError):  # "SIFT found no features": a wall, or a few pixels
         nothing = np.empty((0, 2))
         return Keypoints(nothing, nothing[:, 0], nothing[:, 0], np.empty((0, 128), np.float32), 1.0)
-    largest = np.argsort(-sift.sigmas, kind="stable")[:_MOST_KEYPOINTS]
-    root = np.sqrt(sift.descriptors[largest].astype(np.float32))
+    sizes = np.asarray(sift.sigmas, np.float64)
+    largest = np.argsort(-sizes, kind="stable")[:_MOST_KEYPOINTS]
+    root = np.sqrt(np.asarray(sift.descriptors, np.float32)[largest])
     root /= np.maximum(np.linalg.norm(root, axis=1, keepdims=True), 1e-9)
     return Keypoints(
-        sift.positions[largest] * scale,
-        sift.sigmas[largest] * scale,
-        sift.orientations[largest],
+        np.asarray(sift.positions, np.float64)[largest] * scale,
+        sizes[largest] * scale,
+        np.asarray(sift.orientations, np.float64)[largest],
         root,
         scale,
     )

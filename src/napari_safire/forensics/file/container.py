@@ -121,7 +121,9 @@ def walk(data: bytes) -> Container | None:
     ended = bool(parts) and not damage and parts[-1].what == "end"
     end = parts[-1].offset + parts[-1].size if parts else 0
     trailing = len(data) - end if ended else 0
-    return Container(tuple(parts), ended, trailing, _appended(data[end:]) if trailing else (), damage)
+    return Container(
+        tuple(parts), ended, trailing, _appended(data[end:]) if trailing else (), damage
+    )
 
 
 def _jpeg(data: bytes) -> Iterator[Part]:

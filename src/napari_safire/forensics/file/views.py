@@ -31,14 +31,18 @@ def container_view(
     ]
     found = walk(data)
     if found is None:
-        return Evidence(table=tuple(rows), finding="hashes only: the parts of this format are not told")
+        return Evidence(
+            table=tuple(rows), finding="hashes only: the parts of this format are not told"
+        )
     rows += [
         Row(part.name, f"{part.what}, {part.size} bytes at {part.offset}", part.remark)
         for part in found.parts[:_MOST_ROWS]
     ]
     rows += _ending(found)
     remarks = [row.remark for row in rows if row.remark]
-    return Evidence(table=tuple(rows), finding=remarks[-1] if remarks else "whole, nothing behind its end")
+    return Evidence(
+        table=tuple(rows), finding=remarks[-1] if remarks else "whole, nothing behind its end"
+    )
 
 
 def _ending(found: Container) -> list[Row]:

@@ -1,1 +1,1 @@
-"""What the sensor and the processing leave in pixels: noise, its level, colour filter, resampling."""
+"""What sensor and processing leave in pixels: noise, a colour filter, resampling."""

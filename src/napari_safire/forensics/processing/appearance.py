@@ -1,4 +1,4 @@
-"""The picture redrawn so that an eye sees more: high frequencies, gradients, components, sharpness."""
+"""The picture redrawn so that an eye sees more: high frequencies, gradients, sharpness …"""
 
 from __future__ import annotations
 
@@ -111,4 +111,4 @@ def clipped(rgb: npt.NDArray[np.uint8]) -> FloatImage:
         1 bright, -1 dark in any channel, 0 between.
     """
     bright, dark = (rgb >= _BRIGHT).any(axis=2), (rgb <= _DARK).any(axis=2)
-    return bright.astype(np.float32) - (dark & ~bright)
+    return np.asarray(bright.astype(np.float32) - (dark & ~bright), np.float32)

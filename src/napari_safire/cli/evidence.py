@@ -1,0 +1,88 @@
+"""``napari-safire evidence``: forensic views of pictures, as pictures and as one JSON a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_safire.cli.terminal import FAILED, WRONG_USE, complain, say, warn
+from napari_safire.errors import Cancelled, ImageReadError
+
+if TYPE_CHECKING:
+    from napari_safire.forensics import EvidenceView
+
+
+def evidence(
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Picture files or folders of them.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for pictures and JSON.")
+    ],
+    view: Annotated[
+        list[str] | None,
+        typer.Option("--view", metavar="NAME", help="Only this view; repeatable. Default: all."),
+    ] = None,
+) -> None:
+    """Look at pictures through views that do not rest on the network.
+
+    For each picture a file …_evidence.json tells what every view found, or why it does not apply;
+    maps and links are pictures beside it. Exit code 1 if any picture failed.
+    """
+    from napari_safire.forensics import views
+    from napari_safire.forensics.catalogue import VIEWS
+    from napari_safire.forensics.export import write_evidence
+
+    known = [one.name for one in VIEWS]
+    wanted = view or known
+    for name in wanted:
+        if name not in known:
+            complain(f"There is no view {name!r}: give one of {', '.join(known)}.")
+            raise typer.Exit(WRONG_USE)
+    failed = False
+    for path, base in _named(images):
+        try:
+            found = views(path)
+            record = write_evidence(output, base, path, {name: found[name] for name in wanted})
+        except (ImageReadError, OSError, ValueError, Cancelled) as error:
+            complain(f"{path}: {error}")
+            failed = True
+            continue
+        say(f"{path.name} -> {record}")
+        for name in wanted:
+            say(f"  {_line(found[name])}")
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _line(view: EvidenceView) -> str:
+    if not view.applicable:
+        return f"{view.view.name}: {view.why_not}"
+    score = "" if view.score is None else f" (score {view.score:.2f})"
+    return f"{view.view.name}: {view.result.finding}{score}"
+
+
+def _named(images: list[Path]) -> list[tuple[Path, str]]:
+    """Pictures and how their results' names begin; two of one name get a hash of their place."""
+    from napari_safire.corpus.naming import folded, marked, result_base
+    from napari_safire.images.files import is_picture_file
+
+    found: list[tuple[Path, str]] = []
+    taken: set[str] = set()
+    for given in images:
+        inside = (
+            sorted(path for path in given.iterdir() if is_picture_file(path))
+            if given.is_dir()
+            else [given]
+        )
+        if not inside:
+            warn(f"{given} holds no pictures.")
+        for path in inside:
+            base = result_base(path.name)
+            if folded(base) in taken:
+                base = marked(base, str(path.absolute()))
+            taken.add(folded(base))
+            found.append((path, base))
+    return found
