@@ -41,8 +41,9 @@ def evidence(
         if name not in known:
             complain(f"There is no view {name!r}: give one of {', '.join(known)}.")
             raise typer.Exit(WRONG_USE)
-    failed = False
-    for path, base in _named(images):
+    pictures = _named(images)
+    failed = not pictures
+    for path, base in pictures:
         try:
             found = views(path)
             record = write_evidence(output, base, path, {name: found[name] for name in wanted})

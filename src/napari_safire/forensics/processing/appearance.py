@@ -1,4 +1,4 @@
-"""The picture redrawn so that an eye sees more: high frequencies, gradients, sharpness …"""
+"""The picture redrawn so that an eye sees more: high frequencies, gradients, sharpness."""
 
 from __future__ import annotations
 
