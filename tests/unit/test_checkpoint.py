@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from toys import small_vit
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model import (
@@ -31,22 +32,7 @@ from napari_safire.model import (
 )
 from napari_safire.model.catalogue import registry
 
-SMALL = ModelConfig(
-    image_size=64,
-    embed_dim=128,
-    depth=3,
-    num_heads=2,
-    mlp_ratio=2.0,
-    global_attention=(1,),
-    window_size=3,
-    prompt_dim=32,
-    decoder_mlp_dim=48,
-    decoder_heads=8,
-    confidence_depth=2,
-    confidence_dim=24,
-    mask_in_chans=8,
-    adaptor_reduction=8,
-)
+SMALL = small_vit()
 
 
 class Bomb:

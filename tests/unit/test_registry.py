@@ -12,11 +12,10 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from systems import posix
-from toys import tiny_lite
+from toys import small_vit, tiny_lite
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model import (
-    ModelConfig,
     SafireModel,
     available_models,
     describe_checkpoint,
@@ -35,21 +34,7 @@ from napari_safire.model.catalogue.registry import model_entry, models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE, user_registry
 
 TINY = tiny_lite()
-SMALL_VIT = ModelConfig(
-    image_size=64,
-    embed_dim=128,
-    depth=3,
-    num_heads=2,
-    mlp_ratio=2.0,
-    global_attention=(1,),
-    window_size=3,
-    prompt_dim=32,
-    decoder_mlp_dim=48,
-    confidence_depth=2,
-    confidence_dim=24,
-    mask_in_chans=8,
-    adaptor_reduction=8,
-)
+SMALL_VIT = small_vit()
 FIELDS = {
     "description": "A model of our lab.",
     "url": "https://models.example.org/files/lab.pth?download=1",

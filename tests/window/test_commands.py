@@ -342,7 +342,7 @@ def test_cancel_stops_and_segment_goes_on(viewer: napari.Viewer, engine: FakeEng
     wait_until(lambda: "embed" in engine.calls)
     controller = widget.controller
     assert controller.plane is not None
-    controller.session.set_prompts(controller.plane.key, [SourcePrompt(PointPrompt(60, 40))])
+    controller.session.prompts.set(controller.plane.key, [SourcePrompt(PointPrompt(60, 40))])
     execute("cancel")
     settle(viewer)
     assert controller.plane.embedding is None
