@@ -1,4 +1,4 @@
-"""A server on this machine that misbehaves as servers and networks do, and a model behind it."""
+"""A server on this machine that misbehaves as servers and networks do."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-
-from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE
 
 CUT = 100_000  # bytes after which the server cuts, in the tests that say nothing else
 
@@ -128,4 +126,4 @@ def register(url: str, content: bytes, **changes: object) -> None:
         **changes,
     }
     lines = [f"{key} = {value!r}" for key, value in values.items()]
-    Path(os.environ[REGISTRIES_VARIABLE]).write_text("\n".join(["[models.lab]", *lines]))
+    Path(os.environ["NAPARI_SAFIRE_MODELS"]).write_text("\n".join(["[models.lab]", *lines]))

@@ -275,6 +275,7 @@ def test_opened_by_a_script_it_works_on_the_picture_that_is_there(
     assert widget.controller.image is picture
 
 
+@pytest.mark.own_window
 def test_a_viewer_that_is_not_the_current_one_gets_its_own(
     viewer: napari.Viewer,
     make_napari_viewer: Callable[..., napari.Viewer],
@@ -343,7 +344,7 @@ def test_cancel_stops_and_segment_goes_on(viewer: napari.Viewer, engine: FakeEng
     wait_until(lambda: "embed" in engine.calls)
     controller = widget.controller
     assert controller.plane is not None
-    controller.session.set_prompts(controller.plane.key, [SourcePrompt(PointPrompt(60, 40))])
+    controller.session.prompts.set(controller.plane.key, [SourcePrompt(PointPrompt(60, 40))])
     execute("cancel")
     settle(viewer)
     assert controller.plane.embedding is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Parity
-from file_server import CUT, FileServer, register, serving
+from file_server import CUT, FileServer, register
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
@@ -68,12 +68,6 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     torch.save(plain, folder / "sam.pth")
     (folder / "garbage.pth").write_bytes(b"GIF89a" + bytes(200))
     return {path.stem: path for path in folder.iterdir()}
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., FileServer]]:
-    with serving() as start:
-        yield start
 
 
 @pytest.fixture
