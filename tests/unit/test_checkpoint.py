@@ -16,7 +16,7 @@ import pytest
 import torch
 from refusals import refusal
 from safetensors.torch import load_file, save_file
-from toys import SMALL_VIT
+from toys import small_vit
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model import (
@@ -34,6 +34,7 @@ from napari_safire.model import (
 )
 from napari_safire.model.catalogue import registry
 
+SMALL_VIT = small_vit()
 refused = partial(refusal, CheckpointError)
 
 

@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from refusals import refusal
 from systems import posix
-from toys import SMALL_VIT, tiny_lite
+from toys import small_vit, tiny_lite
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model import (
@@ -35,7 +35,7 @@ from napari_safire.model.catalogue.entry import ModelEntry, is_safe_address
 from napari_safire.model.catalogue.registry import model_entry, models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE, user_registry
 
-TINY = tiny_lite()
+TINY, SMALL_VIT = tiny_lite(), small_vit()
 refused = partial(refusal, CheckpointError)
 FIELDS = {
     "description": "A model of our lab.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import napari
@@ -18,7 +17,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
-from toys import SMALL_VIT, tiny_lite
+from toys import small_vit, tiny_lite
 
 from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.preferences import Preferences
@@ -58,7 +57,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Small files in the published layout: a whole model, an encoder alone, and a plain SAM."""
-    config = replace(SMALL_VIT, depth=2)
+    config = small_vit(depth=2)
     folder = tmp_path_factory.mktemp("published")
     model = SafireModel(config)
     write_published_layout(model, folder / "safire.pth")
