@@ -182,20 +182,19 @@ class Hops:
     @contextmanager
     def watching(self) -> Iterator[Hops]:
         from napari_safire.engine import Engine
-        from napari_safire.gui.controllers import image as place
+        from napari_safire.gui.controllers import image
         from napari_safire.gui.layers import prompt_layer, source_layer
-        from napari_safire.session import results as answers
-        from napari_safire.session import session
+        from napari_safire.session import prompt_answers, results
 
         watched: list[tuple[Any, str, str]] = [
-            (prompt_layer.PromptLayer, "read", "desk: points read"),
-            (session.Session, "set_prompts", "session: set_prompts"),
-            (session, "previewed", "state lane: preview from the grid"),
-            (answers, "compose_labels", "compose labels"),
-            (Engine, "segment", "model lane: engine.segment"),
-            (place.ImageController, "show_labels", "desk: labels, all"),
-            (prompt_layer.PromptLayer, "write", "desk: points written"),
-            (source_layer.SourceLayer, "write", "desk: labels written"),
+            (prompt_layer.PromptLayer, "read", "viewer: points read"),
+            (prompt_answers.PromptAnswers, "set", "session: prompts.set"),
+            (prompt_answers, "previewed", "annotation worker: preview"),
+            (results, "compose_labels", "compose labels"),
+            (Engine, "segment", "model worker: engine.segment"),
+            (image.ImageController, "show_labels", "viewer: labels, all"),
+            (prompt_layer.PromptLayer, "write", "viewer: points written"),
+            (source_layer.SourceLayer, "write", "viewer: labels written"),
         ]
         before = [(owner, name, getattr(owner, name)) for owner, name, _ in watched]
         for owner, name, title in watched:
@@ -254,7 +253,7 @@ class Bench:
 
     def settle(self) -> None:
         """Until nothing is under way."""
-        while self.widget.controller.session.busy:
+        while not self.widget.controller.idle:
             self.watch.rest(0.02)
         self.watch.rest(0.2)
 

@@ -14,12 +14,14 @@ os.environ.setdefault("LP_NUM_THREADS", "0")
 import json
 import random
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from file_server import FileServer, serving
 from hypothesis import settings
 from PIL import Image
 
@@ -68,6 +70,13 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"The photographs and reference data of {SHARED} are not on this machine.")
     return SHARED
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., FileServer]]:
+    """Starts servers of one file each, which end with the test."""
+    with serving() as start:
+        yield start
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,33 @@ from napari_safire.errors import SafireError
 
 _STAGING = re.compile(r"\.napari-safire-[0-9a-f]{12}")
 _HELD = ".lock"
+_HAS_SHARING_VIOLATIONS = os.name == "nt"
+_PAUSES = (0.01, 0.04, 0.1, 0.2, 0.4)  # seconds
+
+
+def rename(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Give a file another name on its disk, in place of whatever had it.
+
+    On Windows neither may be open in another program, and virus scanners open every new file for a
+    moment: it is tried for three quarters of a second there.
+
+    Parameters
+    ----------
+    source, target : path-like
+
+    Raises
+    ------
+    OSError
+        It cannot be done; `PermissionError` where another program has one of them open.
+    """
+    for pause in _PAUSES if _HAS_SHARING_VIOLATIONS else ():
+        try:
+            os.replace(source, target)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    os.replace(source, target)
 
 
 @contextmanager
@@ -69,7 +97,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         if not temporary.exists():
             raise SafireError(f"Nothing was written for {target}: this is a bug, please report it.")
-        os.replace(temporary, target)
+        rename(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -155,7 +183,7 @@ def atomic_files(
         for name in (last, *sorted(set(stale) - set(names))):
             (target / name).unlink(missing_ok=True)
         for name in sorted(names, key=lambda name: name == last):
-            os.replace(staging / name, target / name)
+            rename(staging / name, target / name)
 
 
 @contextmanager

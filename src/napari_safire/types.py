@@ -67,7 +67,7 @@ class Embedding:
     Parameters
     ----------
     features : (C, h, w) float32 array
-        One feature vector for each 16 x 16 cell of the model's frame.
+        One feature vector for each 16 x 16 patch of the model's frame.
     geometry : Geometry
         How the image lies in that frame.
     image_sha256, checkpoint_sha256 : str
@@ -75,7 +75,7 @@ class Embedding:
     warnings : tuple of str
         What had to be mended in the image before it could be embedded, in plain sentences.
     unreadable : (h, w) uint8 array, optional
-        For each feature vector whether a camera's traces can be in its cell: 0 if so, else the
+        For each feature vector whether a camera's traces can be in its patch: 0 if so, else the
         reason (1 dark, 2 saturated, 3 flat; `napari_safire.partitioning.uninformative`). None: not
         known.
     """

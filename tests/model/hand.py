@@ -68,7 +68,8 @@ class ModelHand:
         place: tuple[float, float],
         modifiers: list[str] | None = None,
     ) -> None:
-        dims, camera = self.viewer.dims, self.viewer.camera
+        dims = self.viewer.dims
+        camera = getattr(self.viewer, "scene", self.viewer).camera  # where napari 0.9 has it
         leading = tuple(dims.point)[: dims.ndim - 2]
         inside = layer.world_to_data((*leading, 0.0, 0.0))[: layer.ndim - 2]
         world = layer.data_to_world((*inside, *place))[-2:]

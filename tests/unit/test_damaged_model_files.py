@@ -7,7 +7,6 @@ import io
 import json
 import os
 import random
-import resource
 import stat
 import time
 import zipfile
@@ -20,6 +19,7 @@ import pytest
 import torch
 from robustness import fuzz_checkpoints
 from safetensors.torch import save_file
+from systems import posix
 from toys import tiny_lite
 
 from napari_safire.engine import Engine
@@ -311,8 +311,11 @@ def test_a_pickle_is_read_and_not_run(made, tmp_path, monkeypatch, code):
 # --- bombs ----------------------------------------------------------------------------------------
 
 
+@posix
 @pytest.mark.parametrize("asked", fuzz_checkpoints.BOMBS, ids=lambda asked: str(asked)[:50])
 def test_sizes_are_compared_before_anything_is_built(made, tmp_path, asked):
+    import resource
+
     if asked.get("architecture") == "vit":
         asked = ModelConfig.vit_b().to_dict() | asked
     path = put(tmp_path, signed(made, asked, {}), "bomb.safetensors")
@@ -357,6 +360,7 @@ def test_json_has_one_meaning():
         parse_json("[" * 25 + "1" + "]" * 25)
 
 
+@posix
 @pytest.mark.parametrize("name", ["model.pth", "model.safetensors", "config.json"])
 def test_a_pipe_is_not_waited_for(made, tmp_path, name):
     path = tmp_path / name
@@ -454,6 +458,7 @@ def test_weights_of_a_training_that_failed_are_saved_but_not_used(made, tmp_path
 # --- modes ----------------------------------------------------------------------------------------
 
 
+@posix
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_the_umask_decides_who_may_read_a_model(made, tmp_path, umask, mode):
     before = os.umask(umask)

@@ -16,9 +16,9 @@ from napari_safire.annotation.edits import (
     changed_box,
     fill_holes,
     merge,
-    remove_islands,
     split,
 )
+from napari_safire.annotation.islands import remove_islands
 
 CORNERS = np.ones((3, 3))
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", ">i4"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from systems import posix
 
 from napari_safire.annotation.annotation import Annotation, Preview, SourcePrompt
 from napari_safire.annotation.packed_labels import PackedLabels
@@ -218,6 +219,7 @@ def test_a_damaged_file_is_told_and_raises_nothing(path: Path, content: bytes) -
     assert bool(autosave.problem) == (not kept)
 
 
+@posix
 @pytest.mark.parametrize("ending", ["", "-wal", "-journal"])
 @pytest.mark.parametrize("what", ["fifo", "folder"])
 def test_what_is_no_file_in_place_of_one_is_told_at_once(
@@ -263,6 +265,7 @@ def test_two_processes_may_write_at_once(path: Path) -> None:
     assert found(path, "a4") == found(path, "b4") == made(19)
 
 
+@posix
 def test_work_outlives_a_killed_process(path: Path) -> None:
     program = (
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"

@@ -219,7 +219,7 @@ def small_vit(side: int = 7, window: int = 3) -> SafireModel:
 @pytest.mark.parametrize(("side", "window"), [(8, 3), (8, 4), (8, 9), (4, 14)])
 def test_encoder_equals_sams_own_blocks(monkeypatch, side, window, n_bytes):
     monkeypatch.setitem(attention._BIAS_BYTES, "cpu", n_bytes)
-    monkeypatch.setattr(attention, "_CELLS_AT_ONCE", 50)
+    monkeypatch.setattr(attention, "_PATCHES_AT_ONCE", 50)
     model = small_vit(side, window)
     pixels = torch.rand(2, 3, 16 * side, 16 * side) * 255
     with torch.inference_mode():
@@ -256,7 +256,7 @@ def test_activations_made_again_give_the_same_gradients():
 
 def test_relative_positions_of_another_frame_are_refused():
     block = small_vit(8).image_encoder.blocks[1]
-    with pytest.raises(ValueError, match="8 cells a side, but the picture has 6"):
+    with pytest.raises(ValueError, match="8 patches a side, but the picture has 6"):
         block(torch.zeros(1, 6, 6, 48))
 
 

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from systems import posix
 
 from napari_safire.annotation.annotation import Annotation, SourcePrompt
 from napari_safire.annotation.codec import decode_annotation
@@ -428,6 +429,7 @@ def test_a_record_with_odd_values_is_a_sentence_or_opens(
             read()
 
 
+@posix
 def test_a_pipe_in_the_place_of_a_record_is_a_sentence(folder: Path) -> None:
     entry = PictureQueue.open(folder).entries()[0]
     entry.record.parent.mkdir()

@@ -72,7 +72,7 @@ class Owner:
         """Until nothing is left to do or to deliver."""
         quiet = 0
         while quiet < 3:
-            self.until(lambda: not self.session.busy)
+            self.until(lambda: self.session.idle)
             quiet = quiet + 1 if self._calls.empty() else 0
             while not self._calls.empty():
                 self._calls.get()()
@@ -96,7 +96,7 @@ def disc(row: float, col: float) -> np.ndarray:
 
 
 def test_a_prompt_gives_its_region_and_confidence(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
     assert owner.last.confidences[PointPrompt(50, 60)] == 0.8
@@ -104,14 +104,14 @@ def test_a_prompt_gives_its_region_and_confidence(owner: Owner) -> None:
 
 
 def test_prompts_of_one_source_unite_and_exclude_subtracts(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(50, 60), prompt(50, 80), prompt(50, 70, exclude=True)])
+    owner.session.prompts.set(KEY, [prompt(50, 60), prompt(50, 80), prompt(50, 70, exclude=True)])
     owner.settle()
     wanted = (disc(50, 60) | disc(50, 80)) & ~disc(50, 70)
     np.testing.assert_array_equal(owner.last.labels, wanted)
 
 
 def test_sources_share_out_what_both_claim(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(50, 60, 1), prompt(50, 80, 2)])
+    owner.session.prompts.set(KEY, [prompt(50, 60, 1), prompt(50, 80, 2)])
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels > 0, disc(50, 60) | disc(50, 80))
     assert owner.last.labels[50, 60] == 1
@@ -122,7 +122,7 @@ def test_sources_share_out_what_both_claim(owner: Owner) -> None:
 
 def test_a_prompt_waits_for_the_embedding_and_is_answered_then(owner: Owner) -> None:
     owner.engine.gate = threading.Event()
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.until(lambda: bool(owner.snapshots))
     assert not owner.last.annotation.is_answered
     assert not owner.last.labels.any()
@@ -133,12 +133,12 @@ def test_a_prompt_waits_for_the_embedding_and_is_answered_then(owner: Owner) -> 
 
 
 def test_with_a_grid_a_prompt_is_previewed_before_it_is_answered(owner: Owner) -> None:
-    owner.session.partition(KEY, PartitionSettings(points_per_side=4))
+    owner.session.partitions.run(KEY, PartitionSettings(points_per_side=4))
     owner.settle()
     owner.session.states.discard(KEY)
     owner.settle()
     before = len(owner.snapshots)
-    owner.session.set_prompts(KEY, [prompt(50, 62)])
+    owner.session.prompts.set(KEY, [prompt(50, 62)])
     owner.settle()
     first, last = owner.snapshots[before], owner.last
     # The nearest prompt of a 4 x 4 grid over 120 x 160 lies at row 45, column 60.
@@ -153,16 +153,16 @@ def test_answers_to_prompts_that_have_moved_on_are_dropped(owner: Owner) -> None
     owner.session.embed(KEY)
     owner.settle()
     for col in range(40, 120, 4):
-        owner.session.set_prompts(KEY, [prompt(50, col)], "move prompt")
+        owner.session.prompts.set(KEY, [prompt(50, col)], "move prompt")
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 116))
 
 
 def test_undo_and_redo_walk_through_prompts_answers_and_edits(owner: Owner) -> None:
     session = owner.session
-    owner.session.set_prompts(KEY, [prompt(50, 60)], "add prompt")
+    owner.session.prompts.set(KEY, [prompt(50, 60)], "add prompt")
     owner.settle()
-    session.set_prompts(KEY, [prompt(50, 60), prompt(80, 120, 2)], "add prompt")
+    session.prompts.set(KEY, [prompt(50, 60), prompt(80, 120, 2)], "add prompt")
     owner.settle()
     session.states.commit(KEY)
     session.states.edit(KEY, lambda labels, protected: edits.merge(labels, [1, 2]), "merge")
@@ -184,8 +184,8 @@ def test_undo_and_redo_walk_through_prompts_answers_and_edits(owner: Owner) -> N
 
 def test_undoing_to_a_prompt_whose_answer_was_dropped_asks_again(owner: Owner) -> None:
     owner.engine.gate = threading.Event()
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
-    owner.session.set_prompts(KEY, [prompt(50, 60), prompt(80, 120)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60), prompt(80, 120)])
     owner.until(lambda: len(owner.snapshots) >= 2)
     owner.engine.gate.set()
     owner.settle()
@@ -196,18 +196,18 @@ def test_undoing_to_a_prompt_whose_answer_was_dropped_asks_again(owner: Owner) -
 
 
 def test_painted_pixels_survive_predictions_until_protection_is_lifted(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
     painted = owner.last.labels.copy()
     painted[45:55, 55:65] = 7
     painted[60:64, 60:64] = 0  # erased: that holds as well
     owner.paint(painted)
     owner.settle()
-    owner.session.set_prompts(KEY, [prompt(52, 62)])
+    owner.session.prompts.set(KEY, [prompt(52, 62)])
     owner.settle()
     assert (owner.last.labels[45:55, 55:65] == 7).all()
     assert (owner.last.labels[60:64, 60:64] == 0).all()
-    owner.session.partition(KEY, PartitionSettings(n_sources=3, method="kmeans"))
+    owner.session.partitions.run(KEY, PartitionSettings(n_sources=3, method="kmeans"))
     owner.settle()
     assert (owner.last.labels[45:55, 55:65] == 7).all()
     owner.session.states.unprotect(KEY)
@@ -216,10 +216,10 @@ def test_painted_pixels_survive_predictions_until_protection_is_lifted(owner: Ow
 
 
 def test_commit_settles_and_reopening_brings_the_prompts_back(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
     owner.session.states.commit(KEY)
-    owner.session.set_prompts(
+    owner.session.prompts.set(
         KEY, [SourcePrompt(PointPrompt(50, 60), 1, live=False), prompt(90, 130, 2)]
     )
     owner.settle()
@@ -229,7 +229,7 @@ def test_commit_settles_and_reopening_brings_the_prompts_back(owner: Owner) -> N
     owner.settle()
     assert [p.live for p in owner.last.annotation.prompts] == [True, False]
     np.testing.assert_array_equal(owner.last.labels == 1, disc(50, 60))
-    owner.session.set_prompts(
+    owner.session.prompts.set(
         KEY, [prompt(30, 60), SourcePrompt(PointPrompt(90, 130), 2, live=False)], "move prompt"
     )
     owner.settle()
@@ -238,7 +238,7 @@ def test_commit_settles_and_reopening_brings_the_prompts_back(owner: Owner) -> N
 
 
 def test_a_partitioned_source_reopens_with_the_prompt_that_stood_for_it(owner: Owner) -> None:
-    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+    owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
     owner.session.states.commit(KEY)
     owner.session.states.reopen(KEY, 2)
@@ -258,10 +258,10 @@ def test_reopening_a_painted_source_says_that_it_has_no_prompts(owner: Owner) ->
 
 
 def test_discarding_leaves_what_was_settled(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
     owner.session.states.commit(KEY)
-    owner.session.set_prompts(
+    owner.session.prompts.set(
         KEY, [SourcePrompt(PointPrompt(50, 60), 1, live=False), prompt(90, 130, 2)]
     )
     owner.settle()
@@ -272,7 +272,7 @@ def test_discarding_leaves_what_was_settled(owner: Owner) -> None:
 
 
 def test_the_preview_can_be_hidden_and_shown(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
     owner.session.states.show_preview(KEY, False)
     owner.settle()
@@ -284,12 +284,12 @@ def test_the_preview_can_be_hidden_and_shown(owner: Owner) -> None:
 
 def test_other_settings_of_a_partition_do_not_run_the_model_again(owner: Owner) -> None:
     settings = PartitionSettings("kmeans", n_sources=2, points_per_side=4)
-    owner.session.partition(KEY, settings)
+    owner.session.partitions.run(KEY, settings)
     owner.settle()
     assert owner.session.planes[KEY].is_read_for(settings)
     assert not owner.session.planes[KEY].is_read_for(PartitionSettings(points_per_side=8))
     embeds = owner.engine.calls.count("embed")
-    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=3, points_per_side=4))
+    owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=3, points_per_side=4))
     owner.settle()
     assert owner.last.labels.max() == 3
     assert owner.engine.calls.count("embed") == embeds
@@ -299,9 +299,9 @@ def test_a_click_goes_in_between_the_steps_of_a_grid(owner: Owner) -> None:
     owner.session.embed(KEY)
     owner.settle()
     owner.engine.step_s = 0.05
-    owner.session.partition(KEY, PartitionSettings(points_per_side=4))
+    owner.session.partitions.run(KEY, PartitionSettings(points_per_side=4))
     owner.until(lambda: "grid" in owner.engine.calls)
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.until(lambda: bool(owner.snapshots) and owner.last.annotation.is_answered)
     assert "partition" not in owner.engine.calls  # the grid is still being asked
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
@@ -311,10 +311,10 @@ def test_a_click_goes_in_between_the_steps_of_a_grid(owner: Owner) -> None:
 
 
 def test_cancel_stops_a_grid_and_keeps_the_prompts(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
     owner.engine.step_s = 0.05
-    owner.session.partition(KEY, PartitionSettings())
+    owner.session.partitions.run(KEY, PartitionSettings())
     owner.until(lambda: "grid" in owner.engine.calls)
     owner.session.cancel()
     owner.settle()
@@ -325,13 +325,13 @@ def test_cancel_stops_a_grid_and_keeps_the_prompts(owner: Owner) -> None:
 
 def test_a_cancelled_embedding_can_be_started_again(owner: Owner) -> None:
     owner.engine.gate = threading.Event()
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.until(lambda: "embed" in owner.engine.calls)
     owner.session.cancel()
     owner.settle()
     assert not owner.last.annotation.is_answered
     owner.engine.gate.set()
-    owner.session.segment(KEY)
+    owner.session.prompts.ask(KEY)
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
 
@@ -351,20 +351,20 @@ def test_a_failure_is_told_and_the_next_job_works(
     owner.settle()
     assert words in owner.notices[-1][0]
     assert owner.notices[-1][1]
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
 
 
 def test_points_outside_are_left_out_and_told(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(-5, 60), prompt(50, 60), prompt(50, 160)])
+    owner.session.prompts.set(KEY, [prompt(-5, 60), prompt(50, 60), prompt(50, 160)])
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
     assert "2 points lie outside" in owner.notices[0][0]
 
 
 def test_an_impossible_edit_changes_nothing(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
     owner.session.states.edit(KEY, lambda labels, protected: edits.split(labels, 9), "split")
     owner.settle()
@@ -377,13 +377,13 @@ def test_another_model_answers_anew_and_keeps_what_the_user_made(owner: Owner) -
     labels = np.zeros(SHAPE, np.uint8)
     labels[:10] = 4
     owner.paint(labels)
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
     asked = owner.engine.calls.count("segment")
     owner.session.choose_model("other", "cpu")
     owner.session.embed(KEY)
     owner.settle()
-    owner.session.segment(KEY)
+    owner.session.prompts.ask(KEY)
     owner.settle()
     assert owner.engine.calls.count("segment") == asked + 1
     assert (owner.last.labels[:10] == 4).all()
@@ -391,11 +391,11 @@ def test_another_model_answers_anew_and_keeps_what_the_user_made(owner: Owner) -
 
 def test_without_a_partition_there_is_no_uncertainty(owner: Owner) -> None:
     with pytest.raises(SafireError, match="run one first"):
-        owner.session.ask_uncertainty(KEY, lambda values: None)
-    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+        owner.session.partitions.ask_uncertainty(KEY, lambda values: None)
+    owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
     got: list[np.ndarray] = []
-    owner.session.ask_uncertainty(KEY, got.append)
+    owner.session.partitions.ask_uncertainty(KEY, got.append)
     owner.settle()
     assert got[0].shape == SHAPE
     assert 0 <= got[0].min() <= got[0].max() <= 1
@@ -405,10 +405,10 @@ def test_without_a_partition_there_is_no_uncertainty(owner: Owner) -> None:
 
 
 def test_one_source_has_no_uncertainty_to_show(owner: Owner) -> None:
-    owner.session.partition(KEY, PartitionSettings(method="kmeans", n_sources=1))
+    owner.session.partitions.run(KEY, PartitionSettings(method="kmeans", n_sources=1))
     owner.settle()
     with pytest.raises(SafireError, match="One source was found"):
-        owner.session.ask_uncertainty(KEY, lambda values: None)
+        owner.session.partitions.ask_uncertainty(KEY, lambda values: None)
 
 
 def test_uncertainty_is_the_margin_where_that_is_smaller() -> None:
@@ -428,11 +428,11 @@ def test_uncertainty_is_the_margin_where_that_is_smaller() -> None:
 
 
 def test_a_failure_while_the_partition_is_repeated_is_said(owner: Owner) -> None:
-    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+    owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
     owner.engine.failure = SafireError("No memory is left.")
     got: list[np.ndarray] = []
-    owner.session.ask_uncertainty(KEY, got.append)
+    owner.session.partitions.ask_uncertainty(KEY, got.append)
     owner.settle()
     assert owner.notices[-1] == ("No memory is left.", True)
     assert got == []
@@ -456,10 +456,10 @@ class WaitingEngine(FakeEngine):
 def test_an_uncertainty_that_nobody_waits_for_is_dropped(what: str) -> None:
     engine = WaitingEngine()
     owner = Owner(engine)
-    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+    owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
     got: list[np.ndarray] = []
-    owner.session.ask_uncertainty(KEY, got.append)
+    owner.session.partitions.ask_uncertainty(KEY, got.append)
     owner.until(lambda: "stability" in engine.calls)
     if what == "cancelled":
         owner.session.cancel()
@@ -468,7 +468,7 @@ def test_an_uncertainty_that_nobody_waits_for_is_dropped(what: str) -> None:
     else:
         told: list[PlaneKey] = []
         owner.session.partitioned.connect(told.append)
-        owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=3))
+        owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=3))
         owner.until(lambda: bool(told))  # goes before the rest of the repetitions
         engine.go.set()
     owner.settle()
@@ -479,7 +479,7 @@ def test_an_uncertainty_that_nobody_waits_for_is_dropped(what: str) -> None:
 
 def test_closing_in_the_middle_ends_the_thread_and_says_nothing_more() -> None:
     owner = Owner(FakeEngine(step_s=0.05))
-    owner.session.partition(KEY, PartitionSettings())
+    owner.session.partitions.run(KEY, PartitionSettings())
     owner.until(lambda: "embed" in owner.engine.calls)
     told = len(owner.snapshots), len(owner.progress)
     owner.session.close()
@@ -491,17 +491,17 @@ def test_closing_in_the_middle_ends_the_thread_and_says_nothing_more() -> None:
 
 
 def test_no_thread_is_left_when_nothing_is_to_be_done(owner: Owner) -> None:
-    owner.session.partition(KEY, PartitionSettings())
+    owner.session.partitions.run(KEY, PartitionSettings())
     owner.settle()
     owner.until(lambda: not [t for t in threading.enumerate() if t.name == "napari-safire"])
 
 
 def test_a_partition_is_numbered_from_one_whatever_was_there(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(60, 140, source=3)])
+    owner.session.prompts.set(KEY, [prompt(60, 140, source=3)])
     owner.settle()
     owner.session.states.commit(KEY)
     owner.settle()
-    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+    owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
     assert sorted(owner.last.areas) == [1, 2]
     assert sorted(owner.session.planes[KEY].numbers) == [1, 2]
@@ -509,13 +509,13 @@ def test_a_partition_is_numbered_from_one_whatever_was_there(owner: Owner) -> No
 
 def test_twenty_sources_and_then_five_are_numbered_one_to_five(owner: Owner) -> None:
     for count in (20, 5, 12, 3):
-        owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=count))
+        owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=count))
         owner.settle()
         assert sorted(owner.last.areas) == list(range(1, count + 1))
 
 
 def test_a_stroke_during_a_partition_keeps_its_number_for_itself(owner: Owner) -> None:
-    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=3))
+    owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=3))
     area = np.ones((20, 140), bool)
     owner.session.states.paint(KEY, Stroke(40, 10, area, 2 * area.astype(np.uint8)))
     owner.settle()
@@ -530,7 +530,7 @@ def test_a_stroke_during_a_partition_keeps_its_number_for_itself(owner: Owner) -
 
 
 def test_renumbering_closes_gaps_and_is_one_step(owner: Owner) -> None:
-    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=4))
+    owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=4))
     owner.settle()
     before = owner.last.labels
     owner.session.states.edit(KEY, lambda labels, _: edits.merge(labels, [1, 2, 3]), "merge")
@@ -552,7 +552,7 @@ def test_every_step_is_kept_and_the_next_session_is_offered_it(tmp_path: Path) -
     painted = np.zeros(SHAPE, np.uint8)
     painted[:9] = 6
     first.paint(painted)  # before the picture's hash is known
-    first.session.set_prompts(KEY, [prompt(50, 60, 2)])
+    first.session.prompts.set(KEY, [prompt(50, 60, 2)])
     first.settle()
     made = first.last
     first.session.close()
@@ -602,7 +602,7 @@ def test_a_journal_that_cannot_be_written_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     owner = Owner(FakeEngine(), Autosave(tmp_path / "file" / "journal.sqlite"))
     for col in (40, 60, 80):
-        owner.session.set_prompts(KEY, [prompt(50, col)])
+        owner.session.prompts.set(KEY, [prompt(50, col)])
         owner.settle()
     told = [text for text, failed in owner.notices if "cannot be kept" in text and failed]
     assert len(told) == 1
@@ -614,16 +614,16 @@ def test_only_a_few_planes_keep_their_grids(owner: Owner) -> None:
     keys = [PlaneKey("stack", (i,)) for i in range(5)]
     for key in keys:
         owner.session.open(key, SHAPE, lambda: np.zeros(SHAPE, np.uint8))
-        owner.session.partition(key, PartitionSettings(points_per_side=2))
+        owner.session.partitions.run(key, PartitionSettings(points_per_side=2))
     owner.settle()
     kept = [owner.session.planes[key].grid is not None for key in keys]
     assert kept == [False, False, True, True, True]
 
 
 def test_a_prompt_after_a_partition_is_laid_over_it(owner: Owner) -> None:
-    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2, points_per_side=4))
+    owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=2, points_per_side=4))
     owner.settle()
-    owner.session.set_prompts(KEY, [prompt(50, 60, source=3)])
+    owner.session.prompts.set(KEY, [prompt(50, 60, source=3)])
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels == 3, disc(50, 60))
     rest = ~disc(50, 60)
@@ -634,9 +634,9 @@ def test_a_prompt_after_a_partition_is_laid_over_it(owner: Owner) -> None:
 
 
 def test_a_partition_after_prompts_settles_what_they_found(owner: Owner) -> None:
-    owner.session.set_prompts(KEY, [prompt(50, 60, source=3)])
+    owner.session.prompts.set(KEY, [prompt(50, 60, source=3)])
     owner.settle()
-    owner.session.partition(KEY, PartitionSettings("kmeans", n_sources=2))
+    owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
     assert not owner.last.annotation.live_prompts
     owner.session.states.discard(KEY)
@@ -654,7 +654,7 @@ def test_closing_keeps_the_step_that_was_just_made(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     owner = Owner(FakeEngine(), Autosave(path))
     owner.paint(painted_square())
-    owner.session.set_prompts(KEY, [prompt(50, 60, 2)])
+    owner.session.prompts.set(KEY, [prompt(50, 60, 2)])
     owner.session.close()  # nothing was delivered yet
     (kept,) = offered(path)
     np.testing.assert_array_equal(kept.made.annotation.shown(), painted_square())
@@ -666,7 +666,7 @@ def test_work_is_kept_while_the_model_has_not_read_the_picture(tmp_path: Path) -
     owner = Owner(FakeEngine(gate=threading.Event()), Autosave(path))
     owner.session.embed(KEY)
     owner.paint(painted_square())
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     assert owner.session.states.finish(20)
     (kept,) = offered(path)  # as after a crash: nobody closed anything
     np.testing.assert_array_equal(kept.made.annotation.shown(), painted_square())
@@ -708,7 +708,7 @@ def test_a_picture_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
 def test_what_the_model_said_comes_back_with_the_work(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     first = Owner(FakeEngine(), Autosave(path))
-    first.session.partition(KEY, PartitionSettings(points_per_side=4))
+    first.session.partitions.run(KEY, PartitionSettings(points_per_side=4))
     first.settle()
     said = first.session.planes[KEY].predictions
     first.session.close()
@@ -741,7 +741,7 @@ def test_what_the_model_said_comes_back_with_the_work(tmp_path: Path) -> None:
 def test_the_verdict_of_another_model_is_left_out_and_the_work_stays(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     first = Owner(FakeEngine(), Autosave(path))
-    first.session.partition(KEY, PartitionSettings(points_per_side=4))
+    first.session.partitions.run(KEY, PartitionSettings(points_per_side=4))
     first.settle()
     labels = first.last.labels
     first.session.close()
@@ -872,25 +872,25 @@ def box(top: int, left: int, bottom: int, right: int) -> np.ndarray:
 
 def test_prompts_of_a_source_are_answered_together_by_patches(patch_owner: Owner) -> None:
     owner = patch_owner
-    owner.session.set_prompts(KEY, [prompt(50, 60)])
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
     two = [prompt(50, 60), prompt(80, 90)]
-    owner.session.set_prompts(KEY, two)
+    owner.session.prompts.set(KEY, two)
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, box(50, 60, 80, 90))
     assert owner.last.confidences[PointPrompt(80, 90)] == 0.75
     assert owner.last.annotation.is_answered
-    owner.session.set_prompts(KEY, [*two, prompt(60, 70, exclude=True)])
+    owner.session.prompts.set(KEY, [*two, prompt(60, 70, exclude=True)])
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, box(50, 60, 80, 90) & ~disc(60, 70))
 
 
 def test_answers_of_patches_are_kept_for_undo_and_sources_do_not_mix(patch_owner: Owner) -> None:
     owner = patch_owner
-    owner.session.set_prompts(KEY, [prompt(20, 20), prompt(40, 40)])
+    owner.session.prompts.set(KEY, [prompt(20, 20), prompt(40, 40)])
     owner.settle()
-    owner.session.set_prompts(KEY, [prompt(20, 20), prompt(40, 40), prompt(20, 20, 2)])
+    owner.session.prompts.set(KEY, [prompt(20, 20), prompt(40, 40), prompt(20, 20, 2)])
     owner.settle()
     asked = len(owner.engine.calls)
     wanted = owner.last.labels.copy()
@@ -906,7 +906,7 @@ def test_answers_of_patches_are_kept_for_undo_and_sources_do_not_mix(patch_owner
 def test_a_partition_by_patches_asks_no_grid(patch_owner: Owner) -> None:
     owner = patch_owner
     settings = PartitionSettings()
-    owner.session.partition(KEY, settings)
+    owner.session.partitions.run(KEY, settings)
     owner.settle()
     plane = owner.session.planes[KEY]
     assert not [text for text, failed in owner.notices if failed]

@@ -21,6 +21,7 @@ import pytest
 from fakes import KnowingEngine
 from filelock import FileLock
 from PIL import Image
+from systems import posix
 
 from napari_safire.atomic import require_writable
 from napari_safire.errors import DatasetError, SafireError
@@ -134,6 +135,7 @@ def test_an_interrupted_run_goes_on_to_the_same_results(
 KILLED = """
 import sys, time
 from pathlib import Path
+from systems import posix
 from fakes import KnowingEngine
 from filelock import FileLock
 from napari_safire.evaluation import EvaluationSet, ScoringSettings, Study, run_study
@@ -150,6 +152,7 @@ run_study(Study((a_set,), ("a",), folder=Path(sys.argv[2]), examples=0), lambda 
 """
 
 
+@posix
 def test_kill_9_loses_at_most_the_picture_under_way(tmp_path: Path) -> None:
     entries = make_pictures(tmp_path / "pictures", 40)
     write_list(tmp_path / "pictures/list.txt", entries)

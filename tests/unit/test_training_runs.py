@@ -21,6 +21,7 @@ import pytest
 import torch
 from PIL import Image
 from synthetic import photo_bank, photo_table
+from systems import posix
 from torch.utils.data import Dataset
 
 from napari_safire.errors import CheckpointError
@@ -262,6 +263,7 @@ def test_a_damaged_state_is_refused_with_its_path(
         go(ContrastStage, toy(), source, folder, resume=True)
 
 
+@posix
 def test_files_of_a_run_may_be_read_by_whom_the_umask_lets(composites: Any, tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
@@ -515,6 +517,7 @@ def finish(script: str, *arguments: object) -> str:
     return done.stdout
 
 
+@posix
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
     """kill -9 after the first save; the same command with --resume gives the same weights."""
     config = configure(tmp_path, steps=30, save_every=10, learning_rate=1e-3)

@@ -35,7 +35,10 @@ from napari_safire.session.session import Session
 from .hand import Hand, pump, wait_until
 
 SHAPE = (100, 140)
-pytestmark = pytest.mark.filterwarnings("error:::napari_safire", "error::ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("error:::napari_safire", "error::ResourceWarning"),
+    pytest.mark.own_window,
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -26,7 +26,7 @@ from napari_safire.gui.keys.keymap import ACTIONS
 from napari_safire.gui.widget import SafireWidget, widget_of
 from napari_safire.types import PointPrompt
 
-from .hand import Hand, pump, wait_until
+from .hand import Hand, pump, wait_idle, wait_until
 
 PLUGIN = "napari-safire"
 WIDGET = f"{PLUGIN}.widget"
@@ -55,9 +55,7 @@ def execute(name: str) -> None:
 def settle(viewer: napari.Viewer) -> SafireWidget:
     widget = widget_of(viewer)
     assert widget is not None
-    for _ in range(3):
-        wait_until(lambda: not widget.controller.session.busy)
-        pump(0.03)
+    wait_idle(widget.controller)
     return widget
 
 
@@ -275,6 +273,7 @@ def test_opened_by_a_script_it_works_on_the_picture_that_is_there(
     assert widget.controller.image is picture
 
 
+@pytest.mark.own_window
 def test_a_viewer_that_is_not_the_current_one_gets_its_own(
     viewer: napari.Viewer,
     make_napari_viewer: Callable[..., napari.Viewer],
@@ -343,7 +342,7 @@ def test_cancel_stops_and_segment_goes_on(viewer: napari.Viewer, engine: FakeEng
     wait_until(lambda: "embed" in engine.calls)
     controller = widget.controller
     assert controller.plane is not None
-    controller.session.set_prompts(controller.plane.key, [SourcePrompt(PointPrompt(60, 40))])
+    controller.session.prompts.set(controller.plane.key, [SourcePrompt(PointPrompt(60, 40))])
     execute("cancel")
     settle(viewer)
     assert controller.plane.embedding is None

@@ -421,6 +421,7 @@ def test_the_command_opens_the_section(dock: Dock, fake: FakeTuning) -> None:
 # ---------------------------------------------------------------- closing in the middle
 
 
+@pytest.mark.own_window
 @pytest.mark.parametrize("how", ["dock", "viewer"])
 def test_the_process_ends_with_the_dock_and_nothing_is_left(
     viewer: napari.Viewer, quiet: None, fake: FakeTuning, folder: Path, how: str

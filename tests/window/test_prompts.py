@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionButton
 
+from napari_safire.annotation.annotation import PLACE_DECIMALS
 from napari_safire.gui.layers.colours import source_rgba
 from napari_safire.types import Embedding, PointPrompt, SourceRegion
 
@@ -45,7 +46,7 @@ def click(dock: Dock, row: float, col: float) -> tuple[float, float]:
     assert len(prompts(dock).data) == before + 1
     placed = prompts(dock).data[-1]
     assert placed == pytest.approx((row, col), abs=0.5)
-    return float(placed[0]), float(placed[1])
+    return round(float(placed[0]), PLACE_DECIMALS), round(float(placed[1]), PLACE_DECIMALS)
 
 
 def prompts(dock: Dock) -> Points:

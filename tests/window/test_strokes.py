@@ -50,7 +50,7 @@ class Model:
 
     def settle(self) -> None:
         for _ in range(3):
-            self.until(lambda: not self.session.busy and self.session.states.settled)
+            self.until(lambda: self.session.idle)
             QApplication.processEvents()
 
     @property
@@ -74,7 +74,7 @@ class Model:
         return int(self.plane.snapshot.annotation.protected.unpack().sum())
 
     def partition(self, n_sources: int) -> None:
-        self.session.partition(
+        self.session.partitions.run(
             self.plane.key, PartitionSettings("kmeans", n_sources, points_per_side=2)
         )
 
@@ -360,7 +360,7 @@ def test_a_brush_stroke_in_a_window_during_a_partition(dock: Dock) -> None:
     controller = dock.controller
     assert controller.plane is not None
     assert dock.engine is not None
-    controller.session.partition(
+    controller.session.partitions.run(
         controller.plane.key, PartitionSettings("kmeans", 2, points_per_side=2)
     )
     dock.settle()
@@ -379,7 +379,7 @@ def test_a_brush_stroke_in_a_window_during_a_partition(dock: Dock) -> None:
         return partition(*args, **how)
 
     dock.engine.partition = held
-    controller.session.partition(
+    controller.session.partitions.run(
         controller.plane.key, PartitionSettings("kmeans", 4, points_per_side=2)
     )
     dock.hand.drag(image, (50, 60), (50, 90))

@@ -28,7 +28,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton
 
-from napari_safire.annotation import edits
+from napari_safire.annotation import edits, islands
 from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.geometry import Geometry
 from napari_safire.gui.widget import SafireWidget
@@ -232,10 +232,12 @@ def test_the_window_lives_during_a_download(
 def test_the_window_lives_during_edits_undo_and_uncertainty(
     dock: Dock, heart: Heart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("split", "absorb", "fill_holes", "remove_islands", "merge"):
+    for name in ("split", "absorb", "fill_holes", "merge"):
         monkeypatch.setattr(edits, name, heart.holding(name, getattr(edits, name)))
+    held = heart.holding("remove_islands", islands.remove_islands)
+    monkeypatch.setattr(islands, "remove_islands", held)
     monkeypatch.setattr(
-        "napari_safire.session.session.partition_uncertainty",
+        "napari_safire.session.partitions.partition_uncertainty",
         lambda *_: heart.hold("uncertainty") or np.zeros(SMALL, np.float32),
     )
     dock.viewer.add_image(np.zeros(SMALL, np.uint8), name="picture")
@@ -277,7 +279,7 @@ WHOLE_PICTURE = (
     composition.partition_uncertainty,
     edits.split,
     edits.fill_holes,
-    edits.remove_islands,
+    islands.remove_islands,
     PackedLabels.pack.__func__,
     PackedLabels.unpack,
 )

@@ -24,7 +24,7 @@ from napari_safire.annotation.codec import encode_annotation
 from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.annotation.recorded import ANNOTATED, AUTOSAVED_AS, PART, RECORD, prompt_facts
-from napari_safire.atomic import staging_folder
+from napari_safire.atomic import rename, staging_folder
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.images.files import file_sha256
 from napari_safire.images.lists import ListEntry
@@ -104,45 +104,8 @@ def save_labels(
     about = dict(attributes.get("metadata", {}).get("napari_safire", {}))
     n_planes = _count_planes(planes.shape, planes.dtype)
     code = _code(planes, about, alone=suffix == ".png")
-    stem = target.stem if suffix == ".png" else f"{target.stem}_{code.ending}"
-    if planes.ndim == 2:
-        names = [f"{stem}{code.suffix}"]
-    else:
-        names = [f"{stem}_{plane:04d}{code.suffix}" for plane in range(n_planes)]
-    files = [target.with_name(name) for name in names]
-    for file in files:
-        if file != target:
-            _refuse_other_than_mask(file)
-    if not target.parent.is_dir():
-        raise SafireError(f"The folder {printable(target.parent)} does not exist: create it first.")
-    if target.is_dir():
-        raise SafireError(f"{printable(target)} is a folder: give the name of a file.")
-    digest = None
-    try:
-        with staging_folder(target.parent) as staging:
-            counts: npt.NDArray[np.int64] = np.zeros(1, np.int64)
-            annotated: list[AnnotatedPlane | None] = []
-            for plane, name in enumerate(names):
-                index = () if planes.ndim == 2 else (plane,)
-                labels = np.asarray(planes if planes.ndim == 2 else planes[plane])
-                counts = _added(counts, np.bincount(labels.ravel().astype(np.int64)))
-                write_image_atomic(staging / name, code.encode(labels))
-                if suffix == ".json":
-                    annotated.append(_annotated(about.get(ANNOTATED, {}).get(index), labels, code))
-            if suffix == ".json":
-                record = _record(target, attributes, about, code, counts, annotated, planes.shape)
-                record["files"] = {code.ending: names[0] if planes.ndim == 2 else names}
-                record["files_sha256"] = {name: file_sha256(staging / name) for name in names}
-                text = record_text(record)
-                (staging / target.name).write_text(text, encoding="utf-8")
-                digest = rename_together(staging, target, names, expected)
-            else:
-                for name in names:
-                    os.replace(staging / name, target.with_name(name))
-    except OSError as error:
-        raise SafireError(
-            f"{printable(target)} cannot be written: {error.strerror or error}."
-        ) from error
+    names, files = _plane_names(target, code, planes, n_planes)
+    digest = _write_all(target, planes, attributes, code, names, expected)
     if suffix == ".json":
         _remove_other_kind(target, names, planes.shape)
     return Saved(
@@ -188,6 +151,84 @@ class _Code:
 
     def grey(self, label: int) -> int:
         return UNASSIGNED if label == self.unassigned else STEP * (label - self.first)
+
+
+def _write_all(
+    target: Path,
+    planes: Any,
+    attributes: Mapping[str, Any],
+    code: _Code,
+    names: Sequence[str],
+    expected: Expected,
+) -> str | None:
+    """Write masks, and the record where one is asked for; gives its hash."""
+    about = dict(attributes.get("metadata", {}).get("napari_safire", {}))
+    recorded = target.suffix.lower() == ".json"
+    try:
+        with staging_folder(target.parent) as staging:
+            made = about.get(ANNOTATED, {}) if recorded else None
+            counts, annotated = _write_planes(staging, names, planes, code, made)
+            if not recorded:
+                for name in names:
+                    rename(staging / name, target.with_name(name))
+                return None
+            record = _record(target, attributes, about, code, counts, annotated, planes.shape)
+            record["files"] = {code.ending: names[0] if planes.ndim == 2 else names}
+            record["files_sha256"] = {name: file_sha256(staging / name) for name in names}
+            (staging / target.name).write_text(record_text(record), encoding="utf-8", newline="\n")
+            return rename_together(staging, target, names, expected)
+    except OSError as error:
+        raise SafireError(
+            f"{printable(target)} cannot be written: {error.strerror or error}."
+        ) from error
+
+
+def _write_planes(
+    folder: Path,
+    names: Sequence[str],
+    planes: Any,
+    code: _Code,
+    made: Mapping[tuple[int, ...], AnnotatedPlane] | None,
+) -> tuple[npt.NDArray[np.int64], list[AnnotatedPlane | None]]:
+    """Write the mask of each plane, which is read once.
+
+    Returns
+    -------
+    counts : (N,) int array
+        Pixels of all planes with each label.
+    annotated : list of AnnotatedPlane or None
+        What was made of each plane; empty if `made` is None.
+    """
+    counts: npt.NDArray[np.int64] = np.zeros(1, np.int64)
+    annotated: list[AnnotatedPlane | None] = []
+    for plane, name in enumerate(names):
+        index = () if planes.ndim == 2 else (plane,)
+        labels = np.asarray(planes if planes.ndim == 2 else planes[plane])
+        counts = _added(counts, np.bincount(labels.ravel().astype(np.int64)))
+        write_image_atomic(folder / name, code.encode(labels))
+        if made is not None:
+            annotated.append(_annotated(made.get(index), labels, code))
+    return counts, annotated
+
+
+def _plane_names(
+    target: Path, code: _Code, planes: Any, n_planes: int
+) -> tuple[list[str], list[Path]]:
+    """Names of the masks and their paths; raise where others' files lie there."""
+    stem = target.stem if target.suffix.lower() == ".png" else f"{target.stem}_{code.ending}"
+    if planes.ndim == 2:
+        names = [f"{stem}{code.suffix}"]
+    else:
+        names = [f"{stem}_{plane:04d}{code.suffix}" for plane in range(n_planes)]
+    files = [target.with_name(name) for name in names]
+    for file in files:
+        if file != target:
+            _refuse_other_than_mask(file)
+    if not target.parent.is_dir():
+        raise SafireError(f"The folder {printable(target.parent)} does not exist: create it first.")
+    if target.is_dir():
+        raise SafireError(f"{printable(target)} is a folder: give the name of a file.")
+    return names, files
 
 
 def _count_planes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
@@ -317,8 +358,6 @@ def _record(
         None if made is None else encode_annotation(made.annotation, made.predictions)
         for made in annotated
     ]
-    total = int(counts.sum())
-    labels = [int(label) for label in np.flatnonzero(counts) if label != code.unassigned]
     unassigned = code.unassigned
     n_unassigned = 0 if unassigned is None or unassigned >= len(counts) else counts[unassigned]
     values: dict[str, Any] = plain(
@@ -331,16 +370,7 @@ def _record(
             },
             "layer_name": attributes.get("name"),
             "first_label": code.first,
-            "sources": [
-                {
-                    "source": label - code.first,
-                    "label": label,
-                    **({"grey_value": code.grey(label)} if code.ending == "sources" else {}),
-                    "pixels": counts[label],
-                    "area_share": counts[label] / total,
-                }
-                for label in labels
-            ],
+            "sources": _sources(counts, code),
             "unassigned": {
                 "value": UNASSIGNED if code.ending == "sources" else code.unassigned,
                 "pixels": n_unassigned,
@@ -353,6 +383,22 @@ def _record(
         }
     )
     return values
+
+
+def _sources(counts: npt.NDArray[np.int64], code: _Code) -> list[dict[str, Any]]:
+    """What a record says of each source: its label, its grey value in a mask, its size."""
+    total = int(counts.sum())
+    return [
+        {
+            "source": label - code.first,
+            "label": label,
+            **({"grey_value": code.grey(label)} if code.ending == "sources" else {}),
+            "pixels": counts[label],
+            "area_share": counts[label] / total,
+        }
+        for label in np.flatnonzero(counts).tolist()
+        if label != code.unassigned
+    ]
 
 
 def _named_from(folder: Path, paths: Any) -> Any:

@@ -1,10 +1,10 @@
-"""SAM's transformer block without maps of all pairs of cells.
+"""SAM's transformer block without maps of all pairs of patches.
 
-SAM adds to the score of query cell *q* and key cell *k* what it learned for their distance, along
+SAM adds to the score of query patch *q* and key patch *k* what it learned for their distance, along
 rows and along columns apart (decomposed relative positions, MViTv2): ``s(q, k) = q . k / sqrt(d) +
 q . R_rows[q_row - k_row] + q . R_cols[q_col - k_col]``. The published code makes the whole map of
-each head, 64 MiB at 64 x 64 cells, and walks over it again for each of the two summands and for the
-softmax. Here a strip of queries at a time gets its scores, so that they stay in the processor's
+each head, 64 MiB at 64 x 64 patches, and walks over it again for each of the two summands and for
+the softmax. Here a strip of queries at a time gets its scores, so that they stay in the processor's
 cache. The parameters are those of SAM's own ``Block``, and the result is its own up to rounding.
 """
 
@@ -21,14 +21,14 @@ from napari_safire.model.sam_modules import modeling
 
 # Bytes of bias made at once. More leaves the processor's cache; measured in docs/lab-notes.md.
 _BIAS_BYTES = {"cpu": 8 * 2**20, "cuda": 2**30, "mps": 2**28}
-_CELLS_AT_ONCE = 1024  # through the MLP: what lies between its layers is four times as wide
+_PATCHES_AT_ONCE = 1024  # through the MLP: what lies between its layers is four times as wide
 
 
 _SamBlock: Any = modeling.image_encoder.Block
 
 
 class Block(_SamBlock):
-    """SAM's block: cells (B, H, W, D) attend to each other and pass an MLP; the same shape."""
+    """SAM's block: patches (B, H, W, D) attend to each other and pass an MLP; the same shape."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, D) to (B, H, W, D)."""
@@ -37,38 +37,38 @@ class Block(_SamBlock):
             attended = _attend_in_windows(self.attn, normed, self.window_size)
         else:
             attended = _attend_everywhere(self.attn, normed)
-        # In place on what is new: nothing larger than the cells themselves is made.
+        # In place on what is new: nothing larger than the patches themselves is made.
         x = linear(attended, self.attn.proj.weight, self.attn.proj.bias).add_(x)
         return _mlp(self.mlp, self.norm2(x)).add_(x)
 
 
 def _mlp(mlp: Any, x: Tensor) -> Tensor:
-    cells = x.flatten(0, 2)
+    patches = x.flatten(0, 2)
     if x.device.type != "cpu":
-        cells = _two_layers(mlp, cells)
+        patches = _two_layers(mlp, patches)
     else:
-        cells = torch.cat([_two_layers(mlp, some) for some in cells.split(_CELLS_AT_ONCE)])
-    return cells.view_as(x)
+        patches = torch.cat([_two_layers(mlp, some) for some in patches.split(_PATCHES_AT_ONCE)])
+    return patches.view_as(x)
 
 
-def _two_layers(mlp: Any, cells: Tensor) -> Tensor:
-    hidden = linear(cells, mlp.lin1.weight, mlp.lin1.bias, "gelu")
+def _two_layers(mlp: Any, patches: Tensor) -> Tensor:
+    hidden = linear(patches, mlp.lin1.weight, mlp.lin1.bias, "gelu")
     return linear(hidden, mlp.lin2.weight, mlp.lin2.bias)
 
 
 def _attend_everywhere(attention: Any, x: Tensor) -> Tensor:
-    """Every cell (B, H, W, D) attends to every other: (B, H, W, D), before the projection."""
+    """Every patch (B, H, W, D) attends to every other: (B, H, W, D), before the projection."""
     # Apart: blocks of up to 32 MiB are kept by the allocator, the three in one are larger.
     weights, biases = attention.qkv.weight.chunk(3), attention.qkv.bias.chunk(3)
     return _attend(attention, *(linear(x, w, b) for w, b in zip(weights, biases, strict=True)))
 
 
 def _attend_in_windows(attention: Any, x: Tensor, side: int) -> Tensor:
-    """Cells (B, H, W, D) attend to those of their window: (B, H, W, D), before the projection.
+    """Patches (B, H, W, D) attend to those of their window: (B, H, W, D), before the projection.
 
     Where windows reach over the border SAM fills them with zeros, and their keys and values, which
     are then the biases, take part: they are put in after the projection, which saves it a sixth of
-    the cells at 64 x 64.
+    the patches at 64 x 64.
     """
     if x.device.type != "cpu":
         return _attend_in_rows(attention, x, side)
@@ -77,7 +77,7 @@ def _attend_in_windows(attention: Any, x: Tensor, side: int) -> Tensor:
 
 
 def _attend_in_rows(attention: Any, x: Tensor, side: int) -> Tensor:
-    """Some rows of windows: cells (B, H, W, D) to the same shape."""
+    """Some rows of windows: patches (B, H, W, D) to the same shape."""
     batch, height, width, channels = x.shape
     qkv = linear(x, attention.qkv.weight, attention.qkv.bias)
     tall, wide = height + -height % side, width + -width % side
@@ -158,8 +158,8 @@ def _relative(table: Tensor, length: int) -> Tensor:
     """What was learned for each pair of places along one axis: (length, length, d), query first."""
     if len(table) != 2 * length - 1:
         raise ValueError(
-            f"The relative positions are for {(len(table) + 1) // 2} cells a side, but the picture "
-            f"has {length}: this model takes its own frame only."
+            f"The relative positions are for {(len(table) + 1) // 2} patches a side, but the "
+            f"picture has {length}: this model takes its own frame only."
         )
     place = torch.arange(length, device=table.device)
     return table[place[:, None] - place + length - 1]

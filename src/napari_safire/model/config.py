@@ -63,14 +63,14 @@ class ModelConfig:
     image_size : int
         Side of the square frame of the ViT, in pixels; a multiple of 16.
     patch_size : int
-        Pixels per embedding cell, along each axis; always 16.
+        Pixels per patch, along each axis; always 16.
     embed_dim, depth, num_heads, mlp_ratio
         Width, number of blocks, attention heads and relative width of the MLPs of the ViT; the
         last three also of the blocks at the end of the lite encoder.
     global_attention : tuple of int
         Blocks that attend to the whole frame; all others attend inside windows.
     window_size : int
-        Side of those windows, in cells.
+        Side of those windows, in patches.
     prompt_dim : int
         Channels of the embedding, the prompts and the decoder.
     decoder_depth, decoder_mlp_dim, decoder_heads
@@ -86,7 +86,7 @@ class ModelConfig:
     prompt_from_embedding : bool
         Whether the point token also carries the embedding sampled at the point.
     max_cells : int
-        Longest side of a frame of the lite model, in cells; larger images are tiled.
+        Longest side of a frame of the lite model, in patches; larger images are tiled.
 
     Raises
     ------
@@ -203,7 +203,7 @@ class ModelConfig:
 
     @property
     def embedding_stride(self) -> int:
-        """Model pixels per embedding cell, along each axis."""
+        """Model pixels per patch, along each axis."""
         return _STRIDE
 
     @classmethod

@@ -5,29 +5,29 @@ is theirs (up to rounding). Only the order of the arithmetic differs:
 
 One image per prompt is not needed at first.
     SAM copies the image embedding for every prompt. In the first layer of the two-way transformer
-    those copies are still equal, so the tokens of all P prompts attend to *one* set of N cells.
-    The cells differ between prompts only after they have attended to the tokens: (B P, N, C). From
-    there on a CPU takes the cells of a few prompts at a time (a chunk), so that they stay in its
-    cache, and the tokens, whose weights are larger than they are, of several chunks together.
+    those copies are still equal, so the tokens of all P prompts attend to *one* set of N patches.
+    The patches differ between prompts only after they have attended to the tokens: (B P, N, C).
+    From there on a CPU takes the patches of a few prompts at a time (a chunk), so that they stay in
+    its cache, and the tokens, whose weights are larger than they are, of several chunks together.
 
-Few tokens are projected instead of many cells.
+Few tokens are projected instead of many patches.
     ``q . (W_k c) = (W_k^T q) . c``: with T tokens and h heads, T h vectors taken through the
-    projection's transpose replace N cells taken through the projection (T h = 28 or 56 against
+    projection's transpose replace N patches taken through the projection (T h = 28 or 56 against
     N = 3,072 or 4,096). The same holds for values, ``sum_n a_n (W_v c_n) = W_v (sum_n a_n c_n)``,
-    and for the output projection when cells attend to tokens.
+    and for the output projection when patches attend to tokens.
 
 Only one of the four masks is used.
     SAFIRE has single masks: mask token 0. The other tokens take part in the attention, but in the
     last step only the two tokens that are read attend, and three hypernetworks are not run.
 
 Upscaling is two matrix products.
-    A transposed convolution whose kernel equals its stride does not overlap: each cell becomes
-    2 x 2 cells by a linear map of its own channels. With channels last, both steps are products
+    A transposed convolution whose kernel equals its stride does not overlap: each patch becomes
+    2 x 2 values by a linear map of its own channels. With channels last, both steps are products
     with (C_in, 2 * 2 * C_out) matrices, SAM's ``LayerNorm2d`` is a plain layer norm over the last
-    axis, and the cells need to be put in their places only once, when one channel is left.
+    axis, and the patches need to be put in their places only once, when one channel is left.
 
-The position of a cell or a prompt is relative to the frame, (16 h, 16 w), of the embedding at hand,
-so any h and w will do; for the published square frame this is the published encoding.
+The position of a patch or a prompt is relative to the frame, (16 h, 16 w), of the embedding at
+hand, so any h and w will do; for the published square frame this is the published encoding.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from napari_safire.model.linear import Activation, linear
 
 _STRIDE = 16
 _CONFIDENCE_TOKEN, _MASK_TOKEN, _N_READ = 0, 1, 2
-# Bytes of the largest array, the upscaled cells, that a CPU makes at once: its cache holds them;
+# Bytes of the largest array, the upscaled patches, that a CPU makes at once: its cache holds them;
 # and the chunks whose tokens it takes together. Measured in docs/lab-notes.md.
 _CHUNK_BYTES, _CHUNKS = 2 * 2**20, 8
 
@@ -70,13 +70,13 @@ def decode_prompts(
     prompt_projection : nn.Module, optional
         Maps the embedding at the point to an addition to the point token.
     corners : bool
-        Only the corners of each cell's 4 x 4 places, in a quarter of the second upscaling's time.
+        Only the corners of each patch's 4 x 4 places, in a quarter of the second upscaling's time.
 
     Returns
     -------
     logits : (B, P, 4 h, 4 w) float32 tensor
         Positive inside the region. With ``corners``: (B, P, 2 h, 2 w), rows and columns 0 and 3 of
-        each cell.
+        each patch.
     confidence : (B, P) float32 tensor
         Predicted pixel accuracy.
     """
@@ -84,23 +84,23 @@ def decode_prompts(
     n_prompts = points_xy.shape[1]
     # Sines of large arguments: positions stay float32 under autocast.
     with torch.autocast(feats.device.type, enabled=False):
-        cell_position = prompt_encoder.pe_layer((height, width)).flatten(1).T  # (N, C)
+        patch_position = prompt_encoder.pe_layer((height, width)).flatten(1).T  # (N, C)
         tokens = _prompt_tokens(prompt_encoder, mask_decoder, feats, points_xy, prompt_projection)
-    cells = feats.flatten(2).transpose(1, 2) + prompt_encoder.no_mask_embed.weight  # (B, N, C)
+    patches = feats.flatten(2).transpose(1, 2) + prompt_encoder.no_mask_embed.weight  # (B, N, C)
 
     first, *others = mask_decoder.transformer.layers
-    queries = _update_tokens(first, tokens, tokens, [cells], cell_position)
+    queries = _update_tokens(first, tokens, tokens, [patches], patch_position)
     chunk = _chunk(n_images * n_prompts, feats)
     found = []
     for images, prompts in _pieces(n_images, n_prompts, chunk):
         some, position = queries[images, prompts], tokens[images, prompts]
-        own = _update_cells(first, some, position, [cells[images]], cell_position, chunk)
-        # From here on every prompt has its own cells: it is a group of its own.
+        own = _update_patches(first, some, position, [patches[images]], patch_position, chunk)
+        # From here on every prompt has its own patches: it is a group of its own.
         some, position = some.flatten(0, 1)[:, None], position.flatten(0, 1)[:, None]
         for layer in others:
-            some = _update_tokens(layer, some, position, own, cell_position)
-            own = _update_cells(layer, some, position, own, cell_position, chunk)
-        read = _read_cells(mask_decoder.transformer, some, position, own, cell_position)
+            some = _update_tokens(layer, some, position, own, patch_position)
+            own = _update_patches(layer, some, position, own, patch_position, chunk)
+        read = _read_patches(mask_decoder.transformer, some, position, own, patch_position)
         found.append(_predictions(mask_decoder, read, own, (height, width), corners))
     logits, confidence = (torch.cat(parts) for parts in zip(*found, strict=True))
     return (
@@ -112,9 +112,9 @@ def decode_prompts(
 def _predictions(
     mask_decoder: Any, read: Tensor, own: list[Tensor], shape: tuple[int, int], corners: bool
 ) -> tuple[Tensor, Tensor]:
-    """Logits and confidences of prompts from their tokens and their chunks of cells."""
+    """Logits and confidences of prompts from their tokens and their chunks of patches."""
     mask_weights = mask_decoder.output_hypernetworks_mlps[0](read[:, _MASK_TOKEN])
-    sizes = [len(cells) for cells in own]
+    sizes = [len(patches) for patches in own]
     masks = [
         _upscale(mask_decoder.output_upscaling, *each, *shape, corners)
         for each in zip(own, mask_weights.split(sizes), strict=True)
@@ -123,13 +123,13 @@ def _predictions(
     return torch.cat(masks).float(), confidence.float()
 
 
-def upscaled_bytes(n_channels: int, n_cells: int) -> int:
-    """Bytes of one prompt's largest float32 array: 16 places a cell with C / 8 channels."""
-    return 4 * n_cells * 16 * n_channels // 8
+def upscaled_bytes(n_channels: int, n_patches: int) -> int:
+    """Bytes of one prompt's largest float32 array: 16 places a patch with C / 8 channels."""
+    return 4 * n_patches * 16 * n_channels // 8
 
 
 def _chunk(n_prompts: int, feats: Tensor) -> int:
-    """Prompts whose cells are taken at once: all, but on a CPU what its cache holds."""
+    """Prompts whose patches are taken at once: all, but on a CPU what its cache holds."""
     if feats.device.type != "cpu" or torch.is_grad_enabled():
         return max(1, n_prompts)
     return max(1, _CHUNK_BYTES // upscaled_bytes(*feats[0].flatten(1).shape))
@@ -186,19 +186,19 @@ def _sample(feats: Tensor, corners_xy: Tensor) -> Tensor:
 
 
 def _update_tokens(
-    layer: Any, tokens: Tensor, position: Tensor, cells: list[Tensor], cell_position: Tensor
+    layer: Any, tokens: Tensor, position: Tensor, patches: list[Tensor], patch_position: Tensor
 ) -> Tensor:
-    """First half of a layer: tokens attend to each other and to the cells.
+    """First half of a layer: tokens attend to each other and to the patches.
 
     Parameters
     ----------
     layer : nn.Module
         SAM's ``TwoWayAttentionBlock``.
     tokens, position : (G, P, T, C) tensors
-        Of P prompts that share their cells; SAM takes the tokens as they came for their position.
-    cells : list of (g, N, C) tensors
+        Of P prompts that share their patches; SAM takes the tokens as they came for their position.
+    patches : list of (g, N, C) tensors
         Of all groups, a chunk of g groups each.
-    cell_position : (N, C) tensor
+    patch_position : (N, C) tensor
 
     Returns
     -------
@@ -211,81 +211,81 @@ def _update_tokens(
         moved = queries + places
         queries = layer.norm1(queries + layer.self_attn(q=moved, k=moved, v=queries))
     asked = (queries + places).view_as(tokens).flatten(1, 2)  # (G, P T, C)
-    attended = _tokens_to_cells(layer.cross_attn_token_to_image, asked, cells, cell_position)
+    attended = _tokens_to_patches(layer.cross_attn_token_to_image, asked, patches, patch_position)
     queries = layer.norm2(queries + attended.view_as(queries))
     return layer.norm3(queries + layer.mlp(queries)).view_as(tokens)
 
 
-def _update_cells(
+def _update_patches(
     layer: Any,
     tokens: Tensor,
     position: Tensor,
-    cells: list[Tensor],
-    cell_position: Tensor,
+    patches: list[Tensor],
+    patch_position: Tensor,
     chunk: int,
 ) -> list[Tensor]:
-    """Second half: cells attend to the tokens of each prompt apart.
+    """Second half: patches attend to the tokens of each prompt apart.
 
-    As above; gives the G P prompts' own cells in chunks: (at most ``chunk``, N, C) tensors.
+    As above; gives the G P prompts' own patches in chunks: (at most ``chunk``, N, C) tensors.
     """
     attention = layer.cross_attn_image_to_token
-    weights, values = _cells_to_tokens(attention, cells, cell_position, tokens + position, tokens)
+    weights, values = _ask_tokens(attention, patches, patch_position, tokens + position, tokens)
     weights, values = weights.split(chunk), values.split(chunk)
-    if len(cells) == 1:
-        cells = cells * len(weights)  # one image's, for each chunk of its prompts
-    each = zip(cells, weights, values, strict=True)
+    if len(patches) == 1:
+        patches = patches * len(weights)  # one image's, for each chunk of its prompts
+    each = zip(patches, weights, values, strict=True)
     return [layer.norm4(_added(*some)) for some in each]
 
 
-def _read_cells(
+def _read_patches(
     transformer: Any,
     tokens: Tensor,
     position: Tensor,
-    cells: list[Tensor],
-    cell_position: Tensor,
+    patches: list[Tensor],
+    patch_position: Tensor,
 ) -> Tensor:
-    """Let the tokens that are read, (M, 1, T, C), attend to M prompts' own cells: (M, 2, C)."""
+    """Let the tokens that are read, (M, 1, T, C), attend to M prompts' own patches: (M, 2, C)."""
     queries = tokens[:, 0, :_N_READ]
     asked = queries + position[:, 0, :_N_READ]
     attention = transformer.final_attn_token_to_image
-    attended = _tokens_to_cells(attention, asked, cells, cell_position)
+    attended = _tokens_to_patches(attention, asked, patches, patch_position)
     return transformer.norm_final_attn(queries + attended)
 
 
-def _tokens_to_cells(
-    attention: Any, tokens: Tensor, cells: list[Tensor], cell_position: Tensor
+def _tokens_to_patches(
+    attention: Any, tokens: Tensor, patches: list[Tensor], patch_position: Tensor
 ) -> Tensor:
-    """Tokens (G, Q, C) attend to the cells of their group: (G, Q, C)."""
+    """Tokens (G, Q, C) attend to the patches of their group: (G, Q, C)."""
     groups, n_queries, _ = tokens.shape
     n_heads = attention.num_heads
     query = attention.q_proj(tokens).unflatten(-1, (n_heads, -1))  # (G, Q, h, d)
     # q . (W_k c + b_k) = (W_k^T q) . c + const, and a constant does not change a softmax.
     seen = _per_head(query, attention.k_proj.weight) / math.sqrt(query.shape[-1])
     mixed = []
-    for rows, some in zip(seen.flatten(1, 2).split(len(cells[0])), cells, strict=True):
-        weights = _product(rows, some + cell_position).softmax(dim=-1)  # (g, Q h, N)
+    for rows, some in zip(seen.flatten(1, 2).split(len(patches[0])), patches, strict=True):
+        weights = _product(rows, some + patch_position).softmax(dim=-1)  # (g, Q h, N)
         mixed.append(_product(weights, some.transpose(1, 2)))  # (g, Q h, C)
     # Weights sum to one: values may be projected after they were mixed.
-    values = torch.cat(mixed).view(groups, n_queries, n_heads, cells[0].shape[-1])
+    values = torch.cat(mixed).view(groups, n_queries, n_heads, patches[0].shape[-1])
     weight = attention.v_proj.weight.unflatten(0, (n_heads, -1))  # (h, d, C)
     values = torch.einsum("gqhc,hdc->gqhd", values, weight).flatten(-2) + attention.v_proj.bias
     return attention.out_proj(values)
 
 
-def _cells_to_tokens(
+def _ask_tokens(
     attention: Any,
-    cells: list[Tensor],
-    cell_position: Tensor,
+    patches: list[Tensor],
+    patch_position: Tensor,
     token_keys: Tensor,
     token_values: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Say how cells attend to each prompt's tokens (G, P, T, C).
+    """Say how patches attend to each prompt's tokens (G, P, T, C).
 
     Returns
     -------
     weights : (G P, N, T h) tensor
     values : (G P, T h, C) tensor
-        Their product is what is added to the cells.
+        Their product is what is added to the patches.
     """
     n_tokens, n_heads = token_keys.shape[2], attention.num_heads
     key = attention.k_proj(token_keys).unflatten(-1, (n_heads, -1))  # (G, P, T, h, d)
@@ -293,11 +293,11 @@ def _cells_to_tokens(
     seen = _per_head(key, attention.q_proj.weight).flatten(1, 3)  # (G, P T h, C)
     bias = attention.q_proj.bias.view(n_heads, -1)
     offset = (key * bias).sum(-1).flatten(1)[..., None]  # (G, P T h, 1)
-    size = len(cells[0])
+    size = len(patches[0])
     found = []
-    for rows, more, some in zip(seen.split(size), offset.split(size), cells, strict=True):
-        scores = _product(rows, some + cell_position).add_(more)  # (g, P T h, N)
-        # Softmax over the few tokens with the many cells last: one pass over contiguous memory.
+    for rows, more, some in zip(seen.split(size), offset.split(size), patches, strict=True):
+        scores = _product(rows, some + patch_position).add_(more)  # (g, P T h, N)
+        # Softmax over the few tokens with the many patches last: one pass over contiguous memory.
         scores = scores.view(-1, n_tokens, n_heads, scores.shape[-1])
         found.append(scores.softmax(dim=1).flatten(1, 2))  # (g P, T h, N)
     weights = found[0] if len(found) == 1 else torch.cat(found)
@@ -308,22 +308,22 @@ def _cells_to_tokens(
     return weights.transpose(1, 2), value.flatten(0, 1).flatten(1, 2)
 
 
-def _added(cells: Tensor, weights: Tensor, values: Tensor) -> Tensor:
-    """Add weights (M, N, K) times values (M, K, C) to cells of one prompt or one image each."""
+def _added(patches: Tensor, weights: Tensor, values: Tensor) -> Tensor:
+    """Add weights (M, N, K) times values (M, K, C) to patches of one prompt or one image each."""
     if len(weights) == 1:  # two thirds of the time that a batch of one takes
-        return torch.addmm(cells[0], weights[0], values[0])[None]
-    if len(cells) not in (1, len(weights)):
-        cells = cells.repeat_interleave(len(weights) // len(cells), dim=0)
-    return torch.baddbmm(cells, weights, values)
+        return torch.addmm(patches[0], weights[0], values[0])[None]
+    if len(patches) not in (1, len(weights)):
+        patches = patches.repeat_interleave(len(weights) // len(patches), dim=0)
+    return torch.baddbmm(patches, weights, values)
 
 
-def _product(rows: Tensor, cells: Tensor) -> Tensor:
+def _product(rows: Tensor, patches: Tensor) -> Tensor:
     """(G, Q, C) with (G, N, C): (G, Q, N), all pairs within a group."""
     if rows.device.type == "cpu" and not torch.is_grad_enabled():
         if len(rows) == 1:
-            return linear(rows[0], cells[0])[None]
-        return torch.stack([linear(*group) for group in zip(rows, cells, strict=True)])
-    return rows @ cells.transpose(1, 2)
+            return linear(rows[0], patches[0])[None]
+        return torch.stack([linear(*group) for group in zip(rows, patches, strict=True)])
+    return rows @ patches.transpose(1, 2)
 
 
 def _per_head(projected: Tensor, weight: Tensor) -> Tensor:
@@ -333,15 +333,15 @@ def _per_head(projected: Tensor, weight: Tensor) -> Tensor:
 
 
 def _upscale(
-    upscaling: Any, cells: Tensor, mask_weights: Tensor, height: int, width: int, corners: bool
+    upscaling: Any, patches: Tensor, mask_weights: Tensor, height: int, width: int, corners: bool
 ) -> Tensor:
-    """Cells (M, h w, C) and one weight vector (M, C / 8) a mask to logits (M, 4 h, 4 w).
+    """Patches (M, h w, C) and one weight vector (M, C / 8) a mask to logits (M, 4 h, 4 w).
 
     With ``corners`` (M, 2 h, 2 w): the outer one of the four places that each of the first
     doubling's places becomes.
     """
     first, norm, first_activation, second, _gelu = upscaling
-    x = _double(first, cells)  # (M, N, 4, C / 4)
+    x = _double(first, patches)  # (M, N, 4, C / 4)
     x = first_activation(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
     if corners:
         places = [

@@ -157,9 +157,9 @@ class ResidualBlock(nn.Module):
 
 
 class ComparisonBlock(nn.Module):
-    """A transformer block over all cells of the picture.
+    """A transformer block over all patches of the picture.
 
-    Attention has no position encoding: whether two cells share a source does not depend on where
+    Attention has no position encoding: whether two patches share a source does not depend on where
     they lie. Neighbourhood enters through a depth-wise convolution in the MLP.
     """
 
@@ -178,27 +178,27 @@ class ComparisonBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
         batch, channels, height, width = x.shape
-        # Channels last in memory from here on: what changes between cells and grid are views.
-        cells = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-        attended = self._attend(self.norm1(cells))
-        cells = cells + linear(attended, self.proj.weight, self.proj.bias)
-        wide = linear(self.norm2(cells), self.expand.weight, self.expand.bias)  # (B, h*w, hidden)
+        # Channels last in memory from here on: what changes between patches and grid are views.
+        patches = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+        attended = self._attend(self.norm1(patches))
+        patches = patches + linear(attended, self.proj.weight, self.proj.bias)
+        wide = linear(self.norm2(patches), self.expand.weight, self.expand.bias)  # (B, h*w, hidden)
         grid = wide.view(batch, height, width, -1).permute(0, 3, 1, 2)
         wide = (grid + self.local(grid)).permute(0, 2, 3, 1).reshape(wide.shape)
-        cells = cells + linear(F.gelu(wide), self.reduce.weight, self.reduce.bias)
-        return cells.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        patches = patches + linear(F.gelu(wide), self.reduce.weight, self.reduce.bias)
+        return patches.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
-    def _attend(self, cells: Tensor) -> Tensor:
-        batch, count, channels = cells.shape
+    def _attend(self, patches: Tensor) -> Tensor:
+        batch, count, channels = patches.shape
         query, key, value = (
-            linear(cells, self.qkv.weight, self.qkv.bias)
+            linear(patches, self.qkv.weight, self.qkv.bias)
             .view(batch, count, 3, self.num_heads, -1)
             .permute(2, 0, 3, 1, 4)
         )
         # Entropy of a softmax grows with log(count); scaling by it keeps attention as sharp on a
-        # whole picture as on the small crops of training (256 cells).
-        sharpness = math.log(max(count, 2)) / math.log(256)
-        out = F.scaled_dot_product_attention(query * sharpness, key, value)
+        # whole picture as on the small crops of training (256 patches).
+        scale = math.log(max(count, 2)) / math.log(256)
+        out = F.scaled_dot_product_attention(query * scale, key, value)
         return out.transpose(1, 2).reshape(batch, count, channels)
 
 

@@ -115,7 +115,7 @@ class SafireModel(nn.Module):
             Positive points in model pixels, x before y; pixel centres are whole numbers. Those of
             a tensor that is no longer on the CPU are believed: to look would wait for the device.
         corners : bool
-            Only the logits of each cell's corners, 2 h x 2 w instead of 4 h x 4 w.
+            Only the logits of each patch's corners, 2 h x 2 w instead of 4 h x 4 w.
 
         Returns
         -------
@@ -229,10 +229,10 @@ def _points_on(device: torch.device, points_xy: Any) -> Tensor:
 
 def sam_decoder(config: ModelConfig) -> tuple[nn.Module, nn.Module]:
     """SAM's prompt encoder and mask decoder in the sizes of a config, with fresh weights."""
-    n_cells = config.image_size // config.embedding_stride
+    n_patches = config.image_size // config.embedding_stride
     prompt_encoder = modeling.PromptEncoder(
         embed_dim=config.prompt_dim,
-        image_embedding_size=(n_cells, n_cells),
+        image_embedding_size=(n_patches, n_patches),
         input_image_size=(config.image_size, config.image_size),
         mask_in_chans=config.mask_in_chans,
     )

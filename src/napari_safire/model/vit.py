@@ -57,9 +57,9 @@ def _is_low(length: int, half: int, device: torch.device) -> Tensor:
 class SafireViT(nn.Module):
     """SAM's ViT with SAFIRE's high-pass adaptor.
 
-    Two views of each cell, its patch embedding with its position and its high-pass patch without
+    Two views of each patch, its patch embedding with its position and its high-pass patch without
     one, are brought to the adaptor's width and added. Before every block, a small layer of its
-    own and an up projection that all blocks share turn this sum into something added to the cell;
+    own and an up projection that all blocks share turn this sum into something added to the patch;
     once more after the last block.
 
     Parameters

@@ -98,16 +98,10 @@ def make_partition(
     sources = np.full(len(clusters), NOISE, dtype=np.int64)
     for rank, position in enumerate(order):
         sources[clusters == names[position]] = rank
-    return SourcePartition(
-        labels=labels,
-        representatives=tuple(regions[k] for k in order),
-        method=method,
-        parameters=MappingProxyType(dict(parameters)),
-        seed=seed,
-        prompts=grid.prompts,
-        prompt_sources=sources,
-        n_dropped=int((~grid.valid).sum()),
-    )
+    ordered = tuple(regions[k] for k in order)
+    asked = MappingProxyType(dict(parameters))
+    n_dropped = int((~grid.valid).sum())
+    return SourcePartition(labels, ordered, method, asked, seed, grid.prompts, sources, n_dropped)
 
 
 def label_pixels(geometry: Geometry, low_res_logits: Sequence[FloatImage]) -> npt.NDArray[np.uint8]:

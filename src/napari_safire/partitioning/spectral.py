@@ -197,15 +197,10 @@ def partition_of_patches(
     height, width = geometry.image_shape
     rows, cols = rows.clip(0, height - 1), cols.clip(0, width - 1)
     regions = _regions(geometry, logits)
-    return SourcePartition(
-        labels=labels,
-        representatives=tuple(regions[k] for k in order),
-        method=method,
-        parameters=MappingProxyType(dict(parameters)),
-        seed=seed,
-        prompts=prompts,
-        prompt_sources=labels[rows, cols].astype(np.int64),
-    )
+    sources = labels[rows, cols].astype(np.int64)
+    asked = MappingProxyType(dict(parameters))
+    ordered = tuple(regions[k] for k in order)
+    return SourcePartition(labels, ordered, method, asked, seed, prompts, sources)
 
 
 def forgery_map_of_patches(

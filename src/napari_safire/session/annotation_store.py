@@ -1,4 +1,4 @@
-"""The states of the work on planes: changed, taken back and kept on disk, all in the state lane."""
+"""Annotations of planes: changed, taken back and autosaved, all in the annotation worker."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ OTHER_MODEL = "The verdict that was kept is another model's and was left out: pa
 class AnnotationStore:
     """What users make of planes; nobody else touches a history.
 
-    Every method returns at once. What it does is done in the state lane, in the order of the calls.
+    Every method returns at once. What it does is done in the annotation worker, in the order of
+    the calls.
 
     Parameters
     ----------
-    lane : Worker
-        The state lane.
-    file_lane : Worker
+    worker : Worker
+        The annotation worker.
+    file_worker : Worker
         Reads and writes what is kept; it touches no history.
     planes : Planes
     shown : callable
@@ -54,8 +55,8 @@ class AnnotationStore:
 
     def __init__(
         self,
-        lane: Worker,
-        file_lane: Worker,
+        worker: Worker,
+        file_worker: Worker,
         planes: Planes,
         shown: Callable[[Plane], None],
         failed: Callable[..., None],
@@ -63,8 +64,8 @@ class AnnotationStore:
         restored: Callable[[Plane], None],
         autosave: Autosave | None = None,
     ) -> None:
-        self._lane = lane
-        self._file_lane = file_lane
+        self._worker = worker
+        self._file_worker = file_worker
         self._planes = planes
         self._shown = shown
         self._failed = failed
@@ -152,7 +153,7 @@ class AnnotationStore:
         plane.serial = self._serial
 
     def change(self, plane: Plane, change: Callable[[History[Annotation]], Any]) -> None:
-        """Change a history in the state lane and show the result.
+        """Change a history in the annotation worker and show the result.
 
         Where the change gives `PartitionPredictions`, they take the place of those of the plane:
         the
@@ -196,7 +197,7 @@ class AnnotationStore:
             self._failed(error, Topic(plane.key, "labels"))
             self.change(plane, lambda history: None)
 
-        self._lane.submit(Job("", work, done, failed))
+        self._worker.submit(Job("", work, done, failed))
 
     # ---------------------------------------------------------------- autosave
 
@@ -250,7 +251,7 @@ class AnnotationStore:
         """
         plane.saved = annotation
         step = self._step_of(plane)
-        self._lane.submit(
+        self._worker.submit(
             Job("", lambda progress, cancel: self._keep(step, plane.history), _ignore, self._failed)
         )
 
@@ -275,11 +276,11 @@ class AnnotationStore:
 
         def take(progress: Progress, cancel: Cancel) -> None:
             annotation = plane.history.state
-            self._file_lane.submit(
+            self._file_worker.submit(
                 Job("", lambda progress, cancel: write(annotation), done, failed)
             )
 
-        self._lane.submit(Job("", take, _ignore, failed))
+        self._worker.submit(Job("", take, _ignore, failed))
 
     def mark_shown_as_saved(self, key: PlaneKey, labels: npt.NDArray[np.integer]) -> None:
         """The same, where only labels were saved: of the present state, if it shows these."""
@@ -294,7 +295,7 @@ class AnnotationStore:
             if state is not None:
                 self.mark_saved(plane, state)
 
-        self._lane.submit(Job("", work, done, self._failed))
+        self._worker.submit(Job("", work, done, self._failed))
 
     def look_for_kept_work(self, plane: Plane) -> None:
         """Look for earlier work on the picture that a plane is, once; no model is needed."""
@@ -315,7 +316,7 @@ class AnnotationStore:
         def failed(error: Exception) -> None:
             pixels.looked_up = False  # whoever works on it is told why it cannot be kept
 
-        self._file_lane.submit(Job("", work, done, failed))
+        self._file_worker.submit(Job("", work, done, failed))
 
     def forget_kept_work(self, key: PlaneKey) -> None:
         """Drop all earlier work on a picture from the autosave; what is open stays in it."""
@@ -323,7 +324,7 @@ class AnnotationStore:
         if autosave is None:
             return
         own = [other.work for other in self._planes]
-        self._file_lane.submit(
+        self._file_worker.submit(
             Job(
                 "",
                 lambda progress, cancel: autosave.forget(pixels.identify(), own),
@@ -335,13 +336,13 @@ class AnnotationStore:
     def finish(self, timeout: float) -> bool:
         """Wait until all that was done is on disk, or cannot be; false if that takes longer."""
         end = time.monotonic() + timeout
-        done = self._lane.finish(timeout)
-        return self._file_lane.finish(max(0.0, end - time.monotonic())) and done
+        done = self._worker.finish(timeout)
+        return self._file_worker.finish(max(0.0, end - time.monotonic())) and done
 
     @property
     def settled(self) -> bool:
         """Whether all that was done is on disk, or cannot be, and whoever asked was told."""
-        return self._lane.settled and self._file_lane.settled
+        return self._worker.settled and self._file_worker.settled
 
     def findings_of(self, plane: Plane) -> Predictions:
         """All that a model said of a plane, with what it rests on and all confidences."""
@@ -355,7 +356,10 @@ class AnnotationStore:
         return _Step(plane, plane.pixels, self.findings_of(plane), plane.saved)
 
     def _keep(self, step: _Step, history: History[Annotation]) -> None:
-        """Hand the present state to the file lane, unless nothing was done; in the state lane."""
+        """Have the file worker write the present state, unless nothing was done.
+
+        For the annotation worker alone.
+        """
         autosave, plane = self._autosave, step.plane
         if autosave is None or not (history.can_undo or history.can_redo):
             return
@@ -389,7 +393,9 @@ class AnnotationStore:
                 Topic(plane.key),
             )
 
-        self._file_lane.submit(Job("", write, self._complain, failed, topic=("keep", step.pixels)))
+        self._file_worker.submit(
+            Job("", write, self._complain, failed, topic=("keep", step.pixels))
+        )
 
     def _complain(self, problem: str, topic: Topic = ANYWHERE) -> None:
         if problem and problem not in self._complaints:

@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     from napari_safire.engine import Engine
 
 LoadEngine = Callable[[str, str, Callable[[str], None]], "Engine"]
-"""``load(model name or path, device, notice)``; called in the model lane's thread."""
+"""``load(model name or path, device, notice)``; called in the model worker's thread."""
 
 
 class ChosenModel:
-    """One model at a time: chosen in the owner's thread, loaded in the model lane's.
+    """One model at a time: chosen in the owner's thread, loaded in the model worker's.
 
     Parameters
     ----------
     load : callable
         See `LoadEngine`.
     notice : callable
-        Takes a sentence for the user, in the model lane's thread.
+        Takes a sentence for the user, in the model worker's thread.
     """
 
     def __init__(self, load: LoadEngine, notice: Callable[[str], None]) -> None:
         self._load = load
         self._notice = notice
         self._choice: tuple[str, str] | None = None
-        # The engine and the choice it belongs to; written by the model lane only.
+        # The engine and the choice it belongs to; written by the model worker only.
         self._loaded: tuple[tuple[str, str], Engine] | None = None
 
     @property
@@ -51,7 +51,7 @@ class ChosenModel:
         return True
 
     def need_engine(self) -> Engine:
-        """Return the chosen model's engine, loading it if need be; in the model lane's thread.
+        """Return the chosen model's engine, loading it if need be; in the model worker's thread.
 
         Raises
         ------

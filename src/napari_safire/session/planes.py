@@ -96,7 +96,7 @@ class Pixels:
     looked_up: bool = False
 
     def identify(self) -> str:
-        """Return the hash; the pixels are read for it once. For the file lane alone.
+        """Return the hash; the pixels are read for it once. For the file worker alone.
 
         Raises
         ------
@@ -110,7 +110,7 @@ class Pixels:
 
 @dataclass(eq=False)
 class Plane:
-    """What is known of one plane. `history` and `unions` are for the session's state lane alone.
+    """What is known of one plane; `history` and `unions` are for the annotation worker alone.
 
     Parameters
     ----------
@@ -128,9 +128,9 @@ class Plane:
         What of it is in files that the user chose; see `AnnotationStore.mark_saved`.
     kept
         What was last handed over to be kept: of which pixels, what, whether it was saved, and what
-        it took up. For the state lane alone.
+        it took up. For the annotation worker alone.
     map_kept
-        Which map was last kept, and of which pixels; for the file lane alone.
+        Which map was last kept, and of which pixels; for the file worker alone.
     """
 
     key: PlaneKey

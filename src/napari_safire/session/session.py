@@ -1,56 +1,43 @@
 """The interactive session: what happens between a click and a painted region.
 
-It knows neither Qt nor napari. Three lanes do the work: the *model lane* embeds, decodes and
-partitions; the *state lane* owns the annotations and their history, composes label images and
-answers undo; the *file lane* keeps every step on disk. Whoever owns the session hands it a way to
-make calls in its own thread; every signal is emitted there.
+It knows neither Qt nor napari. Four workers do it: the *model worker* embeds, decodes and
+partitions; the *annotation worker* owns the annotations and their history, composes label images
+and answers undo; the *file worker* writes every step to disk; the *reading worker* reads files, as
+slow as their disk is. Whoever owns the session hands it a way to make calls in its own thread;
+every signal is emitted there.
 
-A click, hop by hop: the owner calls `set_prompts` -> the state lane records it and, where a grid
-was asked before, shows the nearest prompt's region at once -> the model lane decodes the exact
-region (between two batches of whatever else it does) -> the state lane composes it -> `changed`.
-Answers to prompts that have changed since are dropped.
+A click, hop by hop: the owner calls `prompts.set` -> the annotation worker records it and shows at
+once what is known already -> the model worker finds the exact region (between two batches of
+whatever else it does) -> the annotation worker puts it into the labels -> `changed`. Results for
+prompts that have changed since are dropped.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from psygnal import Signal
 
-from napari_safire.annotation.annotation import Annotation, SourcePrompt, changed_prompts
-from napari_safire.annotation.numbering import numbers_of
-from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions, Predictions
-from napari_safire.errors import SafireError, sentence
+from napari_safire.annotation.annotation import Annotation
+from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
+from napari_safire.errors import sentence
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.annotation_store import OTHER_MODEL, AnnotationStore
 from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
 from napari_safire.session.history import History
 from napari_safire.session.messages import ANYWHERE, Stage, Topic
+from napari_safire.session.partitions import Partitions
 from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
-from napari_safire.session.region_labels import Asked, partition_uncertainty
-from napari_safire.session.results import (
-    Partitioned,
-    ask_regions,
-    partitioned,
-    points_outside,
-    previewed,
-    with_partition,
-)
+from napari_safire.session.prompt_answers import PromptAnswers
 from napari_safire.session.workers import Deliver, Job, Worker
-from napari_safire.settings import PartitionSettings
-from napari_safire.types import Embedding, FloatImage, SourceRegion
+from napari_safire.types import Embedding
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
 
 T = TypeVar("T")
-
-_SMALL_PICTURE = 2_000_000  # pixels: labels of more take too long to compose
-_QUICK_S = 0.5
 
 
 class Session:
@@ -71,6 +58,10 @@ class Session:
         Those that are open.
     states : AnnotationStore
         What users make of them: commit, edit, undo.
+    prompts : PromptAnswers
+        Prompts and their regions.
+    partitions : Partitions
+        Partitions and their uncertainty.
     changed : Signal(Snapshot)
         A plane is to be shown anew.
     embedded : Signal(PlaneKey)
@@ -103,14 +94,14 @@ class Session:
             load_engine,
             lambda sentence: deliver(lambda: self.notice.emit(sentence, False, ANYWHERE)),
         )
-        self._model_lane = Worker(deliver, self._watch)
-        self._state_lane = Worker(deliver, lasting=True)
-        self._file_lane = Worker(deliver, lasting=True)
-        self._reading_lane = Worker(deliver)
+        self._model_worker = Worker(deliver, self._watch)
+        self._annotation_worker = Worker(deliver, lasting=True)
+        self._file_worker = Worker(deliver, lasting=True)
+        self._reading_worker = Worker(deliver)
         self.planes = Planes()
         self.states = AnnotationStore(
-            self._state_lane,
-            self._file_lane,
+            self._annotation_worker,
+            self._file_worker,
             self.planes,
             self._shown,
             self._failed,
@@ -118,10 +109,17 @@ class Session:
             lambda plane: self.partitioned.emit(plane.key),
             autosave,
         )
-        self._workers = (
-            self._model_lane, self._state_lane, self._file_lane, self._reading_lane,
+        self.prompts = PromptAnswers(
+            self.planes, self.states, self._model_worker, self._chosen, self.embed, self._tell,
+            self._failing,
         )  # fmt: skip
-        self._quickest_answer = math.inf  # seconds that the present model took for prompts
+        self.partitions = Partitions(
+            self.planes, self.states, self._model_worker, self._chosen, self._take_embedding,
+            lambda key: self.partitioned.emit(key), self._failing,
+        )  # fmt: skip
+        self._workers = (
+            self._model_worker, self._annotation_worker, self._file_worker, self._reading_worker,
+        )  # fmt: skip
 
     # ---------------------------------------------------------------- model
 
@@ -160,11 +158,11 @@ class Session:
         is_first = not self._chosen.is_chosen
         if not self._chosen.choose(name, device):
             return
-        self._quickest_answer = math.inf
-        self._model_lane.cancel()
+        self.prompts.forget_speed()
+        self._model_worker.cancel()
         for plane in () if is_first else self.planes:  # what one said in earlier work may fit
             plane.forget_model()
-        self._model_lane.submit(
+        self._model_worker.submit(
             Job(
                 "Loading the model",
                 lambda progress, cancel: self._chosen.need_engine(),
@@ -227,7 +225,7 @@ class Session:
 
     def _stop_asking(self, key: PlaneKey) -> None:
         for topic in ("embed", "segment", "partition", "uncertainty"):
-            self._model_lane.cancel_topic((topic, key))
+            self._model_worker.cancel_topic((topic, key))
 
     def reread(self, picture: Hashable) -> None:
         """The pixels of a picture have changed: what the model said of them no longer holds."""
@@ -256,14 +254,14 @@ class Session:
                 return
             plane.reading = None
             self._take_embedding(plane, embedding)
-            self._ask_again(plane)
+            self.prompts.ask_anew(plane)
 
         def failed(error: Exception) -> None:
             plane.reading = None
             self._failed(error, Topic(key, "picture"))
             self.states.look_for_kept_work(plane)
 
-        plane.reading = self._model_lane.submit(
+        plane.reading = self._model_worker.submit(
             Job("Reading the picture's traces", work, done, failed, topic=("embed", key))
         )
 
@@ -284,255 +282,24 @@ class Session:
         self.states.look_for_kept_work(plane)
         self.embedded.emit(plane.key)
 
-    # ---------------------------------------------------------------- prompts
-
-    def set_prompts(
-        self,
-        key: PlaneKey,
-        prompts: Sequence[SourcePrompt],
-        title: str = "prompts",
-        shown: Sequence[SourcePrompt] | None = None,
-    ) -> int:
-        """Change the prompts of a plane; live ones are answered.
-
-        Parameters
-        ----------
-        key : PlaneKey
-        prompts : sequence of SourcePrompt
-            Those outside the picture are left out, with a notice.
-        title : str
-            For the history: "add prompt".
-        shown : sequence of SourcePrompt, optional
-            Those that were on screen when the user made `prompts` of them. Only what differs is
-            changed then, whatever the newest state is. Default: all are replaced.
-
-        Returns
-        -------
-        int
-            Number of this change; see `Snapshot`.
-        """
-        plane = self.planes[key]
-        self.states.count_change(plane)
-        inside = tuple(p for p in prompts if p.point.lies_in(plane.shape))
-        if len(inside) < len(prompts):
-            self.notice.emit(points_outside(len(prompts) - len(inside)), False, Topic(key))
-        live = tuple(p for p in inside if p.live)
-        regions, grid, jointly = dict(plane.regions), plane.grid, plane.jointly
-
-        def change(history: History[Annotation]) -> None:
-            state = history.state
-            if live and state.preview is not None and state.preview.origin == "partition":
-                state = state.commit()  # one preview at a time, and nothing is lost
-            made = inside if shown is None else changed_prompts(state.prompts, shown, inside)
-            state = state.with_prompts(made)
-            history.record(previewed(state, regions, grid, plane.unions, jointly), title)
-
-        self.states.change(plane, change)
-        if grid is None and plane.missing(live):
-            self._ask(plane, live)
-        # With a grid the stand-in comes first, undisturbed: the snapshot that shows it asks.
-        return plane.serial
-
-    def answers_quickly(self, key: PlaneKey) -> bool:
-        """Whether a prompt is likely to be answered within some hundredths of a second."""
-        plane = self.planes[key]
-        if plane.embedding is None or plane.shape[0] * plane.shape[1] > _SMALL_PICTURE:
-            return False
-        return self._quickest_answer < _QUICK_S or self._quickest_answer == math.inf
-
-    def segment(self, key: PlaneKey) -> None:
-        """Ask the live prompts again: after a cancelled embedding, or when results were cut."""
-        plane = self.planes[key]
-        plane.asked = None
-        if plane.snapshot is not None:
-            self._ask(plane, plane.snapshot.annotation.live_prompts)
-
-    def _ask(self, plane: Plane, live: tuple[SourcePrompt, ...]) -> None:
-        if not live or not self._chosen.is_chosen:
-            return
-        plane.asked = live
-        embedding = plane.embedding
-        if embedding is None:
-            self.embed(plane.key)  # which asks again when it is done
-            return
-        missing = plane.missing(live)
-        if not missing:
-            self._answer_from(plane, live)
-            return
-
-        def work(progress: Progress, cancel: Cancel) -> dict[Asked, SourceRegion]:
-            start = time.perf_counter()
-            regions = ask_regions(self._chosen.need_engine(), embedding, missing)
-            self._quickest_answer = min(self._quickest_answer, time.perf_counter() - start)
-            return regions
-
-        def done(regions: dict[Asked, SourceRegion]) -> None:
-            if self.planes.has(plane) and plane.embedding is embedding:
-                plane.regions |= regions
-                self._answer_from(plane, live)
-
-        topic = ("segment", plane.key)
-        self._model_lane.submit(
-            Job(
-                "Finding the region",
-                work,
-                done,
-                self._failing(plane.key, "prompts"),
-                urgent=True,
-                topic=topic,
-            )
-        )
-
-    def _answer_from(self, plane: Plane, live: tuple[SourcePrompt, ...]) -> None:
-        """Compose the answer of regions that are all known."""
-        regions, jointly = dict(plane.regions), plane.jointly
-
-        def change(history: History[Annotation]) -> None:
-            if history.state.live_prompts == live:
-                history.amend(previewed(history.state, regions, None, plane.unions, jointly))
-
-        self.states.change(plane, change)
-
     def _shown(self, plane: Plane) -> None:
         if plane.snapshot is not None:
             self.changed.emit(plane.snapshot)
-            self._ask_again(plane)
-
-    def _ask_again(self, plane: Plane) -> None:
-        """Ask what a snapshot shows unanswered: after undo, or once the embedding is there.
-
-        Also what was answered by another model, or for other pixels.
-        """
-        if plane.snapshot is None:
-            return
-        state = plane.snapshot.annotation
-        live = state.live_prompts
-        if (plane.is_outdated or not state.is_answered) and plane.asked != live:
-            self._ask(plane, live)
-
-    # ---------------------------------------------------------------- partition
-
-    def partition(self, key: PlaneKey, settings: PartitionSettings, title: str = "") -> None:
-        """Divide a plane into its sources; asks the grid only if that was not done before.
-
-        Parameters
-        ----------
-        key : PlaneKey
-        settings : PartitionSettings
-        title : str
-            For the progress bar.
-        """
-        plane = self.planes[key]
-        if not self._chosen.is_chosen:
-            return
-        ready = plane.is_read_for(settings)
-        # The forgery map is that of two sources: it depends on grid and seed alone.
-        same_map = ready and plane.partition is not None and plane.partition.seed == settings.seed
-        forgery = plane.forgery if same_map else None
-
-        def work(progress: Progress, cancel: Cancel) -> tuple[Any, Partitioned]:
-            engine = self._chosen.need_engine()
-            embedding = plane.embedding
-            if embedding is None:
-                embedding = engine.embed(plane.read(), progress=progress, cancel=cancel)
-            return embedding, partitioned(engine, embedding, settings, forgery, progress, cancel)
-
-        def done(answer: tuple[Any, Partitioned]) -> None:
-            if not self.planes.has(plane):
-                return
-            embedding, result = answer
-            self._take_embedding(plane, embedding)
-            plane.grid, plane.patches = result.grid, result.patches
-            plane.partition, plane.number_probabilities = result.partition, result.numbers
-            predictions = result.predictions(settings, embedding.checkpoint_sha256)
-            plane.predictions = predictions
-            self.planes.drop_old_grids(plane)
-            count = result.partition.n_sources
-            what = f"partition into {count} source{'s' if count > 1 else ''}"
-
-            def change(history: History[Annotation]) -> PartitionPredictions:
-                state = with_partition(history.state, result.partition)
-                history.record(state, what)
-                return PartitionPredictions.of(
-                    result.partition, numbers_of(result.partition, state)
-                )
-
-            self.states.change(plane, change)
-            self.partitioned.emit(key)
-
-        self._model_lane.submit(
-            Job(
-                title or "Partitioning",
-                work,
-                done,
-                self._failing(key, "partition"),
-                urgent=ready,
-                topic=("partition", key),
-            )
-        )
-
-    def partition_all(self, keys: Sequence[PlaneKey], settings: PartitionSettings) -> None:
-        """Partition several planes, one after the other; `cancel` stops between batches."""
-        for number, key in enumerate(keys, start=1):
-            self.partition(key, settings, f"Slice {number} of {len(keys)}")
-
-    def ask_uncertainty(self, key: PlaneKey, done: Callable[[FloatImage], None]) -> None:
-        """Make the uncertainty of a plane's partition; the engine repeats it for that.
-
-        Parameters
-        ----------
-        key : PlaneKey
-        done : callable
-            Takes the (H, W) float32 values in [0, 1] of `partition_uncertainty`; not called if the
-            plane has another partition by then.
-
-        Raises
-        ------
-        SafireError
-            There is no partition yet, or it has one source: a map of zeros would say "certain".
-        """
-        plane = self.planes[key]
-        partition, embedding = plane.partition, plane.embedding
-        if partition is None or embedding is None:
-            raise SafireError("Uncertainty is that of a partition: run one first.")
-        if partition.n_sources == 1:
-            raise SafireError(
-                "One source was found: pixels could belong to nothing else, so there is no "
-                "uncertainty to show. Ask for two sources."
-            )
-
-        def work(progress: Progress, cancel: Cancel) -> FloatImage:
-            engine = self._chosen.need_engine()
-            stability = engine.stability(embedding, partition, progress=progress, cancel=cancel)
-            return partition_uncertainty(partition, stability)
-
-        def answered(values: FloatImage) -> None:
-            if self.planes.has(plane) and plane.partition is partition:
-                done(values)
-
-        self._model_lane.submit(
-            Job(
-                "Uncertainty",
-                work,
-                answered,
-                self._failing(key, "partition"),
-                topic=("uncertainty", key),
-            )
-        )
+            self.prompts.ask_anew(plane)
 
     # ---------------------------------------------------------------- jobs
 
     @property
-    def busy(self) -> bool:
-        """Whether anything is being done."""
-        return any(worker.busy for worker in self._workers)
+    def idle(self) -> bool:
+        """Whether nothing is asked, nothing is being done and every answer has been delivered."""
+        return all(worker.settled for worker in self._workers)
 
     def cancel(self) -> None:
         """Stop what the model does; states and their history are not touched.
 
         Prompts that were being answered are asked again by `segment`, or with the next prompt.
         """
-        self._model_lane.cancel()
+        self._model_worker.cancel()
 
     def run(
         self,
@@ -551,15 +318,15 @@ class Session:
         failed : callable, optional
             Takes what it raises; default: it becomes a notice.
         """
-        self._reading_lane.submit(
+        self._reading_worker.submit(
             Job("", lambda progress, cancel: work(), done, failed or self._failed)
         )
 
     def run_long(
         self, title: str, work: Callable[[Progress, Cancel], Any], done: Callable[[Any], None]
     ) -> None:
-        """Do something long with progress and cancel, as the model lane does."""
-        self._model_lane.submit(Job(title, work, done, self._failed))
+        """Do something long with progress and cancel, as the model worker does."""
+        self._model_worker.submit(Job(title, work, done, self._failed))
 
     def close(self, timeout: float = 30.0) -> None:
         """Stop what the model does, wait until what the user did is kept, and end.
@@ -571,11 +338,11 @@ class Session:
         timeout : float
             Seconds to wait at most.
         """
-        self._model_lane.close()
-        self._reading_lane.close()
+        self._model_worker.close()
+        self._reading_worker.close()
         self.states.finish(timeout)
-        self._state_lane.close()
-        self._file_lane.close()
+        self._annotation_worker.close()
+        self._file_worker.close()
         self.planes.clear()
         self.fall_silent()
 
@@ -598,6 +365,10 @@ class Session:
 
     def _failed(self, error: Exception, topic: Topic = ANYWHERE) -> None:
         self.notice.emit(sentence(error), True, topic)
+
+    def _tell(self, text: str, failed: bool, topic: Topic) -> None:
+        # Not connected as `notice.emit`: psygnal makes a call to learn what an `emit` takes.
+        self.notice.emit(text, failed, topic)
 
     def _failing(self, key: PlaneKey, stage: Stage) -> Callable[[Exception], None]:
         return lambda error: self._failed(error, Topic(key, stage))

@@ -196,7 +196,7 @@ class ImageController:
             if not same_prompts(prompts, seen):
                 self._seen[index] = prompts
                 key = self.open(index)
-                self._session.set_prompts(key, prompts, what, seen)
+                self._session.prompts.set(key, prompts, what, seen)
                 self.asked.emit(key)
 
     def read_strokes(self, key: PlaneKey) -> bool:

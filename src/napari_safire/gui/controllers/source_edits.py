@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ class SourceEdits:
     def remove_islands(self, smaller_than: int) -> None:
         """Give connected parts below a number of pixels to their neighbours."""
         self._edit(
-            _named_edit("remove_islands", smaller_than),
+            _named_edit("remove_islands", smaller_than, module="islands"),
             f"remove islands below {smaller_than} pixels",
         )
 
@@ -176,17 +177,19 @@ def no_picture_to(what: str) -> str:
     return f"There is no picture to {what}: open one first."
 
 
-def _named_edit(name: str, what: object, *, of_protected: bool = False) -> Edit:
-    """An edit of `napari_safire.annotation.edits`; its libraries load in the worker that does it.
+def _named_edit(
+    name: str, what: object, *, module: str = "edits", of_protected: bool = False
+) -> Edit:
+    """An edit of `napari_safire.annotation`; its libraries load in the worker that does it.
 
     Edits of chosen sources take protected pixels along: the user asked for just that. Those that
     clean up must not undo what was painted.
     """
 
     def edit(labels: Labels, protected: Mask) -> Labels:
-        from napari_safire.annotation import edits
-
         guard = None if of_protected else protected
-        return getattr(edits, name)(labels, what, protected=guard)
+        edits = import_module(f"napari_safire.annotation.{module}")
+        edited: Labels = getattr(edits, name)(labels, what, protected=guard)
+        return edited
 
     return edit

@@ -152,6 +152,14 @@ class ViewerController:
         if self._image is None:
             self._take_any_image()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is asked or running, and all that was answered is shown.
+
+        What begins once a slider rests is not asked before.
+        """
+        return self.session.idle and gui_thread().idle
+
     def finish(self) -> None:
         """Take in what is on screen, and wait until it is kept; the first part of closing."""
         if self._finished:
@@ -310,7 +318,7 @@ class ViewerController:
             self.notice.emit(self._why_not("segment"), True)
             return
         self.session.embed(self._key)
-        self.session.segment(self._key)
+        self.session.prompts.ask(self._key)
 
     # ---------------------------------------------------------------- partition
 
@@ -337,7 +345,7 @@ class ViewerController:
             and plane.is_read_for(settings)
             and _is_complete(settings)
         ):
-            self.session.partition(plane.key, settings)
+            self.session.partitions.run(plane.key, settings)
 
     def partition(self) -> None:
         """Divide the present plane into its sources."""
@@ -345,7 +353,7 @@ class ViewerController:
             self.notice.emit(self._why_not("partition"), True)
             return
         self.choices.keep(self.settings, [self._key])
-        self.session.partition(self._key, self.settings)
+        self.session.partitions.run(self._key, self.settings)
 
     def partition_all(self) -> None:
         """Divide every plane of the stack into its sources."""
@@ -356,7 +364,7 @@ class ViewerController:
         place, _ = here
         keys = [place.open(index) for index in np.ndindex(*place.picture.stack_shape)]
         self.choices.keep(self.settings, keys)
-        self.session.partition_all(keys, self.settings)
+        self.session.partitions.run_all(keys, self.settings)
 
     def show_uncertainty(self) -> None:
         """Make the uncertainty layer of the present partition."""
@@ -371,7 +379,7 @@ class ViewerController:
                 layer_group.show_uncertainty(key.index, values, partition)
 
         try:
-            self.session.ask_uncertainty(key, done)
+            self.session.partitions.ask_uncertainty(key, done)
         except SafireError as error:
             self.notice.emit(str(error), True)
 
@@ -546,7 +554,7 @@ class ViewerController:
             and plane.is_outdated
             and plane.asked != snapshot.annotation.live_prompts
         ):
-            self.session.segment(key)
+            self.session.prompts.ask(key)
 
     def _look_here(self) -> None:
         """Look at the picture once one rests on it: what was made of it, and its traces."""
@@ -564,7 +572,7 @@ class ViewerController:
             self.session.embed(self._key)
 
     def _asked(self, key: PlaneKey) -> None:
-        if key == self._key and self.session.answers_quickly(key):
+        if key == self._key and self.session.prompts.answers_quickly(key):
             # Not here: napari is in the middle of adding the point. But before it draws.
             gui_thread().deliver(self._await_answer)
 
@@ -602,7 +610,9 @@ class ViewerController:
         self._latest = snapshot
         if snapshot.key in self._maps:
             gui_thread().deliver(self._show_late_maps)
-        if snapshot.annotation.is_answered or not self.session.answers_quickly(snapshot.key):
+        if snapshot.annotation.is_answered or not self.session.prompts.answers_quickly(
+            snapshot.key
+        ):
             self._late.stop()
             gui_thread().deliver(lambda: self._show_around(snapshot))
         else:

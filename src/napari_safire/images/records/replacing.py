@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from napari_safire.atomic import rename
 from napari_safire.errors import SafireError
 from napari_safire.images.files import file_sha256
 from napari_safire.text import printable
@@ -89,7 +90,7 @@ def rename_together(staging: Path, record: Path, others: Sequence[str], expected
                 )
         # From the first rename on the new record counts, and tells its own files by their hashes.
         for name in (record.name, *others):
-            os.replace(staging / name, record.with_name(name))
+            rename(staging / name, record.with_name(name))
         _written[whole] = digest
     return digest
 
@@ -98,10 +99,11 @@ def rename_together(staging: Path, record: Path, others: Sequence[str], expected
 def _folder_lock(folder: Path) -> Iterator[None]:
     """Have a folder for oneself among those that ask; leaves no file, also where it is killed."""
     if sys.platform == "win32":  # a folder cannot be locked there, and a lock's file goes by itself
+        # Not the name of the lock of a run (`corpus.folder_lock`), during which people may save.
         from filelock import FileLock, Timeout
 
         try:
-            with FileLock(folder / ".napari-safire.lock", timeout=_LOCK_S):
+            with FileLock(folder / ".napari-safire-saving.lock", timeout=_LOCK_S):
                 yield
         except Timeout as error:
             raise _busy(folder) from error

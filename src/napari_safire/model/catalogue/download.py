@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
+from napari_safire.atomic import rename
 from napari_safire.errors import CheckpointError
 from napari_safire.images.files import file_sha256
 from napari_safire.model.catalogue.registry import (
@@ -91,7 +91,7 @@ def _fetch(url: str, sha256: str, target: Path, job: Job) -> None:
     _check_room(part, job)
     receive(url, part, job)
     _check_hash(part, sha256, job)
-    os.replace(part.path, target)
+    rename(part.path, target)
     part.discard()
 
 

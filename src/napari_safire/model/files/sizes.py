@@ -37,14 +37,14 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
     """
     shape = partial(_shape, path, tensors)
     count = partial(_count, tensors)
-    _, n_cells, _, embed_dim = shape("image_encoder.pos_embed", 4)
+    _, n_patches, _, embed_dim = shape("image_encoder.pos_embed", 4)
     depth = count(r"image_encoder\.blocks\.([0-9]{1,6})\.")
-    reach = []  # cells along which each block attends
+    reach = []  # patches along which each block attends
     head_dim = embed_dim
     for number in range(depth):
         length, head_dim = shape(f"image_encoder.blocks.{number}.attn.rel_pos_w", 2)
         reach.append((length + 1) // 2)
-    windows = sorted({cells for cells in reach if cells != n_cells})
+    windows = sorted({patches for patches in reach if patches != n_patches})
     if len(windows) > 1:
         raise CheckpointError(
             f"{path} holds another model: its windows have different sizes {windows!r:.80}."
@@ -52,13 +52,13 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
     decoder = "mask_decoder.transformer.layers"
     confidence = "mask_decoder.iou_prediction_head.layers"
     sizes: dict[str, Any] = {
-        "image_size": 16 * n_cells,
+        "image_size": 16 * n_patches,
         "patch_size": shape("image_encoder.patch_embed.proj.weight", 4)[-1],
         "embed_dim": embed_dim,
         "depth": depth,
         "num_heads": embed_dim // head_dim,
         "mlp_ratio": shape("image_encoder.blocks.0.mlp.lin1.weight", 2)[0] / embed_dim,
-        "global_attention": tuple(number for number, cells in enumerate(reach) if cells == n_cells),
+        "global_attention": tuple(i for i, patches in enumerate(reach) if patches == n_patches),
         "prompt_dim": shape("image_encoder.neck.0.weight", 4)[0],
         "decoder_depth": count(rf"{re.escape(decoder)}\.([0-9]{{1,6}})\."),
         "decoder_mlp_dim": shape(f"{decoder}.0.mlp.lin1.weight", 2)[0],

@@ -86,7 +86,7 @@ class StatusSection(Section):
         """Let the bar move while work without a name of its own takes long."""
         if self._named:
             return
-        if not self._controller.session.busy:
+        if self._controller.session.idle:
             self._busy_since = None
             self._move(False)
         elif self._busy_since is None:
