@@ -175,6 +175,11 @@ def examine_whole(
     seconds : dict of str to float, optional
         Takes the wall time of each stage.
 
+    Returns
+    -------
+    partition : SourcePartition
+    forgery : ForgeryMap
+
     Raises
     ------
     ValueError
