@@ -105,7 +105,7 @@ class StatusSection(Section):
             return
         plane, session = self._controller.plane, self._controller.session
         if plane is None:
-            self.label.setText("Open a picture to begin, or drop one here.")
+            self.label.setText("")
         elif session.engine is None:
             self.label.setText("The model is not loaded yet.")
         elif plane.embedding is None:
