@@ -51,6 +51,7 @@ def make_work(dock: Dock) -> None:
     dock.controller.edits.commit()
     dock.controller.mode.source = 3
     dock.controller.add_prompts()
+    dock.settle()
     dock.hand.click(dock.controller.image, 50, 60)
     dock.settle()
 
