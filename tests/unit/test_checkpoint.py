@@ -244,13 +244,6 @@ def test_initialise_from_the_encoder_alone(config, tmp_path):
     assert target.metadata["initialised_from"]["file"] == "pretrained.pth"
 
 
-def test_encoder_only_files_are_not_for_inference(model, tmp_path):
-    path = tmp_path / "pretrained.pth"
-    write_published_layout(model, path, encoder_only=True)
-    assert "encoder-only pretraining file" in refused(load_model, path, device="cpu")
-    assert "encoder-only" in refused(load_model, path, device="cpu", config=SMALL_VIT)
-
-
 def plain_sam(model: SafireModel) -> dict[str, torch.Tensor]:
     return {
         key: value
@@ -461,13 +454,6 @@ def test_missing_weights_are_one_sentence(weights):
     shutil.rmtree(weights)
     for call in (model_path, verify, load_model):
         assert "missing" in refused(call, "safire-lite")
-
-
-def test_unknown_names_are_told_the_known_ones():
-    for call in (model_path, verify, load_model):
-        sentence = refused(call, "safire-large")
-        assert "safire-large" in sentence
-        assert "safire-lite" in sentence
 
 
 def test_unknown_devices_are_refused_before_reading(saved):
