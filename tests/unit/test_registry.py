@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from refusals import refusal
 from systems import posix
-from toys import small_vit, tiny_lite
+from toys import small_vit, tiny_lite, write_published_layout
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model import (
@@ -29,7 +29,6 @@ from napari_safire.model import (
     registry_problems,
     save_checkpoint,
     verify,
-    write_published_layout,
 )
 from napari_safire.model.catalogue.entry import ModelEntry, is_safe_address
 from napari_safire.model.catalogue.registry import model_entry, models_folder
