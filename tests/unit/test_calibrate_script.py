@@ -29,6 +29,47 @@ MODULES = (
     "calibrate", "calibration_pictures", "calibration_report", "calibration_seen",
     "authentic_crops", "settings", "pictures",
 )  # fmt: skip
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`calibrate` and `calibration_pictures`, the latter with tiny pictures."""
+    monkeypatch.syspath_prepend(str(TRAINING))
+    import calibrate
+    import calibration_pictures
+
+    monkeypatch.setattr(calibration_pictures, "SHAPES", ((96, 96), (96, 120)))
+    yield calibrate, calibration_pictures
+    for name in MODULES:
+        sys.modules.pop(name, None)  # names as plain as these may be others' too
+
+
+def write_photos(table: Path, rows: list[dict[str, str]]) -> Path:
+    """A table of photographs made on the spot, with the columns that the rows have."""
+    paths = photo_files(table.with_suffix(""), len(rows), (160, 176))
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["file", *rows[0]])
+        writer.writeheader()
+        writer.writerows([{"file": p.name, **row} for p, row in zip(paths, rows, strict=True)])
+    return table
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> tuple[Path, Path]:
+    """Six photographs of the train split, one of val; three originals, two of them of the six."""
+    published = [{"source_repo": "a/b", "path": f"{n}.jpg"} for n in range(9)]
+    photos = [{"group": f"camera {n % 4}", "split": "train", **published[n]} for n in range(6)]
+    photos.append({"group": "camera 9", "split": "val", **published[6]})
+    originals = [{"split": "train", **published[n]} for n in (0, 5, 7)]
+    return (
+        write_photos(tmp_path / "photos.csv", photos),
+        write_photos(tmp_path / "originals.csv", originals),
+    )
+
+
+def test_photographs_are_known_by_where_they_were_published(tables: tuple[Path, Path]) -> None:
+    photos = read_photo_table(tables[0])
+    originals = read_photo_table(tables[1], group="file")
     assert originals[0].group == originals[0].path.name
     shared, apart = divide_by_origin(originals, photos)
     assert [p.origin for p in shared] == ["a/b/0.jpg", "a/b/5.jpg"]
