@@ -254,7 +254,7 @@ class Bench:
 
     def settle(self) -> None:
         """Until nothing is under way."""
-        while self.widget.controller.session.busy:
+        while not self.widget.controller.idle:
             self.watch.rest(0.02)
         self.watch.rest(0.2)
 

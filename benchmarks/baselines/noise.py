@@ -30,13 +30,7 @@ _SIDE = 64
 def noise_level(luma: FloatImage) -> BlockFeatures:
     """Logarithm of the noise in blocks of 16 x 16 pixels, relative to what their brightness has.
 
-    Parameters
-    ----------
-    luma : (H, W) float array, 0 to 255
-
-    Returns
-    -------
-    BlockFeatures
+    ``luma`` is (H, W), 0 to 255.
 
     Raises
     ------

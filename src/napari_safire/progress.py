@@ -21,3 +21,15 @@ def report(
         raise Cancelled(f"Stopped at {done} of {total} while {stage}.")
     if progress is not None:
         progress(done, total, stage)
+
+
+def once(tell: Callable[[str], None] | None) -> Callable[[str], None]:
+    """Return what passes each sentence on the first time only; nothing where nobody listens."""
+    told: set[str] = set()
+
+    def tell_once(text: str) -> None:
+        if tell is not None and text not in told:
+            told.add(text)
+            tell(text)
+
+    return tell_once

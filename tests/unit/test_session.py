@@ -72,7 +72,7 @@ class Owner:
         """Until nothing is left to do or to deliver."""
         quiet = 0
         while quiet < 3:
-            self.until(lambda: not self.session.busy)
+            self.until(lambda: self.session.idle)
             quiet = quiet + 1 if self._calls.empty() else 0
             while not self._calls.empty():
                 self._calls.get()()

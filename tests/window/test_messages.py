@@ -58,7 +58,7 @@ def test_a_late_answer_about_another_picture_is_told_there(dock: Dock) -> None:
     dock.controller.session.notice.emit("The first is dark.", False, Topic(key, "picture"))
     assert dock.widget.message.isHidden()
     go_to(dock, "first")
-    assert dock.widget.message.text() == "ⓘ The first is dark."
+    assert dock.widget.message.text() == "The first is dark."
 
 
 def test_a_message_can_be_closed(dock: Dock) -> None:
@@ -69,7 +69,7 @@ def test_a_message_can_be_closed(dock: Dock) -> None:
     rows = dock.widget.message.rows
     assert [row.message.text for row in rows] == ["Two.", "One."]
     dock.press(rows[0].close_button)
-    assert dock.widget.message.text() == "ⓘ One."
+    assert dock.widget.message.text() == "One."
     dock.press(dock.widget.message.rows[0].close_button)
     assert dock.widget.message.isHidden()
 
@@ -159,7 +159,7 @@ def test_the_status_does_not_ask_for_what_was_done(dock: Dock) -> None:
 def test_the_verdict_does_not_ask_for_a_partition_where_there_is_no_picture(dock: Dock) -> None:
     verdict = dock.widget.verdict
     assert verdict.line.text() == "No verdict yet"
-    assert verdict.reason.text() == "Open a picture."
+    assert verdict.reason.text() == "Open a picture, or drop one here."
     open_picture(dock, "picture")
     assert verdict.line.text() == "No verdict yet"
     assert verdict.reason.text() == "Partition the picture."

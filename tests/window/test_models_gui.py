@@ -17,12 +17,12 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
-from toys import tiny_lite
+from toys import small_vit, tiny_lite, write_published_layout
 
 from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.preferences import Preferences
 from napari_safire.gui.widget import SafireWidget
-from napari_safire.model import ModelConfig, SafireModel, save_checkpoint, write_published_layout
+from napari_safire.model import SafireModel, save_checkpoint
 from napari_safire.model.catalogue import transfer
 from napari_safire.model.catalogue.registry import models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE, user_registry
@@ -57,22 +57,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Small files in the published layout: a whole model, an encoder alone, and a plain SAM."""
-    config = ModelConfig(
-        image_size=64,
-        embed_dim=128,
-        depth=2,
-        num_heads=2,
-        mlp_ratio=2.0,
-        global_attention=(1,),
-        window_size=3,
-        prompt_dim=32,
-        decoder_mlp_dim=48,
-        decoder_heads=8,
-        confidence_depth=2,
-        confidence_dim=24,
-        mask_in_chans=8,
-        adaptor_reduction=8,
-    )
+    config = small_vit(depth=2)
     folder = tmp_path_factory.mktemp("published")
     model = SafireModel(config)
     write_published_layout(model, folder / "safire.pth")

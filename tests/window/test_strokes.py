@@ -50,7 +50,7 @@ class Model:
 
     def settle(self) -> None:
         for _ in range(3):
-            self.until(lambda: not self.session.busy and self.session.annotations.settled)
+            self.until(lambda: self.session.idle)
             QApplication.processEvents()
 
     @property

@@ -7,10 +7,9 @@ With ``--json``, stdout has one JSON object a line (`napari_safire.learning.even
 from __future__ import annotations
 
 import hashlib
-import math
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -19,19 +18,14 @@ import typer
 
 from napari_safire.cli.options import DeviceOption, Kind, Precision, RootOption, SeedOption
 from napari_safire.cli.terminal import print_table, say, warn
-from napari_safire.errors import Cancelled, DatasetError, SafireError
-from napari_safire.progress import Cancel
+from napari_safire.errors import DatasetError, SafireError
 
 if TYPE_CHECKING:
-    from napari_safire.engine import Engine
     from napari_safire.images.lists import ListEntry
-    from napari_safire.learning.candidate import Score, Task
-    from napari_safire.learning.comparison import Comparison, PictureScore
+    from napari_safire.learning.candidate import Task
+    from napari_safire.learning.comparison import Comparison
     from napari_safire.learning.events import Event, Listener
     from napari_safire.learning.finetuning import FineTuneSettings
-
-MEASURES = {"sources": "p_miou_hungarian", "binary": "f1_fixed_above_floor"}
-
 
 ListsArgument = Annotated[
     list[Path],
@@ -178,9 +172,7 @@ def _task(
         for path in (*lists, *([held_out_list] if held_out_list else []))
     }
     parts = divide_parts(learning, judging, settings)
-    return Task(
-        model, hashes, kind, parts, settings, MEASURES[kind], _scorer(kind), tuple(problems)
-    )
+    return Task(model, hashes, kind, parts, settings, tuple(problems))
 
 
 def _can_be_scored(entry: ListEntry, kind: Kind, refused: list[str]) -> bool:
@@ -206,31 +198,6 @@ def _entries(path: Path, root: Path | None, problems: list[str]) -> list[ListEnt
     for reason in dict.fromkeys(listed.lost.values()):
         problems.append(f"{reason.rstrip('.')}, of {path}: left out.")
     return [entry for entry in listed.entries if entry not in listed.lost]
-
-
-def _scorer(kind: Kind) -> Score:
-    from napari_safire.evaluation import EvaluatedEntry, ScoringSettings, evaluate_entries
-    from napari_safire.learning.comparison import PictureScore
-
-    def score_of(found: EvaluatedEntry) -> PictureScore:
-        scores = found.scores
-        authentic = found.authentic or scores.get("n_sources_true") == 1
-        # Of an authentic picture there is nothing to find; it is judged by its suspicion alone.
-        measured = math.nan if authentic else scores.get(MEASURES[kind], math.nan)
-        return PictureScore(
-            measured, scores.get("score", math.nan), authentic, found.error, found.warnings
-        )
-
-    def score(
-        engine: Engine, entries: Sequence[ListEntry], cancel: Cancel
-    ) -> Iterator[PictureScore]:
-        with closing(evaluate_entries(engine, entries, ScoringSettings(kind))) as results:
-            for found in results:
-                yield score_of(found)
-                if cancel():
-                    raise Cancelled
-
-    return score
 
 
 @contextmanager

@@ -118,18 +118,7 @@ def check_lists(
     DatasetError
         A list cannot be read, its root folder is missing, or there is no such data set.
     """
-    entries: list[tuple[Path, ListEntry, MaskKind]] = []
-    found: list[Problem] = []
-    for path in dict.fromkeys(lists):
-        parsed, bad = _entries(path, root, set_name)
-        found += bad
-        own_kind, told = _kind_of(path, parsed, kind)
-        found += told
-        entries += [(path, entry, own_kind) for entry in parsed]
-    if not entries and not found:
-        raise DatasetError("No list was given: there is nothing to check.")
-    if not entries and all(problem.kind == "empty" for problem in found):
-        raise DatasetError(f"{', '.join(map(str, lists))}: no entries, nothing to check.")
+    entries, found = _all_entries(lists, root, kind, set_name)
     yield 0, len(entries), found
     seen = {path: _Seen() for path in dict.fromkeys(lists)}
     with ThreadPoolExecutor(max(1, workers)) as pool:
@@ -143,6 +132,28 @@ def check_lists(
             if done == len(entries):
                 found += _of_whole_lists(seen, near)
             yield done, len(entries), found
+
+
+def _all_entries(
+    lists: Sequence[Path],
+    root: str | os.PathLike[str] | None,
+    kind: MaskKind | None,
+    set_name: str | None,
+) -> tuple[list[tuple[Path, ListEntry, MaskKind]], list[Problem]]:
+    """Entries of all lists, each with its list and the kind of its mask; and problems of lists."""
+    entries: list[tuple[Path, ListEntry, MaskKind]] = []
+    found: list[Problem] = []
+    for path in dict.fromkeys(lists):
+        parsed, bad = _entries(path, root, set_name)
+        found += bad
+        own_kind, told = _kind_of(path, parsed, kind)
+        found += told
+        entries += [(path, entry, own_kind) for entry in parsed]
+    if not entries and not found:
+        raise DatasetError("No list was given: there is nothing to check.")
+    if not entries and all(problem.kind == "empty" for problem in found):
+        raise DatasetError(f"{', '.join(map(str, lists))}: no entries, nothing to check.")
+    return entries, found
 
 
 def _entries(

@@ -273,7 +273,7 @@ class Engine(Embedder):
         plan = PartitionSettings(method, n_sources, eps, seed, points_per_side)
         plan.check()
         check_embedding(embedding, self.model.checkpoint_sha256)
-        return self._method(method).partition(embedding, plan, progress, cancel)
+        return self._method(method).partition(embedding, plan, (progress, cancel))
 
     def stability(
         self,
@@ -319,7 +319,7 @@ class Engine(Embedder):
         check_partition(embedding, partition, method.units, repeats)
         if partition.n_sources < 2:
             return np.ones(embedding.image_shape, dtype=np.float32)
-        return method.stability(embedding, partition, repeats, progress, cancel)
+        return method.stability(embedding, partition, repeats, (progress, cancel))
 
     def localize(
         self,
@@ -347,7 +347,7 @@ class Engine(Embedder):
         """
         plan = _in_two(seed, points_per_side)
         check_embedding(embedding, self.model.checkpoint_sha256)
-        return self._method(plan.method).localize(embedding, plan, progress, cancel)
+        return self._method(plan.method).localize(embedding, plan, (progress, cancel))
 
     @property
     def most_sources(self) -> int:

@@ -55,6 +55,8 @@ from napari_safire.types import (
     SourceRegion,
 )
 
+Watched = tuple[Progress | None, Cancel | None]
+UNWATCHED: Watched = (None, None)
 AskRegions = Callable[[Embedding, Iterable[PointPrompt]], list[SourceRegion]]
 
 
@@ -79,20 +81,12 @@ class PartitioningMethod(Protocol):
         """What is divided, "prompts" or "patches"; it stands in a partition's parameters."""
 
     def partition(
-        self,
-        embedding: Embedding,
-        plan: PartitionSettings,
-        progress: Progress | None,
-        cancel: Cancel | None,
+        self, embedding: Embedding, plan: PartitionSettings, watched: Watched = UNWATCHED
     ) -> SourcePartition:
         """Divide the picture into its sources."""
 
     def localize(
-        self,
-        embedding: Embedding,
-        plan: PartitionSettings,
-        progress: Progress | None,
-        cancel: Cancel | None,
+        self, embedding: Embedding, plan: PartitionSettings, watched: Watched = UNWATCHED
     ) -> ForgeryMap:
         """Make the binary forgery map."""
 
@@ -101,8 +95,7 @@ class PartitioningMethod(Protocol):
         embedding: Embedding,
         partition: SourcePartition,
         repeats: int,
-        progress: Progress | None,
-        cancel: Cancel | None,
+        watched: Watched = UNWATCHED,
     ) -> FloatImage:
         """How steadily pixels come into their source."""
 
@@ -132,14 +125,10 @@ class GridPartitioning:
         self._ask_regions = ask_regions
 
     def partition(
-        self,
-        embedding: Embedding,
-        plan: PartitionSettings,
-        progress: Progress | None,
-        cancel: Cancel | None,
+        self, embedding: Embedding, plan: PartitionSettings, watched: Watched = UNWATCHED
     ) -> SourcePartition:
         """Cluster the prompts; a region of each cluster stands for it."""
-        grid = self._ask_grid(embedding, plan.points_per_side, progress, cancel)
+        grid = self._ask_grid(embedding, plan.points_per_side, *watched)
         density = self._density(grid, plan) if plan.method == "dbscan" else None
         distance = self._rules.source_distance
         clusters = cluster_prompts(grid, plan.method, plan.n_sources, plan.seed, density, distance)
@@ -157,20 +146,16 @@ class GridPartitioning:
         return partition if density is None else less_sure(grid, partition)
 
     def localize(
-        self,
-        embedding: Embedding,
-        plan: PartitionSettings,
-        progress: Progress | None,
-        cancel: Cancel | None,
+        self, embedding: Embedding, plan: PartitionSettings, watched: Watched = UNWATCHED
     ) -> ForgeryMap:
         """Combine the two clusters' regions."""
-        grid = self._ask_grid(embedding, plan.points_per_side, progress, cancel)
+        grid = self._ask_grid(embedding, plan.points_per_side, *watched)
         return make_forgery_map(
             grid,
             cluster_prompts(grid, "kmeans", 2, plan.seed),
             self._rules.calibration,
             self._regions_of(embedding, grid),
-            embedding.unreadable,
+            embedding.uninformative,
             silence_of(embedding),
         )
 
@@ -179,14 +164,13 @@ class GridPartitioning:
         embedding: Embedding,
         partition: SourcePartition,
         repeats: int,
-        progress: Progress | None,
-        cancel: Cancel | None,
+        watched: Watched = UNWATCHED,
     ) -> FloatImage:
         """Cluster parts of the prompts."""
         side = int(partition.parameters["points_per_side"])
-        grid = self._ask_grid(embedding, side, progress, cancel)
+        grid = self._ask_grid(embedding, side, *watched)
         with explained(REPEATING):
-            return stability_of_prompts(grid, partition, repeats, progress, cancel)
+            return stability_of_prompts(grid, partition, repeats, *watched)
 
     def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:
         """Cosine distance of the two clusters' centres."""
@@ -239,15 +223,11 @@ class SpectralPartitioning:
         self._cuts: Kept[Pieces] = Kept(most_kept)
 
     def partition(
-        self,
-        embedding: Embedding,
-        plan: PartitionSettings,
-        progress: Progress | None,
-        cancel: Cancel | None,
+        self, embedding: Embedding, plan: PartitionSettings, watched: Watched = UNWATCHED
     ) -> SourcePartition:
         """Cut the patches apart."""
         rules = self._rules
-        spectrum = self._spectrum(embedding, plan.n_sources or MOST_SOURCES, progress, cancel)
+        spectrum = self._spectrum(embedding, plan.n_sources or MOST_SOURCES, *watched)
         parameters: dict[str, Any] = {
             "units": self.units,
             "inverse_temperature": rules.inverse_temperature,
@@ -269,11 +249,7 @@ class SpectralPartitioning:
         return replace(partition, number_probabilities=MappingProxyType(numbers))
 
     def localize(
-        self,
-        embedding: Embedding,
-        plan: PartitionSettings,
-        progress: Progress | None,
-        cancel: Cancel | None,
+        self, embedding: Embedding, plan: PartitionSettings, watched: Watched = UNWATCHED
     ) -> ForgeryMap:
         """Divide the patches into two sources at least, as probable as can be.
 
@@ -281,7 +257,7 @@ class SpectralPartitioning:
         belong to the ground is another question than how many sources there are, and the most
         probable grouping answers it better than the best one in that number (docs/lab-notes.md).
         """
-        spectrum = self._spectrum(embedding, MOST_SOURCES, progress, cancel)
+        spectrum = self._spectrum(embedding, MOST_SOURCES, *watched)
         pieces = self._pieces(spectrum, plan.seed)
         logits = pieces.grouped(self._groupings(pieces).best())
         score = self._score(spectrum, pieces)
@@ -292,14 +268,13 @@ class SpectralPartitioning:
         embedding: Embedding,
         partition: SourcePartition,
         repeats: int,
-        progress: Progress | None,
-        cancel: Cancel | None,
+        watched: Watched = UNWATCHED,
     ) -> FloatImage:
         """Cut parts of the patches."""
-        spectrum = self._spectrum(embedding, partition.n_sources, progress, cancel)
+        spectrum = self._spectrum(embedding, partition.n_sources, *watched)
         with explained(REPEATING):
             return stability_of_patches(
-                embedding, spectrum, partition, repeats, self._joined, progress, cancel
+                embedding, spectrum, partition, repeats, self._joined, *watched
             )
 
     def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:

@@ -38,7 +38,7 @@ from napari_safire.gui.panels.diagnostics_panel import DiagnosticsPanel
 from napari_safire.gui.panels.drops import dropped_paths, kind_of, open_pictures
 from napari_safire.gui.panels.fine_tune.section import FineTuneSection
 from napari_safire.gui.panels.message_bar import MessageBar
-from napari_safire.gui.panels.section import FOCUS, Section, button, in_rows
+from napari_safire.gui.panels.section import FOCUS, Rows, Section, button
 from napari_safire.gui.preferences import Preferences, PreferencesWatch
 from napari_safire.model.catalogue.registry import registry_problems
 from napari_safire.session.autosave import Autosave
@@ -183,7 +183,7 @@ class SafireWidget(QScrollArea):
         self.show_diagnostics = button(
             "Diagnostics …", "Versions, devices, memory, model and cache.", self._toggle_diagnostics
         )
-        self._body.addLayout(in_rows([self.show_keys, self.show_diagnostics], 2))
+        self._body.addWidget(Rows([self.show_keys, self.show_diagnostics], 2))
         for panel in (self.keys, self.diagnostics):
             panel.hide()
             self._body.addWidget(panel)

@@ -125,9 +125,8 @@ def fit_calibration(
 
     A rate that holds on the average may hide a kind of pictures that is accused far more often (an
     authentic photograph compressed once more, say), and nobody knows which kinds a user will meet.
-    So the rate of false alarms is kept in every kind that has pictures enough to see it in, as
-    conformal prediction does by groups (Vovk, "Conditional validity of inductive conformal
-    predictors", 2012).
+    So the rate of false alarms is kept in every kind that has pictures enough to see it in, as by
+    conformal prediction (Vovk, "Conditional validity of inductive conformal predictors", 2012).
 
     Parameters
     ----------
@@ -148,13 +147,9 @@ def fit_calibration(
         Authentic or forged pictures are missing, or a rate does not lie between 0 and 1.
     """
     missed = false_alarm_rate if miss_rate is None else miss_rate
-    for name, rate in (("false_alarm_rate", false_alarm_rate), ("miss_rate", missed)):
-        if not 0 < rate < 1:
-            raise ValueError(f"{name} is a share between 0 and 1, such as 0.05, not {rate}.")
     statistic = np.array([o.statistic for o in observations])
     forged = np.array([o.n_sources > 1 for o in observations])
-    if forged.all() or not forged.any():
-        raise ValueError("Calibration needs authentic and forged pictures; one kind is missing.")
+    _check({"false_alarm_rate": false_alarm_rate, "miss_rate": missed}, forged)
     model = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced")
     model.fit(statistic[:, None], forged)
     probability = model.predict_proba(statistic[:, None])[:, 1]
@@ -177,6 +172,14 @@ def fit_calibration(
         n_authentic=int((~forged).sum()),
         n_forged=int(forged.sum()),
     )
+
+
+def _check(rates: dict[str, float], forged: npt.NDArray[np.bool_]) -> None:
+    for name, rate in rates.items():
+        if not 0 < rate < 1:
+            raise ValueError(f"{name} is a share between 0 and 1, such as 0.05, not {rate}.")
+    if forged.all() or not forged.any():
+        raise ValueError("Calibration needs authentic and forged pictures; one kind is missing.")
 
 
 def _kinds_of_authentic(

@@ -15,7 +15,7 @@ The old model is read and never written to.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +26,6 @@ from napari_safire.basis import ALGORITHM, RunBasis
 from napari_safire.engine import Engine
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.images.files import file_sha256
-from napari_safire.images.lists import ListEntry
 from napari_safire.images.masks import MaskKind
 from napari_safire.images.records.writing import plain, record_text, versions
 from napari_safire.learning.comparison import Comparison, PictureScore, compare, require_scored
@@ -42,15 +41,13 @@ from napari_safire.learning.events import (
 )
 from napari_safire.learning.finetuning import FineTuneSettings, Parts, fine_tune
 from napari_safire.learning.recalibration import recalibrated
+from napari_safire.learning.scoring import MEASURES, score_pictures
 from napari_safire.model import SafireModel, load_model, save_checkpoint
 from napari_safire.model.files.checkpoint import load_checkpoint
 from napari_safire.progress import Cancel
 
 RESULT_FORMAT = "napari-safire fine-tuning 1"
 _FREE = ("steps", "workers", "device")  # may change when a run goes on
-
-Score = Callable[[Engine, Sequence[ListEntry], Cancel], Iterator[PictureScore]]
-"""``score(engine, entries, cancel)`` gives one value for each entry, in order; see `Task`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +63,6 @@ class Task:
     kind : {"sources", "binary"}
     parts : Parts
     settings : FineTuneSettings
-    measure : str
-        Name of what ``score`` gives.
-    score : callable
-        See `Score`; from a higher room, because evaluation and learning do not know each other.
     problems : tuple of str
         Sentences on entries that were left out already.
     """
@@ -79,8 +72,6 @@ class Task:
     kind: MaskKind
     parts: Parts
     settings: FineTuneSettings
-    measure: str
-    score: Score
     problems: tuple[str, ...] = ()
 
 
@@ -122,44 +113,73 @@ def train_candidate(
     basis = _basis(task, old)
     _check_basis(folder, basis, resume)
     listen(_divided(task.parts))
-    problems: list[str] = []
-
-    def warn(text: str) -> None:
-        if text not in problems:
-            problems.append(text)
-            listen(Warned(text))
-
+    run = _Run(task, folder, listen, stop)
     for problem in task.problems:
-        warn(problem)
+        run.warn(problem)
     outcome = Outcome("stopped", ("Stopped as asked; --resume goes on.",))
     with suppress(Cancelled):
         # Before the training, which would be in vain if too few pictures can be scored.
-        before = _scores(task, Engine(old), listen, stop, warn)
-        require_scored(before, measure=task.measure)
+        before = run.scores(Engine(old))
+        require_scored(before, measure=MEASURES[task.kind])
         old.to("cpu")  # a GPU's memory is for the one that learns
         with atomic_path(folder / BASIS) as temporary:
             temporary.write_text(json.dumps(basis.as_record(), indent=1), encoding="utf-8")
-        learner = load_model(task.model, device="cpu")  # the run places it
-        ending, candidate = fine_tune(
-            learner, task.parts, task.kind, task.settings, folder,
-            resume=resume, listen=listen, stop=stop, on_problem=warn,
-        )  # fmt: skip
-        del learner
-        if ending != "asked":
-            new = Engine(load_checkpoint(candidate, device=task.settings.device))
-            after = _scores(task, new, listen, stop, warn, done=len(before))
-            found = compare(
-                task.parts.held_out.groups,
-                before,
-                after,
-                measure=task.measure,
-                seed=task.settings.seed,
-            )
-            listen(found)
-            record = _record(task, old, new.model, candidate, found, before, after, problems)
-            outcome = _decide(task, folder, old, new, found, record, stop)
+        candidate = run.learn(resume)
+        if candidate is not None:
+            outcome = run.judge(candidate, old, before)
     listen(outcome)
     return outcome
+
+
+class _Run:
+    """A fine-tuning under way: what it has warned of, and whom it tells."""
+
+    def __init__(self, task: Task, folder: Path, listen: Listener, stop: Cancel) -> None:
+        self._task = task
+        self._folder = folder
+        self._listen = listen
+        self._stop = stop
+        self._problems: list[str] = []
+
+    def warn(self, text: str) -> None:
+        """Tell of a problem, once."""
+        if text not in self._problems:
+            self._problems.append(text)
+            self._listen(Warned(text))
+
+    def scores(self, engine: Engine, done: int = 0) -> list[PictureScore]:
+        """Score the held-out part; ``done`` pictures were scored before, with the other model."""
+        entries = self._task.parts.held_out.entries
+        scores = []
+        for one in score_pictures(engine, entries, self._task.kind, self._stop):
+            if one.error is not None:
+                self.warn(one.error)
+            for text in one.warnings:
+                self.warn(text)
+            scores.append(one)
+            self._listen(Scoring(done + len(scores), 2 * len(entries)))
+        return scores
+
+    def learn(self, resume: bool) -> Path | None:
+        """Train; return the best weights, or None where it was stopped."""
+        task = self._task
+        ending, candidate = fine_tune(
+            load_model(task.model, device="cpu"),  # the run places it
+            task.parts, task.kind, task.settings, self._folder,
+            resume=resume, listen=self._listen, stop=self._stop, on_problem=self.warn,
+        )  # fmt: skip
+        return None if ending == "asked" else candidate
+
+    def judge(self, candidate: Path, old: SafireModel, before: list[PictureScore]) -> Outcome:
+        """Hold the new weights against the old model, and write down what came of it."""
+        task = self._task
+        new = Engine(load_checkpoint(candidate, device=task.settings.device))
+        after = self.scores(new, done=len(before))
+        groups, seed = task.parts.held_out.groups, task.settings.seed
+        found = compare(groups, before, after, measure=MEASURES[task.kind], seed=seed)
+        self._listen(found)
+        record = _record(task, old, new.model, candidate, found, before, after, self._problems)
+        return _decide(task, self._folder, old, new, found, record, self._stop)
 
 
 def _basis(task: Task, old: SafireModel) -> RunBasis:
@@ -202,27 +222,6 @@ def _divided(parts: Parts) -> Divided:
         len(parts.learned), parts.learned.n_groups, len(parts.watched), parts.watched.n_groups,
         len(parts.held_out), parts.held_out.n_groups,
     )  # fmt: skip
-
-
-def _scores(
-    task: Task,
-    engine: Engine,
-    listen: Listener,
-    stop: Cancel,
-    warn: Callable[[str], None],
-    done: int = 0,
-) -> list[PictureScore]:
-    """Score the held-out part; ``done`` pictures were scored before, with the other model."""
-    entries = task.parts.held_out.entries
-    scores = []
-    for one in task.score(engine, entries, stop):
-        if one.error is not None:
-            warn(one.error)
-        for text in one.warnings:
-            warn(text)
-        scores.append(one)
-        listen(Scoring(done + len(scores), 2 * len(entries)))
-    return scores
 
 
 def _record(
@@ -269,11 +268,11 @@ def _decide(
     record: dict[str, Any],
     stop: Cancel,
 ) -> Outcome:
-    """Write the proposal, if there is one, and then the record of it."""
+    """Write the new model, if it is better, and then the record of it."""
     decision: Decision = "accepted" if found.better else "rejected"
     reasons, model = found.reasons, None
     if found.better:
-        model, notes = _write_proposal(task, folder, old, new, found, stop)
+        model, notes = _write_candidate(task, folder, old, new, found, stop)
         reasons = (*reasons, *notes)
         record["proposed"] = {"file": model.name, "sha256": file_sha256(model)}
     record |= {"decision": decision, "reasons": reasons}
@@ -282,7 +281,7 @@ def _decide(
     return Outcome(decision, reasons, str(model) if model else None, str(folder / RESULT))
 
 
-def _write_proposal(
+def _write_candidate(
     task: Task,
     folder: Path,
     old: SafireModel,

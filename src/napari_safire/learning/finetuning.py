@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -35,7 +36,7 @@ from napari_safire.learning.streams import (
     stream,
 )
 from napari_safire.model import SafireModel
-from napari_safire.progress import Cancel
+from napari_safire.progress import Cancel, once
 from napari_safire.synthesis.composite_settings import CompositeSettings
 from napari_safire.synthesis.photo_bank import PhotoBank
 from napari_safire.synthesis.photos import bank_of, read_photo_folder, read_photo_table
@@ -132,7 +133,7 @@ class FineTuneSettings:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a fine-tuning learns from, what it watches, and what judges it: no donor in common.
+    """What a fine-tuning learns from, what it watches, and what judges it: no origin in common.
 
     Parameters
     ----------
@@ -175,8 +176,7 @@ def fine_tune(
     Parameters
     ----------
     model : SafireModel
-        Trained in place. What was calibrated (verdicts, confidence) is dropped: it is not true of
-        other weights.
+        Trained in place. What was calibrated is dropped: it is not true of other weights.
     parts : Parts
         Its held-out part is not looked at.
     kind : {"sources", "binary"}
@@ -184,9 +184,7 @@ def fine_tune(
     settings : FineTuneSettings
     folder : Path
         As `napari_safire.learning.run.run` fills it.
-    resume : bool
-        Go on with the run in the folder.
-    listen, stop : callable
+    resume, listen, stop
         As `run` takes them.
     on_problem : callable
         Hears once of each file that cannot be used; others take its place.
@@ -201,42 +199,42 @@ def fine_tune(
     ------
     DatasetError
         Nothing can be learned from.
-    OutOfMemory
-        A batch does not fit on the device.
-    FloatingPointError, CheckpointError
+    OutOfMemory, FloatingPointError, CheckpointError
         As `run`.
     """
-    # What was calibrated is true of the old weights alone.
-    rules = replace(read_rules(model.metadata), calibration=None, confidence=None)
-    model.metadata = with_rules(model.metadata, rules)
+    _drop_calibration(model)
     vit = model.config.architecture == "vit"
     side = settings.side or (model.config.image_size if vit else _LITE_SIDE)
     how = ListedSettings(how="squash" if vit else "crop")
     plan = CropPlan((side,), settings.per_batch * side**2)
-    told: set[str] = set()
-
-    def tell(problem: str) -> None:
-        if problem not in told:  # learned and watched crops come from streams of their own
-            told.add(problem)
-            on_problem(problem)
-
+    tell = once(on_problem)  # learned and watched crops come from streams of their own
     crops = PromptedCrops(_crops(parts.learned, kind, how, settings), _PROMPTS, settings.seed)
-
     source = partial(stream, crops, plan, workers=settings.workers, on_problem=tell)
     watched = _watched(parts.watched, kind, how, plan, settings, tell)
     with launched(settings.precision, accelerator=settings.device) as fabric:
         stage = cast(Stage, PromptStage(model, StageSettings(prompts=_PROMPTS)))
-        try:
+        with _enough_memory(f"{plan.batch_size(side)} crops of {side} x {side} pixels"):
             ending = run(
                 fabric, stage, source, settings.run_settings(), folder,
                 resume=resume, validation=watched, listen=listen, stop=stop,
             )  # fmt: skip
-        except torch.cuda.OutOfMemoryError as error:
-            raise OutOfMemory(
-                f"{plan.batch_size(side)} crops of {side} x {side} pixels do not fit into the "
-                "device's memory: give a smaller --per-batch or --side, or --device cpu."
-            ) from error
     return ending, folder / (BEST if watched else LAST)
+
+
+def _drop_calibration(model: SafireModel) -> None:
+    rules = replace(read_rules(model.metadata), calibration=None, confidence=None)
+    model.metadata = with_rules(model.metadata, rules)
+
+
+@contextmanager
+def _enough_memory(what: str) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise OutOfMemory(
+            f"{what} do not fit into the device's memory: give a smaller --per-batch or --side, or "
+            "--device cpu."
+        ) from error
 
 
 def _crops(

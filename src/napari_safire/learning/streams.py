@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.learning.losses import IGNORE
+from napari_safire.progress import once
 from napari_safire.synthesis.composite_settings import CompositeSettings
 from napari_safire.synthesis.composites import compose
 from napari_safire.synthesis.photo_bank import PhotoBank
@@ -186,12 +187,10 @@ def stream(
         prefetch_factor=4 if workers else None,
         collate_fn=_collate,
     )
-    heard = set()
+    tell = once(on_problem)
     for *tensors, problems in loader:
         for problem in problems:
-            if on_problem is not None and problem not in heard:
-                heard.add(problem)
-                on_problem(problem)
+            tell(problem)
         yield tuple(tensors)
 
 
@@ -201,15 +200,15 @@ def _collate(samples: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     return (*(torch.stack(some) for some in parts), told)
 
 
-def cell_labels(labels: Tensor, stride: int = 16, purity: float = 0.85) -> Tensor:
-    """Region of each embedding cell, `IGNORE` where no region fills it.
+def patch_labels(labels: Tensor, stride: int = 16, purity: float = 0.85) -> Tensor:
+    """Region of each patch, `IGNORE` where no region fills it.
 
     Parameters
     ----------
     labels : (B, S, S) integer tensor
     stride : int
     purity : float
-        Share of the cell that one region must cover.
+        Share of the patch that one region must cover.
 
     Returns
     -------

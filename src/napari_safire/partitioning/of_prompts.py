@@ -98,16 +98,10 @@ def make_partition(
     sources = np.full(len(clusters), NOISE, dtype=np.int64)
     for rank, position in enumerate(order):
         sources[clusters == names[position]] = rank
-    return SourcePartition(
-        labels=labels,
-        representatives=tuple(regions[k] for k in order),
-        method=method,
-        parameters=MappingProxyType(dict(parameters)),
-        seed=seed,
-        prompts=grid.prompts,
-        prompt_sources=sources,
-        n_dropped=int((~grid.valid).sum()),
-    )
+    ordered = tuple(regions[k] for k in order)
+    asked = MappingProxyType(dict(parameters))
+    n_dropped = int((~grid.valid).sum())
+    return SourcePartition(labels, ordered, method, asked, seed, grid.prompts, sources, n_dropped)
 
 
 def label_pixels(geometry: Geometry, low_res_logits: Sequence[FloatImage]) -> npt.NDArray[np.uint8]:
@@ -154,7 +148,7 @@ def make_forgery_map(
     clusters: Clusters,
     calibration: Calibration | None,
     regions_of: RegionsOf | None = None,
-    unreadable: Reasons | None = None,
+    uninformative: Reasons | None = None,
     silence: str = "",
 ) -> ForgeryMap:
     """Combine two sources to one map: ``(front + 1 - back) / 2``, the front being the smaller.
@@ -167,8 +161,8 @@ def make_forgery_map(
     calibration : Calibration or None
     regions_of
         As in `make_partition`.
-    unreadable : (h, w) uint8 array, optional
-        `Embedding.unreadable`: the verdict accuses nothing that cannot be read.
+    uninformative : (h, w) uint8 array, optional
+        `Embedding.uninformative`: the verdict accuses nothing that cannot be read.
     silence : str
         Why the embedding says nothing; see `judge`. What the grid does not say is found here.
 
@@ -191,7 +185,7 @@ def make_forgery_map(
         silence = SAME_FOR_ALL
     elif not silence and grid.valid.sum() < 2:
         silence = NOTHING_FOUND
-    informativeness = measure_informativeness(unreadable, grid.geometry, heatmap)
+    informativeness = measure_informativeness(uninformative, grid.geometry, heatmap)
     score, verdict, reason = judge(
         statistic, calibration, grid.geometry.image_shape, informativeness, silence
     )

@@ -197,15 +197,10 @@ def partition_of_patches(
     height, width = geometry.image_shape
     rows, cols = rows.clip(0, height - 1), cols.clip(0, width - 1)
     regions = _regions(geometry, logits)
-    return SourcePartition(
-        labels=labels,
-        representatives=tuple(regions[k] for k in order),
-        method=method,
-        parameters=MappingProxyType(dict(parameters)),
-        seed=seed,
-        prompts=prompts,
-        prompt_sources=labels[rows, cols].astype(np.int64),
-    )
+    sources = labels[rows, cols].astype(np.int64)
+    asked = MappingProxyType(dict(parameters))
+    ordered = tuple(regions[k] for k in order)
+    return SourcePartition(labels, ordered, method, asked, seed, prompts, sources)
 
 
 def forgery_map_of_patches(
@@ -236,7 +231,7 @@ def forgery_map_of_patches(
         sizes = np.bincount(logits.argmax(axis=0).ravel(), minlength=len(logits))
         ground = softmax(logits, axis=0)[sizes.argmax()]
         heatmap = (1 - embedding.geometry.to_image_size(ground)).clip(0, 1)
-    informativeness = measure_informativeness(embedding.unreadable, embedding.geometry, heatmap)
+    informativeness = measure_informativeness(embedding.uninformative, embedding.geometry, heatmap)
     silence = silence_of(embedding)
     score, verdict, reason = judge(multi_source_score, calibration, shape, informativeness, silence)
     return ForgeryMap(heatmap, score, verdict, reason, calibration)

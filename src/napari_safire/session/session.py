@@ -290,9 +290,9 @@ class Session:
     # ---------------------------------------------------------------- jobs
 
     @property
-    def busy(self) -> bool:
-        """Whether anything is being done."""
-        return any(worker.busy for worker in self._workers)
+    def idle(self) -> bool:
+        """Whether nothing is asked, nothing is being done and every answer has been delivered."""
+        return all(worker.settled for worker in self._workers)
 
     def cancel(self) -> None:
         """Stop what the model does; states and their history are not touched.

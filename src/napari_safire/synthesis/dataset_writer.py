@@ -1,8 +1,7 @@
 """Data sets of composites on disk.
 
 Pictures and masks lie where `napari_safire.synthesis.dataset_plan` says; ``manifest.jsonl`` tells
-how
-each composite came to be, one line a picture; list files (``image,mask``) come last.
+how each composite came to be, one line a picture; list files (``image,mask``) come last.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from napari_safire.atomic import atomic_path
 from napari_safire.errors import DatasetError
 from napari_safire.images.lists import ListEntry, write_list
 from napari_safire.images.reading import write_image_atomic
+from napari_safire.progress import once
 from napari_safire.synthesis.composites import compose
 from napari_safire.synthesis.dataset_plan import (
     DatasetPlan,
@@ -34,6 +35,7 @@ from napari_safire.synthesis.shapes import ObjectMasks
 
 __all__ = ["DatasetPlan", "write_dataset"]
 
+MANIFEST = "manifest.jsonl"
 _SAVE_EVERY = 50  # composites between two versions of the manifest
 Record = dict[str, Any]
 # By the index of the composite: the records of its pictures.
@@ -52,9 +54,8 @@ def write_dataset(
 ) -> int:
     """Make a data set, or go on where an interrupted run stopped.
 
-    Each composite depends on the photographs, the plan's settings, its seed and its index only:
-    neither ``workers`` nor interruptions change anything. List files are written last; where they
-    are, the data set is complete.
+    Each composite depends on the photographs, the plan and its index only, not on ``workers`` or
+    interruptions. Where there are list files, which come last, the data set is complete.
 
     Parameters
     ----------
@@ -64,30 +65,48 @@ def write_dataset(
     plan : DatasetPlan
     workers : int
         Processes; 1 works in this one.
-    progress : callable, optional
-        Called as ``progress(done, plan.count)`` after each composite.
-    on_problem : callable, optional
-        Hears once of each photograph that cannot be read; others take its place.
+    progress, on_problem : callable, optional
+        ``progress(done, plan.count)`` after each composite; a sentence of each unreadable photo.
     objects : ObjectMasks, optional
-        Finds objects for the shapes of regions; ``plan.objects`` has to name it. Goes to the
-        workers by pickle.
+        Finds objects for the shapes of regions; ``plan.objects`` names it. Has to be picklable.
 
     Returns
     -------
     int
-        Composites made now; the others were there already.
+        Composites made now.
 
     Raises
     ------
     ValueError
-        ``workers`` is below one, or objects were given without a name or named but not given.
+        ``workers`` is below one, or objects come without a name or the other way round.
     DatasetError
-        There are no photographs; the folder holds a data set of another plan or of other
-        photographs; its manifest is damaged; a composite has no room for its sources; or an
-        inpainter or reconstructor is not there or fails.
+        No photographs; other composites in the folder; a damaged manifest; a plug-in that fails; no
+        room for the sources.
     ImageReadError
-        No photograph can be read.
     """
+    _check(photos, plan, workers, objects)
+    mark = plan.mark(photos)
+    records = _read_manifest(folder / MANIFEST, mark, plan.count)
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [i for i in range(plan.count) if not _is_there(folder, records.get(i))]
+    if missing:
+        _remove_lists(folder, plan)
+    make = partial(_make, photos, folder, plan, objects)
+    tell, told = once(on_problem), progress or (lambda done, total: None)
+    with _saved(folder / MANIFEST, records) as add:
+        made = enumerate(_made(make, missing, workers), start=plan.count - len(missing) + 1)
+        for number, (index, pictures, problems) in made:
+            add(index, [{**record, "plan": mark} for record in pictures])
+            for problem in problems:
+                tell(problem)
+            told(number, plan.count)
+    _write_lists(folder, plan, records)
+    return len(missing)
+
+
+def _check(
+    photos: Sequence[Photo], plan: DatasetPlan, workers: int, objects: ObjectMasks | None
+) -> None:
     if workers < 1:
         raise ValueError(f"The number of workers must be at least 1, not {workers}.")
     if not photos:
@@ -95,33 +114,27 @@ def write_dataset(
     if (objects is None) != (plan.objects == ""):
         raise ValueError("Give both what finds objects and its name in the plan, or neither.")
     plan.check_methods()
-    mark = plan.mark(photos)
-    manifest = folder / "manifest.jsonl"
-    records = _read_manifest(manifest, mark, plan.count)
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [i for i in range(plan.count) if not _is_there(folder, records.get(i))]
-    if missing:  # there may be the lists of a smaller data set that is now continued
-        for part in plan.parts:
-            (folder / list_name(part)).unlink(missing_ok=True)
-    made = 0
-    heard: set[str] = set()
+
+
+@contextmanager
+def _saved(path: Path, records: Records) -> Iterator[Callable[[int, list[Record]], None]]:
+    """Give what adds records; they are saved now and then, and whatever stops the rest."""
+
+    def add(index: int, pictures: list[Record]) -> None:
+        records[index] = pictures
+        if len(records) % _SAVE_EVERY == 0:
+            _write_manifest(path, records)
+
     try:
-        make = partial(_make, photos, folder, plan, objects)
-        for index, pictures, problems in _made(make, missing, workers):
-            records[index] = [{**record, "plan": mark} for record in pictures]
-            made += 1
-            for problem in dict.fromkeys(problems):
-                if on_problem is not None and problem not in heard:
-                    heard.add(problem)
-                    on_problem(problem)
-            if progress is not None:
-                progress(plan.count - len(missing) + made, plan.count)
-            if made % _SAVE_EVERY == 0:
-                _write_manifest(manifest, records)
-    finally:  # what is done is kept, whatever stopped the rest
-        _write_manifest(manifest, records)
-    _write_lists(folder, plan, records)
-    return made
+        yield add
+    finally:
+        _write_manifest(path, records)
+
+
+def _remove_lists(folder: Path, plan: DatasetPlan) -> None:
+    """Those of a smaller data set that is now continued."""
+    for part in plan.parts:
+        (folder / list_name(part)).unlink(missing_ok=True)
 
 
 def _write_lists(folder: Path, plan: DatasetPlan, records: Records) -> None:

@@ -152,6 +152,14 @@ class ViewerController:
         if self._image is None:
             self._take_any_image()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is asked or running, and all that was answered is shown.
+
+        What begins once a slider rests is not asked before.
+        """
+        return self.session.idle and gui_thread().idle
+
     def finish(self) -> None:
         """Take in what is on screen, and wait until it is kept; the first part of closing."""
         if self._finished:

@@ -21,6 +21,7 @@ from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.layers.colours import (
     MAP_NAMES,
     MUTED_NAME,
+    PROMPT_BORDER,
     UNCERTAINTY_COLOURS,
     forgery_colormap,
     source_colormap,
@@ -144,7 +145,7 @@ class LayerGroup:
                 ndim=self.picture.ndim,
                 name=f"{self.picture.layer.name}: prompts",
                 size=size,
-                border_width=0.15,
+                border_width=PROMPT_BORDER,
                 **self.picture.placement(),
             )
             self._add(self.prompts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -25,10 +25,12 @@ from napari_safire.session.session import Session
 
 T = TypeVar("T")
 
-_FOCUSED = ("QPushButton", "QToolButton", "QComboBox", "QAbstractSpinBox", "QTableView", "QSlider")
+_FOCUSED = (
+    *("QPushButton", "QToolButton", "QComboBox", "QAbstractSpinBox", "QTableView", "QSlider"),
+    *("QCheckBox", "QLabel", "QLineEdit"),
+)
 FOCUS = (
-    ", ".join(f"{kind}:focus" for kind in (*_FOCUSED, "QCheckBox", "QLabel"))
-    + " { border: 1px solid palette(window-text); }"
+    ", ".join(f"{kind}:focus" for kind in _FOCUSED) + " { border: 1px solid palette(window-text); }"
 )
 """Style sheet: whoever works with the keyboard sees where it is."""
 
@@ -140,16 +142,52 @@ def button(text: str, help_text: str, act: Callable[[], None]) -> QPushButton:
     return made
 
 
-def in_rows(widgets: list[QWidget], columns: int) -> QGridLayout:
-    """Widgets in equal columns."""
-    grid = QGridLayout()
-    grid.setContentsMargins(0, 0, 0, 0)
-    grid.setSpacing(4)
-    for number, widget in enumerate(widgets):
-        grid.addWidget(widget, number // columns, number % columns)
-    for column in range(columns):
-        grid.setColumnStretch(column, 1)
-    return grid
+class Rows(QWidget):
+    """Controls side by side, in as many columns as show all of their texts.
+
+    Parameters
+    ----------
+    widgets : list of QWidget
+    columns : int
+        At most.
+    """
+
+    def __init__(self, widgets: list[QWidget], columns: int) -> None:
+        super().__init__()
+        self._widgets, self._most = widgets, columns
+        self._stretches: list[int] = []
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(4)
+        self._arrange([1] * columns)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Arrange them anew for another width, other texts and other fonts."""
+        handled = super().event(event)
+        if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest):
+            fitting = (self._fit(number) for number in range(self._most, 0, -1))
+            self._arrange(next((found for found in fitting if found), [1]))
+        return handled
+
+    def _fit(self, columns: int) -> list[int]:
+        """Stretches of that many columns: equal ones if they can be; none if they do not fit."""
+        hints = [widget.sizeHint().width() for widget in self._widgets]
+        widest = [max(hints[column::columns]) for column in range(columns)]
+        room = self.width() - (columns - 1) * self._grid.spacing()
+        if columns * max(widest) <= room:
+            return [1] * columns
+        return widest if sum(widest) <= room else []
+
+    def _arrange(self, stretches: list[int]) -> None:
+        if stretches == self._stretches:
+            return
+        self._stretches = stretches
+        for column in range(self._most):
+            self._grid.setColumnStretch(column, 0)
+        for number, widget in enumerate(self._widgets):
+            self._grid.addWidget(widget, *divmod(number, len(stretches)))
+        for column, stretch in enumerate(stretches):
+            self._grid.setColumnStretch(column, stretch)
 
 
 def wrapped(text: str = "") -> QLabel:

@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QFrame, QVBoxLayout
 
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.panels.section import button, in_rows, wrapped
+from napari_safire.gui.panels.section import Rows, button, wrapped
 from napari_safire.session.autosave import AutosavedWork
 from napari_safire.session.planes import PlaneKey
 
@@ -33,7 +33,7 @@ class AutosavedWorkBar(QFrame):
         body = QVBoxLayout(self)
         body.setContentsMargins(4, 4, 4, 4)
         body.addWidget(self.text)
-        body.addLayout(in_rows([self.restore, self.forget], 2))
+        body.addWidget(Rows([self.restore, self.forget], 2))
         self.connections.connect(controller.session.autosaved_work, self._take)
         self.connections.connect(controller.plane_changed, self._show)
         self.hide()

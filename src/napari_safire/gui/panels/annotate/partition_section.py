@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox
+from qtpy.QtWidgets import QSpinBox
 
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.parameter_form import ParameterForm
-from napari_safire.gui.panels.section import FoldedSection, Section, button, wrapped
+from napari_safire.gui.panels.section import FoldedSection, Rows, Section, button, wrapped
 from napari_safire.images.masks import MAX_SOURCE
 from napari_safire.settings import PartitionSettings
 
@@ -41,6 +41,8 @@ class PartitionSection(Section):
         )
         self.count = QSpinBox()
         self.count.setRange(_FIND, _MOST_ASKED)
+        self.count.setSpecialValueText("Sources: auto")
+        self.count.setPrefix("Sources: ")
         self.count.setAccessibleName("Number of sources")
         self.number = wrapped()
         self.number.setAccessibleName("About the number of sources")
@@ -48,12 +50,7 @@ class PartitionSection(Section):
         self.form = ParameterForm(advanced_settings, {"eps": "auto"})
         self.advanced = FoldedSection("Advanced", "Method, distance, seed, grid.", quiet=True)
         self.advanced.body.addWidget(self.form)
-        self._count_label = QLabel("Sources")
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        for widget, stretch in ((self.run, 3), (self._count_label, 0), (self.count, 3)):
-            row.addWidget(widget, stretch)
-        self.body.addLayout(row)
+        self.body.addWidget(Rows([self.run, self.count], 2))
         for below in (self.run_all, self.number, self.auto, self.advanced):
             self.body.addWidget(below)
         for signal, slot in (
@@ -70,7 +67,6 @@ class PartitionSection(Section):
 
     def _model_changed(self) -> None:
         most = self._controller.session.most_sources
-        self.count.setSpecialValueText("auto" if most is None else f"auto, up to {most}")
         self.count.setToolTip(
             "Number of sources of this picture. auto finds it, one included: a picture need not be "
             "forged." + ("" if most is None else f" This model tells up to {most} sources apart.")
@@ -106,8 +102,7 @@ class PartitionSection(Section):
         with QSignalBlocker(self.count):
             if not dbscan:
                 self.count.setValue(settings.n_sources or _FIND)
-        for widget in (self.count, self._count_label):
-            widget.setVisible(not dbscan)
+        self.count.setVisible(not dbscan)
         self.form.show_field("seed", settings.method == "kmeans")
         self.form.show_field("eps", dbscan)
         by_prompts = dbscan or not self._controller.session.answers_by_patches

@@ -86,7 +86,7 @@ class StatusSection(Section):
         """Let the bar move while work without a name of its own takes long."""
         if self._named:
             return
-        if not self._controller.session.busy:
+        if self._controller.session.idle:
             self._busy_since = None
             self._move(False)
         elif self._busy_since is None:
@@ -105,7 +105,7 @@ class StatusSection(Section):
             return
         plane, session = self._controller.plane, self._controller.session
         if plane is None:
-            self.label.setText("Open a picture to begin, or drop one here.")
+            self.label.setText("")
         elif session.engine is None:
             self.label.setText("The model is not loaded yet.")
         elif plane.embedding is None:

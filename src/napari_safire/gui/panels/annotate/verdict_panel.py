@@ -70,7 +70,10 @@ class VerdictPanel(Section):
         forgery = None if plane is None else plane.forgery
         if forgery is None:
             self._say("No verdict yet", "")
-            self.reason.setText("Partition the picture." if plane else "Open a picture.")
+            nothing = self._controller.picture is None
+            self.reason.setText(
+                "Open a picture, or drop one here." if nothing else "Partition the picture."
+            )
         else:
             self._say(headline(forgery), _GROUNDS[forgery.verdict])
             self.reason.setText(why(forgery))

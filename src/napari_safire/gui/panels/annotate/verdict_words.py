@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_safire.gui.panels.folded_text import sentences
+from napari_safire.gui.panels.folded_text import fold, sentences
 from napari_safire.gui.preferences import EVEN_ODDS
 from napari_safire.types import ForgeryMap
 
@@ -22,7 +22,7 @@ def headline(forgery: ForgeryMap) -> str:
 def why(forgery: ForgeryMap) -> str:
     """The one sentence that matters most under the headline."""
     told = [s for s in sentences(forgery.reason) if not s.startswith("At even odds")]
-    first = told[0] if told else forgery.reason
+    first, _ = fold(told[0] if told else forgery.reason)
     if forgery.verdict == "no forgery found":
         return first.removesuffix(".") + ": no proof of authenticity."
     return first

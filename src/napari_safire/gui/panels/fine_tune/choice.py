@@ -144,6 +144,7 @@ class FineTuneChoice(QWidget):
         )
         self.list_file.setAccessibleName("Choose a list file to learn from")
         self.kind = QComboBox()
+        self.kind.setAccessibleName("What the masks of the list say")
         self.kind.setToolTip(
             "What the masks of the list say: source k where they are 50 x k, or forged wherever "
             "they are not black. It is told from the files where that is possible."
@@ -156,6 +157,7 @@ class FineTuneChoice(QWidget):
         self.model.setTextFormat(Qt.TextFormat.PlainText)
         self.model.setToolTip("The model in use, see Model. It is never changed.")
         self.steps = QSpinBox()
+        self.steps.setAccessibleName("Steps at most")
         self.steps.setRange(1, 1_000_000)
         self.steps.setValue(_STEPS)
         self.steps.setToolTip(
@@ -163,6 +165,7 @@ class FineTuneChoice(QWidget):
             "learn from show no progress."
         )
         self.folder = QLineEdit()
+        self.folder.setAccessibleName("Folder for the result")
         self.folder.setToolTip(
             "The folder for the run and the new model, made if need be. Choose that of a stopped "
             "one to go on with it."

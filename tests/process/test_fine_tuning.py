@@ -80,7 +80,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A list of 24 pictures, a donor each; every third is authentic."""
+    """A list of 24 pictures, an origin each; every third is authentic."""
     folder = tmp_path_factory.mktemp("pictures")
     entries = []
     for i in range(24):
@@ -100,20 +100,25 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # -- in this process -----------------------------------------------------------------------------
 
 
-def score_as(old: float, new: float, model: Path) -> Any:
-    """A measure that knows which model is the better one."""
-    sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+@pytest.fixture
+def score_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float, Path], None]:
+    """Scores that know which model is the better one."""
 
-    def score(engine: Engine, entries: Any, cancel: Callable[[], bool]) -> Iterator[PictureScore]:
-        value = old if engine.model.checkpoint_sha256 == sha256 else new
-        for entry in entries:
-            authentic = entry.mask is None
-            yield PictureScore(value, 0.1 if authentic else 0.9, authentic)
+    def patch(old: float, new: float, model: Path) -> None:
+        sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
 
-    return score
+        def score(engine: Engine, entries: Any, *_: object) -> Iterator[PictureScore]:
+            value = old if engine.model.checkpoint_sha256 == sha256 else new
+            for entry in entries:
+                authentic = entry.mask is None
+                yield PictureScore(value, 0.1 if authentic else 0.9, authentic)
+
+        monkeypatch.setattr("napari_safire.learning.candidate.score_pictures", score)
+
+    return patch
 
 
-def task(pictures: Path, model: Path, score: Any, *, held_out: slice = slice(12, 24)) -> Task:
+def task(pictures: Path, model: Path, *, held_out: slice = slice(12, 24)) -> Task:
     entries = read_list(pictures)
     groups = [f"g{i}" for i in range(24)]
     judging = GroupedEntries(tuple(entries[held_out]), tuple(groups[held_out]))
@@ -121,7 +126,7 @@ def task(pictures: Path, model: Path, score: Any, *, held_out: slice = slice(12,
     settings = FineTuneSettings(steps=2, per_batch=2, side=SIDE, device="cpu", patience=None)
     return Task(
         str(model), {str(pictures): "hash"}, "sources",
-        Parts(learned, GroupedEntries((), ()), judging), settings, "made up", score,
+        Parts(learned, GroupedEntries((), ()), judging), settings,
     )  # fmt: skip
 
 
@@ -130,11 +135,12 @@ def never() -> bool:
 
 
 def test_a_better_model_is_proposed_beside_the_old_one(
-    pictures: Path, model: Path, tmp_path: Path
+    pictures: Path, model: Path, tmp_path: Path, score_as: Any
 ) -> None:
     before = model.read_bytes()
     told: list[Event] = []
-    asked = task(pictures, model, score_as(0.5, 0.6, model))
+    score_as(0.5, 0.6, model)
+    asked = task(pictures, model)
     outcome = train_candidate(asked, tmp_path / "run", listen=told.append, stop=never)
     assert outcome.decision == "accepted"
     assert told[-1] == outcome
@@ -164,9 +170,10 @@ def test_a_better_model_is_proposed_beside_the_old_one(
 
 
 def test_a_model_that_is_no_better_is_not_proposed(
-    pictures: Path, model: Path, tmp_path: Path
+    pictures: Path, model: Path, tmp_path: Path, score_as: Any
 ) -> None:
-    asked = task(pictures, model, score_as(0.5, 0.5, model))
+    score_as(0.5, 0.5, model)
+    asked = task(pictures, model)
     outcome = train_candidate(asked, tmp_path, listen=lambda _: None, stop=never)
     assert (outcome.decision, outcome.model) == ("rejected", None)
     assert not list(tmp_path.glob("tuned-*"))
@@ -178,11 +185,12 @@ def test_a_model_that_is_no_better_is_not_proposed(
 
 
 def test_the_new_model_is_calibrated_where_enough_was_held_out(
-    pictures: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pictures: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score_as: Any
 ) -> None:
     monkeypatch.setattr("napari_safire.learning.recalibration._FEWEST_TO_CALIBRATE", 4)
     monkeypatch.setattr("napari_safire.learning.recalibration._FEWEST_OF_A_NUMBER", 4)
-    asked = task(pictures, model, score_as(0.5, 0.6, model))
+    score_as(0.5, 0.6, model)
+    asked = task(pictures, model)
     outcome = train_candidate(asked, tmp_path, listen=lambda _: None, stop=never)
     said = " ".join(outcome.reasons)
     forged = asked.parts.held_out.entries
@@ -202,15 +210,18 @@ def test_the_new_model_is_calibrated_where_enough_was_held_out(
     assert f'"auto" is {metadata["source_distance"]:.2f}' in said
 
 
-def test_another_run_in_the_folder_is_refused(pictures: Path, model: Path, tmp_path: Path) -> None:
-    asked = task(pictures, model, score_as(0.5, 0.5, model))
+def test_another_run_in_the_folder_is_refused(
+    pictures: Path, model: Path, tmp_path: Path, score_as: Any
+) -> None:
+    score_as(0.5, 0.5, model)
+    asked = task(pictures, model)
     train_candidate(asked, tmp_path, listen=lambda _: None, stop=never)
     with pytest.raises(SafireError, match="holds a fine-tuning already: give --resume"):
         train_candidate(asked, tmp_path, listen=lambda _: None, stop=never)
-    other = task(pictures, tmp_path / "last.safetensors", asked.score)
+    other = task(pictures, tmp_path / "last.safetensors")
     with pytest.raises(SafireError, match="had other model: give the same"):
         train_candidate(other, tmp_path, resume=True, listen=lambda _: None, stop=never)
-    fewer = task(pictures, model, asked.score, held_out=slice(12, 22))
+    fewer = task(pictures, model, held_out=slice(12, 22))
     with pytest.raises(SafireError, match=r"had other settings \(judges\): give the same"):
         train_candidate(fewer, tmp_path, resume=True, listen=lambda _: None, stop=never)
     basis = json.loads((tmp_path / "fine-tuning.json").read_text())
@@ -229,10 +240,13 @@ def test_another_run_in_the_folder_is_refused(pictures: Path, model: Path, tmp_p
         train_candidate(asked, tmp_path, resume=True, listen=lambda _: None, stop=never)
 
 
-def test_the_vit_is_fine_tuned_with_rehearsal(pictures: Path, tmp_path: Path) -> None:
+def test_the_vit_is_fine_tuned_with_rehearsal(
+    pictures: Path, tmp_path: Path, score_as: Any
+) -> None:
     save_checkpoint(toy_vit(), tmp_path / "vit.safetensors")
     photo_files(tmp_path / "photos", 3)
-    asked = task(pictures, tmp_path / "vit.safetensors", score_as(0.5, 0.5, pictures))
+    score_as(0.5, 0.5, pictures)
+    asked = task(pictures, tmp_path / "vit.safetensors")
     settings = FineTuneSettings(
         steps=2, per_batch=2, device="cpu", photos=tmp_path / "photos", rehearsal=0.5
     )
@@ -241,9 +255,7 @@ def test_the_vit_is_fine_tuned_with_rehearsal(pictures: Path, tmp_path: Path) ->
     assert 0 < len(parts.watched) < len(kept)
     assert not set(parts.watched.groups) & set(parts.learned.groups)
     told: list[Event] = []
-    again = Task(
-        asked.model, {}, "sources", parts, settings, "made up", asked.score, ("lost.png is lost.",)
-    )
+    again = Task(asked.model, {}, "sources", parts, settings, ("lost.png is lost.",))
     outcome = train_candidate(again, tmp_path / "run", listen=told.append, stop=never)
     assert outcome.decision == "rejected"
     assert (tmp_path / "run" / "best.safetensors").is_file()
@@ -399,14 +411,14 @@ def test_errors_are_one_sentence_and_one_event(pictures: Path, model: Path, tmp_
         (
             [few],
             1,
-            "4 pictures are of 4 groups that share no donor (0 of them",
+            "4 pictures are of 4 groups that share no origin (0 of them",
         ),
         ([tmp_path / "bad.txt"], 1, "line 1"),
         ([tmp_path / "empty.txt"], 1, "has no entries"),
         ([lost], 1, "1 files that do not exist"),
         ([tmp_path / "none.txt"], 1, "cannot be read"),
         ([pictures, "--kind", "binary", "--held-out-list", bare], 1, "Only 0 held-out pictures"),
-        ([pictures, "--held-out-list", pictures], 1, "shares 24 donors"),
+        ([pictures, "--held-out-list", pictures], 1, "shares 24 origins"),
         ([pictures, "--photos", tmp_path / "none"], 1, "no photo table"),
         ([pictures, "--steps", 0], 2, "steps must be at least 1"),
         ([pictures, "--from", tmp_path / "none.safetensors"], 1, "neither a file nor a model"),
