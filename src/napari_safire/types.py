@@ -74,7 +74,7 @@ class Embedding:
         Hashes of the pixels and of the weights: together they identify the embedding.
     warnings : tuple of str
         What had to be mended in the image before it could be embedded, in plain sentences.
-    unreadable : (h, w) uint8 array, optional
+    uninformative : (h, w) uint8 array, optional
         For each feature vector whether a camera's traces can be in its patch: 0 if so, else the
         reason (1 dark, 2 saturated, 3 flat; `napari_safire.partitioning.uninformative`). None: not
         known.
@@ -85,7 +85,7 @@ class Embedding:
     image_sha256: str
     checkpoint_sha256: str
     warnings: tuple[str, ...] = ()
-    unreadable: npt.NDArray[np.uint8] | None = None
+    uninformative: npt.NDArray[np.uint8] | None = None
 
     @property
     def image_shape(self) -> tuple[int, int]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
-import struct
 import threading
 import unicodedata
 import zlib
@@ -65,197 +63,72 @@ unlisted = partial(refusal, DatasetError, read_list)
 unmasked = partial(refusal, DatasetError, read_mask)
 
 
-# ------------------------------------------------------------------------ what is read
+# ------------------------------------- what is read, beside the table of test_picture_formats
 
 
 @pytest.mark.parametrize(
     ("name", "data", "expected"),
     [
-        ("a.png", pillow_bytes(COLOUR, "PNG"), COLOUR),
-        ("a.bmp", pillow_bytes(COLOUR, "BMP"), COLOUR),
-        ("a.webp", pillow_bytes(COLOUR, "WEBP", lossless=True), COLOUR),
-        ("grey.png", pillow_bytes(GREY, "PNG"), GREY),
-        ("deep.png", pillow_bytes(DEEP, "PNG"), DEEP),
         ("grey.gif", pillow_bytes(GREY, "GIF"), np.stack([GREY] * 3, -1)),
-        ("bits.png", pillow_bytes(GREY > 127, "PNG"), (GREY > 127) * np.uint8(255)),
-        ("bits.tif", pillow_bytes(GREY > 127, "TIFF"), (GREY > 127) * np.uint8(255)),
-        (
-            "fax.tif",
-            pillow_bytes(GREY > 127, "TIFF", compression="group4"),
-            (GREY > 127) * np.uint8(255),
-        ),
-        (
-            "grey_and_opacity.png",
-            pillow_bytes(Image.fromarray(np.stack([GREY, GREY.T.reshape(GREY.shape)], -1)), "PNG"),
-            np.stack([GREY, GREY, GREY, GREY.T.reshape(GREY.shape)], -1),
-        ),
         (
             "grey_and_opacity.tif",
             pillow_bytes(Image.fromarray(np.stack([GREY, GREY], -1)), "TIFF"),
             np.stack([GREY] * 4, -1),
         ),
-        ("colour.tif", tiff_bytes(COLOUR), COLOUR),
         ("deep_colour.tiff", tiff_bytes(DEEP_COLOUR, compression="zlib"), DEEP_COLOUR),
         ("tiles.tif", tiff_bytes(DEEP_COLOUR, tile=(16, 16)), DEEP_COLOUR),
-        ("big_endian.tif", tiff_bytes(DEEP, byteorder=">"), DEEP),
-        ("bigtiff.tif", tiff_bytes(DEEP, bigtiff=True), DEEP),
-        ("lzw.tif", pillow_bytes(COLOUR, "TIFF", compression="tiff_lzw"), COLOUR),
         ("deep_lzw.tif", pillow_bytes(DEEP, "TIFF", compression="tiff_lzw"), DEEP),
-        (
-            "planar.tif",
-            tiff_bytes(np.moveaxis(COLOUR, -1, 0), photometric="rgb", planarconfig="separate"),
-            COLOUR,
-        ),
-        ("float.tif", tiff_bytes(GREY / np.float32(7)), GREY / np.float32(7)),
         ("big_endian_float.tif", tiff_bytes(GREY / 7, byteorder=">"), GREY / 7),
-        ("half.tif", tiff_bytes((GREY / 8).astype(np.float16)), GREY / np.float32(8)),
-        ("int32.tif", tiff_bytes(DEEP.astype(np.int32)), DEEP),
-        ("white_is_zero.tif", tiff_bytes(GREY, photometric="miniswhite"), 255 - GREY),
-        (
-            "rgba.tif",
-            tiff_bytes(np.dstack([COLOUR, GREY]), photometric="rgb", extrasamples=["unassalpha"]),
-            np.dstack([COLOUR, GREY]),
-        ),
         ("dot.png", pillow_bytes(GREY[:1, :1], "PNG"), GREY[:1, :1]),
-        ("Größe 测试 é.png", pillow_bytes(COLOUR, "PNG"), COLOUR),
+        ("Größe 测试 é.PNG", pillow_bytes(COLOUR, "PNG"), COLOUR),
     ],
 )
 def test_pixels_as_stored(tmp_path, name, data, expected):
-    path = put(tmp_path / name, data)
-    image = read_image(path)
+    image = read_image(str(put(tmp_path / name, data)))
     assert image.pixels.dtype == expected.dtype
     assert image.pixels.dtype.isnative
     assert np.array_equal(image.pixels, expected)
-    assert image.pixels.flags.writeable
-    assert image.path == path
-    assert image.sha256 == hashlib.sha256(data).hexdigest()
     assert image.warnings == ()
 
 
-@pytest.mark.parametrize("format", ["PNG", "TIFF", "GIF"])
-def test_palettes_become_colours(tmp_path, format):
-    image = Image.fromarray(COLOUR).quantize(16)
-    path = put(tmp_path / f"palette.{format.lower()[:3]}", pillow_bytes(image, format))
-    assert np.array_equal(read_image(path).pixels, np.asarray(image.convert("RGB")))
-
-
 def test_transparent_palette(tmp_path):
-    path = put(
-        tmp_path / "palette.png",
-        pillow_bytes(Image.fromarray(COLOUR).quantize(16), "PNG", transparency=3),
-    )
+    image = Image.fromarray(COLOUR).quantize(16)
+    path = put(tmp_path / "palette.png", pillow_bytes(image, "PNG", transparency=3))
     pixels = read_image(path).pixels
     assert pixels.shape == (40, 50, 4)
     assert set(np.unique(pixels[..., 3])) == {0, 255}
 
 
-def test_jpeg(tmp_path):
-    path = put(tmp_path / "a.JPG", pillow_bytes(COLOUR, "JPEG", quality=95, progressive=True))
-    image = read_image(str(path))
-    assert (image.format, image.warnings) == ("JPEG", ())
-    assert image.pixels.shape == COLOUR.shape
-
-
-# --------------------------------------------------------------------- read with a warning
-
-
-def warned(path):
-    image = read_image(path)
-    (note,) = image.warnings
+@pytest.mark.parametrize(
+    ("name", "data", "expected", "words"),
+    [
+        (
+            "pages.tif",
+            pillow_bytes(
+                GREY,
+                "TIFF",
+                compression="tiff_lzw",
+                save_all=True,
+                append_images=[Image.fromarray(GREY)],
+            ),
+            GREY,
+            "first",
+        ),
+        ("a.jpg", pillow_bytes(COLOUR, "PNG"), COLOUR, "PNG"),
+    ],
+)
+def test_what_is_read_with_a_note(tmp_path, name, data, expected, words):
+    path = put(tmp_path / name, data)
+    (note,) = read_image(path).warnings
     assert str(path) in note
     assert note.endswith(".")
-    return image, note
-
-
-@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_cmyk(tmp_path, format):
-    path = put(
-        tmp_path / ("a.jpg" if format == "JPEG" else "a.tif"),
-        pillow_bytes(Image.fromarray(COLOUR).convert("CMYK"), format),
-    )
-    image, note = warned(path)
-    assert image.pixels.shape == (40, 50, 3)
-    assert "CMYK" in note
-
-
-@pytest.mark.parametrize(
-    ("name", "format"), [("a.gif", "GIF"), ("a.webp", "WEBP"), ("a.png", "PNG")]
-)
-def test_animation_gives_the_first_frame(tmp_path, name, format):
-    frames = [Image.fromarray(np.full((20, 30, 3), 40 * k, np.uint8)) for k in range(1, 4)]
-    path = put(
-        tmp_path / name,
-        pillow_bytes(frames[0], format, save_all=True, append_images=frames[1:], lossless=True),
-    )
-    image, note = warned(path)
-    assert np.all(image.pixels[..., :3] == 40)
-    assert "first" in note
-
-
-def test_pages_give_the_first(tmp_path):
-    path = put(
-        tmp_path / "pages.tif",
-        tiff_bytes(np.stack([GREY, GREY + 1, GREY]), photometric="minisblack"),
-    )
-    image, note = warned(path)
-    assert np.array_equal(image.pixels, GREY)
-    assert "3 pages" in note
-
-
-def test_pages_of_a_codec_that_only_pillow_has(tmp_path):
-    page = Image.fromarray(GREY)
-    path = put(
-        tmp_path / "pages.tif",
-        pillow_bytes(page, "TIFF", compression="tiff_lzw", save_all=True, append_images=[page]),
-    )
-    image, note = warned(path)
-    assert np.array_equal(image.pixels, GREY)
-    assert "first" in note
-
-
-@pytest.mark.parametrize(("name", "format"), [("a.jpg", "JPEG"), ("a.tif", "TIFF")])
-def test_orientation_is_said_and_not_applied(tmp_path, name, format):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = put(tmp_path / name, pillow_bytes(COLOUR, format, exif=exif))
-    image, note = warned(path)
-    assert image.pixels.shape == (40, 50, 3)
-    assert "orientation 6" in note
+    assert words in note
+    assert np.array_equal(read_image(path).pixels, expected)
 
 
 def test_damaged_metadata_does_not_matter(tmp_path):
-    path = put(
-        tmp_path / "a.jpg",
-        pillow_bytes(COLOUR, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xffgarbage"),
-    )
-    assert read_image(path).warnings == ()
-
-
-def test_deep_colour_png_loses_bits_and_says_so(tmp_path):
-    def chunk(name, body):
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
-
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in DEEP_COLOUR)
-    path = put(
-        tmp_path / "a.png",
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", 50, 40, 16, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b""),
-    )
-    image, note = warned(path)
-    assert image.pixels.dtype == np.uint8
-    assert "16 bits" in note
-
-
-def test_name_and_content_disagree(tmp_path):
-    path = put(tmp_path / "a.jpg", pillow_bytes(COLOUR, "PNG"))
-    image, note = warned(path)
-    assert image.format == "PNG"
-    assert np.array_equal(image.pixels, COLOUR)
-    assert "PNG" in note
+    data = pillow_bytes(COLOUR, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xffgarbage")
+    assert read_image(put(tmp_path / "a.jpg", data)).warnings == ()
 
 
 # ------------------------------------------------------------------------ what is refused
@@ -372,23 +245,12 @@ def test_damage_is_read_or_refused_in_a_sentence(tmp_path_factory, name, patches
     ("array", "options", "match"),
     [
         (
-            np.zeros((9, 8, 6), np.uint8),
-            {"photometric": "minisblack", "planarconfig": "contig"},
-            "6 channels",
-        ),
-        (
             np.zeros((6, 9, 8), np.uint8),
             {"photometric": "minisblack", "planarconfig": "separate"},
             "6 channels",
         ),
-        (np.zeros((9, 8), np.complex64), {}, "complex64"),
         (np.full((9, 8), -1, np.int16), {}, "from -1 to -1"),
         (np.full((9, 8), 70_000, np.uint32), {}, "70000"),
-        (
-            np.zeros((16, 16, 16), np.uint8),
-            {"tile": (16, 16, 16), "volumetric": True, "photometric": "minisblack"},
-            "volume",
-        ),
     ],
 )
 def test_tiff_that_is_no_picture(tmp_path, array, options, match):
@@ -440,8 +302,7 @@ def test_pixels_up_to_the_limit_are_read(tmp_path, monkeypatch, recwarn):
 
 def test_larger_files_than_allowed(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "MAX_FILE_BYTES", 100)
-    (tmp_path / "a.png").write_bytes(WHOLE["png"])
-    unread(tmp_path / "a.png", match="GiB")
+    unread(put(tmp_path / "a.png", WHOLE["png"]), match="GiB")
 
 
 def test_no_memory(tmp_path, monkeypatch):
@@ -449,8 +310,7 @@ def test_no_memory(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("napari_safire.decoding.png.decode", exhausted)
-    (tmp_path / "a.png").write_bytes(WHOLE["png"])
-    unread(tmp_path / "a.png", match="does not fit in memory")
+    unread(put(tmp_path / "a.png", WHOLE["png"]), match="does not fit in memory")
 
 
 def test_reading_in_threads(tmp_path):

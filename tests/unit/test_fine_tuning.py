@@ -418,7 +418,7 @@ def test_errors_are_one_sentence_and_one_event(pictures: Path, model: Path, tmp_
         ([lost], 1, "1 files that do not exist"),
         ([tmp_path / "none.txt"], 1, "cannot be read"),
         ([pictures, "--kind", "binary", "--held-out-list", bare], 1, "Only 0 held-out pictures"),
-        ([pictures, "--held-out-list", pictures], 1, "shares 24 donors"),
+        ([pictures, "--held-out-list", pictures], 1, "shares 24 origins"),
         ([pictures, "--photos", tmp_path / "none"], 1, "no photo table"),
         ([pictures, "--steps", 0], 2, "steps must be at least 1"),
         ([pictures, "--from", tmp_path / "none.safetensors"], 1, "neither a file nor a model"),

@@ -1,7 +1,7 @@
 """Embeddings kept on disk, so that a picture is read once and not at every start.
 
-One file an entry: features, and which cells cannot be read, as safetensors, everything else as JSON
-in its metadata, a checksum over both. No lock is needed: files appear whole or not at all, a
+One file an entry: features, and which patches are uninformative, as safetensors, everything else as
+JSON in its metadata, a checksum over both. No lock is needed: files appear whole or not at all, a
 damaged one is found by its checksum, and whoever comes too late to an evicted one has missed it.
 
 Torch is loaded by `EmbeddingCache.get` and `EmbeddingCache.put` alone.
@@ -36,7 +36,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 # Only files of these names are ever counted or removed: the folder may hold other things.
 _ENTRY = re.compile(r"[0-9a-f]{64}\.safetensors")
 _LEFTOVER = re.compile(r"\.[0-9a-f]+\.[0-9a-f]+\.tmp\.[a-z]+")  # as atomic_path names them
-_CONTENTS = ({"features": "F32"}, {"features": "F32", "unreadable": "U8"})
+_CONTENTS = ({"features": "F32"}, {"features": "F32", "uninformative": "U8"})
 # What a killed process left behind; nobody writes one embedding for so long.
 _LEFTOVER_SECONDS = 3600
 
@@ -251,8 +251,8 @@ def _entry_bytes(embedding: Embedding) -> bytes:
         }
     )
     arrays: Arrays = {"features": features}
-    if embedding.unreadable is not None:
-        arrays["unreadable"] = np.ascontiguousarray(embedding.unreadable, dtype=np.uint8)
+    if embedding.uninformative is not None:
+        arrays["uninformative"] = np.ascontiguousarray(embedding.uninformative, dtype=np.uint8)
     metadata = {"embedding": description, "checksum": _checksum(description, arrays)}
     return save(arrays, metadata=metadata)
 
@@ -291,7 +291,7 @@ def _read_entry(path: Path, image_sha256: str, checkpoint_sha256: str) -> Embedd
         image_sha256,
         checkpoint_sha256,
         tuple(values["warnings"]),
-        arrays.get("unreadable"),
+        arrays.get("uninformative"),
     )
 
 

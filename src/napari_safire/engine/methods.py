@@ -155,7 +155,7 @@ class GridPartitioning:
             cluster_prompts(grid, "kmeans", 2, plan.seed),
             self._rules.calibration,
             self._regions_of(embedding, grid),
-            embedding.unreadable,
+            embedding.uninformative,
             silence_of(embedding),
         )
 
