@@ -33,7 +33,7 @@ class States(Tour):
 
     def grab(self) -> Image.Image:
         """The dock as it is seen, without what is scrolled away."""
-        if not self.controller.session.busy:
+        if self.controller.idle:
             self.settle(0.2)
         window = self.screenshot()
         corner = self.dock.mapTo(self.dock.window(), self.dock.rect().topLeft())

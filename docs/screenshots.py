@@ -247,7 +247,7 @@ class Tour:
         from hand import pump
 
         pump(0.05)
-        self.wait(lambda: not self.controller.session.busy)
+        self.wait(lambda: self.controller.idle)
         pump(seconds)
 
     def wait(self, until: Callable[[], bool]) -> None:

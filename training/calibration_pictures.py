@@ -54,6 +54,25 @@ class KnownPicture:
     labels: npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class Photographs:
+    """What pictures are made of.
+
+    Parameters
+    ----------
+    held_out : list of Photo
+        By photographers the model has not learned from.
+    originals : list of Photo
+        Camera originals, in the groups of the training's table.
+    learned : list of Photo
+        What the model has learned from.
+    """
+
+    held_out: list[Photo]
+    originals: list[Photo]
+    learned: list[Photo]
+
+
 def originals_for_calibration(
     originals: Sequence[Photo], learned_table: Sequence[Photo]
 ) -> list[Photo]:

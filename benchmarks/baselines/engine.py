@@ -43,7 +43,7 @@ class BaselineEngine:
         self._describe = BASELINES[name]
         self.model = SimpleNamespace(checkpoint_sha256=_source_sha256())
         self.precision = "float64"
-        self.grids_kept = 0
+        self.grids_cached = 0
 
     def embed(self, image: Any, **_: Any) -> Described:
         """Describe a picture of any kind."""

@@ -22,7 +22,7 @@ from .hand import ModelHand, pump
 @pytest.fixture(scope="session", autouse=True)
 def _imports_are_no_garbage(qapp: QApplication) -> None:
     PluginManager.instance().discover()  # as napari's window does
-    importlib.import_module("napari_safire.engine")  # torch: no worker is to be in the midst of it
+    importlib.import_module("torch")  # no worker is to be in the midst of it
     gc.collect()
     gc.freeze()
 

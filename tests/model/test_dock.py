@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.utils.theme import get_theme
 from npe2 import PluginManifest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import (
@@ -156,8 +157,11 @@ def test_tab_goes_from_top_to_bottom_and_into_nothing_folded(dock: Dock) -> None
         assert b.x() > a.x() if in_row else b.y() > a.y(), told
 
 
-def test_the_focus_is_drawn(dock: Dock) -> None:
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_focus_is_drawn_in_the_ink_of_the_theme(dock: Dock, theme: str) -> None:
+    dock.viewer.theme = theme
     style = dock.widget.styleSheet()
+    assert get_theme(theme).text.as_hex() in style
     for control in (*controls(dock.widget), *dock.widget.findChildren(QLineEdit)):
         if isinstance(control, KeyField):
             continue  # the line in it takes the focus

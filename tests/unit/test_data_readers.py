@@ -718,10 +718,13 @@ def test_a_list_with_names_that_spreadsheets_run(tmp_path):
 # ----------------------------------------------------------------------------- read_mask
 
 
-def test_binary_masks(dataset):
-    mask = read_mask(ListEntry(dataset / "a.png", dataset / "masks/a.png"))
-    assert mask.dtype == bool
-    assert np.array_equal(mask, GREY > 99)
+def test_masks_are_read_by_their_kind(dataset):  # tests/mask_cases.py has all of them
+    masks = (dataset / "masks" / f"{name}.png" for name in ("a", "sources"))
+    binary, sources = (ListEntry(dataset / "a.png", mask) for mask in masks)
+    assert read_mask(binary).dtype == bool
+    assert np.array_equal(read_mask(binary, shape=(40, 50)), GREY > 99)
+    assert np.array_equal(read_mask(sources, "sources"), GREY // 64)
+    assert np.array_equal(read_mask(sources), GREY > 63)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -735,15 +738,6 @@ def test_coloured_masks_count_by_their_grey(tmp_path, dtype):
     assert mask.tolist() == [[False, True, True, False]]
 
 
-def test_source_masks(dataset, tmp_path):
-    entry = ListEntry(dataset / "a.png", dataset / "masks/sources.png")
-    assert np.array_equal(read_mask(entry, "sources"), GREY // 64)
-    assert np.array_equal(read_mask(entry), GREY > 63)
-    three = tmp_path / "three.png"
-    write_image_atomic(three, np.dstack([encode_sources(GREY // 64)] * 3))
-    assert np.array_equal(read_mask(ListEntry(three, three), "sources"), GREY // 64)
-
-
 def test_authentic_masks_are_empty(dataset):
     entry = ListEntry(dataset / "a.png")
     assert read_mask(entry).shape == (40, 50)
@@ -752,29 +746,13 @@ def test_authentic_masks_are_empty(dataset):
     assert (labels.dtype, labels.shape) == (np.uint8, (3, 4))
 
 
-def test_bad_source_masks_are_named(dataset):
+def test_bad_masks_are_named(dataset):
     entry = ListEntry(dataset / "a.png", dataset / "masks/a.png")
     unmasked(entry, "sources", match=r"masks.a\.png: .*also 1 \(\d+ pixels\)")
-    coloured = ListEntry(dataset / "a.png", dataset / "a.png")
-    unmasked(coloured, "sources", match="is coloured")
-    path = dataset / "float.tif"
-    write_image_atomic(path, GREY.astype(np.float32))
-    unmasked(ListEntry(path, path), "sources", match="float32")
-
-
-def test_masks_of_another_size(dataset):
-    entry = ListEntry(dataset / "a.png", dataset / "masks/a.png")
-    assert read_mask(entry, shape=(40, 50)).shape == (40, 50)
     unmasked(entry, shape=(50, 40), match="40 x 50 pixels, its image 50 x 40")
-
-
-def test_unreadable_masks(dataset):
-    (dataset / "empty.png").touch()
-    refusal(
-        ImageReadError,
-        read_mask,
-        ListEntry(dataset / "a.png", dataset / "empty.png"),
-        match=r"empty\.png is empty",
-    )
+    path = write_image_atomic(dataset / "float.tif", GREY.astype(np.float32))
+    unmasked(ListEntry(path, path), "sources", match="float32")
+    empty = ListEntry(dataset / "a.png", put(dataset / "empty.png", b""))
+    refusal(ImageReadError, read_mask, empty, match=r"empty\.png is empty")
     with pytest.raises(ValueError, match="'both'"):
         read_mask(ListEntry(dataset / "a.png"), "both")

@@ -1,4 +1,4 @@
-"""Divisions that never put a donor on both sides."""
+"""Divisions that never put an origin on both sides."""
 
 from __future__ import annotations
 

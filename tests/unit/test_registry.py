@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from refusals import refusal
 from systems import posix
-from toys import small_vit, tiny_lite
+from toys import small_vit, tiny_lite, write_published_layout
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model import (
@@ -29,7 +29,6 @@ from napari_safire.model import (
     registry_problems,
     save_checkpoint,
     verify,
-    write_published_layout,
 )
 from napari_safire.model.catalogue.entry import ModelEntry, is_safe_address
 from napari_safire.model.catalogue.registry import model_entry, models_folder
@@ -218,8 +217,10 @@ def test_files_that_cannot_be_read_are_named(home: Path, monkeypatch: pytest.Mon
 
 def test_who_asks_for_a_model_that_was_left_out_is_told_why():
     register(table(size=-1))
-    sentence = refused(load_model, "nothing")
-    assert "safire-lite" in sentence
+    for call in (model_path, verify, load_model):
+        sentence = refused(call, "nothing")
+        assert "nothing" in sentence
+        assert "safire-lite" in sentence
     sentence = refused(model_path, "lab")
     assert "safire-lite" in sentence
     assert "size is -1" in sentence
@@ -422,6 +423,7 @@ def test_a_pretrained_encoder_is_recognised_and_refused_for_prediction(home: Pat
     summary = inspect_checkpoint(path)
     assert (summary.kind, summary.description) == ("encoder only", "encoder-only pretraining file")
     assert "no decoder" in refused(describe_checkpoint, path)
+    assert "encoder-only" in refused(load_model, path, device="cpu", config=SMALL_VIT)
     assert refused(load_checkpoint, path) == refused(describe_checkpoint, path) == summary.refusal
 
 

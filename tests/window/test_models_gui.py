@@ -17,12 +17,12 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
-from toys import small_vit, tiny_lite
+from toys import small_vit, tiny_lite, write_published_layout
 
 from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.preferences import Preferences
 from napari_safire.gui.widget import SafireWidget
-from napari_safire.model import SafireModel, save_checkpoint, write_published_layout
+from napari_safire.model import SafireModel, save_checkpoint
 from napari_safire.model.catalogue import transfer
 from napari_safire.model.catalogue.registry import models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE, user_registry

@@ -263,7 +263,7 @@ def _scores_of_model(
     show: _Show,
 ) -> list[SetScores]:
     engine = open_model(model)
-    engine.grids_kept = study.jobs  # one for each picture under way
+    engine.grids_cached = study.jobs  # one for each picture under way
     scores = []
     for a_set in study.sets:
         results = _results(study, engine, a_set, label, show)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import napari
+from napari.utils.theme import get_theme
 from platformdirs import user_config_path
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
@@ -38,7 +39,7 @@ from napari_safire.gui.panels.diagnostics_panel import DiagnosticsPanel
 from napari_safire.gui.panels.drops import dropped_paths, kind_of, open_pictures
 from napari_safire.gui.panels.fine_tune.section import FineTuneSection
 from napari_safire.gui.panels.message_bar import MessageBar
-from napari_safire.gui.panels.section import FOCUS, Rows, Section, button
+from napari_safire.gui.panels.section import Rows, Section, button, focus_style
 from napari_safire.gui.preferences import Preferences, PreferencesWatch
 from napari_safire.model.catalogue.registry import registry_problems
 from napari_safire.session.autosave import Autosave
@@ -100,6 +101,7 @@ class SafireWidget(QScrollArea):
         guard_canvas(napari_viewer)
         connections.connect(self.controller.notice, self._bring_failure_into_view)
         connections.connect(self._watch.changed, self._preferences_changed)
+        connections.connect(napari_viewer.events.theme, self._show_theme)
         connections.connect(
             binder.conflicts_changed, lambda: self.keys.set_conflicts(binder.conflicts)
         )
@@ -168,7 +170,7 @@ class SafireWidget(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumWidth(_NARROW + 24)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Tab goes to what is in it
-        self.setStyleSheet(FOCUS)
+        self._show_theme()
         self.setAcceptDrops(True)
 
     def _add_panels(self, keys: Keymap, binder: KeyBinder) -> None:
@@ -293,6 +295,9 @@ class SafireWidget(QScrollArea):
         bar = self.verticalScrollBar()
         if failed and bar is not None:
             bar.setValue(bar.minimum())
+
+    def _show_theme(self, event: object = None) -> None:
+        self.setStyleSheet(focus_style(get_theme(self.controller.viewer.theme).text.as_hex()))
 
     def _show_fine_tune(self) -> None:
         # It is at the foot of the dock, and has no place there before it was laid out.

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -29,10 +28,9 @@ _FOCUSED = (
     *("QPushButton", "QToolButton", "QComboBox", "QAbstractSpinBox", "QTableView", "QSlider"),
     *("QCheckBox", "QLabel", "QLineEdit"),
 )
-FOCUS = (
-    ", ".join(f"{kind}:focus" for kind in _FOCUSED) + " { border: 1px solid palette(window-text); }"
+_HEADING = (
+    "QPushButton, QPushButton:checked { background: transparent; padding: 0px; text-align: left; }"
 )
-"""Style sheet: whoever works with the keyboard sees where it is."""
 
 
 class Section(QWidget):
@@ -106,13 +104,11 @@ class FoldedSection(Section):
         self.heading.setText(f"{mark} {self._title}{' · ' if text else ''}{text}")
 
     def _make_heading(self, title: str) -> QWidget:
-        self.heading = QToolButton()
+        self.heading = QPushButton()
         self.heading.setCheckable(True)
-        self.heading.setAutoRaise(True)
         self.heading.setAccessibleName(title)
-        # Its text cannot be aligned, so it is as wide as its text.
         self.heading.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        self.heading.setStyleSheet("QToolButton { padding: 0px; }")
+        self.heading.setStyleSheet(_HEADING)
         return self.heading
 
     def _fold(self, shown: bool) -> None:
@@ -120,6 +116,18 @@ class FoldedSection(Section):
         self.say_beside_title(self._aside)
         if shown:
             self.unfolded.emit()
+
+
+def focus_style(ink: str) -> str:
+    """Style sheet by which whoever works with the keyboard sees where it is.
+
+    Parameters
+    ----------
+    ink : str
+        Colour of the theme's text; Qt's own palette does not know it.
+    """
+    focused = ", ".join(f"{kind}:focus" for kind in _FOCUSED)
+    return f"{focused} {{ border: 1px solid {ink}; }}"
 
 
 def form() -> QFormLayout:
@@ -155,38 +163,43 @@ class Rows(QWidget):
     def __init__(self, widgets: list[QWidget], columns: int) -> None:
         super().__init__()
         self._widgets, self._most = widgets, columns
-        self._stretches: list[int] = []
+        self._shown: tuple[list[int], list[QWidget]] = [], []
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(4)
-        self._arrange([1] * columns)
+        for number, widget in enumerate(widgets):
+            self._grid.addWidget(widget, 0, number)
+        self._arrange()
 
     def event(self, event: QEvent | None) -> bool:
         """Arrange them anew for another width, other texts and other fonts."""
         handled = super().event(event)
         if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest):
-            fitting = (self._fit(number) for number in range(self._most, 0, -1))
-            self._arrange(next((found for found in fitting if found), [1]))
+            self._arrange()
         return handled
 
-    def _fit(self, columns: int) -> list[int]:
+    def _fit(self, widgets: list[QWidget], columns: int) -> list[int]:
         """Stretches of that many columns: equal ones if they can be; none if they do not fit."""
-        hints = [widget.sizeHint().width() for widget in self._widgets]
+        hints = [widget.sizeHint().width() for widget in widgets]
         widest = [max(hints[column::columns]) for column in range(columns)]
         room = self.width() - (columns - 1) * self._grid.spacing()
         if columns * max(widest) <= room:
             return [1] * columns
         return widest if sum(widest) <= room else []
 
-    def _arrange(self, stretches: list[int]) -> None:
-        if stretches == self._stretches:
+    def _arrange(self) -> None:
+        widgets = [widget for widget in self._widgets if not widget.isHidden()]
+        most = min(self._most, len(widgets))
+        fitting = (self._fit(widgets, number) for number in range(most, 0, -1))
+        shown = next((found for found in fitting if found), [1]), widgets
+        if shown == self._shown:
             return
-        self._stretches = stretches
+        self._shown = shown
         for column in range(self._most):
             self._grid.setColumnStretch(column, 0)
-        for number, widget in enumerate(self._widgets):
-            self._grid.addWidget(widget, *divmod(number, len(stretches)))
-        for column, stretch in enumerate(stretches):
+        for number, widget in enumerate(widgets):
+            self._grid.addWidget(widget, *divmod(number, len(shown[0])))
+        for column, stretch in enumerate(shown[0]):
             self._grid.setColumnStretch(column, stretch)
 
 

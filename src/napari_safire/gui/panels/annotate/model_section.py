@@ -165,7 +165,8 @@ class ModelSection(FoldedSection):
             self._refuse(choice, error)
 
         self._asked = choice
-        self.say_beside_title(_named(choice))
+        name, device = choice
+        self.say_beside_title(Path(name).name if device == "auto" else _named(choice))
         self._controller.session.choose_model(*choice, failed=failed)
 
     def _refuse(self, choice: Choice, error: Exception) -> None:
