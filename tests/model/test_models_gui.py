@@ -90,6 +90,7 @@ def click_answers(dock: Dock) -> bool:
     """Whether a click on the picture is answered by the model that is in use."""
     picture = dock.viewer.layers["picture"]
     dock.controller.add_prompts()
+    dock.settle()
     place = np.random.default_rng().uniform(20, 70, 2)
     dock.hand.click(picture, *place)
     dock.settle()
