@@ -404,7 +404,9 @@ def test_one_source_everywhere_is_done_only_as_authentic_and_two_never_are(
     begin(dock, series, folder)
     plane = dock.controller.plane
     assert plane is not None
-    dock.controller.session.states.edit(plane.key, lambda labels, _: np.full_like(labels, 3), "all")
+    dock.controller.session.annotations.edit(
+        plane.key, lambda labels, _: np.full_like(labels, 3), "all"
+    )
     dock.settle()
     press(dock, series, "done")
     assert 'press "Authentic, next"' in dock.widget.message.text()

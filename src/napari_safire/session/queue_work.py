@@ -203,7 +203,7 @@ class QueueWork:
         planes = self._planes_of(opened)
         if authentic and planes:
             self._view.read_strokes(opened.picture)
-            self._session.states.edit(planes[0].key, one_source, "authentic: one source")
+            self._session.annotations.edit(planes[0].key, one_source, "authentic: one source")
         mark = Mark(authentic)
         target = following(self.entries, self.position, states)
         if target is not None:
@@ -228,7 +228,7 @@ class QueueWork:
         def filled(labels: Labels, protected: Mask) -> Labels:
             return np.where(labels == 0, np.uint8(number), labels)
 
-        self._session.states.edit(planes[0].key, filled, f"rest to source {number}")
+        self._session.annotations.edit(planes[0].key, filled, f"rest to source {number}")
 
     def compare_missing(self, snapshot: Snapshot) -> None:
         """Forget `missing` where something has changed since."""
@@ -347,10 +347,10 @@ class QueueWork:
         done: Callable[[Saved | None], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        states = self._session.states
-        predictions = states.findings_of(plane)
+        annotations = self._session.annotations
+        predictions = annotations.predictions_of(plane)
         about = self._view.facts(opened.picture, plane)
-        states.write(
+        annotations.write(
             plane,
             lambda annotation: opened.file.save(annotation, predictions, about, mark),
             done,
@@ -362,7 +362,7 @@ class QueueWork:
 
     def _note(self, opened: _Opened, plane: Plane, saved: Saved) -> None:
         """Note that a picture was saved, and tell what the user would not think."""
-        self._session.states.mark_saved(plane, opened.file.made.annotation)
+        self._session.annotations.mark_saved(plane, opened.file.made.annotation)
         if not saved.in_mask:
             # Told once the next picture is there: messages go with theirs.
             self._told = (

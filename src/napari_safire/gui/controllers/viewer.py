@@ -107,7 +107,7 @@ class ViewerController:
         self.sources_opacity = sources_opacity
         self.mode = Mode()
         self.choices = PictureChoices(self.mode)
-        self.edits = SourceEdits(session.states, self.mode, self._here, self._why_not)
+        self.edits = SourceEdits(session.annotations, self.mode, self._here, self._why_not)
         self._places: dict[Image, ImageController] = {}
         self._image: Image | None = None
         self._key: PlaneKey | None = None
@@ -173,13 +173,13 @@ class ViewerController:
 
     def _wait(self) -> None:
         """Until all that was begun is done, with what follows from it."""
-        states = self.session.states
+        states = self.session.annotations
         if QApplication.instance() is None:  # Python's exit: nothing can be delivered any more
             states.finish(_CLOSING_S)
         else:
             end = time.monotonic() + _CLOSING_S
             while not states.settled and time.monotonic() < end:
-                # A lane comes to rest a moment after its last call: looked at, not waited for.
+                # A worker comes to rest a moment after its last call: looked at, not waited for.
                 gui_thread().work_off(lambda: states.settled, _LOOK_S)
 
     def close(self) -> None:
@@ -299,10 +299,19 @@ class ViewerController:
         if problem:
             self.notice.emit(problem, True)
             return
-        layer = place.need_prompts().layer
-        layer.visible = True
-        self.viewer.layers.selection.active = layer
-        layer.mode = "add"
+        if place.layer_group.prompts is None:
+            place.need_prompts()
+            # napari takes a moment to make a layer, and one to select it: two short pauses.
+            QTimer.singleShot(0, lambda: self._arm(place))
+        else:
+            self._arm(place)
+
+    def _arm(self, place: ImageController) -> None:
+        if place is self._place:
+            layer = place.need_prompts().layer
+            layer.visible = True
+            self.viewer.layers.selection.active = layer
+            layer.mode = "add"
 
     def use_prompts(self, layer: Points) -> None:
         """Take a Points layer of the user's own as prompts of the image.
@@ -401,7 +410,7 @@ class ViewerController:
         """Show or hide the preview."""
         plane = self.plane
         if plane is not None:
-            self.session.states.show_preview(plane.key, not plane.with_preview)
+            self.session.annotations.show_preview(plane.key, not plane.with_preview)
             self.mode_changed.emit()
 
     # ---------------------------------------------------------------- events
@@ -470,7 +479,7 @@ class ViewerController:
             self.notice.emit(problem, False)
         else:
             place.open(key.index)
-            self.session.states.refresh(key)
+            self.session.annotations.refresh(key)
             if event is not None:
                 self._rest.start()
         self.choices.go_to(key)
@@ -564,7 +573,7 @@ class ViewerController:
             place is None or isinstance(place.picture.array, np.ndarray)
         )
         if key is not None and not reads_twice:
-            self.session.states.look_for_kept_work(self.session.planes[key])
+            self.session.annotations.look_for_autosaved_work(self.session.planes[key])
         self._embed_here()
 
     def _embed_here(self, event: Any = None) -> None:
@@ -602,6 +611,10 @@ class ViewerController:
         plane = self.session.planes[snapshot.key]
         if place is None or snapshot.serial < plane.serial:
             return  # a newer one is on its way
+        if place.makes_sources(snapshot):
+            # It takes napari a moment: all else afterwards, unless something newer comes.
+            QTimer.singleShot(0, lambda: self._show_if_latest(plane, snapshot))
+            return
         if not place.show_labels(snapshot):
             return
         self.painted.emit(snapshot)
@@ -617,6 +630,10 @@ class ViewerController:
             gui_thread().deliver(lambda: self._show_around(snapshot))
         else:
             self._late.start()
+
+    def _show_if_latest(self, plane: Plane, snapshot: Snapshot) -> None:
+        if self.session.planes.has(plane) and plane.snapshot is snapshot:
+            self._show(snapshot)
 
     def _show_latest(self) -> None:
         if self._latest is not None:
