@@ -1,7 +1,7 @@
 """Classical methods that need no training, to show what a network adds on the same pictures.
 
-Each is a function from the picture's luma to `Description`, which divides the picture into any number
-of sources. Every number in these modules is its paper's (or that of the code published with it) and
+Each is a function from the picture's luma to a `Description`, which divides it into any number of
+sources. Every number in these modules is its paper's (or that of the code published with it) and
 was fixed before the first picture was scored; none was tuned on scored pictures.
 """
 

@@ -39,7 +39,7 @@ class Description(Protocol):
 
 
 Describe = Callable[[FloatImage], Description]
-"""From (H, W) luma, 0 to 255, to a description; a picture too small for the method is a SafireError."""
+"""From (H, W) luma, 0 to 255, to a description; a SafireError if it is too small."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
