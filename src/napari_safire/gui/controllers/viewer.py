@@ -179,7 +179,7 @@ class ViewerController:
         else:
             end = time.monotonic() + _CLOSING_S
             while not states.settled and time.monotonic() < end:
-                # A lane comes to rest a moment after its last call: looked at, not waited for.
+                # A worker comes to rest a moment after its last call: looked at, not waited for.
                 gui_thread().work_off(lambda: states.settled, _LOOK_S)
 
     def close(self) -> None:
