@@ -118,9 +118,9 @@ class StatusSection(Section):
 def _what_next(plane: Plane) -> str:
     """What is there, or what can be done."""
     found = len(set(plane.shown_numbers) - {0})
-    if found:
+    if found and plane.partition is not None and found == plane.partition.n_sources:
         return f"{found} source{'s' if found > 1 else ''} found"
     areas = {} if plane.snapshot is None else plane.snapshot.areas
     if areas:
-        return f"{len(areas)} source{'s' if len(areas) > 1 else ''} so far"
+        return f"{len(areas)} source{'s' if len(areas) > 1 else ''} marked"
     return "click or partition"
