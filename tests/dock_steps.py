@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from fakes import RADIUS, FakeEngine
 from napari.layers import Image, Layer, Points
 from window.conftest import Dock
 
 from napari_safire.annotation.annotation import PLACE_DECIMALS
+from napari_safire.types import Calibration, ForgeryMap, Verdict
 
 SHAPE = (120, 160)
+CALIBRATION = Calibration(1.0, 0.0, 0.68, 0.27, 0.05, "made up.", n_authentic=200, n_forged=200)
 
 
 def disc(row: float, col: float, shape: tuple[int, int] = SHAPE) -> np.ndarray:
@@ -63,3 +66,18 @@ def stack(*leading: int) -> np.ndarray:
     count = int(np.prod(leading))
     values = np.arange(count, dtype=np.uint8).reshape(*leading, 1, 1)
     return np.broadcast_to(values, (*leading, *SHAPE)).copy()
+
+
+def forgery(verdict: Verdict, score: float = 0.5, shape: tuple[int, int] = SHAPE) -> ForgeryMap:
+    heatmap = np.zeros(shape, np.float32)
+    heatmap[:, shape[1] // 2 :] = 1
+    return ForgeryMap(heatmap, score, verdict, f"A reason for {verdict}.", CALIBRATION)
+
+
+def partitioned(dock: Dock, monkeypatch: pytest.MonkeyPatch, found: ForgeryMap) -> None:
+    assert dock.engine is not None
+    monkeypatch.setattr(dock.engine, "localize", lambda *args, **more: found)
+    dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    dock.settle()
+    dock.press(dock.widget.partition.run)
+    dock.settle()

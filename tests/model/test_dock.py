@@ -245,6 +245,36 @@ def test_commit_answers(dock: Dock) -> None:
     assert "Committed" not in told.text()
 
 
+def test_a_source_that_was_excluded_as_a_whole_is_named(dock: Dock) -> None:
+    dock.viewer.add_image(np.zeros((120, 160, 3), np.uint8), name="picture")
+    dock.settle()
+    dock.controller.add_prompts()
+    layer = dock.controller.layer_group.prompts
+    layer.add([60.0, 80.0])
+    dock.settle()
+    dock.controller.mode.exclude = True
+    layer.add([60.0, 80.0])
+    dock.settle()
+    told = dock.widget.prompts.confidence
+    assert told.text() == "2 prompts. What was excluded is all of source 1: Undo brings it back."
+    dock.press(dock.widget.prompts.commit)
+    dock.settle()
+    assert told.text() == "Committed, but no prompt had a region: no source is there."
+
+
+def test_the_tools_come_only_where_a_row_was_selected(dock: Dock) -> None:
+    partitioned(dock)
+    dock.controller.mode.source = 2
+    dock.controller.mode.exclude = True
+    assert not dock.widget.sources.selected_sources()
+    assert dock.widget.sources.tools.isHidden()
+    dock.widget.sources.table.selectRow(0)
+    assert dock.controller.mode.source == 1
+    assert not dock.widget.sources.tools.isHidden()
+    dock.controller.mode.source = 2  # a selection follows
+    assert dock.widget.sources.selected_sources() == [2]
+
+
 @pytest.mark.parametrize("confidence", [np.nan, 0.5, 0.75, 1.0])
 def test_no_ground_hides_both_tones_of_a_prompt(confidence: float) -> None:
     borders = np.array([source_rgba(source) for source in range(24)])

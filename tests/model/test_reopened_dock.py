@@ -51,6 +51,7 @@ def make_work(dock: Dock) -> None:
     dock.controller.edits.commit()
     dock.controller.mode.source = 3
     dock.controller.add_prompts()
+    dock.settle()
     dock.hand.click(dock.controller.image, 50, 60)
     dock.settle()
 
@@ -104,7 +105,7 @@ def test_a_preview_that_was_hidden_is_not_taken_for_erased(viewer: ViewerModel, 
     with opened() as first:
         make_work(first)
         made = annotation(first)
-        first.controller.session.states.show_preview(first.controller.key, False)
+        first.controller.session.annotations.show_preview(first.controller.key, False)
         first.settle()
     with opened() as second:
         assert annotation(second) == made

@@ -206,6 +206,8 @@ def test_done_counts_and_is_passed_by_the_filter(
     assert states(folder) == ["done", "untouched", "untouched", "untouched"]
     assert (saved_labels(folder, "p1.png") == 1).all()
     assert record_of(folder, "p1.png")["layer"]["authentic"] is True
+    told = dock.widget.message.text()
+    assert "p1.png is marked authentic; it has no verdict of the model." in told
     mark_all(dock)
     press(dock, series, "done")
     press(dock, series, "forward")
@@ -404,7 +406,9 @@ def test_one_source_everywhere_is_done_only_as_authentic_and_two_never_are(
     begin(dock, series, folder)
     plane = dock.controller.plane
     assert plane is not None
-    dock.controller.session.states.edit(plane.key, lambda labels, _: np.full_like(labels, 3), "all")
+    dock.controller.session.annotations.edit(
+        plane.key, lambda labels, _: np.full_like(labels, 3), "all"
+    )
     dock.settle()
     press(dock, series, "done")
     assert 'press "Authentic, next"' in dock.widget.message.text()

@@ -6,9 +6,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dock_steps import SHAPE, click, disc, engine, labels, message, open_image, prompts, stack
+from dock_steps import (
+    SHAPE,
+    click,
+    disc,
+    engine,
+    forgery,
+    labels,
+    message,
+    open_image,
+    partitioned,
+    prompts,
+    stack,
+)
 from napari.layers import Layer
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QPalette
 from qtpy.QtTest import QTest
 
 from napari_safire.palette import source_colour
@@ -156,3 +169,44 @@ def test_colours_of_sources_are_drawn(viewer):
     for source in range(3):
         near = np.abs(shot.astype(int) - source_colour(source)).max(axis=1) <= 2
         assert near.sum() > 100, f"source {source} is not to be seen"
+
+
+def brightest(dock: Dock) -> tuple[np.ndarray, np.ndarray]:
+    """Colours on the canvas in the left and in the right half of the picture."""
+    picture = dock.viewer.layers["picture"]
+    dock.viewer.reset_view()
+    pump(0.2)
+    shot = dock.viewer.screenshot(canvas_only=True, flash=False)
+    places = [dock.hand.position(picture, 60, col) for col in (30, 130)]
+    left, right = (shot[place.y(), place.x(), :3].astype(int) for place in places)
+    return left, right
+
+
+@pytest.mark.parametrize("verdict", ["forged", "no forgery found"])
+def test_what_the_canvas_shows(dock: Dock, monkeypatch: pytest.MonkeyPatch, verdict) -> None:
+    partitioned(dock, monkeypatch, forgery(verdict))
+    left, right = brightest(dock)
+    assert np.ptp(left) > 30  # the sources, in colour
+    assert np.ptp(right) > 30
+    dock.press(dock.widget.view.buttons["forgery map"])
+    left, right = brightest(dock)
+    assert left.max() < 12  # the black picture: no source lies over the map
+    if verdict == "forged":
+        assert right.max() > 100
+        assert np.ptp(right) > 25
+    else:
+        assert 40 < right.max() < 110
+        assert np.ptp(right) < 25
+    dock.press(dock.widget.view.buttons["sources"])
+    left, right = brightest(dock)
+    assert np.ptp(left) > 30  # the sources are back
+
+
+def test_the_link_that_unfolds_a_message_has_the_ink_of_its_text(dock: Dock) -> None:
+    open_image(dock, np.zeros(SHAPE, np.uint8))
+    dock.controller.notice.emit(" ".join(["Something went wrong here."] * 8), True)
+    dock.settle()
+    label = dock.widget.message.rows[0].label
+    ink = label.palette().color(QPalette.ColorRole.WindowText).name()
+    assert ink != "#000000"
+    assert f'style="color: {ink}"' in label.text()

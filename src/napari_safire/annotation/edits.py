@@ -35,6 +35,7 @@ def merge(
     ----------
     labels : (H, W) int array
     sources : sequence of int
+        One at least.
     into : int, optional
         The number that they get, in use or not; default: the first of `sources`.
     protected : (H, W) bool array, optional
@@ -42,6 +43,7 @@ def merge(
     Returns
     -------
     (H, W) array of the same dtype
+        The sources have one number.
 
     Raises
     ------
@@ -78,6 +80,7 @@ def split(labels: LabelImage, source: int, *, protected: Mask | None = None) -> 
     Returns
     -------
     (H, W) array of the same dtype
+        Each piece has a number.
 
     Raises
     ------
@@ -117,7 +120,9 @@ def absorb(labels: LabelImage, source: int, *, protected: Mask | None = None) ->
     ----------
     labels : (H, W) int array
     source : int
+        The one that vanishes.
     protected : (H, W) bool array, optional
+        Stays what it is.
 
     Returns
     -------
@@ -167,11 +172,14 @@ def fill_holes(labels: LabelImage, source: int, *, protected: Mask | None = None
     ----------
     labels : (H, W) int array
     source : int
+        The one that encloses.
     protected : (H, W) bool array, optional
+        Is not filled.
 
     Returns
     -------
     (H, W) array of the same dtype
+        The source has no holes but for protected pixels.
 
     Raises
     ------

@@ -46,8 +46,8 @@ def run_grid(
         memory, embedding.features, points, progress, cancel, read, keep=with_logits
     )
     responds = len(prompts) < 2 or not spread.none
-    kept = logits if with_logits else None
-    return PromptGrid(prompts, kept, confidence, features, geometry, responds)
+    held = logits if with_logits else None
+    return PromptGrid(prompts, held, confidence, features, geometry, responds)
 
 
 class RegionMeans:

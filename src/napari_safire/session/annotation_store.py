@@ -215,13 +215,13 @@ class AnnotationStore:
             saved when this work is, as long as it is not undone.
         """
         plane = self._planes[key]
-        self.take_findings(plane, work.predictions)
+        self.take_predictions(plane, work.predictions)
         self.change(
             plane,
             lambda history: history.record(work.annotation, "restore earlier work", origin),
         )
 
-    def take_findings(self, plane: Plane, predictions: Predictions) -> None:
+    def take_predictions(self, plane: Plane, predictions: Predictions) -> None:
         """Show what a model said earlier, unless another one is asked now."""
         if not predictions.fits(plane.embedding):
             self._failed(SafireError(OTHER_MODEL), Topic(plane.key, "picture"))
@@ -297,7 +297,7 @@ class AnnotationStore:
 
         self._worker.submit(Job("", work, done, self._failed))
 
-    def look_for_kept_work(self, plane: Plane) -> None:
+    def look_for_autosaved_work(self, plane: Plane) -> None:
         """Look for earlier work on the picture that a plane is, once; no model is needed."""
         autosave, pixels = self._autosave, plane.pixels
         if autosave is None or pixels.looked_up:
@@ -318,7 +318,7 @@ class AnnotationStore:
 
         self._file_worker.submit(Job("", work, done, failed))
 
-    def forget_kept_work(self, key: PlaneKey) -> None:
+    def forget_autosaved_work(self, key: PlaneKey) -> None:
         """Drop all earlier work on a picture from the autosave; what is open stays in it."""
         autosave, pixels = self._autosave, self._planes[key].pixels
         if autosave is None:
@@ -344,7 +344,7 @@ class AnnotationStore:
         """Whether all that was done is on disk, or cannot be, and whoever asked was told."""
         return self._worker.settled and self._file_worker.settled
 
-    def findings_of(self, plane: Plane) -> Predictions:
+    def predictions_of(self, plane: Plane) -> Predictions:
         """All that a model said of a plane, with what it rests on and all confidences."""
         basis = plane.predictions.basis
         if basis is None and plane.embedding is not None and plane.regions:
@@ -353,7 +353,7 @@ class AnnotationStore:
 
     def _step_of(self, plane: Plane) -> _Step:
         """What the owner's thread knows that is kept along with a state."""
-        return _Step(plane, plane.pixels, self.findings_of(plane), plane.saved)
+        return _Step(plane, plane.pixels, self.predictions_of(plane), plane.saved)
 
     def _keep(self, step: _Step, history: History[Annotation]) -> None:
         """Have the file worker write the present state, unless nothing was done.

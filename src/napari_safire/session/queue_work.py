@@ -203,7 +203,7 @@ class QueueWork:
         planes = self._planes_of(opened)
         if authentic and planes:
             self._view.read_strokes(opened.picture)
-            self._session.states.edit(planes[0].key, one_source, "authentic: one source")
+            self._session.annotations.edit(planes[0].key, one_source, "authentic: one source")
         mark = Mark(authentic)
         target = following(self.entries, self.position, states)
         if target is not None:
@@ -228,7 +228,7 @@ class QueueWork:
         def filled(labels: Labels, protected: Mask) -> Labels:
             return np.where(labels == 0, np.uint8(number), labels)
 
-        self._session.states.edit(planes[0].key, filled, f"rest to source {number}")
+        self._session.annotations.edit(planes[0].key, filled, f"rest to source {number}")
 
     def compare_missing(self, snapshot: Snapshot) -> None:
         """Forget `missing` where something has changed since."""
@@ -262,7 +262,7 @@ class QueueWork:
         def done(saved: Saved | None) -> None:
             if saved is None:
                 return
-            self._note(opened, planes[0], saved)
+            self._note(opened, planes[0], saved, None)
             if not self._closing:
                 self.notice.emit(
                     f"{opened.file.name} was closed. What was made of it is saved.", False, None
@@ -334,7 +334,7 @@ class QueueWork:
             if saved is None:
                 then()
                 return
-            self._note(opened, planes[0], saved)
+            self._note(opened, planes[0], saved, mark)
             self._save(mark, then, failed)  # what was done while it was being written
 
         self._write(opened, planes[0], mark, done, failed or self._not_saved)
@@ -347,10 +347,10 @@ class QueueWork:
         done: Callable[[Saved | None], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        states = self._session.states
-        predictions = states.findings_of(plane)
+        annotations = self._session.annotations
+        predictions = annotations.predictions_of(plane)
         about = self._view.facts(opened.picture, plane)
-        states.write(
+        annotations.write(
             plane,
             lambda annotation: opened.file.save(annotation, predictions, about, mark),
             done,
@@ -360,11 +360,13 @@ class QueueWork:
     def _planes_of(self, opened: _Opened) -> list[Plane]:
         return self._session.planes.of(opened.picture)
 
-    def _note(self, opened: _Opened, plane: Plane, saved: Saved) -> None:
+    def _note(self, opened: _Opened, plane: Plane, saved: Saved, mark: Mark | None) -> None:
         """Note that a picture was saved, and tell what the user would not think."""
-        self._session.states.mark_saved(plane, opened.file.made.annotation)
+        self._session.annotations.mark_saved(plane, opened.file.made.annotation)
+        # Told once the next picture is there: messages go with theirs.
+        if mark is not None and mark.authentic and plane.forgery is None:
+            self._told = f"{opened.file.name} is marked authentic; it has no verdict of the model."
         if not saved.in_mask:
-            # Told once the next picture is there: messages go with theirs.
             self._told = (
                 f"{opened.file.name} has more sources than a mask holds: its labels are in "
                 f"{printable(Path(saved.files[1]).name)}, and nothing is learned from it."

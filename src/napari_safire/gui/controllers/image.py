@@ -209,7 +209,7 @@ class ImageController:
             if self.picture.lengths != self.lengths:
                 return False  # the picture that it was painted on is gone
             self.open(key.index)
-        self._session.states.paint(key, stroke)
+        self._session.annotations.paint(key, stroke)
         return True
 
     def _check_sources(self) -> None:
@@ -243,7 +243,7 @@ class ImageController:
         self.read_all_strokes()
         for plane in self.planes:
             labels = self._sources.plane(plane.key.index)
-            self._session.states.mark_shown_as_saved(plane.key, labels)
+            self._session.annotations.mark_shown_as_saved(plane.key, labels)
 
     def drop(self, layer: Layer) -> None:
         """Let go of a layer that was removed from the viewer, if it is one of these."""
@@ -284,7 +284,7 @@ class ImageController:
         if self._sources is not None:
             made = AnnotatedPlane(
                 snapshot.annotation,
-                self._session.states.findings_of(plane).of(snapshot.annotation),
+                self._session.annotations.predictions_of(plane).of(snapshot.annotation),
             )
             self.layer_group.note(
                 **picture_facts(self.picture.layer, plane),

@@ -96,7 +96,7 @@ class QueuePictures:
         if picture is not None and picture.layer is image:
             key = PlaneKey(image.unique_id)
             session.open(key, picture.shape, picture.reader(()))
-            session.states.open_saved(key, made)
+            session.annotations.open_saved(key, made)
 
 
 def _image_layer(picture: Path, contents: EntryContents) -> Image:

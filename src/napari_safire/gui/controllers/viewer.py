@@ -107,7 +107,7 @@ class ViewerController:
         self.sources_opacity = sources_opacity
         self.mode = Mode()
         self.choices = PictureChoices(self.mode)
-        self.edits = SourceEdits(session.states, self.mode, self._here, self._why_not)
+        self.edits = SourceEdits(session.annotations, self.mode, self._here, self._why_not)
         self._places: dict[Image, ImageController] = {}
         self._image: Image | None = None
         self._key: PlaneKey | None = None
@@ -173,13 +173,13 @@ class ViewerController:
 
     def _wait(self) -> None:
         """Until all that was begun is done, with what follows from it."""
-        states = self.session.states
+        states = self.session.annotations
         if QApplication.instance() is None:  # Python's exit: nothing can be delivered any more
             states.finish(_CLOSING_S)
         else:
             end = time.monotonic() + _CLOSING_S
             while not states.settled and time.monotonic() < end:
-                # A lane comes to rest a moment after its last call: looked at, not waited for.
+                # A worker comes to rest a moment after its last call: looked at, not waited for.
                 gui_thread().work_off(lambda: states.settled, _LOOK_S)
 
     def close(self) -> None:
@@ -401,7 +401,7 @@ class ViewerController:
         """Show or hide the preview."""
         plane = self.plane
         if plane is not None:
-            self.session.states.show_preview(plane.key, not plane.with_preview)
+            self.session.annotations.show_preview(plane.key, not plane.with_preview)
             self.mode_changed.emit()
 
     # ---------------------------------------------------------------- events
@@ -470,7 +470,7 @@ class ViewerController:
             self.notice.emit(problem, False)
         else:
             place.open(key.index)
-            self.session.states.refresh(key)
+            self.session.annotations.refresh(key)
             if event is not None:
                 self._rest.start()
         self.choices.go_to(key)
@@ -564,7 +564,7 @@ class ViewerController:
             place is None or isinstance(place.picture.array, np.ndarray)
         )
         if key is not None and not reads_twice:
-            self.session.states.look_for_kept_work(self.session.planes[key])
+            self.session.annotations.look_for_autosaved_work(self.session.planes[key])
         self._embed_here()
 
     def _embed_here(self, event: Any = None) -> None:

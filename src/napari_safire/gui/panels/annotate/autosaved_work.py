@@ -58,11 +58,11 @@ class AutosavedWorkBar(QFrame):
         plane = self._controller.plane
         kept = None if plane is None else self._found.pop(plane.key, None)
         if plane is not None and kept is not None:
-            self._controller.session.states.restore(plane.key, kept.made, kept.work)
+            self._controller.session.annotations.restore(plane.key, kept.made, kept.work)
         self._show()
 
     def _forget(self) -> None:
         plane = self._controller.plane
         if plane is not None and self._found.pop(plane.key, None) is not None:
-            self._controller.session.states.forget_kept_work(plane.key)
+            self._controller.session.annotations.forget_autosaved_work(plane.key)
         self._show()

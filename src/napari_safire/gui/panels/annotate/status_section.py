@@ -121,5 +121,7 @@ def _what_next(plane: Plane) -> str:
     shown = set(plane.snapshot.areas if plane.snapshot is not None else ()) or found
     if not shown:
         return "click or partition"
-    how = "found" if shown == found else "so far"
+    partition = plane.partition
+    is_partition = partition is not None and len(found) == partition.n_sources and shown == found
+    how = "found" if is_partition else "marked"
     return f"{len(shown)} source{'s' if len(shown) > 1 else ''} {how}"

@@ -205,8 +205,8 @@ class FineTuneChoice(QWidget):
 
     def plan(self) -> FineTunePlan | str:
         """Give what was chosen, or say what is missing."""
-        listed, series, model = self._listed, self._queue.queue, self._model.model_in_use
-        material = listed or series
+        listed, queue, model = self._listed, self._queue.queue, self._model.model_in_use
+        material = listed or queue
         if material is None:
             return "Open a queue and mark pictures as done, or choose a list file."
         kind: MaskKind | None = "sources" if listed is None else self.kind.currentData()
@@ -261,12 +261,12 @@ class FineTuneChoice(QWidget):
 
     def _place(self) -> Path | None:
         """The folder for results beside what is learned from."""
-        listed, series = self._listed, self._queue.queue
+        listed, queue = self._listed, self._queue.queue
         if listed is not None:
             return listed.path.with_name(f"{listed.path.stem}_tuned")
-        if series is not None:
-            name = series.output.name.removesuffix("_masks")
-            return series.output.with_name(f"{name}_tuned")
+        if queue is not None:
+            name = queue.output.name.removesuffix("_masks")
+            return queue.output.with_name(f"{name}_tuned")
         return None
 
     @property
