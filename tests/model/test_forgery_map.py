@@ -139,7 +139,7 @@ def test_the_button_shows_the_state_of_the_picture_that_is_worked_on(
     dock.viewer.add_image(np.full((*SHAPE, 3), 9, np.uint8), name="other")
     dock.settle()
     assert view.legend.isHidden()
-    assert not view.buttons["forgery map"].isEnabled()
+    assert not view.buttons["forgery map"].isChecked()
     dock.viewer.layers.selection.active = dock.viewer.layers["picture"]
     dock.settle()
     assert view.buttons["forgery map"].isChecked()

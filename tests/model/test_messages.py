@@ -149,7 +149,7 @@ def test_the_status_does_not_ask_for_what_was_done(dock: Dock) -> None:
     assert status.text() == "160 x 120, 2 sources found"
     dock.controller.edits.merge([1, 2])
     dock.settle()
-    assert status.text() == "160 x 120, 1 source found"
+    assert status.text() == "160 x 120, 1 source marked"  # merged, not found
     dock.controller.edits.undo()
     dock.controller.edits.undo()
     dock.settle()
@@ -264,7 +264,7 @@ def test_the_dots_have_the_numbers_of_the_labels(dock: Dock) -> None:
         dock.controller.edits.undo()
     dock.settle()
     assert plane.shown_numbers == ()
-    assert dots.hint
+    assert not dock.widget.plots.isVisible()
 
 
 # ---------------------------------------------------------------- folded text

@@ -206,6 +206,8 @@ def test_done_counts_and_is_passed_by_the_filter(
     assert states(folder) == ["done", "untouched", "untouched", "untouched"]
     assert (saved_labels(folder, "p1.png") == 1).all()
     assert record_of(folder, "p1.png")["layer"]["authentic"] is True
+    told = dock.widget.message.text()
+    assert "p1.png is marked authentic; it has no verdict of the model." in told
     mark_all(dock)
     press(dock, series, "done")
     press(dock, series, "forward")

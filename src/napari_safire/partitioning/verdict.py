@@ -80,7 +80,7 @@ def _obstacle(image_shape: tuple[int, int], informativeness: Informativeness | N
         return (
             f"{informativeness.whole.total:.0%} of the picture carries no traces that could be "
             f"read ({informativeness.whole}). That leaves too little to judge by. A version with "
-            "detail there, or clicks on regions that can be read, could settle it."
+            "detail there could settle it."
         )
     return ""
 
@@ -95,8 +95,7 @@ def _doubt(probability: float, informativeness: Informativeness | None) -> str:
     return (
         f"{_said(probability)} But {informativeness.standing_out.total:.0%} of what stands "
         f"out carries no traces that could be read ({informativeness.standing_out}). It may stand "
-        "out for that alone. "
-        "Clicks on regions that can be read, or a version with detail there, could settle it."
+        "out for that alone. A version with detail there could settle it."
     )
 
 

@@ -262,7 +262,7 @@ class QueueWork:
         def done(saved: Saved | None) -> None:
             if saved is None:
                 return
-            self._note(opened, planes[0], saved)
+            self._note(opened, planes[0], saved, None)
             if not self._closing:
                 self.notice.emit(
                     f"{opened.file.name} was closed. What was made of it is saved.", False, None
@@ -334,7 +334,7 @@ class QueueWork:
             if saved is None:
                 then()
                 return
-            self._note(opened, planes[0], saved)
+            self._note(opened, planes[0], saved, mark)
             self._save(mark, then, failed)  # what was done while it was being written
 
         self._write(opened, planes[0], mark, done, failed or self._not_saved)
@@ -360,11 +360,13 @@ class QueueWork:
     def _planes_of(self, opened: _Opened) -> list[Plane]:
         return self._session.planes.of(opened.picture)
 
-    def _note(self, opened: _Opened, plane: Plane, saved: Saved) -> None:
+    def _note(self, opened: _Opened, plane: Plane, saved: Saved, mark: Mark | None) -> None:
         """Note that a picture was saved, and tell what the user would not think."""
         self._session.annotations.mark_saved(plane, opened.file.made.annotation)
+        # Told once the next picture is there: messages go with theirs.
+        if mark is not None and mark.authentic and plane.forgery is None:
+            self._told = f"{opened.file.name} is marked authentic; it has no verdict of the model."
         if not saved.in_mask:
-            # Told once the next picture is there: messages go with theirs.
             self._told = (
                 f"{opened.file.name} has more sources than a mask holds: its labels are in "
                 f"{printable(Path(saved.files[1]).name)}, and nothing is learned from it."

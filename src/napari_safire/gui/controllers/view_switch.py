@@ -59,6 +59,12 @@ class ViewSwitch:
             return False
         return plane.forgery is not None if view == "forgery map" else plane.shows_partition
 
+    def can_be_shown(self, view: View) -> bool:
+        """Whether it is there, or the model makes it when it is asked for."""
+        if view in ("forgery map", "uncertainty"):
+            return self._controller.plane is not None
+        return self.is_there(view)
+
     def show(self, view: View) -> None:
         """Look at a view; what it needs is made first."""
         controller, group = self._controller, self._controller.layer_group

@@ -299,19 +299,10 @@ class ViewerController:
         if problem:
             self.notice.emit(problem, True)
             return
-        if place.layer_group.prompts is None:
-            place.need_prompts()
-            # napari takes a moment to make a layer, and one to select it: two short pauses.
-            QTimer.singleShot(0, lambda: self._arm(place))
-        else:
-            self._arm(place)
-
-    def _arm(self, place: ImageController) -> None:
-        if place is self._place:
-            layer = place.need_prompts().layer
-            layer.visible = True
-            self.viewer.layers.selection.active = layer
-            layer.mode = "add"
+        layer = place.need_prompts().layer
+        layer.visible = True
+        self.viewer.layers.selection.active = layer
+        layer.mode = "add"
 
     def use_prompts(self, layer: Points) -> None:
         """Take a Points layer of the user's own as prompts of the image.
@@ -611,10 +602,6 @@ class ViewerController:
         plane = self.session.planes[snapshot.key]
         if place is None or snapshot.serial < plane.serial:
             return  # a newer one is on its way
-        if place.makes_sources(snapshot):
-            # It takes napari a moment: all else afterwards, unless something newer comes.
-            QTimer.singleShot(0, lambda: self._show_if_latest(plane, snapshot))
-            return
         if not place.show_labels(snapshot):
             return
         self.painted.emit(snapshot)
@@ -630,10 +617,6 @@ class ViewerController:
             gui_thread().deliver(lambda: self._show_around(snapshot))
         else:
             self._late.start()
-
-    def _show_if_latest(self, plane: Plane, snapshot: Snapshot) -> None:
-        if self.session.planes.has(plane) and plane.snapshot is snapshot:
-            self._show(snapshot)
 
     def _show_latest(self) -> None:
         if self._latest is not None:

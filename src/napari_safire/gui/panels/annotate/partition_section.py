@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from qtpy.QtCore import QSignalBlocker
@@ -11,6 +12,7 @@ from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.parameter_form import ParameterForm
 from napari_safire.gui.panels.section import FoldedSection, Rows, Section, button, wrapped
 from napari_safire.images.masks import MAX_SOURCE
+from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.settings import PartitionSettings
 
 _MOST_ASKED = 20
@@ -30,8 +32,8 @@ class PartitionSection(Section):
         self._controller = controller
         self.run = button(
             "Partition",
-            "Divide the picture into its sources, and judge it. Afterwards other settings regroup "
-            "the answers at once, without the model.",
+            "Divide the picture into its sources, and judge it. What prompts found is committed "
+            "first. Afterwards other settings regroup the answers at once, without the model.",
             controller.partition,
         )
         self.run_all = button(
@@ -58,6 +60,7 @@ class PartitionSection(Section):
             (controller.plane_changed, self._show_settings),
             (controller.mode_changed, self._show_settings),
             (controller.session.model_changed, self._model_changed),
+            (controller.session.partitioned, self._partitioned),
         ):
             self.connections.connect(signal, slot)
         self.count.valueChanged.connect(self._settings_chosen)
@@ -77,6 +80,10 @@ class PartitionSection(Section):
         picture = self._controller.picture
         self.run.setEnabled(self._controller.plane is not None)
         self.run_all.setVisible(picture is not None and bool(picture.stack_shape))
+
+    def _partitioned(self, key: PlaneKey) -> None:
+        if key == self._controller.key:
+            self._show_settings()
 
     def _find(self) -> None:
         self.count.setValue(_FIND)
@@ -112,8 +119,18 @@ class PartitionSection(Section):
         told = too_many(settings.n_sources or 0, self._controller.session.most_sources)
         if given:
             told = f"{settings.n_sources} sources, from Preferences. {told}".strip()
+        if _waits(self._controller.plane, settings):
+            told = f"Press Partition to apply this. {told}".strip()
         self.number.setText(told)
         self.number.setVisible(bool(told))
+
+
+def _waits(plane: Plane | None, settings: PartitionSettings) -> bool:
+    """Whether what is shown was made with other settings, and does not follow by itself."""
+    if plane is None or plane.predictions.partition is None or plane.predictions.basis is None:
+        return False
+    follows = plane.partition is not None and plane.is_read_for(settings)
+    return not follows and dict(plane.predictions.basis.settings) != asdict(settings)
 
 
 def advanced_settings(

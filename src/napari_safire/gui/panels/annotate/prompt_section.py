@@ -195,9 +195,13 @@ def _describe_prompts(snapshot: Snapshot) -> str:
     count = f"{len(live)} prompt{'s' if len(live) > 1 else ''}"
     if not snapshot.annotation.is_answered:
         return f"{count}, being answered …"
-    empty = sum(not p.exclude and not snapshot.areas.get(p.source) for p in live)
+    excluded = {p.source for p in live if p.exclude}
+    empty = [p.source for p in live if not p.exclude and not snapshot.areas.get(p.source)]
     if empty and snapshot.with_preview:
-        count += f", {empty} of them without a region"
+        gone = next((source for source in empty if source in excluded), None)
+        if gone is not None:
+            return f"{count}. What was excluded is all of source {gone}: Undo brings it back."
+        count += f", {len(empty)} of them without a region"
     last = snapshot.confidences.get(live[-1].point)
     return count if last is None else f"{count}; confidence of the last region: {last:.2f}"
 
@@ -206,5 +210,7 @@ def _describe_commit(snapshot: Snapshot) -> str:
     """What was settled, if that was the last step."""
     if snapshot.undo_title != "commit" or snapshot.annotation.preview is not None:
         return ""
+    if not snapshot.areas:
+        return "Committed, but no prompt had a region: no source is there."
     count, share = len(snapshot.areas), sum(snapshot.areas.values()) / snapshot.labels.size
     return f"✓ Committed: {count} source{'' if count == 1 else 's'}, {share:.0%} of the picture."

@@ -198,7 +198,7 @@ class SourceSection(Section):
             viewport.update()
 
     def _select_source(self) -> None:
-        if len(self.selected_sources()) <= 1:
+        if len(self.selected_sources()) == 1:  # a selection follows; none is made
             self._select([self._controller.mode.source])
         self._enable_edits()
 

@@ -86,7 +86,7 @@ class ViewPanel(Section):
         for view, made in self.buttons.items():
             with QSignalBlocker(made):
                 made.setChecked(view == now and self._switch.is_there("picture"))
-            made.setEnabled(self._switch.is_there(view))
+            made.setEnabled(self._switch.can_be_shown(view))
         layer = self._switch.layer
         if layer is not self._layer:
             self._of_layer.disconnect()
