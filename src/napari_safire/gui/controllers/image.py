@@ -137,7 +137,8 @@ class ImageController:
 
     def take_picture(self, picture: PictureLayer) -> None:
         """See other channels of the layer as the picture; prompts and labels stay."""
-        self.picture = self.layer_group.picture = picture
+        self.picture = picture
+        self.layer_group.see_as(picture)
         if self._prompts is not None:
             self._link_prompts(self._prompts.layer)
         self.reread()

@@ -31,7 +31,12 @@ from napari_safire.gui.controllers.mode import Mode
 from napari_safire.gui.controllers.source_edits import Here, SourceEdits, no_picture_to
 from napari_safire.gui.io.saving import labels_written
 from napari_safire.gui.layers.image_planes import Channels, PictureLayer
-from napari_safire.gui.layers.layer_group import LayerGroup, is_overlay, picture_of
+from napari_safire.gui.layers.layer_group import (
+    LayerGroup,
+    channels_before,
+    is_overlay,
+    picture_of,
+)
 from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
@@ -263,6 +268,8 @@ class ViewerController:
         if image is self._image and (place is None or place.picture.channels == channels):
             return
         if image is not None and (place is None or place.picture.channels != channels):
+            if place is None and channels is None:
+                channels = channels_before(self.viewer.layers, image)
             picture = PictureLayer(image, channels)
             problem = picture.problem()
             if problem:
@@ -539,6 +546,8 @@ class ViewerController:
         """Forget the work on a picture; its layers stay in the viewer."""
         image = place.picture.layer
         self._leave(image)
+        if image is self._image:
+            self._key = None  # or whoever looks meanwhile asks for a plane that is gone
         place.layer_group.disown()
         self.session.forget(image.unique_id)
         self.choices.forget(image.unique_id)
