@@ -75,6 +75,7 @@ def split(labels: LabelImage, source: int, *, protected: Mask | None = None) -> 
     ----------
     labels : (H, W) int array
     source : int
+        One that occurs.
     protected : (H, W) bool array, optional
 
     Returns
