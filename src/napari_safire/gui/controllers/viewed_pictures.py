@@ -39,10 +39,8 @@ class ViewedPictures:
     ----------
     viewer : napari.components.ViewerModel
     session : Session
-    embed_on_selection : bool
-        Read a picture's traces as soon as it is selected.
-    sources_opacity : float
-        Of the Labels layers that it makes.
+    embed_on_selection, sources_opacity
+        See `ViewerController`.
 
     Attributes
     ----------
