@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from dock_steps import SHAPE, click, disc, engine, labels, message, open_image, prompts, stack
 from fakes import FakeEngine
+from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
