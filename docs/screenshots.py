@@ -119,7 +119,7 @@ class Tour:
 
     def painting(self) -> None:
         """A stroke by hand, and then another partition, which leaves it alone."""
-        self.press(self.widget.view.buttons["forgery map"])
+        self.press(self.widget.view.buttons["sources"])
         sources = self.controller.sources_layer
         assert sources is not None
         self.viewer.layers.selection.active = sources

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -10,10 +11,13 @@ import numpy as np
 import pytest
 from napari.utils.theme import get_theme
 from npe2 import PluginManifest
-from qtpy.QtCore import QPoint, Qt
+from PIL import Image
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSpinBox,
+    QApplication,
     QComboBox,
     QLineEdit,
     QSlider,
@@ -29,6 +33,7 @@ from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.gui.widget import SafireWidget
 
 from .conftest import Dock
+from .hand import pump, wait_until
 
 ROOT = Path(__file__).parents[2]
 CONTROLS = (KeyField, QAbstractButton, QComboBox, QAbstractSpinBox, QSlider, QTableView, QLineEdit)
@@ -169,7 +174,63 @@ def test_the_focus_is_drawn_in_the_ink_of_the_theme(dock: Dock, theme: str) -> N
         assert any(f"{kind}:focus" in style for kind in kinds), type(control).__name__
 
 
+# ---------------------------------------------------------------- what is dropped
+
+
+def drop(dock: Dock, *paths: Path) -> bool:
+    """Drag files over the dock and let them fall; whether they were taken."""
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    how = (
+        Qt.DropAction.CopyAction,
+        mime,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    enter = QDragEnterEvent(QPoint(20, 20), *how)
+    enter.ignore()
+    QApplication.sendEvent(dock.widget.viewport(), enter)
+    if enter.isAccepted():
+        QApplication.sendEvent(dock.widget.viewport(), QDropEvent(QPointF(20, 20), *how))
+        dock.settle()
+    return enter.isAccepted()
+
+
+def test_pictures_that_are_dropped_are_opened_and_worked_on(dock: Dock, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("one.png", "צילום.png")]
+    for path in paths:
+        Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path)
+    assert drop(dock, *paths)
+    assert {layer.name for layer in dock.controller.images} == {"one", "צילום"}
+    assert dock.controller.plane is not None
+    assert dock.widget.picture.image.currentText() in ("one", "צילום")
+
+
+def test_what_cannot_be_opened_is_told_and_what_is_not_there_is_not_taken(
+    dock: Dock, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    assert drop(dock, broken)
+    assert "broken.png cannot be opened" in dock.widget.message.text()
+    assert not drop(dock, tmp_path / "gone.png")
+
+
 # ---------------------------------------------------------------- what is told
+
+
+def test_what_takes_long_moves_a_bar(dock: Dock) -> None:
+    status, gate = dock.widget.status, threading.Event()
+    dock.settle()
+    assert not status.progress.isVisible()
+    dock.controller.session.run(lambda: gate.wait(30), lambda _: None)  # without a name
+    pump(0.2)
+    assert not status.progress.isVisible()
+    wait_until(status.progress.isVisible, seconds=2)
+    assert status.cancel.isVisible()
+    gate.set()
+    dock.settle()
+    wait_until(lambda: not status.progress.isVisible(), seconds=2)
 
 
 def test_commit_answers(dock: Dock) -> None:

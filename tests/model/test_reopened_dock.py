@@ -11,6 +11,7 @@ from fakes import FakeEngine
 from napari.components import ViewerModel
 
 from napari_safire.annotation.recorded import ANNOTATED
+from napari_safire.gui.layers.image_planes import Channels
 
 from .conftest import Dock, open_dock
 from .hand import ModelHand, pump
@@ -185,3 +186,44 @@ def test_every_slice_of_a_stack_comes_back(viewer: ViewerModel, opened) -> None:
             assert second.controller.plane.forgery is not None
             np.testing.assert_array_equal(annotation(second).shown(), shown[step])
         assert names(viewer) == before
+
+
+def test_channels_that_were_chosen_stay_chosen(viewer: ViewerModel, opened) -> None:
+    image = viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="picture")
+    colours = Channels((0, 1, 2))
+    with opened() as first:
+        first.controller.work_on(image, colours)
+        first.settle()
+        make_work(first)
+        made = annotation(first)
+    with opened() as second:
+        assert second.controller.picture.channels == colours
+        assert second.controller.sources_layer is viewer.layers["picture: sources"]
+        assert annotation(second) == made
+        for channels in (None, colours, Channels((1,))):  # nobody asks for planes that are gone
+            second.controller.work_on(image, channels)
+            second.settle()
+            assert second.controller.picture.channels == channels
+        second.controller.partition()
+        second.settle()
+        assert second.controller.plane.partition is not None
+    with opened() as third:
+        assert third.controller.picture.channels == Channels((1,))
+
+
+def test_a_map_that_is_adopted_is_no_reason_to_ask_for_a_plane_that_is_gone(
+    viewer: ViewerModel, opened
+) -> None:
+    image = viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="picture")
+    with opened() as first:
+        first.controller.work_on(image, Channels((0, 1, 2)))
+        first.settle()
+        make_work(first)
+    for name in ("sources", "prompts", "forgery map (no evidence)"):
+        viewer.layers[f"picture: {name}"].metadata["napari_safire"].pop("channels")
+    with opened() as second:  # as slices
+        second.controller.work_on(image, Channels((0, 1, 2)))
+        second.settle()
+        second.controller.partition()
+        second.settle()
+        assert second.controller.plane.partition is not None

@@ -36,7 +36,7 @@ from napari_safire.gui.panels.annotate.verdict_panel import VerdictPanel
 from napari_safire.gui.panels.annotate.view_panel import ViewPanel
 from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.gui.panels.diagnostics_panel import DiagnosticsPanel
-from napari_safire.gui.panels.drops import dropped_paths, kind_of, open_pictures
+from napari_safire.gui.panels.drops import dropped_paths, open_pictures, sort_dropped
 from napari_safire.gui.panels.fine_tune.section import FineTuneSection
 from napari_safire.gui.panels.message_bar import MessageBar
 from napari_safire.gui.panels.section import Rows, Section, button, focus_style
@@ -244,7 +244,7 @@ class SafireWidget(QScrollArea):
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Accept pictures, folders, lists and models."""
-        if event is not None and dropped_paths(event):
+        if event is not None and any(path.exists() for path in dropped_paths(event)):
             event.acceptProposedAction()
 
     def dragMoveEvent(self, event: QDragMoveEvent | None) -> None:
@@ -253,17 +253,18 @@ class SafireWidget(QScrollArea):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open what was dropped: as the model, as the queue, or as pictures."""
+        """Open what was dropped: as the model, as the queue, and as pictures."""
         paths = [] if event is None else dropped_paths(event)
         if event is None or not paths:
             return
         event.acceptProposedAction()
-        kind = kind_of(paths)
-        if kind == "model":
-            self.model.choose_file(str(paths[0]))
-        elif kind == "queue":
-            self.queue.open_queue(paths[0])
-        elif problem := open_pictures(self.controller.viewer, paths):
+        dropped = sort_dropped(paths)
+        if dropped.model is not None:
+            self.model.choose_file(str(dropped.model), dropped=True)
+        if dropped.queue is not None:
+            self.queue.open_queue(dropped.queue)
+        problems = open_pictures(self.controller.viewer, dropped.pictures)
+        for problem in (*dropped.problems, *problems):
             self._tell(problem)
 
     def changeEvent(self, event: QEvent | None) -> None:

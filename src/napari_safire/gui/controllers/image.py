@@ -154,7 +154,8 @@ class ImageController:
 
     def take_picture(self, picture: PictureLayer) -> None:
         """See other channels of the layer as the picture; prompts and labels stay."""
-        self.picture = self.layer_group.picture = picture
+        self.picture = picture
+        self.layer_group.see_as(picture)
         if self._prompts is not None:
             self._link_prompts(self._prompts.layer)
         self.reread()
@@ -277,17 +278,11 @@ class ImageController:
 
     # ---------------------------------------------------------------- into layers
 
-    def makes_sources(self, snapshot: Snapshot) -> bool:
-        """Make the layer for labels, if there is none and it is needed; whether it was made."""
-        self._check_sources()
-        if self._sources is not None or not snapshot.labels.any():
-            return False
-        self._link_sources()
-        return True
-
     def show_labels(self, snapshot: Snapshot) -> bool:
         """Show labels; false where something was painted meanwhile, which must not be lost."""
-        self.makes_sources(snapshot)
+        self._check_sources()
+        if self._sources is None and snapshot.labels.any():
+            self._link_sources()
         if self._sources is not None:
             if self.read_strokes(snapshot.key):
                 return False

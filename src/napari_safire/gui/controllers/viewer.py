@@ -31,7 +31,12 @@ from napari_safire.gui.controllers.mode import Mode
 from napari_safire.gui.controllers.source_edits import Here, SourceEdits, no_picture_to
 from napari_safire.gui.io.saving import labels_written
 from napari_safire.gui.layers.image_planes import Channels, PictureLayer
-from napari_safire.gui.layers.layer_group import LayerGroup, is_overlay, picture_of
+from napari_safire.gui.layers.layer_group import (
+    LayerGroup,
+    channels_before,
+    is_overlay,
+    picture_of,
+)
 from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.session.session import Session
@@ -263,6 +268,8 @@ class ViewerController:
         if image is self._image and (place is None or place.picture.channels == channels):
             return
         if image is not None and (place is None or place.picture.channels != channels):
+            if place is None and channels is None:
+                channels = channels_before(self.viewer.layers, image)
             picture = PictureLayer(image, channels)
             problem = picture.problem()
             if problem:
@@ -299,19 +306,10 @@ class ViewerController:
         if problem:
             self.notice.emit(problem, True)
             return
-        if place.layer_group.prompts is None:
-            place.need_prompts()
-            # napari takes a moment to make a layer, and one to select it: two short pauses.
-            QTimer.singleShot(0, lambda: self._arm(place))
-        else:
-            self._arm(place)
-
-    def _arm(self, place: ImageController) -> None:
-        if place is self._place:
-            layer = place.need_prompts().layer
-            layer.visible = True
-            self.viewer.layers.selection.active = layer
-            layer.mode = "add"
+        layer = place.need_prompts().layer
+        layer.visible = True
+        self.viewer.layers.selection.active = layer
+        layer.mode = "add"
 
     def use_prompts(self, layer: Points) -> None:
         """Take a Points layer of the user's own as prompts of the image.
@@ -548,6 +546,8 @@ class ViewerController:
         """Forget the work on a picture; its layers stay in the viewer."""
         image = place.picture.layer
         self._leave(image)
+        if image is self._image:
+            self._key = None  # or whoever looks meanwhile asks for a plane that is gone
         place.layer_group.disown()
         self.session.forget(image.unique_id)
         self.choices.forget(image.unique_id)
@@ -611,10 +611,6 @@ class ViewerController:
         plane = self.session.planes[snapshot.key]
         if place is None or snapshot.serial < plane.serial:
             return  # a newer one is on its way
-        if place.makes_sources(snapshot):
-            # It takes napari a moment: all else afterwards, unless something newer comes.
-            QTimer.singleShot(0, lambda: self._show_if_latest(plane, snapshot))
-            return
         if not place.show_labels(snapshot):
             return
         self.painted.emit(snapshot)
@@ -630,10 +626,6 @@ class ViewerController:
             gui_thread().deliver(lambda: self._show_around(snapshot))
         else:
             self._late.start()
-
-    def _show_if_latest(self, plane: Plane, snapshot: Snapshot) -> None:
-        if self.session.planes.has(plane) and plane.snapshot is snapshot:
-            self._show(snapshot)
 
     def _show_latest(self) -> None:
         if self._latest is not None:

@@ -6,6 +6,7 @@ remove them as they like; those that results need are made again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -26,13 +27,14 @@ from napari_safire.gui.layers.colours import (
     forgery_colormap,
     source_colormap,
 )
-from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.gui.layers.image_planes import Channels, PictureLayer
 from napari_safire.images.records.head import FROM_ONE
 from napari_safire.types import FloatImage, ForgeryMap, SourcePartition
 
 _METADATA = "napari_safire"
 OVERLAY = "overlay of"
 """In the metadata of an image layer that is a result: the name of its picture."""
+_CHANNELS = "channels"
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 View = Literal["picture", "sources", "forgery map", "uncertainty"]
 """What of a picture is looked at."""
@@ -110,6 +112,12 @@ class LayerGroup:
             if layer is not None:
                 self._connections.connect(layer.events.visible, self._toggled)
                 self._shown(layer)
+
+    def see_as(self, picture: PictureLayer) -> None:
+        """See other channels of the image layer as the picture."""
+        self.picture = picture
+        for layer in self._made.intersection(self.layers()):
+            layer.metadata[_METADATA][_CHANNELS] = picture.channels
 
     def disown(self, *layers: Layer) -> None:
         """Leave layers to the user: no later dock takes them over. Default: all."""
@@ -372,6 +380,7 @@ class LayerGroup:
         name = next(name for name in _NAMES if getattr(self, name) is layer)
         about = layer.metadata.setdefault(_METADATA, {})
         about[PART] = (str(self.picture.layer.unique_id), name)
+        about[_CHANNELS] = self.picture.channels
         layers = self._viewer.layers
         chosen = set(layers.selection)
         others = [layers.index(other) for other in below if other in layers]
@@ -389,6 +398,16 @@ class LayerGroup:
 def picture_of(layer: Layer) -> str:
     """Return the unique name of the image layer that a layer was made for, empty if for none."""
     return _part(layer)[0]
+
+
+def channels_before(layers: Iterable[Layer], image: Image) -> Channels | None:
+    """Which channels a dock that was closed saw as the picture, by the layers that it has left."""
+    of = str(image.unique_id)
+    for layer in layers:
+        channels = layer.metadata.get(_METADATA, {}).get(_CHANNELS)
+        if picture_of(layer) == of and isinstance(channels, Channels):
+            return None if PictureLayer(image, channels).problem() else channels
+    return None
 
 
 def _part(layer: Layer) -> tuple[str, str]:

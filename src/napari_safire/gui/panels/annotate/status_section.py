@@ -117,10 +117,11 @@ class StatusSection(Section):
 
 def _what_next(plane: Plane) -> str:
     """What is there, or what can be done."""
-    found = len(set(plane.shown_numbers) - {0})
-    if found and plane.partition is not None and found == plane.partition.n_sources:
-        return f"{found} source{'s' if found > 1 else ''} found"
-    areas = {} if plane.snapshot is None else plane.snapshot.areas
-    if areas:
-        return f"{len(areas)} source{'s' if len(areas) > 1 else ''} marked"
-    return "click or partition"
+    found = set(plane.shown_numbers) - {0}
+    shown = set(plane.snapshot.areas if plane.snapshot is not None else ()) or found
+    if not shown:
+        return "click or partition"
+    partition = plane.partition
+    is_partition = partition is not None and len(found) == partition.n_sources and shown == found
+    how = "found" if is_partition else "marked"
+    return f"{len(shown)} source{'s' if len(shown) > 1 else ''} {how}"

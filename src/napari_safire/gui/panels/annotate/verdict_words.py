@@ -69,5 +69,5 @@ def odds(forgery: ForgeryMap, prior: float) -> str:
 
 def _short(probability: float) -> str:
     text = f"{probability:.2f}"
-    known = {"0.00": "below .01", "1.00": "above .99"}  # never quite sure
+    known = {"0.00": "< .01", "1.00": "> .99"}  # never quite sure
     return known.get(text, text.removeprefix("0"))
