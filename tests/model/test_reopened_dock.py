@@ -10,10 +10,11 @@ import pytest
 from fakes import FakeEngine
 from napari.components import ViewerModel
 
+from napari_safire.annotation.recorded import ANNOTATED
 from napari_safire.gui.layers.image_planes import Channels
 
 from .conftest import Dock, open_dock
-from .hand import ModelHand
+from .hand import ModelHand, pump
 
 SHAPE = (120, 160)
 
@@ -111,6 +112,25 @@ def test_a_preview_that_was_hidden_is_not_taken_for_erased(viewer: ViewerModel, 
         first.settle()
     with opened() as second:
         assert annotation(second) == made
+
+
+def test_a_verdict_of_other_pixels_is_dropped_and_told(viewer: ViewerModel, opened) -> None:
+    """It was shown over the new pixels, and a record paired it with their hash."""
+    image = viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    with opened() as first:
+        make_work(first)
+        shown = labels(viewer)
+    image.data = np.ones((*SHAPE, 3), np.uint8)
+    with opened() as second:
+        pump(0.05)
+        assert second.controller.plane.forgery is None
+        assert second.controller.plane.predictions.partition is None
+        assert not second.controller.layer_group.heatmap.data.any()
+        assert "has other pixels now" in second.widget.message.text()
+        assert annotation(second).is_answered  # the live prompt was asked again
+        np.testing.assert_array_equal(labels(viewer), shown)  # what was settled is the user's
+        about = second.controller.sources_layer.metadata["napari_safire"]
+        assert about[ANNOTATED][()].predictions.forgery is None
 
 
 def test_layers_of_another_size_stay_the_users(viewer: ViewerModel, opened) -> None:

@@ -166,3 +166,56 @@ def test_a_picture_that_is_taken_away_is_saved_first(owner: Owner) -> None:
     assert owner.work.opened is None
     assert owner.states()[0] == "begun"
     assert owner.told == ["0.png was closed. What was made of it is saved."]
+
+
+def test_what_was_removed_meanwhile_is_written_anew(owner: Owner) -> None:
+    """It was told "Saved as done" with nothing on disk."""
+    owner.work.finish(authentic=True)
+    owner.settle()
+    owner.work.go_back()
+    owner.settle()
+    for lost in ("mask", "record"):
+        getattr(owner.work.entry, lost).unlink()
+        owner.work.go_on()
+        owner.settle()
+        assert owner.states()[0] == "done"  # as it was, with nothing changed
+        owner.work.go_back()
+        owner.settle()
+    assert owner.labels() == {1}
+
+
+def test_opened_work_is_the_ground_of_undo(owner: Owner) -> None:
+    """One undo emptied it, and the next picture saved that."""
+    owner.paint(3)
+    owner.work.go_on()
+    owner.settle()
+    owner.work.go_back()
+    owner.settle()
+    owner.session.annotations.undo(owner.plane.key)
+    owner.settle()
+    assert owner.labels() == {0, 3}
+    owner.paint(4, row=8)
+    owner.session.annotations.undo(owner.plane.key)
+    owner.session.annotations.undo(owner.plane.key)
+    owner.settle()
+    assert owner.labels() == {0, 3}
+
+
+@pytest.mark.parametrize(("complete", "state"), [(True, "done"), (False, "begun")])
+def test_a_picture_that_is_taken_away_while_it_is_finished_is_saved_as_done(
+    owner: Owner, complete: bool, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was said of it was lost: it was saved as begun."""
+    gate, read = threading.Event(), queue_file.read_entry
+    monkeypatch.setattr(queue_file, "read_entry", lambda entry: gate.wait(20) and read(entry))
+    if not complete:
+        owner.paint(2)
+    owner.work.finish(authentic=complete)
+    opened = owner.work.opened
+    owner.work.leave(opened, owner.told.append)
+    owner.session.forget(opened)
+    owner.work.forget(opened)
+    gate.set()
+    owner.settle()
+    assert owner.states()[0] == state
+    assert owner.shown[-1] == "1.png"

@@ -233,10 +233,14 @@ class AnnotationStore:
         self._restored(plane)
 
     def open_saved(self, key: PlaneKey, work: AnnotatedPlane) -> None:
-        """Go on with work that files hold; nothing is to be kept before it is changed."""
+        """Go on with work that files hold: undo goes no further back.
+
+        Nothing is to be kept before it is changed.
+        """
         plane = self._planes[key]
         plane.saved = work.annotation
-        self.restore(key, work)
+        self.take_predictions(plane, work.predictions)
+        self.change(plane, lambda history: history.begin_with(work.annotation))
 
     def mark_saved(self, plane: Plane, annotation: Annotation) -> None:
         """Remember that files which the user chose hold a state of a plane.
@@ -361,7 +365,7 @@ class AnnotationStore:
         For the annotation worker alone.
         """
         autosave, plane = self._autosave, step.plane
-        if autosave is None or not (history.can_undo or history.can_redo):
+        if autosave is None or not (history.can_undo or history.can_redo or history.origins):
             return
         work = AnnotatedPlane(history.state, step.predictions.of(history.state))
         is_saved = history.state == step.saved
