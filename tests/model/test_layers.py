@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from dock_steps import SHAPE, click, disc, engine, labels, message, open_image, prompts, stack
 from fakes import FakeEngine
+from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -608,3 +609,31 @@ def test_the_real_model_answers_for_a_picture_of_one_pixel(lite_dock: Dock) -> N
     click(lite_dock, image, 0, 0)
     assert np.isfinite(prompts(lite_dock).features["confidence"]).all()
     assert message(lite_dock) == ""
+
+
+@pytest.mark.parametrize("data", [np.zeros((5, 5), np.float32), np.zeros(SHAPE, np.uint8)])
+def test_maps_whose_data_were_replaced_are_let_go(dock: Dock, data: np.ndarray) -> None:
+    image = open_image(dock, np.zeros((*SHAPE, 3), np.uint8))
+    first = maps(dock)
+    for layer in first:
+        layer.data = data
+    image.data = image.data + 9
+    dock.settle()
+    second = maps(dock)
+    assert len({*first, *second}) == 4
+    assert all(layer in dock.viewer.layers for layer in first)  # they are the user's
+
+
+def maps(dock: Dock) -> list[Image]:
+    """Forgery map and uncertainty of the picture, partitioned anew."""
+    dock.controller.partition()
+    dock.settle()
+    dock.controller.show_uncertainty()
+    dock.settle()
+    dock.controller.show_forgery_map()
+    group = dock.controller.layer_group
+    assert group is not None
+    made = [layer for layer in (group.heatmap, group.uncertainty) if layer is not None]
+    assert len(made) == 2
+    assert all(layer.data.shape == SHAPE and layer.data.any() for layer in made)
+    return made

@@ -187,6 +187,7 @@ class LayerGroup:
         visible : bool
             Of the layer, if it has to be made.
         """
+        self._let_go_of_misfits()
         if self.heatmap is None:
             self.heatmap = self._overlay(MAP_NAMES[True], forgery_colormap(muted=True), visible)
             show_name_on_canvas(self.heatmap)
@@ -217,6 +218,7 @@ class LayerGroup:
         self, index: tuple[int, ...], values: FloatImage, partition: SourcePartition
     ) -> None:
         """Put the uncertainty of a partition, in [0, 1], into its layer."""
+        self._let_go_of_misfits()
         if self.uncertainty is None:
             self.uncertainty = self._overlay("uncertainty", UNCERTAINTY_COLOURS, False)
             self._add(self.uncertainty, self.prompts)
@@ -241,6 +243,7 @@ class LayerGroup:
         partition : SourcePartition or None
             The partition that it shows.
         """
+        self._let_go_of_misfits()
         for name, now in (("heatmap", forgery), ("uncertainty", partition)):
             layer: Image | None = getattr(self, name)
             of = self._results.get((name, index))
@@ -252,6 +255,14 @@ class LayerGroup:
                 layer.refresh()
             else:
                 layer.visible = False  # of no plane there is anything to see
+
+    def _let_go_of_misfits(self) -> None:
+        """Leave results to the user whose data, which scripts may replace, hold none any more."""
+        for layer in (self.heatmap, self.uncertainty):
+            if layer is not None and not (
+                self._fits(layer) and np.can_cast(np.float32, layer.data.dtype)
+            ):
+                self.drop(layer)
 
     def recall(self, index: tuple[int, ...], forgery: ForgeryMap) -> None:
         """Know of which result the values of an adopted forgery map are."""
