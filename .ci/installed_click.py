@@ -48,7 +48,7 @@ def click() -> None:
     row, col = 120, 250
     hand.click(picture, row, col)
     wait_until(lambda: widget.controller.sources_layer is not None, 120, "the first region")
-    wait_until(lambda: not widget.controller.session.busy, 120, "the end of the jobs")
+    wait_until(lambda: widget.controller.idle, 120, "the end of the jobs")
     pump(0.2)
     region = widget.controller.sources_layer.data == 1
     sky = truth.data == truth.data[row, col]
@@ -61,7 +61,7 @@ def click() -> None:
 
     hand.press("Shift+G")
     wait_until(lambda: widget.controller.plane.partition is not None, 120, "the partition")
-    wait_until(lambda: not widget.controller.session.busy, 120, "the end of the jobs")
+    wait_until(lambda: widget.controller.idle, 120, "the end of the jobs")
     pump(0.2)
     print(f"partition: {widget.controller.plane.partition.n_sources} sources")
     print(f"verdict: {widget.result.verdict.text()}")

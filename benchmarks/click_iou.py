@@ -40,10 +40,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("list", type=Path)
-    parser.add_argument("--root", type=Path)
-    parser.add_argument("--model", default="safire-lite")
-    parser.add_argument("--seed", type=int, default=5)
+    add = parser.add_argument
+    add("list", type=Path)
+    add("--root", type=Path)
+    add("--model", default="safire-lite")
+    add("--seed", type=int, default=5)
     arguments = parser.parse_args()
     engine = Engine(load_model(arguments.model))
     scores: dict[str, Scores] = {method: defaultdict(list) for method in METHODS}

@@ -82,12 +82,12 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as name:
         paths = write_pictures(Path(name), width, height, options.count)
-        engine = Engine(model, precision=options.precision, grids_kept=max(options.jobs))
+        engine = Engine(model, precision=options.precision, grids_cached=max(options.jobs))
         pictures_a_second(engine, paths[:2], 1, None)  # libraries and kernels load
         for jobs in options.jobs:
             for output in (None, Path(name) / "results"):
                 # Another engine: the grids of the run before are gone.
-                engine = Engine(model, precision=options.precision, grids_kept=jobs)
+                engine = Engine(model, precision=options.precision, grids_cached=jobs)
                 rate = pictures_a_second(engine, paths, jobs, output)
                 what = "files written" if output else "nothing written"
                 print(f"{jobs:3d} at once, {what:15s} {rate:8.2f} pictures a second", flush=True)

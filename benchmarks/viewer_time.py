@@ -52,6 +52,7 @@ GIVE_UP_S = 300
 CLICKS = 8  # on each picture, before and after its grid
 TICK_MS = 5
 MOST_BLOCKED_S = 0.05
+HAND_S = 0.1  # from one thing that a hand does to the next one
 
 # name, limit in seconds (None: no limit is set)
 STEPS: tuple[tuple[str, float | None], ...] = (
@@ -253,7 +254,7 @@ class Bench:
 
     def settle(self) -> None:
         """Until nothing is under way."""
-        while self.widget.controller.session.busy:
+        while not self.widget.controller.idle:
             self.watch.rest(0.02)
         self.watch.rest(0.2)
 
@@ -280,11 +281,11 @@ class Bench:
         controller.embed_on_selection = True
 
         def select_and_click() -> None:
-            # Three things that a hand does one after the other: Qt has its turn in between.
+            # Three things that a hand does one after the other: the viewer draws in between.
             self.viewer.layers.selection.active = layer
-            watch.rest(0)
+            watch.rest(HAND_S)
             QTest.mouseClick(self.widget.prompts.add, Qt.MouseButton.LeftButton)
-            watch.rest(0)
+            watch.rest(HAND_S)
             self.click(layer, 0.3, 0.7)
 
         watch.measure(self.times[STEPS[0][0]], select_and_click, _is_exact)

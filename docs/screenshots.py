@@ -42,12 +42,15 @@ SKY, STREET, STATUE = (120, 250), (600, 700), (640, 340)  # rows and columns of 
 class Tour:
     """One walk through the plugin; every step leaves the window as the next one finds it."""
 
+    size: tuple[int, int] = WINDOW
+    width_of_dock: int | None = WIDTH_OF_DOCK  # None: as wide as napari makes it
+
     def __init__(self) -> None:
         import napari
         from hand import Hand
 
         self.viewer = napari.Viewer()
-        self.viewer.window.resize(*WINDOW)
+        self.viewer.window.resize(*self.size)
         self.viewer.open_sample("napari-safire", "demo_composite")
         self.picture: Layer = self.viewer.layers["demo composite"]
         self.dock, widget = self.viewer.window.add_plugin_dock_widget("napari-safire", "SAFIRE")
@@ -55,7 +58,8 @@ class Tour:
         self.controller = self.widget.controller
         self.hand = Hand(self.viewer)
         self.shown: QWidget | None = None  # a dialog in front of the window
-        self._widen()
+        if self.width_of_dock is not None:
+            self._widen(self.width_of_dock)
         self.wait(lambda: self.controller.session.engine is not None)
         self.settle()
         self.viewer.reset_view()
@@ -115,7 +119,7 @@ class Tour:
 
     def painting(self) -> None:
         """A stroke by hand, and then another partition, which leaves it alone."""
-        self.press(self.widget.view.buttons["forgery map"])
+        self.press(self.widget.view.buttons["sources"])
         sources = self.controller.sources_layer
         assert sources is not None
         self.viewer.layers.selection.active = sources
@@ -219,7 +223,7 @@ class Tour:
         self.hand.click(self.picture, row, col)
         self.settle()
 
-    def press(self, button: QWidget) -> None:
+    def press(self, button: QWidget, *, wait: bool = True) -> None:
         """Press a button of the dock."""
         from qtpy.QtCore import Qt
         from qtpy.QtTest import QTest
@@ -228,7 +232,8 @@ class Tour:
         if not button.isEnabled():
             sys.exit(f"The button {button.text()!r} is greyed out: the tour cannot go on.")
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
-        self.settle()
+        if wait:
+            self.settle()
 
     def scroll_to(self, widget: QWidget) -> None:
         """Bring a section to the top of the dock."""
@@ -242,7 +247,7 @@ class Tour:
         from hand import pump
 
         pump(0.05)
-        self.wait(lambda: not self.controller.session.busy)
+        self.wait(lambda: self.controller.idle)
         pump(seconds)
 
     def wait(self, until: Callable[[], bool]) -> None:
@@ -255,13 +260,13 @@ class Tour:
                 sys.exit("Waited five minutes for the plugin in vain.")
             pump(0.05)
 
-    def _widen(self) -> None:
+    def _widen(self, width: int) -> None:
         from qtpy.QtCore import Qt
         from qtpy.QtWidgets import QMainWindow
 
         window = self.dock.window()
         assert isinstance(window, QMainWindow)
-        window.resizeDocks([self.dock], [WIDTH_OF_DOCK], Qt.Orientation.Horizontal)
+        window.resizeDocks([self.dock], [width], Qt.Orientation.Horizontal)
 
 
 # In the order of the tour; those with True are kept in docs/images.
@@ -304,7 +309,7 @@ def _write_pieces(
     return write_list(folder / "my pictures.txt", entries)
 
 
-def save(window: Image.Image, path: Path) -> None:
+def save(window: Image.Image, path: Path, largest: int = LARGEST) -> None:
     """Write a small PNG: the flat colours of the window exactly, those of the photograph by few."""
     pixels = np.asarray(window.convert("RGB"))
     codes = pixels.astype(np.int64) @ (65536, 256, 1)
@@ -320,10 +325,10 @@ def save(window: Image.Image, path: Path) -> None:
         small = Image.fromarray(pixels).quantize(palette=palette, dither=Image.Dither.NONE)
         small.save(path, optimize=True)
         size = path.stat().st_size
-        if size <= LARGEST:
+        if size <= largest:
             break
         if n_colours < 16:
-            sys.exit(f"{path} has {size} bytes, more than the {LARGEST} of docs/images.")
+            sys.exit(f"{path} has {size} bytes, more than the {largest} of docs/images.")
         n_colours = n_colours * 3 // 4
     print(f"{path}  {size / 1000:.0f} kB, {FLAT_COLOURS + n_colours} colours")
 

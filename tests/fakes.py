@@ -70,16 +70,9 @@ class FakeEngine:
         self._called("segment")
         return [_disc(prompt, embedding.geometry) for prompt in prompts]
 
-    def grid(
-        self,
-        embedding: Embedding,
-        points_per_side: int = 16,
-        *,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> PromptGrid:
+    def grid(self, embedding: Embedding, points_per_side: int = 16, **watched: Any) -> PromptGrid:
         self._called("grid")
-        self._work(progress, cancel)
+        self._work(**watched)
         prompts, _ = grid_points(embedding.geometry, points_per_side)
         logits = np.stack([_disc(p, embedding.geometry).low_res_logits for p in prompts])
         features = np.array([[p.row, p.col] for p in prompts], np.float32) + 1
@@ -93,10 +86,7 @@ class FakeEngine:
         n_sources: int | None = None,
         seed: int = 0,
         points_per_side: int = 16,
-        eps: float | None = None,
-        *,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
+        **_: Any,
     ) -> SourcePartition:
         self._called("partition")
         count = n_sources or 2
@@ -162,7 +152,7 @@ class FakeEngine:
             failure, self.failure = self.failure, None
             raise failure
 
-    def _work(self, progress: Progress | None, cancel: Cancel | None) -> None:
+    def _work(self, progress: Progress | None = None, cancel: Cancel | None = None) -> None:
         for step in range(10):
             report(progress, cancel, step, 10, "working")
             if self.step_s:
@@ -183,7 +173,7 @@ class KnowingEngine:
     def __init__(self, checkpoint_sha256: str = "knowing", wrong: float = 0.0) -> None:
         self.model = SimpleNamespace(checkpoint_sha256=checkpoint_sha256)
         self.precision = "float32"
-        self.grids_kept = 0
+        self.grids_cached = 0
         self.wrong = wrong
         self.asked: list[tuple[str, int | None]] = []
         self.shapes: list[tuple[int, int]] = []

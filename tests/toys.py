@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from napari_safire.model import ModelConfig
+import torch
+
+from napari_safire.model import ModelConfig, SafireModel
 
 
 def tiny_lite(**other: Any) -> ModelConfig:
@@ -39,6 +42,18 @@ def small_vit(**other: Any) -> ModelConfig:
         "adaptor_reduction": 8,
     }
     return ModelConfig(**(values | other))
+
+
+VIT_L = ModelConfig(embed_dim=1024, depth=24, num_heads=16, global_attention=(5, 11, 17, 23))
+VIT_H = ModelConfig(embed_dim=1280, depth=32, num_heads=16, global_attention=(7, 15, 23, 31))
+"""The published model on SAM's larger encoders."""
+
+
+def write_published_layout(model: SafireModel, path: Path, *, encoder_only: bool = False) -> None:
+    """Write the published layout; the encoder alone has keys relative to it, as pretraining has."""
+    part = model.image_encoder if encoder_only else model
+    state = {f"module.{key}": value.detach().cpu() for key, value in part.state_dict().items()}
+    torch.save({"model": state, "epoch": 0}, path)
 
 
 # Tiles above 128 pixels, pools above 192.

@@ -21,13 +21,11 @@ import argparse
 import json
 import math
 import sys
-import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from calibration_pictures import (
@@ -35,54 +33,51 @@ from calibration_pictures import (
     RECOMPRESSED,
     UNTOUCHED,
     KnownPicture,
+    Photographs,
     composites,
     folds_of,
     originals_for_calibration,
     untouched_crops,
 )
+from calibration_report import (
+    by_kind,
+    confidence_reliability,
+    describe,
+    describe_more,
+    draw,
+    points_of,
+    rates,
+    verdict_reliability,
+)
+from calibration_seen import POINTS, Judged, Seen, look, separated
 from settings import read_settings
 
-from napari_safire.atomic import atomic_path
-from napari_safire.cli.terminal import progress_bar
 from napari_safire.engine import Engine
-from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.rules import ModelRules, PatchRules, with_rules
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.evaluation.charts import reliability_chart
-from napari_safire.evaluation.results import write_table
 from napari_safire.learning.calibration import (
-    Observation,
     calibrations_without,
     candidates_of,
     choose_threshold,
     fit_calibration,
     numbers_right,
-    observe,
 )
-from napari_safire.learning.confidence import AskedPoints, ask_points, fit_confidence
-from napari_safire.learning.grouping import KnownPieces, fit_grouping, known_pieces
+from napari_safire.learning.confidence import fit_confidence
+from napari_safire.learning.grouping import fit_grouping
 from napari_safire.learning.temperature import (
-    DividedPatches,
-    divided_patches,
     fit_inverse_temperature,
 )
-from napari_safire.metrics import Reliability, balanced_weights, reliability
 from napari_safire.model import SafireModel, load_model, save_checkpoint
 from napari_safire.partitioning.grouping import GroupingRule
 from napari_safire.partitioning.n_sources import ScoreWeights
-from napari_safire.synthesis.photos import Photo, divide, read_photo_table
+from napari_safire.synthesis.photos import divide, read_photo_table
 from napari_safire.synthesis.retries import NoRoom
-from napari_safire.types import Calibration, Embedding
 
-Result = TypeVar("Result")
-
-POINTS = 8  # asked in each picture
 ABOUT = {
     "name": "safire-lite",
     "licence": "BSD-3-Clause",
     "trained_on": "synthetic composites of photographs; docs/models/safire-lite.md",
 }
-HEADER = ("kind", "degradation", "fold", "n_sources", "statistic", "probability")
 # Twelve composites: every number of sources in both folds.
 _LEAST = {"count": 12, "degraded": 0, "crops": 1, "untouched": 0, "learned": 0}
 # Nothing is settled yet. The weights were measured: docs/lab-notes.md.
@@ -95,60 +90,6 @@ _UNSETTLED = {
     ),
     "prompts": ModelRules(),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Photographs:
-    """What pictures are made of.
-
-    Parameters
-    ----------
-    held_out : list of Photo
-        By photographers the model has not learned from.
-    originals : list of Photo
-        Camera originals, in the groups of the training's table.
-    learned : list of Photo
-        What the model has learned from.
-    """
-
-    held_out: list[Photo]
-    originals: list[Photo]
-    learned: list[Photo]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """What a verdict on a picture rests on."""
-
-    kind: str
-    degradation: str
-    fold: int
-    observation: Observation
-
-    @property
-    def forged(self) -> bool:
-        """Whether it has more than one source."""
-        return self.observation.n_sources > 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen(Judged):
-    """What the model made of a picture in every respect."""
-
-    points: AskedPoints
-    pieces: KnownPieces | None
-    divided: DividedPatches | None
-
-    def counted(self, rules: ModelRules) -> Seen:
-        """Count the sources by a grouping that was fitted after the picture was seen."""
-        if rules.patches is None or self.pieces is None:
-            return self
-        score, pieces = self.observation.statistic, self.pieces
-        found = tuple(
-            rules.patches.grouping.count(pieces.likeness, pieces.shares, score, least)
-            for least in candidates_of(rules)
-        )
-        return replace(self, observation=replace(self.observation, found=found))
 
 
 def main() -> int:
@@ -182,7 +123,9 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     settled, accuracy = settle_sources(unsettled, seen)
     of_other_fold = cross_fitted_numbers(unsettled, seen)
     basis = describe(seen, photos)
-    curve = fit_confidence(*_points(seen), f"fitted on {POINTS} random points in each of {basis}.")
+    curve = fit_confidence(
+        *points_of(seen), f"fitted on {POINTS} random points in each of {basis}."
+    )
     basis = describe_more(basis, unforged, photos)
     judged: list[Judged] = [*seen, *unforged]
     observations = [one.observation for one in judged]
@@ -198,7 +141,7 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
         model.metadata, replace(settled, calibration=calibration, confidence=curve)
     )
     save_checkpoint(model, options.output, metadata=ABOUT)
-    _draw(options.output, judged, by_fold, drawn)
+    draw(options.output, judged, by_fold, drawn)
     known = {photo.origin for photo in photos.learned}
     return {
         "basis": basis,
@@ -212,7 +155,7 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
         "cross-fitted": rates(judged, by_fold),
         **{
             f"cross-fitted, {name}": rates(group, by_fold)
-            for name, group in _by_kind(judged).items()
+            for name, group in by_kind(judged).items()
         },
         "expected_calibration_error": {name: one.expected_error for name, one in drawn.items()},
     }
@@ -320,189 +263,6 @@ def pictures(
         untouched_crops("originals", photos.originals, folds, options.crops, seed + 2),
         untouched_crops("photographs", photos.held_out, folds, options.untouched, seed + 3),
     )
-
-
-def look(engine: Engine, known: Iterable[KnownPicture], total: int, seed: int) -> list[Seen]:
-    """Show every picture to a model, once as a whole and at random points."""
-    by_patches = engine.rules.patches is not None
-
-    def work(number: int, picture: KnownPicture) -> Seen:
-        observation = observe(engine, picture.pixels, picture.n_sources)
-        rng = np.random.default_rng((seed, number))
-        embedding = engine.embed(picture.pixels)
-        pieces = known_pieces(engine.pieces(embedding), picture.labels) if by_patches else None
-        return Seen(
-            picture.kind,
-            picture.degradation,
-            picture.fold,
-            replace(observation, kind=_kind_of_authentic(picture)),
-            ask_points(engine, embedding, picture.labels, POINTS, rng, method="decoder"),
-            pieces,
-            _divided(engine, embedding, picture),
-        )
-
-    with tempfile.TemporaryDirectory() as folder:
-        # Two questions need the same embedding; cached for the second, not for good.
-        engine.cache = EmbeddingCache(Path(folder), max_bytes=2**28)
-        return _each("looking at pictures", work, known, total)
-
-
-def separated(engine: Engine, known: Iterable[KnownPicture], total: int) -> list[Judged]:
-    """Measure how far apart the sources of pictures seem that have one."""
-
-    def work(number: int, picture: KnownPicture) -> Judged:
-        statistic = engine.separation(engine.embed(picture.pixels))
-        observation = Observation(1, statistic, kind=_kind_of_authentic(picture))
-        return Judged(picture.kind, picture.degradation, picture.fold, observation)
-
-    return _each("looking at what was learned from", work, known, total)
-
-
-def _each(
-    title: str,
-    work: Callable[[int, KnownPicture], Result],
-    known: Iterable[KnownPicture],
-    total: int,
-) -> list[Result]:
-    """Do a piece of work for every picture, and show how far it is."""
-    found = []
-    with progress_bar(title) as show:
-        for number, picture in enumerate(known):
-            found.append(work(number, picture))
-            show(len(found), total, picture.kind)
-    return found
-
-
-def _kind_of_authentic(picture: KnownPicture) -> str:
-    """Those among which false alarms must be as rare as among all; degraded composites are few."""
-    if picture.kind == "composites":
-        return picture.kind
-    return f"{picture.kind}, {picture.degradation}"
-
-
-def _divided(engine: Engine, embedding: Embedding, picture: KnownPicture) -> DividedPatches | None:
-    """Of pictures of several sources, for models that divide patches."""
-    if picture.n_sources < 2 or engine.rules.patches is None:
-        return None
-    partition = engine.partition(embedding, "kmeans", picture.n_sources)
-    return divided_patches(partition, picture.labels)
-
-
-def describe(seen: Sequence[Seen], photos: Photographs) -> str:
-    """Which pictures, as a part of a sentence that stands beside every verdict."""
-    made = [s for s in seen if s.kind == "composites"]
-    text = (
-        f"{len(made)} synthetic pictures ({sum(not s.forged for s in made)} of one source, "
-        f"{sum(s.degradation != 'none' for s in made)} degraded) of {len(photos.held_out)} "
-        "photographs by photographers the model has not seen"
-    )
-    pieces = [
-        f"{len(some)} untouched crops of {whose} "
-        f"({sum(s.degradation != 'none' for s in some)} recompressed)"
-        for kind, whose in (
-            ("photographs", "these photographs"),
-            ("originals", f"{len(photos.originals)} camera originals"),
-        )
-        if (some := [s for s in seen if s.kind == kind])
-    ]
-    return ", and ".join([text, *pieces])
-
-
-def describe_more(basis: str, unforged: Sequence[Judged], photos: Photographs) -> str:
-    """Which pictures, with those that count for the verdict only."""
-    if not unforged:
-        return basis
-    recompressed = sum(one.degradation != "none" for one in unforged)
-    return (
-        f"{basis}; and {len(unforged)} ({recompressed} recompressed) of the {len(photos.learned)} "
-        "photographs it has learned from"
-    )
-
-
-def rates(seen: Sequence[Judged], calibrations: dict[int, Calibration]) -> dict[str, Any]:
-    """Shares of verdicts among authentic and forged pictures, each by its fold's calibration."""
-    found: dict[str, Any] = {}
-    for name, forged in (("authentic", False), ("forged", True)):
-        chosen = [s for s in seen if s.forged == forged]
-        if not chosen:
-            continue
-        judged = [(_probability(s, calibrations), calibrations[s.fold]) for s in chosen]
-        alarms = sum(p >= c.forged_above for p, c in judged)
-        clean = sum(p <= c.clean_below and p < c.forged_above for p, c in judged)
-        found[name] = {
-            "pictures": len(chosen),
-            "forged": alarms / len(chosen),
-            "inconclusive": (len(chosen) - alarms - clean) / len(chosen),
-            "no forgery found": clean / len(chosen),
-        }
-    return found
-
-
-def verdict_reliability(
-    seen: Sequence[Judged], calibrations: dict[int, Calibration]
-) -> Reliability:
-    """Probabilities of forgery beside what was forged; both kinds count the same."""
-    forged = np.array([s.forged for s in seen])
-    probabilities = [_probability(s, calibrations) for s in seen]
-    return reliability(probabilities, forged, weights=balanced_weights(forged))
-
-
-def confidence_reliability(seen: Sequence[Seen]) -> tuple[Reliability, Reliability]:
-    """Predicted beside true accuracies: as the model says them, and by the other fold's curve."""
-    predicted, accuracy, calibrated = [], [], []
-    for fold in sorted({s.fold for s in seen}):
-        raw, true = _points([s for s in seen if s.fold == fold])
-        curve = fit_confidence(*_points([s for s in seen if s.fold != fold]), "the other fold.")
-        predicted.append(np.clip(raw, 0, 1))
-        accuracy.append(true)
-        calibrated.append(curve(raw))
-    true = np.concatenate(accuracy)
-    return (
-        reliability(np.concatenate(predicted), true),
-        reliability(np.concatenate(calibrated), true),
-    )
-
-
-def _probability(one: Judged, calibrations: dict[int, Calibration]) -> float:
-    return calibrations[one.fold].probability(one.observation.statistic)
-
-
-def _points(seen: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
-    return (
-        np.concatenate([s.points.predicted for s in seen]),
-        np.concatenate([s.points.accuracy for s in seen]),
-    )
-
-
-def _by_kind(seen: Sequence[Judged]) -> dict[str, list[Judged]]:
-    groups = defaultdict(list)
-    for one in seen:
-        groups[f"{one.kind}, {one.degradation}"].append(one)
-    return groups
-
-
-def _draw(
-    model: Path,
-    seen: Sequence[Judged],
-    calibrations: dict[int, Calibration],
-    drawn: dict[str, Reliability],
-) -> None:
-    """Write the diagram and the table beside the model."""
-    axes = {"Verdicts": ("probability of forgery, at even odds", "share that is forged")}
-    panels = {
-        title: (*axes.get(title, ("predicted accuracy", "true accuracy")), found)
-        for title, found in drawn.items()
-    }
-    with atomic_path(model.with_name(f"{model.stem}-calibration.svg")) as temporary:
-        temporary.write_text(reliability_chart(panels), encoding="utf-8")
-    rows = [
-        (
-            s.kind, s.degradation, s.fold, s.observation.n_sources,
-            f"{s.observation.statistic:.6g}", f"{_probability(s, calibrations):.6g}",
-        )
-        for s in seen
-    ]  # fmt: skip
-    write_table(model.with_name(f"{model.stem}-calibration.csv"), HEADER, rows)
 
 
 def _parser() -> argparse.ArgumentParser:

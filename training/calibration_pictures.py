@@ -54,6 +54,25 @@ class KnownPicture:
     labels: npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class Photographs:
+    """What pictures are made of.
+
+    Parameters
+    ----------
+    held_out : list of Photo
+        By photographers the model has not learned from.
+    originals : list of Photo
+        Camera originals, in the groups of the training's table.
+    learned : list of Photo
+        What the model has learned from.
+    """
+
+    held_out: list[Photo]
+    originals: list[Photo]
+    learned: list[Photo]
+
+
 def originals_for_calibration(
     originals: Sequence[Photo], learned_table: Sequence[Photo]
 ) -> list[Photo]:
@@ -73,20 +92,20 @@ def originals_for_calibration(
     return [replace(photo, group=groups[photo.origin]) for photo in shared]
 
 
-def folds_of(*series: Sequence[Photo]) -> dict[str, int]:
-    """Divide the groups of every series of photographs evenly among the folds.
+def folds_of(*photographs: Sequence[Photo]) -> dict[str, int]:
+    """Divide the groups of all photographs evenly among the folds.
 
     Raises
     ------
     DatasetError
-        The first series has too few groups to make composites for every fold.
+        The first has too few groups to make composites for every fold.
     """
-    if len({photo.group for photo in series[0]}) < N_FOLDS:
+    if len({photo.group for photo in photographs[0]}) < N_FOLDS:
         raise DatasetError(
             f"Calibration needs photographs of {N_FOLDS} held-out photographers at least: raise "
             "held_out_groups of the settings."
         )
-    groups = dict.fromkeys(g for photos in series for g in sorted({p.group for p in photos}))
+    groups = dict.fromkeys(g for photos in photographs for g in sorted({p.group for p in photos}))
     return {group: number % N_FOLDS for number, group in enumerate(groups)}
 
 

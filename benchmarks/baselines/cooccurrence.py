@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
-from baselines.evidence import BlockFeatures, require_side, saturated
+from baselines.description import BlockFeatures, require_side, saturated
 from napari_safire.types import FloatImage
 
 _BLOCK = 128

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from baselines import BASELINES, Evidence, forgery_heatmap, source_labels
+from baselines import BASELINES, Description, forgery_heatmap, source_labels
 from napari_safire.geometry import Geometry
 from napari_safire.images.pixels import PictureReader
 from napari_safire.types import FloatImage, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
@@ -22,7 +22,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in JPEG
 class Described:
     """What stands for an embedding: a picture as a classical method sees it."""
 
-    evidence: Evidence
+    description: Description
     geometry: Geometry
     warnings: tuple[str, ...] = ()
 
@@ -43,7 +43,7 @@ class BaselineEngine:
         self._describe = BASELINES[name]
         self.model = SimpleNamespace(checkpoint_sha256=_source_sha256())
         self.precision = "float64"
-        self.grids_kept = 0
+        self.grids_cached = 0
 
     def embed(self, image: Any, **_: Any) -> Described:
         """Describe a picture of any kind."""
@@ -62,7 +62,7 @@ class BaselineEngine:
         **_: Any,
     ) -> SourcePartition:
         """Divide the picture into so many sources, or fewer if the method sees fewer."""
-        labels = source_labels(embedding.evidence, n_sources or 2, seed)
+        labels = source_labels(embedding.description, n_sources or 2, seed)
         regions = tuple(
             _region(labels == k, embedding.geometry) for k in range(int(labels.max()) + 1)
         )
@@ -70,7 +70,7 @@ class BaselineEngine:
 
     def localize(self, embedding: Described, seed: int = 0, **_: Any) -> ForgeryMap:
         """Heatmap of the smaller of two sources."""
-        heatmap = forgery_heatmap(embedding.evidence, seed)
+        heatmap = forgery_heatmap(embedding.description, seed)
         return ForgeryMap(
             heatmap, float("nan"), "inconclusive", "This method does not judge whole pictures."
         )

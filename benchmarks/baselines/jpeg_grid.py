@@ -18,7 +18,7 @@ from scipy.fft import dctn
 from scipy.ndimage import uniform_filter1d
 from scipy.stats import binom
 
-from baselines.evidence import require_side, spread
+from baselines.description import require_side, spread
 from baselines.nothing import OneSource
 from napari_safire.types import FloatImage
 

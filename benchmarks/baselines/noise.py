@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import convolve1d
 
-from baselines.evidence import BlockFeatures, require_side, saturated
+from baselines.description import BlockFeatures, require_side, saturated
 from napari_safire.types import FloatImage
 
 _MOMENTS = 8  # "db8"

@@ -22,7 +22,7 @@ class OneSource:
     shape: tuple[int, int]
 
     def memberships(self, n_sources: int, seed: int) -> FloatImage:
-        """One source, whatever was asked; see `baselines.evidence.Evidence`."""
+        """One source, whatever was asked; see `baselines.description.Description`."""
         return np.ones((1, *self.shape), np.float32)
 
 

@@ -74,7 +74,7 @@ class Embedding:
         Hashes of the pixels and of the weights: together they identify the embedding.
     warnings : tuple of str
         What had to be mended in the image before it could be embedded, in plain sentences.
-    unreadable : (h, w) uint8 array, optional
+    uninformative : (h, w) uint8 array, optional
         For each feature vector whether a camera's traces can be in its patch: 0 if so, else the
         reason (1 dark, 2 saturated, 3 flat; `napari_safire.partitioning.uninformative`). None: not
         known.
@@ -85,7 +85,7 @@ class Embedding:
     image_sha256: str
     checkpoint_sha256: str
     warnings: tuple[str, ...] = ()
-    unreadable: npt.NDArray[np.uint8] | None = None
+    uninformative: npt.NDArray[np.uint8] | None = None
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -258,6 +258,11 @@ class Calibration:
             raise ValueError(
                 f"A calibration's slope and intercept must be finite, not {self.slope} and "
                 f"{self.intercept}: fit the calibration again."
+            )
+        if self.slope < 0:
+            raise ValueError(
+                f"A calibration's slope is {self.slope}, but a higher score must not mean a lower "
+                "probability of forgery: fit the calibration again."
             )
         if not 0 <= self.clean_below <= self.forged_above <= 1:
             raise ValueError(

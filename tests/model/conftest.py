@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import importlib
 from collections.abc import Iterator
 
 import pytest
 from fakes import FakeEngine
 from napari.components import ViewerModel
+from npe2 import PluginManager
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 from window.conftest import Dock as Dock
@@ -19,6 +21,8 @@ from .hand import ModelHand, pump
 
 @pytest.fixture(scope="session", autouse=True)
 def _imports_are_no_garbage(qapp: QApplication) -> None:
+    PluginManager.instance().discover()  # as napari's window does
+    importlib.import_module("torch")  # no worker is to be in the midst of it
     gc.collect()
     gc.freeze()
 
@@ -34,9 +38,12 @@ def hand(viewer: ViewerModel) -> ModelHand:
     return ModelHand(viewer)
 
 
-def open_dock(viewer: ViewerModel, hand: ModelHand, engine: FakeEngine) -> Iterator[Dock]:
-    """A dock with this engine, closed in the end."""
-    widget = SafireWidget(viewer, load_engine=lambda name, device, notice: engine)
+def open_dock(
+    viewer: ViewerModel, hand: ModelHand, engine: FakeEngine | None = None
+) -> Iterator[Dock]:
+    """A dock with this engine, or with the shipped model, closed in the end."""
+    load = {} if engine is None else {"load_engine": lambda name, device, notice: engine}
+    widget = SafireWidget(viewer, **load)
     widget.resize(400, 800)
     widget.show()
     pump(0.02)
@@ -50,3 +57,9 @@ def open_dock(viewer: ViewerModel, hand: ModelHand, engine: FakeEngine) -> Itera
 def dock(viewer: ViewerModel, hand: ModelHand) -> Iterator[Dock]:
     """A dock whose regions are discs and whose sources are stripes."""
     yield from open_dock(viewer, hand, FakeEngine())
+
+
+@pytest.fixture
+def lite_dock(viewer: ViewerModel, hand: ModelHand) -> Iterator[Dock]:
+    """A dock with the model that ships with the package."""
+    yield from open_dock(viewer, hand)

@@ -98,7 +98,7 @@ def test_the_next_picture_is_partitioned_without_the_number_of_the_last(dock: Do
     dock.settle()
     dock.controller.mode.source = 3
     open_picture(dock, "second", 9)
-    assert section.count.text().startswith("auto")
+    assert section.count.text() == "Sources: auto"
     assert dock.widget.prompts.source.value() == 1
     dock.press(section.run)
     dock.settle()
@@ -150,7 +150,8 @@ def test_a_number_from_the_preferences_is_one_click_from_auto(dock: Dock) -> Non
 def test_more_sources_than_the_model_tells_apart_are_warned_of(dock: Dock) -> None:
     section = dock.widget.partition
     open_picture(dock, "picture")
-    assert section.count.text() == "auto, up to 6"
+    assert section.count.text() == "Sources: auto"
+    assert "up to 6 sources apart" in section.count.toolTip()
     section.count.setValue(6)
     assert not section.number.isVisible()
     section.count.setValue(9)

@@ -67,11 +67,11 @@ def test_a_line_says_how_probable_the_number_is(dock: Dock) -> None:
     dock.press(section.run)
     dock.settle()
     assert found.isVisible()
-    words = "2 sources found. If there are several at all, there are 2 (68%) or 3 (32%)."
+    words = "2 sources found. A bar: how well that many fall apart; no probability."
     assert found.text() == words
     section.count.setValue(3)  # given, not found
     dock.settle()
-    assert not found.isVisible()
+    assert found.text() == words.replace("2 sources found", "3 sources asked for")
     section.count.setValue(0)
     dock.settle()
     assert found.text() == words
@@ -152,8 +152,8 @@ def test_a_number_of_the_curve_becomes_the_number_of_sources(dock: Dock) -> None
 
 
 def test_uncertainty_is_made_on_demand(dock: Dock) -> None:
-    open_picture(dock)
     assert not dock.widget.view.buttons["uncertainty"].isEnabled()
+    open_picture(dock)
     dock.press(dock.widget.partition.run)
     dock.settle()
     layer_group = dock.controller.layer_group
@@ -166,6 +166,30 @@ def test_uncertainty_is_made_on_demand(dock: Dock) -> None:
     assert values.shape == SHAPE
     assert 0 <= values.min() <= values.max() <= 1
     assert "stability" in dock.engine.calls
+
+
+def test_what_a_view_needs_is_made_when_it_is_asked_for(dock: Dock) -> None:
+    open_picture(dock)
+    button = dock.widget.view.buttons["forgery map"]
+    assert button.isEnabled()
+    dock.press(button)
+    dock.settle()
+    assert button.isChecked()
+    assert dock.controller.sources_layer is not None
+
+
+def test_settings_that_cannot_regroup_say_what_applies_them(dock: Dock) -> None:
+    open_picture(dock)
+    section = dock.widget.partition
+    dock.press(section.run)
+    dock.settle()
+    assert not section.number.isVisible()
+    choose_grid(dock, 5)
+    dock.settle()
+    assert section.number.text() == "Press Partition to apply this."
+    dock.press(section.run)
+    dock.settle()
+    assert not section.number.isVisible()
 
 
 def test_without_a_picture_a_sentence_says_so(dock: Dock) -> None:

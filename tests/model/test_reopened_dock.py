@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import FakeEngine
 from napari.components import ViewerModel
+from PIL import Image
+
+from napari_safire.annotation.recorded import ANNOTATED
+from napari_safire.gui.layers.image_planes import Channels
 
 from .conftest import Dock, open_dock
-from .hand import ModelHand
+from .hand import ModelHand, pump, wait_until
 
 SHAPE = (120, 160)
 
@@ -51,6 +56,7 @@ def make_work(dock: Dock) -> None:
     dock.controller.edits.commit()
     dock.controller.mode.source = 3
     dock.controller.add_prompts()
+    dock.settle()
     dock.hand.click(dock.controller.image, 50, 60)
     dock.settle()
 
@@ -104,10 +110,29 @@ def test_a_preview_that_was_hidden_is_not_taken_for_erased(viewer: ViewerModel, 
     with opened() as first:
         make_work(first)
         made = annotation(first)
-        first.controller.session.states.show_preview(first.controller.key, False)
+        first.controller.session.annotations.show_preview(first.controller.key, False)
         first.settle()
     with opened() as second:
         assert annotation(second) == made
+
+
+def test_a_verdict_of_other_pixels_is_dropped_and_told(viewer: ViewerModel, opened) -> None:
+    """It was shown over the new pixels, and a record paired it with their hash."""
+    image = viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    with opened() as first:
+        make_work(first)
+        shown = labels(viewer)
+    image.data = np.ones((*SHAPE, 3), np.uint8)
+    with opened() as second:
+        pump(0.05)
+        assert second.controller.plane.forgery is None
+        assert second.controller.plane.predictions.partition is None
+        assert not second.controller.layer_group.heatmap.data.any()
+        assert "has other pixels now" in second.widget.message.text()
+        assert annotation(second).is_answered  # the live prompt was asked again
+        np.testing.assert_array_equal(labels(viewer), shown)  # what was settled is the user's
+        about = second.controller.sources_layer.metadata["napari_safire"]
+        assert about[ANNOTATED][()].predictions.forgery is None
 
 
 def test_layers_of_another_size_stay_the_users(viewer: ViewerModel, opened) -> None:
@@ -163,3 +188,71 @@ def test_every_slice_of_a_stack_comes_back(viewer: ViewerModel, opened) -> None:
             assert second.controller.plane.forgery is not None
             np.testing.assert_array_equal(annotation(second).shown(), shown[step])
         assert names(viewer) == before
+
+
+def test_channels_that_were_chosen_stay_chosen(viewer: ViewerModel, opened) -> None:
+    image = viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="picture")
+    colours = Channels((0, 1, 2))
+    with opened() as first:
+        first.controller.work_on(image, colours)
+        first.settle()
+        make_work(first)
+        made = annotation(first)
+    with opened() as second:
+        assert second.controller.picture.channels == colours
+        assert second.controller.sources_layer is viewer.layers["picture: sources"]
+        assert annotation(second) == made
+        for channels in (None, colours, Channels((1,))):  # nobody asks for planes that are gone
+            second.controller.work_on(image, channels)
+            second.settle()
+            assert second.controller.picture.channels == channels
+        second.controller.partition()
+        second.settle()
+        assert second.controller.plane.partition is not None
+    with opened() as third:
+        assert third.controller.picture.channels == Channels((1,))
+
+
+def test_a_map_that_is_adopted_is_no_reason_to_ask_for_a_plane_that_is_gone(
+    viewer: ViewerModel, opened
+) -> None:
+    image = viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="picture")
+    with opened() as first:
+        first.controller.work_on(image, Channels((0, 1, 2)))
+        first.settle()
+        make_work(first)
+    for name in ("sources", "prompts", "forgery map (no evidence)"):
+        viewer.layers[f"picture: {name}"].metadata["napari_safire"].pop("channels")
+    with opened() as second:  # as slices
+        second.controller.work_on(image, Channels((0, 1, 2)))
+        second.settle()
+        second.controller.partition()
+        second.settle()
+        assert second.controller.plane.partition is not None
+
+
+def test_a_picture_that_the_queue_opens_a_second_time_is_told(
+    viewer: ViewerModel, opened, tmp_path: Path
+) -> None:
+    """Newer work, in layers that an earlier dock had left, was neither saved nor spoken of."""
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(tmp_path / "photos" / "p0.png")
+
+    def open_queue(dock: Dock) -> None:
+        dock.widget.queue.open_queue(tmp_path / "photos")
+        wait_until(lambda: not dock.widget.queue.work.doing)
+        dock.settle()
+
+    with opened() as first:
+        open_queue(first)
+        assert "open before" not in first.widget.message.text()
+        make_work(first)
+        open_queue(first)  # its own goes on
+        assert names(viewer).count("p0.png") == 1
+        assert "open before" not in first.widget.message.text()
+    with opened() as second:
+        make_work(second)
+        open_queue(second)
+        assert {"p0.png", "p0.png [1]"} <= set(names(viewer))
+        assert "p0.png was open before" in second.widget.message.text()
+        assert second.controller.image.name == "p0.png [1]"

@@ -41,7 +41,6 @@ from napari_safire.model import (
     inspect_checkpoint,
     load_checkpoint,
     save_checkpoint,
-    write_published_layout,
 )
 from napari_safire.model.files.own_file import own_file_bytes
 
@@ -401,7 +400,8 @@ def originals(folder: Path) -> dict[str, Path]:
     about = load_model("safire-lite", device="cpu").metadata
     save_checkpoint(SafireModel(TINY_LITE), paths["own"], metadata=about | {"name": "tiny"})
     vit = SafireModel(TINY_VIT)
-    write_published_layout(vit, paths["torch"])
+    state = {f"module.{key}": value for key, value in vit.state_dict().items()}
+    torch.save({"model": state, "epoch": 0}, paths["torch"])
     return paths
 
 

@@ -94,7 +94,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
     def prompt() -> None:
         controller.mode.source = dice.randint(1, 3)
         controller.add_prompts()
-        layer = viewer.layers.selection.active
+        layer = controller.layer_group.prompts
         layer.add((dice.uniform(0, SHAPE[0] - 1), dice.uniform(0, SHAPE[1] - 1)))
 
     def stroke() -> None:

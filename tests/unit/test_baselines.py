@@ -88,11 +88,11 @@ def test_three_sources_are_told_apart_by_their_noise() -> None:
 
 def test_a_shifted_jpeg_grid_stands_out() -> None:
     luma, truth = with_second_grid()
-    evidence = jpeg_grid(luma)
-    heatmap = forgery_heatmap(evidence)
+    description = jpeg_grid(luma)
+    heatmap = forgery_heatmap(description)
     assert auc(truth, heatmap) > 0.9
     assert heatmap[144, 184] > 0.9
-    labels = source_labels(evidence, 3)
+    labels = source_labels(description, 3)
     assert set(np.unique(labels)) == {0, 1}  # there is no third grid, whatever was asked
     assert p_miou(truth.astype(np.uint8), labels) > 0.8
 
@@ -109,9 +109,9 @@ def test_the_jpeg_grid_has_its_origin_where_the_picture_was_cut() -> None:
 @pytest.mark.parametrize("name", BASELINES)
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_a_flat_picture_gives_nothing(name: str, value: int) -> None:
-    evidence = BASELINES[name](np.full(SHAPE, value, np.float32))
-    assert not forgery_heatmap(evidence).any()
-    assert not source_labels(evidence, 3).any()
+    description = BASELINES[name](np.full(SHAPE, value, np.float32))
+    assert not forgery_heatmap(description).any()
+    assert not source_labels(description, 3).any()
 
 
 def test_one_grid_or_none_gives_nothing() -> None:
@@ -128,8 +128,8 @@ def test_a_tiny_picture_is_refused_in_a_sentence(name: str, shape: tuple[int, in
 
 
 def test_the_blank_map_takes_any_picture() -> None:
-    evidence = blank_map(np.zeros((1, 2), np.float32))
-    assert source_labels(evidence, 4).tolist() == [[0, 0]]
+    description = blank_map(np.zeros((1, 2), np.float32))
+    assert source_labels(description, 4).tolist() == [[0, 0]]
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -143,10 +143,12 @@ def test_sizes_need_not_fit_the_blocks(name: str, shape: tuple[int, int]) -> Non
 @pytest.mark.parametrize("name", MIXTURES)
 def test_answers_depend_on_picture_and_seed_alone(name: str) -> None:
     luma = noisy(np.where(right_part(), 3.0, 2.0))
-    evidence = MIXTURES[name](luma)
-    first = forgery_heatmap(evidence, seed=5)
+    description = MIXTURES[name](luma)
+    first = forgery_heatmap(description, seed=5)
     np.testing.assert_array_equal(first, forgery_heatmap(MIXTURES[name](luma.copy()), seed=5))
-    np.testing.assert_array_equal(source_labels(evidence, 3, 5), source_labels(evidence, 3, 5))
+    np.testing.assert_array_equal(
+        source_labels(description, 3, 5), source_labels(description, 3, 5)
+    )
 
 
 def test_saturated_blocks_go_with_the_largest_source() -> None:

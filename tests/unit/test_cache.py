@@ -354,7 +354,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     cache = EmbeddingCache(tmp_path / "file" / "embeddings")
     assert not cache.put(made("a"))
-    assert "could not be kept" in cache.problem
+    assert "could not be cached" in cache.problem
     assert "choose" not in cache.problem  # whoever reads this in the dock has no other folder
     assert str(cache.folder) in cache.problem
     assert cache.get(sha("a"), MODEL) is None
@@ -366,7 +366,7 @@ def test_a_folder_in_place_of_an_entry_is_said(cache: EmbeddingCache):
     cache._path(sha("a"), MODEL).mkdir(parents=True)
     assert cache.get(sha("a"), MODEL) is None
     assert not cache.put(made("a"))
-    assert "could not be kept" in cache.problem
+    assert "could not be cached" in cache.problem
 
 
 _ON_A_FULL_DISK = """
@@ -395,7 +395,7 @@ def test_a_write_that_stops_half_way_leaves_nothing_behind(tmp_path: Path):
         timeout=120,
         check=True,
     )
-    assert done.stdout.startswith("False The embedding could not be kept"), done.stderr
+    assert done.stdout.startswith("False The embedding could not be cached"), done.stderr
     assert done.stdout.strip().endswith("[]")
 
 
@@ -409,7 +409,7 @@ def test_a_read_only_disk_still_gives_what_it_has(
         monkeypatch.setattr(owner, name, refuse)
     assert_same(three.get(sha("a"), MODEL), made("a"))
     assert not three.put(made("d"))
-    assert f"could not be kept in {three.folder} (Read-only file system)" in three.problem
+    assert f"could not be cached in {three.folder} (Read-only file system)" in three.problem
     assert three.clear() == 0
     assert three.usage().entries == 3
 
@@ -563,5 +563,5 @@ def test_a_disk_that_keeps_nothing_is_said_once(
     for shift in range(3):
         assert engine.embed(picture + shift).features.size
     assert len(heard) == 1
-    assert "could not be kept" in heard[0]
+    assert "could not be cached" in heard[0]
     assert engine.notices == tuple(heard)

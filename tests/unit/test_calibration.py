@@ -151,7 +151,7 @@ def test_what_is_observed_is_what_the_engine_answers(
     engine = Engine(model, rules=rules)
     image = np.zeros((96, 128, 3), np.uint8)
     features = np.random.default_rng(0).standard_normal((64, 6, 8)).astype(np.float32)
-    embedding = replace(engine.embed(image), features=features, unreadable=None)
+    embedding = replace(engine.embed(image), features=features, uninformative=None)
     monkeypatch.setattr(engine, "embed", lambda pixels: embedding)
     seen = observe(engine, image, n_sources=1)
     assert seen.n_sources == 1

@@ -1,4 +1,4 @@
-"""The command line with a tiny random model; as a process wherever a process is the point."""
+"""The command line with a tiny random model; as a process: tests/process/test_cli_processes.py."""
 
 from __future__ import annotations
 
@@ -6,99 +6,48 @@ import csv
 import hashlib
 import json
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 import torch
+from cli_runs import (
+    ONLY,
+    SHAPE,
+    cli,
+    damaged_models,
+    make_batch,
+    make_model,
+    make_picture,
+    one_error,
+    predict,
+)
 from PIL import Image
 from toys import tiny_lite
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from napari_safire import __version__
 from napari_safire.cli import app, terminal
 from napari_safire.errors import CheckpointError
-from napari_safire.images.demo import demo_composite
-from napari_safire.images.masks import decode_sources, encode_sources
+from napari_safire.images.masks import encode_sources
 from napari_safire.images.records.head import SOURCES_FORMAT
 from napari_safire.images.records.results import read_results
 from napari_safire.model.files.checkpoint import save_checkpoint
 from napari_safire.model.safire import SafireModel
 
-SHAPE = (96, 128)
-
-
-def cli(*arguments: object) -> Result:
-    """Run in this process; an exception that is no exit is raised."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-MAIN = "from napari_safire.cli import main; main()"
-
-
-def process(
-    *arguments: object, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run as users do."""
-    return subprocess.run(
-        [sys.executable, "-c", MAIN, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
-    )
-
-
-def one_error(stderr: str) -> str:
-    """The only complaint, which is one line and no traceback."""
-    assert "Traceback" not in stderr
-    (line,) = [line for line in stderr.splitlines() if line.startswith("Error:")]
-    return line
-
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = tiny_lite()
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_checkpoint(SafireModel(config), path)
-    return path
+    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
 
 
 @pytest.fixture(scope="session")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pictures") / "street.png"
-    image, _ = demo_composite()
-    Image.fromarray(image[: SHAPE[0], : SHAPE[1]]).save(path)
-    return path
-
-
-def predict(model: Path, *arguments: object) -> Result:
-    return cli("predict", "--model", model, "--points-per-side", 4, *arguments)
+    return make_picture(tmp_path_factory.mktemp("pictures") / "street.png")
 
 
 # ------------------------------------------------------------------------- the program
-
-
-def test_help_is_quick_and_names_every_command() -> None:
-    code = (
-        "import sys, napari_safire.cli;"
-        "print(sorted({'torch', 'napari', 'qtpy', 'skimage'} & sys.modules.keys()))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "[]", done.stderr
-    result = cli("--help")
-    assert result.exit_code == 0
-    for command in ("demo", "predict", "evaluate", "models"):
-        assert f"\n  {command} " in result.stdout
 
 
 @pytest.mark.parametrize("group", [(), ("models",), ("data",)])
@@ -118,44 +67,6 @@ def test_wrong_use(arguments: tuple[str, ...]) -> None:
 
 
 # ----------------------------------------------------------------------------- predict
-
-
-def test_predict_as_a_process(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
-    output = tmp_path / "new" / "results"
-    done = process(
-        "predict", picture, "-o", output, "--model", tiny_model, "--device", "cpu",
-        "--sources", 2, "--points", "10,20", "--points", "90.5,100", "--seed", 5,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert {path.name for path in output.iterdir()} == {
-        "street.json",
-        "street_heatmap.tif",
-        "street_overlay.png",
-        "street_probabilities.tif",
-        "street_region_01.png",
-        "street_region_02.png",
-        "street_sources.png",
-    }
-    assert str(output / "street.json") in done.stdout
-    record = json.loads((output / "street.json").read_text(encoding="utf-8"))
-    assert record["image"]["file_sha256"] == hashlib.sha256(picture.read_bytes()).hexdigest()
-    checkpoint = hashlib.sha256(tiny_model.read_bytes()).hexdigest()
-    assert record["model"]["checkpoint_sha256"] == checkpoint
-    assert record["device"] == "cpu"
-    assert record["parameters"]["method"] == "kmeans"
-    assert record["parameters"]["seed"] == 5
-    assert record["forgery"]["verdict"] == "inconclusive"  # the model has no calibration
-    assert len(record["partition"]["prompts"]) == 256
-    assert {"embed", "segment", "partition", "localize"} == record["seconds"].keys()
-    n_sources = record["partition"]["n_sources"]
-    labels = decode_sources(np.asarray(Image.open(output / "street_sources.png")))
-    assert labels.shape == SHAPE
-    assert labels.max() < n_sources
-    probabilities = tifffile.imread(output / "street_probabilities.tif")
-    assert probabilities.reshape(-1, *SHAPE).shape[0] == n_sources
-    assert tifffile.imread(output / "street_heatmap.tif").shape == SHAPE
-    assert np.asarray(Image.open(output / "street_region_01.png")).shape == SHAPE
 
 
 def test_same_seed_same_files(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
@@ -209,70 +120,12 @@ def test_it_says_how_sure_the_number_of_sources_is(picture: Path, tmp_path: Path
     assert "2 sources," in given.stdout
 
 
-def test_bad_images_among_good_ones(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
-    """All bad inputs in one run: each is told in one sentence, and the others go on."""
-    whole = picture.read_bytes()
-    image = Image.open(picture)
-    folder = tmp_path / "in"
-    folder.mkdir()
-    bad = {
-        "truncated.png": whole[: len(whole) // 2],
-        "headless.png": whole[:20],
-        "empty.png": b"",
-        "text.jpg": b"Dear all,\nthis is no picture.\n",
-    }
-    for name, content in bad.items():
-        (folder / name).write_bytes(content)
-    (folder / "folder.png").mkdir()
-    bad_paths = [*(folder / name for name in bad), folder / "folder.png", folder / "missing.png"]
-    image.convert("CMYK").save(folder / "cmyk.jpg")
-    frames = [image.convert("P"), image.rotate(180).convert("P")]
-    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
-    output = tmp_path / "out"
-    done = process(
-        "predict", *bad_paths, folder / "cmyk.jpg", folder / "moving.gif", "-o", output,
-        "--model", tiny_model, "--points", "3,4", "--only-points",
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
-    assert len(errors) == len(bad_paths)
-    for path, line in zip(bad_paths, errors, strict=True):
-        assert str(path) in line
-    warnings = [line for line in done.stderr.splitlines() if line.startswith("Warning:")]
-    assert any("CMYK" in line for line in warnings)
-    assert any("moving.gif holds 2 pictures" in line for line in warnings)
-    assert {path.name for path in output.iterdir()} == {
-        "cmyk.json", "cmyk_region_01.png", "moving.json", "moving_region_01.png",
-    }  # fmt: skip
-
-
 def test_only_bad_images_leave_no_folder(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"")
     result = predict(tiny_model, tmp_path / "bad.png", "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "0 bytes" in one_error(result.stderr)
     assert not (tmp_path / "out").exists()
-
-
-def damaged_models(folder: Path, good: Path) -> dict[str, Path]:
-    from safetensors.torch import load_file, save_file
-
-    class Code:
-        def __reduce__(self) -> Any:
-            return os.mkdir, (str(folder / "code-was-run"),)
-
-    tensors = load_file(good)
-    made = {name: folder / f"{name}.safetensors" for name in ("keys", "truncated", "text")}
-    made |= {name: folder / f"{name}.pth" for name in ("shapes", "code", "other keys")}
-    save_file({"some.weight": torch.zeros(3)}, made["keys"])
-    made["truncated"].write_bytes(good.read_bytes()[:-1000])
-    made["text"].write_text("not a model")
-    state = {f"module.{key}": torch.zeros(2, *value.shape) for key, value in tensors.items()}
-    torch.save({"model": state}, made["shapes"])
-    torch.save({"model": Code()}, made["code"])
-    torch.save({"model": {"a.b": torch.zeros(3)}}, made["other keys"])
-    return made
 
 
 @pytest.mark.parametrize("name", ["keys", "truncated", "text", "shapes", "code", "other keys"])
@@ -283,15 +136,6 @@ def test_bad_checkpoints(name: str, tiny_model: Path, picture: Path, tmp_path: P
     assert str(model) in one_error(result.stderr)
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "code-was-run").exists()
-
-
-def test_checkpoint_with_code_as_a_process(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
-    model = damaged_models(tmp_path, tiny_model)["code"]
-    done = process("predict", picture, "-o", tmp_path / "out", "--model", model)
-    assert done.returncode == 1
-    assert "Python code" in one_error(done.stderr)
-    assert not (tmp_path / "code-was-run").exists()
-    assert not (tmp_path / "out").exists()
 
 
 def test_missing_model(picture: Path, tmp_path: Path) -> None:
@@ -396,19 +240,6 @@ def test_cancelling(
 
 
 # ----------------------------------------------------------------------------- batches
-
-
-ONLY = ("--points", "1,1", "--only-points")
-
-
-def make_batch(folder: Path, picture: Path, count: int = 3) -> Path:
-    """A folder of different pictures."""
-    folder.mkdir()
-    pixels = np.array(Image.open(picture))
-    for number in range(count):
-        pixels[0, 0, :2] = divmod(number, 256)
-        Image.fromarray(pixels).save(folder / f"p{number}.png")
-    return folder
 
 
 def times(folder: Path) -> dict[str, int]:
@@ -589,127 +420,6 @@ def test_results_do_not_go_among_the_pictures_of_a_folder(
     assert times(folder) == before
 
 
-@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (3, signal.SIGINT)])
-def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
-    jobs: int, number: int, tiny_model: Path, picture: Path, tmp_path: Path
-) -> None:
-    """Ctrl-C or SIGTERM in the middle, as a process; the same command then does the rest."""
-    count = 100
-    folder, output = make_batch(tmp_path / "in", picture, count), tmp_path / "out"
-    command = (
-        "predict", folder, "-o", output, "--model", tiny_model, "--device", "cpu",
-        "--sources", 2, "--points-per-side", 4, "--jobs", jobs,
-    )  # fmt: skip
-    running = subprocess.Popen(
-        [sys.executable, "-c", MAIN, *map(str, command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    try:
-        for line in running.stdout or ():
-            if "p1.png" in line:
-                break
-        running.send_signal(number)
-        told, complaints = running.communicate(timeout=120)
-    finally:
-        running.kill()
-    assert running.returncode == 1
-    assert complaints == "Cancelled; nothing half-written.\n"
-    assert "the same command goes on" in told
-    records = list(output.glob("*.json"))
-    assert 2 <= len(records) < count
-    named = {record.name for record in records}
-    for record in records:
-        for files in json.loads(record.read_text(encoding="utf-8"))["files"].values():
-            named |= {files} if isinstance(files, str) else set(files)
-    assert {path.name for path in output.iterdir()} == named
-    pending = [n for n in range(count) if not (output / f"p{n}.json").is_file()]
-    for left in pending[1:]:  # the rest need not take long
-        (folder / f"p{left}.png").unlink()
-    rest = process(*command)
-    assert rest.returncode == 0, rest.stderr
-    assert f"1 done, {len(records)} were there already." in rest.stdout
-
-
-def test_names_from_anywhere_on_a_terminal_of_few_letters_whose_reader_is_gone(
-    tiny_model: Path, picture: Path, tmp_path: Path
-) -> None:
-    """No name, code page or closed pipe costs a result; nothing but lines of text is shown."""
-    folder, output = tmp_path / "in", tmp_path / "out"
-    folder.mkdir()
-    names = [
-        "写真.png", "n" * 251 + ".png", "esc\x1b]0;title\x07.png", "rtl\u202egpj.png",
-        "nl\nb.png: 1 source, no forgery found.png", os.fsdecode(b"caf\xe9.png"),
-    ]  # fmt: skip
-    for name in names:
-        (folder / name).write_bytes(picture.read_bytes())
-    (folder / "bad\x1b[31m.png").write_bytes(b"x")
-    command = (
-        "predict", folder, "-o", output, "--model", tiny_model, "--points-per-side", 4, *ONLY,
-    )  # fmt: skip
-    done = process(*command, env={"PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"})
-    assert done.returncode == 1
-    assert f"{len(names) + 1} pictures: {len(names)} done, 1 failed." in done.stdout
-    for shown in (done.stdout, done.stderr):
-        assert all(character.isprintable() for character in shown.replace("\n", ""))
-    assert len(done.stdout.splitlines()) == len(names) + 1
-    assert "bad\\x1b[31m.png" in one_error(done.stderr)
-    found = {}
-    for path in output.glob("*.json"):
-        record = json.loads(path.read_bytes().decode("utf-8"))
-        found[os.fsencode(Path(record["image"]["path"]).name)] = path
-        assert read_results(path).image is not None  # found by its relative path
-    assert found.keys() == {os.fsencode(name) for name in names}
-    with subprocess.Popen(
-        [sys.executable, "-c", MAIN, *map(str, command), "--overwrite"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        running.stdout.close()  # as `| head` does
-        complaints = running.stderr.read().decode()
-    assert running.returncode == 1
-    one_error(complaints)
-    assert len(list(output.glob("*.json"))) == len(names)
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is full")
-def test_text_that_is_lost_is_told() -> None:
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", MAIN, "--version"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-        )
-    assert done.returncode == 1
-    assert "stdout could not be written" in one_error(done.stderr)
-
-
-def test_two_runs_on_one_folder(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
-    from napari_safire.corpus.folder_lock import locked
-
-    output = tmp_path / "out"
-    command = [
-        "predict", picture, "-o", output, "--model", tiny_model, "--points-per-side", 4, *ONLY,
-    ]  # fmt: skip
-    with locked(output):
-        running = subprocess.Popen(
-            [sys.executable, "-c", MAIN, *map(str, command)], stderr=subprocess.PIPE, text=True
-        )
-        assert running.stderr is not None
-        assert "Another run is at work" in running.stderr.readline()
-        assert list(output.glob("*.json")) == []
-    running.communicate(timeout=120)
-    assert running.returncode == 0
-    assert {path.name for path in output.iterdir()} == {"street.json", "street_region_01.png"}
-
-
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_whatever_goes_wrong_with_one_picture_is_its_own_error(
     jobs: int, tiny_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -833,20 +543,6 @@ def test_all_output_goes_through_one_function() -> None:
 
 
 # -------------------------------------------------------------------- demo and the rest
-
-
-def test_demo(tiny_model: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    done = process("demo", "-o", folder, "--model", tiny_model)
-    assert done.returncode == 0, done.stderr
-    for told in ("sources found", "(true: 3)", "p_mIoU", "inconclusive", "seconds: embed"):
-        assert told in done.stdout
-    assert "no calibration" in done.stdout
-    shown = [line.strip() for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert {Path(path) for path in shown} == set(folder.iterdir())
-    again = cli("demo", "-o", folder, "--model", tiny_model)  # replaces the first results
-    assert again.exit_code == 0
-    assert {Path(path) for path in shown} == set(folder.iterdir())
 
 
 def make_data_set(folder: Path, picture: Path) -> Path:

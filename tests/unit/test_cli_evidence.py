@@ -44,7 +44,9 @@ def test_one_view_of_pictures_that_share_a_name(tmp_path, picture):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         Image.fromarray(picture).save(tmp_path / folder / "a.png")
-    code, said = run(tmp_path / "one", tmp_path / "two", "--view", "clipping", "-o", tmp_path / "out")
+    code, said = run(
+        tmp_path / "one", tmp_path / "two", "--view", "clipping", "-o", tmp_path / "out"
+    )
     assert code == 0
     records = sorted((tmp_path / "out").glob("*.json"))
     assert len(records) == 2

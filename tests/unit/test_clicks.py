@@ -59,6 +59,14 @@ def test_clicks_that_no_grouping_holds_together_give_finite_logits() -> None:
     assert np.isfinite(found).all()
 
 
+def test_a_thousand_clicks_that_contradict_each_other_hold_a_region() -> None:
+    shares = groupings(g001=0.6, g012=0.4)
+    blurred = Pieces(STRIPES / 20, np.eye(3), np.full(3, 1 / 3), 0.5)  # no patch is certain
+    found = together(blurred, shares, [(0, 0), (0, 1)] * 500)
+    assert (found[:, :2] > 0).all()  # one grouping puts both together, and all clicks say so
+    assert (found[:, 2] < 0).all()
+
+
 def test_the_accuracy_that_is_expected_is_that_of_the_logits() -> None:
     assert expected_accuracy(np.zeros((2, 2), np.float32)) == 0.5
     assert expected_accuracy(np.array([[20, -20]], np.float32)) == pytest.approx(1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
-import struct
 import threading
 import unicodedata
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile
+from refusals import refusal
 from systems import posix
 
 from napari_safire.atomic import atomic_path
@@ -53,203 +53,82 @@ def tiff_bytes(array, **options):
     return buffer.getvalue()
 
 
-def sentence(error):
-    """The message, after a check of what every message must be."""
-    text = str(error.value)
-    assert "\n" not in text
-    assert text.endswith(".")
-    assert "0x" not in text  # no object addresses
-    return text
+def put(path, data):
+    path.write_bytes(data)
+    return path
 
 
-# ------------------------------------------------------------------------ what is read
+unread = partial(refusal, ImageReadError, read_image)
+unlisted = partial(refusal, DatasetError, read_list)
+unmasked = partial(refusal, DatasetError, read_mask)
+
+
+# ------------------------------------- what is read, beside the table of test_picture_formats
 
 
 @pytest.mark.parametrize(
     ("name", "data", "expected"),
     [
-        ("a.png", pillow_bytes(COLOUR, "PNG"), COLOUR),
-        ("a.bmp", pillow_bytes(COLOUR, "BMP"), COLOUR),
-        ("a.webp", pillow_bytes(COLOUR, "WEBP", lossless=True), COLOUR),
-        ("grey.png", pillow_bytes(GREY, "PNG"), GREY),
-        ("deep.png", pillow_bytes(DEEP, "PNG"), DEEP),
         ("grey.gif", pillow_bytes(GREY, "GIF"), np.stack([GREY] * 3, -1)),
-        ("bits.png", pillow_bytes(GREY > 127, "PNG"), (GREY > 127) * np.uint8(255)),
-        ("bits.tif", pillow_bytes(GREY > 127, "TIFF"), (GREY > 127) * np.uint8(255)),
-        (
-            "fax.tif",
-            pillow_bytes(GREY > 127, "TIFF", compression="group4"),
-            (GREY > 127) * np.uint8(255),
-        ),
-        (
-            "grey_and_opacity.png",
-            pillow_bytes(Image.fromarray(np.stack([GREY, GREY.T.reshape(GREY.shape)], -1)), "PNG"),
-            np.stack([GREY, GREY, GREY, GREY.T.reshape(GREY.shape)], -1),
-        ),
         (
             "grey_and_opacity.tif",
             pillow_bytes(Image.fromarray(np.stack([GREY, GREY], -1)), "TIFF"),
             np.stack([GREY] * 4, -1),
         ),
-        ("colour.tif", tiff_bytes(COLOUR), COLOUR),
         ("deep_colour.tiff", tiff_bytes(DEEP_COLOUR, compression="zlib"), DEEP_COLOUR),
         ("tiles.tif", tiff_bytes(DEEP_COLOUR, tile=(16, 16)), DEEP_COLOUR),
-        ("big_endian.tif", tiff_bytes(DEEP, byteorder=">"), DEEP),
-        ("bigtiff.tif", tiff_bytes(DEEP, bigtiff=True), DEEP),
-        ("lzw.tif", pillow_bytes(COLOUR, "TIFF", compression="tiff_lzw"), COLOUR),
         ("deep_lzw.tif", pillow_bytes(DEEP, "TIFF", compression="tiff_lzw"), DEEP),
-        (
-            "planar.tif",
-            tiff_bytes(np.moveaxis(COLOUR, -1, 0), photometric="rgb", planarconfig="separate"),
-            COLOUR,
-        ),
-        ("float.tif", tiff_bytes(GREY / np.float32(7)), GREY / np.float32(7)),
         ("big_endian_float.tif", tiff_bytes(GREY / 7, byteorder=">"), GREY / 7),
-        ("half.tif", tiff_bytes((GREY / 8).astype(np.float16)), GREY / np.float32(8)),
-        ("int32.tif", tiff_bytes(DEEP.astype(np.int32)), DEEP),
-        ("white_is_zero.tif", tiff_bytes(GREY, photometric="miniswhite"), 255 - GREY),
-        (
-            "rgba.tif",
-            tiff_bytes(np.dstack([COLOUR, GREY]), photometric="rgb", extrasamples=["unassalpha"]),
-            np.dstack([COLOUR, GREY]),
-        ),
         ("dot.png", pillow_bytes(GREY[:1, :1], "PNG"), GREY[:1, :1]),
-        ("Größe 测试 é.png", pillow_bytes(COLOUR, "PNG"), COLOUR),
+        ("Größe 测试 é.PNG", pillow_bytes(COLOUR, "PNG"), COLOUR),
     ],
 )
 def test_pixels_as_stored(tmp_path, name, data, expected):
-    path = tmp_path / name
-    path.write_bytes(data)
-    image = read_image(path)
+    image = read_image(str(put(tmp_path / name, data)))
     assert image.pixels.dtype == expected.dtype
     assert image.pixels.dtype.isnative
     assert np.array_equal(image.pixels, expected)
-    assert image.pixels.flags.writeable
-    assert image.path == path
-    assert image.sha256 == hashlib.sha256(data).hexdigest()
     assert image.warnings == ()
 
 
-@pytest.mark.parametrize("format", ["PNG", "TIFF", "GIF"])
-def test_palettes_become_colours(tmp_path, format):
-    image = Image.fromarray(COLOUR).quantize(16)
-    path = tmp_path / f"palette.{format.lower()[:3]}"
-    path.write_bytes(pillow_bytes(image, format))
-    assert np.array_equal(read_image(path).pixels, np.asarray(image.convert("RGB")))
-
-
 def test_transparent_palette(tmp_path):
-    path = tmp_path / "palette.png"
-    path.write_bytes(pillow_bytes(Image.fromarray(COLOUR).quantize(16), "PNG", transparency=3))
+    image = Image.fromarray(COLOUR).quantize(16)
+    path = put(tmp_path / "palette.png", pillow_bytes(image, "PNG", transparency=3))
     pixels = read_image(path).pixels
     assert pixels.shape == (40, 50, 4)
     assert set(np.unique(pixels[..., 3])) == {0, 255}
 
 
-def test_jpeg(tmp_path):
-    path = tmp_path / "a.JPG"
-    path.write_bytes(pillow_bytes(COLOUR, "JPEG", quality=95, progressive=True))
-    image = read_image(str(path))
-    assert (image.format, image.warnings) == ("JPEG", ())
-    assert image.pixels.shape == COLOUR.shape
-
-
-# --------------------------------------------------------------------- read with a warning
-
-
-def warned(path):
-    image = read_image(path)
-    (note,) = image.warnings
+@pytest.mark.parametrize(
+    ("name", "data", "expected", "words"),
+    [
+        (
+            "pages.tif",
+            pillow_bytes(
+                GREY,
+                "TIFF",
+                compression="tiff_lzw",
+                save_all=True,
+                append_images=[Image.fromarray(GREY)],
+            ),
+            GREY,
+            "first",
+        ),
+        ("a.jpg", pillow_bytes(COLOUR, "PNG"), COLOUR, "PNG"),
+    ],
+)
+def test_what_is_read_with_a_note(tmp_path, name, data, expected, words):
+    path = put(tmp_path / name, data)
+    (note,) = read_image(path).warnings
     assert str(path) in note
     assert note.endswith(".")
-    return image, note
-
-
-@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_cmyk(tmp_path, format):
-    path = tmp_path / ("a.jpg" if format == "JPEG" else "a.tif")
-    path.write_bytes(pillow_bytes(Image.fromarray(COLOUR).convert("CMYK"), format))
-    image, note = warned(path)
-    assert image.pixels.shape == (40, 50, 3)
-    assert "CMYK" in note
-
-
-@pytest.mark.parametrize(
-    ("name", "format"), [("a.gif", "GIF"), ("a.webp", "WEBP"), ("a.png", "PNG")]
-)
-def test_animation_gives_the_first_frame(tmp_path, name, format):
-    frames = [Image.fromarray(np.full((20, 30, 3), 40 * k, np.uint8)) for k in range(1, 4)]
-    path = tmp_path / name
-    path.write_bytes(
-        pillow_bytes(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
-    )
-    image, note = warned(path)
-    assert np.all(image.pixels[..., :3] == 40)
-    assert "first" in note
-
-
-def test_pages_give_the_first(tmp_path):
-    path = tmp_path / "pages.tif"
-    path.write_bytes(tiff_bytes(np.stack([GREY, GREY + 1, GREY]), photometric="minisblack"))
-    image, note = warned(path)
-    assert np.array_equal(image.pixels, GREY)
-    assert "3 pages" in note
-
-
-def test_pages_of_a_codec_that_only_pillow_has(tmp_path):
-    page = Image.fromarray(GREY)
-    path = tmp_path / "pages.tif"
-    path.write_bytes(
-        pillow_bytes(page, "TIFF", compression="tiff_lzw", save_all=True, append_images=[page])
-    )
-    image, note = warned(path)
-    assert np.array_equal(image.pixels, GREY)
-    assert "first" in note
-
-
-@pytest.mark.parametrize(("name", "format"), [("a.jpg", "JPEG"), ("a.tif", "TIFF")])
-def test_orientation_is_said_and_not_applied(tmp_path, name, format):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = tmp_path / name
-    path.write_bytes(pillow_bytes(COLOUR, format, exif=exif))
-    image, note = warned(path)
-    assert image.pixels.shape == (40, 50, 3)
-    assert "orientation 6" in note
+    assert words in note
+    assert np.array_equal(read_image(path).pixels, expected)
 
 
 def test_damaged_metadata_does_not_matter(tmp_path):
-    path = tmp_path / "a.jpg"
-    path.write_bytes(pillow_bytes(COLOUR, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xffgarbage"))
-    assert read_image(path).warnings == ()
-
-
-def test_deep_colour_png_loses_bits_and_says_so(tmp_path):
-    def chunk(name, body):
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
-
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in DEEP_COLOUR)
-    path = tmp_path / "a.png"
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", 50, 40, 16, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
-    image, note = warned(path)
-    assert image.pixels.dtype == np.uint8
-    assert "16 bits" in note
-
-
-def test_name_and_content_disagree(tmp_path):
-    path = tmp_path / "a.jpg"
-    path.write_bytes(pillow_bytes(COLOUR, "PNG"))
-    image, note = warned(path)
-    assert image.format == "PNG"
-    assert np.array_equal(image.pixels, COLOUR)
-    assert "PNG" in note
+    data = pillow_bytes(COLOUR, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xffgarbage")
+    assert read_image(put(tmp_path / "a.jpg", data)).warnings == ()
 
 
 # ------------------------------------------------------------------------ what is refused
@@ -268,48 +147,30 @@ WHOLE = {
 }
 
 
-def test_missing(tmp_path):
-    with pytest.raises(ImageReadError, match=r"nö\.png does not exist") as error:
-        read_image(tmp_path / "nö.png")
-    sentence(error)
-
-
-def test_null_in_the_name():
-    with pytest.raises(ImageReadError) as error:
-        read_image("a\0b.png")
-    sentence(error)
-
-
-def test_folder(tmp_path):
-    with pytest.raises(ImageReadError, match="is a folder") as error:
-        read_image(tmp_path)
-    sentence(error)
-
-
-@posix
-def test_pipe_does_not_hang(tmp_path):
-    os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(ImageReadError, match="not a regular file") as error:
-        read_image(tmp_path / "pipe.png")
-    sentence(error)
-
-
-def test_dead_link(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nö.png", r"nö\.png does not exist"),
+        ("a\0b.png", ""),
+        ("", "is a folder"),
+        pytest.param("pipe.png", "not a regular file", marks=posix),  # it is not waited for
+        ("link.png", "does not exist"),
+    ],
+)
+def test_paths_where_no_picture_is(tmp_path, name, told):
     (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
-    with pytest.raises(ImageReadError, match="does not exist"):
-        read_image(tmp_path / "link.png")
+    if name == "pipe.png":
+        os.mkfifo(tmp_path / name)
+    unread(tmp_path / name, match=told)
 
 
 def test_forbidden(tmp_path, monkeypatch):
     def forbidden(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    path = tmp_path / "a.png"
-    path.write_bytes(WHOLE["png"])
+    path = put(tmp_path / "a.png", WHOLE["png"])
     monkeypatch.setattr(Path, "read_bytes", forbidden)  # file modes do not stop the superuser
-    with pytest.raises(ImageReadError, match=r"a\.png cannot be read: Permission denied") as error:
-        read_image(path)
-    sentence(error)
+    unread(path, match=r"a\.png cannot be read: Permission denied")
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.gif", "a.webp", "a.bmp"])
@@ -330,37 +191,27 @@ def test_forbidden(tmp_path, monkeypatch):
     ],
 )
 def test_no_picture(tmp_path, name, data, match):
-    path = tmp_path / name
-    path.write_bytes(data)
-    with pytest.raises(ImageReadError, match=match) as error:
-        read_image(path)
-    assert str(path) in sentence(error)
+    path = put(tmp_path / name, data)
+    assert str(path) in unread(path, match=match)
 
 
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.7, 0.99])
 def test_cut_short(tmp_path, name, share):
-    path = tmp_path / f"a.{name}"
-    path.write_bytes(WHOLE[name][: int(len(WHOLE[name]) * share)])
-    with pytest.raises(ImageReadError, match="copy it again") as error:
-        read_image(path)
-    assert str(path) in sentence(error)
+    path = put(tmp_path / f"a.{name}", WHOLE[name][: int(len(WHOLE[name]) * share)])
+    assert str(path) in unread(path, match="copy it again")
 
 
 @pytest.mark.parametrize("n_missing", [1, 4, 12, 13, 16])
 def test_png_without_its_end(tmp_path, n_missing):
-    path = tmp_path / "a.png"
-    path.write_bytes(WHOLE["png"][:-n_missing])
-    with pytest.raises(ImageReadError, match="cut short"):
-        read_image(path)
+    path = put(tmp_path / "a.png", WHOLE["png"][:-n_missing])
+    unread(path, match="cut short")
 
 
 def test_cut_short_though_another_plugin_allows_it(tmp_path, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    path = tmp_path / "a.jpg"
-    path.write_bytes(WHOLE["jpg"][:-200])
-    with pytest.raises(ImageReadError, match="cut short"):
-        read_image(path)
+    path = put(tmp_path / "a.jpg", WHOLE["jpg"][:-200])
+    unread(path, match="cut short")
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
@@ -394,31 +245,17 @@ def test_damage_is_read_or_refused_in_a_sentence(tmp_path_factory, name, patches
     ("array", "options", "match"),
     [
         (
-            np.zeros((9, 8, 6), np.uint8),
-            {"photometric": "minisblack", "planarconfig": "contig"},
-            "6 channels",
-        ),
-        (
             np.zeros((6, 9, 8), np.uint8),
             {"photometric": "minisblack", "planarconfig": "separate"},
             "6 channels",
         ),
-        (np.zeros((9, 8), np.complex64), {}, "complex64"),
         (np.full((9, 8), -1, np.int16), {}, "from -1 to -1"),
         (np.full((9, 8), 70_000, np.uint32), {}, "70000"),
-        (
-            np.zeros((16, 16, 16), np.uint8),
-            {"tile": (16, 16, 16), "volumetric": True, "photometric": "minisblack"},
-            "volume",
-        ),
     ],
 )
 def test_tiff_that_is_no_picture(tmp_path, array, options, match):
-    path = tmp_path / "a.tif"
-    path.write_bytes(tiff_bytes(array, **options))
-    with pytest.raises(ImageReadError, match=match) as error:
-        read_image(path)
-    sentence(error)
+    path = put(tmp_path / "a.tif", tiff_bytes(array, **options))
+    unread(path, match=match)
 
 
 def png_header(width, height):
@@ -433,11 +270,8 @@ def png_header(width, height):
     ("width", "height"), [(20_000, 10_001), (30_000, 10_000), (30_000, 30_000), (65_535, 65_535)]
 )
 def test_more_than_200_megapixels(tmp_path, recwarn, width, height):
-    path = tmp_path / "bomb.png"
-    path.write_bytes(png_header(width, height))
-    with pytest.raises(ImageReadError, match="megapixels") as error:
-        read_image(path)
-    sentence(error)
+    path = put(tmp_path / "bomb.png", png_header(width, height))
+    unread(path, match="megapixels")
     assert [str(w.message) for w in recwarn if "bomb" in str(w.message)] == []
 
 
@@ -451,29 +285,24 @@ def test_more_than_200_megapixels_in_a_tiff(tmp_path):
     patched = bytearray(data)
     patched[place : place + 4] = (300_000).to_bytes(4, "little")
     path.write_bytes(patched)
-    with pytest.raises(ImageReadError, match="300 megapixels"):
-        read_image(path)
+    unread(path, match="300 megapixels")
 
 
 def test_pixels_up_to_the_limit_are_read(tmp_path, monkeypatch, recwarn):
     """Pillow by itself warns above 90 megapixels and refuses above 179."""
-    path = tmp_path / "a.png"
-    path.write_bytes(WHOLE["png"])
+    path = put(tmp_path / "a.png", WHOLE["png"])
     monkeypatch.setattr(limits, "MAX_PIXELS", COLOUR.shape[0] * COLOUR.shape[1])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert read_image(path).pixels.shape == COLOUR.shape
     assert Image.MAX_IMAGE_PIXELS == 10
     monkeypatch.setattr(limits, "MAX_PIXELS", COLOUR.shape[0] * COLOUR.shape[1] - 1)
-    with pytest.raises(ImageReadError, match="megapixels"):
-        read_image(path)
+    unread(path, match="megapixels")
     assert len(recwarn) == 0
 
 
 def test_larger_files_than_allowed(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "MAX_FILE_BYTES", 100)
-    (tmp_path / "a.png").write_bytes(WHOLE["png"])
-    with pytest.raises(ImageReadError, match="GiB"):
-        read_image(tmp_path / "a.png")
+    unread(put(tmp_path / "a.png", WHOLE["png"]), match="GiB")
 
 
 def test_no_memory(tmp_path, monkeypatch):
@@ -481,14 +310,11 @@ def test_no_memory(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("napari_safire.decoding.png.decode", exhausted)
-    (tmp_path / "a.png").write_bytes(WHOLE["png"])
-    with pytest.raises(ImageReadError, match="does not fit in memory"):
-        read_image(tmp_path / "a.png")
+    unread(put(tmp_path / "a.png", WHOLE["png"]), match="does not fit in memory")
 
 
 def test_reading_in_threads(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(WHOLE["png"])
+    path = put(tmp_path / "a.png", WHOLE["png"])
     before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
     results = []
     threads = [
@@ -628,17 +454,14 @@ def test_every_other_value_is_stray(value):
     if value in (0, 50, 100, 150, 200, 250):
         assert decode_sources(mask)[1, 0] == value // 50
     else:
-        with pytest.raises(DatasetError, match=rf"also {value} \(10 pixels\)") as error:
-            decode_sources(mask)
-        sentence(error)
+        refusal(DatasetError, decode_sources, mask, match=rf"also {value} \(10 pixels\)")
 
 
 def test_stray_values_are_listed_by_count():
     mask = np.repeat(np.arange(30), np.arange(30))[None] + 1
-    with pytest.raises(DatasetError) as error:
-        decode_sources(mask)
-    assert "also 30 (29 pixels), 29 (28 pixels)" in sentence(error)
-    assert "and 21 other values" in sentence(error)
+    told = refusal(DatasetError, decode_sources, mask)
+    assert "also 30 (29 pixels), 29 (28 pixels)" in told
+    assert "and 21 other values" in told
 
 
 @pytest.mark.parametrize("array", [np.zeros((2, 2), float), np.zeros((2, 2), complex)])
@@ -652,9 +475,7 @@ def test_masks_are_integers(array):
 
 @pytest.mark.parametrize("label", [6, 255, -1])
 def test_labels_that_the_encoding_cannot_hold(label):
-    with pytest.raises(ValueError, match=f"{label}.*0 to 5") as error:
-        encode_sources(np.array([[0, label]]))
-    sentence(error)
+    refusal(ValueError, encode_sources, np.array([[0, label]]), match=f"{label}.*0 to 5")
 
 
 def test_two_sources_as_bool():
@@ -729,21 +550,15 @@ def test_empty_list(dataset):
 )
 def test_bad_lines_are_told_at_once(dataset, line, match):
     path = write(dataset, f"a.png,None\n{line}\nonly\n")
-    with pytest.raises(DatasetError, match=match) as error:
-        read_list(path)
-    assert "line 2:" in sentence(error)
-    assert "line 3: 'only'" in sentence(error)
-    assert str(path) in sentence(error)
+    told = unlisted(path, match=match)
+    assert all(part in told for part in ("line 2:", "line 3: 'only'", str(path)))
 
 
 def test_missing_files_are_told_at_once(dataset):
     lines = [f"gone{k}.png,masks/gone.png" for k in range(30)]
     path = write(dataset, "\n".join(["a.png,None", *lines, "masks,None"]))
-    with pytest.raises(DatasetError) as error:
-        read_list(path)
-    assert "32 files that do not exist" in sentence(error)
-    assert "gone0.png" in sentence(error)
-    assert "and 12 more" in sentence(error)
+    told = unlisted(path)
+    assert all(part in told for part in ("32 files that do not exist", "gone0.png", "and 12 more"))
 
 
 @pytest.mark.parametrize(
@@ -751,20 +566,19 @@ def test_missing_files_are_told_at_once(dataset):
     [(b"a.png,\xff\xfe\n", "byte 6 is not UTF-8"), (b"a\0.png,None\n", "1 files")],
 )
 def test_binary_lists(dataset, data, match):
-    with pytest.raises(DatasetError, match=match):
-        read_list(write(dataset, data))
+    unlisted(write(dataset, data), match=match)
 
 
 def test_unreadable_lists(tmp_path):
-    with pytest.raises(DatasetError, match=r"gone\.txt cannot be read") as error:
-        read_list(tmp_path / "gone.txt")
-    sentence(error)
-    with pytest.raises(DatasetError, match="cannot be read") as error:
-        read_list(tmp_path)
-    sentence(error)
-    with pytest.raises(DatasetError, match=r"root folder .*nowhere of .* does not exist") as error:
-        read_list(tmp_path / "gone.txt", tmp_path / "nowhere")
-    sentence(error)
+    unlisted(tmp_path / "gone.txt", match=r"gone\.txt cannot be read")
+    unlisted(tmp_path, match="cannot be read")
+    refusal(
+        DatasetError,
+        read_list,
+        tmp_path / "gone.txt",
+        tmp_path / "nowhere",
+        match=r"root folder .*nowhere of .* does not exist",
+    )
 
 
 def test_lists_round_trip(tmp_path):
@@ -842,8 +656,7 @@ def test_names_of_another_unicode_form_or_case_are_found(tmp_path):
     assert not found[2].exists()  # two files fit: nothing is guessed
     (note,) = parsed.notes  # the Unicode form is nothing to speak of
     assert "names img_1.jpg, the file is called IMG_1.JPG" in note
-    with pytest.raises(DatasetError, match="1 files that do not exist"):
-        read_list(path)
+    unlisted(path, match="1 files that do not exist")
 
 
 ODD_PATHS = {
@@ -863,8 +676,7 @@ def test_what_keeps_a_path_from_being_read(dataset, name):
     (dataset / "loop").symlink_to(dataset / "loop")
     assert re.search(ODD_PATHS[name], why_unreadable(dataset / name) or "")
     path = write(dataset, f"a.png,None\nß 图.png,None\n{name},None\na.png,{name}\n")
-    with pytest.raises(DatasetError, match="names 1 files that do not exist or cannot be read"):
-        read_list(path)
+    unlisted(path, match="names 1 files that do not exist or cannot be read")
     listed = read_entries(path)  # half of it is there
     assert len(listed.entries) == 4
     assert re.search(ODD_PATHS[name], listed.lost[listed.entries[2]])
@@ -876,16 +688,12 @@ def test_pipes_in_lists_and_lists_that_are_pipes_do_not_hang(dataset):
     os.mkfifo(dataset / "pipe.png")
     os.mkfifo(dataset / "list.fifo")
     assert "not a regular file" in why_unreadable(dataset / "pipe.png")
-    with pytest.raises(DatasetError, match="not a regular file"):
-        read_list(write(dataset, "pipe.png,None"))
-    with pytest.raises(DatasetError, match="not a regular file"):
-        read_list(dataset / "list.fifo")
+    unlisted(write(dataset, "pipe.png,None"), match="not a regular file")
+    unlisted(dataset / "list.fifo", match="not a regular file")
     assert not looks_like_list(dataset / "list.fifo")
-    with pytest.raises(DatasetError, match="not a regular file"):
-        list_root(dataset / "list.fifo")
+    refusal(DatasetError, list_root, dataset / "list.fifo", match="not a regular file")
     entry = ListEntry(dataset / "pipe.png")
-    with pytest.raises(ImageReadError, match="not a regular file"):
-        entry_content(entry)
+    refusal(ImageReadError, entry_content, entry, match="not a regular file")
 
 
 def test_a_file_that_may_not_be_read(dataset, monkeypatch):
@@ -895,8 +703,7 @@ def test_a_file_that_may_not_be_read(dataset, monkeypatch):
 
 def test_a_list_whose_root_is_wrong_is_refused(dataset):
     path = write(dataset, "gone1.png,None\ngone2.png,None\na.png,None\n")
-    with pytest.raises(DatasetError, match="check the root folder"):
-        read_entries(path)
+    refusal(DatasetError, read_entries, path, match="check the root folder")
 
 
 def test_a_list_with_names_that_spreadsheets_run(tmp_path):
@@ -911,10 +718,13 @@ def test_a_list_with_names_that_spreadsheets_run(tmp_path):
 # ----------------------------------------------------------------------------- read_mask
 
 
-def test_binary_masks(dataset):
-    mask = read_mask(ListEntry(dataset / "a.png", dataset / "masks/a.png"))
-    assert mask.dtype == bool
-    assert np.array_equal(mask, GREY > 99)
+def test_masks_are_read_by_their_kind(dataset):  # tests/mask_cases.py has all of them
+    masks = (dataset / "masks" / f"{name}.png" for name in ("a", "sources"))
+    binary, sources = (ListEntry(dataset / "a.png", mask) for mask in masks)
+    assert read_mask(binary).dtype == bool
+    assert np.array_equal(read_mask(binary, shape=(40, 50)), GREY > 99)
+    assert np.array_equal(read_mask(sources, "sources"), GREY // 64)
+    assert np.array_equal(read_mask(sources), GREY > 63)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -922,20 +732,10 @@ def test_coloured_masks_count_by_their_grey(tmp_path, dtype):
     colours = np.zeros((1, 4, 3), dtype)
     colours[0, 1] = 1
     colours[0, 2, 2] = 200
-    path = tmp_path / "mask.tif"
-    path.write_bytes(tiff_bytes(colours, photometric="rgb"))
+    path = put(tmp_path / "mask.tif", tiff_bytes(colours, photometric="rgb"))
     with pytest.warns(MaskWarning, match="3 grey levels"):
         mask = read_mask(ListEntry(path, path))
     assert mask.tolist() == [[False, True, True, False]]
-
-
-def test_source_masks(dataset, tmp_path):
-    entry = ListEntry(dataset / "a.png", dataset / "masks/sources.png")
-    assert np.array_equal(read_mask(entry, "sources"), GREY // 64)
-    assert np.array_equal(read_mask(entry), GREY > 63)
-    three = tmp_path / "three.png"
-    write_image_atomic(three, np.dstack([encode_sources(GREY // 64)] * 3))
-    assert np.array_equal(read_mask(ListEntry(three, three), "sources"), GREY // 64)
 
 
 def test_authentic_masks_are_empty(dataset):
@@ -946,31 +746,13 @@ def test_authentic_masks_are_empty(dataset):
     assert (labels.dtype, labels.shape) == (np.uint8, (3, 4))
 
 
-def test_bad_source_masks_are_named(dataset):
+def test_bad_masks_are_named(dataset):
     entry = ListEntry(dataset / "a.png", dataset / "masks/a.png")
-    with pytest.raises(DatasetError, match=r"masks.a\.png: .*also 1 \(\d+ pixels\)"):
-        read_mask(entry, "sources")
-    coloured = ListEntry(dataset / "a.png", dataset / "a.png")
-    with pytest.raises(DatasetError, match="is coloured") as error:
-        read_mask(coloured, "sources")
-    sentence(error)
-    path = dataset / "float.tif"
-    write_image_atomic(path, GREY.astype(np.float32))
-    with pytest.raises(DatasetError, match="float32"):
-        read_mask(ListEntry(path, path), "sources")
-
-
-def test_masks_of_another_size(dataset):
-    entry = ListEntry(dataset / "a.png", dataset / "masks/a.png")
-    assert read_mask(entry, shape=(40, 50)).shape == (40, 50)
-    with pytest.raises(DatasetError, match="40 x 50 pixels, its image 50 x 40") as error:
-        read_mask(entry, shape=(50, 40))
-    sentence(error)
-
-
-def test_unreadable_masks(dataset):
-    (dataset / "empty.png").touch()
-    with pytest.raises(ImageReadError, match=r"empty\.png is empty"):
-        read_mask(ListEntry(dataset / "a.png", dataset / "empty.png"))
+    unmasked(entry, "sources", match=r"masks.a\.png: .*also 1 \(\d+ pixels\)")
+    unmasked(entry, shape=(50, 40), match="40 x 50 pixels, its image 50 x 40")
+    path = write_image_atomic(dataset / "float.tif", GREY.astype(np.float32))
+    unmasked(ListEntry(path, path), "sources", match="float32")
+    empty = ListEntry(dataset / "a.png", put(dataset / "empty.png", b""))
+    refusal(ImageReadError, read_mask, empty, match=r"empty\.png is empty")
     with pytest.raises(ValueError, match="'both'"):
         read_mask(ListEntry(dataset / "a.png"), "both")

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import requests
 from file_server import CUT, FileServer, register, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refusal
 from systems import posix
 from toys import tiny_lite
 from typer.testing import CliRunner, Result
@@ -36,6 +38,26 @@ from napari_safire.model import (
 from napari_safire.model.catalogue import download, transfer
 from napari_safire.model.catalogue.registry import models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE
+
+refused = partial(refusal, CheckpointError, download_model, "lab")
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., FileServer]]:
+    with serving() as start:
+        yield start
+
+
+@pytest.fixture
+def offer(serve, payload) -> Callable[..., FileServer]:
+    """Serves the model and registers it as ``lab``."""
+
+    def start(body: bytes | None = None, **manners: Any) -> FileServer:
+        server: FileServer = serve(payload if body is None else body, **manners)
+        register(server.url, payload)
+        return server
+
+    return start
 
 
 @pytest.fixture(scope="module")
@@ -70,26 +92,22 @@ def part(content: bytes) -> Path:
     return models_folder() / f"lab.safetensors.{digest[:12]}.part"
 
 
+def put(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
 def left_behind() -> set[str]:
     """Names of all files in the folder of models, without the lock."""
     return {path.name for path in models_folder().iterdir()} - {".lab.safetensors.lock"}
 
 
-def refusal(**named: Any) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        download_model("lab", **named)
-    sentence = str(caught.value)
-    assert "\n" not in sentence
-    assert sentence.endswith(".")
-    return sentence
-
-
 # --- as it should be ------------------------------------------------------------------------------
 
 
-def test_a_registered_model_is_downloaded_and_loaded(serve, payload):
-    server = serve(payload)
-    register(server.url, payload)
+def test_a_registered_model_is_downloaded_and_loaded(offer, payload):
+    offer()
     reports: list[tuple[int, int, str]] = []
     path = download_model("lab", progress=lambda *report: reports.append(report))
     assert path == model_path("lab") == models_folder() / "lab.safetensors"
@@ -102,9 +120,8 @@ def test_a_registered_model_is_downloaded_and_loaded(serve, payload):
     assert [done for done, _, _ in reports] == sorted(done for done, _, _ in reports)
 
 
-def test_what_is_at_hand_is_not_downloaded_again(serve, payload):
-    server = serve(payload)
-    register(server.url, payload)
+def test_what_is_at_hand_is_not_downloaded_again(offer):
+    server = offer()
     download_model("lab")
     download_model("lab")
     assert len(server.requests) == 1
@@ -113,17 +130,14 @@ def test_what_is_at_hand_is_not_downloaded_again(serve, payload):
 
 def test_what_is_at_hand_needs_no_right_to_write(payload):
     register("http://127.0.0.1:9/x", payload)
-    models_folder().mkdir(parents=True)
-    path = models_folder() / "lab.safetensors"
-    path.write_bytes(payload)
+    path = put(models_folder() / "lab.safetensors", payload)
     assert download_model("lab") == path
     assert {one.name for one in models_folder().iterdir()} == {path.name}  # not even a lock
 
 
 @posix
-def test_the_umask_decides_who_may_read_a_download(serve, payload):
-    server = serve(payload)
-    register(server.url, payload)
+def test_the_umask_decides_who_may_read_a_download(offer):
+    offer()
     before = os.umask(0o022)
     try:
         path = download_model("lab")
@@ -133,13 +147,10 @@ def test_the_umask_decides_who_may_read_a_download(serve, payload):
 
 
 @pytest.mark.parametrize("damaged", [b"", b"x" * 10, None], ids=["empty", "short", "altered"])
-def test_a_damaged_file_is_replaced(serve, payload, damaged):
-    server = serve(payload)
-    register(server.url, payload)
-    models_folder().mkdir(parents=True)
-    (models_folder() / "lab.safetensors").write_bytes(
-        payload[:-1] + bytes([payload[-1] ^ 1]) if damaged is None else damaged
-    )
+def test_a_damaged_file_is_replaced(offer, payload, damaged):
+    offer()
+    altered = payload[:-1] + bytes([payload[-1] ^ 1])
+    put(models_folder() / "lab.safetensors", altered if damaged is None else damaged)
     assert download_model("lab").read_bytes() == payload
 
 
@@ -148,9 +159,8 @@ def test_unknown_models_are_not_downloaded():
         download_model("lab")
 
 
-def test_downloading_loads_no_torch_and_says_nothing_by_itself(serve, payload):
-    server = serve(payload)
-    register(server.url, payload)
+def test_downloading_loads_no_torch_and_says_nothing_by_itself(offer):
+    offer()
     done = python(
         "import sys; from napari_safire.model import download_model; download_model('lab');"
         "print(sorted({'torch', 'napari', 'qtpy', 'numpy'} & sys.modules.keys()))"
@@ -163,9 +173,8 @@ def test_downloading_loads_no_torch_and_says_nothing_by_itself(serve, payload):
 
 @pytest.mark.parametrize("etag", ['"v1"', 'W/"v1"', None], ids=["etag", "weak", "none"])
 @pytest.mark.parametrize("length", [True, False], ids=["length", "no length"])
-def test_a_cut_download_goes_on_where_it_was(serve, payload, etag, length):
-    server = serve(payload, cuts=[CUT, 40_000], etag=etag, length=length)
-    register(server.url, payload)
+def test_a_cut_download_goes_on_where_it_was(offer, payload, etag, length):
+    server = offer(cuts=[CUT, 40_000], etag=etag, length=length)
     assert download_model("lab").read_bytes() == payload
     first, second, third = server.asked_from
     assert first == 0
@@ -176,10 +185,9 @@ def test_a_cut_download_goes_on_where_it_was(serve, payload, etag, length):
     assert left_behind() == {"lab.safetensors"}
 
 
-def test_after_many_cuts_the_part_is_kept_for_the_next_time(serve, payload):
-    server = serve(payload, cuts=[CUT, 0, 0, 0, 0])
-    register(server.url, payload)
-    sentence = refusal()
+def test_after_many_cuts_the_part_is_kept_for_the_next_time(offer, payload):
+    server = offer(cuts=[CUT, 0, 0, 0, 0])
+    sentence = refused()
     kept = part(payload).stat().st_size
     assert CUT - transfer._BLOCK < kept <= CUT
     assert f"{kept / 1000:.1f} kB of {len(payload) / 1000:.1f} kB is kept" in sentence
@@ -196,22 +204,19 @@ def test_after_many_cuts_the_part_is_kept_for_the_next_time(serve, payload):
 
 def test_a_whole_part_needs_no_server(payload):
     register("http://127.0.0.1:9/x", payload)
-    models_folder().mkdir(parents=True)
-    part(payload).write_bytes(payload)
+    put(part(payload), payload)
     assert download_model("lab").read_bytes() == payload
 
 
-def test_a_server_that_ignores_ranges_sends_all_again(serve, payload):
-    server = serve(payload, cuts=[CUT], ranges=False)
-    register(server.url, payload)
+def test_a_server_that_ignores_ranges_sends_all_again(offer, payload):
+    server = offer(cuts=[CUT], ranges=False)
     assert download_model("lab").read_bytes() == payload
     assert server.asked_from[1] > 0
 
 
-def test_a_part_of_a_file_that_changed_on_the_server_is_not_gone_on_with(serve, payload):
-    server = serve(b"x" * len(payload), cuts=[CUT, 0, 0, 0, 0])
-    register(server.url, payload)
-    refusal()
+def test_a_part_of_a_file_that_changed_on_the_server_is_not_gone_on_with(offer, payload):
+    server = offer(b"x" * len(payload), cuts=[CUT, 0, 0, 0, 0])
+    refused()
     server.body, server.etag = payload, '"v2"'
     assert download_model("lab").read_bytes() == payload
     assert server.requests[-1]["If-Range"] == '"v1"'
@@ -226,30 +231,24 @@ def test_a_part_of_a_file_that_changed_on_the_server_is_not_gone_on_with(serve, 
         {"status": [416]},
     ],
 )
-def test_what_does_not_fit_the_part_is_started_again(serve, payload, manners):
-    server = serve(payload, **manners)
-    register(server.url, payload)
-    models_folder().mkdir(parents=True)
-    part(payload).write_bytes(payload[:5000])
+def test_what_does_not_fit_the_part_is_started_again(offer, payload, manners):
+    server = offer(**manners)
+    put(part(payload), payload[:5000])
     assert download_model("lab").read_bytes() == payload
     assert server.asked_from == [5000, 0]
     assert left_behind() == {"lab.safetensors"}
 
 
-def test_a_part_longer_than_the_file_is_thrown_away(serve, payload):
-    server = serve(payload)
-    register(server.url, payload)
-    models_folder().mkdir(parents=True)
-    part(payload).write_bytes(payload + b"x")
+def test_a_part_longer_than_the_file_is_thrown_away(offer, payload):
+    server = offer()
+    put(part(payload), payload + b"x")
     assert download_model("lab").read_bytes() == payload
     assert server.asked_from == [0]
 
 
-def test_a_part_of_an_older_version_of_the_model_is_not_used(serve, payload):
-    server = serve(payload)
-    register(server.url, payload)
-    models_folder().mkdir(parents=True)
-    part(b"older").write_bytes(b"older bytes")
+def test_a_part_of_an_older_version_of_the_model_is_not_used(offer, payload):
+    server = offer()
+    put(part(b"older"), b"older bytes")
     assert download_model("lab").read_bytes() == payload
     assert server.asked_from == [0]
 
@@ -267,11 +266,10 @@ def test_wherever_it_is_cut_the_file_comes_out_right(served, cuts, etag):
 # --- wrong files, errors of the server ------------------------------------------------------------
 
 
-def test_a_wrong_file_is_removed_and_both_hashes_are_told(serve, payload):
+def test_a_wrong_file_is_removed_and_both_hashes_are_told(offer, payload):
     wrong = b"x" * len(payload)
-    server = serve(wrong)
-    register(server.url, payload)
-    sentence = refusal()
+    server = offer(wrong)
+    sentence = refused()
     assert hashlib.sha256(wrong).hexdigest() in sentence
     assert hashlib.sha256(payload).hexdigest() in sentence
     assert left_behind() == set()
@@ -279,18 +277,16 @@ def test_a_wrong_file_is_removed_and_both_hashes_are_told(serve, payload):
     assert download_model("lab").read_bytes() == payload
 
 
-def test_a_file_of_another_size_is_not_even_begun(serve, payload):
-    server = serve(payload + b"more")
-    register(server.url, payload)
-    assert f"{len(payload) + 4} bytes for 'lab' instead of {len(payload)}" in refusal()
+def test_a_file_of_another_size_is_not_even_begun(offer, payload):
+    server = offer(payload + b"more")
+    assert f"{len(payload) + 4} bytes for 'lab' instead of {len(payload)}" in refused()
     assert left_behind() == set()
     assert len(server.requests) == 1
 
 
-def test_a_file_without_end_is_stopped_at_the_size_of_the_entry(serve, payload):
-    server = serve(payload * 3, length=False)
-    register(server.url, payload)
-    assert f"more than {len(payload)} bytes" in refusal()
+def test_a_file_without_end_is_stopped_at_the_size_of_the_entry(offer, payload):
+    offer(payload * 3, length=False)
+    assert f"more than {len(payload)} bytes" in refused()
     assert left_behind() == set()
 
 
@@ -298,41 +294,37 @@ def test_a_file_without_end_is_stopped_at_the_size_of_the_entry(serve, payload):
     ("status", "told"),
     [(404, "not there any more"), (403, "may not be taken"), (401, "login"), (500, "later")],
 )
-def test_errors_of_the_server_are_one_sentence(serve, payload, status, told):
-    server = serve(payload, status=[status])
-    register(server.url, payload)
-    sentence = refusal()
+def test_errors_of_the_server_are_one_sentence(offer, status, told):
+    server = offer(status=[status])
+    sentence = refused()
     assert f"127.0.0.1 answered {status}" in sentence
     assert "'lab'" in sentence
     assert told in sentence
     assert len(server.requests) == 1
 
 
-def test_a_busy_server_is_asked_again_but_not_for_ever(serve, payload):
-    server = serve(payload, status=[503, 429, 502])
-    register(server.url, payload)
+def test_a_busy_server_is_asked_again_but_not_for_ever(offer, payload):
+    server = offer(status=[503, 429, 502])
     assert download_model("lab").read_bytes() == payload
     assert len(server.requests) == 4
     model_path("lab").unlink()
     server.status = [503] * 9
-    sentence = refusal()
+    sentence = refused()
     assert "failed 5 times" in sentence
     assert "answered 503" in sentence
     assert "nothing has come yet" in sentence
 
 
-def test_no_server_leads_away_from_https(serve, payload):
-    server = serve(payload, location="http://models.example.org/lab")
-    register(server.url, payload)
-    sentence = refusal()
+def test_no_server_leads_away_from_https(offer):
+    offer(location="http://models.example.org/lab")
+    sentence = refused()
     assert "models.example.org" in sentence
     assert "no https address" in sentence
 
 
-def test_redirections_on_safe_ways_are_followed(serve, payload):
+def test_redirections_on_safe_ways_are_followed(offer, serve, payload):
     goal = serve(payload, cuts=[CUT])
-    server = serve(payload, location=goal.url)
-    register(server.url, payload)
+    offer(location=goal.url)
     assert download_model("lab").read_bytes() == payload
     assert goal.asked_from[1] > 0
 
@@ -362,12 +354,11 @@ def test_from_another_machine_nobody_is_led_to_this_one(payload):
 
 @pytest.mark.parametrize("kind", ["text/html; charset=utf-8", None])
 @pytest.mark.parametrize("length", [True, False])
-def test_a_page_to_log_in_is_told_and_not_kept(serve, payload, kind, length):
+def test_a_page_to_log_in_is_told_and_not_kept(offer, payload, kind, length):
     page = b"\n<!DOCTYPE html><html>Please log in</html>"
     page = page.ljust(len(payload)) if length else page
-    server = serve(page, kind=kind, length=length)
-    register(server.url, payload)
-    assert "127.0.0.1 sent a web page for 'lab', perhaps one to log in" in refusal()
+    server = offer(page, kind=kind, length=length)
+    assert "127.0.0.1 sent a web page for 'lab', perhaps one to log in" in refused()
     assert len(server.requests) == 1
     assert left_behind() <= {f"{part(payload).name}.etag", part(payload).name}
     assert not part(payload).is_file() or not part(payload).stat().st_size
@@ -375,10 +366,9 @@ def test_a_page_to_log_in_is_told_and_not_kept(serve, payload, kind, length):
     assert download_model("lab").read_bytes() == payload
 
 
-def test_what_a_server_says_is_printed_and_not_obeyed(serve, payload):
-    server = serve(payload, status=[500], reason="\x1b]0;owned\x07" + "x" * 500)
-    register(server.url, payload)
-    sentence = refusal()
+def test_what_a_server_says_is_printed_and_not_obeyed(offer):
+    offer(status=[500], reason="\x1b]0;owned\x07" + "x" * 500)
+    sentence = refused()
     assert "\\x1b]0;owned\\x07" in sentence
     assert sentence.isprintable()
     assert len(sentence) < 300
@@ -392,9 +382,8 @@ def test_what_a_server_says_is_printed_and_not_obeyed(serve, payload):
         {"content_range": f"bytes {'9' * 5000}-1/*"},
     ],
 )
-def test_odd_headers_do_not_get_in_the_way(serve, payload, manners):
-    server = serve(payload, cuts=[CUT], **manners)
-    register(server.url, payload)
+def test_odd_headers_do_not_get_in_the_way(offer, payload, manners):
+    server = offer(cuts=[CUT], **manners)
     assert download_model("lab").read_bytes() == payload
     assert [headers.get("If-Range") for headers in server.requests[:2]].count(None) >= 1
 
@@ -406,7 +395,7 @@ def test_a_refused_connection_is_one_sentence_with_the_host(payload):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and nobody listens
         register(f"http://127.0.0.1:{taken.getsockname()[1]}/x", payload)
-        sentence = refusal()
+        sentence = refused()
     assert sentence.startswith("127.0.0.1 cannot be reached (Connection refused)")
     assert "check the network connection" in sentence
 
@@ -417,7 +406,7 @@ def test_an_unknown_host_is_one_sentence_with_the_host(payload, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     register("https://models.example.org/lab", payload)
-    sentence = refusal()
+    sentence = refused()
     assert sentence.startswith("models.example.org cannot be reached (Temporary failure")
 
 
@@ -427,7 +416,7 @@ def test_offline_later_says_that_the_part_is_kept(payload):
         register(f"http://127.0.0.1:{taken.getsockname()[1]}/x", payload)
         models_folder().mkdir(parents=True)
         part(payload).write_bytes(payload[:5000])
-        assert "start again to go on from 5.0 kB" in refusal()
+        assert "start again to go on from 5.0 kB" in refused()
     assert part(payload).read_bytes() == payload[:5000]
 
 
@@ -441,16 +430,15 @@ def test_something_that_is_no_web_server_is_given_up(payload):
         thread = threading.Thread(target=hang_up)
         thread.start()
         register(f"http://127.0.0.1:{listening.getsockname()[1]}/x", payload)
-        assert "127.0.0.1 broke off or did not answer" in refusal()
+        assert "127.0.0.1 broke off or did not answer" in refused()
         thread.join()
 
 
-def test_a_full_disk_is_noticed_before(serve, payload, monkeypatch):
-    server = serve(payload)
-    register(server.url, payload)
+def test_a_full_disk_is_noticed_before(offer, payload, monkeypatch):
+    server = offer()
     full = type("Usage", (), {"free": len(payload) - 5001})
     monkeypatch.setattr(download.shutil, "disk_usage", lambda path: full)
-    sentence = refusal()
+    sentence = refused()
     assert f"needs {len(payload) / 1000:.1f} kB" in sentence
     assert str(models_folder()) in sentence
     assert server.requests == []
@@ -459,15 +447,14 @@ def test_a_full_disk_is_noticed_before(serve, payload, monkeypatch):
 
 
 @posix
-def test_a_disk_that_takes_no_more_is_one_sentence_and_the_part_is_kept(serve, payload):
+def test_a_disk_that_takes_no_more_is_one_sentence_and_the_part_is_kept(offer, payload):
     import resource
 
-    server = serve(payload)
-    register(server.url, payload)
+    server = offer()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (CUT, hard))
     try:
-        sentence = refusal()
+        sentence = refused()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(models_folder() / "lab.safetensors") in sentence
@@ -481,17 +468,16 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_the_part_is_kept(serve, p
 def test_a_folder_that_cannot_be_made_is_one_sentence(payload, home):
     register("http://127.0.0.1:9/x", payload)
     (home / "data").write_text("a file where the folder should be")
-    assert str(home / "data") in refusal()
+    assert str(home / "data") in refused()
 
 
 # --- stopping, and two at once --------------------------------------------------------------------
 
 
-def test_cancelling_keeps_the_part(serve, payload, monkeypatch):
+def test_cancelling_keeps_the_part(offer, payload, monkeypatch):
     """Also while the server is silent: it never sends another byte here."""
     monkeypatch.setattr(transfer, "_TIMEOUT", (10.0, 3600.0))
-    server = serve(payload, cuts=[CUT], stall=threading.Event())
-    register(server.url, payload)
+    server = offer(cuts=[CUT], stall=threading.Event())
     cancel = threading.Event()
     raised: list[BaseException] = []
 
@@ -516,27 +502,24 @@ def test_cancelling_keeps_the_part(serve, payload, monkeypatch):
     assert server.asked_from == [0, kept]
 
 
-def test_cancelling_before_the_start_asks_nobody(serve, payload):
-    server = serve(payload)
-    register(server.url, payload)
+def test_cancelling_before_the_start_asks_nobody(offer):
+    server = offer()
     with pytest.raises(Cancelled):
         download_model("lab", cancel=lambda: True)
     assert server.requests == []
 
 
-def test_cancelling_between_two_attempts_does_not_wait(serve, payload, monkeypatch):
+def test_cancelling_between_two_attempts_does_not_wait(offer, monkeypatch):
     monkeypatch.setattr(transfer, "_PAUSES", (3600.0,))
-    server = serve(payload, status=[503])
-    register(server.url, payload)
+    server = offer(status=[503])
     with pytest.raises(Cancelled):
         download_model("lab", cancel=lambda: bool(server.requests))
     assert len(server.requests) == 1
 
 
-def test_two_processes_download_once(serve, payload):
+def test_two_processes_download_once(offer):
     """The second one waits until the first is done, and then has nothing to do."""
-    server = serve(payload, cuts=[CUT], stall=threading.Event())
-    register(server.url, payload)
+    server = offer(cuts=[CUT], stall=threading.Event())
     script = (
         "from napari_safire.model import download_model;"
         "show = lambda done, total, stage: print(stage, flush=True);"
@@ -551,9 +534,8 @@ def test_two_processes_download_once(serve, payload):
     assert len(server.requests) == 1
 
 
-def test_a_waiting_process_can_be_cancelled(serve, payload):
-    server = serve(payload, cuts=[CUT], stall=threading.Event())
-    register(server.url, payload)
+def test_a_waiting_process_can_be_cancelled(offer):
+    server = offer(cuts=[CUT], stall=threading.Event())
     with start("from napari_safire.model import download_model; download_model('lab')") as first:
         wait_for(lambda: server.requests)
         stages: list[str] = []
@@ -576,9 +558,8 @@ def cli(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments)
 
 
-def test_models_are_listed_downloaded_and_verified_by_command(serve, payload):
-    server = serve(payload)
-    register(server.url, payload)
+def test_models_are_listed_downloaded_and_verified_by_command(offer, payload):
+    offer()
     size = f"{len(payload) / 1000:.1f} kB"
     assert f"not downloaded, {size}; trained on our own pictures" in cli("models", "list").stdout
     assert "lab" not in cli("models", "verify").stdout
@@ -615,17 +596,15 @@ def test_problems_of_a_registry_are_listed_on_stderr(payload):
 @pytest.mark.parametrize(
     ("arguments", "code"), [(("download",), 2), (("download", "none"), 1), (("download", "lab"), 1)]
 )
-def test_failed_downloads_have_the_exit_codes_of_other_commands(serve, payload, arguments, code):
-    server = serve(payload, status=[404])
-    register(server.url, payload)
+def test_failed_downloads_have_the_exit_codes_of_other_commands(offer, arguments, code):
+    offer(status=[404])
     result = cli("models", *arguments)
     assert result.exit_code == code
     assert "Traceback" not in result.stderr
 
 
-def test_ctrl_c_keeps_the_part(serve, payload):
-    server = serve(payload, cuts=[CUT], stall=threading.Event())
-    register(server.url, payload)
+def test_ctrl_c_keeps_the_part(offer, payload):
+    server = offer(cuts=[CUT], stall=threading.Event())
     script = "import sys; sys.argv[1:] = ['models', 'download', 'lab'];"
     script += "from napari_safire.cli import main; main()"
     with start(script) as process:

@@ -313,7 +313,7 @@ def test_a_partition_needs_no_logits_of_the_whole_grid(
 
 
 def test_several_threads_may_ask_one_engine(toy: Engine):
-    engine = Engine(toy.model, grids_kept=2)
+    engine = Engine(toy.model, grids_cached=2)
     pictures = [np.random.default_rng(n).integers(0, 255, (64, 96, 3), np.uint8) for n in range(6)]
 
     def answer(picture: np.ndarray) -> tuple[np.ndarray, float]:
@@ -322,7 +322,7 @@ def test_several_threads_may_ask_one_engine(toy: Engine):
         return labels, engine.localize(embedding, points_per_side=4).score
 
     alone = [answer(picture) for picture in pictures]
-    engine = Engine(toy.model, grids_kept=2)
+    engine = Engine(toy.model, grids_cached=2)
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(3) as workers:
         together = list(workers.map(answer, pictures))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refusal
 
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.images.list_text import list_root, looks_like_list
@@ -137,8 +138,12 @@ def test_what_is_no_folder_has_no_pairs(tmp_path):
 
 def test_folders_without_any_pair_say_so(tmp_path):
     put(tmp_path, "x_imgs/a.png", "x_masks/b.png")
-    with pytest.raises(DatasetError, match=r"No picture in .* has a mask"):
-        pair_pictures(FolderPair(tmp_path / "x_imgs", tmp_path / "x_masks"))
+    refusal(
+        DatasetError,
+        pair_pictures,
+        FolderPair(tmp_path / "x_imgs", tmp_path / "x_masks"),
+        match=r"No picture in .* has a mask",
+    )
 
 
 def test_a_mask_beside_its_picture(tmp_path):
@@ -234,17 +239,19 @@ def test_labels_by_value(tmp_path):
     assert labels("grey.png") == [[0, 1], [2, 5]]
     assert labels("black_white.png") == [[0, 1]]
     assert labels("inpainting_mask/a.png") == [[0, 1]]
-    with pytest.raises(DatasetError, match=r"stray.png: .*51 \(1 pixels\)"):
-        labels("stray.png")
+    refusal(DatasetError, labels, "stray.png", match=r"stray.png: .*51 \(1 pixels\)")
 
 
 def test_labels_of_another_size_or_missing(tmp_path):
     put(tmp_path, "a.png")
     entry = ListEntry(tmp_path / "a.png", tmp_path / "a.png")
-    with pytest.raises(DatasetError, match="make them the same size"):
-        read_labels(entry, shape=(3, 3))
-    with pytest.raises(ImageReadError, match="does not exist"):
-        read_labels(ListEntry(tmp_path / "a.png", tmp_path / "b.png"))
+    refusal(DatasetError, read_labels, entry, shape=(3, 3), match="make them the same size")
+    refusal(
+        ImageReadError,
+        read_labels,
+        ListEntry(tmp_path / "a.png", tmp_path / "b.png"),
+        match="does not exist",
+    )
 
 
 def test_authentic_pictures_have_one_source(tmp_path):

@@ -476,7 +476,7 @@ def test_closing_in_the_middle_stops_the_work_and_drops_all_that_was_to_be_said(
 def test_closing_twice_is_no_mistake_but_submitting_afterwards_is(owner: Owner) -> None:
     owner.lane.close()
     owner.lane.close()
-    with pytest.raises(RuntimeError, match="'late' came after the lane was closed"):
+    with pytest.raises(RuntimeError, match="'late' came after the worker was closed"):
         owner.submit("late")
 
 

@@ -268,7 +268,7 @@ def test_two_processes_may_write_at_once(path: Path) -> None:
 @posix
 def test_work_outlives_a_killed_process(path: Path) -> None:
     program = (
-        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "import sys, time; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/..']\n"
         "from pathlib import Path\n"
         "from test_journal import Autosave, made\n"
         "Autosave(Path(sys.argv[2])).keep('work', 'a', made(3))\n"

@@ -23,7 +23,7 @@ from napari_safire.learning.losses import (
     region_contrast,
 )
 from napari_safire.learning.prompts import PromptedCrops, PromptSettings, sample_prompts
-from napari_safire.learning.streams import CompositeDataset, CropPlan, cell_labels, stream
+from napari_safire.learning.streams import CompositeDataset, CropPlan, patch_labels, stream
 from napari_safire.synthesis.composite_settings import CompositeSettings
 
 if TYPE_CHECKING:
@@ -179,8 +179,8 @@ def test_cell_labels_need_a_clear_majority() -> None:
     labels[0, :16, 16:32] = 1  # a whole cell
     labels[0, :16, 32:46] = 2  # 14 of 16 columns: 87.5 %
     labels[0, 16:, :13] = 1  # 81 %
-    assert cell_labels(labels).tolist() == [[0, 1, 2, IGNORE, 0, 0]]
-    assert cell_labels(labels, purity=0.8).tolist() == [[0, 1, 2, 1, 0, 0]]
+    assert patch_labels(labels).tolist() == [[0, 1, 2, IGNORE, 0, 0]]
+    assert patch_labels(labels, purity=0.8).tolist() == [[0, 1, 2, 1, 0, 0]]
 
 
 def test_prompts_lie_in_their_regions() -> None:

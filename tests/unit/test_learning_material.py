@@ -46,7 +46,7 @@ def test_a_list_names_what_is_done_and_nothing_else(tmp_path: Path) -> None:
     for name in ("a.png", "b, with a comma.png", "c.png"):
         picture(tmp_path / "photos" / name)
     series = PictureQueue.open(tmp_path / "photos")
-    with pytest.raises(DatasetError, match="No picture of the series is done"):
+    with pytest.raises(DatasetError, match="No picture of the queue is done"):
         write_done_list(series, tmp_path / "run" / "list.txt")
     assert not (tmp_path / "run").exists()
     made(series, "a.png", state="begun")

@@ -1,4 +1,4 @@
-"""Copy-move, removal and reconstruction; inpainters, the membrane, plug-ins; odd photographs."""
+"""Copy-move, removal and reconstruction; inpainters, harmonic fill, plug-ins; odd pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.synthesis import plugins
 from napari_safire.synthesis.composite_settings import OPERATIONS, CompositeSettings
 from napari_safire.synthesis.composites import Composite, compose
-from napari_safire.synthesis.harmonic import membrane
+from napari_safire.synthesis.harmonic import harmonic_fill
 from napari_safire.synthesis.photo_bank import PhotoBank, PhotoError
 from napari_safire.synthesis.photos import read_photo_folder
 from napari_safire.synthesis.retries import NoRoom, draw_until_made
@@ -240,18 +240,18 @@ def test_flat_surroundings_give_a_flat_filling() -> None:
         assert np.abs(filled.astype(int) - flat).max() <= 1
 
 
-def test_membrane_is_harmonic() -> None:
+def test_a_harmonic_fill_is_harmonic() -> None:
     rows, cols = np.mgrid[:160, :200].astype(np.float32)
     plane = np.stack([rows, cols, 3 * rows - 2 * cols], -1)
     for hole_of in (np.s_[20:40, 30:70], np.s_[10:150, 10:190]):  # solved at once, and by levels
         hole = np.zeros(rows.shape, bool)
         hole[hole_of] = True
-        filled = membrane(np.where(hole[..., None], 999, plane), ~hole, hole)
+        filled = harmonic_fill(np.where(hole[..., None], 999, plane), ~hole, hole)
         span = plane[hole].max(0) - plane[hole].min(0)
         assert (np.abs(filled - plane)[hole] / span).mean() < 0.01
         np.testing.assert_array_equal(filled[~hole], plane[~hole])
     nothing = np.zeros_like(hole)
-    assert not membrane(plane, nothing, hole).any()
+    assert not harmonic_fill(plane, nothing, hole).any()
 
 
 # --- reconstruction -------------------------------------------------------------------------------

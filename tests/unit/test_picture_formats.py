@@ -37,6 +37,7 @@ from picture_cases import (
     tiff,
 )
 from PIL import Image
+from refusals import refusal
 
 from napari_safire.decoding import limits, tiff_segments
 from napari_safire.decoding.names import RAW, READABLE, is_picture_name
@@ -50,7 +51,6 @@ from napari_safire.images.reading import (
     image_shape,
     inspect_image,
     read_image,
-    write_image_atomic,
 )
 from napari_safire.images.truth import read_mask
 
@@ -74,13 +74,17 @@ def test_what_is_read(tmp_path: Path, case: Case):
     path = put(tmp_path, case)
     image = read_image(path)
     expected = case.pixels
+    assert (image.path, image.sha256) == (path, hashlib.sha256(path.read_bytes()).hexdigest())
     assert (image.pixels.shape, image.pixels.dtype) == (expected.shape, expected.dtype)
+    assert image.pixels.dtype.isnative
+    assert image.pixels.flags.writeable
     assert np.abs(image.pixels.astype(float) - expected.astype(float)).mean() <= case.off
     assert len(image.warnings) == len(case.said), image.warnings
     for sentence, words in zip(image.warnings, case.said, strict=True):
         assert sentence.startswith(f"{path} ")
         assert words in sentence
         assert sentence.endswith(".")
+        assert "first" in sentence or not words.startswith(("holds 2", "holds 3"))
     record = as_json(image.decoding)
     assert record["shape"] == list(expected.shape[:2])
     assert record["orientation_applied"] is False
@@ -98,13 +102,11 @@ def test_what_is_read(tmp_path: Path, case: Case):
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
 def test_what_is_refused(tmp_path: Path, case: Case):
     path = put(tmp_path, case)
-    with pytest.raises(ImageReadError, match=str(path)) as error:
-        read_image(path)
-    assert case.said[0] in str(error.value)
-    assert "\n" not in str(error.value)
+    told = refusal(ImageReadError, read_image, path)
+    assert str(path) in told
+    assert case.said[0] in told
     if not case.name.startswith(("cut", "no_end", "scans", "complex", "negative")):
-        with pytest.raises(ImageReadError):
-            image_shape(path)
+        refusal(ImageReadError, image_shape, path)
 
 
 def test_the_table_of_the_documentation_is_made_of_these_cases():
@@ -290,11 +292,9 @@ def test_zstandard_where_pillow_lacks_it(tmp_path: Path, monkeypatch: pytest.Mon
     tiff_segments._unpacks_zstandard.cache_clear()  # the fuzzer found a deadlock at its first call
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(basic(compression=50000), [b"no frame"]))
-    with pytest.raises(ImageReadError, match="damaged"):
-        read_image(path)
+    refusal(ImageReadError, read_image, path, match="damaged")
     monkeypatch.setattr(tiff_segments, "_unpacks_zstandard", lambda: False)
-    with pytest.raises(ImageReadError, match="was built without"):
-        read_image(path)
+    refusal(ImageReadError, read_image, path, match="was built without")
 
 
 def test_pages_are_counted_up_to_a_limit(tmp_path: Path):
@@ -309,17 +309,14 @@ def test_packed_pixels_are_held_against_their_checksum(tmp_path: Path):
     packed[-1] ^= 1
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(basic(compression=8), [bytes(packed)]))
-    with pytest.raises(ImageReadError, match="incorrect data check"):
-        read_image(path)
+    refusal(ImageReadError, read_image, path, match="incorrect data check")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp", ".gif"])
 def test_devices_and_nulls(suffix: str):
     for name in ("/dev/zero", f"a\0{suffix}", f"/dev/null/{suffix}"):
         for read in (read_image, image_shape):
-            with pytest.raises(ImageReadError) as error:
-                read(name)
-            assert "\0" not in str(error.value)
+            assert "\0" not in refusal(ImageReadError, read, name)
 
 
 def test_control_characters_of_a_name_are_shown(tmp_path: Path):
@@ -369,24 +366,10 @@ def test_raw_files_are_refused_by_name(tmp_path: Path):
     for name, data in (("a.x3f", b"unheard of" * 9), ("a.NEF", by_tifffile(GREY))):
         (tmp_path / name).write_bytes(data)
         for read in (read_image, image_shape):
-            with pytest.raises(ImageReadError, match="raw file of a camera"):
-                read(tmp_path / name)
+            refusal(ImageReadError, read, tmp_path / name, match="raw file of a camera")
 
 
 # ------------------------------------------------------------------------------ records
-
-
-def test_what_the_package_writes_is_read_back(tmp_path: Path):
-    for name, array in (
-        ("a.png", COLOUR),
-        ("a.tif", COLOUR),
-        ("b.tif", GREY.astype(np.uint16) * 257),
-        ("c.tif", GREY / np.float32(255)),
-    ):
-        write_image_atomic(tmp_path / name, array)
-        image = read_image(tmp_path / name)
-        np.testing.assert_array_equal(image.pixels, array)
-        assert image.warnings == ()
 
 
 def test_decoding_is_plain(tmp_path: Path):

@@ -10,10 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from napari_safire.partitioning.clustering import cluster_kmeans
 from napari_safire.partitioning.quality import (
-    QualityPoint,
     project_features,
     quality_curve,
-    suggested,
 )
 
 TABLES = hnp.arrays(
@@ -114,7 +112,7 @@ def test_every_prompt_with_a_feature_gets_a_place(features: np.ndarray):
 def test_the_curve_is_highest_at_the_number_of_groups(sizes: tuple[int, ...]):
     curve = quality_curve(groups(*sizes))
     assert [point.n_sources for point in curve] == [2, 3, 4, 5, 6]
-    assert suggested(curve) == len(sizes)
+    assert max(curve, key=lambda point: point.silhouette).n_sources == len(sizes)
     assert curve[len(sizes) - 2].silhouette > 0.8
 
 
@@ -173,17 +171,6 @@ def test_a_curve_of_any_features_is_one_of_silhouettes(features: np.ndarray, mos
     assert [p.n_sources for p in curve] == list(range(2, len(curve) + 2))
     assert len(curve) < most
     assert all(-1 <= p.silhouette <= 1 for p in curve)
-    assert suggested(curve) in {None, *(p.n_sources for p in curve)}
-
-
-def test_no_number_of_sources_is_suggested_where_none_is_better_than_chance():
-    assert suggested(()) is None
-    assert suggested([QualityPoint(2, -0.1), QualityPoint(3, 0.0)]) is None
-
-
-def test_of_equals_the_smaller_number_is_suggested():
-    curve = [QualityPoint(2, 0.3), QualityPoint(3, 0.5), QualityPoint(4, 0.5)]
-    assert suggested(curve) == 3
 
 
 def test_a_source_cannot_be_rated_alone():

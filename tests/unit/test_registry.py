@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import string
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from refusals import refusal
 from systems import posix
-from toys import small_vit, tiny_lite
+from toys import small_vit, tiny_lite, write_published_layout
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model import (
@@ -27,14 +29,13 @@ from napari_safire.model import (
     registry_problems,
     save_checkpoint,
     verify,
-    write_published_layout,
 )
 from napari_safire.model.catalogue.entry import ModelEntry, is_safe_address
 from napari_safire.model.catalogue.registry import model_entry, models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE, user_registry
 
-TINY = tiny_lite()
-SMALL_VIT = small_vit()
+TINY, SMALL_VIT = tiny_lite(), small_vit()
+refused = partial(refusal, CheckpointError)
 FIELDS = {
     "description": "A model of our lab.",
     "url": "https://models.example.org/files/lab.pth?download=1",
@@ -77,15 +78,6 @@ def register(text: str, path: Path | None = None) -> Path:
 
 def registered() -> list[str]:
     return [entry.name for entry in available_models()]
-
-
-def refusal(call, *arguments: object) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        call(*arguments)
-    sentence = str(caught.value)
-    assert "\n" not in sentence
-    assert sentence.endswith(".")
-    return sentence
 
 
 # --- the package's own ----------------------------------------------------------------------------
@@ -225,9 +217,11 @@ def test_files_that_cannot_be_read_are_named(home: Path, monkeypatch: pytest.Mon
 
 def test_who_asks_for_a_model_that_was_left_out_is_told_why():
     register(table(size=-1))
-    sentence = refusal(load_model, "nothing")
-    assert "safire-lite" in sentence
-    sentence = refusal(model_path, "lab")
+    for call in (model_path, verify, load_model):
+        sentence = refused(call, "nothing")
+        assert "nothing" in sentence
+        assert "safire-lite" in sentence
+    sentence = refused(model_path, "lab")
     assert "safire-lite" in sentence
     assert "size is -1" in sentence
 
@@ -352,7 +346,7 @@ def register_payload(content: bytes) -> None:
 def test_a_model_that_is_not_downloaded_says_how_to_get_it(tiny: bytes):
     register_payload(tiny)
     for call in (load_model, model_path, verify):
-        sentence = refusal(call, "lab")
+        sentence = refused(call, "lab")
         assert "not downloaded yet" in sentence
         assert "napari-safire models download lab" in sentence
         assert "press Download" in sentence
@@ -371,7 +365,7 @@ def test_a_downloaded_file_that_was_cut_counts_as_not_downloaded(tiny: bytes):
     register_payload(tiny)
     put_in_place(tiny[:-1])
     assert model_state("lab") == "not downloaded"
-    sentence = refusal(load_model, "lab")
+    sentence = refused(load_model, "lab")
     assert f"{len(tiny) - 1} bytes instead of {len(tiny)}" in sentence
     assert "models download lab" in sentence
 
@@ -382,7 +376,7 @@ def test_a_downloaded_file_that_was_altered_is_not_loaded(tiny: bytes):
     changed[-1] ^= 1
     put_in_place(bytes(changed))
     for call in (verify, load_model):
-        sentence = refusal(call, "lab")
+        sentence = refused(call, "lab")
         assert "SHA-256" in sentence
         assert "models download lab" in sentence
 
@@ -397,7 +391,7 @@ def test_a_folder_in_place_of_the_file_is_no_model(tiny: bytes):
 
 
 def test_a_name_that_no_file_can_have_is_no_model():
-    assert "neither a file nor a model" in refusal(load_model, "n" * 300 + ".pth")
+    assert "neither a file nor a model" in refused(load_model, "n" * 300 + ".pth")
 
 
 def test_own_files_are_described_by_their_metadata(home: Path):
@@ -428,8 +422,9 @@ def test_a_pretrained_encoder_is_recognised_and_refused_for_prediction(home: Pat
     write_published_layout(SafireModel(SMALL_VIT), path, encoder_only=True)
     summary = inspect_checkpoint(path)
     assert (summary.kind, summary.description) == ("encoder only", "encoder-only pretraining file")
-    assert "no decoder" in refusal(describe_checkpoint, path)
-    assert refusal(load_checkpoint, path) == refusal(describe_checkpoint, path) == summary.refusal
+    assert "no decoder" in refused(describe_checkpoint, path)
+    assert "encoder-only" in refused(load_model, path, device="cpu", config=SMALL_VIT)
+    assert refused(load_checkpoint, path) == refused(describe_checkpoint, path) == summary.refusal
 
 
 def test_plain_sam_is_recognised_and_refused_for_prediction(home: Path):
@@ -442,8 +437,8 @@ def test_plain_sam_is_recognised_and_refused_for_prediction(home: Path):
     torch.save(state, path)
     summary = inspect_checkpoint(path)
     assert (summary.kind, summary.description) == ("SAM", "plain SAM model")
-    assert "knows nothing of forgeries" in refusal(describe_checkpoint, path)
-    assert refusal(load_checkpoint, path) == refusal(describe_checkpoint, path) == summary.refusal
+    assert "knows nothing of forgeries" in refused(describe_checkpoint, path)
+    assert refused(load_checkpoint, path) == refused(describe_checkpoint, path) == summary.refusal
 
 
 def test_what_is_no_whole_model_is_refused(tiny: bytes, home: Path):
@@ -455,5 +450,5 @@ def test_what_is_no_whole_model_is_refused(tiny: bytes, home: Path):
     del state["mask_decoder.iou_token.weight"]
     torch.save({"model": state}, lacking)
     for path in (cut, text, other, lacking, home, home / "none.pth"):
-        assert str(path) in refusal(describe_checkpoint, path)
-    assert "1 missing (mask_decoder.iou_token.weight)" in refusal(inspect_checkpoint, lacking)
+        assert str(path) in refused(describe_checkpoint, path)
+    assert "1 missing (mask_decoder.iou_token.weight)" in refused(inspect_checkpoint, lacking)

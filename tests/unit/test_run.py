@@ -128,7 +128,7 @@ def test_as_many_pictures_as_a_device_can_use(
     for device, expected in (("cpu", 1), ("cuda", 3)):
         engine = fake_engine(device)
         run(Batch([pictures], tmp_path / device, SETTINGS), engine)
-        assert engine.grids_kept == expected
+        assert engine.grids_cached == expected
 
 
 def test_an_interrupt_waits_until_the_block_is_done() -> None:

@@ -16,7 +16,7 @@ from fakes import RADIUS, FakeEngine, PatchEngine
 
 from napari_safire.annotation import edits
 from napari_safire.annotation.annotation import Annotation, SourcePrompt, Stroke
-from napari_safire.annotation.predictions import AnnotatedPlane
+from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
 from napari_safire.geometry import Geometry
@@ -57,7 +57,7 @@ class Owner:
         shown = self.last.labels if self.snapshots else np.zeros(SHAPE, np.uint8)
         stroke = Stroke.between(shown, labels)
         assert stroke is not None
-        self.session.states.paint(KEY, stroke)
+        self.session.annotations.paint(KEY, stroke)
 
     def until(self, condition: Callable[[], bool], seconds: float = 20) -> None:
         end = time.monotonic() + seconds
@@ -72,7 +72,7 @@ class Owner:
         """Until nothing is left to do or to deliver."""
         quiet = 0
         while quiet < 3:
-            self.until(lambda: not self.session.busy)
+            self.until(lambda: self.session.idle)
             quiet = quiet + 1 if self._calls.empty() else 0
             while not self._calls.empty():
                 self._calls.get()()
@@ -135,7 +135,7 @@ def test_a_prompt_waits_for_the_embedding_and_is_answered_then(owner: Owner) -> 
 def test_with_a_grid_a_prompt_is_previewed_before_it_is_answered(owner: Owner) -> None:
     owner.session.partitions.run(KEY, PartitionSettings(points_per_side=4))
     owner.settle()
-    owner.session.states.discard(KEY)
+    owner.session.annotations.discard(KEY)
     owner.settle()
     before = len(owner.snapshots)
     owner.session.prompts.set(KEY, [prompt(50, 62)])
@@ -164,19 +164,19 @@ def test_undo_and_redo_walk_through_prompts_answers_and_edits(owner: Owner) -> N
     owner.settle()
     session.prompts.set(KEY, [prompt(50, 60), prompt(80, 120, 2)], "add prompt")
     owner.settle()
-    session.states.commit(KEY)
-    session.states.edit(KEY, lambda labels, protected: edits.merge(labels, [1, 2]), "merge")
+    session.annotations.commit(KEY)
+    session.annotations.edit(KEY, lambda labels, protected: edits.merge(labels, [1, 2]), "merge")
     owner.settle()
     seen = [owner.last.labels]
     while owner.last.undo_title is not None:
-        session.states.undo(KEY)
+        session.annotations.undo(KEY)
         owner.settle()
         seen.append(owner.last.labels)
     assert len(seen) == 5  # merge, commit, two prompts, nothing
     assert not seen[-1].any()
     np.testing.assert_array_equal(seen[-2], disc(50, 60))
     for labels in reversed(seen[:-1]):
-        session.states.redo(KEY)
+        session.annotations.redo(KEY)
         owner.settle()
         np.testing.assert_array_equal(owner.last.labels, labels)
     assert owner.last.redo_title is None
@@ -189,7 +189,7 @@ def test_undoing_to_a_prompt_whose_answer_was_dropped_asks_again(owner: Owner) -
     owner.until(lambda: len(owner.snapshots) >= 2)
     owner.engine.gate.set()
     owner.settle()
-    owner.session.states.undo(KEY)
+    owner.session.annotations.undo(KEY)
     owner.settle()
     assert owner.last.annotation.is_answered
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
@@ -210,7 +210,7 @@ def test_painted_pixels_survive_predictions_until_protection_is_lifted(owner: Ow
     owner.session.partitions.run(KEY, PartitionSettings(n_sources=3, method="kmeans"))
     owner.settle()
     assert (owner.last.labels[45:55, 55:65] == 7).all()
-    owner.session.states.unprotect(KEY)
+    owner.session.annotations.unprotect(KEY)
     owner.settle()
     assert not (owner.last.labels == 7).any()
 
@@ -218,14 +218,14 @@ def test_painted_pixels_survive_predictions_until_protection_is_lifted(owner: Ow
 def test_commit_settles_and_reopening_brings_the_prompts_back(owner: Owner) -> None:
     owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
-    owner.session.states.commit(KEY)
+    owner.session.annotations.commit(KEY)
     owner.session.prompts.set(
         KEY, [SourcePrompt(PointPrompt(50, 60), 1, live=False), prompt(90, 130, 2)]
     )
     owner.settle()
     assert set(np.unique(owner.last.labels)) == {0, 1, 2}
-    owner.session.states.commit(KEY)
-    owner.session.states.reopen(KEY, 1)
+    owner.session.annotations.commit(KEY)
+    owner.session.annotations.reopen(KEY, 1)
     owner.settle()
     assert [p.live for p in owner.last.annotation.prompts] == [True, False]
     np.testing.assert_array_equal(owner.last.labels == 1, disc(50, 60))
@@ -240,8 +240,8 @@ def test_commit_settles_and_reopening_brings_the_prompts_back(owner: Owner) -> N
 def test_a_partitioned_source_reopens_with_the_prompt_that_stood_for_it(owner: Owner) -> None:
     owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
-    owner.session.states.commit(KEY)
-    owner.session.states.reopen(KEY, 2)
+    owner.session.annotations.commit(KEY)
+    owner.session.annotations.reopen(KEY, 2)
     owner.settle()
     assert [p.point for p in owner.last.annotation.live_prompts] == [PointPrompt(60, 120)]
     assert (owner.last.labels == 2).sum() == disc(60, 120).sum()
@@ -251,7 +251,7 @@ def test_reopening_a_painted_source_says_that_it_has_no_prompts(owner: Owner) ->
     labels = np.zeros(SHAPE, np.uint8)
     labels[:10] = 4
     owner.paint(labels)
-    owner.session.states.reopen(KEY, 4)
+    owner.session.annotations.reopen(KEY, 4)
     owner.settle()
     assert "no prompts" in owner.notices[-1][0]
     np.testing.assert_array_equal(owner.last.labels, labels)
@@ -260,12 +260,12 @@ def test_reopening_a_painted_source_says_that_it_has_no_prompts(owner: Owner) ->
 def test_discarding_leaves_what_was_settled(owner: Owner) -> None:
     owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
-    owner.session.states.commit(KEY)
+    owner.session.annotations.commit(KEY)
     owner.session.prompts.set(
         KEY, [SourcePrompt(PointPrompt(50, 60), 1, live=False), prompt(90, 130, 2)]
     )
     owner.settle()
-    owner.session.states.discard(KEY)
+    owner.session.annotations.discard(KEY)
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
     assert len(owner.last.annotation.prompts) == 1
@@ -274,10 +274,10 @@ def test_discarding_leaves_what_was_settled(owner: Owner) -> None:
 def test_the_preview_can_be_hidden_and_shown(owner: Owner) -> None:
     owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
-    owner.session.states.show_preview(KEY, False)
+    owner.session.annotations.show_preview(KEY, False)
     owner.settle()
     assert not owner.last.labels.any()
-    owner.session.states.show_preview(KEY, True)
+    owner.session.annotations.show_preview(KEY, True)
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
 
@@ -366,7 +366,7 @@ def test_points_outside_are_left_out_and_told(owner: Owner) -> None:
 def test_an_impossible_edit_changes_nothing(owner: Owner) -> None:
     owner.session.prompts.set(KEY, [prompt(50, 60)])
     owner.settle()
-    owner.session.states.edit(KEY, lambda labels, protected: edits.split(labels, 9), "split")
+    owner.session.annotations.edit(KEY, lambda labels, protected: edits.split(labels, 9), "split")
     owner.settle()
     assert "9" in owner.notices[-1][0]
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60))
@@ -499,7 +499,7 @@ def test_no_thread_is_left_when_nothing_is_to_be_done(owner: Owner) -> None:
 def test_a_partition_is_numbered_from_one_whatever_was_there(owner: Owner) -> None:
     owner.session.prompts.set(KEY, [prompt(60, 140, source=3)])
     owner.settle()
-    owner.session.states.commit(KEY)
+    owner.session.annotations.commit(KEY)
     owner.settle()
     owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
@@ -517,7 +517,7 @@ def test_twenty_sources_and_then_five_are_numbered_one_to_five(owner: Owner) -> 
 def test_a_stroke_during_a_partition_keeps_its_number_for_itself(owner: Owner) -> None:
     owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=3))
     area = np.ones((20, 140), bool)
-    owner.session.states.paint(KEY, Stroke(40, 10, area, 2 * area.astype(np.uint8)))
+    owner.session.annotations.paint(KEY, Stroke(40, 10, area, 2 * area.astype(np.uint8)))
     owner.settle()
     labels = owner.last.labels
     assert (labels[40:60, 10:150] == 2).all()
@@ -533,15 +533,15 @@ def test_renumbering_closes_gaps_and_is_one_step(owner: Owner) -> None:
     owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=4))
     owner.settle()
     before = owner.last.labels
-    owner.session.states.edit(KEY, lambda labels, _: edits.merge(labels, [1, 2, 3]), "merge")
+    owner.session.annotations.edit(KEY, lambda labels, _: edits.merge(labels, [1, 2, 3]), "merge")
     owner.settle()
     assert sorted(owner.last.areas) == [1, 4]
-    owner.session.states.renumber(KEY)
+    owner.session.annotations.renumber(KEY)
     owner.settle()
     assert sorted(owner.last.areas) == [1, 2]
     assert (owner.last.labels[before == 4] == 2).all()
     assert owner.last.undo_title == "renumber sources"
-    owner.session.states.undo(KEY)
+    owner.session.annotations.undo(KEY)
     owner.settle()
     assert sorted(owner.last.areas) == [1, 4]
 
@@ -563,14 +563,14 @@ def test_every_step_is_kept_and_the_next_session_is_offered_it(tmp_path: Path) -
     second.session.embed(KEY)
     second.settle()
     (kept,) = found
-    second.session.states.restore(KEY, kept.made, kept.work)
+    second.session.annotations.restore(KEY, kept.made, kept.work)
     second.settle()
     np.testing.assert_array_equal(second.last.labels, made.labels)
     assert second.last.annotation == made.annotation
-    second.session.states.undo(KEY)
+    second.session.annotations.undo(KEY)
     second.settle()
     assert not second.last.labels.any()
-    second.session.states.forget_kept_work(KEY)
+    second.session.annotations.forget_autosaved_work(KEY)
     second.settle()
     second.session.close()
     assert offered(path) == []
@@ -581,7 +581,7 @@ def offered(path: Path, engine: FakeEngine | None = None) -> list[AutosavedWork]
     owner = Owner(engine or FakeEngine(), Autosave(path))
     found: list[AutosavedWork] = []
     owner.session.autosaved_work.connect(lambda key, kept: found.append(kept))
-    owner.session.states.look_for_kept_work(owner.session.planes[KEY])
+    owner.session.annotations.look_for_autosaved_work(owner.session.planes[KEY])
     owner.settle()
     owner.session.close()
     assert owner.engine.calls == []  # no model is needed
@@ -592,7 +592,7 @@ def test_looking_at_a_picture_keeps_nothing(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     owner = Owner(FakeEngine(), Autosave(path))
     owner.session.embed(KEY)
-    owner.session.states.refresh(KEY)
+    owner.session.annotations.refresh(KEY)
     owner.settle()
     assert not path.exists()
     owner.session.close()
@@ -628,7 +628,7 @@ def test_a_prompt_after_a_partition_is_laid_over_it(owner: Owner) -> None:
     np.testing.assert_array_equal(owner.last.labels == 3, disc(50, 60))
     rest = ~disc(50, 60)
     assert (owner.last.labels[:, :80][rest[:, :80]] == 1).all()
-    owner.session.states.discard(KEY)
+    owner.session.annotations.discard(KEY)
     owner.settle()
     assert set(np.unique(owner.last.labels)) == {1, 2}
 
@@ -639,7 +639,7 @@ def test_a_partition_after_prompts_settles_what_they_found(owner: Owner) -> None
     owner.session.partitions.run(KEY, PartitionSettings("kmeans", n_sources=2))
     owner.settle()
     assert not owner.last.annotation.live_prompts
-    owner.session.states.discard(KEY)
+    owner.session.annotations.discard(KEY)
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, disc(50, 60) * 3)
 
@@ -667,7 +667,7 @@ def test_work_is_kept_while_the_model_has_not_read_the_picture(tmp_path: Path) -
     owner.session.embed(KEY)
     owner.paint(painted_square())
     owner.session.prompts.set(KEY, [prompt(50, 60)])
-    assert owner.session.states.finish(20)
+    assert owner.session.annotations.finish(20)
     (kept,) = offered(path)  # as after a crash: nobody closed anything
     np.testing.assert_array_equal(kept.made.annotation.shown(), painted_square())
     assert kept.made.annotation.live_prompts == (prompt(50, 60),)
@@ -686,8 +686,8 @@ def test_work_is_kept_where_the_model_cannot_be_loaded(tmp_path: Path) -> None:
     session.open(KEY, SHAPE, lambda: np.zeros(SHAPE, np.uint8))
     stroke = Stroke.between(np.zeros(SHAPE, np.uint8), painted_square())
     assert stroke is not None
-    session.states.paint(KEY, stroke)
-    assert session.states.finish(20)
+    session.annotations.paint(KEY, stroke)
+    assert session.annotations.finish(20)
     (kept,) = offered(path)
     np.testing.assert_array_equal(kept.made.annotation.shown(), painted_square())
     session.close()
@@ -697,7 +697,9 @@ def test_a_picture_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
     owner = Owner(FakeEngine(), Autosave(tmp_path / "journal.sqlite"))
     owner.session.open(KEY, SHAPE, lambda: np.full(SHAPE, np.nan, np.float32))
     for row in (30, 60):
-        owner.session.states.paint(KEY, Stroke(row, 0, np.ones((1, 5), bool), np.ones((1, 5), int)))
+        owner.session.annotations.paint(
+            KEY, Stroke(row, 0, np.ones((1, 5), bool), np.ones((1, 5), int))
+        )
         owner.settle()
     told = [text for text, failed in owner.notices if failed]
     assert len(told) == 1
@@ -717,7 +719,7 @@ def test_what_the_model_said_comes_back_with_the_work(tmp_path: Path) -> None:
     told: list[PlaneKey] = []
     second.session.partitioned.connect(told.append)
     (kept,) = offered(path)
-    second.session.states.restore(KEY, kept.made, kept.work)
+    second.session.annotations.restore(KEY, kept.made, kept.work)
     second.settle()
     plane = second.session.planes[KEY]
     assert told == [KEY]
@@ -753,13 +755,34 @@ def test_the_verdict_of_another_model_is_left_out_and_the_work_stays(tmp_path: P
         if before:
             second.session.embed(KEY)
             second.settle()
-        second.session.states.restore(KEY, made)
+        second.session.annotations.restore(KEY, made)
         second.session.embed(KEY)
         second.settle()
         assert second.session.planes[KEY].forgery is None
         assert "another model's" in second.notices[-1][0]
         np.testing.assert_array_equal(second.last.labels, labels)
         second.session.close()
+
+
+def test_what_another_version_said_is_not_called_another_models(owner: Owner) -> None:
+    """Prompts were answered anew, with other labels than those kept, without a word."""
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
+    owner.settle()
+    plane = owner.session.planes[KEY]
+    said = owner.session.annotations.predictions_of(plane)
+    earlier = replace(said, basis=RunBasis("fake", algorithm=1))
+    partitioned = replace(earlier, partition=PartitionPredictions("auto", (1, 2)))
+    answered = owner.last.annotation
+    for annotation, predictions, told in (
+        (answered, earlier, "The prompts were answered by another version of napari-safire: "),
+        (answered, partitioned, "verdict that was kept is another version of napari-safire's"),
+        (Annotation.empty(SHAPE), earlier, "confidence that was kept is another version of"),
+    ):
+        owner.session.annotations.restore(KEY, AnnotatedPlane(annotation, predictions))
+        owner.settle()
+        assert told in owner.notices[-1][0]
+        assert "model" not in owner.notices[-1][0]
+        assert ("answered anew" in owner.notices[-1][0]) == bool(annotation.prompts)
 
 
 def test_restored_and_saved_work_is_not_offered_again(tmp_path: Path) -> None:
@@ -769,19 +792,19 @@ def test_restored_and_saved_work_is_not_offered_again(tmp_path: Path) -> None:
     first.session.close()
     (kept,) = offered(path)
     second = Owner(FakeEngine(), Autosave(path))
-    second.session.states.restore(KEY, kept.made, kept.work)
+    second.session.annotations.restore(KEY, kept.made, kept.work)
     second.settle()
     assert [each.work for each in offered(path)] == [second.session.planes[KEY].work]
-    second.session.states.undo(KEY)
+    second.session.annotations.undo(KEY)
     second.settle()
     assert [each.work for each in offered(path)] == [kept.work]
-    second.session.states.redo(KEY)
+    second.session.annotations.redo(KEY)
     second.settle()
     plane = second.session.planes[KEY]
-    second.session.states.mark_shown_as_saved(KEY, painted_square(5))  # others were saved
+    second.session.annotations.mark_shown_as_saved(KEY, painted_square(5))  # others were saved
     second.settle()
     assert len(offered(path)) == 1
-    second.session.states.mark_shown_as_saved(KEY, painted_square())
+    second.session.annotations.mark_shown_as_saved(KEY, painted_square())
     second.settle()
     assert offered(path) == []
     second.paint(painted_square(7))
@@ -796,13 +819,13 @@ def test_files_that_are_opened_are_not_unsaved_work(tmp_path: Path) -> None:
     stroke = Stroke.between(np.zeros(SHAPE, np.uint8), painted_square())
     assert stroke is not None
     made = AnnotatedPlane(Annotation.empty(SHAPE).painted(stroke))
-    owner.session.states.open_saved(KEY, made)
+    owner.session.annotations.open_saved(KEY, made)
     owner.settle()
     assert not path.exists()
     owner.paint(painted_square(7))
     owner.settle()
     assert len(offered(path)) == 1
-    owner.session.states.mark_saved(owner.session.planes[KEY], owner.last.annotation)
+    owner.session.annotations.mark_saved(owner.session.planes[KEY], owner.last.annotation)
     owner.settle()
     assert offered(path) == []
     owner.session.close()
@@ -814,13 +837,15 @@ def test_a_picture_that_was_closed_or_opened_twice_loses_nothing(tmp_path: Path)
     twin = PlaneKey("the same picture")
     owner.session.open(twin, SHAPE, lambda: np.zeros(SHAPE, np.uint8))
     owner.paint(painted_square())
-    owner.session.states.paint(twin, Stroke(50, 0, np.ones((1, 5), bool), np.ones((1, 5), int)))
+    owner.session.annotations.paint(
+        twin, Stroke(50, 0, np.ones((1, 5), bool), np.ones((1, 5), int))
+    )
     owner.session.forget(KEY.picture)  # at once
     owner.settle()
     found: list[AutosavedWork] = []
     owner.session.autosaved_work.connect(lambda key, kept: found.append(kept))
     owner.session.open(KEY, SHAPE, lambda: np.zeros(SHAPE, np.uint8))
-    owner.session.states.look_for_kept_work(owner.session.planes[KEY])
+    owner.session.annotations.look_for_autosaved_work(owner.session.planes[KEY])
     owner.settle()
     (kept,) = found
     np.testing.assert_array_equal(kept.made.annotation.shown(), painted_square())
@@ -848,9 +873,9 @@ def test_restored_work_that_the_files_hold_already_is_not_offered_again(tmp_path
     first.session.close()  # killed between writing the files and saying so
     (kept,) = offered(path)
     second = Owner(FakeEngine(), Autosave(path))
-    second.session.states.open_saved(KEY, kept.made)
+    second.session.annotations.open_saved(KEY, kept.made)
     second.settle()
-    second.session.states.restore(KEY, kept.made, kept.work)
+    second.session.annotations.restore(KEY, kept.made, kept.work)
     second.settle()
     assert offered(path) == []
     second.session.close()
@@ -894,10 +919,10 @@ def test_answers_of_patches_are_kept_for_undo_and_sources_do_not_mix(patch_owner
     owner.settle()
     asked = len(owner.engine.calls)
     wanted = owner.last.labels.copy()
-    owner.session.states.undo(KEY)
+    owner.session.annotations.undo(KEY)
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, box(20, 20, 40, 40))
-    owner.session.states.redo(KEY)
+    owner.session.annotations.redo(KEY)
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, wanted)
     assert len(owner.engine.calls) == asked

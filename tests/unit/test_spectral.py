@@ -256,9 +256,11 @@ def test_a_colder_cut_is_surer_and_no_different() -> None:
 def test_patches_that_are_uninformative_are_not_compared_and_join_what_is_near() -> None:
     truth = blocks(12, 24, 2)
     truth[9:, :] = 2  # unlike all else, but flat
-    unreadable = np.where(truth == 2, FLAT, 0).astype(np.uint8)
+    uninformative = np.where(truth == 2, FLAT, 0).astype(np.uint8)
     known = embedded(truth)
-    embedding = Embedding(known.features, known.geometry, "image", "model", unreadable=unreadable)
+    embedding = Embedding(
+        known.features, known.geometry, "image", "model", uninformative=uninformative
+    )
     spectrum = patch_spectrum(embedding)
     logits = cut(spectrum, 2, 0, 1.0)
     expected = np.where(truth == 1, 1, 0)
@@ -270,8 +272,10 @@ def test_patches_that_are_uninformative_are_not_compared_and_join_what_is_near()
 
 def test_a_picture_that_can_hardly_be_read_is_compared_as_a_whole() -> None:
     known = embedded(blocks(12, 24, 2))
-    unreadable = np.full((12, 24), FLAT, np.uint8)
-    embedding = Embedding(known.features, known.geometry, "image", "model", unreadable=unreadable)
+    uninformative = np.full((12, 24), FLAT, np.uint8)
+    embedding = Embedding(
+        known.features, known.geometry, "image", "model", uninformative=uninformative
+    )
     assert len(cut(patch_spectrum(embedding), 2, 0, 1.0)) == 2
 
 

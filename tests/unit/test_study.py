@@ -125,7 +125,7 @@ def test_an_interrupted_run_goes_on_to_the_same_results(
     rest = KnowingEngine()
     run(halves, rest)
     assert len(rest.shapes) == 15 - n_saved
-    assert rest.grids_kept == jobs
+    assert rest.grids_cached == jobs
     assert table(tmp_path / "halves/set/a.csv") == table(tmp_path / "whole/set/a.csv")
     idle = KnowingEngine()
     run(halves, idle)

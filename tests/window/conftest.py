@@ -32,7 +32,7 @@ from napari_safire.gui.layers.canvas_guard import guard_canvas
 from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.gui.widget import SafireWidget
 
-from .hand import Hand, pump, wait_until
+from .hand import Hand, pump, wait_idle
 
 KEYED = (napari.Viewer, Image, Labels, Layer, Points, Shapes)
 
@@ -246,11 +246,7 @@ class Dock:
 
     def settle(self) -> None:
         """Until nothing is left to do or to deliver."""
-        quiet = 0
-        while quiet < 4:  # what is delivered may begin the next thing
-            wait_until(lambda: not self.controller.session.busy)
-            pump(0.02)
-            quiet = 0 if self.controller.session.busy else quiet + 1
+        wait_idle(self.controller)
 
     def press(self, button: QWidget) -> None:
         """Press a button of the dock with the mouse; what it is folded away in is unfolded."""
@@ -261,9 +257,9 @@ class Dock:
             around = around.parentWidget()
         assert button.isEnabled(), "the button is greyed out"
         self.widget.ensureWidgetVisible(button)
-        pump(0.02)
+        pump()
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
-        pump(0.02)
+        pump()
 
 
 def choose_method(dock: Dock, method: str) -> None:

@@ -14,6 +14,9 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_safire.gui.controllers.gui_thread import gui_thread
+from napari_safire.gui.controllers.viewer import ViewerController
+
 
 @dataclass(frozen=True)
 class Hand:
@@ -63,9 +66,10 @@ class Hand:
         pump()
 
 
-def pump(seconds: float = 0.05) -> None:
-    """Let Qt work off its events for a while."""
+def pump(seconds: float = 0.0) -> None:
+    """Let Qt work off its events, and those that come of them; for a while where time matters."""
     end = time.perf_counter() + seconds
+    QApplication.processEvents()
     while True:
         QApplication.processEvents()
         if time.perf_counter() >= end:
@@ -79,4 +83,16 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0, what: str =
     while not condition():
         if time.perf_counter() > end:
             pytest.fail(f"Waited {seconds:g} s in vain{': ' + what if what else ''}.")
-        pump(0.01)
+        pump(0.005)
+
+
+def wait_idle(controller: ViewerController, seconds: float = 30.0) -> None:
+    """Until nothing is asked, running or to be shown; fail after the given time."""
+    end = time.perf_counter() + seconds
+    quiet = 0
+    while quiet < 2:  # what is delivered may begin the next thing
+        QApplication.processEvents()
+        quiet = quiet + 1 if controller.idle else 0
+        if time.perf_counter() > end:
+            pytest.fail(f"Not idle after {seconds:g} s.")
+        gui_thread().work_off(lambda: controller.idle, 0.005)

@@ -97,7 +97,7 @@ class Walk:
         quiet = 0
         while quiet < 4:
             QApplication.processEvents()
-            busy = self.series.work.doing or self.widget.controller.session.busy
+            busy = self.series.work.doing or not self.widget.controller.idle
             quiet = 0 if busy else quiet + 1
             assert time.monotonic() < end, "it does not come to rest"
             time.sleep(0.005)

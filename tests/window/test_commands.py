@@ -26,7 +26,7 @@ from napari_safire.gui.keys.keymap import ACTIONS
 from napari_safire.gui.widget import SafireWidget, widget_of
 from napari_safire.types import PointPrompt
 
-from .hand import Hand, pump, wait_until
+from .hand import Hand, pump, wait_idle, wait_until
 
 PLUGIN = "napari-safire"
 WIDGET = f"{PLUGIN}.widget"
@@ -55,9 +55,7 @@ def execute(name: str) -> None:
 def settle(viewer: napari.Viewer) -> SafireWidget:
     widget = widget_of(viewer)
     assert widget is not None
-    for _ in range(3):
-        wait_until(lambda: not widget.controller.session.busy)
-        pump(0.03)
+    wait_idle(widget.controller)
     return widget
 
 

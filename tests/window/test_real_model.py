@@ -97,6 +97,7 @@ def sources(dock: Dock) -> np.ndarray:
 
 def click(dock: Dock, row: float, col: float) -> None:
     dock.controller.add_prompts()
+    dock.settle()
     dock.hand.click(dock.viewer.layers["demo composite"], row, col)
     dock.settle()
 

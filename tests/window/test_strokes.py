@@ -50,7 +50,7 @@ class Model:
 
     def settle(self) -> None:
         for _ in range(3):
-            self.until(lambda: not self.session.busy and self.session.states.settled)
+            self.until(lambda: self.session.idle)
             QApplication.processEvents()
 
     @property
@@ -140,7 +140,7 @@ def test_what_is_painted_during_a_partition_is_all_that_is_protected(
         before = model.labels.copy()
     # The result is there, and waits for the thread of the viewer when the stroke is painted.
     model.partition(3)
-    assert model.session._model_lane.finish(20)
+    assert model.session._model_worker.finish(20)
     way(model.layer)
     stroke = model.labels != before
     painted = model.labels.copy()
@@ -157,7 +157,7 @@ def test_a_stroke_right_after_undo_does_not_undo_the_undo(model: Model) -> None:
     model.layer.refresh()
     model.settle()
     model.controller.edits.undo()
-    assert model.session.states._lane.finish(20)  # undone, but not shown yet
+    assert model.session.annotations._worker.finish(20)  # undone, but not shown yet
     model.layer.data[STROKE] = 9
     model.layer.refresh()
     model.settle()
@@ -253,7 +253,7 @@ def test_what_is_painted_on_a_picture_of_another_shape_than_before_is_kept(
     model: Model, tmp_path: Path
 ) -> None:
     autosave = Autosave(tmp_path / "journal.sqlite")
-    model.session.states._autosave = autosave
+    model.session.annotations._autosave = autosave
     model.partition(2)
     model.settle()
     model.layer.data[STROKE] = 9
@@ -298,7 +298,7 @@ def test_strokes_that_no_event_told_of_are_kept_at_closing(
 ) -> None:
     model = Model(FakeEngine(), (2, *SHAPE))
     autosave = Autosave(tmp_path / "journal.sqlite")
-    model.session.states._autosave = autosave
+    model.session.annotations._autosave = autosave
     model.partition(2)
     model.settle()
     model.layer.data[(0, *STROKE)] = 9
@@ -330,7 +330,7 @@ def test_a_prompt_right_after_undo_does_not_undo_the_undo(model: Model) -> None:
     points.add((60, 100))
     model.settle()
     model.controller.edits.undo()
-    assert model.session.states._lane.finish(20)
+    assert model.session.annotations._worker.finish(20)
     points.add((90, 40))
     model.settle()
     assert points.data.tolist() == [[30, 40], [90, 40]]

@@ -380,6 +380,7 @@ def _annotate_a_large_picture(viewer: napari.Viewer) -> PackedLabels:
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
     press(dock.widget.prompts.add)
+    dock.settle()
     for place in ((1500, 2000), (1200, 1700)):
         dock.hand.click(picture, *place)
         dock.settle()

@@ -45,7 +45,7 @@ def completeness(labels: npt.NDArray[np.uint8]) -> Completeness:
     Examples
     --------
     >>> completeness(np.array([[1, 3, 3, 0, 0, 0]], np.uint8))
-    Completeness(n_unassigned=3, n_sources=2, row=0.0, col=4.0, free_number=2)
+    Completeness(n_unassigned=3, n_sources=2, row=0.0, col=3.0, free_number=2)
     """
     counts = np.bincount(labels.ravel(), minlength=2)
     n_unassigned = int(counts[0])

@@ -35,6 +35,7 @@ def merge(
     ----------
     labels : (H, W) int array
     sources : sequence of int
+        One at least; all of them occur.
     into : int, optional
         The number that they get, in use or not; default: the first of `sources`.
     protected : (H, W) bool array, optional
@@ -42,6 +43,7 @@ def merge(
     Returns
     -------
     (H, W) array of the same dtype
+        The sources have one number.
 
     Raises
     ------
@@ -73,11 +75,13 @@ def split(labels: LabelImage, source: int, *, protected: Mask | None = None) -> 
     ----------
     labels : (H, W) int array
     source : int
+        One that occurs.
     protected : (H, W) bool array, optional
 
     Returns
     -------
-    (H, W) array of the same dtype
+    (H, W) array
+        Of the same dtype, with a number for each piece.
 
     Raises
     ------
@@ -117,7 +121,9 @@ def absorb(labels: LabelImage, source: int, *, protected: Mask | None = None) ->
     ----------
     labels : (H, W) int array
     source : int
+        The one that vanishes.
     protected : (H, W) bool array, optional
+        Stays what it is.
 
     Returns
     -------
@@ -167,16 +173,19 @@ def fill_holes(labels: LabelImage, source: int, *, protected: Mask | None = None
     ----------
     labels : (H, W) int array
     source : int
+        The one that encloses.
     protected : (H, W) bool array, optional
+        Is not filled.
 
     Returns
     -------
     (H, W) array of the same dtype
+        The source has no holes but for protected pixels.
 
     Raises
     ------
     ValueError
-        If the source does not occur.
+        The source does not occur in the labels.
     """
     labels, free = checked(labels, protected)
     region = region_of(labels, source)

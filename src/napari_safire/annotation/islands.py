@@ -39,10 +39,12 @@ def remove_islands(
     source : int, optional
         Look at the pieces of this source only; default: of every source.
     protected : (H, W) bool array, optional
+        Pieces that hold such a pixel stay.
 
     Returns
     -------
     (H, W) array of the same dtype
+        Without the small pieces.
 
     Raises
     ------

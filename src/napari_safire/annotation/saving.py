@@ -23,7 +23,14 @@ from napari_safire.annotation.annotation import MOST_SOURCES, Annotation, Stroke
 from napari_safire.annotation.codec import encode_annotation
 from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import AnnotatedPlane
-from napari_safire.annotation.recorded import ANNOTATED, AUTOSAVED_AS, PART, RECORD, prompt_facts
+from napari_safire.annotation.recorded import (
+    ANNOTATED,
+    AUTOSAVED_AS,
+    PART,
+    PIXELS,
+    RECORD,
+    prompt_facts,
+)
 from napari_safire.atomic import rename, staging_folder
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.images.files import file_sha256
@@ -340,7 +347,9 @@ def _record(
     shape: tuple[int, ...],
 ) -> dict[str, Any]:
     # These have places of their own, or are said again when the picture is read.
-    hidden = {ANNOTATED, AUTOSAVED_AS, PART, RECORD, "reading_warnings", *IMAGE_FACTS.values()}
+    hidden = {
+        ANNOTATED, AUTOSAVED_AS, PART, PIXELS, RECORD, "reading_warnings", *IMAGE_FACTS.values(),
+    }  # fmt: skip
     facts = {
         key: _named_from(target.parent, value) if key in _PATHS else value
         for key, value in about.items()

@@ -1,4 +1,4 @@
-"""What a model may learn from: a list file, or the pictures of a series that are done."""
+"""What a model may learn from: a list file, or the pictures of a queue that are done."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LearningList:
         What its masks say; None where that cannot be told.
     pictures : int
     left_out : tuple of str
-        Which pictures of a series are not in it, and why, in plain sentences.
+        Which pictures of a queue are not in it, and why, in plain sentences.
     """
 
     path: Path
@@ -59,42 +59,40 @@ def look_at_list(path: str | os.PathLike[str]) -> LearningList:
     return LearningList(path, root, kind_of_masks(entries), len(entries))
 
 
-def write_done_list(series: PictureQueue, path: Path) -> LearningList:
-    """Write a list of the pictures of a series that are done, with the masks made of them.
+def write_done_list(queue: PictureQueue, path: Path) -> LearningList:
+    """Write a list of the pictures of a queue that are done, with the masks made of them.
 
     Only what a person has said to be complete is learned from: see `why_not_learned`. The third
-    field of the list that the series was opened with is kept. Folders are not taken for groups:
+    field of the list that the queue was opened with is kept. Folders are not taken for groups:
     untouched and forged versions of one photograph often lie in two, see
     `napari_safire.datasets.groups`.
 
     Parameters
     ----------
-    series : PictureQueue
+    queue : PictureQueue
     path : Path
         The list file; its folder is made if need be.
 
     Raises
     ------
     DatasetError
-        No picture is done, or the series cannot be looked through.
+        No picture is done, or the queue cannot be looked through.
     SafireError
         The list cannot be written.
     """
-    root = done_list_root(series)
+    root = done_list_root(queue)
     entries, left_out = [], []
-    for entry in series.entries():
+    for entry in queue.entries():
         if entry.state == "untouched":
             continue
         reason = why_not_learned(entry)
         if reason:
             left_out.append(f"{printable(entry.picture.name)}: {reason}.")
         else:
-            entries.append(ListEntry(entry.picture, entry.mask, series.extra(entry.picture)))
+            entries.append(ListEntry(entry.picture, entry.mask, queue.extra(entry.picture)))
     if not entries:
         why = f" ({enumerated([text.rstrip('.') for text in left_out])})" if left_out else ""
-        raise DatasetError(
-            f"No picture of the series is done: there is nothing to learn from{why}."
-        )
+        raise DatasetError(f"No picture of the queue is done: there is nothing to learn from{why}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_list(path, entries, root)
@@ -106,7 +104,7 @@ def write_done_list(series: PictureQueue, path: Path) -> LearningList:
 
 
 def why_not_learned(entry: QueueEntry) -> str:
-    """Why a picture of a series is not learned from.
+    """Why a picture of a queue is not learned from.
 
     Its record has to be complete: done, with a source for every pixel, and with more than one of
     them unless somebody has said that the picture is authentic. The mask has to be the one that the
@@ -130,8 +128,8 @@ def why_not_learned(entry: QueueEntry) -> str:
         return str(error).rstrip(".")
 
 
-def done_list_root(series: PictureQueue) -> Path:
-    """Return the folder that holds both the pictures of a series and its masks.
+def done_list_root(queue: PictureQueue) -> Path:
+    """Return the folder that holds both the pictures of a queue and its masks.
 
     Raises
     ------
@@ -139,9 +137,9 @@ def done_list_root(series: PictureQueue) -> Path:
         There is none: they lie on two drives.
     """
     try:
-        return Path(os.path.commonpath([series.base, series.output]))
+        return Path(os.path.commonpath([queue.base, queue.output]))
     except ValueError as error:
         raise DatasetError(
-            f"{series.base} and {series.output} have no folder in common, so no list can name "
+            f"{queue.base} and {queue.output} have no folder in common, so no list can name "
             "both: keep the masks on the drive of the pictures."
         ) from error

@@ -1,7 +1,7 @@
-"""A series: pictures to be labelled one after the other, and how far each of them is.
+"""A queue: pictures to be labelled one after the other, and how far each of them is.
 
 What was made of a picture lies in the output folder, under the picture's whole file name, so that
-``a.jpg`` and ``a.png`` do not share a mask; folders below the series' own are mirrored there::
+``a.jpg`` and ``a.png`` do not share a mask; folders below the queue's own are mirrored there::
 
     photos/a.jpg  ->  photos_masks/a.jpg.json          record: the whole annotation, hashes, state
                       photos_masks/a.jpg_sources.png   mask in SafireMS encoding
@@ -48,7 +48,7 @@ _Signature = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """One picture of a series.
+    """One picture of a queue.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class PictureQueue:
     base : Path
         The folder that all pictures lie in or below.
     pictures : tuple of Path
-        As they were found when the series was opened.
+        As they were found when the queue was opened.
     output : Path
         The folder of masks and records; need not exist.
     listed : mapping of Path to ListEntry

@@ -145,7 +145,7 @@ class Run:
         batch = self.batch
         sha256 = engine.model.checkpoint_sha256
         _require_same(self.tasks, batch.settings.basis(sha256, engine.precision))
-        engine.grids_kept = jobs = jobs or _usual_jobs(engine)  # one for each picture under way
+        engine.grids_cached = jobs = jobs or _usual_jobs(engine)  # one for each picture under way
         about = describe_model(engine, model, absolute_path=batch.absolute_paths)
 
         def answer(task: Task, progress: Progress | None, cancel: Cancel | None) -> Outcome:

@@ -1,7 +1,7 @@
-"""Which pictures share a donor, and divisions that never put a donor on both sides.
+"""Which pictures share an origin, and divisions that never put an origin on both sides.
 
 A model that saw one picture of a camera, a photograph or a forger's session knows the others before
-it has seen them. A part held out to judge it must share no donor with what it learned from.
+it has seen them. A part held out to judge it must share no origin with what it learned from.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PhotosOf = Callable[[Path], dict[Path, tuple[str, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class GroupedEntries:
-    """Entries of a list with the group of each: entries that share a donor share the group.
+    """Entries of a list with the group of each: entries that share an origin share the group.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class GroupedEntries:
 
 
 def group_entries(entries: Sequence[ListEntry]) -> GroupedEntries:
-    """Find which entries share a donor, directly or over others.
+    """Find which entries share an origin, directly or over others.
 
     Two entries are connected if they
 
@@ -158,7 +158,7 @@ def divide_entries(
     if len(chosen & telling) < fewest:
         largest = max(sizes.values(), default=0)
         raise DatasetError(
-            f"The {len(grouped)} pictures are of {len(sizes)} groups that share no donor "
+            f"The {len(grouped)} pictures are of {len(sizes)} groups that share no origin "
             f"({len(telling)} of them with something to find; the largest has {largest} pictures), "
             f"but {fewest} groups with something to find have to be held out and at least half of "
             "the pictures has to be left: give more pictures, a third field `group` in the list, "
@@ -178,7 +178,7 @@ def separate_entries(
     Raises
     ------
     DatasetError
-        They share a donor.
+        They share an origin.
     """
     both = group_entries([*entries, *held_out])
     kept = _pick(both, range(len(entries)))
@@ -187,7 +187,7 @@ def separate_entries(
     if shared:
         image = judged.entries[judged.groups.index(shared[0])].image
         raise DatasetError(
-            f"What is held out shares {len(shared)} donors with what is learned from (the first: "
+            f"What is held out shares {len(shared)} origins with what is learned from (the first: "
             f"{shared[0]}, of {image}): it can judge nothing. Take those pictures out of one list."
         )
     return kept, judged

@@ -17,7 +17,6 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _SIZES |= {16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}
 _INTEGERS |= {18: "Q"}
-_RATIONALS = {5: "II", 10: "ii"}
 _MOST_TAGS = 4096  # of one page
 _PAGES_LOOKED_INTO = 16
 

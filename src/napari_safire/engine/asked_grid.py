@@ -46,8 +46,8 @@ def run_grid(
         memory, embedding.features, points, progress, cancel, read, keep=with_logits
     )
     responds = len(prompts) < 2 or not spread.none
-    kept = logits if with_logits else None
-    return PromptGrid(prompts, kept, confidence, features, geometry, responds)
+    held = logits if with_logits else None
+    return PromptGrid(prompts, held, confidence, features, geometry, responds)
 
 
 class RegionMeans:
@@ -62,8 +62,8 @@ class RegionMeans:
     embedding : Embedding
         With (C, h, w) features.
     corners : bool
-        The logits are those of the cells' corners only. A sample position lies between the last
-        row (column) of one cell and the first of the next: nothing else is needed.
+        The logits are those of the patches' corners only. A sample position lies between the last
+        row (column) of one patch and the first of the next: nothing else is needed.
     """
 
     def __init__(self, embedding: Embedding, corners: bool = False) -> None:
@@ -79,7 +79,7 @@ class RegionMeans:
                 weights.view(len(weights), -1, 4)[:, :, ::3].flatten(1)
                 for weights in (self._rows, self._cols)
             )
-        # Cells that begin in the padding say nothing about the picture.
+        # Patches that begin in the padding say nothing about the picture.
         tall, wide = geometry.content_shape
         self._heard = torch.from_numpy((places[0] < tall)[:, None] & (places[1] < wide))  # (h, w)
         self._features = torch.from_numpy(embedding.features).flatten(1).T

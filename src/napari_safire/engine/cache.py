@@ -1,7 +1,7 @@
-"""Embeddings kept on disk, so that a picture is read once and not at every start.
+"""Embeddings on disk, so that a picture is read once and not at every start.
 
-One file an entry: features, and which cells cannot be read, as safetensors, everything else as JSON
-in its metadata, a checksum over both. No lock is needed: files appear whole or not at all, a
+One file an entry: features, and which patches are uninformative, as safetensors, everything else as
+JSON in its metadata, a checksum over both. No lock is needed: files appear whole or not at all, a
 damaged one is found by its checksum, and whoever comes too late to an evicted one has missed it.
 
 Torch is loaded by `EmbeddingCache.get` and `EmbeddingCache.put` alone.
@@ -36,7 +36,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 # Only files of these names are ever counted or removed: the folder may hold other things.
 _ENTRY = re.compile(r"[0-9a-f]{64}\.safetensors")
 _LEFTOVER = re.compile(r"\.[0-9a-f]+\.[0-9a-f]+\.tmp\.[a-z]+")  # as atomic_path names them
-_CONTENTS = ({"features": "F32"}, {"features": "F32", "unreadable": "U8"})
+_CONTENTS = ({"features": "F32"}, {"features": "F32", "uninformative": "U8"})
 # What a killed process left behind; nobody writes one embedding for so long.
 _LEFTOVER_SECONDS = 3600
 
@@ -99,7 +99,7 @@ class EmbeddingCache:
 
     @property
     def problem(self) -> str:
-        """Why the last `put` of any thread kept nothing, in one sentence; empty if it did."""
+        """Why the last `put` of any thread stored nothing, in one sentence; empty if it did."""
         return self._problem
 
     def get(self, image_sha256: str, checkpoint_sha256: str) -> Embedding | None:
@@ -133,12 +133,12 @@ class EmbeddingCache:
         ----------
         embedding : Embedding
         on_problem : callable, optional
-            Takes the sentence why it was not kept; `problem` may by then tell of another thread's.
+            Takes the sentence why it was not; `problem` may by then tell of another thread's.
 
         Returns
         -------
         bool
-            False if it could not be kept: see `problem`. A full or read-only disk is no error.
+            False if it could not be cached: see `problem`. A full or read-only disk is no error.
         """
         problem = self._problem = self._store(embedding)
         if problem and on_problem is not None:
@@ -169,14 +169,14 @@ class EmbeddingCache:
         """Write an entry; a sentence if that was not possible."""
         if not (embedding.image_sha256 and embedding.checkpoint_sha256):
             return (
-                "The embedding was not kept, because its picture or its model has no hash by which "
-                "it could be found again."
+                "The embedding was not cached, because its picture or its model has no hash by "
+                "which it could be found again."
             )
         entry = _entry_bytes(embedding)
         if len(entry) > self._max_bytes:
             return (
-                f"The embedding was not kept: its {len(entry):,} bytes exceed the cache's limit of "
-                f"{self._max_bytes:,}. More disk space for it is a preference of the plugin."
+                f"The embedding was not cached: its {len(entry):,} bytes exceed the cache's limit "
+                f"of {self._max_bytes:,}. More disk space for it is a preference of the plugin."
             )
         path = self._path(embedding.image_sha256, embedding.checkpoint_sha256)
         try:
@@ -187,8 +187,8 @@ class EmbeddingCache:
         except (OSError, SafireError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             return (
-                f"The embedding could not be kept in {self.folder} ({reason or error}). It will be "
-                "made again when it is needed; answers stay the same. Make room there to keep it."
+                f"The embedding could not be cached in {self.folder} ({reason or error}). It will "
+                "be made again when it is needed; answers stay the same. Make room there for it."
             )
         self._evict(path)
         return ""
@@ -251,8 +251,8 @@ def _entry_bytes(embedding: Embedding) -> bytes:
         }
     )
     arrays: Arrays = {"features": features}
-    if embedding.unreadable is not None:
-        arrays["unreadable"] = np.ascontiguousarray(embedding.unreadable, dtype=np.uint8)
+    if embedding.uninformative is not None:
+        arrays["uninformative"] = np.ascontiguousarray(embedding.uninformative, dtype=np.uint8)
     metadata = {"embedding": description, "checksum": _checksum(description, arrays)}
     return save(arrays, metadata=metadata)
 
@@ -291,7 +291,7 @@ def _read_entry(path: Path, image_sha256: str, checkpoint_sha256: str) -> Embedd
         image_sha256,
         checkpoint_sha256,
         tuple(values["warnings"]),
-        arrays.get("unreadable"),
+        arrays.get("uninformative"),
     )
 
 

@@ -85,7 +85,7 @@ class Embedder:
         ModelFailure
             The features are not finite.
         Cancelled
-            Nothing is kept of it.
+            Nothing of it is cached.
         """
         # Fresh weights have no hash by which their embeddings could be told from others.
         exact = self.precision == "float32"
@@ -93,10 +93,10 @@ class Embedder:
         with explained(READING):
             picture = PictureReader(image)
             if cache is not None:
-                kept = cache.get(picture.sha256, self.model.checkpoint_sha256)
-                if kept is not None:
+                cached = cache.get(picture.sha256, self.model.checkpoint_sha256)
+                if cached is not None:
                     report(progress, cancel, 1, 1, READING)
-                    return kept
+                    return cached
             with self._computing():
                 embedding = embed_picture(self._memory, picture, progress, cancel)
         if cache is not None:

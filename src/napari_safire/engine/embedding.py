@@ -16,7 +16,7 @@ from napari_safire.geometry import Geometry
 from napari_safire.images.pixels import PictureReader
 from napari_safire.model import SafireModel
 from napari_safire.partitioning.silence import silence_of
-from napari_safire.partitioning.uninformative import Reasons, pool_reasons, uninformative_cells
+from napari_safire.partitioning.uninformative import Reasons, pool_reasons, uninformative_patches
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import Embedding, FloatImage
 
@@ -25,7 +25,7 @@ Step = Callable[[int], None]
 
 READING = "reading the picture's traces"
 _STRIDE = 16
-_TILE_OVERLAP = 8  # cells, at most a quarter of a tile
+_TILE_OVERLAP = 8  # patches, at most a quarter of a tile
 
 
 def embed_picture(
@@ -34,14 +34,14 @@ def embed_picture(
     """Run the encoder over one picture; see `napari_safire.engine.Engine.embed`."""
     model = memory.model
     embed = _embed_native if model.config.native_resolution else _embed_squashed
-    features, geometry, unreadable = embed(memory, picture, progress, cancel)
+    features, geometry, uninformative = embed(memory, picture, progress, cancel)
     embedding = Embedding(
         features,
         geometry,
         picture.sha256,
         model.checkpoint_sha256,
         picture.warnings,
-        unreadable,
+        uninformative,
     )
     if silence := silence_of(embedding):
         return replace(embedding, warnings=(*embedding.warnings, silence))
@@ -83,24 +83,24 @@ def _embed_squashed(
     features = _encode(memory, pixels, step)
     step(total)
     geometry = Geometry(picture.shape, (side, side), (float(side), float(side)))
-    return features, geometry, uninformative_cells(pixels)
+    return features, geometry, uninformative_patches(pixels)
 
 
 def _embed_native(
     memory: MemoryGuard, picture: PictureReader, progress: Progress | None, cancel: Cancel | None
 ) -> tuple[FloatImage, Geometry, Reasons]:
     # The decoder's frame has at most `max_cells` a side: features of larger pictures are averaged
-    # over `pool` x `pool` cells once every trace has been read at full resolution.
+    # over `pool` x `pool` patches once every trace has been read at full resolution.
     config = memory.model.config
-    cells = [math.ceil(length / _STRIDE) for length in picture.shape]
-    pool = math.ceil(max(cells) / config.max_cells)
-    cells = [math.ceil(n / pool) * pool for n in cells]
+    patches = [math.ceil(length / _STRIDE) for length in picture.shape]
+    pool = math.ceil(max(patches) / config.max_cells)
+    patches = [math.ceil(n / pool) * pool for n in patches]
     largest = config.image_size // _STRIDE
     overlap = min(_TILE_OVERLAP, largest // 4)
-    rows, cols = (tile_axis(n, largest, overlap) for n in cells)
+    rows, cols = (tile_axis(n, largest, overlap) for n in patches)
     steps = _n_blocks(memory.model) + 1  # of a tile
     total = len(rows.starts) * len(cols.starts) * steps
-    pooled_shape = (cells[0] // pool, cells[1] // pool)
+    pooled_shape = (patches[0] // pool, patches[1] // pool)
     sums = np.zeros((config.prompt_dim, *pooled_shape), dtype=np.float32)
     weights = np.zeros(pooled_shape, dtype=np.float32)
     reasons = np.zeros([math.ceil(length / _STRIDE) for length in picture.shape], dtype=np.uint8)
@@ -114,7 +114,7 @@ def _embed_native(
             step(0)
             shape = (rows.size * _STRIDE, cols.size * _STRIDE)
             piece = _tile_piece(picture, shape, rows.starts[i], cols.starts[j])
-            found = uninformative_cells(piece)
+            found = uninformative_patches(piece)
             reasons[
                 rows.starts[i] : rows.starts[i] + found.shape[0],
                 cols.starts[j] : cols.starts[j] + found.shape[1],
@@ -134,7 +134,7 @@ def _embed_native(
 
 
 def _tile_piece(picture: PictureReader, shape: tuple[int, int], row: int, col: int) -> FloatImage:
-    """What there is of the picture in a tile of this shape that begins at cell (row, col)."""
+    """What there is of the picture in a tile of this shape that begins at patch (row, col)."""
     top, left = row * _STRIDE, col * _STRIDE
     return picture.crop(slice(top, top + shape[0]), slice(left, left + shape[1]))
 
@@ -146,7 +146,7 @@ def _padded(piece: FloatImage, shape: tuple[int, int]) -> FloatImage:
 
 
 def _add_pooled(target: FloatImage, tile: FloatImage, row: int, col: int, pool: int) -> None:
-    """Add a (C, h, w) tile that begins at (row, col) to sums over squares of ``pool`` cells."""
+    """Add a (C, h, w) tile that begins at (row, col) to sums over squares of ``pool`` patches."""
     if pool == 1:
         target[:, row : row + tile.shape[1], col : col + tile.shape[2]] += tile
         return

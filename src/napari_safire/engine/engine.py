@@ -52,14 +52,14 @@ class Engine(Embedder):
     model : SafireModel
         From `napari_safire.load_model`.
     cache : EmbeddingCache, optional
-        Where embeddings are kept on disk; without one they are not.
+        Of embeddings, on disk.
     on_notice : callable, optional
         Called with each sentence of `notices` as it arises, in the thread of the job.
     precision : {"float32", "bf16", "fp16"}
         Other than float32: faster on most GPUs and some CPUs, and a little different;
         ``benchmarks/README.md`` says by how much. Such embeddings are not cached.
-    grids_kept : int
-        How many of the last grids are kept for `partition` and `localize` to share: as many as
+    grids_cached : int
+        How many of the last grids are cached for `partition` and `localize` to share: as many as
         pictures are worked on at once. Of 256 prompts and 1024 x 768 pixels one takes 50 MB.
     rules : ModelRules, optional
         Other than those of the model's file, as while they are being settled.
@@ -77,7 +77,7 @@ class Engine(Embedder):
     rules : ModelRules
     precision : str
     cache : EmbeddingCache or None
-        May be exchanged at any time, as `grids_kept` may.
+        May be exchanged at any time, as `grids_cached` may.
 
     Examples
     --------
@@ -93,20 +93,20 @@ class Engine(Embedder):
         cache: EmbeddingCache | None = None,
         on_notice: Notify | None = None,
         precision: Precision = "float32",
-        grids_kept: int = 3,
+        grids_cached: int = 3,
         rules: ModelRules | None = None,
     ) -> None:
         super().__init__(model, cache=cache, on_notice=on_notice, precision=precision)
         self.rules = read_rules(model.metadata) if rules is None else rules
-        self.grids_kept = grids_kept
+        self.grids_cached = grids_cached
         self._decoder = PromptDecoder(
-            self._memory, self._computing, self.rules.confidence, lambda: self.grids_kept
+            self._memory, self._computing, self.rules.confidence, lambda: self.grids_cached
         )
         self._by_prompts = GridPartitioning(self.rules, self._decoder.grid, self._decoder.regions)
         self._by_patches = None
         if self.rules.patches is not None:
             self._by_patches = SpectralPartitioning(
-                self.rules.patches, self.rules.calibration, lambda: self.grids_kept
+                self.rules.patches, self.rules.calibration, lambda: self.grids_cached
             )
 
     @property
@@ -209,7 +209,7 @@ class Engine(Embedder):
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> PromptGrid:
-        """Ask every point of a grid; those of the last few embeddings are kept.
+        """Ask every point of a grid; those of the last few embeddings are cached.
 
         Parameters
         ----------

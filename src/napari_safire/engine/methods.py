@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from napari_safire.engine.memory import explained
-from napari_safire.engine.recent import Kept
+from napari_safire.engine.recent import Recent
 from napari_safire.engine.rules import ModelRules, PatchRules
 from napari_safire.partitioning.clicks import expected_accuracy, together
 from napari_safire.partitioning.clustering import NOISE, Density, chosen_density, separation
@@ -91,13 +91,9 @@ class PartitioningMethod(Protocol):
         """Make the binary forgery map."""
 
     def stability(
-        self,
-        embedding: Embedding,
-        partition: SourcePartition,
-        repeats: int,
-        watched: Watched = UNWATCHED,
+        self, embedding: Embedding, found: SourcePartition, n: int, watched: Watched = UNWATCHED
     ) -> FloatImage:
-        """How steadily pixels come into their source."""
+        """How steadily pixels come into their source, in ``n`` repetitions."""
 
     def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:
         """What the verdict rests on."""
@@ -155,22 +151,18 @@ class GridPartitioning:
             cluster_prompts(grid, "kmeans", 2, plan.seed),
             self._rules.calibration,
             self._regions_of(embedding, grid),
-            embedding.unreadable,
+            embedding.uninformative,
             silence_of(embedding),
         )
 
     def stability(
-        self,
-        embedding: Embedding,
-        partition: SourcePartition,
-        repeats: int,
-        watched: Watched = UNWATCHED,
+        self, embedding: Embedding, found: SourcePartition, n: int, watched: Watched = UNWATCHED
     ) -> FloatImage:
         """Cluster parts of the prompts."""
-        side = int(partition.parameters["points_per_side"])
+        side = int(found.parameters["points_per_side"])
         grid = self._ask_grid(embedding, side, *watched)
         with explained(REPEATING):
-            return stability_of_prompts(grid, partition, repeats, *watched)
+            return stability_of_prompts(grid, found, n, *watched)
 
     def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:
         """Cosine distance of the two clusters' centres."""
@@ -208,26 +200,26 @@ class SpectralPartitioning:
     ----------
     rules : PatchRules
     calibration : Calibration or None
-    most_kept : callable
-        How many pictures' spectra are kept.
+    most_cached : callable
+        How many pictures' spectra are cached.
     """
 
     units = "patches"
 
     def __init__(
-        self, rules: PatchRules, calibration: Calibration | None, most_kept: Callable[[], int]
+        self, rules: PatchRules, calibration: Calibration | None, most_cached: Callable[[], int]
     ) -> None:
         self._rules = rules
         self._calibration = calibration
-        self._spectra: Kept[PatchSpectrum] = Kept(most_kept)
-        self._cuts: Kept[Pieces] = Kept(most_kept)
+        self._spectra: Recent[PatchSpectrum] = Recent(most_cached)
+        self._cuts: Recent[Pieces] = Recent(most_cached)
 
     def partition(
         self, embedding: Embedding, plan: PartitionSettings, watched: Watched = UNWATCHED
     ) -> SourcePartition:
         """Cut the patches apart."""
         rules = self._rules
-        spectrum = self._spectrum(embedding, plan.n_sources or MOST_SOURCES, *watched)
+        spectrum = self._spectrum(embedding, plan.n_sources or MOST_SOURCES, watched)
         parameters: dict[str, Any] = {
             "units": self.units,
             "inverse_temperature": rules.inverse_temperature,
@@ -257,25 +249,19 @@ class SpectralPartitioning:
         belong to the ground is another question than how many sources there are, and the most
         probable grouping answers it better than the best one in that number (docs/lab-notes.md).
         """
-        spectrum = self._spectrum(embedding, MOST_SOURCES, *watched)
+        spectrum = self._spectrum(embedding, MOST_SOURCES, watched)
         pieces = self._pieces(spectrum, plan.seed)
         logits = pieces.grouped(self._groupings(pieces).best())
         score = self._score(spectrum, pieces)
         return forgery_map_of_patches(embedding, logits, score, self._calibration)
 
     def stability(
-        self,
-        embedding: Embedding,
-        partition: SourcePartition,
-        repeats: int,
-        watched: Watched = UNWATCHED,
+        self, embedding: Embedding, found: SourcePartition, n: int, watched: Watched = UNWATCHED
     ) -> FloatImage:
         """Cut parts of the patches."""
-        spectrum = self._spectrum(embedding, partition.n_sources, *watched)
+        spectrum = self._spectrum(embedding, found.n_sources, watched)
         with explained(REPEATING):
-            return stability_of_patches(
-                embedding, spectrum, partition, repeats, self._joined, *watched
-            )
+            return stability_of_patches(embedding, spectrum, found, n, self._joined, *watched)
 
     def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:
         """How much speaks for more than one source."""
@@ -292,7 +278,7 @@ class SpectralPartitioning:
         return tuple(self._count(pieces, score, least) for least in thresholds)
 
     def pieces(self, embedding: Embedding) -> Pieces:
-        """Cut a picture in the pieces of which "auto" makes sources; of the last few it is kept."""
+        """Cut a picture in the pieces that "auto" makes sources of; the last few are cached."""
         key = (embedding.image_sha256, embedding.checkpoint_sha256)
         pieces = self._cuts.get(key)
         if pieces is None:
@@ -339,19 +325,15 @@ class SpectralPartitioning:
         return {number: float(of_number[number]) for number in range(FEWEST, len(of_number))}
 
     def _spectrum(
-        self,
-        embedding: Embedding,
-        n_sources: int,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
+        self, embedding: Embedding, n_sources: int, watched: Watched = UNWATCHED
     ) -> PatchSpectrum:
-        """How the patches hang together; of the last few embeddings it is kept."""
+        """How the patches hang together; of the last few embeddings it is cached."""
         key = (embedding.image_sha256, embedding.checkpoint_sha256)
-        report(progress, cancel, 0, 1, COMPARING)
+        report(*watched, 0, 1, COMPARING)
         spectrum = self._spectra.get(key)
         if spectrum is None or spectrum.asked < n_sources:
             with explained(COMPARING):
                 spectrum = patch_spectrum(embedding, max(n_sources, MOST_SOURCES))
             self._spectra.put(key, spectrum)
-        report(progress, cancel, 1, 1, COMPARING)
+        report(*watched, 1, 1, COMPARING)
         return spectrum

@@ -1,4 +1,4 @@
-"""What a model's decoder says of prompts: regions, and grids of which the last few are kept."""
+"""What a model's decoder says of prompts: regions, and grids of which the last few are cached."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_safire.engine.asked_grid import points_in_model, run_grid
 from napari_safire.engine.confidence import ConfidenceCurve
 from napari_safire.engine.decoding import DECODING, decode_points
 from napari_safire.engine.memory import MemoryGuard, explained
-from napari_safire.engine.recent import Kept
+from napari_safire.engine.recent import Recent
 from napari_safire.partitioning.prompt_grid import PromptGrid
 from napari_safire.progress import Cancel, Progress
 from napari_safire.types import Embedding, PointPrompt, SourceRegion
@@ -27,8 +27,8 @@ class PromptDecoder:
         Gives the context of a computation.
     curve : ConfidenceCurve or None
         What the decoder's predictions were worth; None where nobody has found out.
-    most_kept : callable
-        How many grids are kept.
+    most_cached : callable
+        How many grids are cached.
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class PromptDecoder:
         memory: MemoryGuard,
         computing: Callable[[], AbstractContextManager[None]],
         curve: ConfidenceCurve | None,
-        most_kept: Callable[[], int],
+        most_cached: Callable[[], int],
     ) -> None:
         self._memory = memory
         self._computing = computing
         self._curve = curve
-        self._grids: Kept[PromptGrid] = Kept(most_kept)
+        self._grids: Recent[PromptGrid] = Recent(most_cached)
 
     def regions(self, embedding: Embedding, prompts: Iterable[PointPrompt]) -> list[SourceRegion]:
         """Find the region of each prompt.

@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 
-class Kept(Generic[Value]):
-    """Keeps what was used last.
+class Recent(Generic[Value]):
+    """Holds what was used last.
 
     Parameters
     ----------
     most : callable
-        Says how many are kept; may change its mind.
+        Says how many are held; may change its mind.
     """
 
     def __init__(self, most: Callable[[], int]) -> None:
@@ -28,7 +28,7 @@ class Kept(Generic[Value]):
         return len(self._values)
 
     def values(self) -> tuple[Value, ...]:
-        """All that is kept, what was used last at the end."""
+        """All that is held, what was used last at the end."""
         with self._lock:
             return tuple(self._values.values())
 
@@ -42,7 +42,7 @@ class Kept(Generic[Value]):
         return None
 
     def put(self, key: Hashable, value: Value) -> None:
-        """Keep a value; what was used longest ago goes."""
+        """Hold a value; what was used longest ago goes."""
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)

@@ -12,21 +12,21 @@ from napari_safire.types import FloatImage
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """Tiles along one axis, in embedding cells.
+    """Tiles along one axis, in patches.
 
     Parameters
     ----------
     starts : tuple of int
-        First cell of each tile.
+        First patch of each tile.
     size : int
-        Cells in a tile.
+        Patches in a tile.
     """
 
     starts: tuple[int, ...]
     size: int
 
     def weights(self, index: int) -> FloatImage:
-        """Blending weights of a tile's cells: they fall linearly where neighbours overlap."""
+        """Blending weights of a tile's patches: they fall linearly where neighbours overlap."""
         weights = np.ones(self.size, dtype=np.float32)
         start, end = self.starts[index], self.starts[index] + self.size
         if index > 0:
@@ -38,12 +38,12 @@ class Tiles:
         return weights
 
 
-def tile_axis(cells: int, largest: int, overlap: int) -> Tiles:
+def tile_axis(patches: int, largest: int, overlap: int) -> Tiles:
     """Cover an axis with as few tiles as possible, all of one size.
 
     Parameters
     ----------
-    cells : int
+    patches : int
         Length of the axis.
     largest : int
         Largest tile.
@@ -54,11 +54,11 @@ def tile_axis(cells: int, largest: int, overlap: int) -> Tiles:
     -------
     Tiles
     """
-    if cells <= largest:
-        return Tiles((0,), cells)
-    count = math.ceil((cells - overlap) / (largest - overlap))
-    size = math.ceil((cells + (count - 1) * overlap) / count)
-    starts = np.rint(np.linspace(0, cells - size, count)).astype(int)
+    if patches <= largest:
+        return Tiles((0,), patches)
+    count = math.ceil((patches - overlap) / (largest - overlap))
+    size = math.ceil((patches + (count - 1) * overlap) / count)
+    starts = np.rint(np.linspace(0, patches - size, count)).astype(int)
     return Tiles(tuple(starts.tolist()), size)
 
 

@@ -247,7 +247,7 @@ def folder_name(name: str) -> str:
     Examples
     --------
     >>> folder_name("safire-lite"), folder_name("a/list")
-    ('safire-lite', 'a_list-e71e2cc6')
+    ('safire-lite', 'a_list-9fe44d1e')
     """
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60]
     if plain == name:
@@ -263,7 +263,7 @@ def _scores_of_model(
     show: _Show,
 ) -> list[SetScores]:
     engine = open_model(model)
-    engine.grids_kept = study.jobs  # one for each picture under way
+    engine.grids_cached = study.jobs  # one for each picture under way
     scores = []
     for a_set in study.sets:
         results = _results(study, engine, a_set, label, show)

@@ -180,8 +180,8 @@ def share(count: int, total: int) -> Share:
 
     Examples
     --------
-    >>> share(0, 10).high.round(3)
-    np.float64(0.308)
+    >>> round(share(0, 10).high, 3)
+    0.308
     """
     if not 0 <= count <= total or total < 1:
         raise ValueError(f"{count} of {total} is no share: count images that there are.")

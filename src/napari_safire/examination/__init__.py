@@ -5,6 +5,7 @@ from napari_safire.examination.examination import (
     ExaminationSettings,
     OutsidePicture,
     examine,
+    examine_whole,
 )
 
-__all__ = ["Examination", "ExaminationSettings", "OutsidePicture", "examine"]
+__all__ = ["Examination", "ExaminationSettings", "OutsidePicture", "examine", "examine_whole"]

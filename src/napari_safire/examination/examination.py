@@ -145,32 +145,56 @@ def examine(
             regions = tuple(engine.segment(embedding, settings.points))
     partition = forgery = None
     if settings.whole_image:
-        partition, forgery = _partition_and_map(
-            engine, embedding, settings.partition, seconds, progress, cancel
+        partition, forgery = examine_whole(
+            engine, embedding, settings.partition, progress, cancel, seconds=seconds
         )
     return Examination(image, settings, embedding, partition, forgery, regions, seconds)
 
 
-def _partition_and_map(
+def examine_whole(
     engine: Engine,
     embedding: Embedding,
     settings: PartitionSettings,
-    seconds: dict[str, float],
-    progress: Progress | None,
-    cancel: Cancel | None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    *,
+    forgery: ForgeryMap | None = None,
+    seconds: dict[str, float] | None = None,
 ) -> tuple[SourcePartition, ForgeryMap]:
+    """Ask for the sources of a picture and its forgery map.
+
+    Parameters
+    ----------
+    engine : Engine
+    embedding : Embedding
+    settings : PartitionSettings
+    progress, cancel : callable, optional
+        As in `examine`.
+    forgery : ForgeryMap, optional
+        Known already: it depends on the embedding, the seed and the grid alone.
+    seconds : dict of str to float, optional
+        Takes the wall time of each stage.
+
+    Returns
+    -------
+    partition : SourcePartition
+    forgery : ForgeryMap
+
+    Raises
+    ------
+    ValueError
+        The settings do not fit each other.
+    Cancelled
+    """
+    seconds = {} if seconds is None else seconds
     with _timed(seconds, "partition"):
         partition = engine.partition(
             embedding, **asdict(settings), progress=progress, cancel=cancel
         )
-    with _timed(seconds, "localize"):
-        forgery = engine.localize(
-            embedding,
-            seed=settings.seed,
-            points_per_side=settings.points_per_side,
-            progress=progress,
-            cancel=cancel,
-        )
+    if forgery is None:
+        grid = {"seed": settings.seed, "points_per_side": settings.points_per_side}
+        with _timed(seconds, "localize"):
+            forgery = engine.localize(embedding, **grid, progress=progress, cancel=cancel)
     return partition, forgery
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import napari
+from napari.utils.theme import get_theme
 from platformdirs import user_config_path
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
@@ -35,10 +36,10 @@ from napari_safire.gui.panels.annotate.verdict_panel import VerdictPanel
 from napari_safire.gui.panels.annotate.view_panel import ViewPanel
 from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.gui.panels.diagnostics_panel import DiagnosticsPanel
-from napari_safire.gui.panels.drops import dropped_paths, kind_of, open_pictures
+from napari_safire.gui.panels.drops import dropped_paths, open_pictures, sort_dropped
 from napari_safire.gui.panels.fine_tune.section import FineTuneSection
 from napari_safire.gui.panels.message_bar import MessageBar
-from napari_safire.gui.panels.section import FOCUS, Section, button, in_rows
+from napari_safire.gui.panels.section import Rows, Section, button, focus_style
 from napari_safire.gui.preferences import Preferences, PreferencesWatch
 from napari_safire.model.catalogue.registry import registry_problems
 from napari_safire.session.autosave import Autosave
@@ -100,12 +101,12 @@ class SafireWidget(QScrollArea):
         guard_canvas(napari_viewer)
         connections.connect(self.controller.notice, self._bring_failure_into_view)
         connections.connect(self._watch.changed, self._preferences_changed)
+        connections.connect(napari_viewer.events.theme, self._show_theme)
         connections.connect(
             binder.conflicts_changed, lambda: self.keys.set_conflicts(binder.conflicts)
         )
-        for problem in (*preferences.problems, keys.problem, *registry_problems()):
-            if problem:
-                self._tell(problem)
+        for problem in filter(None, (*preferences.problems, keys.problem, *registry_problems())):
+            self._tell(problem)
         # Docks die without a close event (napari issue 8071). What ends the work must not need this
         # widget, which is half gone by then. It is done once, and at Python's exit at the latest;
         # until then it keeps the widget alive.
@@ -168,7 +169,7 @@ class SafireWidget(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumWidth(_NARROW + 24)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Tab goes to what is in it
-        self.setStyleSheet(FOCUS)
+        self._show_theme()
         self.setAcceptDrops(True)
 
     def _add_panels(self, keys: Keymap, binder: KeyBinder) -> None:
@@ -183,7 +184,7 @@ class SafireWidget(QScrollArea):
         self.show_diagnostics = button(
             "Diagnostics …", "Versions, devices, memory, model and cache.", self._toggle_diagnostics
         )
-        self._body.addLayout(in_rows([self.show_keys, self.show_diagnostics], 2))
+        self._body.addWidget(Rows([self.show_keys, self.show_diagnostics], 2))
         for panel in (self.keys, self.diagnostics):
             panel.hide()
             self._body.addWidget(panel)
@@ -242,7 +243,7 @@ class SafireWidget(QScrollArea):
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Accept pictures, folders, lists and models."""
-        if event is not None and dropped_paths(event):
+        if event is not None and any(path.exists() for path in dropped_paths(event)):
             event.acceptProposedAction()
 
     def dragMoveEvent(self, event: QDragMoveEvent | None) -> None:
@@ -251,17 +252,18 @@ class SafireWidget(QScrollArea):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open what was dropped: as the model, as the queue, or as pictures."""
+        """Open what was dropped: as the model, as the queue, and as pictures."""
         paths = [] if event is None else dropped_paths(event)
         if event is None or not paths:
             return
         event.acceptProposedAction()
-        kind = kind_of(paths)
-        if kind == "model":
-            self.model.choose_file(str(paths[0]))
-        elif kind == "queue":
-            self.queue.open_queue(paths[0])
-        elif problem := open_pictures(self.controller.viewer, paths):
+        dropped = sort_dropped(paths)
+        if dropped.model is not None:
+            self.model.choose_file(str(dropped.model), dropped=True)
+        if dropped.queue is not None:
+            self.queue.open_queue(dropped.queue)
+        problems = open_pictures(self.controller.viewer, dropped.pictures)
+        for problem in (*dropped.problems, *problems):
             self._tell(problem)
 
     def changeEvent(self, event: QEvent | None) -> None:
@@ -293,6 +295,9 @@ class SafireWidget(QScrollArea):
         bar = self.verticalScrollBar()
         if failed and bar is not None:
             bar.setValue(bar.minimum())
+
+    def _show_theme(self, event: object = None) -> None:
+        self.setStyleSheet(focus_style(get_theme(self.controller.viewer.theme).text.as_hex()))
 
     def _show_fine_tune(self) -> None:
         # It is at the foot of the dock, and has no place there before it was laid out.

@@ -268,11 +268,11 @@ def _decide(
     record: dict[str, Any],
     stop: Cancel,
 ) -> Outcome:
-    """Write the proposal, if there is one, and then the record of it."""
+    """Write the new model, if it is better, and then the record of it."""
     decision: Decision = "accepted" if found.better else "rejected"
     reasons, model = found.reasons, None
     if found.better:
-        model, notes = _write_proposal(task, folder, old, new, found, stop)
+        model, notes = _write_candidate(task, folder, old, new, found, stop)
         reasons = (*reasons, *notes)
         record["proposed"] = {"file": model.name, "sha256": file_sha256(model)}
     record |= {"decision": decision, "reasons": reasons}
@@ -281,7 +281,7 @@ def _decide(
     return Outcome(decision, reasons, str(model) if model else None, str(folder / RESULT))
 
 
-def _write_proposal(
+def _write_candidate(
     task: Task,
     folder: Path,
     old: SafireModel,

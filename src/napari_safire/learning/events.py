@@ -30,12 +30,12 @@ from napari_safire.learning.comparison import Comparison
 from napari_safire.learning.run_log import RunEvent, RunEventName
 
 Decision = Literal["accepted", "rejected", "stopped"]
-BASIS, RESULT = "fine-tuning.json", "result.json"  # in the folder; see `learning.proposal`
+BASIS, RESULT = "fine-tuning.json", "result.json"  # in the folder; see `learning.candidate`
 
 
 @dataclass(frozen=True, slots=True)
 class Divided:
-    """How pictures were divided, in pictures and in groups that share no donor.
+    """How pictures were divided, in pictures and in groups that share no origin.
 
     Parameters
     ----------

@@ -133,7 +133,7 @@ class FineTuneSettings:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a fine-tuning learns from, what it watches, and what judges it: no donor in common.
+    """What a fine-tuning learns from, what it watches, and what judges it: no origin in common.
 
     Parameters
     ----------

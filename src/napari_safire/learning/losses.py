@@ -23,20 +23,20 @@ def region_contrast(features: Tensor, labels: Tensor, temperature: float = 0.1) 
     Parameters
     ----------
     features : (B, N, C) tensor
-        N cells of each of B images; normalised here.
+        N patches of each of B images; normalised here.
     labels : (B, N) int tensor
-        Region of each cell, `IGNORE` for cells to leave out.
+        Region of each patch, `IGNORE` for patches to leave out.
     temperature : float
 
     Returns
     -------
     () tensor
         Sum over the regions of an image, mean over the images that have two or more regions with
-        at least two cells each; 0 if there is none.
+        at least two patches each; 0 if there is none.
     """
     features = F.normalize(features.float(), dim=-1)
     logits = features @ features.transpose(1, 2) / temperature  # (B, N, N)
-    labels = _drop_single_cells(labels)
+    labels = _drop_single_patches(labels)
     valid = labels != IGNORE
     same = (labels[:, :, None] == labels[:, None, :]) & valid[:, None, :] & valid[:, :, None]
     other = ~same & valid[:, None, :] & valid[:, :, None]
@@ -46,16 +46,16 @@ def region_contrast(features: Tensor, labels: Tensor, temperature: float = 0.1) 
     positive = (logits * positives).sum(-1) / count.clamp(min=1)  # (B, N)
     negative = logits.masked_fill(~other, -torch.inf).logsumexp(-1)
     counted = valid & other.any(-1) & (count > 0)
-    # Cells without a partner get a finite dummy so that no NaN enters the gradient.
+    # Patches without a partner get a finite dummy so that no NaN enters the gradient.
     negative = torch.where(counted, negative, torch.zeros_like(negative))
-    per_cell = F.softplus(negative - positive)
+    per_patch = F.softplus(negative - positive)
     weights = _one_per_region(labels, counted)
     images = counted.any(-1).sum()
-    return (per_cell * weights).sum() / images.clamp(min=1)
+    return (per_patch * weights).sum() / images.clamp(min=1)
 
 
 def compactness(features: Tensor, labels: Tensor) -> Tensor:
-    """Mean cosine distance of cells to the mean direction of their image, for one-source images.
+    """Mean cosine distance of patches to the mean direction of their image, for one-source images.
 
     Contrast is silent about pictures with a single source; without this term their features may
     drift with content, and an authentic picture looks like several sources. Not in the paper.
@@ -64,21 +64,21 @@ def compactness(features: Tensor, labels: Tensor) -> Tensor:
     ----------
     features : (B, N, C) tensor
     labels : (B, N) int tensor
-        Region of each cell, `IGNORE` for cells to leave out.
+        Region of each patch, `IGNORE` for patches to leave out.
 
     Returns
     -------
     () tensor
-        Mean over the cells of all such images; 0 if no image of the batch has exactly one region.
+        Mean over the patches of all such images; 0 if no image of the batch has exactly one region.
     """
     valid = labels != IGNORE
     largest = labels.amax(-1, keepdim=True)
-    # Ignored cells may hold the edge of a region too small to have cells of its own.
+    # Ignored patches may hold the edge of a region too small to have patches of its own.
     single = valid.any(-1) & ((labels == largest) | ~valid).all(-1)
-    cells = F.normalize(features.float(), dim=-1)
+    patches = F.normalize(features.float(), dim=-1)
     counted = (valid & single[:, None])[..., None].float()  # to ask for any would wait for them
-    centre = F.normalize((cells * counted).sum(1, keepdim=True), dim=-1)
-    distances = (1 - (cells * centre).sum(-1, keepdim=True)) * counted
+    centre = F.normalize((patches * counted).sum(1, keepdim=True), dim=-1)
+    distances = (1 - (patches * centre).sum(-1, keepdim=True)) * counted
     return distances.sum() / counted.sum().clamp(min=1)
 
 
@@ -143,8 +143,8 @@ def confidence_loss(confidence: Tensor, logits: Tensor, targets: Tensor) -> Tens
     return F.mse_loss(confidence.float(), pixel_accuracy(logits, targets))
 
 
-def _drop_single_cells(labels: Tensor) -> Tensor:
-    """Set regions of one cell to `IGNORE`: they have no positive pair."""
+def _drop_single_patches(labels: Tensor) -> Tensor:
+    """Set regions of one patch to `IGNORE`: they have no positive pair."""
     same = labels[:, :, None] == labels[:, None, :]
     return torch.where(same.sum(-1) < 2, torch.full_like(labels, IGNORE), labels)
 

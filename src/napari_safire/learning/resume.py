@@ -47,7 +47,7 @@ def save_state(
     settings: Mapping[str, Any],
 ) -> None:
     """Write everything that a later process needs to go on as if nothing had been."""
-    kept = {
+    saved = {
         "state": {name: getattr(state, name) for name in RunState.__dataclass_fields__},
         "settings": dict(settings),
         "model": model.state_dict(),
@@ -56,7 +56,7 @@ def save_state(
         "precision": fabric.strategy.precision.state_dict(),
     }
     with atomic_path(path) as temporary:
-        torch.save(kept, temporary)
+        torch.save(saved, temporary)
 
 
 def restore_state(
@@ -79,8 +79,8 @@ def restore_state(
     """
     try:
         check_torch_archive(path)  # torch.load does not compare the checksums
-        kept = torch.load(path, map_location=fabric.device, weights_only=True)
-        before = kept["settings"]
+        saved = torch.load(path, map_location=fabric.device, weights_only=True)
+        before = saved["settings"]
         other = [
             f"{name} {printable(before.get(name)):.60}, now {now}"
             for name, now in settings.items()
@@ -91,11 +91,11 @@ def restore_state(
                 f"{path} belongs to a run with other settings ({'; '.join(other)}): take its "
                 "settings, or another output folder."
             )
-        model.load_state_dict(kept["model"])
-        average.load_state_dict(kept["average"])
-        optimizer.load_state_dict(kept["optimizer"])
-        fabric.strategy.precision.load_state_dict(kept["precision"])
-        return RunState(**kept["state"])
+        model.load_state_dict(saved["model"])
+        average.load_state_dict(saved["average"])
+        optimizer.load_state_dict(saved["optimizer"])
+        fabric.strategy.precision.load_state_dict(saved["precision"])
+        return RunState(**saved["state"])
     except CheckpointError:
         raise
     except Exception as error:  # a file by somebody else can fail anywhere inside torch

@@ -21,7 +21,7 @@ from napari_safire.learning.losses import (
 )
 from napari_safire.learning.prompts import PromptSettings
 from napari_safire.learning.samples import coloured, contact_sheet, masked, principal_colours
-from napari_safire.learning.streams import cell_labels
+from napari_safire.learning.streams import patch_labels
 from napari_safire.model import SafireModel
 
 PARTS = ("filters", "stem", "backbone", "adaptor", "prompt encoder", "decoder")
@@ -47,7 +47,7 @@ class StageSettings:
     temperature : float
         Of the contrastive loss.
     purity : float
-        Share of a cell that one region must cover for the cell to count in the contrast.
+        Share of a patch that one region must cover for the patch to count in the contrast.
     contrast_weight, compactness_weight : float
         In stage 2 the contrast goes on beside the segmentation loss, because the partition
         clusters the features: without it they drift. Published: 0 in stage 2; no compactness.
@@ -101,12 +101,12 @@ class _Stage(nn.Module):
             return self.model.encode(pixels.float())
 
     def _feature_losses(self, feats: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        cells = feats.flatten(2).transpose(1, 2)  # (B, h*w, C)
-        regions = cell_labels(labels, purity=self.settings.purity)
-        parts = {"contrast": region_contrast(cells, regions, self.settings.temperature)}
+        patches = feats.flatten(2).transpose(1, 2)  # (B, h*w, C)
+        regions = patch_labels(labels, purity=self.settings.purity)
+        parts = {"contrast": region_contrast(patches, regions, self.settings.temperature)}
         if self.settings.compactness_weight:
             weight = self.settings.compactness_weight
-            parts["compactness"] = weight * compactness(cells, regions)
+            parts["compactness"] = weight * compactness(patches, regions)
         return parts
 
 
@@ -123,8 +123,8 @@ class ContrastStage(_Stage):
         """Draw pictures, their regions, and the features' principal components as colours."""
         feats = self._encode(pixels).permute(0, 2, 3, 1).float().cpu().numpy()
         rows = [
-            (picture, coloured(regions), principal_colours(cells))
-            for picture, regions, cells in zip(
+            (picture, coloured(regions), principal_colours(patches))
+            for picture, regions, patches in zip(
                 _pictures(pixels), labels.cpu().numpy(), feats, strict=True
             )
         ]

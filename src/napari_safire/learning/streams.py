@@ -200,15 +200,15 @@ def _collate(samples: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     return (*(torch.stack(some) for some in parts), told)
 
 
-def cell_labels(labels: Tensor, stride: int = 16, purity: float = 0.85) -> Tensor:
-    """Region of each embedding cell, `IGNORE` where no region fills it.
+def patch_labels(labels: Tensor, stride: int = 16, purity: float = 0.85) -> Tensor:
+    """Region of each patch, `IGNORE` where no region fills it.
 
     Parameters
     ----------
     labels : (B, S, S) integer tensor
     stride : int
     purity : float
-        Share of the cell that one region must cover.
+        Share of the patch that one region must cover.
 
     Returns
     -------

@@ -12,5 +12,4 @@ from .files.checkpoint import initialise_from as initialise_from
 from .files.checkpoint import inspect_checkpoint as inspect_checkpoint
 from .files.checkpoint import load_checkpoint as load_checkpoint
 from .files.checkpoint import save_checkpoint as save_checkpoint
-from .files.checkpoint import write_published_layout as write_published_layout
 from .safire import SafireModel as SafireModel

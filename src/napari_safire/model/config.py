@@ -212,16 +212,6 @@ class ModelConfig:
         return cls()
 
     @classmethod
-    def vit_l(cls) -> ModelConfig:
-        """The same on SAM's ViT-L."""
-        return cls(embed_dim=1024, depth=24, num_heads=16, global_attention=(5, 11, 17, 23))
-
-    @classmethod
-    def vit_h(cls) -> ModelConfig:
-        """The same on SAM's ViT-H."""
-        return cls(embed_dim=1280, depth=32, num_heads=16, global_attention=(7, 15, 23, 31))
-
-    @classmethod
     def lite(cls, **changes: Any) -> ModelConfig:
         """Sizes of the compact model that ships with the package.
 

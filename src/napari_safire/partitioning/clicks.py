@@ -17,7 +17,6 @@ from napari_safire.partitioning.grouping import Groupings
 from napari_safire.partitioning.n_sources import Pieces
 from napari_safire.types import FloatImage
 
-_LEAST = 1e-12  # where no grouping holds the clicks together
 _CERTAIN = 1e-6  # probabilities nearer to 0 or 1 have the same logit
 
 
@@ -41,16 +40,19 @@ def together(
         Logits.
     """
     shares = softmax(pieces.logits, axis=0)  # (P, h, w)
-    clicked = np.stack([shares[:, row, col] for row, col in patches], axis=1)  # (P, k)
-    weights = np.zeros(len(shares))  # of the pieces, for a patch that lies in one of them
-    total = 0.0
-    for group in range(len(shares)):
-        members = (groupings.labels == group).astype(np.float64)  # (M, P)
-        # How probable each grouping is, and that all clicks lie in this group of it.
-        hold = groupings.probabilities * np.prod(members @ clicked, axis=1) * members.any(axis=1)
-        weights += hold @ members
-        total += float(hold.sum())
-    probable = np.tensordot(weights / max(total, _LEAST), shares, axes=1)
+    # (P, k); no piece is quite impossible, so that some grouping always holds all clicks
+    clicked = np.stack([shares[:, row, col] for row, col in patches], axis=1).astype(np.float64)
+    clicked = np.maximum(clicked, np.finfo(np.float64).tiny)
+    memberships = [(groupings.labels == g).astype(np.float64) for g in range(len(shares))]  # (M, P)
+    # How probable each grouping is, and that all clicks lie in one group of it; as logarithms,
+    # because the product over hundreds of clicks is below the least number there is.
+    with np.errstate(divide="ignore"):  # an empty group holds no click: minus infinity
+        holds = np.log(groupings.probabilities) + np.stack(
+            [np.log(members @ clicked).sum(axis=1) for members in memberships]
+        )
+    held = softmax(holds)  # (G, M)
+    weights = np.einsum("gm,gmp->p", held, np.stack(memberships))  # of a patch in each piece
+    probable = np.tensordot(weights, shares, axes=1)
     return np.asarray(logit(np.clip(probable, _CERTAIN, 1 - _CERTAIN)), dtype=np.float32)
 
 

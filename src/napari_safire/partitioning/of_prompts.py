@@ -148,7 +148,7 @@ def make_forgery_map(
     clusters: Clusters,
     calibration: Calibration | None,
     regions_of: RegionsOf | None = None,
-    unreadable: Reasons | None = None,
+    uninformative: Reasons | None = None,
     silence: str = "",
 ) -> ForgeryMap:
     """Combine two sources to one map: ``(front + 1 - back) / 2``, the front being the smaller.
@@ -161,8 +161,8 @@ def make_forgery_map(
     calibration : Calibration or None
     regions_of
         As in `make_partition`.
-    unreadable : (h, w) uint8 array, optional
-        `Embedding.unreadable`: the verdict accuses nothing that cannot be read.
+    uninformative : (h, w) uint8 array, optional
+        `Embedding.uninformative`: the verdict accuses nothing that cannot be read.
     silence : str
         Why the embedding says nothing; see `judge`. What the grid does not say is found here.
 
@@ -185,7 +185,7 @@ def make_forgery_map(
         silence = SAME_FOR_ALL
     elif not silence and grid.valid.sum() < 2:
         silence = NOTHING_FOUND
-    informativeness = measure_informativeness(unreadable, grid.geometry, heatmap)
+    informativeness = measure_informativeness(uninformative, grid.geometry, heatmap)
     score, verdict, reason = judge(
         statistic, calibration, grid.geometry.image_shape, informativeness, silence
     )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.geometry import Geometry
-from napari_safire.partitioning.uninformative import READABLE
+from napari_safire.partitioning.uninformative import INFORMATIVE
 from napari_safire.types import Embedding, FloatImage, PointPrompt
 
 _STRIDE = 16  # pixels of the model's frame to a patch
@@ -86,9 +86,9 @@ def patch_at(geometry: Geometry, shape: tuple[int, ...], point: PointPrompt) -> 
 def informative_patches(embedding: Embedding) -> npt.NDArray[np.bool_]:
     """(h, w): all patches where next to none can be read, so that there is something to compare."""
     everything = np.ones(embedding.features.shape[1:], dtype=bool)
-    if embedding.unreadable is None:
+    if embedding.uninformative is None:
         return everything
-    informative = np.asarray(embedding.unreadable == READABLE)
+    informative = np.asarray(embedding.uninformative == INFORMATIVE)
     return informative if informative.sum() >= _FEWEST_INFORMATIVE else everything
 
 

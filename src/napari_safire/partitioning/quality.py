@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,19 +123,6 @@ def quality_curve(features: FloatImage, seed: int = 0, most: int = 6) -> tuple[Q
         score = silhouette_score(distances, labels, metric="precomputed")
         curve.append(QualityPoint(n_sources, float(score)))
     return tuple(curve)
-
-
-def suggested(curve: Sequence[QualityPoint]) -> int | None:
-    """Number of sources with the largest silhouette, the smaller one of equals.
-
-    Returns
-    -------
-    int or None
-        At least 2, since the silhouette cannot speak for a single source. None for an empty curve,
-        and where no number of sources has a silhouette above 0: then the prompts show no groups.
-    """
-    best = max(curve, key=lambda point: (point.silhouette, -point.n_sources), default=None)
-    return best.n_sources if best is not None and best.silhouette > 0 else None
 
 
 def _directions(features: FloatImage) -> tuple[FloatImage, npt.NDArray[np.bool_]]:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.partitioning.patches import directions
-from napari_safire.partitioning.uninformative import READABLE
+from napari_safire.partitioning.uninformative import INFORMATIVE
 from napari_safire.types import Embedding, FloatImage
 
 SAME_EVERYWHERE = (
@@ -32,7 +32,7 @@ def same_everywhere(features: FloatImage, among: npt.NDArray[np.bool_] | None = 
     features : (N, C) float32 array
         Of any length.
     among : (N,) bool array, optional
-        Those that count, such as the readable ones.
+        Those that count, such as the informative ones.
 
     Returns
     -------
@@ -49,9 +49,9 @@ def same_everywhere(features: FloatImage, among: npt.NDArray[np.bool_] | None = 
 def silence_of(embedding: Embedding) -> str:
     """Why an embedding says nothing of its picture, in sentences; empty if it does.
 
-    Cells that cannot be read are left out: those of a filled background look alike to every model.
+    Uninformative patches are left out: those of a filled background look alike to every model.
     """
     features = embedding.features.reshape(len(embedding.features), -1).T
-    reasons = embedding.unreadable
-    readable = None if reasons is None else (reasons == READABLE).ravel()
-    return SAME_EVERYWHERE if same_everywhere(features, readable) else ""
+    reasons = embedding.uninformative
+    informative = None if reasons is None else (reasons == INFORMATIVE).ravel()
+    return SAME_EVERYWHERE if same_everywhere(features, informative) else ""

@@ -231,7 +231,7 @@ def forgery_map_of_patches(
         sizes = np.bincount(logits.argmax(axis=0).ravel(), minlength=len(logits))
         ground = softmax(logits, axis=0)[sizes.argmax()]
         heatmap = (1 - embedding.geometry.to_image_size(ground)).clip(0, 1)
-    informativeness = measure_informativeness(embedding.unreadable, embedding.geometry, heatmap)
+    informativeness = measure_informativeness(embedding.uninformative, embedding.geometry, heatmap)
     silence = silence_of(embedding)
     score, verdict, reason = judge(multi_source_score, calibration, shape, informativeness, silence)
     return ForgeryMap(heatmap, score, verdict, reason, calibration)

@@ -1,7 +1,7 @@
 """Where a picture can hold a camera's traces at all: not where it is black, clipped or flat.
 
-The features of such cells say nothing of where their pixels came from. They are alike, though, and
-unlike the rest: a white background or a night sky looks to a model like a source of its own.
+The features of such patches say nothing of where their pixels came from. They are alike, though,
+and unlike the rest: a white background or a night sky looks to a model like a source of its own.
 
 docs/lab-notes.md says on which photographs the thresholds were chosen.
 """
@@ -19,22 +19,22 @@ from napari_safire.geometry import Geometry
 from napari_safire.types import FloatImage
 
 Reasons = npt.NDArray[np.uint8]
-"""Why a cell cannot be read: `READABLE`, `DARK`, `SATURATED` or `FLAT`."""
+"""Why a patch is uninformative: `INFORMATIVE`, `DARK`, `SATURATED` or `FLAT`."""
 
-READABLE, DARK, SATURATED, FLAT = range(4)
+INFORMATIVE, DARK, SATURATED, FLAT = range(4)
 
-_DARK_BELOW = 8.0  # luminance: noise is less than half of what it is in brighter cells
+_DARK_BELOW = 8.0  # luminance: noise is less than half of what it is in brighter patches
 _SATURATED_FROM = 253.0  # all three channels: JPEG takes clipped pixels down by a level or two
 _FLAT_BELOW = 0.25  # standard deviation of luminance: a step of one level in 7 % of the pixels
-_MOST = 0.5  # of a cell's pixels, and of a pooled cell's area
+_MOST = 0.5  # of a patch's pixels, and of a pooled patch's area
 _LUMINANCE = (0.299, 0.587, 0.114)
 _STRIDE = 16
-_STRIP_CELLS = 8  # rows of cells at once: temporaries stay in the processor's cache
+_STRIP_PATCHES = 8  # rows of patches at once: temporaries stay in the processor's cache
 _MIDDLE = 128.0  # float32 squares of what lies around zero lose fewer digits
 
 
-def uninformative_cells(pixels: FloatImage) -> Reasons:
-    """Decide for each cell of 16 x 16 pixels whether a camera's traces can be there.
+def uninformative_patches(pixels: FloatImage) -> Reasons:
+    """Decide for each patch of 16 x 16 pixels whether a camera's traces can be there.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ def uninformative_cells(pixels: FloatImage) -> Reasons:
     """
     height, width, _ = pixels.shape
     reasons = np.empty((math.ceil(height / _STRIDE), math.ceil(width / _STRIDE)), np.uint8)
-    for top in range(0, len(reasons), _STRIP_CELLS):
-        strip = pixels[top * _STRIDE : (top + _STRIP_CELLS) * _STRIDE]
-        reasons[top : top + _STRIP_CELLS] = _judge_strip(strip)
+    for top in range(0, len(reasons), _STRIP_PATCHES):
+        strip = pixels[top * _STRIDE : (top + _STRIP_PATCHES) * _STRIDE]
+        reasons[top : top + _STRIP_PATCHES] = _judge_strip(strip)
     return reasons
 
 
@@ -68,21 +68,21 @@ def _judge_strip(pixels: FloatImage) -> Reasons:
     mean = _sums(luminance, _STRIDE) / count
     luminance *= luminance
     flat = _sums(luminance, _STRIDE) / count - mean * mean < _FLAT_BELOW**2
-    reasons = np.where(flat, FLAT, READABLE).astype(np.uint8)
+    reasons = np.where(flat, FLAT, INFORMATIVE).astype(np.uint8)
     lost = dark + saturated >= _MOST
     reasons[lost] = np.where(dark >= saturated, DARK, SATURATED)[lost]
     return reasons
 
 
 def pool_reasons(reasons: Reasons, image_shape: tuple[int, int], pool: int) -> Reasons:
-    """Unite squares of ``pool`` x ``pool`` cells, by the pixels of the picture in them.
+    """Unite squares of ``pool`` x ``pool`` patches, by the pixels of the picture in them.
 
     Parameters
     ----------
     reasons : (h, w) uint8 array
         Of the whole picture.
     image_shape : (int, int)
-        Rows and columns of the picture: its last cells may be cut.
+        Rows and columns of the picture: its last patches may be cut.
     pool : int
 
     Returns
@@ -96,7 +96,7 @@ def pool_reasons(reasons: Reasons, image_shape: tuple[int, int], pool: int) -> R
     shares = np.stack([_sums(areas * (reasons == k), pool) for k in (DARK, SATURATED, FLAT)])
     shares /= _sums(areas, pool)
     lost = shares.sum(axis=0) >= _MOST
-    return np.where(lost, shares.argmax(axis=0) + DARK, READABLE).astype(np.uint8)
+    return np.where(lost, shares.argmax(axis=0) + DARK, INFORMATIVE).astype(np.uint8)
 
 
 def _sums(values: npt.NDArray[Any], size: int) -> FloatImage:
@@ -142,7 +142,7 @@ class Uninformative:
 
 @dataclass(frozen=True, slots=True)
 class Informativeness:
-    """What a verdict has to know of the cells that cannot be read.
+    """What a verdict has to know of the uninformative patches.
 
     Parameters
     ----------
@@ -157,38 +157,39 @@ class Informativeness:
 
 
 def measure_informativeness(
-    unreadable: Reasons | None, geometry: Geometry, heatmap: FloatImage
+    uninformative: Reasons | None, geometry: Geometry, heatmap: FloatImage
 ) -> Informativeness | None:
     """Measure how much of a picture, and of what stands out in it, cannot be read.
 
     Parameters
     ----------
-    unreadable : (h, w) uint8 array or None
-        `Embedding.unreadable`.
+    uninformative : (h, w) uint8 array or None
+        `Embedding.uninformative`.
     geometry : Geometry
     heatmap : (H, W) float32 array in [0, 1]
-        Looked at in the middle of each cell alone.
+        Looked at in the middle of each patch alone.
 
     Returns
     -------
     Informativeness or None
         None where the reasons are not known.
     """
-    if unreadable is None:
+    if uninformative is None:
         return None
     sizes, places = zip(
-        *(_cells_along(geometry, axis, n) for axis, n in enumerate(unreadable.shape)), strict=True
+        *(_patches_along(geometry, axis, n) for axis, n in enumerate(uninformative.shape)),
+        strict=True,
     )
     areas = sizes[0][:, None] * sizes[1]
     high = heatmap[np.ix_(*places)] > 0.5
-    return Informativeness(_shares(unreadable, areas), _shares(unreadable, areas * high))
+    return Informativeness(_shares(uninformative, areas), _shares(uninformative, areas * high))
 
 
-def _cells_along(
-    geometry: Geometry, axis: int, cells: int
+def _patches_along(
+    geometry: Geometry, axis: int, patches: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Model pixels of the image in each cell along an axis, and the image pixel in their middle."""
-    edges = np.arange(cells + 1) * (geometry.frame_shape[axis] / cells)
+    """Model pixels of the image in each patch along an axis, and the pixel in their middle."""
+    edges = np.arange(patches + 1) * (geometry.frame_shape[axis] / patches)
     edges = np.minimum(edges, geometry.content_shape[axis])  # what lies beyond is padding
     middles = (edges[:-1] + edges[1:]) / 2 / geometry.scale[axis]
     last = geometry.image_shape[axis] - 1

@@ -9,9 +9,9 @@ from __future__ import annotations
 from napari_safire.partitioning.uninformative import Informativeness
 from napari_safire.types import Calibration, Verdict
 
-SMALLEST_SIDE = 128  # pixels: eight cells of 16
-MOST_UNREADABLE = 0.5  # of the picture: from here on there is too little to judge by
-MOST_UNREADABLE_STANDING_OUT = 0.6  # of what stands out: from here on it accuses nothing
+SMALLEST_SIDE = 128  # pixels: eight patches of 16
+MOST_UNINFORMATIVE = 0.5  # of the picture: from here on there is too little to judge by
+MOST_UNINFORMATIVE_STANDING_OUT = 0.6  # of what stands out: from here on it accuses nothing
 _SMALL_SIDE = 512  # pixels: below, a larger version is the first thing to look for
 _MOST_DECIMALS = 6
 
@@ -33,7 +33,7 @@ def judge(
     image_shape : (int, int)
         Rows and columns.
     informativeness : Informativeness or None
-        None where it is not known which cells can be read: they then count as readable.
+        None where it is not known which patches are informative: they then count as informative.
     silence : str
         Why the model has nothing to say of this picture, one of the sentences of
         `napari_safire.engine.response`; empty if it has.
@@ -76,24 +76,26 @@ def _obstacle(image_shape: tuple[int, int], informativeness: Informativeness | N
             f"A picture of {image_shape[0]} x {image_shape[1]} pixels is too small to judge: "
             f"{SMALLEST_SIDE} pixels a side are needed. A larger original could settle it."
         )
-    if informativeness is not None and informativeness.whole.total >= MOST_UNREADABLE:
+    if informativeness is not None and informativeness.whole.total >= MOST_UNINFORMATIVE:
         return (
             f"{informativeness.whole.total:.0%} of the picture carries no traces that could be "
             f"read ({informativeness.whole}). That leaves too little to judge by. A version with "
-            "detail there, or clicks on regions that can be read, could settle it."
+            "detail there could settle it."
         )
     return ""
 
 
 def _doubt(probability: float, informativeness: Informativeness | None) -> str:
     """Why a high probability accuses nothing; empty if it does."""
-    if informativeness is None or informativeness.standing_out.total < MOST_UNREADABLE_STANDING_OUT:
+    if (
+        informativeness is None
+        or informativeness.standing_out.total < MOST_UNINFORMATIVE_STANDING_OUT
+    ):
         return ""
     return (
         f"{_said(probability)} But {informativeness.standing_out.total:.0%} of what stands "
         f"out carries no traces that could be read ({informativeness.standing_out}). It may stand "
-        "out for that alone. "
-        "Clicks on regions that can be read, or a version with detail there, could settle it."
+        "out for that alone. A version with detail there could settle it."
     )
 
 

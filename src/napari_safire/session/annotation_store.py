@@ -25,8 +25,6 @@ from napari_safire.session.workers import Job, Worker
 
 T = TypeVar("T")
 
-OTHER_MODEL = "The verdict that was kept is another model's and was left out: partition again."
-
 
 class AnnotationStore:
     """What users make of planes; nobody else touches a history.
@@ -215,16 +213,17 @@ class AnnotationStore:
             saved when this work is, as long as it is not undone.
         """
         plane = self._planes[key]
-        self.take_findings(plane, work.predictions)
+        self._take_predictions(plane, work)
         self.change(
             plane,
             lambda history: history.record(work.annotation, "restore earlier work", origin),
         )
 
-    def take_findings(self, plane: Plane, predictions: Predictions) -> None:
+    def _take_predictions(self, plane: Plane, work: AnnotatedPlane) -> None:
         """Show what a model said earlier, unless another one is asked now."""
-        if not predictions.fits(plane.embedding):
-            self._failed(SafireError(OTHER_MODEL), Topic(plane.key, "picture"))
+        predictions, whom = work.predictions, work.predictions.others(plane.embedding)
+        if whom:
+            self._failed(SafireError(work.without(whom)), Topic(plane.key, "partition"))
             return
         if predictions == Predictions():
             return
@@ -233,10 +232,14 @@ class AnnotationStore:
         self._restored(plane)
 
     def open_saved(self, key: PlaneKey, work: AnnotatedPlane) -> None:
-        """Go on with work that files hold; nothing is to be kept before it is changed."""
+        """Go on with work that files hold: undo goes no further back.
+
+        Nothing is to be kept before it is changed.
+        """
         plane = self._planes[key]
         plane.saved = work.annotation
-        self.restore(key, work)
+        self._take_predictions(plane, work)
+        self.change(plane, lambda history: history.begin_with(work.annotation))
 
     def mark_saved(self, plane: Plane, annotation: Annotation) -> None:
         """Remember that files which the user chose hold a state of a plane.
@@ -297,7 +300,7 @@ class AnnotationStore:
 
         self._worker.submit(Job("", work, done, self._failed))
 
-    def look_for_kept_work(self, plane: Plane) -> None:
+    def look_for_autosaved_work(self, plane: Plane) -> None:
         """Look for earlier work on the picture that a plane is, once; no model is needed."""
         autosave, pixels = self._autosave, plane.pixels
         if autosave is None or pixels.looked_up:
@@ -318,7 +321,7 @@ class AnnotationStore:
 
         self._file_worker.submit(Job("", work, done, failed))
 
-    def forget_kept_work(self, key: PlaneKey) -> None:
+    def forget_autosaved_work(self, key: PlaneKey) -> None:
         """Drop all earlier work on a picture from the autosave; what is open stays in it."""
         autosave, pixels = self._autosave, self._planes[key].pixels
         if autosave is None:
@@ -344,7 +347,7 @@ class AnnotationStore:
         """Whether all that was done is on disk, or cannot be, and whoever asked was told."""
         return self._worker.settled and self._file_worker.settled
 
-    def findings_of(self, plane: Plane) -> Predictions:
+    def predictions_of(self, plane: Plane) -> Predictions:
         """All that a model said of a plane, with what it rests on and all confidences."""
         basis = plane.predictions.basis
         if basis is None and plane.embedding is not None and plane.regions:
@@ -353,7 +356,7 @@ class AnnotationStore:
 
     def _step_of(self, plane: Plane) -> _Step:
         """What the owner's thread knows that is kept along with a state."""
-        return _Step(plane, plane.pixels, self.findings_of(plane), plane.saved)
+        return _Step(plane, plane.pixels, self.predictions_of(plane), plane.saved)
 
     def _keep(self, step: _Step, history: History[Annotation]) -> None:
         """Have the file worker write the present state, unless nothing was done.
@@ -361,7 +364,7 @@ class AnnotationStore:
         For the annotation worker alone.
         """
         autosave, plane = self._autosave, step.plane
-        if autosave is None or not (history.can_undo or history.can_redo):
+        if autosave is None or not (history.can_undo or history.can_redo or history.origins):
             return
         work = AnnotatedPlane(history.state, step.predictions.of(history.state))
         is_saved = history.state == step.saved

@@ -97,6 +97,10 @@ class History(Generic[S]):
         """
         self._steps[self._cursor] = replace(self._steps[self._cursor], state=state)
 
+    def begin_with(self, state: S) -> None:
+        """Make a state the initial one; all others are dropped."""
+        self._steps, self._cursor = [_Step(state, "")], 0
+
     def undo(self) -> S:
         """Go back by one state and return it.
 

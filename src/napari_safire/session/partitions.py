@@ -10,14 +10,12 @@ from napari_safire.annotation.numbering import numbers_of
 from napari_safire.annotation.predictions import PartitionPredictions
 from napari_safire.errors import SafireError
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.annotation_store import AnnotationStore
-from napari_safire.session.chosen_model import ChosenModel
 from napari_safire.session.history import History
-from napari_safire.session.messages import Stage
-from napari_safire.session.planes import Plane, PlaneKey, Planes
+from napari_safire.session.model_jobs import ModelJobs
+from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.session.region_labels import partition_uncertainty
 from napari_safire.session.results import Partitioned, partitioned, with_partition
-from napari_safire.session.workers import Job, Worker
+from napari_safire.session.workers import Job
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, FloatImage
 
@@ -27,36 +25,22 @@ class Partitions:
 
     Parameters
     ----------
-    planes : Planes
-    states : AnnotationStore
-    worker : Worker
-        That of the model.
-    chosen : ChosenModel
+    jobs : ModelJobs
     take_embedding : callable
         Takes a plane and the embedding that was made of it.
     told : callable
         Takes the key of a plane of which the model says something else now.
-    failing : callable
-        Gives what takes the error of a job on a plane and stage.
     """
 
     def __init__(
         self,
-        planes: Planes,
-        states: AnnotationStore,
-        worker: Worker,
-        chosen: ChosenModel,
+        jobs: ModelJobs,
         take_embedding: Callable[[Plane, Embedding], None],
         told: Callable[[PlaneKey], None],
-        failing: Callable[[PlaneKey, Stage], Callable[[Exception], None]],
     ) -> None:
-        self._planes = planes
-        self._states = states
-        self._worker = worker
-        self._chosen = chosen
+        self._jobs = jobs
         self._take_embedding = take_embedding
         self._told = told
-        self._failing = failing
 
     def run(self, key: PlaneKey, settings: PartitionSettings, title: str = "") -> None:
         """Divide a plane into its sources; asks the grid only if that was not done before.
@@ -68,8 +52,8 @@ class Partitions:
         title : str
             For the progress bar.
         """
-        plane = self._planes[key]
-        if not self._chosen.is_chosen:
+        plane = self._jobs.planes[key]
+        if not self._jobs.chosen.is_chosen:
             return
         ready = plane.is_read_for(settings)
         # The forgery map is that of two sources: it depends on grid and seed alone.
@@ -77,14 +61,14 @@ class Partitions:
         forgery = plane.forgery if same_map else None
 
         def work(progress: Progress, cancel: Cancel) -> tuple[Any, Partitioned]:
-            engine = self._chosen.need_engine()
+            engine = self._jobs.chosen.need_engine()
             embedding = plane.embedding
             if embedding is None:
                 embedding = engine.embed(plane.read(), progress=progress, cancel=cancel)
             return embedding, partitioned(engine, embedding, settings, forgery, progress, cancel)
 
         def done(answer: tuple[Any, Partitioned]) -> None:
-            if not self._planes.has(plane):
+            if not self._jobs.planes.has(plane):
                 return
             embedding, result = answer
             self._take_embedding(plane, embedding)
@@ -92,7 +76,7 @@ class Partitions:
             plane.partition, plane.number_probabilities = result.partition, result.numbers
             predictions = result.predictions(settings, embedding.checkpoint_sha256)
             plane.predictions = predictions
-            self._planes.drop_old_grids(plane)
+            self._jobs.planes.drop_old_grids(plane)
             count = result.partition.n_sources
             what = f"partition into {count} source{'s' if count > 1 else ''}"
 
@@ -103,15 +87,15 @@ class Partitions:
                     result.partition, numbers_of(result.partition, state)
                 )
 
-            self._states.change(plane, change)
+            self._jobs.annotations.change(plane, change)
             self._told(key)
 
-        self._worker.submit(
+        self._jobs.worker.submit(
             Job(
                 title or "Partitioning",
                 work,
                 done,
-                self._failing(key, "partition"),
+                self._jobs.failing(key, "partition"),
                 urgent=ready,
                 topic=("partition", key),
             )
@@ -137,7 +121,7 @@ class Partitions:
         SafireError
             There is no partition yet, or it has one source: a map of zeros would say "certain".
         """
-        plane = self._planes[key]
+        plane = self._jobs.planes[key]
         partition, embedding = plane.partition, plane.embedding
         if partition is None or embedding is None:
             raise SafireError("Uncertainty is that of a partition: run one first.")
@@ -148,20 +132,20 @@ class Partitions:
             )
 
         def work(progress: Progress, cancel: Cancel) -> FloatImage:
-            engine = self._chosen.need_engine()
+            engine = self._jobs.chosen.need_engine()
             stability = engine.stability(embedding, partition, progress=progress, cancel=cancel)
             return partition_uncertainty(partition, stability)
 
         def answered(values: FloatImage) -> None:
-            if self._planes.has(plane) and plane.partition is partition:
+            if self._jobs.planes.has(plane) and plane.partition is partition:
                 done(values)
 
-        self._worker.submit(
+        self._jobs.worker.submit(
             Job(
                 "Uncertainty",
                 work,
                 answered,
-                self._failing(key, "partition"),
+                self._jobs.failing(key, "partition"),
                 topic=("uncertainty", key),
             )
         )

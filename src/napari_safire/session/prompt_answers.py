@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 
 from napari_safire.annotation.annotation import Annotation, SourcePrompt, changed_prompts
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.annotation_store import AnnotationStore
-from napari_safire.session.chosen_model import ChosenModel
 from napari_safire.session.history import History
-from napari_safire.session.messages import Stage, Topic
-from napari_safire.session.planes import Plane, PlaneKey, Planes
+from napari_safire.session.messages import Topic
+from napari_safire.session.model_jobs import ModelJobs
+from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.session.region_labels import Asked
 from napari_safire.session.results import ask_regions, points_outside, previewed
-from napari_safire.session.workers import Job, Worker
+from napari_safire.session.workers import Job
 from napari_safire.types import SourceRegion
 
 _SMALL_PICTURE = 2_000_000  # pixels: labels of more take too long to compose
@@ -27,36 +26,22 @@ class PromptAnswers:
 
     Parameters
     ----------
-    planes : Planes
-    states : AnnotationStore
-    worker : Worker
-        That of the model.
-    chosen : ChosenModel
+    jobs : ModelJobs
     embed : callable
         Has the traces of a plane read; `ask_anew` follows.
     tell : callable
         Takes a sentence, whether something failed, and its topic.
-    failing : callable
-        Gives what takes the error of a job on a plane and stage.
     """
 
     def __init__(
         self,
-        planes: Planes,
-        states: AnnotationStore,
-        worker: Worker,
-        chosen: ChosenModel,
+        jobs: ModelJobs,
         embed: Callable[[PlaneKey], None],
         tell: Callable[[str, bool, Topic], None],
-        failing: Callable[[PlaneKey, Stage], Callable[[Exception], None]],
     ) -> None:
-        self._planes = planes
-        self._states = states
-        self._worker = worker
-        self._chosen = chosen
+        self._jobs = jobs
         self._embed = embed
         self._tell = tell
-        self._failing = failing
         self._quickest_answer = math.inf  # seconds that the present model took for prompts
 
     def forget_speed(self) -> None:
@@ -88,8 +73,8 @@ class PromptAnswers:
         int
             Number of this change; see `Snapshot`.
         """
-        plane = self._planes[key]
-        self._states.count_change(plane)
+        plane = self._jobs.planes[key]
+        self._jobs.annotations.count_change(plane)
         inside = tuple(p for p in prompts if p.point.lies_in(plane.shape))
         if len(inside) < len(prompts):
             self._tell(points_outside(len(prompts) - len(inside)), False, Topic(key))
@@ -104,7 +89,7 @@ class PromptAnswers:
             state = state.with_prompts(made)
             history.record(previewed(state, regions, grid, plane.unions, jointly), title)
 
-        self._states.change(plane, change)
+        self._jobs.annotations.change(plane, change)
         if grid is None and plane.missing(live):
             self._ask(plane, live)
         # With a grid the stand-in comes first, undisturbed: the snapshot that shows it asks.
@@ -112,20 +97,20 @@ class PromptAnswers:
 
     def answers_quickly(self, key: PlaneKey) -> bool:
         """Whether a prompt is likely to be answered within some hundredths of a second."""
-        plane = self._planes[key]
+        plane = self._jobs.planes[key]
         if plane.embedding is None or plane.shape[0] * plane.shape[1] > _SMALL_PICTURE:
             return False
         return self._quickest_answer < _QUICK_S or self._quickest_answer == math.inf
 
     def ask(self, key: PlaneKey) -> None:
         """Ask the live prompts again: after a cancelled embedding, or when results were cut."""
-        plane = self._planes[key]
+        plane = self._jobs.planes[key]
         plane.asked = None
         if plane.snapshot is not None:
             self._ask(plane, plane.snapshot.annotation.live_prompts)
 
     def _ask(self, plane: Plane, live: tuple[SourcePrompt, ...]) -> None:
-        if not live or not self._chosen.is_chosen:
+        if not live or not self._jobs.chosen.is_chosen:
             return
         plane.asked = live
         embedding = plane.embedding
@@ -139,22 +124,22 @@ class PromptAnswers:
 
         def work(progress: Progress, cancel: Cancel) -> dict[Asked, SourceRegion]:
             start = time.perf_counter()
-            regions = ask_regions(self._chosen.need_engine(), embedding, missing)
+            regions = ask_regions(self._jobs.chosen.need_engine(), embedding, missing)
             self._quickest_answer = min(self._quickest_answer, time.perf_counter() - start)
             return regions
 
         def done(regions: dict[Asked, SourceRegion]) -> None:
-            if self._planes.has(plane) and plane.embedding is embedding:
+            if self._jobs.planes.has(plane) and plane.embedding is embedding:
                 plane.regions |= regions
                 self._answer_from(plane, live)
 
         topic = ("segment", plane.key)
-        self._worker.submit(
+        self._jobs.worker.submit(
             Job(
                 "Finding the region",
                 work,
                 done,
-                self._failing(plane.key, "prompts"),
+                self._jobs.failing(plane.key, "prompts"),
                 urgent=True,
                 topic=topic,
             )
@@ -168,7 +153,7 @@ class PromptAnswers:
             if history.state.live_prompts == live:
                 history.amend(previewed(history.state, regions, None, plane.unions, jointly))
 
-        self._states.change(plane, change)
+        self._jobs.annotations.change(plane, change)
 
     def ask_anew(self, plane: Plane) -> None:
         """Ask what a snapshot shows unanswered: after undo, or once the embedding is there.

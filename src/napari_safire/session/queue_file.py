@@ -26,6 +26,7 @@ from napari_safire.corpus.queue import (
 from napari_safire.errors import DatasetError, SafireError, sentence
 from napari_safire.geometry import inside
 from napari_safire.images.records.head import FROM_ONE
+from napari_safire.images.records.replacing import record_sha256
 from napari_safire.text import printable
 from napari_safire.types import PointPrompt
 
@@ -52,9 +53,12 @@ class Mark:
     ----------
     authentic : bool
         All of it is one source, and nothing was put into it.
+    else_begun : bool
+        It is saved in any case: as begun, if it is not complete.
     """
 
     authentic: bool = False
+    else_begun: bool = False
 
 
 @dataclass(eq=False)
@@ -127,14 +131,26 @@ class QueueFile:
             annotation, replace(said, confidences=predictions.confidences).of(annotation)
         )
         changed = annotation != self.made.annotation or self._says_more(made.predictions)
-        if not changed and (mark is None or self._is_marked(mark)):
+        on_disk = record_sha256(self.entry.record)
+        is_removed = self.record_sha256 is not None and (on_disk is None or self._lacks_mask())
+        is_said = mark is None or (on_disk == self.record_sha256 and self._is_marked(mark))
+        if is_said and not changed and not is_removed:
             return None
-        authentic = False
-        if mark is not None:
-            authentic = mark.authentic or (self.authentic and not changed)
-            _refuse_undone(annotation, authentic)
-        state: EntryState = "begun" if mark is None else "done"
-        saved = self._write(made, dict(about) | {"state": state, "authentic": authentic})
+        authentic, state = self.authentic and not changed, self.state
+        if mark is None:
+            state = "begun" if changed else state
+        else:
+            state = "done"
+            authentic = mark.authentic or authentic
+            try:
+                _refuse_undone(annotation, authentic)
+            except NotDone:
+                if not mark.else_begun:
+                    raise
+                return self.save(annotation, predictions, about)
+        # What was removed is written anew; what others have put there meanwhile is not replaced.
+        expected = None if on_disk is None else self.record_sha256
+        saved = self._write(made, dict(about) | {"state": state, "authentic": authentic}, expected)
         self.made, self.record_sha256 = made, saved.record_sha256
         self.state, self.authentic, self.is_whole = state, authentic, True
         return saved
@@ -154,7 +170,13 @@ class QueueFile:
             predictions.partition is not None and predictions.partition != before.partition
         )
 
-    def _write(self, made: AnnotatedPlane, about: dict[str, Any]) -> Saved:
+    def _lacks_mask(self) -> bool:
+        """Whether the labels that lay beside the record are gone."""
+        record = self.entry.record
+        as_they_are = record.with_name(f"{record.stem}_labels.tif")
+        return self.is_whole and not (self.entry.mask.exists() or as_they_are.exists())
+
+    def _write(self, made: AnnotatedPlane, about: dict[str, Any], expected: str | None) -> Saved:
         entry = self.entry
         refuse_foreign_record(entry)
         try:
@@ -169,7 +191,7 @@ class QueueFile:
             "metadata": {"napari_safire": about | {"numbering": FROM_ONE, ANNOTATED: {(): made}}},
         }
         labels = _shown_for_good(made.annotation)
-        return save_labels(entry.record, labels, attributes, self.record_sha256)
+        return save_labels(entry.record, labels, attributes, expected)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -46,7 +46,6 @@ from napari_safire.text import printable
 
 T = TypeVar("T")
 
-_TO_DO: tuple[EntryState, ...] = ("untouched", "begun")
 _Listed = tuple[PictureQueue, tuple[QueueEntry, ...]]
 
 
@@ -88,6 +87,7 @@ class QueueWork:
         self._opened: _Opened | None = None
         self._closing = False
         self._told = ""  # of the picture that was left
+        self._mark: Mark | None = None  # what is being said of the open picture
         self.queue: PictureQueue | None = None
         self.entries: tuple[QueueEntry, ...] = ()
         self.position = -1
@@ -125,7 +125,7 @@ class QueueWork:
             queue, entries = listed
             for note in queue.notes:
                 self.notice.emit(note, False, ANYWHERE)
-            self._go(queue, entries, following(entries, -1, _TO_DO) or 0)
+            self._go(queue, entries, following(entries, -1, ("untouched", "begun")) or 0)
 
         self._begin(f"Looking into {Path(path).name} …")
         self._read(lambda: _with_entries(PictureQueue.open(path)), found)
@@ -161,8 +161,8 @@ class QueueWork:
             self._save(None, lambda: self._go(moved, entries, position), not_saved)
 
         self._begin(f"Looking into {Path(folder).name} …")
-        absolute = Path(os.path.abspath(folder))
-        self._read(lambda: _with_entries(replace(queue, output=absolute)), found)
+        output = Path(os.path.abspath(folder))
+        self._read(lambda: _with_entries(replace(queue, output=output)), found)
 
     # ---------------------------------------------------------------- pictures
 
@@ -203,8 +203,8 @@ class QueueWork:
         planes = self._planes_of(opened)
         if authentic and planes:
             self._view.read_strokes(opened.picture)
-            self._session.states.edit(planes[0].key, one_source, "authentic: one source")
-        mark = Mark(authentic)
+            self._session.annotations.edit(planes[0].key, one_source, "authentic: one source")
+        mark = self._mark = Mark(authentic)
         target = following(self.entries, self.position, states)
         if target is not None:
             self._go(queue, self.entries, target, mark)
@@ -219,8 +219,7 @@ class QueueWork:
 
     def fill_missing(self) -> None:
         """Give all pixels without a source the free number of `missing`."""
-        opened, missing = self._opened, self.missing
-        planes = [] if opened is None else self._planes_of(opened)
+        missing, planes = self.missing, self._session.planes.of(self.opened)
         if missing is None or not planes:
             return
         number = missing.free_number
@@ -228,7 +227,7 @@ class QueueWork:
         def filled(labels: Labels, protected: Mask) -> Labels:
             return np.where(labels == 0, np.uint8(number), labels)
 
-        self._session.states.edit(planes[0].key, filled, f"rest to source {number}")
+        self._session.annotations.edit(planes[0].key, filled, f"rest to source {number}")
 
     def compare_missing(self, snapshot: Snapshot) -> None:
         """Forget `missing` where something has changed since."""
@@ -241,7 +240,7 @@ class QueueWork:
     def leave(
         self, picture: Hashable, complain: Callable[[str], None], *, closing: bool = False
     ) -> None:
-        """Save a picture whose layer is taken away, if it is the one that is open.
+        """Save the open picture, if its layer is taken away: as done, if that is under way.
 
         Parameters
         ----------
@@ -256,13 +255,14 @@ class QueueWork:
             return
         self._closing = self._closing or closing
         planes = self._planes_of(opened)
+        mark = None if self._mark is None else replace(self._mark, else_begun=True)
         if not planes:
             return
 
         def done(saved: Saved | None) -> None:
             if saved is None:
                 return
-            self._note(opened, planes[0], saved)
+            self._note(opened, planes[0], saved, mark)
             if not self._closing:
                 self.notice.emit(
                     f"{opened.file.name} was closed. What was made of it is saved.", False, None
@@ -273,7 +273,7 @@ class QueueWork:
         self._write(
             opened,
             planes[0],
-            None,
+            mark,
             done,
             lambda error: complain(f"{opened.file.name} could not be saved: {sentence(error)}"),
         )
@@ -334,7 +334,7 @@ class QueueWork:
             if saved is None:
                 then()
                 return
-            self._note(opened, planes[0], saved)
+            self._note(opened, planes[0], saved, mark)
             self._save(mark, then, failed)  # what was done while it was being written
 
         self._write(opened, planes[0], mark, done, failed or self._not_saved)
@@ -347,10 +347,10 @@ class QueueWork:
         done: Callable[[Saved | None], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        states = self._session.states
-        predictions = states.findings_of(plane)
+        annotations = self._session.annotations
+        predictions = annotations.predictions_of(plane)
         about = self._view.facts(opened.picture, plane)
-        states.write(
+        annotations.write(
             plane,
             lambda annotation: opened.file.save(annotation, predictions, about, mark),
             done,
@@ -360,11 +360,13 @@ class QueueWork:
     def _planes_of(self, opened: _Opened) -> list[Plane]:
         return self._session.planes.of(opened.picture)
 
-    def _note(self, opened: _Opened, plane: Plane, saved: Saved) -> None:
+    def _note(self, opened: _Opened, plane: Plane, saved: Saved, mark: Mark | None) -> None:
         """Note that a picture was saved, and tell what the user would not think."""
-        self._session.states.mark_saved(plane, opened.file.made.annotation)
+        self._session.annotations.mark_saved(plane, opened.file.made.annotation)
+        # Told once the next picture is there: messages go with theirs.
+        if mark is not None and mark.authentic and plane.forgery is None:
+            self._told = f"{opened.file.name} is marked authentic; it has no verdict of the model."
         if not saved.in_mask:
-            # Told once the next picture is there: messages go with theirs.
             self._told = (
                 f"{opened.file.name} has more sources than a mask holds: its labels are in "
                 f"{printable(Path(saved.files[1]).name)}, and nothing is learned from it."
@@ -377,8 +379,8 @@ class QueueWork:
         if found.contents is None or found.file is None:
             self._view.clear()
         else:
-            entry, made = found.entries[found.position], found.file.made
-            self._opened = _Opened(self._view.show(entry.picture, found.contents, made), found.file)
+            picture, file = found.entries[found.position].picture, found.file
+            self._opened = _Opened(self._view.show(picture, found.contents, file.made), file)
         for warning in found.warnings:
             self.notice.emit(warning, False, None)
         if found.problem:
@@ -440,7 +442,7 @@ class QueueWork:
         self.changed.emit()
 
     def _end(self) -> None:
-        self.doing = ""
+        self.doing, self._mark = "", None
         self.changed.emit()
 
 

@@ -19,6 +19,7 @@ from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
+from napari_safire.examination import examine_whole
 from napari_safire.partitioning.patches import Patches, patches_of
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.region_labels import (
@@ -119,14 +120,13 @@ def partitioned(
     SafireError
         There are more sources than labels can hold.
     """
-    side, seed = settings.points_per_side, settings.seed
     by_patches = engine.answers_by_patches and settings.method != "dbscan"
     grid = None
     if not by_patches:  # before the partition, which then uses it
-        grid = engine.grid(embedding, side, progress=progress, cancel=cancel)
-    partition = engine.partition(embedding, **asdict(settings), progress=progress, cancel=cancel)
-    if forgery is None:
-        forgery = engine.localize(embedding, seed, side, progress=progress, cancel=cancel)
+        grid = engine.grid(embedding, settings.points_per_side, progress=progress, cancel=cancel)
+    partition, forgery = examine_whole(
+        engine, embedding, settings, progress, cancel, forgery=forgery
+    )
     if partition.n_sources > MOST_SOURCES:
         raise SafireError(
             f"The picture was divided into {partition.n_sources} sources, more than the "

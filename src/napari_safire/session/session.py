@@ -23,11 +23,12 @@ from napari_safire.annotation.annotation import Annotation
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
 from napari_safire.errors import sentence
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.annotation_store import OTHER_MODEL, AnnotationStore
+from napari_safire.session.annotation_store import AnnotationStore
 from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
 from napari_safire.session.history import History
 from napari_safire.session.messages import ANYWHERE, Stage, Topic
+from napari_safire.session.model_jobs import ModelJobs
 from napari_safire.session.partitions import Partitions
 from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
 from napari_safire.session.prompt_answers import PromptAnswers
@@ -56,7 +57,7 @@ class Session:
     ----------
     planes : Planes
         Those that are open.
-    states : AnnotationStore
+    annotations : AnnotationStore
         What users make of them: commit, edit, undo.
     prompts : PromptAnswers
         Prompts and their regions.
@@ -99,7 +100,7 @@ class Session:
         self._file_worker = Worker(deliver, lasting=True)
         self._reading_worker = Worker(deliver)
         self.planes = Planes()
-        self.states = AnnotationStore(
+        self.annotations = AnnotationStore(
             self._annotation_worker,
             self._file_worker,
             self.planes,
@@ -109,14 +110,13 @@ class Session:
             lambda plane: self.partitioned.emit(plane.key),
             autosave,
         )
-        self.prompts = PromptAnswers(
-            self.planes, self.states, self._model_worker, self._chosen, self.embed, self._tell,
-            self._failing,
-        )  # fmt: skip
+        jobs = ModelJobs(
+            self.planes, self.annotations, self._model_worker, self._chosen, self._failing
+        )
+        self.prompts = PromptAnswers(jobs, self.embed, self._tell)
         self.partitions = Partitions(
-            self.planes, self.states, self._model_worker, self._chosen, self._take_embedding,
-            lambda key: self.partitioned.emit(key), self._failing,
-        )  # fmt: skip
+            jobs, self._take_embedding, lambda key: self.partitioned.emit(key)
+        )
         self._workers = (
             self._model_worker, self._annotation_worker, self._file_worker, self._reading_worker,
         )  # fmt: skip
@@ -241,7 +241,7 @@ class Session:
         plane = self.planes[key]
         under_way = plane.reading is not None and not plane.reading.cancelled.is_set()
         if not self._chosen.is_chosen:
-            self.states.look_for_kept_work(plane)  # which needs no model
+            self.annotations.look_for_autosaved_work(plane)  # which needs no model
         if plane.embedding is not None or under_way or not self._chosen.is_chosen:
             return
 
@@ -259,7 +259,7 @@ class Session:
         def failed(error: Exception) -> None:
             plane.reading = None
             self._failed(error, Topic(key, "picture"))
-            self.states.look_for_kept_work(plane)
+            self.annotations.look_for_autosaved_work(plane)
 
         plane.reading = self._model_worker.submit(
             Job("Reading the picture's traces", work, done, failed, topic=("embed", key))
@@ -272,14 +272,19 @@ class Session:
         engine = self._chosen.engine
         plane.jointly = engine is not None and engine.answers_by_patches
         plane.pixels.sha256 = plane.pixels.sha256 or embedding.image_sha256
-        if not plane.predictions.fits(embedding):
+        whom = plane.predictions.others(embedding)
+        if whom:
+            state = Annotation.empty(plane.shape)
+            if plane.snapshot is not None:
+                state = plane.snapshot.annotation
+            left_out = AnnotatedPlane(state, plane.predictions).without(whom)
             plane.predictions = Predictions()
-            self.notice.emit(OTHER_MODEL, False, Topic(plane.key, "picture"))
+            self.notice.emit(left_out, True, Topic(plane.key, "partition"))
             self.partitioned.emit(plane.key)
         plane.asked = None  # nothing has been asked of this one
         for warning in embedding.warnings:
             self.notice.emit(warning, False, Topic(plane.key, "picture"))
-        self.states.look_for_kept_work(plane)
+        self.annotations.look_for_autosaved_work(plane)
         self.embedded.emit(plane.key)
 
     def _shown(self, plane: Plane) -> None:
@@ -290,9 +295,9 @@ class Session:
     # ---------------------------------------------------------------- jobs
 
     @property
-    def busy(self) -> bool:
-        """Whether anything is being done."""
-        return any(worker.busy for worker in self._workers)
+    def idle(self) -> bool:
+        """Whether nothing is asked, nothing is being done and every answer has been delivered."""
+        return all(worker.settled for worker in self._workers)
 
     def cancel(self) -> None:
         """Stop what the model does; states and their history are not touched.
@@ -340,7 +345,7 @@ class Session:
         """
         self._model_worker.close()
         self._reading_worker.close()
-        self.states.finish(timeout)
+        self.annotations.finish(timeout)
         self._annotation_worker.close()
         self._file_worker.close()
         self.planes.clear()

@@ -1,4 +1,4 @@
-"""Work off the viewer's thread: one lane, one thread, urgent jobs first.
+"""Work off the viewer's thread: one worker, one thread, urgent jobs first.
 
 A model answers one question at a time; two threads that share two cores make each other slower.
 So all work of one kind goes through one `Worker`. A click must not wait for a grid of 256 prompts,
@@ -7,7 +7,7 @@ jobs that wait are done first, in the same thread.
 
 There is no thread while there is nothing to do: it starts with the first job and ends after the
 last one, so that nothing is left over when a viewer closes. Python's exit waits for the step that
-is being done, and no longer: a job whose program has ended counts as cancelled. Lanes that keep
+is being done, and no longer: a job whose program has ended counts as cancelled. Workers that keep
 what users made are *lasting*: the exit waits for all of their jobs.
 """
 
@@ -38,7 +38,7 @@ class Job:
     title : str
         For the progress bar: "Reading the picture's traces".
     work : callable
-        ``work(progress, cancel)``, called in the lane's thread.
+        ``work(progress, cancel)``, called in the worker's thread.
     done : callable
         Takes the result, in the owner's thread; not called for a cancelled job.
     failed : callable
@@ -108,12 +108,12 @@ class Worker:
         Raises
         ------
         RuntimeError
-            The lane is closed.
+            The worker is closed.
         """
         too_late = False
         with self._lock:
             if self._closed:
-                raise RuntimeError(f"{job.title!r} came after the lane was closed.")
+                raise RuntimeError(f"{job.title!r} came after the worker was closed.")
             if job.topic is not None:
                 for other in self._unanswered():
                     if other.topic == job.topic:

@@ -1,7 +1,7 @@
 """Harmonic interpolation: the smoothest surface with given values around a hole.
 
 What seamless cloning needs (Perez, Gangnet, Blake, "Poisson Image Editing", SIGGRAPH 2003): content
-plus the membrane through its mismatch at the border has the content's gradients and no seam.
+plus the harmonic fill through its mismatch at the border has the content's gradients and no seam.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SWEEPS = 12
 _STEPS = ((0, 1), (0, -1), (1, 1), (1, -1))  # axis, direction
 
 
-def membrane(values: Values, known: Mask, hole: Mask) -> Values:
+def harmonic_fill(values: Values, known: Mask, hole: Mask) -> Values:
     """Fill a hole harmonically.
 
     Cascadic multigrid (Bornemann, Deuflhard 1996): exact on a coarse grid, then a few sweeps on
@@ -41,7 +41,7 @@ def membrane(values: Values, known: Mask, hole: Mask) -> Values:
     fixed = np.where(known[..., None], values, np.float32(0))
     if int(hole.sum()) <= _SOLVED_AT_ONCE or min(hole.shape) < 4:
         return _solve(fixed, known, hole)
-    coarse = membrane(*_halve(fixed, known, hole))
+    coarse = harmonic_fill(*_halve(fixed, known, hole))
     rough = np.repeat(np.repeat(coarse, 2, 0), 2, 1)[: hole.shape[0], : hole.shape[1]]
     return _smooth(np.where(hole[..., None], rough, fixed), known, hole)
 

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import fft, ndimage
 from skimage.restoration import inpaint_biharmonic
 
-from napari_safire.synthesis.harmonic import membrane
+from napari_safire.synthesis.harmonic import harmonic_fill
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -54,7 +54,7 @@ def biharmonic(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Pixels:
     """Continue the surroundings smoothly and give the result their grain.
 
     The biharmonic equation (scikit-image) is solved on a picture reduced until the hole has some
-    thousand pixels; a membrane takes away what the reduction left at the border. The grain is
+    thousand pixels; a harmonic fill takes away what the reduction left at the border. The grain is
     spot noise (Galerne, Gousseau, Morel, "Random Phase Textures", 2011): it has the covariance of
     the high frequencies around the hole, between pixels and between colours.
     """
@@ -64,7 +64,7 @@ def biharmonic(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Pixels:
     smooth = _reduced_biharmonic(part, hole)
     # Not the border itself is met, which is grainy, but the grain-free picture.
     mismatch = np.where(hole[..., None], 0, _outside_mean(part, hole) - smooth).astype(np.float32)
-    smooth = smooth + membrane(mismatch, ~hole, hole)
+    smooth = smooth + harmonic_fill(mismatch, ~hole, hole)
     filled = smooth + _grain(part - grain_free, hole, rng)
     return _put(pixels, mask, box, filled)
 
@@ -92,7 +92,7 @@ def clone(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Pixels:
         if not left.any():
             break
     if left.any():  # no shift reaches it: a hole almost as large as the picture
-        canvas = np.where(left[..., None], membrane(canvas, ~left, left), canvas)
+        canvas = np.where(left[..., None], harmonic_fill(canvas, ~left, left), canvas)
     return _put(pixels, mask, (slice(None), slice(None)), canvas)
 
 
@@ -260,7 +260,7 @@ def _blended(
     inside = part[box]
     # What is left for other shifts, or has no content to compare, lets nothing flow through.
     border = known[box] & ndimage.binary_dilation(inside)
-    correction = membrane(canvas[box] - content[box], border, inside)
+    correction = harmonic_fill(canvas[box] - content[box], border, inside)
     blended = canvas.copy()
     blended[box][inside] = content[box][inside] + correction[inside]
     return blended

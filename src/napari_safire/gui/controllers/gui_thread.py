@@ -38,6 +38,12 @@ class GuiThread(QObject):
         with suppress(RuntimeError):  # at Python's exit Qt may have gone before the last worker
             self._called.emit()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no call waits to be made."""
+        with self._arrived:
+            return not self._calls
+
     def work_off(self, until: Callable[[], bool], seconds: float) -> None:
         """Make calls as they arrive, without the event loop, until a condition holds.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +14,16 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_safire.annotation.annotation import SourcePrompt, same_prompts
-from napari_safire.annotation.predictions import AnnotatedPlane
-from napari_safire.annotation.recorded import ANNOTATED, AUTOSAVED_AS
+from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
+from napari_safire.annotation.recorded import ANNOTATED, AUTOSAVED_AS, PIXELS
 from napari_safire.gui.controllers.connections import Connections
+from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.mode import Mode
 from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.gui.layers.layer_group import LayerGroup
 from napari_safire.gui.layers.prompt_layer import PromptLayer
 from napari_safire.gui.layers.source_layer import SourceLayer
+from napari_safire.images.pixels import PictureReader
 from napari_safire.images.records.head import IMAGE_FACTS
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.session.results import points_outside
@@ -110,20 +114,26 @@ class ImageController:
     def adopt(self) -> None:
         """Go on with the layers that a closed dock has left, and the work in them.
 
-        What was painted and placed meanwhile counts as done now.
+        What was painted and placed meanwhile counts as done now. What a model said of other pixels
+        than the picture has by now is dropped.
         """
         group, picture = self.layer_group, self.picture
         group.adopt()
         if group.sources is not None:
             self._link_sources()
         known: dict[tuple[int, ...], AnnotatedPlane] = group.noted(ANNOTATED, {})
-        works = group.noted(AUTOSAVED_AS, {})
+        works, pixels = group.noted(AUTOSAVED_AS, {}), group.noted(PIXELS, {})
         for index, made in known.items():
             if made.annotation.settled.shape != picture.shape or self._sources is None:
                 continue
             key = PlaneKey(picture.layer.unique_id, index)
             reader = picture.reader(index)
-            self._session.open(key, picture.shape, reader, made, works.get(index, ""))
+            begin = made
+            if made.predictions != Predictions() and _are_others(reader, pixels.get(index, "")):
+                begin = replace(made, predictions=Predictions())
+                # Later: whoever shows sentences does not listen yet.
+                gui_thread().deliver(self._tell_of_other_pixels)
+            self._session.open(key, picture.shape, reader, begin, works.get(index, ""))
             self._seen[index] = made.annotation.prompts
             self._sources.expect(
                 index, made.annotation.shown(), made.annotation.shown(with_preview=False)
@@ -135,9 +145,17 @@ class ImageController:
             self._link_prompts(group.prompts)
             self.hand_over_prompts("change prompts")
 
+    def _tell_of_other_pixels(self) -> None:
+        self.notice.emit(
+            f"{self.picture.layer.name} has other pixels now: its verdict and forgery map were "
+            "dropped. Partition again.",
+            True,
+        )
+
     def take_picture(self, picture: PictureLayer) -> None:
         """See other channels of the layer as the picture; prompts and labels stay."""
-        self.picture = self.layer_group.picture = picture
+        self.picture = picture
+        self.layer_group.see_as(picture)
         if self._prompts is not None:
             self._link_prompts(self._prompts.layer)
         self.reread()
@@ -209,7 +227,7 @@ class ImageController:
             if self.picture.lengths != self.lengths:
                 return False  # the picture that it was painted on is gone
             self.open(key.index)
-        self._session.states.paint(key, stroke)
+        self._session.annotations.paint(key, stroke)
         return True
 
     def _check_sources(self) -> None:
@@ -243,7 +261,7 @@ class ImageController:
         self.read_all_strokes()
         for plane in self.planes:
             labels = self._sources.plane(plane.key.index)
-            self._session.states.mark_shown_as_saved(plane.key, labels)
+            self._session.annotations.mark_shown_as_saved(plane.key, labels)
 
     def drop(self, layer: Layer) -> None:
         """Let go of a layer that was removed from the viewer, if it is one of these."""
@@ -284,13 +302,17 @@ class ImageController:
         if self._sources is not None:
             made = AnnotatedPlane(
                 snapshot.annotation,
-                self._session.states.findings_of(plane).of(snapshot.annotation),
+                self._session.annotations.predictions_of(plane).of(snapshot.annotation),
             )
             self.layer_group.note(
                 **picture_facts(self.picture.layer, plane),
                 **{
                     fact: self.layer_group.noted(fact, {}) | {snapshot.key.index: value}
-                    for fact, value in ((ANNOTATED, made), (AUTOSAVED_AS, plane.work))
+                    for fact, value in (
+                        (ANNOTATED, made),
+                        (AUTOSAVED_AS, plane.work),
+                        (PIXELS, plane.pixels.sha256),
+                    )
                 },
             )
 
@@ -374,3 +396,11 @@ def picture_facts(image: Layer, plane: Plane) -> dict[str, Any]:
     elif plane.pixels.sha256:
         facts["image_sha256"] = plane.pixels.sha256
     return {"image": image.name} | facts
+
+
+def _are_others(read: Callable[[], Any], sha256: str) -> bool:
+    """Whether pixels are known not to be those with this hash; empty: nobody knows."""
+    try:
+        return bool(sha256) and PictureReader(read()).sha256 != sha256
+    except (OSError, TypeError, ValueError):
+        return True  # no picture any more

@@ -25,7 +25,7 @@ class SourceEdits:
 
     Parameters
     ----------
-    states : AnnotationStore
+    annotations : AnnotationStore
     mode : Mode
     here : callable
         Gives the place that is worked on and the key of its plane, None if there is none.
@@ -42,31 +42,31 @@ class SourceEdits:
 
     def __init__(
         self,
-        states: AnnotationStore,
+        annotations: AnnotationStore,
         mode: Mode,
         here: Callable[[], Here | None],
         why_not: Callable[[str], str],
     ) -> None:
         self._why_not = why_not
-        self._states = states
+        self._annotations = annotations
         self._mode = mode
         self._here = here
 
     def commit(self) -> None:
         """Settle the preview."""
-        self._act(lambda place, key: self._states.commit(key))
+        self._act(lambda place, key: self._annotations.commit(key))
 
     def discard(self) -> None:
         """Drop the preview and its prompts."""
-        self._act(lambda place, key: self._states.discard(key))
+        self._act(lambda place, key: self._annotations.discard(key))
 
     def undo(self) -> None:
         """Take back the last step."""
-        self._act(lambda place, key: self._states.undo(key))
+        self._act(lambda place, key: self._annotations.undo(key))
 
     def redo(self) -> None:
         """Bring back the step that was taken back."""
-        self._act(lambda place, key: self._states.redo(key))
+        self._act(lambda place, key: self._annotations.redo(key))
 
     def reopen(self, source: int) -> None:
         """Take a settled source back to its prompts."""
@@ -74,7 +74,7 @@ class SourceEdits:
 
         def act(place: ImageController, key: PlaneKey) -> None:
             place.need_prompts()
-            self._states.reopen(key, source)
+            self._annotations.reopen(key, source)
 
         self._act(act)
 
@@ -112,7 +112,7 @@ class SourceEdits:
         def act(place: ImageController, key: PlaneKey) -> None:
             plane = next((plane for plane in place.planes if plane.key == key), None)
             present = sorted(plane.snapshot.areas) if plane and plane.snapshot else []
-            self._states.renumber(key)
+            self._annotations.renumber(key)
             if self._mode.source in present:
                 self._mode.source = present.index(self._mode.source) + 1
             else:
@@ -122,11 +122,11 @@ class SourceEdits:
 
     def protect(self, source: int) -> None:
         """Keep later predictions off the pixels of a source."""
-        self._act(lambda place, key: self._states.protect(key, [source]))
+        self._act(lambda place, key: self._annotations.protect(key, [source]))
 
     def unprotect(self) -> None:
         """Let predictions change painted and protected pixels again."""
-        self._act(lambda place, key: self._states.unprotect(key))
+        self._act(lambda place, key: self._annotations.unprotect(key))
 
     def import_labels(self, layer: LabelsLayer) -> None:
         """Settle the labels of another layer, to refine them; a worker reads them."""
@@ -148,7 +148,7 @@ class SourceEdits:
                 given = np.asarray(data[index] if index else data)
                 return np.where((given > 0) & ~protected, given, settled)
 
-            self._states.edit(key, take, f"import {name}")
+            self._annotations.edit(key, take, f"import {name}")
 
         self._act(act)
 
@@ -160,7 +160,7 @@ class SourceEdits:
             place.read_strokes(key)
 
     def _edit(self, edit: Edit, title: str, renumber: Callable[[int], int] | None = None) -> None:
-        self._act(lambda place, key: self._states.edit(key, edit, title, renumber))
+        self._act(lambda place, key: self._annotations.edit(key, edit, title, renumber))
 
     def _act(self, act: Callable[[ImageController, PlaneKey], None]) -> None:
         here = self._here()

@@ -12,6 +12,10 @@ from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.layer_group import View
 from napari_safire.session.planes import PlaneKey, Snapshot
 
+_PARTITION_FIRST = (
+    "Partition first: that lays a preview over your sources, which no view does by itself."
+)
+
 
 class ViewSwitch:
     """Shows one view of the present picture at a time.
@@ -59,10 +63,19 @@ class ViewSwitch:
             return False
         return plane.forgery is not None if view == "forgery map" else plane.shows_partition
 
+    def can_be_shown(self, view: View) -> bool:
+        """Whether it is there, or the model makes it when it is asked for."""
+        if view in ("forgery map", "uncertainty"):
+            return self._controller.plane is not None
+        return self.is_there(view)
+
     def show(self, view: View) -> None:
         """Look at a view; what it needs is made first."""
         controller, group = self._controller, self._controller.layer_group
         if view in ("forgery map", "uncertainty") and not self.is_there(view):
+            if self._would_cover_work:
+                controller.notice.emit(_PARTITION_FIRST, True, None)
+                return
             controller.heatmap_visible = view == "forgery map"
             controller.partition()  # without a picture it says why not
             return
@@ -82,6 +95,16 @@ class ViewSwitch:
         alone = view == "picture" and snapshot is not None
         self._bare = (snapshot.key, snapshot.annotation) if alone and snapshot else None
         controller.view_changed.emit()
+
+    @property
+    def _would_cover_work(self) -> bool:
+        """Whether there are sources or prompts, over which a partition would lay a preview."""
+        plane = self._controller.plane
+        if plane is None:
+            return False
+        shown = None if plane.snapshot is None else plane.snapshot.annotation
+        empty = Annotation.empty(plane.shape)
+        return any(made is not None and made != empty for made in (shown, plane.saved))
 
     def toggle(self, view: View) -> None:
         """Look at a view, or, where it is looked at, at the one before."""

@@ -118,6 +118,7 @@ def read_list_file(path: str | os.PathLike[str]) -> list[LayerData]:
     Parameters
     ----------
     path : path-like
+        A text file with lines `image,mask`.
 
     Returns
     -------
@@ -176,10 +177,12 @@ def read_mask_file(path: str | os.PathLike[str]) -> list[LayerData]:
     Parameters
     ----------
     path : path-like
+        A PNG file.
 
     Returns
     -------
     list of (data, metadata, layer type)
+        The picture first.
 
     Raises
     ------

@@ -27,7 +27,7 @@ def guard_canvas(viewer: ViewerModel) -> None:
     """
     window: Any = getattr(viewer, "window", None)  # none: a viewer without a canvas
     # napari has no public name for it. Where another version calls it otherwise, the dock works as
-    # before, and the test of pairs of pictures (tests/window/test_series_pairs.py) tells.
+    # before, and the test of pairs of pictures (tests/process/test_series_pairs.py) tells.
     try:
         canvas = window._qt_viewer.canvas
         context, make_current = canvas._scene_canvas.context, canvas.native.makeCurrent

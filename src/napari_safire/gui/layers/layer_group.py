@@ -6,6 +6,7 @@ remove them as they like; those that results need are made again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,17 +22,19 @@ from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.layers.colours import (
     MAP_NAMES,
     MUTED_NAME,
+    PROMPT_BORDER,
     UNCERTAINTY_COLOURS,
     forgery_colormap,
     source_colormap,
 )
-from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.gui.layers.image_planes import Channels, PictureLayer
 from napari_safire.images.records.head import FROM_ONE
 from napari_safire.types import FloatImage, ForgeryMap, SourcePartition
 
 _METADATA = "napari_safire"
 OVERLAY = "overlay of"
 """In the metadata of an image layer that is a result: the name of its picture."""
+_CHANNELS = "channels"
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 View = Literal["picture", "sources", "forgery map", "uncertainty"]
 """What of a picture is looked at."""
@@ -110,6 +113,12 @@ class LayerGroup:
                 self._connections.connect(layer.events.visible, self._toggled)
                 self._shown(layer)
 
+    def see_as(self, picture: PictureLayer) -> None:
+        """See other channels of the image layer as the picture."""
+        self.picture = picture
+        for layer in self._made.intersection(self.layers()):
+            layer.metadata[_METADATA][_CHANNELS] = picture.channels
+
     def disown(self, *layers: Layer) -> None:
         """Leave layers to the user: no later dock takes them over. Default: all."""
         for layer in layers or self.layers():
@@ -144,7 +153,7 @@ class LayerGroup:
                 ndim=self.picture.ndim,
                 name=f"{self.picture.layer.name}: prompts",
                 size=size,
-                border_width=0.15,
+                border_width=PROMPT_BORDER,
                 **self.picture.placement(),
             )
             self._add(self.prompts)
@@ -178,6 +187,7 @@ class LayerGroup:
         visible : bool
             Of the layer, if it has to be made.
         """
+        self._let_go_of_misfits()
         if self.heatmap is None:
             self.heatmap = self._overlay(MAP_NAMES[True], forgery_colormap(muted=True), visible)
             show_name_on_canvas(self.heatmap)
@@ -208,6 +218,7 @@ class LayerGroup:
         self, index: tuple[int, ...], values: FloatImage, partition: SourcePartition
     ) -> None:
         """Put the uncertainty of a partition, in [0, 1], into its layer."""
+        self._let_go_of_misfits()
         if self.uncertainty is None:
             self.uncertainty = self._overlay("uncertainty", UNCERTAINTY_COLOURS, False)
             self._add(self.uncertainty, self.prompts)
@@ -232,6 +243,7 @@ class LayerGroup:
         partition : SourcePartition or None
             The partition that it shows.
         """
+        self._let_go_of_misfits()
         for name, now in (("heatmap", forgery), ("uncertainty", partition)):
             layer: Image | None = getattr(self, name)
             of = self._results.get((name, index))
@@ -243,6 +255,14 @@ class LayerGroup:
                 layer.refresh()
             else:
                 layer.visible = False  # of no plane there is anything to see
+
+    def _let_go_of_misfits(self) -> None:
+        """Leave results to the user whose data, which scripts may replace, hold none any more."""
+        for layer in (self.heatmap, self.uncertainty):
+            if layer is not None and not (
+                self._fits(layer) and np.can_cast(np.float32, layer.data.dtype)
+            ):
+                self.drop(layer)
 
     def recall(self, index: tuple[int, ...], forgery: ForgeryMap) -> None:
         """Know of which result the values of an adopted forgery map are."""
@@ -371,6 +391,7 @@ class LayerGroup:
         name = next(name for name in _NAMES if getattr(self, name) is layer)
         about = layer.metadata.setdefault(_METADATA, {})
         about[PART] = (str(self.picture.layer.unique_id), name)
+        about[_CHANNELS] = self.picture.channels
         layers = self._viewer.layers
         chosen = set(layers.selection)
         others = [layers.index(other) for other in below if other in layers]
@@ -388,6 +409,16 @@ class LayerGroup:
 def picture_of(layer: Layer) -> str:
     """Return the unique name of the image layer that a layer was made for, empty if for none."""
     return _part(layer)[0]
+
+
+def channels_before(layers: Iterable[Layer], image: Image) -> Channels | None:
+    """Which channels a dock that was closed saw as the picture, by the layers that it has left."""
+    of = str(image.unique_id)
+    for layer in layers:
+        channels = layer.metadata.get(_METADATA, {}).get(_CHANNELS)
+        if picture_of(layer) == of and isinstance(channels, Channels):
+            return None if PictureLayer(image, channels).problem() else channels
+    return None
 
 
 def _part(layer: Layer) -> tuple[str, str]:

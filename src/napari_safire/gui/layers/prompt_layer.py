@@ -14,22 +14,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from napari.layers import Points
-from napari.utils.colormaps import ensure_colormap
 from psygnal import Signal
 
 from napari_safire.annotation.annotation import MOST_SOURCES, PLACE_DECIMALS, SourcePrompt
 from napari_safire.gui.controllers.connections import Connections
-from napari_safire.gui.layers.colours import source_rgba
+from napari_safire.gui.layers.colours import face_colours, source_rgba
 from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.types import PointPrompt
 
 _UNDER_WAY = ("adding", "removing", "changing")
 _DEFAULTS: dict[str, Any] = {"source": 1, "exclude": False, "live": True, "confidence": np.nan}
-_COMMITTED_OPACITY = 0.35
-_UNKNOWN_COLOUR = (0.6, 0.6, 0.6, 1.0)
-_LOW, _HIGH = 0.5, 1.0  # confidence is a pixel accuracy: half is guessing
+_COMMITTED_OPACITY = 0.5
 
 Index = tuple[int, ...]
 _Place = tuple[Index, PointPrompt]
@@ -78,7 +74,9 @@ class PromptLayer:
         with self._quietly(), self.layer.block_update_properties():
             self._set_feature_defaults()
             self.layer.current_symbol = "x" if exclude else "disc"
-            self.layer.current_border_color = np.array(source_rgba(source - 1))
+            border = np.array([source_rgba(source - 1)])
+            self.layer.current_border_color = border[0]
+            self.layer.current_face_color = face_colours(border, np.array([np.nan]))[0]
 
     def read(self, viewer_point: Sequence[float]) -> dict[Index, tuple[SourcePrompt, ...]]:
         """All prompts by position in the stack, in the order of the points.
@@ -245,7 +243,7 @@ class PromptLayer:
             return
         live = features["live"].to_numpy(bool)
         borders = np.array([source_rgba(n - 1) for n in features["source"]])
-        faces = confidence_colours(features["confidence"].to_numpy(float))
+        faces = face_colours(borders, features["confidence"].to_numpy(float))
         for colours in (borders, faces):
             colours[~live, 3] = _COMMITTED_OPACITY
         symbols = ["x" if e else "disc" for e in features["exclude"]]
@@ -308,23 +306,6 @@ class PromptLayer:
 def _place(index: Index, point: PointPrompt) -> _Place:
     """Name a place so that it can be compared."""
     return index, PointPrompt(round(point.row, PLACE_DECIMALS), round(point.col, PLACE_DECIMALS))
-
-
-def confidence_colours(confidences: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Colours of confidences: viridis from 0.5 (dark) to 1 (bright), grey where not known.
-
-    Parameters
-    ----------
-    confidences : (N,) float array
-
-    Returns
-    -------
-    (N, 4) float array
-    """
-    scaled = np.clip((np.nan_to_num(confidences) - _LOW) / (_HIGH - _LOW), 0, 1)
-    colours = np.asarray(ensure_colormap("viridis").map(scaled), dtype=float)
-    colours[~np.isfinite(confidences)] = _UNKNOWN_COLOUR
-    return colours
 
 
 def _is_readable(features: Any) -> bool:

@@ -1,57 +1,76 @@
-"""What is dropped on the dock: a model, a queue of pictures, or pictures."""
+"""What is dropped on the dock: models, a queue of pictures, or pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from napari.components import ViewerModel
-from napari.errors import MultipleReaderError, NoAvailableReaderError, ReaderPluginError
+from napari.errors import MultipleReaderError
 from qtpy.QtGui import QDropEvent
 
-from napari_safire.errors import SafireError
+from napari_safire.images.files import why_unreadable
 from napari_safire.images.list_text import LIST_SUFFIXES
-
-Dropped = Literal["model", "queue", "pictures"]
+from napari_safire.text import printable
 
 _MODELS = (".safetensors", ".pth", ".pt")
 
 
-def dropped_paths(event: QDropEvent) -> list[Path]:
-    """Files and folders of this machine that a drop brings."""
-    data = event.mimeData()
-    paths = [Path(url.toLocalFile()) for url in data.urls()] if data is not None else []
-    return [path for path in paths if path.is_absolute() and path.exists()]
-
-
-def kind_of(paths: Sequence[Path]) -> Dropped:
-    """What paths are to the dock; several at once are pictures.
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What paths are to the dock, each by itself.
 
     Parameters
     ----------
-    paths : sequence of Path
-        At least one.
+    model : Path or None
+    queue : Path or None
+        A folder or a list file, where it is the only one beside a model.
+    pictures : tuple of Path
+    problems : tuple of str
+        Why others are nothing of these.
     """
-    path = paths[0]
-    if path.suffix.lower() in _MODELS and path.is_file():
-        return "model"
-    if len(paths) == 1 and (path.is_dir() or path.suffix.lower() in LIST_SUFFIXES):
-        return "queue"
-    return "pictures"
+
+    model: Path | None = None
+    queue: Path | None = None
+    pictures: tuple[Path, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
-def open_pictures(viewer: ViewerModel, paths: Sequence[Path]) -> str:
+def dropped_paths(event: QDropEvent) -> list[Path]:
+    """Names of files and folders of this machine that a drop brings; some may not be there."""
+    data = event.mimeData()
+    paths = [Path(url.toLocalFile()) for url in data.urls()] if data is not None else []
+    return [path for path in paths if path.is_absolute()]
+
+
+def sort_dropped(paths: Sequence[Path]) -> Dropped:
+    """Tell what each of several paths is to the dock."""
+    problems = {path: None if path.is_dir() else why_unreadable(path) for path in paths}
+    told = [problem for problem in problems.values() if problem]
+    good = [path for path, problem in problems.items() if not problem]
+    models = [path for path in good if path.suffix.lower() in _MODELS and path.is_file()]
+    others = tuple(path for path in good if path not in models)
+    told += [
+        f"{printable(path.name)} is not used: one model works at a time." for path in models[1:]
+    ]
+    model = models[0] if models else None
+    if len(others) == 1 and (others[0].is_dir() or others[0].suffix.lower() in LIST_SUFFIXES):
+        return Dropped(model, others[0], (), tuple(told))
+    return Dropped(model, None, others, tuple(told))
+
+
+def open_pictures(viewer: ViewerModel, paths: Iterable[Path]) -> list[str]:
     """Open pictures as napari would if they were dropped on its canvas.
 
     Parameters
     ----------
     viewer : ViewerModel
-    paths : sequence of Path
+    paths : iterable of Path
 
     Returns
     -------
-    str
+    list of str
         Why some could not be opened; empty if all were.
     """
     problems = []
@@ -61,6 +80,8 @@ def open_pictures(viewer: ViewerModel, paths: Sequence[Path]) -> str:
                 viewer.open(str(path))
             except MultipleReaderError:  # ours knows masks and records, and reads the rest as well
                 viewer.open(str(path), plugin="napari-safire")
-        except (NoAvailableReaderError, ReaderPluginError, SafireError, OSError, ValueError) as e:
-            problems.append(f"{path.name} cannot be opened: {getattr(e, 'original_error', e)}")
-    return " ".join(problems)
+        except Exception as error:  # whatever a reader, anybody's, makes of a damaged file
+            why = getattr(error, "original_error", error)
+            reason = str(why) or type(why).__name__
+            problems.append(f"{printable(path.name)} cannot be opened: {reason}")
+    return problems

@@ -74,7 +74,6 @@ class FoldedLabel(QLabel):
     def __init__(self) -> None:
         super().__init__()
         self.whole = ""
-        self._lead = ""
         self._unfolded = False
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.RichText)
@@ -86,27 +85,11 @@ class FoldedLabel(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.linkActivated.connect(self._toggle)
 
-    def say(self, text: str, lead: str = "", *, folded: bool = True) -> None:
-        """Show a text.
-
-        Parameters
-        ----------
-        text : str
-            Plain.
-        lead : str
-            Put in front, bold.
-        folded : bool
-            Whether only its beginning is shown at first.
-        """
-        if (text, lead) == (self.whole, self._lead):
-            return
-        self.whole, self._lead, self._unfolded = text, lead, not folded
-        self._show()
-
-    def unfold(self) -> None:
-        """Show all of it."""
-        self._unfolded = True
-        self._show()
+    def say(self, text: str) -> None:
+        """Show the beginning of a plain text."""
+        if text != self.whole:
+            self.whole, self._unfolded = text, False
+            self._show()
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Follow napari's theme."""
@@ -127,8 +110,7 @@ class FoldedLabel(QLabel):
     def _show(self) -> None:
         head, rest = fold(self.whole)
         shown = html.escape(self.whole if self._unfolded else head)
-        lead = f"<b>{html.escape(self._lead)}</b> " if self._lead else ""
         ink = self.palette().color(QPalette.ColorRole.WindowText).name()  # links are dark blue
         more = "less" if self._unfolded else "more"
         link = f' <a href="#" style="color: {ink}">{more}</a>' if rest else ""
-        self.setText(f"{lead}{shown}{link}")
+        self.setText(f"{shown}{link}")

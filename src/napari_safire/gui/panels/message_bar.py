@@ -169,4 +169,4 @@ class MessageRow(QFrame):
 
 
 def _marked(message: Message) -> str:
-    return f"{'⚠' if message.severity == 'failure' else 'ⓘ'} {message.text}"
+    return f"⚠ {message.text}" if message.severity == "failure" else message.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -14,23 +14,24 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_safire.errors import sentence as sentence
 from napari_safire.gui.controllers.connections import Connections
+from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.session.session import Session
 
 T = TypeVar("T")
 
-_FOCUSED = ("QPushButton", "QToolButton", "QComboBox", "QAbstractSpinBox", "QTableView", "QSlider")
-FOCUS = (
-    ", ".join(f"{kind}:focus" for kind in (*_FOCUSED, "QCheckBox", "QLabel"))
-    + " { border: 1px solid palette(window-text); }"
+_FOCUSED = (
+    *("QPushButton", "QToolButton", "QComboBox", "QAbstractSpinBox", "QTableView", "QSlider"),
+    *("QCheckBox", "QLabel", "QLineEdit"),
 )
-"""Style sheet: whoever works with the keyboard sees where it is."""
+_HEADING = (
+    "QPushButton, QPushButton:checked { background: transparent; padding: 0px; text-align: left; }"
+)
 
 
 class Section(QWidget):
@@ -64,6 +65,19 @@ class Section(QWidget):
     def close_section(self) -> None:
         """Disconnect from everything that outlives the widget."""
         self.connections.disconnect()
+
+
+class ControllerSection(Section):
+    """A section without a heading about the picture that is worked on.
+
+    Parameters
+    ----------
+    controller : ViewerController
+    """
+
+    def __init__(self, controller: ViewerController) -> None:
+        super().__init__("")
+        self._controller = controller
 
 
 class FoldedSection(Section):
@@ -104,13 +118,11 @@ class FoldedSection(Section):
         self.heading.setText(f"{mark} {self._title}{' · ' if text else ''}{text}")
 
     def _make_heading(self, title: str) -> QWidget:
-        self.heading = QToolButton()
+        self.heading = QPushButton()
         self.heading.setCheckable(True)
-        self.heading.setAutoRaise(True)
         self.heading.setAccessibleName(title)
-        # Its text cannot be aligned, so it is as wide as its text.
         self.heading.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        self.heading.setStyleSheet("QToolButton { padding: 0px; }")
+        self.heading.setStyleSheet(_HEADING)
         return self.heading
 
     def _fold(self, shown: bool) -> None:
@@ -118,6 +130,18 @@ class FoldedSection(Section):
         self.say_beside_title(self._aside)
         if shown:
             self.unfolded.emit()
+
+
+def focus_style(ink: str) -> str:
+    """Style sheet by which whoever works with the keyboard sees where it is.
+
+    Parameters
+    ----------
+    ink : str
+        Colour of the theme's text; Qt's own palette does not know it.
+    """
+    focused = ", ".join(f"{kind}:focus" for kind in _FOCUSED)
+    return f"{focused} {{ border: 1px solid {ink}; }}"
 
 
 def form() -> QFormLayout:
@@ -140,16 +164,57 @@ def button(text: str, help_text: str, act: Callable[[], None]) -> QPushButton:
     return made
 
 
-def in_rows(widgets: list[QWidget], columns: int) -> QGridLayout:
-    """Widgets in equal columns."""
-    grid = QGridLayout()
-    grid.setContentsMargins(0, 0, 0, 0)
-    grid.setSpacing(4)
-    for number, widget in enumerate(widgets):
-        grid.addWidget(widget, number // columns, number % columns)
-    for column in range(columns):
-        grid.setColumnStretch(column, 1)
-    return grid
+class Rows(QWidget):
+    """Controls side by side, in as many columns as show all of their texts.
+
+    Parameters
+    ----------
+    widgets : list of QWidget
+    columns : int
+        At most.
+    """
+
+    def __init__(self, widgets: list[QWidget], columns: int) -> None:
+        super().__init__()
+        self._widgets, self._most = widgets, columns
+        self._shown: tuple[list[int], list[QWidget]] = [], []
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(4)
+        for number, widget in enumerate(widgets):
+            self._grid.addWidget(widget, 0, number)
+        self._arrange()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Arrange them anew for another width, other texts and other fonts."""
+        handled = super().event(event)
+        if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest):
+            self._arrange()
+        return handled
+
+    def _fit(self, widgets: list[QWidget], columns: int) -> list[int]:
+        """Stretches of that many columns: equal ones if they can be; none if they do not fit."""
+        hints = [widget.sizeHint().width() for widget in widgets]
+        widest = [max(hints[column::columns]) for column in range(columns)]
+        room = self.width() - (columns - 1) * self._grid.spacing()
+        if columns * max(widest) <= room:
+            return [1] * columns
+        return widest if sum(widest) <= room else []
+
+    def _arrange(self) -> None:
+        widgets = [widget for widget in self._widgets if not widget.isHidden()]
+        most = min(self._most, len(widgets))
+        fitting = (self._fit(widgets, number) for number in range(most, 0, -1))
+        shown = next((found for found in fitting if found), [1]), widgets
+        if shown == self._shown:
+            return
+        self._shown = shown
+        for column in range(self._most):
+            self._grid.setColumnStretch(column, 0)
+        for number, widget in enumerate(widgets):
+            self._grid.addWidget(widget, *divmod(number, len(shown[0])))
+        for column, stretch in enumerate(shown[0]):
+            self._grid.setColumnStretch(column, stretch)
 
 
 def wrapped(text: str = "") -> QLabel:

@@ -106,29 +106,6 @@ def save_checkpoint(
         temporary.write_bytes(content)
 
 
-def write_published_layout(
-    model: SafireModel, path: str | PathLike[str], *, encoder_only: bool = False
-) -> None:
-    """Write a model in the layout of the published torch files.
-
-    Parameters
-    ----------
-    model : SafireModel
-    path : path-like
-    encoder_only : bool
-        Write the encoder alone with keys relative to it, as the published pretraining file has.
-
-    Raises
-    ------
-    CheckpointError
-        The file cannot be written.
-    """
-    part = model.image_encoder if encoder_only else model
-    state = {f"module.{key}": value.detach().cpu() for key, value in part.state_dict().items()}
-    with written_whole(Path(path)) as temporary:
-        torch.save({"model": state, "epoch": 0}, temporary)
-
-
 def load_checkpoint(
     path: str | PathLike[str],
     config: ModelConfig | None = None,

@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QFrame, QVBoxLayout
 
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.panels.section import button, in_rows, wrapped
+from napari_safire.gui.panels.section import Rows, button, wrapped
 from napari_safire.session.autosave import AutosavedWork
 from napari_safire.session.planes import PlaneKey
 
@@ -17,6 +17,7 @@ class AutosavedWorkBar(QFrame):
     Parameters
     ----------
     controller : ViewerController
+        Knows the plane, and takes the work up.
     """
 
     def __init__(self, controller: ViewerController) -> None:
@@ -33,7 +34,7 @@ class AutosavedWorkBar(QFrame):
         body = QVBoxLayout(self)
         body.setContentsMargins(4, 4, 4, 4)
         body.addWidget(self.text)
-        body.addLayout(in_rows([self.restore, self.forget], 2))
+        body.addWidget(Rows([self.restore, self.forget], 2))
         self.connections.connect(controller.session.autosaved_work, self._take)
         self.connections.connect(controller.plane_changed, self._show)
         self.hide()
@@ -58,11 +59,11 @@ class AutosavedWorkBar(QFrame):
         plane = self._controller.plane
         kept = None if plane is None else self._found.pop(plane.key, None)
         if plane is not None and kept is not None:
-            self._controller.session.states.restore(plane.key, kept.made, kept.work)
+            self._controller.session.annotations.restore(plane.key, kept.made, kept.work)
         self._show()
 
     def _forget(self) -> None:
         plane = self._controller.plane
         if plane is not None and self._found.pop(plane.key, None) is not None:
-            self._controller.session.states.forget_kept_work(plane.key)
+            self._controller.session.annotations.forget_autosaved_work(plane.key)
         self._show()

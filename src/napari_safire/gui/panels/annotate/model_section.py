@@ -19,6 +19,7 @@ from napari_safire.gui.panels.section import (
 )
 from napari_safire.model.catalogue.registry import available_models, model_entry, model_state
 from napari_safire.progress import Cancel, Progress
+from napari_safire.session.messages import ANYWHERE
 
 Choice = tuple[str, str]
 """Name or path of a model, and the device it is to run on."""
@@ -51,6 +52,7 @@ class ModelSection(FoldedSection):
         self._asked: Choice | None = None  # what the session was asked to load last
         self._used: Choice | None = None  # what was loaded last
         self._way_back: Choice | None = None
+        self._dropped: str | None = None  # a file that was dropped on the dock last
         self._make_fields()
         self.connections.connect(controller.session.progress, self._progressed)
         self.connections.connect(controller.session.model_changed, self._model_changed)
@@ -94,8 +96,16 @@ class ModelSection(FoldedSection):
         """Name or path of the model that is loaded, or about to be; not one that was refused."""
         return None if self._asked is None else self._asked[0]
 
-    def choose_file(self, path: str) -> None:
-        """Choose a checkpoint by its path."""
+    def choose_file(self, path: str, *, dropped: bool = False) -> None:
+        """Choose a checkpoint by its path.
+
+        Parameters
+        ----------
+        path : str
+        dropped : bool
+            On the dock, of which this section may be far away: a refusal is a message as well.
+        """
+        self._dropped = path if dropped else None
         self._show_models(path)
         self._model_chosen()
 
@@ -165,7 +175,8 @@ class ModelSection(FoldedSection):
             self._refuse(choice, error)
 
         self._asked = choice
-        self.say_beside_title(_named(choice))
+        name, device = choice
+        self.say_beside_title(Path(name).name if device == "auto" else _named(choice))
         self._controller.session.choose_model(*choice, failed=failed)
 
     def _refuse(self, choice: Choice, error: Exception) -> None:
@@ -188,7 +199,11 @@ class ModelSection(FoldedSection):
         """Go on with the model in use, or with another one where there is none."""
         choice = self._used or instead
         follows = "stays in use" if self._used else "is used instead"
-        self._say(f"⚠ {reason} {_named(choice)} {follows}.", way_back=choice)
+        sentence = f"{reason} {_named(choice)} {follows}."
+        self._say(f"⚠ {sentence}", way_back=choice)
+        if self._wanted is not None and self._wanted[0] == self._dropped:
+            self._dropped = None
+            self._controller.notice.emit(sentence, True, ANYWHERE)
         self._ask(choice)
 
     def _say(self, sentence: str, way_back: Choice | None = None) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox
+from qtpy.QtWidgets import QSpinBox
 
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.parameter_form import ParameterForm
-from napari_safire.gui.panels.section import FoldedSection, Section, button, wrapped
+from napari_safire.gui.panels.section import FoldedSection, Rows, Section, button, wrapped
 from napari_safire.images.masks import MAX_SOURCE
+from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.settings import PartitionSettings
 
 _MOST_ASKED = 20
@@ -30,8 +32,8 @@ class PartitionSection(Section):
         self._controller = controller
         self.run = button(
             "Partition",
-            "Divide the picture into its sources, and judge it. Afterwards other settings regroup "
-            "the answers at once, without the model.",
+            "Divide the picture into its sources, and judge it. What prompts found is committed "
+            "first. Afterwards other settings regroup the answers at once, without the model.",
             controller.partition,
         )
         self.run_all = button(
@@ -41,6 +43,8 @@ class PartitionSection(Section):
         )
         self.count = QSpinBox()
         self.count.setRange(_FIND, _MOST_ASKED)
+        self.count.setSpecialValueText("Sources: auto")
+        self.count.setPrefix("Sources: ")
         self.count.setAccessibleName("Number of sources")
         self.number = wrapped()
         self.number.setAccessibleName("About the number of sources")
@@ -48,12 +52,7 @@ class PartitionSection(Section):
         self.form = ParameterForm(advanced_settings, {"eps": "auto"})
         self.advanced = FoldedSection("Advanced", "Method, distance, seed, grid.", quiet=True)
         self.advanced.body.addWidget(self.form)
-        self._count_label = QLabel("Sources")
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        for widget, stretch in ((self.run, 3), (self._count_label, 0), (self.count, 3)):
-            row.addWidget(widget, stretch)
-        self.body.addLayout(row)
+        self.body.addWidget(Rows([self.run, self.count], 2))
         for below in (self.run_all, self.number, self.auto, self.advanced):
             self.body.addWidget(below)
         for signal, slot in (
@@ -61,6 +60,7 @@ class PartitionSection(Section):
             (controller.plane_changed, self._show_settings),
             (controller.mode_changed, self._show_settings),
             (controller.session.model_changed, self._model_changed),
+            (controller.session.partitioned, self._partitioned),
         ):
             self.connections.connect(signal, slot)
         self.count.valueChanged.connect(self._settings_chosen)
@@ -70,7 +70,6 @@ class PartitionSection(Section):
 
     def _model_changed(self) -> None:
         most = self._controller.session.most_sources
-        self.count.setSpecialValueText("auto" if most is None else f"auto, up to {most}")
         self.count.setToolTip(
             "Number of sources of this picture. auto finds it, one included: a picture need not be "
             "forged." + ("" if most is None else f" This model tells up to {most} sources apart.")
@@ -81,6 +80,10 @@ class PartitionSection(Section):
         picture = self._controller.picture
         self.run.setEnabled(self._controller.plane is not None)
         self.run_all.setVisible(picture is not None and bool(picture.stack_shape))
+
+    def _partitioned(self, key: PlaneKey) -> None:
+        if key == self._controller.key:
+            self._show_settings()
 
     def _find(self) -> None:
         self.count.setValue(_FIND)
@@ -106,8 +109,7 @@ class PartitionSection(Section):
         with QSignalBlocker(self.count):
             if not dbscan:
                 self.count.setValue(settings.n_sources or _FIND)
-        for widget in (self.count, self._count_label):
-            widget.setVisible(not dbscan)
+        self.count.setVisible(not dbscan)
         self.form.show_field("seed", settings.method == "kmeans")
         self.form.show_field("eps", dbscan)
         by_prompts = dbscan or not self._controller.session.answers_by_patches
@@ -117,8 +119,18 @@ class PartitionSection(Section):
         told = too_many(settings.n_sources or 0, self._controller.session.most_sources)
         if given:
             told = f"{settings.n_sources} sources, from Preferences. {told}".strip()
+        if _waits(self._controller.plane, settings):
+            told = f"Press Partition to apply this. {told}".strip()
         self.number.setText(told)
         self.number.setVisible(bool(told))
+
+
+def _waits(plane: Plane | None, settings: PartitionSettings) -> bool:
+    """Whether what is shown was made with other settings, and does not follow by itself."""
+    if plane is None or plane.predictions.partition is None or plane.predictions.basis is None:
+        return False
+    follows = plane.partition is not None and plane.is_read_for(settings)
+    return not follows and dict(plane.predictions.basis.settings) != asdict(settings)
 
 
 def advanced_settings(

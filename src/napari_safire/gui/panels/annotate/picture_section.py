@@ -8,26 +8,19 @@ from qtpy.QtWidgets import QSpinBox
 
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.image_planes import Channels
-from napari_safire.gui.panels.section import Section, beside, elided_combo, form
+from napari_safire.gui.panels.section import ControllerSection, beside, elided_combo, form
 
+_HELP = "The image layer to work on; it follows the layer you select."
 _SLICES = "each slice is a picture"
 _COLOURS = "first axis holds colours"
 
 
-class PictureSection(Section):
-    """Choose the image layer and, where its first axis may hold colours, the channels.
-
-    Parameters
-    ----------
-    controller : ViewerController
-    """
+class PictureSection(ControllerSection):
+    """Choose the image layer and, where its first axis may hold colours, the channels."""
 
     def __init__(self, controller: ViewerController) -> None:
-        super().__init__("")
-        self._controller = controller
-        self.image = elided_combo(
-            "Picture to work on", "The image layer to work on; it follows the layer you select."
-        )
+        super().__init__(controller)
+        self.image = elided_combo("Picture to work on", _HELP)
         self.channels = elided_combo(
             "Meaning of the first axis",
             "What the first axis of the image means. With colours, choose the values that are red, "
@@ -73,6 +66,8 @@ class PictureSection(Section):
                 )
             )
         picture = controller.picture
+        # The whole name, of which a narrow dock shows a part.
+        self.image.setToolTip(_HELP if picture is None else f"{picture.layer.name}\n{_HELP}")
         may_choose = picture is not None and not picture.layer.rgb and picture.layer.ndim == 3
         chosen = picture.channels if picture is not None else None
         self._form.setRowVisible(self.channels, may_choose)

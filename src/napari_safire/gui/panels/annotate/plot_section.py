@@ -62,6 +62,10 @@ class PlotSection(Section):
         self.bars.chosen.connect(partition.count.setValue)
         self._plane_changed()
 
+    @property
+    def _most(self) -> int | None:
+        return self._controller.session.most_sources
+
     def _model_changed(self) -> None:
         plane = self._controller.plane
         if plane is not None and plane.partition is None:
@@ -98,13 +102,10 @@ class PlotSection(Section):
             return
         self.show()
         self._numbers = numbers = plane.shown_numbers
-        self.found.setText(_how_probable(partition, self._controller.session.most_sources))
-        self.found.setVisible(bool(self.found.text()) and bool(numbers))
+        self.found.setText(_what_bars_say(partition, plane.patches is not None, self._most))
         self.lost.hide()
         if not numbers:
-            self.dots.show_hint("The labels are not those of the last partition: partition again")
-            self.bars.show_hint("")
-            self.bars.hide()
+            self.hide()  # the labels are not those of the last partition
         elif basis is self._drawn:
             self._draw(plane, partition, numbers)
         else:
@@ -156,12 +157,11 @@ class PlotSection(Section):
         self.lost.setVisible(lost > 0)
 
 
-def _how_probable(partition: SourcePartition, most: int | None) -> str:
-    """What is known of the number of sources, if it was estimated by a model that can tell."""
-    shares = [(n, f"{p:.0%}") for n, p in partition.number_probabilities.items()]
-    told = [f"{n} ({share})" for n, share in shares if share != "0%"]
-    if not told:
-        found = partition.n_sources
-        return too_many(found, most) if partition.method == "dbscan" else ""
-    either = " or ".join([", ".join(told[:-1]), told[-1]]) if len(told) > 1 else told[0]
-    return f"{partition.n_sources} sources found. If there are several at all, there are {either}."
+def _what_bars_say(partition: SourcePartition, probable: bool, most: int | None) -> str:
+    """Whether the number was found or asked for, and what a bar's height means."""
+    count, how = partition.n_sources, "asked for" if partition.method == "kmeans" else "found"
+    told = f"{count} source{'s' if count > 1 else ''} {how}. "
+    if probable:
+        return told + "A bar: how probable that number is."
+    warning = too_many(count, most) if partition.method == "dbscan" else ""
+    return f"{told}A bar: how well that many fall apart; no probability. {warning}".strip()

@@ -10,11 +10,10 @@ from napari_safire.annotation.annotation import MOST_SOURCES
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.section import (
     FoldedSection,
+    Rows,
     Section,
-    beside,
     button,
     elided_combo,
-    in_rows,
     wrapped,
 )
 from napari_safire.session.planes import Snapshot
@@ -38,10 +37,10 @@ class PromptSection(Section):
         self.confidence.setAccessibleName("What the prompts found")
         self.more = FoldedSection("Points layer", "Take points of your own as prompts.", quiet=True)
         self.more.body.addWidget(self.layer)
-        self.body.addLayout(in_rows([self.add, self.undo, self.redo], 3))
+        self.body.addWidget(Rows([self.add, self.undo, self.redo], 3))
         self.body.addWidget(self.segment)
-        self.body.addWidget(beside(self.source, self.next, self.exclude))
-        self.body.addLayout(in_rows([self.commit, self.discard, self.preview], 3))
+        self.body.addWidget(Rows([self.source, self.next, self.exclude], 3))
+        self.body.addWidget(Rows([self.commit, self.discard, self.preview], 3))
         self.body.addWidget(self.confidence)
         self.body.addWidget(self.more)
         layers, session = controller.viewer.layers.events, controller.session
@@ -196,15 +195,22 @@ def _describe_prompts(snapshot: Snapshot) -> str:
     count = f"{len(live)} prompt{'s' if len(live) > 1 else ''}"
     if not snapshot.annotation.is_answered:
         return f"{count}, being answered …"
+    excluded = {p.source for p in live if p.exclude}
+    empty = [p.source for p in live if not p.exclude and not snapshot.areas.get(p.source)]
+    if empty and snapshot.with_preview:
+        gone = next((source for source in empty if source in excluded), None)
+        if gone is not None:
+            return f"{count}. What was excluded is all of source {gone}: Undo brings it back."
+        count += f", {len(empty)} of them without a region"
     last = snapshot.confidences.get(live[-1].point)
-    if last is None:
-        return count
-    return f"{count}; predicted pixel accuracy of the last region: {last:.2f}"
+    return count if last is None else f"{count}; confidence of the last region: {last:.2f}"
 
 
 def _describe_commit(snapshot: Snapshot) -> str:
     """What was settled, if that was the last step."""
     if snapshot.undo_title != "commit" or snapshot.annotation.preview is not None:
         return ""
+    if not snapshot.areas:
+        return "Committed, but no prompt had a region: no source is there."
     count, share = len(snapshot.areas), sum(snapshot.areas.values()) / snapshot.labels.size
     return f"✓ Committed: {count} source{'' if count == 1 else 's'}, {share:.0%} of the picture."

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from napari_safire.gui.controllers.source_edits import SourceEdits
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.colours import source_rgba
-from napari_safire.gui.panels.section import Section, button, elided_combo, in_rows
+from napari_safire.gui.panels.section import Rows, Section, button, elided_combo
 from napari_safire.session.planes import Plane, Snapshot
 
 _SWATCH = 14
@@ -112,9 +112,9 @@ class SourceSection(Section):
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(4)
         of_one = [self.merge, self.split, self.absorb, self.fill, self.protect, self.reopen]
-        rows.addLayout(in_rows([*of_one], 3))
-        rows.addLayout(in_rows([self.islands, self.island_size], 2))
-        rows.addLayout(in_rows([self.unprotect, self.renumber], 2))
+        rows.addWidget(Rows([*of_one], 3))
+        rows.addWidget(Rows([self.islands, self.island_size], 2))
+        rows.addWidget(Rows([self.unprotect, self.renumber], 2))
 
     # ---------------------------------------------------------------- what is shown
 
@@ -198,7 +198,7 @@ class SourceSection(Section):
             viewport.update()
 
     def _select_source(self) -> None:
-        if len(self.selected_sources()) <= 1:
+        if len(self.selected_sources()) == 1:  # a selection follows; none is made
             self._select([self._controller.mode.source])
         self._enable_edits()
 

@@ -8,24 +8,18 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar
 
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.panels.section import Section, button, wrapped
+from napari_safire.gui.panels.section import ControllerSection, button, wrapped
 from napari_safire.session.planes import Plane
 
 _LOOK_MS = 100
 _LONG_S = 0.3  # of what has no name and no steps: from here on the bar moves
 
 
-class StatusSection(Section):
-    """A line about the present picture, or about what is being done.
-
-    Parameters
-    ----------
-    controller : ViewerController
-    """
+class StatusSection(ControllerSection):
+    """A line about the present picture, or about what is being done."""
 
     def __init__(self, controller: ViewerController) -> None:
-        super().__init__("")
-        self._controller = controller
+        super().__init__(controller)
         self._named = False  # a job with a name is running
         self._busy_since: float | None = None
         self.label = wrapped()
@@ -86,7 +80,7 @@ class StatusSection(Section):
         """Let the bar move while work without a name of its own takes long."""
         if self._named:
             return
-        if not self._controller.session.busy:
+        if self._controller.session.idle:
             self._busy_since = None
             self._move(False)
         elif self._busy_since is None:
@@ -105,7 +99,7 @@ class StatusSection(Section):
             return
         plane, session = self._controller.plane, self._controller.session
         if plane is None:
-            self.label.setText("Open a picture to begin, or drop one here.")
+            self.label.setText("")
         elif session.engine is None:
             self.label.setText("The model is not loaded yet.")
         elif plane.embedding is None:
@@ -117,10 +111,11 @@ class StatusSection(Section):
 
 def _what_next(plane: Plane) -> str:
     """What is there, or what can be done."""
-    found = len(set(plane.shown_numbers) - {0})
-    if found:
-        return f"{found} source{'s' if found > 1 else ''} found"
-    areas = {} if plane.snapshot is None else plane.snapshot.areas
-    if areas:
-        return f"{len(areas)} source{'s' if len(areas) > 1 else ''} so far"
-    return "click or partition"
+    found = set(plane.shown_numbers) - {0}
+    shown = set(plane.snapshot.areas if plane.snapshot is not None else ()) or found
+    if not shown:
+        return "click or partition"
+    partition = plane.partition
+    is_partition = partition is not None and len(found) == partition.n_sources and shown == found
+    how = "found" if is_partition else "marked"
+    return f"{len(shown)} source{'s' if len(shown) > 1 else ''} {how}"

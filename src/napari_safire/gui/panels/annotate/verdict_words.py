@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_safire.gui.panels.folded_text import sentences
+from napari_safire.gui.panels.folded_text import fold, sentences
 from napari_safire.gui.preferences import EVEN_ODDS
 from napari_safire.types import ForgeryMap
 
@@ -14,17 +14,27 @@ def headline(forgery: ForgeryMap) -> str:
     limits = forgery.calibration
     if limits is None:
         return "Inconclusive: the model is not calibrated"
-    if limits.clean_below < forgery.score < limits.forged_above:
+    if is_between(forgery):
         return f"Inconclusive: neither high nor low, {_short(forgery.score)}"
     return "Inconclusive: too little to judge by"
 
 
+def is_between(forgery: ForgeryMap) -> bool:
+    """Whether the score lies between the thresholds, so that it was judged and found open."""
+    limits = forgery.calibration
+    return limits is not None and limits.clean_below < forgery.score < limits.forged_above
+
+
 def why(forgery: ForgeryMap) -> str:
-    """The one sentence that matters most under the headline."""
-    told = [s for s in sentences(forgery.reason) if not s.startswith("At even odds")]
-    first = told[0] if told else forgery.reason
+    """The one sentence that matters most under the headline.
+
+    Of an all-clear no ratio: it is that of the pictures of the calibration, and says nothing of
+    the kinds of forgery that are missed.
+    """
     if forgery.verdict == "no forgery found":
-        return first.removesuffix(".") + ": no proof of authenticity."
+        return "Many real forgeries are missed like this: no proof of authenticity."
+    told = [s for s in sentences(forgery.reason) if not s.startswith("At even odds")]
+    first, _ = fold(told[0] if told else forgery.reason)
     return first
 
 
@@ -40,7 +50,9 @@ def details(forgery: ForgeryMap, prior: float) -> str:
     limits = forgery.calibration
     if limits is None:
         return forgery.reason
-    parts = (forgery.reason, odds(forgery, prior), f"The model is {limits.basis}")
+    judged = forgery.verdict != "inconclusive" or is_between(forgery)
+    weight = odds(forgery, prior) if judged else ""  # else the score is of what cannot be read
+    parts = (forgery.reason, weight, f"The model is {limits.basis}")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -57,5 +69,5 @@ def odds(forgery: ForgeryMap, prior: float) -> str:
 
 def _short(probability: float) -> str:
     text = f"{probability:.2f}"
-    known = {"0.00": "below .01", "1.00": "above .99"}  # never quite sure
+    known = {"0.00": "< .01", "1.00": "> .99"}  # never quite sure
     return known.get(text, text.removeprefix("0"))

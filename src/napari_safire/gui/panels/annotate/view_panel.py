@@ -13,7 +13,7 @@ from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.layer_group import VIEWS, View
 from napari_safire.gui.panels.map_legend import MapLegend
-from napari_safire.gui.panels.section import Section, button
+from napari_safire.gui.panels.section import Rows, Section, button
 
 _HELP: dict[View, str] = {
     "picture": "Look at the picture alone.",
@@ -40,14 +40,11 @@ class ViewPanel(Section):
         self._layer: Layer | None = None
         self._of_layer = Connections()
         self.buttons: dict[View, QPushButton] = {}
-        row = QHBoxLayout()
-        row.setSpacing(1)
         for view in VIEWS:
             made = button(view.capitalize(), _HELP[view], self._chooser(view))
             made.setCheckable(True)
             made.setAccessibleName(f"View: {view}")
             self.buttons[view] = made
-            row.addWidget(made, len(view) + 4)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setToolTip("How opaque what lies over the picture is drawn.")
@@ -58,7 +55,7 @@ class ViewPanel(Section):
         beside.setSpacing(6)
         beside.addWidget(QLabel("Opacity"))
         beside.addWidget(self.opacity, 1)
-        self.body.addLayout(row)
+        self.body.addWidget(Rows(list(self.buttons.values()), len(VIEWS)))
         self.body.addLayout(beside)
         self.body.addWidget(self.legend)
         for signal in (
@@ -89,7 +86,7 @@ class ViewPanel(Section):
         for view, made in self.buttons.items():
             with QSignalBlocker(made):
                 made.setChecked(view == now and self._switch.is_there("picture"))
-            made.setEnabled(self._switch.is_there(view))
+            made.setEnabled(self._switch.can_be_shown(view))
         layer = self._switch.layer
         if layer is not self._layer:
             self._of_layer.disconnect()

@@ -23,10 +23,10 @@ from napari_safire.gui.controllers.queue_pictures import QueuePictures
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.section import (
     FoldedSection,
+    Rows,
     button,
     elided_combo,
     form,
-    in_rows,
     wrapped,
 )
 from napari_safire.session.messages import Topic
@@ -63,10 +63,10 @@ class QueueSection(FoldedSection):
         fields = form()
         fields.addRow("Show", self.filter)
         fields.addRow("Go to", self.jump)
-        self.body.addLayout(in_rows([self.folder, self.list_file, self.output], 3))
+        self.body.addWidget(Rows([self.folder, self.list_file, self.output], 3))
         self.body.addWidget(self.place)
         self.body.addLayout(fields)
-        self.body.addLayout(in_rows([self.back, self.forward, self.done, self.authentic], 2))
+        self.body.addWidget(Rows([self.back, self.forward, self.done, self.authentic], 2))
         self.body.addWidget(self.question)
         for signal, slot in (
             (controller.leaving, self._leaving),
@@ -144,11 +144,13 @@ class QueueSection(FoldedSection):
         self.show_rest = button(
             "Show them", "Look at the largest place without a source.", self._show_rest
         )
-        self.fill_rest = button("", "Give one source to all of them.", self.work.fill_missing)
+        self.fill_rest = button(
+            "Rest to one source", "Give one source to all of them.", self.work.fill_missing
+        )
         asking = QVBoxLayout(self.question)
         asking.setContentsMargins(4, 4, 4, 4)
         asking.addWidget(self.asked)
-        asking.addLayout(in_rows([self.show_rest, self.fill_rest], 2))
+        asking.addWidget(Rows([self.show_rest, self.fill_rest], 2))
         self.question.hide()
 
     # ---------------------------------------------------------------- what users do

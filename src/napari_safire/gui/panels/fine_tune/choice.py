@@ -115,7 +115,7 @@ class FineTuneChoice(QWidget):
     ----------
     controller : ViewerController
     queue : QueueSection
-        Whose done pictures may be learned from.
+        Gives its done pictures to learn from.
     model : ModelSection
         Whose model learns.
     """
@@ -133,6 +133,26 @@ class FineTuneChoice(QWidget):
         self._suggested = ""  # the folder that was put into the field last
         self._beside: Path | None = None  # what it was made of
         self.connections = Connections()
+        self._make_material()
+        self._make_fields()
+        self._form = form()
+        self._form.addRow("Learn from", _with_button(self.material, self.list_file))
+        self._form.addRow("Masks say", self.kind)
+        self._form.addRow("Old model", self.model)
+        self._form.addRow("Steps", self.steps)
+        self._form.addRow("Result in", _with_button(self.folder, self.browse))
+        self.setLayout(self._form)
+
+        self.connections.connect(controller.session.model_changed, self._model_changed)
+        self.connections.connect(queue.changed, self._queue_changed)
+        self.material.activated.connect(self._material_chosen)
+        for changed in (self.kind.activated, self.folder.textChanged):
+            changed.connect(lambda _: self.changed.emit())
+        self.set_free(True)
+        self._queue_changed()
+        self._material_chosen()
+
+    def _make_material(self) -> None:
         self.material = QComboBox()
         self.material.setToolTip(
             "The pictures of the open queue that are marked as done, or a list file."
@@ -144,6 +164,7 @@ class FineTuneChoice(QWidget):
         )
         self.list_file.setAccessibleName("Choose a list file to learn from")
         self.kind = QComboBox()
+        self.kind.setAccessibleName("What the masks of the list say")
         self.kind.setToolTip(
             "What the masks of the list say: source k where they are 50 x k, or forged wherever "
             "they are not black. It is told from the files where that is possible."
@@ -152,10 +173,13 @@ class FineTuneChoice(QWidget):
             self.kind.addItem(text, kind)
         for combo in (self.material, self.kind):
             may_be_narrow(combo)
+
+    def _make_fields(self) -> None:
         self.model = wrapped()
         self.model.setTextFormat(Qt.TextFormat.PlainText)
         self.model.setToolTip("The model in use, see Model. It is never changed.")
         self.steps = QSpinBox()
+        self.steps.setAccessibleName("Steps at most")
         self.steps.setRange(1, 1_000_000)
         self.steps.setValue(_STEPS)
         self.steps.setToolTip(
@@ -163,28 +187,13 @@ class FineTuneChoice(QWidget):
             "learn from show no progress."
         )
         self.folder = QLineEdit()
+        self.folder.setAccessibleName("Folder for the result")
         self.folder.setToolTip(
             "The folder for the run and the new model, made if need be. Choose that of a stopped "
             "one to go on with it."
         )
         self.browse = button("…", "Choose the folder for the run and the model.", self._browse)
         self.browse.setAccessibleName("Choose the folder for the result")
-        self._form = form()
-        self._form.addRow("Learn from", _with_button(self.material, self.list_file))
-        self._form.addRow("Masks say", self.kind)
-        self._form.addRow("Old model", self.model)
-        self._form.addRow("Steps", self.steps)
-        self._form.addRow("Result in", _with_button(self.folder, self.browse))
-        self.setLayout(self._form)
-
-        self.connections.connect(controller.session.model_changed, self._model_changed)
-        self.connections.connect(queue.changed, self._series_changed)
-        self.material.activated.connect(self._material_chosen)
-        for changed in (self.kind.activated, self.folder.textChanged):
-            changed.connect(lambda _: self.changed.emit())
-        self.set_free(True)
-        self._series_changed()
-        self._material_chosen()
 
     @property
     def fields(self) -> tuple[QWidget, ...]:
@@ -202,8 +211,8 @@ class FineTuneChoice(QWidget):
 
     def plan(self) -> FineTunePlan | str:
         """Give what was chosen, or say what is missing."""
-        listed, series, model = self._listed, self._queue.queue, self._model.model_in_use
-        material = listed or series
+        listed, queue, model = self._listed, self._queue.queue, self._model.model_in_use
+        material = listed or queue
         if material is None:
             return "Open a queue and mark pictures as done, or choose a list file."
         kind: MaskKind | None = "sources" if listed is None else self.kind.currentData()
@@ -258,12 +267,12 @@ class FineTuneChoice(QWidget):
 
     def _place(self) -> Path | None:
         """The folder for results beside what is learned from."""
-        listed, series = self._listed, self._queue.queue
+        listed, queue = self._listed, self._queue.queue
         if listed is not None:
             return listed.path.with_name(f"{listed.path.stem}_tuned")
-        if series is not None:
-            name = series.output.name.removesuffix("_masks")
-            return series.output.with_name(f"{name}_tuned")
+        if queue is not None:
+            name = queue.output.name.removesuffix("_masks")
+            return queue.output.with_name(f"{name}_tuned")
         return None
 
     @property
@@ -294,7 +303,7 @@ class FineTuneChoice(QWidget):
         self.suggest_folder()
         self.changed.emit()
 
-    def _series_changed(self) -> None:
+    def _queue_changed(self) -> None:
         known = self._queue.queue is not None
         self.material.setItemText(0, f"open queue: {self._done} done" if known else "no queue open")
         if self.isEnabled():  # else it is being filled

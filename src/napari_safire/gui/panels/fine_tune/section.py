@@ -17,8 +17,8 @@ from napari_safire.gui.panels.fine_tune import words
 from napari_safire.gui.panels.fine_tune.choice import FineTuneChoice, FineTunePlan
 from napari_safire.gui.panels.section import (
     FoldedSection,
+    Rows,
     button,
-    in_rows,
     run_guarded,
     sentence,
     wrapped,
@@ -82,7 +82,7 @@ class FineTuneSection(FoldedSection):
             label.setTextFormat(Qt.TextFormat.PlainText)  # paths and names come from anywhere
         self.body.addWidget(self.choice)
         self.body.addWidget(self.hint)
-        self.body.addLayout(in_rows([self.start, self.stop], 2))
+        self.body.addWidget(Rows([self.start, self.stop], 2))
         below = (self.progress, self.status, self.said, self.use, self.more, self.details)
         for widget in below:
             self.body.addWidget(widget)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import napari
 import npe2
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_safire.gui.io.samples import QUALITIES
 from napari_safire.gui.layers.colours import source_colormap
@@ -17,7 +17,7 @@ from .hand import pump
 PLUGIN = "napari-safire"
 
 
-def open_sample(viewer: napari.Viewer, key: str):
+def open_sample(viewer: ViewerModel, key: str):
     image, labels = viewer.open_sample(PLUGIN, key)
     pump()
     return image, labels
@@ -80,16 +80,6 @@ def test_sources_have_the_colours_of_exported_overlays(viewer):
     for source in range(3):
         shown = labels.colormap.map(source)
         np.testing.assert_allclose(shown[:3] * 255, source_colour(source), atol=0.5)
-
-
-def test_colours_are_drawn(viewer):
-    image, labels = open_sample(viewer, "demo_composite")
-    image.visible, labels.visible, labels.opacity = False, True, 1.0
-    pump(0.3)
-    shot = viewer.screenshot(canvas_only=True, flash=False)[..., :3].reshape(-1, 3)
-    for source in range(3):
-        near = np.abs(shot.astype(int) - source_colour(source)).max(axis=1) <= 2
-        assert near.sum() > 100, f"source {source} is not to be seen"
 
 
 def test_labels_from_one_leave_zero_transparent():

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dock_steps import CALIBRATION, forgery, partitioned
 from napari.components import ViewerModel
 
 from napari_safire.gui.layers.colours import MUTED_NAME
 from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.gui.layers.layer_group import LayerGroup
-from napari_safire.types import NO_EVIDENCE, Calibration, ForgeryMap, Verdict
+from napari_safire.types import NO_EVIDENCE, ForgeryMap
 
 from .conftest import Dock
 from .hand import pump
 
 SHAPE = (120, 160)
-CALIBRATION = Calibration(1.0, 0.0, 0.68, 0.27, 0.05, "made up.", n_authentic=200, n_forged=200)
-
-
-def forgery(verdict: Verdict, score: float = 0.5, shape: tuple[int, int] = SHAPE) -> ForgeryMap:
-    heatmap = np.zeros(shape, np.float32)
-    heatmap[:, shape[1] // 2 :] = 1
-    return ForgeryMap(heatmap, score, verdict, f"A reason for {verdict}.", CALIBRATION)
 
 
 @pytest.fixture
@@ -118,46 +112,6 @@ def test_sources_come_back_when_the_companions_are_let_go(layer_group: LayerGrou
 # ---------------------------------------------------------------- in the dock
 
 
-def partitioned(dock: Dock, monkeypatch: pytest.MonkeyPatch, found: ForgeryMap) -> None:
-    assert dock.engine is not None
-    monkeypatch.setattr(dock.engine, "localize", lambda *args, **more: found)
-    dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
-    dock.settle()
-    dock.press(dock.widget.partition.run)
-    dock.settle()
-
-
-def brightest(dock: Dock) -> tuple[np.ndarray, np.ndarray]:
-    """Colours on the canvas in the left and in the right half of the picture."""
-    picture = dock.viewer.layers["picture"]
-    dock.viewer.reset_view()
-    pump(0.2)
-    shot = dock.viewer.screenshot(canvas_only=True, flash=False)
-    places = [dock.hand.position(picture, 60, col) for col in (30, 130)]
-    left, right = (shot[place.y(), place.x(), :3].astype(int) for place in places)
-    return left, right
-
-
-@pytest.mark.parametrize("verdict", ["forged", "no forgery found"])
-def test_what_the_canvas_shows(dock: Dock, monkeypatch: pytest.MonkeyPatch, verdict) -> None:
-    partitioned(dock, monkeypatch, forgery(verdict))
-    left, right = brightest(dock)
-    assert np.ptp(left) > 30  # the sources, in colour
-    assert np.ptp(right) > 30
-    dock.press(dock.widget.view.buttons["forgery map"])
-    left, right = brightest(dock)
-    assert left.max() < 12  # the black picture: no source lies over the map
-    if verdict == "forged":
-        assert right.max() > 100
-        assert np.ptp(right) > 25
-    else:
-        assert 40 < right.max() < 110
-        assert np.ptp(right) < 25
-    dock.press(dock.widget.view.buttons["sources"])
-    left, right = brightest(dock)
-    assert np.ptp(left) > 30  # the sources are back
-
-
 def test_the_scale_has_the_caveat_and_goes_with_the_map(
     dock: Dock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +139,7 @@ def test_the_button_shows_the_state_of_the_picture_that_is_worked_on(
     dock.viewer.add_image(np.full((*SHAPE, 3), 9, np.uint8), name="other")
     dock.settle()
     assert view.legend.isHidden()
-    assert not view.buttons["forgery map"].isEnabled()
+    assert not view.buttons["forgery map"].isChecked()
     dock.viewer.layers.selection.active = dock.viewer.layers["picture"]
     dock.settle()
     assert view.buttons["forgery map"].isChecked()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from napari_safire.synthesis.photos import Photo, divide_by_origin, read_photo_t
 from napari_safire.types import Calibration
 
 TRAINING = Path(__file__).parents[2] / "training"
-MODULES = ("calibrate", "calibration_pictures", "authentic_crops", "settings", "pictures")
+MODULES = (
+    "calibrate", "calibration_pictures", "calibration_report", "calibration_seen",
+    "authentic_crops", "settings", "pictures",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -167,23 +171,34 @@ def made_up(engine: Any, pixels: np.ndarray, n_sources: int) -> Observation:
     return Observation(n_sources, 3.0 + 4 * (n_sources > 1) + noise, found)
 
 
-@pytest.mark.parametrize("by", ["patches", "prompts"])
-def test_a_model_is_calibrated_on_every_kind_of_picture(
-    by: str,
+Calibrated = Callable[..., tuple[dict[str, Any], dict[str, Any]]]
+
+
+@pytest.fixture
+def calibrated(
     command: list[str],
-    tables: tuple[Path, Path],
     tmp_path: Path,
     scripts: Any,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+) -> Calibrated:
+    """Run the script: what it tells, and what is stored."""
+    monkeypatch.setattr("calibration_seen.observe", made_up)
+
+    def run(*extra: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        monkeypatch.setattr(sys, "argv", [*command, *extra])
+        assert scripts[0].main() == 0, capsys.readouterr().err
+        stored = load_model(tmp_path / "model.safetensors").metadata
+        return json.loads(capsys.readouterr().out), stored
+
+    return run
+
+
+@pytest.mark.parametrize("by", ["patches", "prompts"])
+def test_a_model_is_calibrated_on_every_kind_of_picture(
+    by: str, calibrated: Calibrated, tables: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    calibrate, _ = scripts
-    monkeypatch.setattr(calibrate, "observe", made_up)
-    asked = [*command, "--originals", str(tables[1]), "--by", by]
-    monkeypatch.setattr(sys, "argv", asked)
-    assert calibrate.main() == 0, capsys.readouterr().err
-    told = json.loads(capsys.readouterr().out)
-    metadata = load_model(tmp_path / "model.safetensors").metadata
+    told, metadata = calibrated("--originals", str(tables[1]), "--by", by)
     basis = metadata["calibration"]["basis"]
     for said in (
         "24 synthetic pictures (12 of one source, 12 degraded) of 6 photographs",
@@ -251,24 +266,13 @@ def test_numbers_of_sources_are_right_on_pictures_that_nothing_was_fitted_on(
 
 
 def test_what_the_model_has_learned_from_counts_for_the_verdict_alone(
-    command: list[str],
-    tmp_path: Path,
-    scripts: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    calibrated: Calibrated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calibrate, _ = scripts
-    monkeypatch.setattr(calibrate, "observe", made_up)
     # What was learned from looks more forged than the rest: only the verdict may hear of it.
-    monkeypatch.setattr(calibrate.Engine, "separation", lambda engine, embedding: 5.0)
+    monkeypatch.setattr("calibration_seen.Engine.separation", lambda engine, embedding: 5.0)
     settings = tmp_path / "toy.toml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("1.0", "0.5"), "utf-8")
-    stored, told = [], []
-    for crops in ("0", "2"):
-        monkeypatch.setattr(sys, "argv", [*command, "--learned", crops])
-        assert calibrate.main() == 0, capsys.readouterr().err
-        told.append(json.loads(capsys.readouterr().out))
-        stored.append(load_model(tmp_path / "model.safetensors").metadata)
+    told, stored = zip(*[calibrated("--learned", crops) for crops in ("0", "2")], strict=True)
     without, having = stored
     assert "learned" not in without["calibration"]["basis"]
     learned = told[1]["cross-fitted, learned, jpeg-75"]["authentic"]["pictures"]
@@ -301,7 +305,7 @@ def test_what_cannot_be_calibrated_is_one_sentence(
     def upside_down(engine: Any, pixels: Any, n_sources: int) -> Observation:
         return Observation(n_sources, 1.0 - 0.5 * (n_sources > 1))
 
-    monkeypatch.setattr(calibrate, "observe", upside_down)
+    monkeypatch.setattr("calibration_seen.observe", upside_down)
     others = write_photos(
         tmp_path / "others.csv", [{"split": "train", "source_repo": "c/d", "path": "0.jpg"}]
     )

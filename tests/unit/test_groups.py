@@ -1,4 +1,4 @@
-"""Divisions that never put a donor on both sides."""
+"""Divisions that never put an origin on both sides."""
 
 from __future__ import annotations
 
@@ -132,5 +132,5 @@ def test_too_few_groups_are_a_sentence() -> None:
 
 def test_a_list_that_judges_must_share_no_donor() -> None:
     learned = [entry("1.png", "nikon"), entry("2.png", "leica")]
-    with pytest.raises(DatasetError, match=r"shares 1 donors .*group leica, of /data/3\.png"):
+    with pytest.raises(DatasetError, match=r"shares 1 origins .*group leica, of /data/3\.png"):
         separate_entries(learned, [entry("3.png", "leica"), entry("4.png", "canon")])

@@ -13,13 +13,13 @@ from sklearn.mixture import GaussianMixture
 from napari_safire.errors import SafireError
 from napari_safire.types import FloatImage
 
-# Of the features' mean variance: features that are the same everywhere are no evidence.
+# Of the features' mean variance: features that are the same everywhere tell nothing.
 _REGULARISATION = 1e-4
 _STARTS = 3
 _ITERATIONS = 300
 
 
-class Evidence(Protocol):
+class Description(Protocol):
     """What the pixels say of their sources."""
 
     def memberships(self, n_sources: int, seed: int) -> FloatImage:
@@ -28,7 +28,7 @@ class Evidence(Protocol):
         Parameters
         ----------
         n_sources : int
-            Wanted; the evidence may give fewer.
+            Wanted; the description may give fewer.
         seed : int
 
         Returns
@@ -38,8 +38,8 @@ class Evidence(Protocol):
         """
 
 
-Describe = Callable[[FloatImage], Evidence]
-"""From (H, W) luma, 0 to 255, to evidence; a picture too small for the method is a SafireError."""
+Describe = Callable[[FloatImage], Description]
+"""From (H, W) luma, 0 to 255, to a description; a SafireError if it is too small."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ class BlockFeatures:
     shape: tuple[int, int]
 
     def memberships(self, n_sources: int, seed: int) -> FloatImage:
-        """Posteriors of a mixture that EM fits to the usable blocks; see `Evidence`."""
+        """Posteriors of a mixture that EM fits to the usable blocks; see `Description`."""
         of_blocks = _posteriors(self.features[self.usable], n_sources, seed)
         whole = np.zeros((of_blocks.shape[1], *self.usable.shape))
         whole[0] = 1
@@ -115,7 +115,7 @@ def _interpolation(centres: npt.NDArray[np.float64], length: int) -> FloatImage:
     return np.stack([np.interp(places, centres, unit) for unit in units], axis=1).astype(np.float32)
 
 
-def forgery_heatmap(evidence: Evidence, seed: int = 0) -> FloatImage:
+def forgery_heatmap(description: Description, seed: int = 0) -> FloatImage:
     """Share of the smaller of two sources in each pixel.
 
     Returns
@@ -123,13 +123,13 @@ def forgery_heatmap(evidence: Evidence, seed: int = 0) -> FloatImage:
     (H, W) float32 array in [0, 1]
         Zero where the method sees one source only.
     """
-    shares = evidence.memberships(2, seed)
+    shares = description.memberships(2, seed)
     return np.clip(shares[1], 0, 1) if len(shares) > 1 else np.zeros_like(shares[0])
 
 
-def source_labels(evidence: Evidence, n_sources: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+def source_labels(description: Description, n_sources: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     """Source of each pixel, (H, W); fewer than `n_sources` where the method sees fewer."""
-    return evidence.memberships(n_sources, seed).argmax(axis=0).astype(np.uint8)
+    return description.memberships(n_sources, seed).argmax(axis=0).astype(np.uint8)
 
 
 def require_side(luma: FloatImage, side: int, method: str) -> None:

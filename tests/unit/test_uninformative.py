@@ -1,4 +1,4 @@
-"""Cells without a camera's traces, and what the verdict makes of them."""
+"""Patches without a camera's traces, and what the verdict makes of them."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from napari_safire.partitioning.prompt_grid import PromptGrid
 from napari_safire.partitioning.uninformative import (
     DARK,
     FLAT,
-    READABLE,
+    INFORMATIVE,
     SATURATED,
     Informativeness,
     Uninformative,
     measure_informativeness,
     pool_reasons,
-    uninformative_cells,
+    uninformative_patches,
 )
 from napari_safire.partitioning.verdict import (
-    MOST_UNREADABLE,
-    MOST_UNREADABLE_STANDING_OUT,
+    MOST_UNINFORMATIVE,
+    MOST_UNINFORMATIVE_STANDING_OUT,
     SMALLEST_SIDE,
     judge,
 )
@@ -45,14 +45,14 @@ from napari_safire.types import Calibration, PointPrompt
 FORGED = Calibration(0.0, 9.0, 0.8, 0.2, 0.05, "made up for a test.")
 
 
-def cells_of(image: np.ndarray) -> np.ndarray:
+def patches_of_image(image: np.ndarray) -> np.ndarray:
     reader = PictureReader(image)
-    return uninformative_cells(reader.crop(slice(None), slice(None)))
+    return uninformative_patches(reader.crop(slice(None), slice(None)))
 
 
-def painted(reasons: list[list[int]], cell: int = 16) -> np.ndarray:
-    """A photograph of 16 x 16 cells that cannot be read for these reasons."""
-    wanted = np.kron(np.array(reasons), np.ones((cell, cell), int))
+def painted(reasons: list[list[int]], patch: int = 16) -> np.ndarray:
+    """A photograph of 16 x 16 uninformative patches for these reasons."""
+    wanted = np.kron(np.array(reasons), np.ones((patch, patch), int))
     image = photograph(0, wanted.shape)
     for reason, value in ((DARK, 0), (SATURATED, 255), (FLAT, 90)):
         image[wanted == reason] = value
@@ -65,7 +65,7 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(memory))
 
 
-# -- cells ---------------------------------------------------------------------------------------
+# -- patches ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -79,27 +79,29 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
         (np.full((64, 80, 3), [255, 255, 40], np.uint8), FLAT),  # clipped in two channels only
         (np.full((64, 80), 30_000, np.uint16), FLAT),
         (np.ones((64, 80), bool), SATURATED),
-        (photograph(0, (64, 80)), READABLE),
-        (jpeg(photograph(0, (64, 80)), 75), READABLE),
-        (np.random.default_rng(0).integers(0, 256, (64, 80), dtype=np.uint8), READABLE),
-        (np.tile(np.linspace(20, 230, 80), (64, 1)).astype(np.uint8), READABLE),  # a gradient
+        (photograph(0, (64, 80)), INFORMATIVE),
+        (jpeg(photograph(0, (64, 80)), 75), INFORMATIVE),
+        (np.random.default_rng(0).integers(0, 256, (64, 80), dtype=np.uint8), INFORMATIVE),
+        (np.tile(np.linspace(20, 230, 80), (64, 1)).astype(np.uint8), INFORMATIVE),  # a gradient
     ],
 )
 def test_whole_pictures_of_one_kind(image: np.ndarray, reason: int):
-    np.testing.assert_array_equal(cells_of(image), np.full((4, 5), reason))
+    np.testing.assert_array_equal(patches_of_image(image), np.full((4, 5), reason))
 
 
 def test_noise_of_a_sensor_on_one_grey_is_read():
     rng = np.random.default_rng(1)
     values = np.rint(140 + rng.normal(0, 0.6, (64, 64, 3)))
-    assert not cells_of(values.astype(np.uint8)).any()
+    assert not patches_of_image(values.astype(np.uint8)).any()
 
 
 def test_a_night_sky_is_half_of_its_picture():
     image = photograph(2, (64, 64))
     rng = np.random.default_rng(2)
     image[:32] = np.clip(np.rint(rng.normal(3, 1.5, (32, 64, 3))), 0, 255)
-    np.testing.assert_array_equal(cells_of(image), [[DARK] * 4] * 2 + [[READABLE] * 4] * 2)
+    np.testing.assert_array_equal(
+        patches_of_image(image), [[DARK] * 4] * 2 + [[INFORMATIVE] * 4] * 2
+    )
 
 
 def test_a_cell_says_what_most_of_its_pixels_are():
@@ -108,14 +110,14 @@ def test_a_cell_says_what_most_of_its_pixels_are():
     image[:, 16:24] = 0  # half
     image[:, 32:36] = 0  # print on paper: dark and saturated together
     image[:, 36:44] = 255
-    assert cells_of(image).tolist() == [[READABLE, DARK, SATURATED, READABLE]]
+    assert patches_of_image(image).tolist() == [[INFORMATIVE, DARK, SATURATED, INFORMATIVE]]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (17, 31), (130, 200)])
-def test_cut_cells_rest_on_the_pixels_that_are_there(shape: tuple[int, int]):
+def test_cut_patches_rest_on_the_pixels_that_are_there(shape: tuple[int, int]):
     image = np.full((*shape, 3), 99, np.uint8)
     image[:16, :16] = 255
-    reasons = cells_of(image)
+    reasons = patches_of_image(image)
     assert reasons.shape == (-(-shape[0] // 16), -(-shape[1] // 16))
     assert reasons.dtype == np.uint8
     assert reasons[0, 0] == SATURATED
@@ -128,13 +130,13 @@ def test_cut_cells_rest_on_the_pixels_that_are_there(shape: tuple[int, int]):
 def test_a_pooled_cell_says_what_most_of_it_is():
     reasons = np.array([[1, 1, 0, 0, 3], [2, 0, 0, 1, 3]], np.uint8)
     assert pool_reasons(reasons, (32, 80), 1).tolist() == reasons.tolist()
-    assert pool_reasons(reasons, (32, 80), 2).tolist() == [[DARK, READABLE, FLAT]]
+    assert pool_reasons(reasons, (32, 80), 2).tolist() == [[DARK, INFORMATIVE, FLAT]]
 
 
-def test_pools_count_pixels_not_cells():
-    # The last row of cells is one pixel high, the last column two pixels wide.
+def test_pools_count_pixels_not_patches():
+    # The last row of patches is one pixel high, the last column two pixels wide.
     reasons = np.array([[0, 2], [2, 2]], np.uint8)
-    assert pool_reasons(reasons, (17, 18), 2).tolist() == [[READABLE]]
+    assert pool_reasons(reasons, (17, 18), 2).tolist() == [[INFORMATIVE]]
 
 
 @given(st.integers(1, 5), st.integers(1, 90), st.integers(1, 90), st.integers(0, 3))
@@ -162,9 +164,9 @@ def test_tiles_see_what_the_whole_picture_shows(toy: Engine, shape: tuple[int, i
     image[:40, 10:] = 255
     image[60:, :20] = 0
     embedding = toy.embed(image)
-    assert embedding.unreadable is not None
-    assert embedding.unreadable.shape == embedding.features.shape[1:]
-    np.testing.assert_array_equal(embedding.unreadable, cells_of(image))
+    assert embedding.uninformative is not None
+    assert embedding.uninformative.shape == embedding.features.shape[1:]
+    np.testing.assert_array_equal(embedding.uninformative, patches_of_image(image))
 
 
 @pytest.mark.parametrize(("shape", "pool"), [((200, 250), 2), ((61, 420), 3)])
@@ -172,10 +174,14 @@ def test_large_pictures_are_pooled(toy: Engine, shape: tuple[int, int], pool: in
     image = photograph(5, shape)
     image[:, : shape[1] // 2] = 255
     embedding = toy.embed(image)
-    assert embedding.unreadable is not None
-    assert embedding.unreadable.shape == embedding.features.shape[1:]
-    np.testing.assert_array_equal(embedding.unreadable, pool_reasons(cells_of(image), shape, pool))
-    found = measure_informativeness(embedding.unreadable, embedding.geometry, image[..., 0] / 255)
+    assert embedding.uninformative is not None
+    assert embedding.uninformative.shape == embedding.features.shape[1:]
+    np.testing.assert_array_equal(
+        embedding.uninformative, pool_reasons(patches_of_image(image), shape, pool)
+    )
+    found = measure_informativeness(
+        embedding.uninformative, embedding.geometry, image[..., 0] / 255
+    )
     assert found is not None
     assert found.whole.saturated == pytest.approx(0.5, abs=0.1)
 
@@ -186,33 +192,33 @@ def test_a_squashed_picture_is_read_as_it_is_seen(parity):
     image[: len(image) // 2] = 255
     embedding = Engine(model).embed(image)
     side = model.config.image_size // 16
-    assert embedding.unreadable is not None
-    assert embedding.unreadable.shape == (side, side) == embedding.features.shape[1:]
-    assert (embedding.unreadable[: side // 2 - 1] == SATURATED).all()
+    assert embedding.uninformative is not None
+    assert embedding.uninformative.shape == (side, side) == embedding.features.shape[1:]
+    assert (embedding.uninformative[: side // 2 - 1] == SATURATED).all()
 
 
-def test_a_kept_embedding_knows_its_unreadable_cells(toy: Engine, tmp_path: Path):
+def test_a_kept_embedding_knows_its_unreadable_patches(toy: Engine, tmp_path: Path):
     cache = EmbeddingCache(tmp_path)
     made = toy.embed(painted([[0, 1, 2], [3, 0, 0]]))
-    for unreadable in (made.unreadable, None):
-        kept = dataclasses.replace(made, checkpoint_sha256="c" * 64, unreadable=unreadable)
+    for uninformative in (made.uninformative, None):
+        kept = dataclasses.replace(made, checkpoint_sha256="c" * 64, uninformative=uninformative)
         assert cache.put(kept)
         found = cache.get(made.image_sha256, "c" * 64)
         assert found is not None
         np.testing.assert_array_equal(found.features, made.features)
-        if unreadable is None:
-            assert found.unreadable is None
+        if uninformative is None:
+            assert found.uninformative is None
         else:
-            np.testing.assert_array_equal(found.unreadable, unreadable)
-            assert found.unreadable is not None
-            assert found.unreadable.dtype == np.uint8
+            np.testing.assert_array_equal(found.uninformative, uninformative)
+            assert found.uninformative is not None
+            assert found.uninformative.dtype == np.uint8
 
 
 def test_a_changed_reason_damages_the_entry(toy: Engine, tmp_path: Path):
     cache = EmbeddingCache(tmp_path)
     reasons = np.full((3, 7), 3, np.uint8)
     made = dataclasses.replace(
-        toy.embed(photograph(6, (48, 112))), checkpoint_sha256="c" * 64, unreadable=reasons
+        toy.embed(photograph(6, (48, 112))), checkpoint_sha256="c" * 64, uninformative=reasons
     )
     cache.put(made)
     (path,) = tmp_path.iterdir()
@@ -310,7 +316,7 @@ def test_tiny_pictures_are_not_judged():
 @pytest.mark.parametrize("intercept", [9.0, -9.0])
 def test_a_mostly_unreadable_picture_is_not_judged(intercept: float):
     calibration = dataclasses.replace(FORGED, intercept=intercept)
-    half = Uninformative(dark=0.07, saturated=MOST_UNREADABLE - 0.07)
+    half = Uninformative(dark=0.07, saturated=MOST_UNINFORMATIVE - 0.07)
     _, verdict, reason = judge(0.0, calibration, (200, 200), Informativeness(half, Uninformative()))
     assert verdict == "inconclusive"
     assert reason.startswith(
@@ -322,7 +328,7 @@ def test_a_mostly_unreadable_picture_is_not_judged(intercept: float):
 
 
 def test_what_stands_out_for_being_unreadable_is_no_forgery():
-    most = Uninformative(flat=MOST_UNREADABLE_STANDING_OUT)
+    most = Uninformative(flat=MOST_UNINFORMATIVE_STANDING_OUT)
     _, verdict, reason = judge(0.0, FORGED, (200, 200), Informativeness(Uninformative(), most))
     assert verdict == "inconclusive"
     assert reason.startswith(
@@ -379,7 +385,7 @@ def test_the_engine_does_not_accuse_backgrounds(
     [((6, 8), "inconclusive"), ((0, 3), "forged"), ((7, 8), "forged")],
 )
 def test_what_stands_out_is_looked_up_in_the_map(columns: tuple[int, int], verdict: str):
-    # Four prompts on 8 x 8 cells: three see the six columns on the left, one the two on the right.
+    # Four prompts on 8 x 8 patches: three see six columns on the left, one the two others.
     left = np.where(np.arange(32) < 24, 9.0, -9.0) * np.ones((32, 1))
     grid = PromptGrid(
         tuple(PointPrompt(10, col) for col in (5, 10, 20, 120)),
@@ -391,7 +397,7 @@ def test_what_stands_out_is_looked_up_in_the_map(columns: tuple[int, int], verdi
     clusters = np.array([0, 0, 0, 1])
     reasons = np.zeros((8, 8), np.uint8)
     reasons[:, slice(*columns)] = SATURATED
-    forgery = make_forgery_map(grid, clusters, FORGED, unreadable=reasons)
+    forgery = make_forgery_map(grid, clusters, FORGED, uninformative=reasons)
     assert forgery.verdict == verdict
     assert ("But 100% of what stands out" in forgery.reason) == (verdict == "inconclusive")
     assert make_forgery_map(grid, clusters, FORGED).verdict == "forged"

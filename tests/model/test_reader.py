@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import napari
 import numpy as np
 import pytest
 import tifffile
+from napari.components import ViewerModel
 from napari.errors import ReaderPluginError
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Points
@@ -76,7 +76,7 @@ def put_record(folder: Path, picture: Path, **changes: object) -> Path:
     return folder / "p.json"
 
 
-def opened(viewer: napari.Viewer, path: Path) -> list:
+def opened(viewer: ViewerModel, path: Path) -> list:
     layers = viewer.open(path, plugin=PLUGIN)
     pump()
     return layers

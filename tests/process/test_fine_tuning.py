@@ -80,7 +80,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A list of 24 pictures, a donor each; every third is authentic."""
+    """A list of 24 pictures, an origin each; every third is authentic."""
     folder = tmp_path_factory.mktemp("pictures")
     entries = []
     for i in range(24):
@@ -411,14 +411,14 @@ def test_errors_are_one_sentence_and_one_event(pictures: Path, model: Path, tmp_
         (
             [few],
             1,
-            "4 pictures are of 4 groups that share no donor (0 of them",
+            "4 pictures are of 4 groups that share no origin (0 of them",
         ),
         ([tmp_path / "bad.txt"], 1, "line 1"),
         ([tmp_path / "empty.txt"], 1, "has no entries"),
         ([lost], 1, "1 files that do not exist"),
         ([tmp_path / "none.txt"], 1, "cannot be read"),
         ([pictures, "--kind", "binary", "--held-out-list", bare], 1, "Only 0 held-out pictures"),
-        ([pictures, "--held-out-list", pictures], 1, "shares 24 donors"),
+        ([pictures, "--held-out-list", pictures], 1, "shares 24 origins"),
         ([pictures, "--photos", tmp_path / "none"], 1, "no photo table"),
         ([pictures, "--steps", 0], 2, "steps must be at least 1"),
         ([pictures, "--from", tmp_path / "none.safetensors"], 1, "neither a file nor a model"),

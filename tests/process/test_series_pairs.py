@@ -12,7 +12,7 @@ def test_every_kind_of_work_may_follow_every_other_one(tmp_path: Path) -> None:
 
     docs/napari-issue.md has the cause.
     """
-    script = Path(__file__).with_name("series_pairs.py")
+    script = Path(__file__).parents[1] / "window" / "series_pairs.py"
     ran = subprocess.run(
         [sys.executable, "-X", "faulthandler", script, tmp_path / "photos"],
         capture_output=True,

@@ -7,28 +7,28 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import napari
 import numpy as np
 import pytest
 import torch
 from conftest import Parity
 from file_server import CUT, FileServer, register
+from napari.components import ViewerModel
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
-from toys import small_vit, tiny_lite
+from toys import small_vit, tiny_lite, write_published_layout
 
 from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.preferences import Preferences
 from napari_safire.gui.widget import SafireWidget
-from napari_safire.model import SafireModel, save_checkpoint, write_published_layout
+from napari_safire.model import SafireModel, save_checkpoint
 from napari_safire.model.catalogue import transfer
 from napari_safire.model.catalogue.registry import models_folder
 from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE, user_registry
 
 from .conftest import Dock
-from .hand import Hand, pump, wait_until
+from .hand import ModelHand, pump, wait_until
 
 SHAPE = (96, 128)
 LITE = ("safire-lite", "auto")
@@ -90,6 +90,7 @@ def click_answers(dock: Dock) -> bool:
     """Whether a click on the picture is answered by the model that is in use."""
     picture = dock.viewer.layers["picture"]
     dock.controller.add_prompts()
+    dock.settle()
     place = np.random.default_rng().uniform(20, 70, 2)
     dock.hand.click(picture, *place)
     dock.settle()
@@ -163,11 +164,11 @@ def test_models_are_listed_with_their_states(lite_dock: Dock) -> None:
     assert not lite_dock.widget.model.back.isVisible()
 
 
-def test_a_registry_with_a_fault_is_named(viewer: napari.Viewer, hand: Hand) -> None:
+def test_a_registry_with_a_fault_is_named(viewer: ViewerModel, hand: ModelHand) -> None:
     user_registry().parent.mkdir(parents=True)
     user_registry().write_text('[models.lab]\ndescription = "ours"\n')
     widget = SafireWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
+    widget.show()
     assert "table [models.lab]: url is missing" in widget.message.text()
     widget.close_work()
 
@@ -227,9 +228,10 @@ def test_the_golden_file_of_the_published_code_is_recognised(picture: Dock, pari
     assert click_answers(picture)
 
 
-def test_other_files_are_not_taken(picture: Dock, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no model")
-    assert not drop(picture.widget, tmp_path / "notes.txt")
+def test_other_files_are_no_models(picture: Dock, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("no model")
+    assert not drop(picture.widget, tmp_path / "gone.md")
+    drop(picture.widget, tmp_path / "notes.md")
     picture.settle()
     assert model_name(picture) == "safire-lite"
 
@@ -365,13 +367,13 @@ def test_the_last_choice_counts(picture: Dock, tiny: Path, published: dict[str, 
 
 
 def test_cuda_without_cuda_says_so_and_goes_back(
-    viewer: napari.Viewer, hand: Hand, monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, hand: ModelHand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if torch.cuda.is_available():
         pytest.skip("This machine has CUDA.")
     monkeypatch.setattr(Preferences, "load", classmethod(lambda cls: Preferences(device="cuda:3")))
     widget = SafireWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
+    widget.show()
     dock = Dock(viewer, hand, widget)
     try:
         section = widget.model
@@ -401,11 +403,11 @@ def test_cuda_without_cuda_says_so_and_goes_back(
 
 @pytest.mark.parametrize("model", ["no-such-model", "/nowhere/model.pth"])
 def test_preferences_that_name_no_model_leave_the_shipped_one(
-    viewer: napari.Viewer, hand: Hand, monkeypatch: pytest.MonkeyPatch, model: str
+    viewer: ViewerModel, hand: ModelHand, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     monkeypatch.setattr(Preferences, "load", classmethod(lambda cls: Preferences(model=model)))
     widget = SafireWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
+    widget.show()
     dock = Dock(viewer, hand, widget)
     try:
         dock.settle()
@@ -435,9 +437,9 @@ def wait_until_received(name: str) -> None:
     wait_until(lambda: any(p.stat().st_size > 0 for p in part_of(name)), what="the first part")
 
 
-def lab_dock(viewer: napari.Viewer, hand: Hand) -> Dock:
+def lab_dock(viewer: ViewerModel, hand: ModelHand) -> Dock:
     widget = SafireWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
+    widget.show()
     dock = Dock(viewer, hand, widget)
     dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
     dock.settle()
@@ -446,7 +448,7 @@ def lab_dock(viewer: napari.Viewer, hand: Hand) -> Dock:
 
 
 def test_a_model_is_downloaded_cancelled_resumed_and_answers(
-    viewer: napari.Viewer, hand: Hand, serve: Callable[..., FileServer], tiny: Path
+    viewer: ViewerModel, hand: ModelHand, serve: Callable[..., FileServer], tiny: Path
 ) -> None:
     payload = tiny.read_bytes()
     gate = threading.Event()
@@ -496,7 +498,7 @@ def test_a_model_is_downloaded_cancelled_resumed_and_answers(
 
 
 def test_without_a_network_a_sentence_says_so_and_work_goes_on(
-    viewer: napari.Viewer, hand: Hand, tiny: Path
+    viewer: ViewerModel, hand: ModelHand, tiny: Path
 ) -> None:
     register("http://127.0.0.1:9/lab.safetensors", tiny.read_bytes())
     dock = lab_dock(viewer, hand)
@@ -513,7 +515,7 @@ def test_without_a_network_a_sentence_says_so_and_work_goes_on(
 
 
 def test_a_user_who_went_on_is_not_called_back(
-    viewer: napari.Viewer, hand: Hand, serve: Callable[..., FileServer], tiny: Path
+    viewer: ViewerModel, hand: ModelHand, serve: Callable[..., FileServer], tiny: Path
 ) -> None:
     payload = tiny.read_bytes()
     gate = threading.Event()
@@ -535,7 +537,7 @@ def test_a_user_who_went_on_is_not_called_back(
 
 
 def test_a_downloaded_file_that_was_altered_is_refused(
-    viewer: napari.Viewer, hand: Hand, serve: Callable[..., FileServer], tiny: Path
+    viewer: ViewerModel, hand: ModelHand, serve: Callable[..., FileServer], tiny: Path
 ) -> None:
     payload = tiny.read_bytes()
     register("http://127.0.0.1:9/lab.safetensors", payload)

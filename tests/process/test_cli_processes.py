@@ -1,0 +1,274 @@
+"""The command line as a process, where a process is the point: signals, pipes, two at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from cli_runs import (
+    MAIN,
+    ONLY,
+    SHAPE,
+    cli,
+    damaged_models,
+    make_batch,
+    make_model,
+    make_picture,
+    one_error,
+    process,
+)
+from PIL import Image
+
+from napari_safire.images.masks import decode_sources
+from napari_safire.images.records.results import read_results
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_picture(tmp_path_factory.mktemp("pictures") / "street.png")
+
+
+def test_help_is_quick_and_names_every_command() -> None:
+    code = (
+        "import sys, napari_safire.cli;"
+        "print(sorted({'torch', 'napari', 'qtpy', 'skimage'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+    result = cli("--help")
+    assert result.exit_code == 0
+    for command in ("demo", "predict", "evaluate", "models"):
+        assert f"\n  {command} " in result.stdout
+
+
+def test_predict_as_a_process(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new" / "results"
+    done = process(
+        "predict", picture, "-o", output, "--model", tiny_model, "--device", "cpu",
+        "--sources", 2, "--points", "10,20", "--points", "90.5,100", "--seed", 5,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert {path.name for path in output.iterdir()} == {
+        "street.json",
+        "street_heatmap.tif",
+        "street_overlay.png",
+        "street_probabilities.tif",
+        "street_region_01.png",
+        "street_region_02.png",
+        "street_sources.png",
+    }
+    assert str(output / "street.json") in done.stdout
+    record = json.loads((output / "street.json").read_text(encoding="utf-8"))
+    assert record["image"]["file_sha256"] == hashlib.sha256(picture.read_bytes()).hexdigest()
+    checkpoint = hashlib.sha256(tiny_model.read_bytes()).hexdigest()
+    assert record["model"]["checkpoint_sha256"] == checkpoint
+    assert record["device"] == "cpu"
+    assert record["parameters"]["method"] == "kmeans"
+    assert record["parameters"]["seed"] == 5
+    assert record["forgery"]["verdict"] == "inconclusive"  # the model has no calibration
+    assert len(record["partition"]["prompts"]) == 256
+    assert {"embed", "segment", "partition", "localize"} == record["seconds"].keys()
+    n_sources = record["partition"]["n_sources"]
+    labels = decode_sources(np.asarray(Image.open(output / "street_sources.png")))
+    assert labels.shape == SHAPE
+    assert labels.max() < n_sources
+    probabilities = tifffile.imread(output / "street_probabilities.tif")
+    assert probabilities.reshape(-1, *SHAPE).shape[0] == n_sources
+    assert tifffile.imread(output / "street_heatmap.tif").shape == SHAPE
+    assert np.asarray(Image.open(output / "street_region_01.png")).shape == SHAPE
+
+
+def test_bad_images_among_good_ones(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    """All bad inputs in one run: each is told in one sentence, and the others go on."""
+    whole = picture.read_bytes()
+    image = Image.open(picture)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    bad = {
+        "truncated.png": whole[: len(whole) // 2],
+        "headless.png": whole[:20],
+        "empty.png": b"",
+        "text.jpg": b"Dear all,\nthis is no picture.\n",
+    }
+    for name, content in bad.items():
+        (folder / name).write_bytes(content)
+    (folder / "folder.png").mkdir()
+    bad_paths = [*(folder / name for name in bad), folder / "folder.png", folder / "missing.png"]
+    image.convert("CMYK").save(folder / "cmyk.jpg")
+    frames = [image.convert("P"), image.rotate(180).convert("P")]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    output = tmp_path / "out"
+    done = process(
+        "predict", *bad_paths, folder / "cmyk.jpg", folder / "moving.gif", "-o", output,
+        "--model", tiny_model, "--points", "3,4", "--only-points",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+    assert len(errors) == len(bad_paths)
+    for path, line in zip(bad_paths, errors, strict=True):
+        assert str(path) in line
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("Warning:")]
+    assert any("CMYK" in line for line in warnings)
+    assert any("moving.gif holds 2 pictures" in line for line in warnings)
+    assert {path.name for path in output.iterdir()} == {
+        "cmyk.json", "cmyk_region_01.png", "moving.json", "moving_region_01.png",
+    }  # fmt: skip
+
+
+def test_checkpoint_with_code_as_a_process(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    model = damaged_models(tmp_path, tiny_model)["code"]
+    done = process("predict", picture, "-o", tmp_path / "out", "--model", model)
+    assert done.returncode == 1
+    assert "Python code" in one_error(done.stderr)
+    assert not (tmp_path / "code-was-run").exists()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (3, signal.SIGINT)])
+def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
+    jobs: int, number: int, tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C or SIGTERM in the middle, as a process; the same command then does the rest."""
+    count = 100
+    folder, output = make_batch(tmp_path / "in", picture, count), tmp_path / "out"
+    command = (
+        "predict", folder, "-o", output, "--model", tiny_model, "--device", "cpu",
+        "--sources", 2, "--points-per-side", 4, "--jobs", jobs,
+    )  # fmt: skip
+    running = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        for line in running.stdout or ():
+            if "p1.png" in line:
+                break
+        running.send_signal(number)
+        told, complaints = running.communicate(timeout=120)
+    finally:
+        running.kill()
+    assert running.returncode == 1
+    assert complaints == "Cancelled; nothing half-written.\n"
+    assert "the same command goes on" in told
+    records = list(output.glob("*.json"))
+    assert 2 <= len(records) < count
+    named = {record.name for record in records}
+    for record in records:
+        for files in json.loads(record.read_text(encoding="utf-8"))["files"].values():
+            named |= {files} if isinstance(files, str) else set(files)
+    assert {path.name for path in output.iterdir()} == named
+    pending = [n for n in range(count) if not (output / f"p{n}.json").is_file()]
+    for left in pending[1:]:  # the rest need not take long
+        (folder / f"p{left}.png").unlink()
+    rest = process(*command)
+    assert rest.returncode == 0, rest.stderr
+    assert f"1 done, {len(records)} were there already." in rest.stdout
+
+
+def test_names_from_anywhere_on_a_terminal_of_few_letters_whose_reader_is_gone(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    """No name, code page or closed pipe costs a result; nothing but lines of text is shown."""
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    names = [
+        "写真.png", "n" * 251 + ".png", "esc\x1b]0;title\x07.png", "rtl\u202egpj.png",
+        "nl\nb.png: 1 source, no forgery found.png", os.fsdecode(b"caf\xe9.png"),
+    ]  # fmt: skip
+    for name in names:
+        (folder / name).write_bytes(picture.read_bytes())
+    (folder / "bad\x1b[31m.png").write_bytes(b"x")
+    command = (
+        "predict", folder, "-o", output, "--model", tiny_model, "--points-per-side", 4, *ONLY,
+    )  # fmt: skip
+    done = process(*command, env={"PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"})
+    assert done.returncode == 1
+    assert f"{len(names) + 1} pictures: {len(names)} done, 1 failed." in done.stdout
+    for shown in (done.stdout, done.stderr):
+        assert all(character.isprintable() for character in shown.replace("\n", ""))
+    assert len(done.stdout.splitlines()) == len(names) + 1
+    assert "bad\\x1b[31m.png" in one_error(done.stderr)
+    found = {}
+    for path in output.glob("*.json"):
+        record = json.loads(path.read_bytes().decode("utf-8"))
+        found[os.fsencode(Path(record["image"]["path"]).name)] = path
+        assert read_results(path).image is not None  # found by its relative path
+    assert found.keys() == {os.fsencode(name) for name in names}
+    with subprocess.Popen(
+        [sys.executable, "-c", MAIN, *map(str, command), "--overwrite"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()  # as `| head` does
+        complaints = running.stderr.read().decode()
+    assert running.returncode == 1
+    one_error(complaints)
+    assert len(list(output.glob("*.json"))) == len(names)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is full")
+def test_text_that_is_lost_is_told() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", MAIN, "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert "stdout could not be written" in one_error(done.stderr)
+
+
+def test_two_runs_on_one_folder(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    from napari_safire.corpus.folder_lock import locked
+
+    output = tmp_path / "out"
+    command = [
+        "predict", picture, "-o", output, "--model", tiny_model, "--points-per-side", 4, *ONLY,
+    ]  # fmt: skip
+    with locked(output):
+        running = subprocess.Popen(
+            [sys.executable, "-c", MAIN, *map(str, command)], stderr=subprocess.PIPE, text=True
+        )
+        assert running.stderr is not None
+        assert "Another run is at work" in running.stderr.readline()
+        assert list(output.glob("*.json")) == []
+    running.communicate(timeout=120)
+    assert running.returncode == 0
+    assert {path.name for path in output.iterdir()} == {"street.json", "street_region_01.png"}
+
+
+def test_demo(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    done = process("demo", "-o", folder, "--model", tiny_model)
+    assert done.returncode == 0, done.stderr
+    for told in ("sources found", "(true: 3)", "p_mIoU", "inconclusive", "seconds: embed"):
+        assert told in done.stdout
+    assert "no calibration" in done.stdout
+    shown = [line.strip() for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert {Path(path) for path in shown} == set(folder.iterdir())
+    again = cli("demo", "-o", folder, "--model", tiny_model)  # replaces the first results
+    assert again.exit_code == 0
+    assert {Path(path) for path in shown} == set(folder.iterdir())
