@@ -70,6 +70,11 @@ class View:
                 return f"not applicable: {picture.why_no_file}"
             if "jpeg" in self.needs and not picture.is_jpeg:
                 return f"not applicable: a {picture.file.format} file, not a JPEG"
+            if "jpeg" in self.needs:
+                try:
+                    _ = picture.coefficients
+                except ValueError as error:
+                    return f"not applicable: {str(error).removesuffix('.')}"
         return ""
 
 
