@@ -308,10 +308,20 @@ class SafireWidget(QScrollArea):
         self.ensureWidgetVisible(self.fine_tune, 0, 0)
 
     def _toggle_keys(self) -> None:
-        self.keys.setVisible(self.keys.isHidden())
+        self._toggle(self.keys, self.show_keys)
 
     def _toggle_diagnostics(self) -> None:
-        self.diagnostics.setVisible(self.diagnostics.isHidden())
+        self._toggle(self.diagnostics, self.show_diagnostics)
+
+    def _toggle(self, panel: QWidget, heading: QWidget) -> None:
+        panel.setVisible(panel.isHidden())
+        if not panel.isHidden():
+            # At the foot of the dock, too. What does not fit is shown from its beginning on.
+            QTimer.singleShot(0, lambda: self._scroll_to(panel, heading))
+
+    def _scroll_to(self, panel: QWidget, heading: QWidget) -> None:
+        self.ensureWidgetVisible(panel, 0, 0)
+        self.ensureWidgetVisible(heading, 0, 0)
 
 
 def _end_all(*ends: Callable[[], None]) -> None:
