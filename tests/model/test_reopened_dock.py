@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import FakeEngine
 from napari.components import ViewerModel
+from PIL import Image
 
 from napari_safire.annotation.recorded import ANNOTATED
 from napari_safire.gui.layers.image_planes import Channels
 
 from .conftest import Dock, open_dock
-from .hand import ModelHand, pump
+from .hand import ModelHand, pump, wait_until
 
 SHAPE = (120, 160)
 
@@ -227,3 +229,30 @@ def test_a_map_that_is_adopted_is_no_reason_to_ask_for_a_plane_that_is_gone(
         second.controller.partition()
         second.settle()
         assert second.controller.plane.partition is not None
+
+
+def test_a_picture_that_the_queue_opens_a_second_time_is_told(
+    viewer: ViewerModel, opened, tmp_path: Path
+) -> None:
+    """Newer work, in layers that an earlier dock had left, was neither saved nor spoken of."""
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(tmp_path / "photos" / "p0.png")
+
+    def open_queue(dock: Dock) -> None:
+        dock.widget.queue.open_queue(tmp_path / "photos")
+        wait_until(lambda: not dock.widget.queue.work.doing)
+        dock.settle()
+
+    with opened() as first:
+        open_queue(first)
+        assert "open before" not in first.widget.message.text()
+        make_work(first)
+        open_queue(first)  # its own goes on
+        assert names(viewer).count("p0.png") == 1
+        assert "open before" not in first.widget.message.text()
+    with opened() as second:
+        make_work(second)
+        open_queue(second)
+        assert {"p0.png", "p0.png [1]"} <= set(names(viewer))
+        assert "p0.png was open before" in second.widget.message.text()
+        assert second.controller.image.name == "p0.png [1]"

@@ -17,7 +17,7 @@ from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_safire.annotation import saving
+from napari_safire.annotation import predictions, saving
 from napari_safire.corpus.queue import PictureQueue
 from napari_safire.gui.io.reader import get_reader
 from napari_safire.gui.io.writer import write_labels
@@ -812,6 +812,26 @@ def test_the_mask_of_a_done_picture_opens_with_it(
     read = get_reader(mask)
     assert read is not None
     assert [layer[-1] for layer in read(mask)][:2] == ["image", "labels"]
+
+
+def test_that_a_verdict_is_left_out_is_told_until_there_is_another(
+    dock: Dock, series: QueueSection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence went as soon as the picture's traces were read."""
+    begin(dock, series, folder)
+    dock.controller.partition()
+    dock.settle()
+    press(dock, series, "forward")
+    monkeypatch.setattr(predictions, "ALGORITHM", 99)
+    press(dock, series, "back")
+    dock.settle()
+    assert dock.controller.plane is not None
+    assert dock.controller.plane.embedding is not None
+    assert dock.controller.plane.forgery is None
+    assert "another version of napari-safire's" in dock.widget.message.text()
+    dock.controller.partition()
+    dock.settle()
+    assert "another version" not in dock.widget.message.text()
 
 
 def test_what_was_missing_is_not_told_any_more_once_something_has_changed(

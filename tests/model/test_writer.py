@@ -123,6 +123,18 @@ def test_record_brings_its_picture_back(viewer, tmp_path):
     assert again.data[0, 0] == 4
 
 
+def test_a_layer_may_be_saved_over_its_record_again_but_not_over_anothers(viewer, tmp_path):
+    path = tmp_path / "a.json"
+    viewer.add_labels(LABELS - 1).save(path, plugin=PLUGIN)
+    one, other = (viewer.open(path, plugin=PLUGIN)[0] for _ in range(2))
+    for value in (2, 3):
+        one.data[0, 0] = value
+        one.save(path, plugin=PLUGIN)
+    with pytest.raises(SafireError, match="saved by somebody else"):
+        other.save(path, plugin=PLUGIN)
+    assert viewer.open(path, plugin=PLUGIN)[0].data[0, 0] == 3
+
+
 def test_planes_of_a_stack_have_a_mask_each(viewer, tmp_path):
     stack = np.stack([LABELS - 1, np.zeros_like(LABELS)])
     layer = viewer.add_labels(stack)

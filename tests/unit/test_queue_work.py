@@ -219,3 +219,28 @@ def test_a_picture_that_is_taken_away_while_it_is_finished_is_saved_as_done(
     owner.settle()
     assert owner.states()[0] == state
     assert owner.shown[-1] == "1.png"
+
+
+def test_two_docks_of_one_program_do_not_overwrite_each_other(owner: Owner) -> None:
+    """What any dock of the program had written was taken for one's own."""
+    other = Owner(owner.folder)
+    other.work.open_queue(owner.folder)
+    other.settle()
+    for one, number in ((owner, 2), (other, 3)):
+        one.paint(number)
+        one.settle()
+        one.work.go_on()
+        one.settle()
+    assert owner.shown[-1] == "1.png"
+    assert other.shown[-1] == "0.png"
+    assert "0.png stays open, because it could not be saved." in other.told[-1]
+    assert "saved by somebody else" in other.told[-1]
+    owner.work.go_back()
+    owner.settle()
+    assert owner.labels() == {0, 2}
+    owner.paint(4, row=8)  # and one's own is no one else's
+    owner.work.go_on()
+    owner.settle()
+    assert owner.shown[-1] == "1.png"
+    other.session.close()
+    assert other.session.join(10)

@@ -16,7 +16,7 @@ from fakes import RADIUS, FakeEngine, PatchEngine
 
 from napari_safire.annotation import edits
 from napari_safire.annotation.annotation import Annotation, SourcePrompt, Stroke
-from napari_safire.annotation.predictions import AnnotatedPlane
+from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
 from napari_safire.geometry import Geometry
@@ -762,6 +762,27 @@ def test_the_verdict_of_another_model_is_left_out_and_the_work_stays(tmp_path: P
         assert "another model's" in second.notices[-1][0]
         np.testing.assert_array_equal(second.last.labels, labels)
         second.session.close()
+
+
+def test_what_another_version_said_is_not_called_another_models(owner: Owner) -> None:
+    """Prompts were answered anew, with other labels than those kept, without a word."""
+    owner.session.prompts.set(KEY, [prompt(50, 60)])
+    owner.settle()
+    plane = owner.session.planes[KEY]
+    said = owner.session.annotations.predictions_of(plane)
+    earlier = replace(said, basis=RunBasis("fake", algorithm=1))
+    partitioned = replace(earlier, partition=PartitionPredictions("auto", (1, 2)))
+    answered = owner.last.annotation
+    for annotation, predictions, told in (
+        (answered, earlier, "The prompts were answered by another version of napari-safire: "),
+        (answered, partitioned, "verdict that was kept is another version of napari-safire's"),
+        (Annotation.empty(SHAPE), earlier, "confidence that was kept is another version of"),
+    ):
+        owner.session.annotations.restore(KEY, AnnotatedPlane(annotation, predictions))
+        owner.settle()
+        assert told in owner.notices[-1][0]
+        assert "model" not in owner.notices[-1][0]
+        assert ("answered anew" in owner.notices[-1][0]) == bool(annotation.prompts)
 
 
 def test_restored_and_saved_work_is_not_offered_again(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def merge(
     ----------
     labels : (H, W) int array
     sources : sequence of int
-        One at least.
+        One at least; all of them occur.
     into : int, optional
         The number that they get, in use or not; default: the first of `sources`.
     protected : (H, W) bool array, optional
@@ -75,12 +75,13 @@ def split(labels: LabelImage, source: int, *, protected: Mask | None = None) -> 
     ----------
     labels : (H, W) int array
     source : int
+        One that occurs.
     protected : (H, W) bool array, optional
 
     Returns
     -------
-    (H, W) array of the same dtype
-        Each piece has a number.
+    (H, W) array
+        Of the same dtype, with a number for each piece.
 
     Raises
     ------

@@ -77,20 +77,24 @@ class Predictions:
         known = {point: self.confidences[point] for point in points & self.confidences.keys()}
         return replace(self, confidences=MappingProxyType(known))
 
-    def fits(self, embedding: Embedding | None) -> bool:
-        """Whether the present algorithm, and the model of an embedding, are those that said this.
+    def others(self, embedding: Embedding | None) -> str:
+        """Who said this, if not the model of an embedding by the present algorithm.
 
         Parameters
         ----------
         embedding : Embedding or None
             None: no model has read the picture yet, any may be the one.
+
+        Returns
+        -------
+        str
+            "another model" or "another version of napari-safire"; empty: the very same.
         """
         if self.basis is None:
-            return True
-        same_model = (
-            embedding is None or embedding.checkpoint_sha256 == self.basis.checkpoint_sha256
-        )
-        return same_model and self.basis.algorithm == ALGORITHM
+            return ""
+        if embedding is not None and embedding.checkpoint_sha256 != self.basis.checkpoint_sha256:
+            return "another model"
+        return "" if self.basis.algorithm == ALGORITHM else "another version of napari-safire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +109,23 @@ class AnnotatedPlane:
 
     annotation: Annotation
     predictions: Predictions = field(default_factory=Predictions)
+
+    def without(self, whom: str) -> str:
+        """Say in sentences what is lost where the predictions of others are left out.
+
+        Parameters
+        ----------
+        whom : str
+            As `Predictions.others` has it.
+        """
+        said, state = self.predictions, self.annotation
+        verdict = said.forgery is not None or said.partition is not None
+        told = []
+        if verdict or not state.live_prompts:
+            what, how = ("verdict", ": partition again") if verdict else ("confidence", "")
+            told.append(f"The {what} that was kept is {whom}'s and was left out{how}.")
+        if state.live_prompts:
+            told.append(
+                f"The prompts were answered by {whom}: answered anew, their regions may differ."
+            )
+        return " ".join(told)

@@ -91,13 +91,9 @@ class PartitioningMethod(Protocol):
         """Make the binary forgery map."""
 
     def stability(
-        self,
-        embedding: Embedding,
-        partition: SourcePartition,
-        repeats: int,
-        watched: Watched = UNWATCHED,
+        self, embedding: Embedding, found: SourcePartition, n: int, watched: Watched = UNWATCHED
     ) -> FloatImage:
-        """How steadily pixels come into their source."""
+        """How steadily pixels come into their source, in ``n`` repetitions."""
 
     def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:
         """What the verdict rests on."""
@@ -160,17 +156,13 @@ class GridPartitioning:
         )
 
     def stability(
-        self,
-        embedding: Embedding,
-        partition: SourcePartition,
-        repeats: int,
-        watched: Watched = UNWATCHED,
+        self, embedding: Embedding, found: SourcePartition, n: int, watched: Watched = UNWATCHED
     ) -> FloatImage:
         """Cluster parts of the prompts."""
-        side = int(partition.parameters["points_per_side"])
+        side = int(found.parameters["points_per_side"])
         grid = self._ask_grid(embedding, side, *watched)
         with explained(REPEATING):
-            return stability_of_prompts(grid, partition, repeats, *watched)
+            return stability_of_prompts(grid, found, n, *watched)
 
     def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:
         """Cosine distance of the two clusters' centres."""
@@ -264,18 +256,12 @@ class SpectralPartitioning:
         return forgery_map_of_patches(embedding, logits, score, self._calibration)
 
     def stability(
-        self,
-        embedding: Embedding,
-        partition: SourcePartition,
-        repeats: int,
-        watched: Watched = UNWATCHED,
+        self, embedding: Embedding, found: SourcePartition, n: int, watched: Watched = UNWATCHED
     ) -> FloatImage:
         """Cut parts of the patches."""
-        spectrum = self._spectrum(embedding, partition.n_sources, watched)
+        spectrum = self._spectrum(embedding, found.n_sources, watched)
         with explained(REPEATING):
-            return stability_of_patches(
-                embedding, spectrum, partition, repeats, self._joined, *watched
-            )
+            return stability_of_patches(embedding, spectrum, found, n, self._joined, *watched)
 
     def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:
         """How much speaks for more than one source."""

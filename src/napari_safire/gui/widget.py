@@ -105,9 +105,8 @@ class SafireWidget(QScrollArea):
         connections.connect(
             binder.conflicts_changed, lambda: self.keys.set_conflicts(binder.conflicts)
         )
-        for problem in (*preferences.problems, keys.problem, *registry_problems()):
-            if problem:
-                self._tell(problem)
+        for problem in filter(None, (*preferences.problems, keys.problem, *registry_problems())):
+            self._tell(problem)
         # Docks die without a close event (napari issue 8071). What ends the work must not need this
         # widget, which is half gone by then. It is done once, and at Python's exit at the latest;
         # until then it keeps the widget alive.

@@ -25,8 +25,6 @@ from napari_safire.session.workers import Job, Worker
 
 T = TypeVar("T")
 
-OTHER_MODEL = "The verdict that was kept is another model's and was left out: partition again."
-
 
 class AnnotationStore:
     """What users make of planes; nobody else touches a history.
@@ -215,16 +213,17 @@ class AnnotationStore:
             saved when this work is, as long as it is not undone.
         """
         plane = self._planes[key]
-        self.take_predictions(plane, work.predictions)
+        self._take_predictions(plane, work)
         self.change(
             plane,
             lambda history: history.record(work.annotation, "restore earlier work", origin),
         )
 
-    def take_predictions(self, plane: Plane, predictions: Predictions) -> None:
+    def _take_predictions(self, plane: Plane, work: AnnotatedPlane) -> None:
         """Show what a model said earlier, unless another one is asked now."""
-        if not predictions.fits(plane.embedding):
-            self._failed(SafireError(OTHER_MODEL), Topic(plane.key, "picture"))
+        predictions, whom = work.predictions, work.predictions.others(plane.embedding)
+        if whom:
+            self._failed(SafireError(work.without(whom)), Topic(plane.key, "partition"))
             return
         if predictions == Predictions():
             return
@@ -239,7 +238,7 @@ class AnnotationStore:
         """
         plane = self._planes[key]
         plane.saved = work.annotation
-        self.take_predictions(plane, work.predictions)
+        self._take_predictions(plane, work)
         self.change(plane, lambda history: history.begin_with(work.annotation))
 
     def mark_saved(self, plane: Plane, annotation: Annotation) -> None:

@@ -23,7 +23,7 @@ from napari_safire.annotation.annotation import Annotation
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
 from napari_safire.errors import sentence
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.annotation_store import OTHER_MODEL, AnnotationStore
+from napari_safire.session.annotation_store import AnnotationStore
 from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
 from napari_safire.session.history import History
@@ -272,9 +272,14 @@ class Session:
         engine = self._chosen.engine
         plane.jointly = engine is not None and engine.answers_by_patches
         plane.pixels.sha256 = plane.pixels.sha256 or embedding.image_sha256
-        if not plane.predictions.fits(embedding):
+        whom = plane.predictions.others(embedding)
+        if whom:
+            state = Annotation.empty(plane.shape)
+            if plane.snapshot is not None:
+                state = plane.snapshot.annotation
+            left_out = AnnotatedPlane(state, plane.predictions).without(whom)
             plane.predictions = Predictions()
-            self.notice.emit(OTHER_MODEL, False, Topic(plane.key, "picture"))
+            self.notice.emit(left_out, True, Topic(plane.key, "partition"))
             self.partitioned.emit(plane.key)
         plane.asked = None  # nothing has been asked of this one
         for warning in embedding.warnings:

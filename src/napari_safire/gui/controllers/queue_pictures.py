@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from napari_safire.corpus.queue import EntryContents
 from napari_safire.gui.controllers.image import picture_facts
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.io.layer_data import about_picture, picture_layer
+from napari_safire.gui.layers.layer_group import picture_of
 from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.text import printable
 
@@ -50,6 +52,10 @@ class QueuePictures:
         """See `QueueView`; layers of the last picture go, and an armed prompt tool stays armed."""
         controller, viewer, last = self._controller, self._controller.viewer, self.image
         leaving, armed = self._leaving()
+        is_open_already = any(
+            layer is not last and _is_of(layer, picture) and self._has_work(layer)
+            for layer in controller.images
+        )
         self._image = image = _image_layer(picture, contents)
         viewer.add_layer(image)  # before the others go: the controller would take another image
         controller.work_on(image)
@@ -60,6 +66,13 @@ class QueuePictures:
             viewer.reset_view()
         if armed:
             controller.add_prompts()
+        if is_open_already:
+            controller.notice.emit(
+                f"{printable(picture.name)} was open before: the queue opened its saved record. "
+                "The layers from before are not saved by the queue.",
+                True,
+                None,
+            )
         return image.unique_id
 
     def clear(self) -> None:
@@ -82,6 +95,12 @@ class QueuePictures:
         armed = prompts is not None and active is prompts and prompts.mode == "add"
         # The image comes last: without it the others are no group.
         return [*layer_group.layers(), image], armed
+
+    def _has_work(self, image: Image) -> bool:
+        """Whether layers were made for an image, by this dock or one that was closed."""
+        return any(
+            picture_of(layer) == str(image.unique_id) for layer in self._controller.viewer.layers
+        )
 
     def _remove(self, layers: list[Layer]) -> None:
         for layer in layers:
@@ -111,3 +130,9 @@ def _image_layer(picture: Path, contents: EntryContents) -> Image:
     )
     assert isinstance(made, Image)
     return made
+
+
+def _is_of(image: Image, picture: Path) -> bool:
+    """Whether an image layer was read from a file."""
+    path = image.metadata.get("napari_safire", {}).get("image_path", image.source.path)
+    return isinstance(path, str | os.PathLike) and os.path.abspath(path) == str(picture)

@@ -41,5 +41,8 @@ def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
     if isinstance(source, tuple) and Path(source[0]).absolute() == target.absolute():
         expected = source[1]
     saved = save_labels(target, data, attributes, expected)
+    if expected is not ANYTHING and isinstance(about, dict):
+        # The layer's own: what it was saved as is what it comes from now.
+        about[RECORD] = (source[0], saved.record_sha256)
     labels_written.emit(data)
     return list(saved.files)

@@ -120,15 +120,20 @@ class FeaturePlot(Plot):
         self._diameters = np.interp(shares, (0, 1), _DIAMETERS)
         self._emphasis = frozenset()
         drawn = positions[self._drawn]
-        if len(drawn):
-            low, high = drawn.min(axis=0), drawn.max(axis=0)
-            spread = (high - low).max() or 1.0
-            middle = (low + high) / 2
-            # A line of dots has no height of its own: any does, as both axes share one scale.
-            width, height = np.maximum(high - low, 1e-3 * spread)
-            box = QRectF(middle[0] - width / 2, middle[1] - height / 2, width, height)
-            self.field.setRange(box, padding=0.12)
+        self._fit_range(drawn)
         self._show("" if len(drawn) else f"No {noun[0]} has features")
+
+    def _fit_range(self, drawn: npt.NDArray[np.float64]) -> None:
+        """Let the axes hold all dots."""
+        if not len(drawn):
+            return
+        low, high = drawn.min(axis=0), drawn.max(axis=0)
+        spread = (high - low).max() or 1.0
+        middle = (low + high) / 2
+        # A line of dots has no height of its own: any does, as both axes share one scale.
+        width, height = np.maximum(high - low, 1e-3 * spread)
+        box = QRectF(middle[0] - width / 2, middle[1] - height / 2, width, height)
+        self.field.setRange(box, padding=0.12)
 
     def show_hint(self, message: str) -> None:
         """Show a hint instead of dots."""

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_safire.errors import sentence as sentence
 from napari_safire.gui.controllers.connections import Connections
+from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.session.session import Session
 
 T = TypeVar("T")
@@ -66,6 +67,19 @@ class Section(QWidget):
     def close_section(self) -> None:
         """Disconnect from everything that outlives the widget."""
         self.connections.disconnect()
+
+
+class ControllerSection(Section):
+    """A section without a heading about the picture that is worked on.
+
+    Parameters
+    ----------
+    controller : ViewerController
+    """
+
+    def __init__(self, controller: ViewerController) -> None:
+        super().__init__("")
+        self._controller = controller
 
 
 class FoldedSection(Section):

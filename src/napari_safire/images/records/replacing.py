@@ -34,9 +34,6 @@ ANYTHING: Final = _Anything()
 
 Expected = str | None | _Anything
 
-_written: dict[Path, str] = {}
-"""What this program wrote last in the place of records: that is nobody else's."""
-
 
 class RecordChanged(SafireError):
     """A record is not what it was when the work on it began: somebody else has saved."""
@@ -62,8 +59,7 @@ def rename_together(staging: Path, record: Path, others: Sequence[str], expected
     others : sequence of str
         Names of the files beside it.
     expected : str, None or ANYTHING
-        SHA-256 of the record that is to be replaced; None: there was none. What this program wrote
-        last is expected as well.
+        SHA-256 of the record that is to be replaced; None: there was none.
 
     Returns
     -------
@@ -77,12 +73,11 @@ def rename_together(staging: Path, record: Path, others: Sequence[str], expected
     SafireError
         Another program saves in the folder, and does not end.
     """
-    whole = Path(os.path.abspath(record))
     digest = file_sha256(staging / record.name)
     with _folder_lock(record.parent):
         if not isinstance(expected, _Anything):
             found = record_sha256(record)
-            if found not in (expected, _written.get(whole, expected)):
+            if found != expected:
                 was = "there was no record" if expected is None else "its record was another"
                 raise RecordChanged(
                     f"{printable(record)} was saved by somebody else: when you began, {was}. "
@@ -91,7 +86,6 @@ def rename_together(staging: Path, record: Path, others: Sequence[str], expected
         # From the first rename on the new record counts, and tells its own files by their hashes.
         for name in (record.name, *others):
             rename(staging / name, record.with_name(name))
-        _written[whole] = digest
     return digest
 
 

@@ -17,6 +17,7 @@ class AutosavedWorkBar(QFrame):
     Parameters
     ----------
     controller : ViewerController
+        Knows the plane, and takes the work up.
     """
 
     def __init__(self, controller: ViewerController) -> None:

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QSpinBox
 
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.image_planes import Channels
-from napari_safire.gui.panels.section import Section, beside, elided_combo, form
+from napari_safire.gui.panels.section import ControllerSection, beside, elided_combo, form
 from napari_safire.text import isolated
 
 _HELP = "The image layer to work on; it follows the layer you select."
@@ -16,17 +16,11 @@ _SLICES = "each slice is a picture"
 _COLOURS = "first axis holds colours"
 
 
-class PictureSection(Section):
-    """Choose the image layer and, where its first axis may hold colours, the channels.
-
-    Parameters
-    ----------
-    controller : ViewerController
-    """
+class PictureSection(ControllerSection):
+    """Choose the image layer and, where its first axis may hold colours, the channels."""
 
     def __init__(self, controller: ViewerController) -> None:
-        super().__init__("")
-        self._controller = controller
+        super().__init__(controller)
         self.image = elided_combo("Picture to work on", _HELP)
         self.channels = elided_combo(
             "Meaning of the first axis",

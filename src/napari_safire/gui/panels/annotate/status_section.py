@@ -8,24 +8,18 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar
 
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.panels.section import Section, button, wrapped
+from napari_safire.gui.panels.section import ControllerSection, button, wrapped
 from napari_safire.session.planes import Plane
 
 _LOOK_MS = 100
 _LONG_S = 0.3  # of what has no name and no steps: from here on the bar moves
 
 
-class StatusSection(Section):
-    """A line about the present picture, or about what is being done.
-
-    Parameters
-    ----------
-    controller : ViewerController
-    """
+class StatusSection(ControllerSection):
+    """A line about the present picture, or about what is being done."""
 
     def __init__(self, controller: ViewerController) -> None:
-        super().__init__("")
-        self._controller = controller
+        super().__init__(controller)
         self._named = False  # a job with a name is running
         self._busy_since: float | None = None
         self.label = wrapped()

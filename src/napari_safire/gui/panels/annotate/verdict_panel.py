@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.annotate.verdict_words import details, headline, why
-from napari_safire.gui.panels.section import FoldedSection, Section, wrapped
+from napari_safire.gui.panels.section import ControllerSection, FoldedSection, wrapped
 from napari_safire.gui.preferences import EVEN_ODDS
 from napari_safire.session.planes import PlaneKey
 
@@ -15,17 +15,11 @@ _GROUNDS = {"forged": "#b3261e", "no forgery found": "#2f6690", "inconclusive": 
 _LINE = "QLabel {{ {ground} border-radius: 3px; padding: 5px {side}px; font-weight: bold; }}"
 
 
-class VerdictPanel(Section):
-    """What is said of the picture that is worked on.
-
-    Parameters
-    ----------
-    controller : ViewerController
-    """
+class VerdictPanel(ControllerSection):
+    """What is said of the picture that is worked on."""
 
     def __init__(self, controller: ViewerController) -> None:
-        super().__init__("")
-        self._controller = controller
+        super().__init__(controller)
         self._prior = EVEN_ODDS
         self.line = wrapped()
         font = self.line.font()

@@ -115,7 +115,7 @@ class FineTuneChoice(QWidget):
     ----------
     controller : ViewerController
     queue : QueueSection
-        Whose done pictures may be learned from.
+        Gives its done pictures to learn from.
     model : ModelSection
         Whose model learns.
     """
@@ -133,6 +133,26 @@ class FineTuneChoice(QWidget):
         self._suggested = ""  # the folder that was put into the field last
         self._beside: Path | None = None  # what it was made of
         self.connections = Connections()
+        self._make_material()
+        self._make_fields()
+        self._form = form()
+        self._form.addRow("Learn from", _with_button(self.material, self.list_file))
+        self._form.addRow("Masks say", self.kind)
+        self._form.addRow("Old model", self.model)
+        self._form.addRow("Steps", self.steps)
+        self._form.addRow("Result in", _with_button(self.folder, self.browse))
+        self.setLayout(self._form)
+
+        self.connections.connect(controller.session.model_changed, self._model_changed)
+        self.connections.connect(queue.changed, self._queue_changed)
+        self.material.activated.connect(self._material_chosen)
+        for changed in (self.kind.activated, self.folder.textChanged):
+            changed.connect(lambda _: self.changed.emit())
+        self.set_free(True)
+        self._queue_changed()
+        self._material_chosen()
+
+    def _make_material(self) -> None:
         self.material = QComboBox()
         self.material.setToolTip(
             "The pictures of the open queue that are marked as done, or a list file."
@@ -153,6 +173,8 @@ class FineTuneChoice(QWidget):
             self.kind.addItem(text, kind)
         for combo in (self.material, self.kind):
             may_be_narrow(combo)
+
+    def _make_fields(self) -> None:
         self.model = wrapped()
         self.model.setTextFormat(Qt.TextFormat.PlainText)
         self.model.setToolTip("The model in use, see Model. It is never changed.")
@@ -172,22 +194,6 @@ class FineTuneChoice(QWidget):
         )
         self.browse = button("…", "Choose the folder for the run and the model.", self._browse)
         self.browse.setAccessibleName("Choose the folder for the result")
-        self._form = form()
-        self._form.addRow("Learn from", _with_button(self.material, self.list_file))
-        self._form.addRow("Masks say", self.kind)
-        self._form.addRow("Old model", self.model)
-        self._form.addRow("Steps", self.steps)
-        self._form.addRow("Result in", _with_button(self.folder, self.browse))
-        self.setLayout(self._form)
-
-        self.connections.connect(controller.session.model_changed, self._model_changed)
-        self.connections.connect(queue.changed, self._series_changed)
-        self.material.activated.connect(self._material_chosen)
-        for changed in (self.kind.activated, self.folder.textChanged):
-            changed.connect(lambda _: self.changed.emit())
-        self.set_free(True)
-        self._series_changed()
-        self._material_chosen()
 
     @property
     def fields(self) -> tuple[QWidget, ...]:
@@ -297,7 +303,7 @@ class FineTuneChoice(QWidget):
         self.suggest_folder()
         self.changed.emit()
 
-    def _series_changed(self) -> None:
+    def _queue_changed(self) -> None:
         known = self._queue.queue is not None
         self.material.setItemText(0, f"open queue: {self._done} done" if known else "no queue open")
         if self.isEnabled():  # else it is being filled
