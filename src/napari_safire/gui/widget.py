@@ -24,6 +24,7 @@ from napari_safire.gui.keys.binder import KeyBinder
 from napari_safire.gui.keys.key_editor import KeyEditor
 from napari_safire.gui.keys.keymap import ACTIONS, Keymap
 from napari_safire.gui.layers.canvas_guard import guard_canvas
+from napari_safire.gui.layers.view_fit import ViewFit
 from napari_safire.gui.panels.annotate.autosaved_work import AutosavedWorkBar
 from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.panels.annotate.partition_section import PartitionSection
@@ -99,6 +100,7 @@ class SafireWidget(QScrollArea):
         self._add_panels(keys, binder)
         connections = Connections()
         guard_canvas(napari_viewer)
+        fit = ViewFit(napari_viewer)
         connections.connect(self.controller.notice, self._bring_failure_into_view)
         connections.connect(self._watch.changed, self._preferences_changed)
         connections.connect(napari_viewer.events.theme, self._show_theme)
@@ -121,6 +123,7 @@ class SafireWidget(QScrollArea):
             self.message.connections.disconnect,
             self.switch.connections.disconnect,
             self._watch.close,
+            fit.close,
             self.controller.close,
         )
         self.destroyed.connect(self._close_all)
