@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -45,9 +46,12 @@ class PartitionSettings:
 
         Raises
         ------
+        TypeError
+            A count is no whole number, or ``eps`` no number.
         ValueError
             Something is missing, out of range, or not for this method; the message says which.
         """
+        self._check_types()
         method, count, eps = self.method, self.n_sources, self.eps
         if method not in METHODS:
             raise ValueError(f"Unknown method {method!r}: use one of {', '.join(METHODS)}.")
@@ -67,4 +71,15 @@ class PartitionSettings:
             raise ValueError(
                 f"points_per_side is {self.points_per_side}, but must lie between 1 and "
                 f"{_MOST_POINTS_PER_SIDE}."
+            )
+
+    def _check_types(self) -> None:
+        for name in ("n_sources", "seed", "points_per_side"):
+            value = getattr(self, name)
+            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if not (whole or (name == "n_sources" and value is None)):
+                raise TypeError(f"{name} is {value!r}, but must be a whole number.")
+        if self.eps is not None and not isinstance(self.eps, numbers.Real):
+            raise TypeError(
+                f"eps is {self.eps!r}, but must be a number; None chooses it by a rule."
             )

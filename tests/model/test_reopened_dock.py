@@ -238,7 +238,7 @@ def test_a_map_that_is_adopted_is_no_reason_to_ask_for_a_plane_that_is_gone(
         first.settle()
         make_work(first)
     for name in ("sources", "prompts", "forgery map (no evidence)"):
-        viewer.layers[f"picture: {name}"].metadata["napari_safire"].pop("channels")
+        viewer.layers[f"picture: {name}"].metadata["napari_safire"].pop("channels", None)
     with opened() as second:  # as slices
         second.controller.work_on(image, Channels((0, 1, 2)))
         second.settle()

@@ -33,7 +33,9 @@ BAD: list[tuple[str, object, str]] = [
     *(("source_evidence", stored, "must be a number") for stored in NO_NUMBERS),
     *(("source_distance", stored, "must be a number") for stored in NO_NUMBERS),
     *(("cut_sharpness", stored, "must be a number") for stored in NO_NUMBERS),
-    *(("cut_sharpness", stored, "must be above 0") for stored in (0, -1.5)),
+    *(("cut_sharpness", s, "must lie between 0.001 and 1000") for s in (0, -1.5, 1e-300, 1e6)),
+    *(("source_distance", stored, "must lie between 0 and 2") for stored in (-1, 2.1)),
+    ("calibration", CALM | {"slope": -5.0}, "a higher score must not mean a lower"),
     *(
         (key, stored, "must be names with values")
         for key in ("evidence", "kinship", "calibration", "confidence_calibration")
@@ -116,7 +118,8 @@ def test_a_file_that_says_nothing_divides_as_published() -> None:
 numbers = st.floats(-1e9, 1e9)
 curves = st.builds(ConfidenceCurve, st.just((0.2, 0.9)), st.just((0.3, 0.8)), st.text())
 calibrations = st.builds(
-    Calibration, numbers, numbers, st.just(0.7), st.floats(0, 0.7), st.floats(0, 1), st.text(),
+    Calibration,
+    st.floats(0, 1e9), numbers, st.just(0.7), st.floats(0, 0.7), st.floats(0, 1), st.text(),
     st.none() | st.floats(0, 1), st.none() | st.floats(0, 1), st.none() | st.integers(1, 10**6),
 )  # fmt: skip
 groupings = st.builds(GroupingRule, numbers, numbers, numbers, st.tuples(*[numbers] * 5))
@@ -124,13 +127,14 @@ by_patches = st.builds(
     PatchRules,
     groupings,
     st.builds(ScoreWeights, numbers, numbers, numbers),
-    st.floats(1e-6, 1e6),
+    st.floats(1e-3, 1e3),
     numbers,
 )
 rules = st.builds(
     ModelRules, by_patches, st.just(0.3), st.none() | calibrations, st.none() | curves
 )
-rules |= st.builds(ModelRules, st.none(), numbers, st.none() | calibrations, st.none() | curves)
+distances = st.floats(0, 2)
+rules |= st.builds(ModelRules, st.none(), distances, st.none() | calibrations, st.none() | curves)
 
 
 @given(rules=rules)

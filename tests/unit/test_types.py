@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_safire.geometry import Geometry
+from napari_safire.settings import PartitionSettings
 from napari_safire.types import Calibration, PointPrompt, SourceRegion
 
 lengths = st.integers(1, 12_000)
@@ -102,3 +103,24 @@ def test_calibration_probability_and_order_of_thresholds():
         Calibration(4.0, -2.0, 0.8, 0.3, 0.1, "Made up.", 7)
     with pytest.raises(ValueError, match="highest_false_alarm_rate is a share, 0 to 1, not -1"):
         Calibration(4.0, -2.0, 0.8, 0.3, 0.1, "Made up.", highest_false_alarm_rate=-1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "kmeans", "n_sources": 2.0}, "n_sources is 2.0, but must be a whole number"),
+        ({"method": "kmeans", "n_sources": "2"}, "n_sources is '2'"),
+        ({"method": "kmeans", "n_sources": True}, "n_sources is True"),
+        ({"seed": None}, "seed is None"),
+        ({"seed": 1.5}, "seed is 1.5"),
+        ({"points_per_side": 1.5}, "points_per_side is 1.5"),
+        ({"method": "dbscan", "eps": "1"}, "eps is '1', but must be a number"),
+    ],
+)
+def test_settings_of_another_type_are_refused_in_a_sentence(settings, words):
+    with pytest.raises(TypeError, match=words):
+        PartitionSettings(**settings).check()
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    PartitionSettings("kmeans", np.int64(3), seed=np.uint8(1)).check()

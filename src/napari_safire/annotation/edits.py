@@ -185,7 +185,7 @@ def fill_holes(labels: LabelImage, source: int, *, protected: Mask | None = None
     Raises
     ------
     ValueError
-        If the source does not occur.
+        The source does not occur in the labels.
     """
     labels, free = checked(labels, protected)
     region = region_of(labels, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable
 
 import numpy as np
@@ -40,6 +41,8 @@ def checked_prompts(embedding: Embedding, prompts: Prompts) -> list[PointPrompt]
     ------
     ValueError
     """
+    if not isinstance(prompts, Iterable):
+        raise TypeError(f"Prompts are (row, col) pairs in a list, not {prompts!r}.")
     points = [_as_prompt(prompt) for prompt in prompts]
     points_in_model(embedding, points)
     return points
@@ -54,8 +57,12 @@ def check_partition(
     ------
     ValueError
     """
-    if repeats < 1:
-        raise ValueError(f"repeats is {repeats}, but must be at least 1.")
+    if not isinstance(partition, SourcePartition):
+        raise TypeError(
+            f"A SourcePartition is needed, not {type(partition).__name__}: call partition() first."
+        )
+    if not isinstance(repeats, numbers.Integral) or repeats < 1:
+        raise ValueError(f"repeats is {repeats}, but must be a whole number of at least 1.")
     if partition.labels.shape != embedding.image_shape:
         raise ValueError(
             f"The partition is of a picture of {partition.labels.shape} pixels, the embedding "
@@ -70,7 +77,10 @@ def check_partition(
 def _as_prompt(prompt: PointPrompt | tuple[float, float]) -> PointPrompt:
     if isinstance(prompt, PointPrompt):
         return prompt
-    values = np.asarray(prompt, dtype=np.float64)
+    try:
+        values = np.asarray(prompt, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
     if values.shape != (2,):
         raise ValueError(f"A prompt is one (row, col) pair, not {prompt!r}.")
     return PointPrompt(float(values[0]), float(values[1]))

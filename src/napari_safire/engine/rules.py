@@ -20,6 +20,7 @@ _LARGEST = 1e9  # of any number that is stored with a model; squares and sums of
 _MOST = 1_000  # numbers in a row
 _LEAST_SCORE = 4.0  # of patches, where it was never settled
 _DISTANCE = 0.3  # of prompts, likewise
+_INVERSE_TEMPERATURES = (1e-3, 1e3)  # beyond, all confidences are alike
 _UNITS = {"cells": "patches", "most confident prompt": "prompts"}  # by what the file calls them
 
 RULE_KEYS = (
@@ -140,7 +141,7 @@ def read_rules(metadata: Mapping[str, Any]) -> ModelRules:
     grouping = read("kinship", lambda stored: _made(GroupingRule, stored), None)
     weights = read("evidence", lambda stored: _made(ScoreWeights, stored), ScoreWeights())
     least_score = read("source_evidence", _number, _LEAST_SCORE)
-    inverse = read("cut_sharpness", _positive, 1.0)
+    inverse = read("cut_sharpness", _within(*_INVERSE_TEMPERATURES), 1.0)
     patches = None
     if read("representative", _units, "prompts") == "patches":
         if grouping is None:
@@ -151,7 +152,7 @@ def read_rules(metadata: Mapping[str, Any]) -> ModelRules:
         patches = PatchRules(grouping, weights, inverse, least_score)
     return ModelRules(
         patches,
-        read("source_distance", _number, _DISTANCE),
+        read("source_distance", _within(0, 2), _DISTANCE),  # of cosines
         read("calibration", lambda stored: _made(Calibration, stored), None),
         read("confidence_calibration", lambda stored: _made(ConfidenceCurve, stored), None),
     )
@@ -197,11 +198,14 @@ def _number(stored: object, name: str = "it") -> float:
     return float(stored)  # type: ignore[arg-type]
 
 
-def _positive(stored: object) -> float:
-    number = _number(stored)
-    if number <= 0:
-        raise ValueError("it must be above 0")
-    return number
+def _within(least: float, most: float) -> Callable[[object], float]:
+    def take(stored: object) -> float:
+        number = _number(stored)
+        if not least <= number <= most:
+            raise ValueError(f"it must lie between {least:g} and {most:g}")
+        return number
+
+    return take
 
 
 def _numbers(stored: object, name: str) -> tuple[float, ...]:
