@@ -215,7 +215,8 @@ class States(Tour):
     def click_in(self, row: float, col: float) -> None:
         """Click at shares of the picture's height and width."""
         rows, cols = self.picture.data.shape[:2]
-        self.press(self.widget.prompts.add)
+        if not self.widget.prompts.add.isChecked():
+            self.press(self.widget.prompts.add)
         self.hand.click(self.picture, row * rows, col * cols)
         self.settle()
 

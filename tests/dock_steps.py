@@ -31,7 +31,8 @@ def open_image(dock: Dock, data: Any, **more: Any) -> Image:
 
 def click(dock: Dock, image: Layer, row: float, col: float) -> tuple[float, ...]:
     """Place a prompt with the mouse; gives where it came to lie, in the layer of prompts."""
-    dock.press(dock.widget.prompts.add)
+    if not dock.widget.prompts.add.isChecked():
+        dock.press(dock.widget.prompts.add)
     before = len(prompts(dock).data)
     dock.hand.click(image, row, col)
     dock.settle()

@@ -32,6 +32,29 @@ def printable(text: object) -> str:
     return "".join(_shown(character) for character in str(text))
 
 
+def isolated(text: object) -> str:
+    """Return a printable text that does not turn the direction of what is written around it.
+
+    Parameters
+    ----------
+    text : object
+        Its `str` is taken.
+
+    Returns
+    -------
+    str
+        One line; between marks that nobody sees where some of it is written from right to left.
+
+    Examples
+    --------
+    >>> isolated("photo.png"), isolated("\u05d0.png") == "\u2068\u05d0.png\u2069"
+    ('photo.png', True)
+    """
+    line = printable(text)
+    turns = any(unicodedata.bidirectional(character) in ("R", "AL") for character in line)
+    return f"\u2068{line}\u2069" if turns else line
+
+
 def _shown(character: str) -> str:
     if unicodedata.category(character) not in _UNPRINTABLE:
         return character

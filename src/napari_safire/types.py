@@ -259,11 +259,6 @@ class Calibration:
                 f"A calibration's slope and intercept must be finite, not {self.slope} and "
                 f"{self.intercept}: fit the calibration again."
             )
-        if self.slope < 0:
-            raise ValueError(
-                f"A calibration's slope is {self.slope}, but a higher score must not mean a lower "
-                "probability of forgery: fit the calibration again."
-            )
         if not 0 <= self.clean_below <= self.forged_above <= 1:
             raise ValueError(
                 f"Calibration thresholds must be 0 <= clean_below <= forged_above <= 1, not "

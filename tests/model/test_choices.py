@@ -157,3 +157,29 @@ def test_more_sources_than_the_model_tells_apart_are_warned_of(dock: Dock) -> No
     section.count.setValue(9)
     assert "up to 6 sources apart" in section.number.text()
     assert "A mask holds 6" in section.number.text()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        PartitionSettings(points_per_side=1),
+        PartitionSettings(points_per_side=128),
+        PartitionSettings(seed=2**32 - 1),
+        PartitionSettings("dbscan", eps=50.0),
+        PartitionSettings("kmeans", 100),
+    ],
+)
+def test_the_form_shows_whatever_can_be_asked(dock: Dock, settings: PartitionSettings) -> None:
+    settings.check()
+    dock.viewer.add_image(np.zeros((60, 80, 3), np.uint8))
+    dock.settle()
+    dock.controller.set_settings(settings)
+    section = dock.widget.partition
+    shown = section.form.values
+    assert shown["points_per_side"] == settings.points_per_side
+    assert shown["seed"] == settings.seed
+    assert shown["eps"] == (settings.eps or 0)
+    assert section.count.value() == (settings.n_sources or 0)
+    assert dock.controller.settings == settings
+    section.form.changed.emit()  # a choice of the user's changes nothing else
+    assert dock.controller.settings == settings

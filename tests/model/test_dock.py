@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QLineEdit,
     QSlider,
+    QStyleOptionComboBox,
     QTableView,
     QWidget,
 )
@@ -203,7 +204,7 @@ def test_pictures_that_are_dropped_are_opened_and_worked_on(dock: Dock, tmp_path
     assert drop(dock, *paths)
     assert {layer.name for layer in dock.controller.images} == {"one", "צילום"}
     assert dock.controller.plane is not None
-    assert dock.widget.picture.image.currentText() in ("one", "צילום")
+    assert dock.widget.picture.image.currentData() is dock.controller.image
 
 
 def test_what_cannot_be_opened_is_told_and_what_is_not_there_is_not_taken(
@@ -294,3 +295,67 @@ def luminance(colours: np.ndarray) -> np.ndarray:
 def contrast(one: float, other: float) -> float:
     """Contrast ratio, 1 to 21."""
     return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+def test_the_prompt_tool_is_seen_to_be_armed_and_can_be_put_away(dock: Dock) -> None:
+    dock.viewer.add_image(np.zeros((120, 160, 3), np.uint8), name="picture")
+    dock.settle()
+    add = dock.widget.prompts.add
+    assert not add.isChecked()
+    dock.press(add)
+    dock.settle()
+    layer = dock.viewer.layers["picture: prompts"]
+    assert add.isChecked()
+    assert layer.mode == "add"
+    dock.press(add)
+    assert not add.isChecked()
+    assert layer.mode == "pan_zoom"
+    dock.press(add)
+    assert add.isChecked()
+    for change, back in (
+        (lambda: setattr(layer, "mode", "select"), lambda: setattr(layer, "mode", "add")),
+        (lambda: setattr(layer, "visible", False), lambda: setattr(layer, "visible", True)),
+        (
+            lambda: setattr(dock.viewer.layers.selection, "active", dock.viewer.layers["picture"]),
+            lambda: setattr(dock.viewer.layers.selection, "active", layer),
+        ),
+    ):
+        change()  # in napari's own controls
+        assert not add.isChecked()
+        back()
+        assert add.isChecked()
+    dock.viewer.layers.remove(layer)
+    pump()
+    assert not add.isChecked()
+
+
+@pytest.mark.parametrize("panel", ["keys", "diagnostics"])
+def test_what_unfolds_at_the_foot_comes_into_view(dock: Dock, panel: str) -> None:
+    dock.widget.resize(400, 300)
+    pump()
+    dock.press(getattr(dock.widget, f"show_{panel}"))
+    pump(0.05)
+    bar = dock.widget.verticalScrollBar()
+    heading = getattr(dock.widget, f"show_{panel}")
+    inside = dock.widget.widget()
+    assert bar is not None
+    assert inside is not None
+    assert heading.mapTo(inside, QPoint(0, 0)).y() >= bar.value()  # from its button on
+    top = getattr(dock.widget, panel).mapTo(inside, QPoint(0, 0)).y() - bar.value()
+    assert 0 < top < 100
+
+
+def test_names_from_right_to_left_turn_nothing_around_them(dock: Dock) -> None:
+    name = "صورة.png"
+    dock.viewer.add_image(np.zeros((120, 160, 3), np.uint8), name=name)
+    dock.settle()
+    box = dock.widget.picture.image
+    assert box.itemText(0) == f"\u2068{name}\u2069"
+    dock.viewer.layers[0].name = "picture" * 40 + ".png"
+    pump()
+    box.setFixedWidth(150)
+    option = QStyleOptionComboBox()
+    box.initStyleOption(option)
+    assert option.currentText.startswith("picture")
+    assert option.currentText.endswith(".png")
+    assert len(option.currentText) < 40

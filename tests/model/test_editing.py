@@ -335,3 +335,40 @@ def test_the_table_follows_the_labels_and_the_brush_follows_the_table(opened: Do
     assert layer is not None
     assert layer.selected_label == 1
     assert opened.widget.prompts.source.value() == 1
+
+
+def test_an_edit_says_what_it_has_done(opened: Dock) -> None:
+    tools = opened.widget.sources
+    click(opened, 60, 40)
+    click(opened, 60, 110)
+    opened.press(opened.widget.prompts.commit)
+    opened.settle()
+    assert not tools.told.isVisible()
+    for edit, said in (
+        (tools.split, "Source 1 was split into 2 parts."),
+        (tools.split, "Nothing to split: source 1 is one part."),
+        (tools.islands, "Nothing to remove: no part below 64 pixels may change."),
+        (tools.fill, "Nothing to fill: source 1 encloses nothing that may change."),
+        (tools.protect, "Source 1 is protected: later predictions leave it as it is."),
+        (tools.unprotect, "Nothing is protected any more."),
+    ):
+        choose(opened, 1)
+        opened.press(edit)
+        opened.settle()
+        assert tools.told.isVisible()
+        assert tools.told.text() == said
+    choose(opened, 1, 2)
+    opened.press(tools.merge)
+    opened.settle()
+    assert tools.told.text() == "Sources 1, 2 are source 1 now."
+    opened.press(opened.widget.prompts.undo)
+    opened.settle()
+    assert not tools.told.isVisible()
+    choose(opened, 2)
+    opened.press(tools.absorb)
+    opened.settle()
+    assert tools.told.text().startswith("Source 2 is gone: ")
+    assert tools.told.text().endswith(" pixels went to their nearest neighbours.")
+    opened.controller.partition()
+    opened.settle()
+    assert not tools.told.isVisible()

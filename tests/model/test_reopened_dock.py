@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 from napari_safire.annotation.recorded import ANNOTATED
 from napari_safire.gui.layers.image_planes import Channels
+from napari_safire.session.planes import Pixels
 
 from .conftest import Dock, open_dock
 from .hand import ModelHand, pump, wait_until
@@ -47,6 +49,20 @@ def annotation(dock: Dock):
     assert plane is not None
     assert plane.snapshot is not None
     return plane.snapshot.annotation
+
+
+def open_queue(dock: Dock, folder: Path, n_pictures: int) -> None:
+    """Open a folder of pictures, made if there is none."""
+    folder.mkdir(exist_ok=True)
+    for number in range(n_pictures):
+        Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(folder / f"p{number}.png")
+    dock.widget.queue.open_queue(folder)
+    settle_queue(dock)
+
+
+def settle_queue(dock: Dock) -> None:
+    wait_until(lambda: not dock.widget.queue.work.doing)
+    dock.settle()
 
 
 def make_work(dock: Dock) -> None:
@@ -222,7 +238,7 @@ def test_a_map_that_is_adopted_is_no_reason_to_ask_for_a_plane_that_is_gone(
         first.settle()
         make_work(first)
     for name in ("sources", "prompts", "forgery map (no evidence)"):
-        viewer.layers[f"picture: {name}"].metadata["napari_safire"].pop("channels")
+        viewer.layers[f"picture: {name}"].metadata["napari_safire"].pop("channels", None)
     with opened() as second:  # as slices
         second.controller.work_on(image, Channels((0, 1, 2)))
         second.settle()
@@ -231,28 +247,46 @@ def test_a_map_that_is_adopted_is_no_reason_to_ask_for_a_plane_that_is_gone(
         assert second.controller.plane.partition is not None
 
 
+def test_a_verdict_that_came_with_a_record_is_dropped_with_its_pixels_too(
+    viewer: ViewerModel, opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its labels were shown before the pixels had been read, and so known by their hash."""
+    with opened() as first:
+        open_queue(first, tmp_path / "photos", 2)
+        first.controller.partition()
+        first.settle()
+        first.widget.queue.go_on()
+        settle_queue(first)
+        first.engine.gate = gate = Event()
+        identify = Pixels.identify
+        monkeypatch.setattr(Pixels, "identify", lambda self: gate.wait(20) and identify(self))
+        first.widget.queue.go_back()
+        wait_until(lambda: "p0.png: sources" in names(viewer))
+        pump(0.2)
+        gate.set()
+        settle_queue(first)
+        assert first.controller.plane.forgery is not None
+    before = len(viewer.layers)
+    viewer.layers["p0.png"].data = np.ones((*SHAPE, 3), np.uint8)
+    with opened() as second:
+        assert second.controller.plane.forgery is None
+        assert len(viewer.layers) == before
+
+
 def test_a_picture_that_the_queue_opens_a_second_time_is_told(
     viewer: ViewerModel, opened, tmp_path: Path
 ) -> None:
     """Newer work, in layers that an earlier dock had left, was neither saved nor spoken of."""
-    (tmp_path / "photos").mkdir()
-    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(tmp_path / "photos" / "p0.png")
-
-    def open_queue(dock: Dock) -> None:
-        dock.widget.queue.open_queue(tmp_path / "photos")
-        wait_until(lambda: not dock.widget.queue.work.doing)
-        dock.settle()
-
     with opened() as first:
-        open_queue(first)
+        open_queue(first, tmp_path / "photos", 1)
         assert "open before" not in first.widget.message.text()
         make_work(first)
-        open_queue(first)  # its own goes on
+        open_queue(first, tmp_path / "photos", 1)  # its own goes on
         assert names(viewer).count("p0.png") == 1
         assert "open before" not in first.widget.message.text()
     with opened() as second:
         make_work(second)
-        open_queue(second)
+        open_queue(second, tmp_path / "photos", 1)
         assert {"p0.png", "p0.png [1]"} <= set(names(viewer))
         assert "p0.png was open before" in second.widget.message.text()
         assert second.controller.image.name == "p0.png [1]"

@@ -95,7 +95,8 @@ def click_a_source(dock: Dock, row: float, col: float) -> np.ndarray:
     """Place a prompt and wait for its region; gives what is shown."""
     image = dock.controller.image
     assert image is not None
-    dock.press(dock.widget.prompts.add)
+    if not dock.widget.prompts.add.isChecked():
+        dock.press(dock.widget.prompts.add)
     dock.hand.click(image, row, col)
     dock.settle()
     layer = dock.controller.sources_layer

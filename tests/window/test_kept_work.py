@@ -229,11 +229,9 @@ def test_what_a_slot_begins_as_a_layer_is_left_is_waited_for(viewer: napari.View
 
     def save(image: object) -> None:
         (plane,) = session.planes.of(viewer.layers["picture"].unique_id)
-
-        def then(labels: np.ndarray) -> None:
-            session.run(lambda: saved.append(labels), lambda _: None)
-
-        session.run(lambda: plane.history.state.shown(), then)
+        session.annotations.write(
+            plane, lambda annotation: saved.append(annotation.shown()), lambda _: None, pytest.fail
+        )
 
     dock.controller.leaving.connect(save)
     dock.widget.close_work()

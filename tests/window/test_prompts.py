@@ -593,7 +593,7 @@ def test_with_the_grid_asked_a_click_is_previewed_and_the_exact_answer_replaces_
     opened.press(opened.widget.prompts.discard)
     opened.settle()
     assert not labels(opened).any()
-    opened.press(opened.widget.prompts.add)
+    assert opened.widget.prompts.add.isChecked()
     plane = opened.controller.plane
     assert plane is not None
     assert plane.grid is not None

@@ -153,7 +153,7 @@ def read_rules(metadata: Mapping[str, Any]) -> ModelRules:
     return ModelRules(
         patches,
         read("source_distance", _within(0, 2), _DISTANCE),  # of cosines
-        read("calibration", lambda stored: _made(Calibration, stored), None),
+        read("calibration", _calibration, None),
         read("confidence_calibration", lambda stored: _made(ConfidenceCurve, stored), None),
     )
 
@@ -162,6 +162,13 @@ def with_rules(metadata: Mapping[str, Any], rules: ModelRules) -> dict[str, Any]
     """Return a model's metadata with these rules instead of its own."""
     others = {key: value for key, value in metadata.items() if key not in RULE_KEYS}
     return others | rules.as_metadata()
+
+
+def _calibration(stored: object) -> Calibration:
+    calibration = _made(Calibration, stored)
+    if calibration.slope < 0:
+        raise ValueError("with this slope a higher score would mean a lower probability of forgery")
+    return calibration
 
 
 def _known(fitted: Calibration | ConfidenceCurve) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from napari_safire.gui.keys.binder import KeyBinder
 from napari_safire.gui.keys.key_editor import KeyEditor
 from napari_safire.gui.keys.keymap import ACTIONS, Keymap
 from napari_safire.gui.layers.canvas_guard import guard_canvas
+from napari_safire.gui.layers.view_fit import ViewFit
 from napari_safire.gui.panels.annotate.autosaved_work import AutosavedWorkBar
 from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.panels.annotate.partition_section import PartitionSection
@@ -99,6 +100,7 @@ class SafireWidget(QScrollArea):
         self._add_panels(keys, binder)
         connections = Connections()
         guard_canvas(napari_viewer)
+        fit = ViewFit(napari_viewer)
         connections.connect(self.controller.notice, self._bring_failure_into_view)
         connections.connect(self._watch.changed, self._preferences_changed)
         connections.connect(napari_viewer.events.theme, self._show_theme)
@@ -121,6 +123,7 @@ class SafireWidget(QScrollArea):
             self.message.connections.disconnect,
             self.switch.connections.disconnect,
             self._watch.close,
+            fit.close,
             self.controller.close,
         )
         self.destroyed.connect(self._close_all)
@@ -307,10 +310,20 @@ class SafireWidget(QScrollArea):
         self.ensureWidgetVisible(self.fine_tune, 0, 0)
 
     def _toggle_keys(self) -> None:
-        self.keys.setVisible(self.keys.isHidden())
+        self._toggle(self.keys, self.show_keys)
 
     def _toggle_diagnostics(self) -> None:
-        self.diagnostics.setVisible(self.diagnostics.isHidden())
+        self._toggle(self.diagnostics, self.show_diagnostics)
+
+    def _toggle(self, panel: QWidget, heading: QWidget) -> None:
+        panel.setVisible(panel.isHidden())
+        if not panel.isHidden():
+            # At the foot of the dock, too. What does not fit is shown from its beginning on.
+            QTimer.singleShot(0, lambda: self._scroll_to(panel, heading))
+
+    def _scroll_to(self, panel: QWidget, heading: QWidget) -> None:
+        self.ensureWidgetVisible(panel, 0, 0)
+        self.ensureWidgetVisible(heading, 0, 0)
 
 
 def _end_all(*ends: Callable[[], None]) -> None:

@@ -88,6 +88,7 @@ class ImageController:
     def close(self) -> None:
         """Let go of all layers; they stay in the viewer."""
         self.connections.disconnect()
+        self._note_pixels()
         with suppress(RuntimeError):  # at Python's exit Qt may have deleted it before
             self._prompts_removed.stop()
             self._prompts_removed.timeout.disconnect(self._remove_prompts)
@@ -144,6 +145,18 @@ class ImageController:
         if group.prompts is not None:
             self._link_prompts(group.prompts)
             self.hand_over_prompts("change prompts")
+
+    def _note_pixels(self) -> None:
+        """Note what pixels the noted predictions are of, where that was known only afterwards."""
+        noted: dict[tuple[int, ...], AnnotatedPlane] = self.layer_group.noted(ANNOTATED, {})
+        pixels = {
+            plane.key.index: plane.pixels.sha256
+            for plane in self.planes
+            if plane.key.index in noted
+            and noted[plane.key.index].predictions.forgery is plane.forgery
+        }
+        if pixels:
+            self.layer_group.note(**{PIXELS: self.layer_group.noted(PIXELS, {}) | pixels})
 
     def _tell_of_other_pixels(self) -> None:
         self.notice.emit(

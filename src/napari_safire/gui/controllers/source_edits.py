@@ -11,6 +11,7 @@ from napari.layers import Labels as LabelsLayer
 from psygnal import Signal
 
 from napari_safire.annotation.annotation import Labels, Mask
+from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.image import ImageController
 from napari_safire.gui.controllers.mode import Mode
 from napari_safire.session.annotation_store import AnnotationStore
@@ -36,9 +37,12 @@ class SourceEdits:
     ----------
     notice : Signal(str, bool)
         A sentence for the user; true where something failed.
+    told : Signal(str)
+        What an edit has done; empty as soon as something else is done.
     """
 
     notice = Signal(str, bool)
+    told = Signal(str)
 
     def __init__(
         self,
@@ -81,29 +85,59 @@ class SourceEdits:
     def merge(self, sources: Sequence[int]) -> None:
         """Make several sources one, the first of them."""
         first, others = sources[0], set(sources)
+        named = ", ".join(map(str, sources))
         self._edit(
             _named_edit("merge", sources, of_protected=True),
-            f"merge sources {', '.join(map(str, sources))}",
+            f"merge sources {named}",
+            lambda before, after: f"Sources {named} are source {first} now.",
             lambda number: first if number in others else number,
         )
 
     def split(self, source: int) -> None:
         """Number the connected parts of a source apart."""
-        self._edit(_named_edit("split", source, of_protected=True), f"split source {source}")
+
+        def told(before: Labels, after: Labels) -> str:
+            more = len(np.unique(after)) - len(np.unique(before))
+            if not more:
+                return f"Nothing to split: source {source} is one part."
+            return f"Source {source} was split into {more + 1} parts."
+
+        edit = _named_edit("split", source, of_protected=True)
+        self._edit(edit, f"split source {source}", told)
 
     def absorb(self, source: int) -> None:
         """Give the pixels of a source to their nearest neighbours."""
-        self._edit(_named_edit("absorb", source, of_protected=True), f"absorb source {source}")
+
+        def told(before: Labels, after: Labels) -> str:
+            count = _changed(before, after)
+            heir = "their nearest neighbours" if after.any() else "no source: there is no other"
+            return f"Source {source} is gone: {count} went to {heir}."
+
+        edit = _named_edit("absorb", source, of_protected=True)
+        self._edit(edit, f"absorb source {source}", told)
 
     def fill_holes(self, source: int) -> None:
         """Fill what a source encloses."""
-        self._edit(_named_edit("fill_holes", source), f"fill holes of source {source}")
+
+        def told(before: Labels, after: Labels) -> str:
+            if np.array_equal(before, after):
+                return f"Nothing to fill: source {source} encloses nothing that may change."
+            return f"Holes filled: {_changed(before, after)} went to source {source}."
+
+        self._edit(_named_edit("fill_holes", source), f"fill holes of source {source}", told)
 
     def remove_islands(self, smaller_than: int) -> None:
         """Give connected parts below a number of pixels to their neighbours."""
+
+        def told(before: Labels, after: Labels) -> str:
+            if np.array_equal(before, after):
+                return f"Nothing to remove: no part below {smaller_than} pixels may change."
+            return f"Islands removed: {_changed(before, after)} went to their neighbours."
+
         self._edit(
             _named_edit("remove_islands", smaller_than, module="islands"),
             f"remove islands below {smaller_than} pixels",
+            told,
         )
 
     def renumber(self) -> None:
@@ -122,11 +156,14 @@ class SourceEdits:
 
     def protect(self, source: int) -> None:
         """Keep later predictions off the pixels of a source."""
-        self._act(lambda place, key: self._annotations.protect(key, [source]))
+        said = f"Source {source} is protected: later predictions leave it as it is."
+        if self._act(lambda place, key: self._annotations.protect(key, [source])):
+            self.told.emit(said)
 
     def unprotect(self) -> None:
         """Let predictions change painted and protected pixels again."""
-        self._act(lambda place, key: self._annotations.unprotect(key))
+        if self._act(lambda place, key: self._annotations.unprotect(key)):
+            self.told.emit("Nothing is protected any more.")
 
     def import_labels(self, layer: LabelsLayer) -> None:
         """Settle the labels of another layer, to refine them; a worker reads them."""
@@ -159,17 +196,37 @@ class SourceEdits:
             place, key = here
             place.read_strokes(key)
 
-    def _edit(self, edit: Edit, title: str, renumber: Callable[[int], int] | None = None) -> None:
-        self._act(lambda place, key: self._annotations.edit(key, edit, title, renumber))
+    def _edit(
+        self,
+        edit: Edit,
+        title: str,
+        told: Callable[[Labels, Labels], str],
+        renumber: Callable[[int], int] | None = None,
+    ) -> None:
+        def watched(labels: Labels, protected: Mask) -> Labels:
+            edited = edit(labels, protected)
+            said = told(labels, edited)
+            gui_thread().deliver(lambda: self.told.emit(said))
+            return edited
 
-    def _act(self, act: Callable[[ImageController, PlaneKey], None]) -> None:
+        self._act(lambda place, key: self._annotations.edit(key, watched, title, renumber))
+
+    def _act(self, act: Callable[[ImageController, PlaneKey], None]) -> bool:
+        """Do something on the present plane; false, with a sentence, where there is none."""
         here = self._here()
         if here is None:
             self.notice.emit(self._why_not("work on"), True)
-            return
+            return False
         place, key = here
+        self.told.emit("")
         place.read_strokes(key)
         act(place, key)
+        return True
+
+
+def _changed(before: Labels, after: Labels) -> str:
+    count = int(np.count_nonzero(before != after))
+    return f"{count:,} pixel{'' if count == 1 else 's'}"
 
 
 def no_picture_to(what: str) -> str:

@@ -56,7 +56,7 @@ class ViewedPictures:
     leaving : Signal(napari.layers.Image)
         An image layer is about to be let go: it was removed, or the controller closes. All strokes
         were read, its planes are still open in the session (`Planes.of`), and what is begun now
-        with `Session.run` is waited for before the controller closes.
+        with `AnnotationStore.write` is waited for before the controller closes.
     """
 
     plane_changed = Signal()

@@ -180,6 +180,23 @@ class ViewerController(ViewedPictures):
         self.viewer.layers.selection.active = layer
         layer.mode = "add"
 
+    @property
+    def is_armed(self) -> bool:
+        """Whether a click on the picture is a prompt."""
+        prompts = None if self.layer_group is None else self.layer_group.prompts
+        active = self.viewer.layers.selection.active
+        return (
+            prompts is not None and prompts is active and prompts.visible and prompts.mode == "add"
+        )
+
+    def toggle_prompts(self) -> None:
+        """Arm the prompt tool, or put it away."""
+        prompts = None if self.layer_group is None else self.layer_group.prompts
+        if self.is_armed and prompts is not None:
+            prompts.mode = "pan_zoom"
+        else:
+            self.add_prompts()
+
     def use_prompts(self, layer: Points) -> None:
         """Take a Points layer of the user's own as prompts of the image.
 

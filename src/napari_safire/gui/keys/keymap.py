@@ -85,13 +85,13 @@ ACTIONS = (
         "show_forgery_map",
         "Forgery map",
         "Shift-H",
-        "Look at the forgery map; partitions the picture first if need be.",
+        "Look at the forgery map; without sources it partitions first.",
     ),
     KeyAction(
         "show_uncertainty",
         "Uncertainty",
         "Shift-W",
-        "Look at how unsure each pixel's source is; partitions the picture first if need be.",
+        "Look at how unsure each pixel's source is; without sources it partitions first.",
     ),
     KeyAction(
         "next_picture",

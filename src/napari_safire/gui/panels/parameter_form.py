@@ -57,8 +57,15 @@ class ParameterForm(QWidget):
         return cast(QWidget, self._gui[name].native)
 
     def show_values(self, **values: Any) -> None:
-        """Show values that are not the user's choice: nothing is emitted."""
+        """Show values that are not the user's choice: nothing is emitted.
+
+        A number that a script has chosen may lie outside what the field offers: it offers it then.
+        """
         with self._gui.changed.blocked():
+            for name, value in values.items():
+                field = self._gui[name]
+                if hasattr(field, "max"):
+                    field.min, field.max = min(field.min, value), max(field.max, value)
             self._gui.update(values)
 
     def show_field(self, name: str, shown: bool) -> None:

@@ -14,6 +14,8 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
     QVBoxLayout,
     QWidget,
 )
@@ -229,11 +231,30 @@ def wrapped(text: str = "") -> QLabel:
 
 def elided_combo(name: str, help_text: str) -> QComboBox:
     """A combo box that may be narrower than its longest entry."""
-    combo = QComboBox()
+    combo = _MiddleElided()
     combo.setAccessibleName(name)
     combo.setToolTip(help_text)
     may_be_narrow(combo)
+    view = combo.view()
+    if view is not None:
+        view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
     return combo
+
+
+class _MiddleElided(QComboBox):
+    """Leaves out the middle of what is too long: a number begins a name, a suffix ends it."""
+
+    def initStyleOption(self, option: QStyleOptionComboBox | None) -> None:
+        """Shorten the text that is drawn."""
+        super().initStyleOption(option)
+        style = self.style()
+        if option is None or style is None:
+            return
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        field = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, self)
+        option.currentText = self.fontMetrics().elidedText(
+            option.currentText, Qt.TextElideMode.ElideMiddle, field.width() - 2
+        )
 
 
 def may_be_narrow(combo: QWidget) -> None:

@@ -108,7 +108,9 @@ class PartitionSection(Section):
         )
         with QSignalBlocker(self.count):
             if not dbscan:
-                self.count.setValue(settings.n_sources or _FIND)
+                count = settings.n_sources or _FIND
+                self.count.setMaximum(max(count, _MOST_ASKED))  # a script may ask for more
+                self.count.setValue(count)
         self.count.setVisible(not dbscan)
         self.form.show_field("seed", settings.method == "kmeans")
         self.form.show_field("eps", dbscan)
@@ -138,10 +140,12 @@ def advanced_settings(
         str, {"label": "Method", "choices": [("k-means", "kmeans"), ("DBSCAN", "dbscan")]}
     ] = "kmeans",
     eps: Annotated[float, {"label": "eps", "min": 0.0, "max": 10.0, "step": 0.005}] = 0.0,
-    seed: Annotated[int, {"label": "Seed", "min": 0, "max": 2**31 - 1}] = 0,
-    points_per_side: Annotated[int, {"label": "Grid", "min": 2, "max": 64}] = 16,
+    seed: Annotated[int, {"label": "Seed", "min": 0, "max": 2**32 - 1}] = 0,
+    points_per_side: Annotated[int, {"label": "Grid", "min": 1, "max": 128}] = 16,
 ) -> None:
     """What can be chosen of a partition beside the number of sources.
+
+    The ranges are those of `PartitionSettings.check`: magicgui wants them written out here.
 
     Parameters
     ----------

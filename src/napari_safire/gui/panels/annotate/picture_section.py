@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QSpinBox
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.image_planes import Channels
 from napari_safire.gui.panels.section import ControllerSection, beside, elided_combo, form
+from napari_safire.text import isolated
 
 _HELP = "The image layer to work on; it follows the layer you select."
 _SLICES = "each slice is a picture"
@@ -55,7 +56,7 @@ class PictureSection(ControllerSection):
         with QSignalBlocker(self.image):
             self.image.clear()
             for layer in controller.images:
-                self.image.addItem(layer.name, layer)
+                self.image.addItem(isolated(layer.name), layer)
             if not controller.images:
                 self.image.addItem("no image open", None)
             nothing = -1 if controller.images else 0

@@ -7,6 +7,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QSpinBox
 
 from napari_safire.annotation.annotation import MOST_SOURCES
+from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.section import (
     FoldedSection,
@@ -30,7 +31,8 @@ class PromptSection(Section):
     def __init__(self, controller: ViewerController) -> None:
         super().__init__("Clicks")
         self._controller = controller
-
+        self._armed: Points | None = None
+        self._of_layer = Connections()
         self._make_buttons()
         self._make_fields()
         self.confidence = wrapped()
@@ -49,6 +51,8 @@ class PromptSection(Section):
             (layers.removed, self._show_layers),
             (controller.plane_changed, self._show_layers),
             (controller.plane_changed, self._show_mode),
+            (controller.plane_changed, self._show_armed),
+            (controller.viewer.layers.selection.events.active, self._show_armed),
             (controller.mode_changed, self._show_mode),
             (controller.shown, self._show_snapshot),
             (session.embedded, self._show_need),
@@ -60,15 +64,23 @@ class PromptSection(Section):
         self.layer.activated.connect(self._layer_chosen)
         self._show_layers()
         self._show_mode()
+        self._show_armed()
+
+    def close_section(self) -> None:
+        """Let go of the layer, too."""
+        super().close_section()
+        self._of_layer.disconnect()
 
     def _make_buttons(self) -> None:
         controller = self._controller
         self.add = button(
             "Place prompts",
             "Arm the prompt tool. Every click on the picture then is a prompt and shows the source "
-            "region that contains it. Drag a point to move it, Delete removes it.",
-            controller.add_prompts,
+            "region that contains it. Drag a point to move it, Delete removes it. Pressed again, "
+            "clicks move the picture as before.",
+            self._add_pressed,
         )
+        self.add.setCheckable(True)
         self.segment = button(
             "Run prompts",
             "Answer the prompts now: after a cancelled job, or when pictures are not read as soon "
@@ -115,6 +127,22 @@ class PromptSection(Section):
             "Points layer with the prompts",
             "The Points layer with the prompts; you may take one of your own.",
         )
+
+    def _add_pressed(self) -> None:
+        self._controller.toggle_prompts()
+        self._show_armed()  # also where nothing came of it
+
+    def _show_armed(self, event: object = None) -> None:
+        """Show whether a click is a prompt: napari's own buttons change that, too."""
+        group = self._controller.layer_group
+        layer = None if group is None else group.prompts
+        if layer is not self._armed:
+            self._of_layer.disconnect()
+            self._armed = layer
+            if layer is not None:
+                for signal in (layer.events.mode, layer.events.visible):
+                    self._of_layer.connect(signal, self._show_armed)
+        self.add.setChecked(self._controller.is_armed)
 
     def _source_chosen(self, number: int) -> None:
         self._controller.mode.source = number

@@ -17,10 +17,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_safire.annotation.annotation import Annotation
 from napari_safire.gui.controllers.source_edits import SourceEdits
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.colours import source_rgba
-from napari_safire.gui.panels.section import Rows, Section, button, elided_combo
+from napari_safire.gui.panels.section import Rows, Section, button, elided_combo, wrapped
 from napari_safire.session.planes import Plane, Snapshot
 
 _SWATCH = 14
@@ -45,7 +46,10 @@ class SourceSection(Section):
             "Import labels of another layer",
             "Settle the labels of another layer here, to refine them.",
         )
-        for widget in (self.table, self.tools, self.labels):
+        self.told = wrapped()
+        self.told.setAccessibleName("What the last edit did")
+        self._told_of: Annotation | None = None  # what was made when it was told
+        for widget in (self.table, self.tools, self.told, self.labels):
             self.body.addWidget(widget)
         layers = controller.viewer.layers.events
         for signal, slot in (
@@ -54,6 +58,7 @@ class SourceSection(Section):
             (controller.plane_changed, self._plane_changed),
             (controller.shown, self._show_snapshot),
             (controller.mode.changed, self._select_source),
+            (controller.edits.told, self._tell),
         ):
             self.connections.connect(signal, slot)
         self.table.itemSelectionChanged.connect(self._rows_selected)
@@ -118,7 +123,13 @@ class SourceSection(Section):
 
     # ---------------------------------------------------------------- what is shown
 
+    def _tell(self, sentence: str) -> None:
+        self._told_of = None
+        self.told.setText(sentence)
+        self.told.setVisible(bool(sentence))
+
     def _plane_changed(self) -> None:
+        self._tell("")
         plane = self._controller.plane
         with QSignalBlocker(self.table):
             self.table.clearSelection()
@@ -128,6 +139,11 @@ class SourceSection(Section):
             self._show_snapshot(plane.snapshot)
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
+        if self.told.text():
+            if self._told_of is not None and self._told_of != snapshot.annotation:
+                self._tell("")  # something else was done since
+            else:
+                self._told_of = snapshot.annotation
         total = max(1, snapshot.labels.size)
         shares = [(number, count / total) for number, count in sorted(snapshot.areas.items())]
         self._show_sources(shares, self._controller.plane, snapshot)

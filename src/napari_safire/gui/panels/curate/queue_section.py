@@ -31,7 +31,7 @@ from napari_safire.gui.panels.section import (
 )
 from napari_safire.session.messages import Topic
 from napari_safire.session.queue_work import QueueWork
-from napari_safire.text import printable
+from napari_safire.text import isolated
 
 LISTS = "Lists (*.txt *.csv);;All files (*)"
 
@@ -278,7 +278,7 @@ class QueueSection(FoldedSection):
         self.say_beside_title(f"{here + 1} of {len(entries)}" if entries else "")
         listed = [n for n, entry in enumerate(entries) if entry.state in self._states]
         with QSignalBlocker(self.jump):
-            named = [f"{n + 1}  {printable(entries[n].picture.name)}" for n in listed]
+            named = [f"{n + 1}  {isolated(entries[n].picture.name)}" for n in listed]
             if named != self._named:  # thousands, and mostly the same ones
                 self.jump.clear()
                 self.jump.addItems(named)
@@ -299,6 +299,6 @@ class QueueSection(FoldedSection):
         counts = ", ".join(f"{n} {what}" for what, n in count_states(work.entries).items() if n)
         return (
             f"{work.position + 1} of {len(work.entries)} · {state}\n"
-            f"{printable(entry.picture.name)}\n"
+            f"{isolated(entry.picture.name)}\n"
             f"({counts})"
         )
