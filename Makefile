@@ -26,9 +26,9 @@ test: $(STAMP) ## Install, system packages for GUI tests included, then run all 
 	@.ci/system-packages $(GUI_PACKAGES)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
-test-quick: $(STAMP) ## The tests without a canvas or further processes (PYTEST_ARGS=…)
+test-quick: $(STAMP) ## The tests of everything below the viewer (PYTEST_ARGS=…)
 	@.ci/system-packages $(GUI_PACKAGES)
-	$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=quick tests/unit tests/model $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit $(PYTEST_ARGS)
 
 installed: $(STAMP) ## Build the wheel, install it beside napari as a user does, click, remove it
 	@.ci/system-packages $(GUI_PACKAGES)

@@ -27,7 +27,6 @@ from PIL import Image
 
 # No timed assertions: a busy machine is no fault of the code.
 settings.register_profile("untimed", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=20)  # `make test-quick`
 settings.load_profile("untimed")
 
 DATA = Path(__file__).parent / "data"
