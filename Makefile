@@ -24,11 +24,11 @@ demo: $(STAMP) ## Install, then partition the picture that ships with the packag
 
 test: $(STAMP) ## Install, system packages for GUI tests included, then run all tests (PYTEST_ARGS=…)
 	@.ci/system-packages $(GUI_PACKAGES)
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
-test-quick: $(STAMP) ## The tests without a canvas or further processes (PYTEST_ARGS=…)
+test-quick: $(STAMP) ## The tests of everything below the viewer (PYTEST_ARGS=…)
 	@.ci/system-packages $(GUI_PACKAGES)
-	$(BIN)/python -m pytest -n 2 tests/unit tests/model $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit $(PYTEST_ARGS)
 
 installed: $(STAMP) ## Build the wheel, install it beside napari as a user does, click, remove it
 	@.ci/system-packages $(GUI_PACKAGES)
