@@ -38,7 +38,7 @@ def isolated(text: object) -> str:
     Parameters
     ----------
     text : object
-        Its `str` is taken.
+        As of `printable`.
 
     Returns
     -------

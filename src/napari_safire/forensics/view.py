@@ -148,7 +148,7 @@ class EvidenceView:
         progress : callable, optional
             Called as ``progress(done, total, stage)``.
         cancel : callable, optional
-            Asked between parts.
+            Asked between parts of the work.
 
         Returns
         -------

@@ -104,9 +104,7 @@ class SafireWidget(QScrollArea):
         connections.connect(self.controller.notice, self._bring_failure_into_view)
         connections.connect(self._watch.changed, self._preferences_changed)
         connections.connect(napari_viewer.events.theme, self._show_theme)
-        connections.connect(
-            binder.conflicts_changed, lambda: self.keys.set_conflicts(binder.conflicts)
-        )
+        connections.connect(binder.conflicts_changed, lambda: self._show_conflicts(binder))
         for problem in filter(None, (*preferences.problems, keys.problem, *registry_problems())):
             self._tell(problem)
         # Docks die without a close event (napari issue 8071). What ends the work must not need this
@@ -131,6 +129,9 @@ class SafireWidget(QScrollArea):
         if application is not None:
             connections.connect(application.aboutToQuit, self._close_all)
         _WIDGETS[napari_viewer] = weakref.ref(self)
+
+    def _show_conflicts(self, binder: KeyBinder) -> None:
+        self.keys.set_conflicts(binder.conflicts)
 
     def _make_sections(self, preferences: Preferences) -> None:
         controller = self.controller

@@ -124,12 +124,7 @@ class QueueFile:
         SafireError
             The files cannot be written, or are others' by now.
         """
-        said = (
-            predictions if predictions.forgery or predictions.partition else self.made.predictions
-        )
-        made = AnnotatedPlane(
-            annotation, replace(said, confidences=predictions.confidences).of(annotation)
-        )
+        made = self._made_of(annotation, predictions)
         changed = annotation != self.made.annotation or self._says_more(made.predictions)
         on_disk = record_sha256(self.entry.record)
         is_removed = self.record_sha256 is not None and (on_disk is None or self._lacks_mask())
@@ -154,6 +149,12 @@ class QueueFile:
         self.made, self.record_sha256 = made, saved.record_sha256
         self.state, self.authentic, self.is_whole = state, authentic, True
         return saved
+
+    def _made_of(self, annotation: Annotation, predictions: Predictions) -> AnnotatedPlane:
+        says = predictions.forgery or predictions.partition
+        said = predictions if says else self.made.predictions
+        known = replace(said, confidences=predictions.confidences)
+        return AnnotatedPlane(annotation, known.of(annotation))
 
     def _is_marked(self, mark: Mark) -> bool:
         """Whether the record says already what is to be said, and its mask is there."""

@@ -81,7 +81,7 @@ def read_metadata(data: bytes) -> Metadata:
     Parameters
     ----------
     data : bytes
-        The whole file.
+        All of the file.
 
     Returns
     -------

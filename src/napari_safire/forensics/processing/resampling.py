@@ -40,18 +40,7 @@ class Period:
 
 
 def second_derivative(luminance: FloatImage, axis: int) -> FloatImage:
-    """Absolute second derivative along an axis.
-
-    Parameters
-    ----------
-    luminance : (H, W) float32 array
-    axis : {0, 1}
-
-    Returns
-    -------
-    float32 array
-        Two shorter than `luminance` along the axis.
-    """
+    """Absolute second derivative of (H, W) luminance along an axis, where it is two shorter."""
     derivative: FloatImage = np.abs(np.diff(luminance, 2, axis=axis))
     return derivative
 
@@ -93,6 +82,7 @@ def strongest_period(luminance: FloatImage, axis: int) -> Period:
     ----------
     luminance : (H, W) float32 array
     axis : {0, 1}
+        Down, across.
 
     Returns
     -------
