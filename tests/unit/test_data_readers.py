@@ -151,7 +151,7 @@ WHOLE = {
     ("name", "told"),
     [
         ("nö.png", r"nö\.png does not exist"),
-        ("a\0b.png", ""),
+        ("a\0b.png", r"a\\x00b\.png"),
         ("", "is a folder"),
         pytest.param("pipe.png", "not a regular file", marks=posix),  # it is not waited for
         ("link.png", "does not exist"),
