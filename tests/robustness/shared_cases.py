@@ -23,12 +23,14 @@ CASES = ROOT.parent / "shared" / "cases"
 QUEUE = "napari_safire.gui.panels.curate.queue_section"
 NAMES = {
     r"napari_safire\.data\.images": "napari_safire.images.reading",
-    r"napari_safire\.data\.lists": "napari_safire.images.lists",
+    r"napari_safire\.data\.lists": "napari_safire.images.truth",
     r"napari_safire\.data\.demo": "napari_safire.images.demo",
     r"napari_safire\.gui\.sections\.series_section": QUEUE,
     r"\bSeriesSection\b": "QueueSection",
     r"\bopen_series\b": "open_queue",
+    r"not w\.desk\.session\.busy": "w.desk.session.idle",
     r"\.desk\b": ".controller",
+    r"napari_safire\.engine\.pixels": "napari_safire.images.pixels",
     r"\bs\._busy\b": "s.work.doing",
 }
 _LONGEST_S = 900
