@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import RADIUS, FakeEngine
+from dock_steps import SHAPE, disc, labels, prompts
+from fakes import FakeEngine
 from napari.layers import Points
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -20,13 +21,6 @@ from napari_safire.types import Embedding, PointPrompt, SourceRegion
 
 from .conftest import Dock
 from .hand import pump, wait_until
-
-SHAPE = (120, 160)
-
-
-def disc(row: float, col: float, shape: tuple[int, int] = SHAPE) -> np.ndarray:
-    rows, cols = np.mgrid[: shape[0], : shape[1]]
-    return np.hypot(rows - row, cols - col) < RADIUS
 
 
 @pytest.fixture
@@ -47,19 +41,6 @@ def click(dock: Dock, row: float, col: float) -> tuple[float, float]:
     placed = prompts(dock).data[-1]
     assert placed == pytest.approx((row, col), abs=0.5)
     return round(float(placed[0]), PLACE_DECIMALS), round(float(placed[1]), PLACE_DECIMALS)
-
-
-def prompts(dock: Dock) -> Points:
-    layer_group = dock.controller.layer_group
-    assert layer_group is not None
-    assert layer_group.prompts is not None
-    return layer_group.prompts
-
-
-def labels(dock: Dock) -> np.ndarray:
-    layer = dock.controller.sources_layer
-    assert layer is not None
-    return np.asarray(layer.data)
 
 
 def matches(found: np.ndarray, wanted: np.ndarray) -> None:
