@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.synthesis.composite_settings import CompositeSettings
 from napari_safire.synthesis.composites import Composite, PhotoBank, compose
-from napari_safire.synthesis.photos import Photo, bank_of, read_photo_table
+from napari_safire.synthesis.photos import bank_of, read_photo_table
 from napari_safire.synthesis.retries import draw_until_made
 
 N_FOLDS = 2
