@@ -131,6 +131,8 @@ class Evidence:
         The score in plain words: "214 matches between two regions".
     caveats : tuple of str
         What limits this very result.
+    regions : (H, W) bool array, optional
+        Pixels that this view accuses, both ends of a copy; None where its finding accuses nothing.
     """
 
     map: EvidenceMap | None = None
@@ -139,6 +141,7 @@ class Evidence:
     score: float | None = None
     finding: str = ""
     caveats: tuple[str, ...] = ()
+    regions: npt.NDArray[np.bool_] | None = None
 
     def remarks(self) -> Iterator[Row]:
         """Lines of the table that an expert should notice."""
