@@ -6,6 +6,8 @@ sentences of at most 20 words.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from napari_safire.forgery import Calibration, Verdict
 from napari_safire.partitioning.uninformative import Informativeness
 
@@ -14,6 +16,33 @@ MOST_UNINFORMATIVE = 0.5  # of the picture: from here on there is too little to 
 MOST_UNINFORMATIVE_STANDING_OUT = 0.6  # of what stands out: from here on it accuses nothing
 _SMALL_SIDE = 512  # pixels: below, a larger version is the first thing to look for
 _MOST_DECIMALS = 6
+_UNCALIBRATED = (
+    "This model has no calibration, so it gives no verdict. The score is a raw distance between "
+    "two sources, not a probability. A calibrated model, such as safire-lite, could settle it."
+)
+
+
+class Judgement(NamedTuple):
+    """What is said of a whole picture.
+
+    Parameters
+    ----------
+    score : float
+        Probability of forgery at even odds, also where it is not trusted; without a calibration the
+        statistic squeezed to [0, 1].
+    verdict : {"forged", "no forgery found", "inconclusive"}
+        "inconclusive" for want of a calibration, of pixels, of traces, of a model that responds, or
+        of a clear probability.
+    reason : str
+        The first of these that holds.
+    obstacle : str
+        The same where the score is not trusted whatever it is; else empty.
+    """
+
+    score: float
+    verdict: Verdict
+    reason: str
+    obstacle: str = ""
 
 
 def judge(
@@ -22,7 +51,7 @@ def judge(
     image_shape: tuple[int, int],
     informativeness: Informativeness | None = None,
     silence: str = "",
-) -> tuple[float, Verdict, str]:
+) -> Judgement:
     """Judge a picture by how far apart its two sources are.
 
     Parameters
@@ -40,33 +69,24 @@ def judge(
 
     Returns
     -------
-    score : float
-        Probability of forgery at even odds, also where it is not trusted; without a calibration the
-        statistic squeezed to [0, 1].
-    verdict : {"forged", "no forgery found", "inconclusive"}
-        "inconclusive" for want of a calibration, of pixels, of traces, of a model that responds, or
-        of a clear probability.
-    reason : str
-        The first of these that holds.
+    Judgement
     """
     if calibration is None:
-        return (
-            min(1.0, statistic / 2),
-            "inconclusive",
-            "This model has no calibration, so it gives no verdict. The score is a raw distance "
-            "between two sources, not a probability. A calibrated model, such as safire-lite, "
-            "could settle it.",
-        )
+        return _mute(min(1.0, statistic / 2), _UNCALIBRATED)
     probability = calibration.probability(statistic)
     obstacle = _obstacle(image_shape, informativeness) or silence
     if obstacle:
-        return probability, "inconclusive", obstacle
+        return _mute(probability, obstacle)
     verdict = _verdict(probability, calibration)
     if verdict == "forged" and (doubt := _doubt(probability, informativeness)):
-        return probability, "inconclusive", doubt
+        return _mute(probability, doubt)
     if verdict == "inconclusive":
-        return probability, verdict, _between(probability, calibration, image_shape)
-    return probability, verdict, _basis(probability, calibration)
+        return Judgement(probability, verdict, _between(probability, calibration, image_shape))
+    return Judgement(probability, verdict, _basis(probability, calibration))
+
+
+def _mute(score: float, obstacle: str) -> Judgement:
+    return Judgement(score, "inconclusive", obstacle, obstacle)
 
 
 def _obstacle(image_shape: tuple[int, int], informativeness: Informativeness | None) -> str:
