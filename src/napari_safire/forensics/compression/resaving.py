@@ -108,8 +108,8 @@ def ghosts(
     Cancelled
     """
     middles = slice(window // 2, None, window)
-    layout = {"overlap": window, "multiple": int(np.lcm(window, BLOCK))}
-    total = len(qualities) * len(strips(_shape(rgb), **layout))
+    multiple = int(np.lcm(window, BLOCK))
+    total = len(qualities) * len(strips(_shape(rgb), multiple=multiple))
     done = count()
 
     def of_rows(rows: slice) -> FloatImage:
@@ -121,7 +121,7 @@ def ghosts(
             changes.append(uniform_filter(change, window)[middles, middles])
         return np.stack(changes, axis=-1)
 
-    stack = by_strips(of_rows, _shape(rgb), cell=window, **layout)
+    stack = by_strips(of_rows, _shape(rgb), cell=window, overlap=window, multiple=multiple)
     low, high = stack.min(axis=-1, keepdims=True), stack.max(axis=-1, keepdims=True)
     scaled: FloatImage = (stack - low) / np.maximum(high - low, 1e-6)
     return np.moveaxis(scaled, -1, 0)
