@@ -49,8 +49,8 @@ _TOGETHER = {
 }
 _RATES = {"false_alarm_rate": 0.05, "miss_rate": 0.2}
 _BASIS = (
-    "weighed on {n_forged} forged and {n_authentic} authentic pictures of {n_groups} origins, in "
-    "{n_kinds} kinds of authentic pictures."
+    "calibrated, with all evidence, on {n_forged} forged and {n_authentic} authentic pictures of "
+    "{n_groups} origins; the authentic ones are of {n_kinds} kinds."
 )
 
 
@@ -105,7 +105,8 @@ def _weigh(looks: list[Look], views: tuple[str, ...], folder: Path, store: Path 
     if store is not None:
         model = load_model(str(store))
         rules = replace(read_rules(model.metadata), combination=rule)
-        save_checkpoint(model, store, with_rules(model.metadata, rules))
+        model.metadata = with_rules(model.metadata, rules)
+        save_checkpoint(model, store)
 
 
 if __name__ == "__main__":
