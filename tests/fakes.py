@@ -166,6 +166,7 @@ class KnowingEngine:
 
     def __init__(self, checkpoint_sha256: str = "knowing", wrong: float = 0.0) -> None:
         self.model = SimpleNamespace(checkpoint_sha256=checkpoint_sha256)
+        self.rules = SimpleNamespace(combination=None)
         self.precision = "float32"
         self.grids_cached = 0
         self.wrong = wrong

@@ -105,11 +105,14 @@ class Row:
     name, value : str
     remark : str
         What an expert should notice; empty for nothing.
+    level : int
+        How deep it lies in a tree: below the last line of a smaller level.
     """
 
     name: str
     value: str
     remark: str = ""
+    level: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

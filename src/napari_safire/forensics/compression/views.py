@@ -13,6 +13,7 @@ from napari_safire.forensics.compression.resaving import error_level, ghosts
 from napari_safire.forensics.compression.tables import quality_of
 from napari_safire.forensics.evidence import Evidence, EvidenceMap, Row
 from napari_safire.forensics.picture import Picture
+from napari_safire.forensics.tiles import sampled
 from napari_safire.forensics.view import View
 from napari_safire.progress import Cancel, Progress
 from napari_safire.types import FloatImage
@@ -129,8 +130,8 @@ def error_level_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """Change of each pixel when the picture is saved again."""
-    levels = error_level(picture.rgb, quality)
-    high = float(np.quantile(levels, 0.995)) or 1.0
+    levels = error_level(picture.rgb, quality, progress=progress, cancel=cancel)
+    high = float(np.quantile(sampled(levels), 0.995)) or 1.0
     drawn = EvidenceMap(
         levels, limits=(0.0, high), means="brighter: changes more", unit="grey levels"
     )

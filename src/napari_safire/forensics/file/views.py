@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
+from typing import Annotated
 
 from napari_safire.forensics.evidence import Evidence, EvidenceMap, Row
-from napari_safire.forensics.file.container import Container, walk
+from napari_safire.forensics.file.container import Container, also_opens_as, walk
+from napari_safire.forensics.file.credentials import (
+    read_credentials,
+    read_trust_list,
+    trust_folder,
+)
+from napari_safire.forensics.file.jpeg_parts import coding_rows
 from napari_safire.forensics.file.metadata import (
     read_metadata,
     thumbnail_difference,
     thumbnail_pixels,
 )
+from napari_safire.forensics.file.parts import Part
 from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.view import View
 from napari_safire.progress import Cancel, Progress
+from napari_safire.text import printable
 
 _SAME_PICTURE = 0.9  # correlation of a thumbnail with its picture
 _MOST_ROWS = 200
+_MOST_TEXT = 120
+_TRUST_REMARKS = {
+    "trusted": "",
+    "untrusted": "the certificate stands in no trust list: anybody can make one of this name",
+    "trust not judged": "without a trust list a name says little: anybody can make it",
+}
 
 
 def container_view(
@@ -34,15 +50,30 @@ def container_view(
         return Evidence(
             table=tuple(rows), finding="hashes only: the parts of this format are not told"
         )
-    rows += [
-        Row(part.name, f"{part.what}, {part.size} bytes at {part.offset}", part.remark)
-        for part in found.parts[:_MOST_ROWS]
-    ]
+    rows += [Row("Format", found.format)]
+    if found.format == "JPEG":
+        rows += coding_rows(data, found.parts)
+    rows += [_part_row(data, part) for part in found.parts[:_MOST_ROWS] if part.size]
+    if len(found.parts) > _MOST_ROWS:
+        rows.append(Row("Parts", f"{len(found.parts)}, of which {_MOST_ROWS} are listed"))
     rows += _ending(found)
+    rows += [
+        Row("Another kind", kind, f"the same bytes open as {kind} too")
+        for kind in also_opens_as(data)
+    ]
     remarks = [row.remark for row in rows if row.remark]
     return Evidence(
         table=tuple(rows), finding=remarks[-1] if remarks else "whole, nothing behind its end"
     )
+
+
+def _part_row(data: bytes, part: Part) -> Row:
+    times = f"{part.count} of them, " if part.count > 1 else ""
+    text = ""
+    if part.what in ("comment", "text"):
+        text = f": {printable(part.content(data)[:_MOST_TEXT].decode('latin-1'))}"
+    value = f"{part.what}, {times}{part.size} bytes at {part.offset}{text}"
+    return Row(printable(part.name), printable(value), part.remark)
 
 
 def _ending(found: Container) -> list[Row]:
@@ -50,8 +81,11 @@ def _ending(found: Container) -> list[Row]:
         return [Row("End", "not reached", found.damage)]
     if not found.trailing:
         return [Row("End", "reached")]
+    if found.padding:
+        return [Row("End", "reached", f"{found.trailing} zero bytes follow the picture's end")]
     what = " and ".join(found.appended)
-    remark = f"{found.trailing} bytes follow the picture's end" + (f": {what}" if what else "")
+    where = "that no tag names stand at" if found.format == "TIFF" else "follow"
+    remark = f"{found.trailing} bytes {where} the picture's end" + (f": {what}" if what else "")
     return [Row("End", "reached", remark)]
 
 
@@ -93,12 +127,36 @@ def thumbnail_view(
     return Evidence(drawn, table=(row,), score=1 - correlation, finding=finding)
 
 
+def credentials_view(
+    picture: Picture,
+    *,
+    trust_list: Annotated[
+        str, {"tooltip": "PEM file or folder of trusted signers; empty: your settings' folder"}
+    ] = "",
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Evidence:
+    """Content Credentials: what was signed, by whom, and whether it holds."""
+    data = picture.data
+    trust = read_trust_list(Path(trust_list).expanduser() if trust_list else trust_folder())
+    container = walk(data)
+    boxes = container is not None and any(container.find("JUMBF (Content Credentials)"))
+    found = read_credentials(data, trust, boxes=boxes)
+    if found.state == "absent":
+        return Evidence(finding=found.finding)
+    bad = found.state in ("invalid", "unread")
+    rows = [Row("Content Credentials", found.state, found.why if bad else "")]
+    if found.state in ("valid", "invalid"):
+        rows.append(Row("Signer", found.trust, _TRUST_REMARKS[found.trust]))
+    return Evidence(table=(*rows, *trust.rows, *found.rows), finding=found.finding)
+
+
 VIEWS = (
     View(
         "file",
-        "Hashes, the parts of a JPEG or PNG, and what lies behind the end.",
+        "Hashes, the parts of the file, how it was coded, and what lies behind the end.",
         "Many services rewrite files; data behind the end may be a phone's own.",
-        "ITU-T T.81; ISO/IEC 15948",
+        "ITU-T T.81, CIPA DC-007, ISO/IEC 15948 and 14496-12, TIFF 6.0, GIF89a",
         container_view,
         ("file",),
     ),
@@ -108,6 +166,14 @@ VIEWS = (
         "Metadata can be edited, and is usually removed on the way.",
         "Exif 2.32, read by ExifRead",
         metadata_view,
+        ("file",),
+    ),
+    View(
+        "content credentials",
+        "Signed statements on who made and changed the picture, and whether they hold.",
+        "Valid is not trusted, and signed is not true; most pictures have none.",
+        "C2PA 2.x, checked offline by c2pa-python",
+        credentials_view,
         ("file",),
     ),
     View(

@@ -12,6 +12,7 @@ from napari_safire.forensics.processing import appearance
 from napari_safire.forensics.processing.colour_filter import green_phase
 from napari_safire.forensics.processing.noise import noise_levels, relative_noise, residual
 from napari_safire.forensics.processing.resampling import resampling_strengths, strongest_period
+from napari_safire.forensics.tiles import by_strips, sampled
 from napari_safire.forensics.view import View
 from napari_safire.progress import Cancel, Progress
 from napari_safire.types import FloatImage
@@ -21,7 +22,7 @@ Cell = Annotated[int, {"min": 8, "max": 128, "step": 8, "tooltip": "pixels a sid
 
 
 def _upper(values: FloatImage, share: float = 0.995) -> float:
-    known = values[np.isfinite(values)]
+    known = np.abs(sampled(values))
     return float(np.quantile(known, share)) if known.size else 1.0
 
 
@@ -33,8 +34,15 @@ def residual_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """What a median filter takes away."""
-    left = residual(picture.luminance, size)
-    most = _upper(np.abs(left)) or 1.0
+    left = by_strips(
+        lambda rows: residual(picture.grey(rows), size),
+        picture.shape,
+        overlap=size // 2,
+        progress=progress,
+        cancel=cancel,
+        stage="filtering",
+    )
+    most = _upper(left) or 1.0
     return Evidence(
         EvidenceMap(left, limits=(-most, most), unit="grey levels"), finding="for the eye"
     )
@@ -71,7 +79,7 @@ def high_pass_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """High frequencies alone."""
-    left = appearance.high_pass(picture.luminance, removed)
+    left = appearance.high_pass(picture, removed, progress=progress, cancel=cancel)
     return Evidence(EvidenceMap(left, limits=(0.0, _upper(left) or 1.0)), finding="for the eye")
 
 
@@ -129,7 +137,7 @@ def sharpness_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """Share of fine detail."""
-    values = appearance.sharpness(picture.luminance, window)
+    values = appearance.sharpness(picture, window, progress=progress, cancel=cancel)
     drawn = EvidenceMap(values, window, limits=(0.0, _upper(values)), means="brighter: sharper")
     return Evidence(drawn, finding="for the eye")
 
@@ -138,7 +146,7 @@ def clipping_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
     """Where channels are at the end of their range."""
-    values = appearance.clipped(picture.rgb)
+    values = appearance.clipped(picture, progress=progress, cancel=cancel)
     share = float((values != 0).mean())
     drawn = EvidenceMap(values, limits=(-1.0, 1.0), means="bright: clipped; dark: black")
     return Evidence(drawn, finding=f"{100 * share:.1f} % clipped or black")
@@ -152,16 +160,16 @@ def colour_component_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """Colours along one of their principal components."""
-    drawn = EvidenceMap(appearance.colour_component(picture.rgb, component - 1))
-    return Evidence(drawn, finding="for the eye")
+    values = appearance.colour_component(picture, component - 1, progress=progress, cancel=cancel)
+    return Evidence(EvidenceMap(values), finding="for the eye")
 
 
 def gradient_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
     """Direction and strength of the gradient."""
-    drawn = EvidenceMap(appearance.gradients(picture.luminance), means="colour: direction")
-    return Evidence(drawn, finding="for the eye")
+    values = appearance.gradients(picture, progress=progress, cancel=cancel)
+    return Evidence(EvidenceMap(values, means="colour: direction"), finding="for the eye")
 
 
 VIEWS = (
