@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from fakes import FakeEngine
+from fakes import FakeEngine, hold_view
 from PIL import Image
 from test_forensics import photograph
 from test_session import KEY, SHAPE, Owner
 
-from napari_safire.forensics import Evidence, EvidenceMap, Links, views
-from napari_safire.progress import report
-from napari_safire.session import evidence as room
+from napari_safire.forensics import Evidence, EvidenceMap, Links
 from napari_safire.session.evidence import PLANES_KEPT, SessionEvidence, picture_of
 from napari_safire.session.planes import PlaneKey
 from napari_safire.session.thumbnails import SIDE, thumbnail
@@ -41,26 +37,6 @@ def show(owner: Owner, pixels: np.ndarray, file: Path | None = None) -> None:
 
 def evidence(owner: Owner) -> SessionEvidence:
     return owner.session.evidence
-
-
-def held(monkeypatch: pytest.MonkeyPatch, name: str, go: threading.Event) -> None:
-    """Let a view wait, as long as it is not cancelled."""
-    view = next(view for view in room.VIEWS if view.name == name)
-
-    def function(picture: Any, *, progress: Any, cancel: Any, **parameters: Any) -> Evidence:
-        while not go.wait(0.005):
-            report(progress, cancel, 1, 4, "held")
-        return view.function(picture, progress=progress, cancel=cancel, **parameters)
-
-    kept = replace(view, function=function)
-    monkeypatch.setattr(
-        room,
-        "views",
-        lambda picture: {
-            key: replace(made, view=kept) if key == name else made
-            for key, made in views(picture).items()
-        },
-    )
 
 
 def test_what_applies_is_told_before_anything_is_made(owner: Owner) -> None:
@@ -135,11 +111,11 @@ def test_pixels_that_change_while_a_view_is_made_make_it_none(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = threading.Event()
-    held(monkeypatch, "residual", go)
+    hold_view(monkeypatch, "residual", go)
     begun = []
     evidence(owner).progress.connect(lambda *args: begun.append(args))
     evidence(owner).make(KEY, "residual")
-    owner.until(lambda: any(args[2:] == (1, 4, "held") for args in begun))
+    owner.until(lambda: any(args[2:] == (2, 5, "held") for args in begun))
     owner.pixels[:9] = 0  # type: ignore[attr-defined]
     go.set()
     owner.settle()
@@ -151,7 +127,7 @@ def test_pixels_that_change_while_a_view_is_made_make_it_none(
 def test_nobody_waits_for_a_view_and_cancel_stops_it(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held(monkeypatch, "residual", threading.Event())
+    hold_view(monkeypatch, "residual", threading.Event())
     evidence(owner).make(KEY, "residual")
     evidence(owner).make(KEY, "sharpness")
     owner.paint(np.ones(SHAPE, np.uint8))

@@ -28,8 +28,8 @@ from napari_safire.gui.layers.parts import (
     insert_quietly,
 )
 
-_MOST_LINKS = 500
-_LINE_SHARE = 500  # a link is drawn this small a part of the picture's longer side
+_MOST_LINKS = 100
+_LINE_SHARE = 800  # a link is drawn this small a part of the picture's longer side
 _GREY, _GLOWING = "gray", "inferno"  # both rise in brightness: views say what is brighter
 _COARSE_OPACITY = 0.6  # the picture is seen through cells
 
@@ -177,6 +177,7 @@ class EvidenceLayers:
             "edge_color": colours,
             "edge_width": max(1.0, max(self.picture.shape) / _LINE_SHARE),
             "vector_style": "line",
+            "opacity": 0.6,
             **self._placed((0,) * self.picture.ndim),
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent, QTextOption
 from qtpy.QtWidgets import QApplication, QPlainTextEdit, QVBoxLayout, QWidget
 
@@ -60,9 +61,14 @@ class EvidenceTable(QWidget):
     def _fit(self) -> None:
         document = self.text.document()
         assert document is not None
-        lines = min(_MOST_LINES, round(document.size().height()))  # of plain text it is in lines
+        needed = round(document.size().height())  # of plain text it is in lines
+        lines = min(_MOST_LINES, needed)
         margins = 2 * round(document.documentMargin()) + 2 * self.text.frameWidth()
         self.text.setFixedHeight(lines * self.text.fontMetrics().lineSpacing() + margins)
+        policy = Qt.ScrollBarPolicy
+        self.text.setVerticalScrollBarPolicy(
+            policy.ScrollBarAlwaysOff if needed <= _MOST_LINES else policy.ScrollBarAsNeeded
+        )
 
     def _copy(self) -> None:
         clipboard = QApplication.clipboard()
