@@ -40,9 +40,8 @@ def network(probability: float, obstacle: str = "") -> ForgeryMap:
 
 
 def weighed(probability: float = 0.5, obstacle: str = "", **findings: Finding) -> ForgeryMap:
-    named = {
-        name.replace("_", " ").replace("copy move", "copy-move"): f for name, f in findings.items()
-    }
+    names = {"copies": "copy-move", "double": "double compression"}
+    named = {names[short]: finding for short, finding in findings.items()}
     return combine(network(probability, obstacle), named, RULE)
 
 
@@ -55,7 +54,7 @@ def test_log_odds_add_up_and_each_is_told() -> None:
     assert found.score == pytest.approx(1 / (1 + np.exp(-sum(added.values()))))
     assert found.verdict == "forged"
     assert found.contributions["copy-move"].words == "two regions"
-    assert found.reason.startswith("Strong evidence of a forgery: ")
+    assert found.reason.startswith("Weak evidence of a forgery: copy-move, double compression")
     assert "At even odds" in found.reason
 
 

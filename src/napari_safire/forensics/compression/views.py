@@ -170,6 +170,7 @@ VIEWS = (
         double_compression_view,
         ("jpeg", "size"),
         "the lesser of how strongly the strongest hundredth of blocks says once, the median twice",
+        square=64,
     ),
     View(
         "compression grid",
@@ -181,6 +182,7 @@ VIEWS = (
         grid_view,
         ("size",),
         "minus log10 of how many such regions chance would give",
+        square=64,
     ),
     View(
         "ghosts",
@@ -190,6 +192,7 @@ VIEWS = (
         "Farid, IEEE TIFS 2009",
         ghost_view,
         ("size",),
+        square=64,
     ),
     View(
         "error level",
@@ -198,6 +201,7 @@ VIEWS = (
         "evidence by itself.",
         "Krawetz 2007",
         error_level_view,
+        square=64,
     ),
     View(
         "quantisation tables",

@@ -200,6 +200,7 @@ VIEWS = (
         "C2PA 2.x, checked offline by c2pa-python",
         credentials_view,
         ("file",),
+        lasting=False,  # the user may replace the trust list
     ),
     View(
         "thumbnail",

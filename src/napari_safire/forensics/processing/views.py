@@ -179,6 +179,7 @@ VIEWS = (
         "Texture looks like noise; denoising and blur look like another camera.",
         "Mahdian and Saic 2009; common practice",
         residual_view,
+        square=64,
     ),
     View(
         "noise level",
@@ -187,6 +188,7 @@ VIEWS = (
         "Mahdian and Saic, Image and Vision Computing 2009",
         noise_view,
         ("size",),
+        square=64,
     ),
     View(
         "high-pass",
@@ -194,6 +196,7 @@ VIEWS = (
         "Edges and texture dominate; it is for the eye.",
         "Kwon et al., SAFIRE, AAAI 2025, section 3.2",
         high_pass_view,
+        square=128,
     ),
     View(
         "colour filter",
@@ -202,6 +205,7 @@ VIEWS = (
         "Ferrara et al., IEEE TIFS 2012",
         colour_filter_view,
         ("size",),
+        square=64,
     ),
     View(
         "resampling",
@@ -210,6 +214,7 @@ VIEWS = (
         "Gallagher 2005; Mahdian and Saic, IEEE TIFS 2008",
         resampling_view,
         ("size",),
+        square=256,
     ),
     View(
         "sharpness",
@@ -218,6 +223,7 @@ VIEWS = (
         "Laplacian over gradient energy; common practice",
         sharpness_view,
         ("size",),
+        square=64,
     ),
     View(
         "clipping",
@@ -225,6 +231,7 @@ VIEWS = (
         "Light sources and shadows are clipped in authentic pictures.",
         "common practice",
         clipping_view,
+        square=64,
     ),
     View(
         "colour components",
@@ -232,6 +239,7 @@ VIEWS = (
         "What stands out may be paint; it is for the eye.",
         "principal component analysis; common practice",
         colour_component_view,
+        square=64,
     ),
     View(
         "gradient",
@@ -239,5 +247,6 @@ VIEWS = (
         "It is for the eye; texture hides the light's direction.",
         "Sobel filter; common practice",
         gradient_view,
+        square=64,
     ),
 )
