@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from napari_safire.forgery import ForgeryMap
+import math
+
+from napari_safire.forgery import Contribution, ForgeryMap
 from napari_safire.gui.panels.folded_text import fold, sentences
 from napari_safire.gui.preferences import EVEN_ODDS
+from napari_safire.text import printable
 
 
-def headline(forgery: ForgeryMap) -> str:
-    """One line; of an inconclusive verdict with its cause, which is no lack of evidence."""
+def headline(forgery: ForgeryMap, *, of_sentence: bool = False) -> str:
+    """One line; of an inconclusive verdict with its cause, which is no lack of evidence.
+
+    Parameters
+    ----------
+    forgery : ForgeryMap
+    of_sentence : bool
+        Whether it goes on a sentence.
+    """
+    line = _headline(forgery)
+    return line[0].lower() + line[1:] if of_sentence else line
+
+
+def _headline(forgery: ForgeryMap) -> str:
     if forgery.verdict != "inconclusive":
         return f"{forgery.verdict.capitalize()} · {_short(forgery.score)} at even odds"
     limits = forgery.calibration
@@ -17,6 +32,23 @@ def headline(forgery: ForgeryMap) -> str:
     if is_between(forgery):
         return f"Inconclusive: neither high nor low, {_short(forgery.score)}"
     return "Inconclusive: too little to judge by"
+
+
+def contributions(forgery: ForgeryMap) -> str:
+    """What each kind of evidence adds, a line each, the strongest first; empty for none.
+
+    Kinds that do not apply come last.
+    """
+    told = sorted(forgery.contributions.items(), key=lambda item: -abs(item[1].log_odds))
+    return "\n".join(_contribution(name, one) for name, one in told)
+
+
+def _contribution(name: str, one: Contribution) -> str:
+    words = printable(one.words)
+    if one.words.startswith("not "):  # applicable, looked at, counted
+        return f"{name}: {words}"
+    times = f", odds x {math.exp(one.log_odds):.2g}" if one.weight != "nothing" else ""
+    return f"{name}: {one.weight}{times}. {words[:1].upper()}{words[1:]}"
 
 
 def is_between(forgery: ForgeryMap) -> bool:
