@@ -304,7 +304,7 @@ def test_the_verdict_says_what_each_kind_of_evidence_adds(
     image = open_image(dock, noise())
     dock.press(dock.widget.partition.run)
     wait_until(lambda: dock.controller.plane.weighing is not None)
-    assert panel.line.text() == "So far, network alone: no forgery found · .20 at even odds"
+    assert panel.line.text() == "So far, network alone: no forgery found · .20"
     assert panel.reason.text().startswith("Other evidence is being weighed …")
     assert panel.counted.isHidden()
     go.set()
@@ -312,9 +312,9 @@ def test_the_verdict_says_what_each_kind_of_evidence_adds(
     assert panel.line.text() == "Forged · .90 at even odds"
     assert not panel.counted.isHidden()
     assert panel.contributions.text().splitlines() == [
-        "network: against, odds x 0.062. By itself 20 % at even odds",
-        "ghosts: nothing. For the eye",
-        "metadata: not applicable: the pixels come from no file",
+        "network (against, odds x 0.062): by itself 20 % at even odds",
+        "ghosts (nothing): for the eye",
+        "metadata (not applicable): the pixels come from no file",
     ]
     image.data = noise()[::-1].copy()  # of these nothing is known
     dock.settle()

@@ -9,6 +9,7 @@ from napari_safire.gui.panels.annotate.verdict_words import (
     contributions,
     details,
     headline,
+    so_far,
     why,
 )
 from napari_safire.gui.panels.section import ControllerSection, FoldedSection, wrapped
@@ -88,7 +89,7 @@ class VerdictPanel(ControllerSection):
                 "Open a picture, or drop one here." if nothing else "Partition the picture."
             )
         elif plane.weighing is not None and forgery is plane.network:
-            self._say(f"So far, network alone: {headline(forgery, of_sentence=True)}", _SO_FAR)
+            self._say(so_far(forgery), _SO_FAR)
             self.reason.setText(SO_FAR)
             self.whole.setText(details(forgery, self._prior))
         else:

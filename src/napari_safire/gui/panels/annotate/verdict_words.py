@@ -9,21 +9,11 @@ from napari_safire.gui.panels.folded_text import fold, sentences
 from napari_safire.gui.preferences import EVEN_ODDS
 from napari_safire.text import printable
 
-
-def headline(forgery: ForgeryMap, *, of_sentence: bool = False) -> str:
-    """One line; of an inconclusive verdict with its cause, which is no lack of evidence.
-
-    Parameters
-    ----------
-    forgery : ForgeryMap
-    of_sentence : bool
-        Whether it goes on a sentence.
-    """
-    line = _headline(forgery)
-    return line[0].lower() + line[1:] if of_sentence else line
+_NOT = "not applicable: "
 
 
-def _headline(forgery: ForgeryMap) -> str:
+def headline(forgery: ForgeryMap) -> str:
+    """One line; of an inconclusive verdict with its cause, which is no lack of evidence."""
     if forgery.verdict != "inconclusive":
         return f"{forgery.verdict.capitalize()} · {_short(forgery.score)} at even odds"
     limits = forgery.calibration
@@ -34,21 +24,31 @@ def _headline(forgery: ForgeryMap) -> str:
     return "Inconclusive: too little to judge by"
 
 
+def so_far(network: ForgeryMap) -> str:
+    """One line of what the network says while other evidence is still being weighed."""
+    score = f" · {_short(network.score)}" if network.verdict != "inconclusive" else ""
+    return f"So far, network alone: {network.verdict}{score}"
+
+
 def contributions(forgery: ForgeryMap) -> str:
     """What each kind of evidence adds, a line each, the strongest first; empty for none.
 
     Kinds that do not apply come last.
     """
-    told = sorted(forgery.contributions.items(), key=lambda item: -abs(item[1].log_odds))
+    told = sorted(
+        forgery.contributions.items(),
+        key=lambda item: (item[1].words.startswith(_NOT), -abs(item[1].log_odds)),
+    )
     return "\n".join(_contribution(name, one) for name, one in told)
 
 
 def _contribution(name: str, one: Contribution) -> str:
-    words = printable(one.words)
-    if one.words.startswith("not "):  # applicable, looked at, counted
-        return f"{name}: {words}"
-    times = f", odds x {math.exp(one.log_odds):.2g}" if one.weight != "nothing" else ""
-    return f"{name}: {one.weight}{times}. {words[:1].upper()}{words[1:]}"
+    words, how = printable(one.words), one.weight
+    if words.startswith(_NOT):
+        how, words = _NOT.removesuffix(": "), words.removeprefix(_NOT)
+    elif how != "nothing":
+        how = f"{how}, odds x {math.exp(one.log_odds):.2g}"
+    return f"{name} ({how}): {words}"
 
 
 def is_between(forgery: ForgeryMap) -> bool:
