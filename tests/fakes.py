@@ -5,11 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
+from napari_safire import forensics
+from napari_safire.forensics import Evidence, EvidenceView
+from napari_safire.forensics.catalogue import VIEWS
 from napari_safire.forgery import ForgeryMap
 from napari_safire.geometry import Geometry
 from napari_safire.images.pixels import PictureReader
@@ -219,6 +224,24 @@ class PatchEngine(FakeEngine):
 
     def source_numbers(self, embedding: Embedding) -> dict[int, float]:
         return {1: 0.25, 2: 0.5, 3: 0.25}
+
+
+def hold_view(monkeypatch: pytest.MonkeyPatch, name: str, go: threading.Event) -> None:
+    """Let a forensic view of the session wait for an event, or until it is cancelled."""
+    view = next(view for view in VIEWS if view.name == name)
+
+    def function(picture: Any, *, progress: Any, cancel: Any, **parameters: Any) -> Evidence:
+        while not go.wait(0.005):
+            report(progress, cancel, 2, 5, "held")
+        return view.function(picture, progress=progress, cancel=cancel, **parameters)
+
+    held = replace(view, function=function)
+
+    def views(picture: Any) -> dict[str, EvidenceView]:
+        made = forensics.views(picture)
+        return dict(made) | {name: replace(made[name], view=held)}
+
+    monkeypatch.setattr("napari_safire.session.evidence.views", views)
 
 
 def _disc(prompt: PointPrompt, geometry: Geometry) -> SourceRegion:

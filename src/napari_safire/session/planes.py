@@ -121,6 +121,8 @@ class Plane:
     read : callable
         Gives the plane as (H, W), (H, W, 3) or (H, W, 4); called in a worker thread.
     history : History of Annotation
+    file : str or None
+        Path of the file that the picture is said to come from.
     predictions : Predictions
         What the model said, or what was kept of it with earlier work.
     work : str
@@ -138,6 +140,7 @@ class Plane:
     shape: tuple[int, int]
     read: Callable[[], Any]
     history: History[Annotation]
+    file: str | None = None
     embedding: Embedding | None = None
     jointly: bool = False  # the model answers all prompts of a source together, by patches
     grid: PromptGrid | None = None
