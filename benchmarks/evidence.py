@@ -69,7 +69,7 @@ def measure(view: forensics.EvidenceView, answer: Connection) -> None:
     before = resident_gib()
     coarse, seconds, remark = float("nan"), float("nan"), ""
     begin = time.perf_counter()
-    if hasattr(view, "coarse") and view.coarse() is not None:
+    if view.applicable and view.coarse() is not None:
         coarse = time.perf_counter() - begin
     begin = time.perf_counter()
     try:

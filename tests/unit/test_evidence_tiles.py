@@ -203,8 +203,8 @@ def test_a_coarse_view_shows_what_the_whole_one_shows(large, name):
     for map_of in (rough, fine):
         if name != "clipping":
             assert np.abs(map_of[right]).mean() > 1.3 * np.abs(map_of[left]).mean()
-    assert abs(rough.mean() - fine.mean()) < 0.1 * max(1, fine.std())
-    assert abs(rough.std() / fine.std() - 1) < 0.15
+    assert abs(rough.mean() - fine.mean()) < 0.2 * max(1, fine.std())
+    assert abs(rough.std() / fine.std() - 1) < 0.2
 
 
 @pytest.mark.parametrize("name", COARSE_VIEWS)

@@ -6,18 +6,23 @@ filters reach, so that what it says of the strip's own rows is what it would say
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.types import FloatImage
 
 STRIP_PIXELS = 1_000_000
 """Pixels of a strip's own rows, about."""
 _SAMPLED = 1_000_000
+_JOBS = min(4, os.cpu_count() or 1)  # NumPy and SciPy leave the lock while they compute
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def strips(
 
 
 def by_strips(
-    function: Callable[[slice], npt.NDArray[np.float32]],
+    function: Callable[[slice], npt.NDArray[_Value]],
     shape: tuple[int, int],
     *,
     cell: int = 1,
@@ -79,7 +84,7 @@ def by_strips(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     stage: str = "going through the picture",
-) -> FloatImage:
+) -> npt.NDArray[_Value]:
     """Make a map of a picture strip by strip.
 
     Parameters
@@ -103,28 +108,46 @@ def by_strips(
 
     Returns
     -------
-    (h, w) or (h, w, c) float32 array
-        What the function would give of all rows at once.
+    (h, w) or (h, w, c) array
+        What the function would give of all rows at once, of its type.
 
     Raises
     ------
     Cancelled
     """
     parts = strips(shape, overlap=overlap, multiple=int(np.lcm(cell, multiple)))
-    whole: FloatImage | None = None
+    whole: npt.NDArray[_Value] | None = None
     pieces = []
-    for number, part in enumerate(parts):
-        report(progress, cancel, number, len(parts), stage)
-        values = function(part.seen)[(part.rows.start - part.seen.start) // cell :]
-        if number + 1 < len(parts):
-            values = values[: (part.rows.stop - part.rows.start) // cell]
-        if cell > 1:
-            pieces.append(values)
-            continue
-        if whole is None:
-            whole = np.empty((shape[0], *values.shape[1:]), np.float32)
-        whole[part.rows] = values
+    with _threads(len(parts)) as pool:
+        for number, part in enumerate(parts):
+            report(progress, cancel, number, len(parts), stage)
+            if number % _JOBS == 0:  # as many strips at a time as there are threads
+                answers = pool.map(function, [one.seen for one in parts[number : number + _JOBS]])
+            values = next(answers)[(part.rows.start - part.seen.start) // cell :]
+            if number + 1 < len(parts):
+                values = values[: (part.rows.stop - part.rows.start) // cell]
+            if cell > 1:
+                pieces.append(values)
+                continue
+            if whole is None:
+                whole = np.empty((shape[0], *values.shape[1:]), values.dtype)
+            whole[part.rows] = values
     return np.concatenate(pieces) if whole is None else whole
+
+
+class _Here:
+    """Stands for a pool where there is one strip only: no thread is worth it."""
+
+    map = staticmethod(map)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor | _Here]:
+    if count == 1 or _JOBS == 1:
+        yield _Here()
+        return
+    with ThreadPoolExecutor(min(count, _JOBS), "strips") as pool:
+        yield pool
 
 
 def sampled(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +11,8 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 
 from napari_safire.forensics.compression.coefficients import BLOCK
-from napari_safire.forensics.tiles import by_strips, strips
-from napari_safire.progress import Cancel, Progress, report
+from napari_safire.forensics.tiles import by_strips
+from napari_safire.progress import Cancel, Progress
 from napari_safire.types import FloatImage
 
 _STAGE = "saving again"
@@ -96,7 +95,7 @@ def ghosts(
     progress : callable, optional
         Called as ``progress(done, total, stage)``.
     cancel : callable, optional
-        Asked between qualities and strips.
+        Asked between strips.
 
     Returns
     -------
@@ -108,20 +107,25 @@ def ghosts(
     Cancelled
     """
     middles = slice(window // 2, None, window)
-    multiple = int(np.lcm(window, BLOCK))
-    total = len(qualities) * len(strips(_shape(rgb), multiple=multiple))
-    done = count()
 
     def of_rows(rows: slice) -> FloatImage:
         before = rgb[rows].astype(np.int32)
         changes = []
         for quality in qualities:
-            report(progress, cancel, next(done), total, _STAGE)
             change = ((before - resaved(rgb[rows], quality)) ** 2).mean(axis=2, dtype=np.float32)
             changes.append(uniform_filter(change, window)[middles, middles])
         return np.stack(changes, axis=-1)
 
-    stack = by_strips(of_rows, _shape(rgb), cell=window, overlap=window, multiple=multiple)
+    stack = by_strips(
+        of_rows,
+        _shape(rgb),
+        cell=window,
+        overlap=window,
+        multiple=BLOCK,
+        progress=progress,
+        cancel=cancel,
+        stage=_STAGE,
+    )
     low, high = stack.min(axis=-1, keepdims=True), stack.max(axis=-1, keepdims=True)
     scaled: FloatImage = (stack - low) / np.maximum(high - low, 1e-6)
     return np.moveaxis(scaled, -1, 0)
