@@ -56,7 +56,7 @@ def png_parts(data: bytes) -> Iterator[Part]:
         wrong = checksum != zlib.crc32(data[at + 4 : at + 8 + size])
         what = _PNG.get(name, "chunk")
         remark = "its checksum is wrong: changed after it was written" if wrong else ""
-        yield Part(name.decode("ascii"), what, at, 12 + size, remark, 8)
+        yield Part(name.decode("ascii"), what, at, 12 + size, remark, header=8, footer=4)
         at += 12 + size
         if what == END:
             return

@@ -103,8 +103,7 @@ def coding_rows(data: bytes, parts: Iterable[Part]) -> Iterator[Row]:
             yield Row("Frame", value, "" if body[0] == 8 else f"{body[0]} bits are rare in a JPEG")
         elif part.what == "Adobe header" and len(body) >= 12:
             yield Row("Colours", _ADOBE.get(body[11], f"unknown ({body[11]})"))
-        elif part.what == "index of several pictures":
-            yield from _view_rows(data, body, part)
+    yield from _view_rows(data, parts)
     yield Row("Scans", str(sum(part.what == "scan" for part in parts)))
     found = list(_huffman(b"".join(p.content(data) for p in parts if p.what == "Huffman tables")))
     if found:
@@ -124,20 +123,30 @@ def _huffman(body: bytes) -> Iterator[str]:
 
 def other_views(data: bytes, parts: Iterable[Part]) -> tuple[tuple[int, int], ...]:
     """Where the further pictures lie that an index (MPF) lists: (offset, size) of each."""
+    return tuple((start, size) for _, size, start in _listed(data, parts))
+
+
+def previews(data: bytes, parts: Iterable[Part]) -> tuple[tuple[int, int], ...]:
+    """Those among them that are the picture itself, smaller."""
+    return tuple((at, size) for kind, size, at in _listed(data, parts) if _is_preview(kind))
+
+
+def _listed(data: bytes, parts: Iterable[Part]) -> tuple[tuple[int, int, int], ...]:
     for part in parts:
         if part.what == "index of several pictures":
             place = part.offset + part.header + len(_MPF)
-            listed = listed_views(part.content(data)[len(_MPF) :], place)
-            return tuple((start, size) for _, size, start in listed[1:])
+            return listed_views(part.content(data)[len(_MPF) :], place)[1:]
     return ()
 
 
-def _view_rows(data: bytes, body: bytes, part: Part) -> Iterator[Row]:
-    place = part.offset + part.header + len(_MPF)
-    for number, (kind, size, start) in enumerate(listed_views(body[len(_MPF) :], place)[1:], 2):
-        what = "preview" if kind & 0xFF0000 == 0x010000 else "view or gain map"
-        begin = data[start : start + min(size, 1 << 20)]
-        shape = jpeg_shape(begin)
+def _is_preview(kind: int) -> bool:
+    return kind & 0xFF0000 == 0x010000
+
+
+def _view_rows(data: bytes, parts: Iterable[Part]) -> Iterator[Row]:
+    for number, (kind, size, start) in enumerate(_listed(data, parts), 2):
+        what = "preview" if _is_preview(kind) else "view or gain map"
+        shape = jpeg_shape(data[start : start + min(size, 1 << 20)])
         shown = f"{shape[0]} x {shape[1]}, " if shape else ""
         remark = "" if shape else "the index leads to no JPEG"
         yield Row(f"Picture {number}", f"{what}, {shown}{size} bytes at {start}", remark)
