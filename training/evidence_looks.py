@@ -83,8 +83,8 @@ def look_at_all(
         count = len(paths)
         work = pool.map(_look, paths, [wanted] * count, [folder] * count, [model] * count)
         for number, path in enumerate(work, 1):
-            print(f"\r{number} of {count}: {path.name:60.60}", end="", flush=True)
-    print()
+            if number % 50 == 0 or number == count:
+                print(f"{number} of {count}: {path.name}", flush=True)
     return [_read(one, wanted, folder, model) for one in pictures]
 
 

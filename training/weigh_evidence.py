@@ -36,7 +36,7 @@ from napari_safire.model import load_model, save_checkpoint
 from napari_safire.partitioning.combination import combine
 
 COUNTED = (
-    "copy-move", "double compression", "compression grid", "thumbnail",
+    "copy-move", "double compression", "compression grid", "JPEG compatibility",
 )  # fmt: skip
 # Kinds with few pictures are judged together, so that a rate can be seen in them.
 _TOGETHER = {
