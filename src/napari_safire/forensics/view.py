@@ -16,7 +16,7 @@ from napari_safire.forensics.evidence import Evidence
 from napari_safire.forensics.picture import Picture
 from napari_safire.progress import Cancel, Progress
 
-Need = Literal["file", "jpeg", "size"]
+Need = Literal["bytes", "file", "jpeg", "size"]
 LEAST_SIDE = 64
 """Pixels: smaller pictures hold too few blocks and cells to compare."""
 
@@ -40,8 +40,8 @@ class View:
     function : callable
         ``function(picture, *, progress, cancel, **parameters) -> Evidence``. Its annotations give
         the parameters' limits and units, as magicgui reads them.
-    needs : tuple of {"file", "jpeg", "size"}
-        "size": at least 64 pixels a side.
+    needs : tuple of {"bytes", "file", "jpeg", "size"}
+        "bytes": a file, whether or not its pixels can be read; "size": at least 64 pixels a side.
     score_means : str
         What the score counts; empty where there is none.
     algorithm : int
@@ -74,10 +74,12 @@ class View:
 
     def why_not(self, picture: Picture) -> str:
         """Say why this view cannot be made of a picture; empty if it can."""
+        if picture.why_no_pixels and "bytes" not in self.needs:
+            return f"not applicable: {picture.why_no_pixels.removesuffix('.')}"
         if "size" in self.needs and min(picture.shape) < LEAST_SIDE:
             height, width = picture.shape
             return f"not applicable: {height} x {width} pixels are too few, it needs {LEAST_SIDE}"
-        if "file" in self.needs or "jpeg" in self.needs:
+        if {"bytes", "file", "jpeg"}.intersection(self.needs):
             if picture.file is None:
                 return f"not applicable: {picture.why_no_file}"
             if "jpeg" in self.needs and not picture.is_jpeg:
