@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from napari_safire import forensics
+from napari_safire.engine.rules import ModelRules
 from napari_safire.forensics import Evidence, EvidenceView
 from napari_safire.forensics.catalogue import VIEWS
 from napari_safire.forgery import ForgeryMap
@@ -38,6 +39,7 @@ class FakeEngine:
         Embedding waits for it.
     """
 
+    rules = ModelRules()
     most_sources = 6
     answers_by_patches = False
 
@@ -235,13 +237,14 @@ def hold_view(monkeypatch: pytest.MonkeyPatch, name: str, go: threading.Event) -
             report(progress, cancel, 2, 5, "held")
         return view.function(picture, progress=progress, cancel=cancel, **parameters)
 
-    held = replace(view, function=function)
+    held = replace(view, function=function, lasting=False)  # what is kept is not waited for
 
     def views(picture: Any) -> dict[str, EvidenceView]:
         made = forensics.views(picture)
         return dict(made) | {name: replace(made[name], view=held)}
 
-    monkeypatch.setattr("napari_safire.session.evidence.views", views)
+    for room in ("session", "examination"):
+        monkeypatch.setattr(f"napari_safire.{room}.evidence.views", views)
 
 
 def _disc(prompt: PointPrompt, geometry: Geometry) -> SourceRegion:

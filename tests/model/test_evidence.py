@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
-from dock_steps import open_image, prompts
+from dock_steps import forgery, open_image, prompts
+from fakes import hold_view
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Vectors
 from PIL import Image as PillowImage
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
+from napari_safire.engine.rules import ModelRules
 from napari_safire.errors import SafireError
 from napari_safire.forensics import Evidence, EvidenceMap, Links, Row
 from napari_safire.forensics.catalogue import VIEWS
+from napari_safire.forgery import Calibration
 from napari_safire.gui.io.writer import write_labels
 from napari_safire.gui.layers.evidence_layers import EvidenceLayers
 from napari_safire.gui.layers.image_planes import Channels, PictureLayer
 from napari_safire.gui.panels.evidence.card import ViewActs, ViewCard
 from napari_safire.gui.panels.evidence.parameters import as_form
 from napari_safire.gui.panels.parameter_form import ParameterForm
+from napari_safire.partitioning.combination import CombinationRule, Term
 from napari_safire.session.evidence import Found, ViewState
 
 from .conftest import Dock
@@ -244,7 +250,7 @@ def test_text_of_files_is_never_interpreted(qapp: Any) -> None:
     card = ViewCard(view, ViewActs(lambda *_: None, lambda _: None, lambda _: None))
     evil = '<img src="http://example.org/x.png"><b>bold</b>\x1b[2J\u202egnp.exe'
     found = Evidence(table=(Row(evil, evil, evil),), finding=evil)
-    card.show_state(ViewState(view, found=Found(found, {}, evil)))
+    card.show_state(ViewState(view, found=Found(found, {}, evil, True, evil)))
     for label in card.findChildren(QLabel):
         assert label.textFormat() == Qt.TextFormat.PlainText or not label.text()
     for text in (card.finding.text(), card.caveat.text(), card.table.text.toPlainText()):
@@ -277,3 +283,40 @@ def test_an_image_layer_of_a_view_is_an_overlay(viewer: ViewerModel) -> None:
     assert isinstance(layer, Image)
     assert tuple(layer.contrast_limits) == (0, 191)
     layers.close()
+
+
+# -------------------------------------------------------------------- verdict
+
+
+def test_the_verdict_says_what_each_kind_of_evidence_adds(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms = {"network": Term(2.0, 0.0, -5, 5), "ghosts": Term(0), "metadata": Term(1.0)}
+    calibration = Calibration(1.0, 5.0, 0.68, 0.27, 0.05, "made up.")
+    assert dock.engine is not None
+    rule = CombinationRule(MappingProxyType(terms), calibration)
+    dock.engine.rules = ModelRules(combination=rule)
+    found = forgery("no forgery found", 0.2)
+    monkeypatch.setattr(dock.engine, "localize", lambda *args, **more: found)
+    go = threading.Event()
+    hold_view(monkeypatch, "ghosts", go)
+    panel = dock.widget.verdict
+    image = open_image(dock, noise())
+    dock.press(dock.widget.partition.run)
+    wait_until(lambda: dock.controller.plane.weighing is not None)
+    assert panel.line.text() == "So far, network alone: no forgery found · .20"
+    assert panel.reason.text().startswith("Other evidence is being weighed …")
+    assert panel.counted.isHidden()
+    go.set()
+    dock.settle()
+    assert panel.line.text() == "Forged · .90 at even odds"
+    assert not panel.counted.isHidden()
+    assert panel.contributions.text().splitlines() == [
+        "network (against, odds x 0.062): by itself 20 % at even odds",
+        "ghosts (nothing): for the eye",
+        "metadata (not applicable): the pixels come from no file",
+    ]
+    image.data = noise()[::-1].copy()  # of these nothing is known
+    dock.settle()
+    assert panel.line.text() == "No verdict yet"
+    assert panel.counted.isHidden()

@@ -93,6 +93,7 @@ class SafireWidget(QScrollArea):
             sources_opacity=preferences.sources_opacity,
         )
         self.controller.start_with(_settings(preferences))
+        session.weighing.count(preferences.count_evidence)
 
         self._make_sections(preferences)
         self._lay_out()
@@ -293,6 +294,7 @@ class SafireWidget(QScrollArea):
         self.controller.sources_opacity = preferences.sources_opacity
         self.verdict.prior = preferences.prior_percent / 100
         self.controller.start_with(_settings(preferences))
+        self.controller.session.weighing.count(preferences.count_evidence)
         if self._cache is not None and preferences.cache_gib > 0:
             self._cache.max_bytes = int(preferences.cache_gib * 2**30)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -16,13 +16,13 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from napari_safire.forgery import NETWORK, Calibration
+from napari_safire.forgery import NETWORK
 from napari_safire.learning.calibration import Observation, fit_calibration
 from napari_safire.partitioning.combination import CombinationRule, Term
 
 _PENALTY = 0.02  # of squared weights, against the mean log loss; scores are scaled to 0 .. 1 first
-_NETWORK_LIMITS = (-4.0, 4.0)  # log odds: beyond, a network is only overconfident
-_HIGHEST = 0.9  # quantile of what is found in forgeries: a higher score says no more
+_NETWORK_LIMIT = 4.0  # log odds: beyond, a network is only overconfident
+_HIGHEST = (0.1, 0.25, 0.5, 0.75, 0.9)  # quantiles of what is found in forgeries: limits to try
 _LEAST_FOUND = 5  # forgeries in which a view has to find something to be weighed at all
 
 
@@ -78,17 +78,12 @@ def fit_combination(
     ValueError
         Authentic or forged pictures are missing, or a rate does not lie between 0 and 1.
     """
-    limits = {name: _limits(name, pictures) for name in names}
-    used = [name for name in names if limits[name][1] > limits[name][0]]
-    unit = {name: Term(1.0, 0.0, *limits[name]) for name in used}
-    scale = np.array([max(abs(limit) for limit in limits[name]) for name in used])
-    values = np.array(
-        [[_added(unit[name], p.scores.get(name)) for name in used] for p in pictures]
-    ).reshape(len(pictures), len(used))
-    weights = _weights(values / scale, pictures) / scale
+    units = {name: unit for name in names if (unit := _unit(name, pictures)) is not None}
+    values = _values(pictures, units)
+    weights, _ = _weights(values, pictures)
     terms = {
-        name: Term(float(weight), 0.0, *limits[name])
-        for name, weight in zip(used, weights, strict=True)
+        name: replace(unit, weight=unit.weight * float(weight))
+        for (name, unit), weight in zip(units.items(), weights, strict=True)
         if weight > 0
     }
     sums = [total(p.scores, terms) for p in pictures]
@@ -136,20 +131,33 @@ def _added(term: Term, score: float | None) -> float:
     return 0.0 if score is None else term.log_odds(score)
 
 
-def _limits(name: str, pictures: Sequence[WeighedPicture]) -> tuple[float, float]:
+def _unit(name: str, pictures: Sequence[WeighedPicture]) -> Term | None:
+    """A score's term before it is weighed: at its highest it adds 1; None if it finds too little.
+
+    Where a score stops to say more is chosen among what it is in forgeries: the limit by which it
+    tells most by itself.
+    """
     if name == NETWORK:
-        return _NETWORK_LIMITS
+        return Term(1 / _NETWORK_LIMIT, 0.0, -_NETWORK_LIMIT, _NETWORK_LIMIT)
     found = [p.scores.get(name) for p in pictures if p.forged]
     told = [score for score in found if score is not None and score > 0]
     if len(told) < _LEAST_FOUND:
-        return 0.0, 0.0
-    return 0.0, float(np.quantile(told, _HIGHEST))
+        return None
+    tried = [Term(1 / high, 0.0, 0.0, high) for high in np.quantile(told, _HIGHEST).tolist()]
+    return min(tried, key=lambda unit: _weights(_values(pictures, {name: unit}), pictures)[1])
+
+
+def _values(
+    pictures: Sequence[WeighedPicture], units: Mapping[str, Term]
+) -> npt.NDArray[np.float64]:
+    rows = [[_added(unit, p.scores.get(name)) for name, unit in units.items()] for p in pictures]
+    return np.array(rows, float).reshape(len(pictures), len(units))
 
 
 def _weights(
     values: npt.NDArray[np.float64], pictures: Sequence[WeighedPicture]
-) -> npt.NDArray[np.float64]:
-    """Minimise the log loss over weights of at least 0 and an intercept."""
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Weights of at least 0, beside an intercept, with the least loss; and that loss."""
     forged = np.array([p.forged for p in pictures])
     counts = Counter((p.forged, p.kind) for p in pictures)
     share = np.array([1 / counts[p.forged, p.kind] for p in pictures])
@@ -167,10 +175,4 @@ def _weights(
     start = np.zeros(values.shape[1] + 1)
     bounds = [(0.0, None)] * values.shape[1] + [(None, None)]
     found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B")
-    return np.asarray(found.x[:-1])
-
-
-def probability(scores: Mapping[str, float | None], rule: CombinationRule) -> float:
-    """Probability of forgery at even odds."""
-    calibration: Calibration = rule.calibration
-    return calibration.probability(total(scores, rule.terms))
+    return np.asarray(found.x[:-1]), float(found.fun)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,23 +38,46 @@ PLANES_KEPT = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """What a view found, by which parameters, and how it looks in small.
+    """What a view found, in words and in small: arrays lie in the views' own cache.
 
     Parameters
     ----------
-    evidence : Evidence
+    words : Evidence
+        Without map, links and regions.
     parameters : mapping of str to value
         All of them.
     caveat : str
         When not to trust it.
+    drawn : bool
+        Whether there is a map, or links.
+    means : str
+        What is bright in the map.
     thumbnail : (h, w, 3) uint8 array or None
-        None where there is neither map nor links.
+        None where nothing is drawn.
+    coarse : bool
+        Whether it is of a part of the picture, and the whole is being made.
     """
 
-    evidence: Evidence
+    words: Evidence
     parameters: Mapping[str, Any]
     caveat: str
+    drawn: bool = False
+    means: str = ""
     thumbnail: npt.NDArray[np.uint8] | None = None
+    coarse: bool = False
+
+    @classmethod
+    def by(cls, view: EvidenceView, evidence: Evidence, *, coarse: bool = False) -> Found:
+        """Take what is to be shown of what a view found."""
+        return cls(
+            replace(evidence, map=None, links=None, regions=None),
+            {**view.view.parameters, **view.parameters},
+            " ".join([view.view.misleads, *evidence.caveats]),
+            evidence.map is not None or evidence.links is not None,
+            "" if evidence.map is None else evidence.map.means,
+            thumbnail(evidence, view.picture.rgb),
+            coarse,
+        )
 
 
 @dataclass(eq=False, slots=True)
@@ -145,6 +168,7 @@ class SessionEvidence:
         self, deliver: Deliver, planes: Planes, tell: Callable[[str, bool, Topic], None]
     ) -> None:
         self.worker = Worker(deliver, self._watch)
+        self._deliver = deliver
         self._planes = planes
         self._tell = tell
         self._known: dict[PlaneKey, PlaneEvidence] = {}
@@ -180,8 +204,21 @@ class SessionEvidence:
 
     def look(self, key: PlaneKey) -> None:
         """Find out which views apply to a plane, unless that is known."""
-        if key not in self._known:
-            self._look(key, lambda known: None)
+        if key in self._known:
+            return
+        looked = self.looked_at(self._planes[key])
+
+        def done(seen: Seen) -> None:
+            self._answered(key, looked, seen)
+
+        def failed(error: Exception) -> None:
+            if self._looked.get(key) is looked:
+                self._known[key] = PlaneEvidence(problem=sentence(error))
+                self.changed.emit(key)
+
+        self.worker.submit(
+            Job("", lambda progress, cancel: looked.look(), done, failed, topic=("view", key, ""))
+        )
 
     def make(self, key: PlaneKey, name: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Make a view of a plane; what was asked of it before is stopped.
@@ -196,21 +233,23 @@ class SessionEvidence:
         """
         looked = self.looked_at(self._planes[key])
         chosen = dict(parameters or {})
+        topic = ("view", key, name)
 
         def work(progress: Progress, cancel: Cancel) -> tuple[Seen, Found]:
             seen = looked.look()
             view = seen.views[name].with_parameters(**chosen)
-            evidence = view.compute(progress=progress, cancel=cancel)
-            small = thumbnail(evidence, view.picture.rgb)
+            first = None if view.cached else view.coarse(progress=progress, cancel=cancel)
+            if first is not None:
+                begun = Found.by(view, first, coarse=True)
+                self._deliver(lambda: self._begun(key, looked, seen, job, begun))
+            found = Found.by(view, view.compute(progress=progress, cancel=cancel))
             if looked.look() is not seen:
                 raise SafireError(_EDITED)
-            whole = {**view.view.parameters, **chosen}
-            caveat = " ".join([view.view.misleads, *evidence.caveats])
-            return seen, Found(evidence, whole, caveat, small)
+            return seen, found
 
         def done(answer: tuple[Seen, Found]) -> None:
             seen, found = answer
-            self._answered(key, looked, seen, name, found=found)
+            self._answered(key, looked, seen, name, found)
 
         def failed(error: Exception) -> None:
             state = self._state(key, name)
@@ -218,11 +257,17 @@ class SessionEvidence:
                 state.asked, state.problem = None, sentence(error)
                 self.changed.emit(key)
 
-        job = self.worker.submit(Job(name, work, done, failed, topic=("view", key, name)))
+        job = Job(name, work, done, failed, topic=topic)
         known = self._known.setdefault(key, PlaneEvidence())
         state = known.views.setdefault(name, ViewState(_VIEWS[name]))
         state.asked, state.problem = job, ""
+        self.worker.submit(job)
         self.changed.emit(key)
+
+    def _begun(self, key: PlaneKey, looked: LookedAt, seen: Seen, job: Job, begun: Found) -> None:
+        """Show a first, coarse picture while the whole is made."""
+        if not job.cancelled.is_set():
+            self._answered(key, looked, seen, job.title, begun)
 
     def make_all(self, key: PlaneKey) -> None:
         """Make all views of a plane that apply and were not made yet, one after the other."""
@@ -231,23 +276,41 @@ class SessionEvidence:
             if not (state.why_not or state.found or state.asked):
                 self.make(key, name)
 
-    def hand_over(self, key: PlaneKey, name: str, take: Callable[[Found], None]) -> None:
-        """Hand over what a view found, once it is sure that the pixels are still the same.
+    def hand_over(self, key: PlaneKey, name: str, take: Callable[[Evidence], None]) -> None:
+        """Hand over what a view found, made anew if need be, of the pixels as they are now.
 
         Parameters
         ----------
         key : PlaneKey
         name : str
         take : callable
-            Not called if they are others: what was found is then dropped.
+            Not called if the pixels are others than those that were looked at, or are edited
+            meanwhile: what was found is then dropped.
         """
+        state = self._state(key, name)
+        if state is None or state.found is None:
+            return
+        looked, parameters = self.looked_at(self._planes[key]), state.found.parameters
+        of = self._known[key].seen
 
-        def then(known: PlaneEvidence) -> None:
-            state = known.views.get(name)
-            if state is not None and state.found is not None:
-                take(state.found)
+        def work(progress: Progress, cancel: Cancel) -> tuple[Seen, Evidence | None]:
+            seen = looked.look()
+            if seen is not of:
+                return seen, None
+            view = seen.views[name].with_parameters(**parameters)
+            evidence = view.compute(progress=progress, cancel=cancel)
+            now = looked.look()
+            return now, evidence if now is seen else None
 
-        self._look(key, then)
+        def done(answer: tuple[Seen, Evidence | None]) -> None:
+            seen, evidence = answer
+            if self._answered(key, looked, seen) is not None and evidence is not None:
+                take(evidence)
+
+        def failed(error: Exception) -> None:
+            self._tell(sentence(error), True, Topic(key, "picture"))
+
+        self.worker.submit(Job(name, work, done, failed, topic=("layer", key, name)))
 
     def cancel(self, key: PlaneKey | None = None, name: str = "") -> None:
         """Stop making a view; without a name all of a plane, without a key of all planes."""
@@ -256,14 +319,23 @@ class SessionEvidence:
             if known is not None and self._stop(known, name):
                 self.changed.emit(asked_key)
 
-    def looked_at(self, plane: Plane) -> LookedAt:
-        """Return the picture of a plane, for jobs in the evidence worker alone."""
-        looked = self._looked.pop(plane.key, None)
+    def looked_at(self, plane: Plane, *, keep: bool = True) -> LookedAt:
+        """Return the picture of a plane, for jobs in the evidence worker alone.
+
+        Parameters
+        ----------
+        plane : Plane
+        keep : bool
+            Whether it takes the place of that of another plane, if too many are kept.
+        """
+        looked = self._looked.get(plane.key)
         if looked is None or looked.pixels is not plane.pixels:
             looked = LookedAt(plane)
-        self._looked[plane.key] = looked  # the latest is the last
-        for key in list(self._looked)[:-PLANES_KEPT]:
-            self._drop(key)
+        if keep:
+            self._looked.pop(plane.key, None)
+            self._looked[plane.key] = looked  # the latest is the last
+            for key in list(self._looked)[:-PLANES_KEPT]:
+                self._drop(key)
         return looked
 
     @property
@@ -284,23 +356,6 @@ class SessionEvidence:
             signal.disconnect()
 
     # ---------------------------------------------------------------- answers
-
-    def _look(self, key: PlaneKey, then: Callable[[PlaneEvidence], None]) -> None:
-        looked = self.looked_at(self._planes[key])
-
-        def done(seen: Seen) -> None:
-            known = self._answered(key, looked, seen)
-            if known is not None:
-                then(known)
-
-        def failed(error: Exception) -> None:
-            if self._looked.get(key) is looked:
-                self._known[key] = PlaneEvidence(problem=sentence(error))
-                self.changed.emit(key)
-
-        self.worker.submit(
-            Job("", lambda progress, cancel: looked.look(), done, failed, topic=("view", key, ""))
-        )
 
     def _answered(
         self,
@@ -326,7 +381,9 @@ class SessionEvidence:
             }
         if found is not None:
             state = known.views[name]
-            state.asked, state.problem, state.found = None, "", found
+            state.problem, state.found = "", found
+            if not found.coarse:
+                state.asked = None
         self.changed.emit(key)
         return known
 
@@ -335,7 +392,7 @@ class SessionEvidence:
         return None if known is None else known.views.get(name)
 
     def _watch(self, job: Job | None, done: int, total: int, stage: str) -> None:
-        if job is not None and isinstance(job.topic, tuple) and job.topic[-1]:
+        if job is not None and isinstance(job.topic, tuple) and job.title:
             _, key, name = job.topic
             self.progress.emit(key, name, done, total, stage)
 

@@ -33,6 +33,7 @@ from napari_safire.session.model_jobs import ModelJobs
 from napari_safire.session.partitions import Partitions
 from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
 from napari_safire.session.prompt_answers import PromptAnswers
+from napari_safire.session.weighing import Weighing
 from napari_safire.session.workers import Deliver, Job, Worker
 from napari_safire.types import Embedding
 
@@ -66,6 +67,8 @@ class Session:
         Partitions and their uncertainty.
     evidence : SessionEvidence
         Forensic views of planes.
+    weighing : Weighing
+        Verdicts that count them.
     changed : Signal(Snapshot)
         A plane is to be shown anew.
     embedded : Signal(PlaneKey)
@@ -117,10 +120,17 @@ class Session:
             self.planes, self.annotations, self._model_worker, self._chosen, self._failing
         )
         self.prompts = PromptAnswers(jobs, self.embed, self._tell)
-        self.partitions = Partitions(
-            jobs, self._take_embedding, lambda key: self.partitioned.emit(key)
-        )
         self.evidence = SessionEvidence(deliver, self.planes, self._tell)
+        self.weighing = Weighing(
+            self.evidence,
+            self.planes,
+            lambda key: self.partitioned.emit(key),
+            self.annotations.refresh,
+            lambda key: self._failing(key, "partition"),
+        )
+        self.partitions = Partitions(
+            jobs, self._take_embedding, self.weighing, lambda key: self.partitioned.emit(key)
+        )
         self._workers = (
             self._model_worker, self._annotation_worker, self._file_worker, self._reading_worker,
             self.evidence.worker,
@@ -316,6 +326,7 @@ class Session:
         """
         self._model_worker.cancel()
         self.evidence.cancel()
+        self.weighing.cancel()
 
     def run(
         self,

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+import numpy.typing as npt
+
+from napari_safire.decoding.structure.parts import Part
+from napari_safire.decoding.structure.walk import Container, also_opens_as, walk
 from napari_safire.forensics.evidence import Evidence, EvidenceMap, Row
-from napari_safire.forensics.file.container import Container, also_opens_as, walk
+from napari_safire.forensics.file.coding import coding_rows
 from napari_safire.forensics.file.credentials import (
     read_credentials,
     read_trust_list,
     trust_folder,
 )
-from napari_safire.forensics.file.jpeg_parts import coding_rows
-from napari_safire.forensics.file.metadata import (
-    read_metadata,
-    thumbnail_difference,
+from napari_safire.forensics.file.metadata_table import metadata_rows, stored_thumbnails
+from napari_safire.forensics.file.thumbnail import (
+    MOST_DIFFERENCE,
+    ThumbnailFit,
+    fit_thumbnail,
+    other_proportions,
     thumbnail_pixels,
 )
-from napari_safire.forensics.file.parts import Part
 from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.view import View
 from napari_safire.progress import Cancel, Progress
 from napari_safire.text import printable
 
-_SAME_PICTURE = 0.9  # correlation of a thumbnail with its picture
+_SAME_PICTURE = 0.6  # correlation of a thumbnail with its picture
 _MOST_ROWS = 200
 _MOST_TEXT = 120
 _TRUST_REMARKS = {
@@ -92,39 +99,57 @@ def _ending(found: Container) -> list[Row]:
 def metadata_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
-    """Exif tags and what does not fit."""
-    found = read_metadata(picture.data)
-    remarks = found.remarks()
-    rows = [Row(name, value, remarks.pop(name, "")) for name, value in found.tags.items()]
-    rows += [Row(name, "missing", remark) for name, remark in remarks.items()]
-    if found.damage:
-        rows.append(Row("Exif", "not all was read", found.damage))
-    noticed = sum(bool(row.remark) for row in rows)
-    finding = f"{len(found.tags)} tags, {noticed} to notice" if rows else "no Exif"
-    return Evidence(table=tuple(rows), finding=finding)
+    """Exif, XMP, IPTC, colour profile and texts, and what does not fit."""
+    found = metadata_rows(picture.data, picture.shape)
+    return Evidence(table=found.rows, finding=found.finding, caveats=found.caveats)
 
 
 def thumbnail_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
-    """The embedded thumbnail against the picture."""
-    thumbnail = thumbnail_pixels(read_metadata(picture.data))
-    if thumbnail is None:
+    """The small pictures in the file against the picture."""
+    found = [
+        (name, pixels, fit)
+        for name, stored in stored_thumbnails(picture.data)
+        if (pixels := thumbnail_pixels(stored)) is not None
+        and (fit := fit_thumbnail(picture.rgb, pixels)) is not None
+    ]
+    if not found:
         return Evidence(finding="no thumbnail in the file")
-    difference, correlation = thumbnail_difference(picture.rgb, thumbnail)
-    cell = max(1, round(picture.shape[0] / max(1, difference.shape[0])))
+    rows = [row for one in found for row in _thumbnail_rows(picture.shape, *one)]
+    worst = max((fit for _, _, fit in found), key=lambda fit: fit.peak)
+    cell = max(1, round(picture.shape[0] / worst.difference.shape[0]))
     drawn = EvidenceMap(
-        difference, cell, limits=(0.0, 64.0), means="brighter: differs from the thumbnail",
+        worst.difference, cell, limits=(0.0, 64.0), means="brighter: differs from the thumbnail",
         unit="grey levels",
     )  # fmt: skip
-    same = correlation >= _SAME_PICTURE
-    row = Row(
-        "Correlation",
-        f"{correlation:.3f}",
-        "" if same else "the thumbnail shows another picture, or an earlier state of it",
+    return Evidence(drawn, table=tuple(rows), score=worst.score, finding=_said(worst))
+
+
+def _said(fit: ThumbnailFit) -> str:
+    """In words, how a thumbnail fits."""
+    turned = f", turned by {90 * fit.turned} degrees" if fit.turned else ""
+    if fit.correlation < _SAME_PICTURE:
+        return "shows another picture"
+    if fit.peak > MOST_DIFFERENCE:
+        return f"shows the same picture{turned}, but something in it differs"
+    if fit.part < 1:
+        return f"shows more than the picture, which was cropped{turned}"
+    return f"shows the same picture{turned}"
+
+
+def _thumbnail_rows(
+    shape: tuple[int, int], name: str, pixels: npt.NDArray[np.uint8], fit: ThumbnailFit
+) -> Iterator[Row]:
+    said = _said(fit)
+    plain = said.startswith("shows the same") and fit.peak <= MOST_DIFFERENCE
+    height, width = pixels.shape[:2]
+    yield Row(name, f"{height} x {width}, {said}", "" if plain else f"it {said}")
+    yield Row(
+        f"{name}, fit", f"correlation {fit.correlation:.3f}, up to {fit.peak:.0f} grey levels"
     )
-    finding = "shows the same picture" if same else "shows another picture"
-    return Evidence(drawn, table=(row,), score=1 - correlation, finding=finding)
+    if other_proportions(shape[::-1] if fit.turned % 2 else shape, pixels):
+        yield Row(f"{name}, proportions", f"{width / height:.2f}", "others than the picture's")
 
 
 def credentials_view(
@@ -162,9 +187,9 @@ VIEWS = (
     ),
     View(
         "metadata",
-        "Exif: camera, dates, software, and what does not fit.",
+        "Exif, XMP, IPTC and colour profile: camera, dates, programs, and what does not fit.",
         "Metadata can be edited, and is usually removed on the way.",
-        "Exif 2.32, read by ExifRead",
+        "Exif 2.32 (ExifRead), XMP (ISO 16684-1), IPTC-IIM 4.2, ICC.1",
         metadata_view,
         ("file",),
     ),
@@ -179,11 +204,11 @@ VIEWS = (
     ),
     View(
         "thumbnail",
-        "The thumbnail that the file carries, against its picture.",
+        "The small pictures that the file carries (Exif, Photoshop, MPO), against its picture.",
         "Some editors write it anew, others keep that of the camera after a mere crop.",
         "common practice",
         thumbnail_view,
         ("file",),
-        "one less the correlation of thumbnail and picture",
+        "difference in the place that differs most: 1 at 16 grey levels, 2 more for each doubling",
     ),
 )

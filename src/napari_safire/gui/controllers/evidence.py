@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from napari_safire.forensics import Evidence
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.session.evidence import Found, PlaneEvidence, SessionEvidence
@@ -61,15 +62,22 @@ class EvidenceController:
         """Lay what a view found over the picture; later answers go into the same layers."""
         key = self._controller.key
         if key is not None:
-            self.evidence.hand_over(key, name, lambda found: self._show(key, name, found))
+            self._open(key, name)
 
-    def _show(self, key: PlaneKey, name: str, found: Found) -> None:
-        place = self._controller.place_of(key)
-        if place is None:
+    def _open(self, key: PlaneKey, name: str) -> None:
+        known = self.evidence.of(key)
+        found = None if known is None else known.views[name].found
+        if found is None:
             return
+
+        def take(evidence: Evidence) -> None:
+            place = self._controller.place_of(key)
+            if place is not None:
+                below = place.layer_group.prompts
+                place.evidence_layers.show(key.index, name, evidence, below)
+
         self._shown[key, name] = found
-        below = place.layer_group.prompts
-        place.evidence_layers.show(key.index, name, found.evidence, below)
+        self.evidence.hand_over(key, name, take)
 
     def _update(self, key: PlaneKey) -> None:
         """Put what was found anew into the layers that show what was found before."""
@@ -79,10 +87,10 @@ class EvidenceController:
             return
         for name, state in known.views.items():
             found, before = state.found, self._shown.get((key, name))
-            if found is None or before is None or found is before:
+            if found is None or found.coarse or before is None or found is before:
                 continue
             if place.evidence_layers.of(key.index, name):
-                self._show(key, name, found)
+                self._open(key, name)
             else:
                 del self._shown[key, name]  # the user has removed it
 

@@ -184,10 +184,8 @@ class ViewCard(FoldedSection):
         means = f"The score is the {self.view.score_means}." if self.view.score_means else ""
         source = f"Source: {self.view.source}."
         self.caveat.setText("\n".join(filter(None, (printable(caveat), means, source))))
-        evidence = None if found is None else found.evidence
-        self.table.show_rows(() if evidence is None else evidence.table)
-        drawn = evidence is not None and (evidence.map is not None or evidence.links is not None)
-        self.layer_button.setVisible(drawn)
+        self.table.show_rows(() if found is None else found.words.table)
+        self.layer_button.setVisible(found is not None and found.drawn)
         self._show_parameters()
 
     def _show_parameters(self) -> None:
@@ -200,9 +198,11 @@ def score_words(found: Found | None) -> str:
     """Score of what a view found, in a few characters; empty where it has none."""
     if found is None:
         return ""
-    score = found.evidence.score
+    score = found.words.score
+    if found.coarse:
+        return "first look"
     if score is None or not math.isfinite(score):
-        return FOR_THE_EYE if found.evidence.map is not None else ""
+        return FOR_THE_EYE if found.drawn else ""
     return f"score {score:.2f}"
 
 
@@ -210,10 +210,8 @@ def finding_words(found: Found | None) -> str:
     """What a view found, in one line; of one for the eye what its map means."""
     if found is None:
         return ""
-    drawn, words = found.evidence.map, found.evidence.finding
-    if words == FOR_THE_EYE:
-        words = "" if drawn is None else drawn.means
-    return printable(words)
+    words = found.words.finding
+    return printable(found.means if words == FOR_THE_EYE else words)
 
 
 def _pixmap(pixels: npt.NDArray[np.uint8]) -> QPixmap:

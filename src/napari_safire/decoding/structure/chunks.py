@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Iterator
 
 from napari_safire.decoding.source import ByteSource, Damage
+from napari_safire.decoding.structure.parts import END, Damaged, Part
 from napari_safire.decoding.tiff_tags import Page, page_at, read_pages
-from napari_safire.forensics.file.parts import END, Damaged, Part
 
 PNG_BEGIN = b"\x89PNG\r\n\x1a\n"
 _PNG = {
@@ -56,7 +56,7 @@ def png_parts(data: bytes) -> Iterator[Part]:
         wrong = checksum != zlib.crc32(data[at + 4 : at + 8 + size])
         what = _PNG.get(name, "chunk")
         remark = "its checksum is wrong: changed after it was written" if wrong else ""
-        yield Part(name.decode("ascii"), what, at, 12 + size, remark, 8)
+        yield Part(name.decode("ascii"), what, at, 12 + size, remark, header=8, footer=4)
         at += 12 + size
         if what == END:
             return

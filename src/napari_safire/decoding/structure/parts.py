@@ -26,8 +26,8 @@ class Part:
         Bytes from the beginning of the file; of the part, header included.
     remark : str
         What is odd about it; empty for nothing.
-    header : int
-        Bytes of it before its content.
+    header, footer : int
+        Bytes of it before and behind its content.
     count : int
         Parts of one kind that follow each other and are told as one.
     """
@@ -39,6 +39,7 @@ class Part:
     remark: str = ""
     header: int = 0
     count: int = 1
+    footer: int = 0
 
     @property
     def end(self) -> int:
@@ -46,5 +47,5 @@ class Part:
         return self.offset + self.size
 
     def content(self, data: bytes) -> bytes:
-        """Bytes of the part in its file, without its header."""
-        return data[self.offset + self.header : self.end]
+        """Bytes of the part in its file, without header and footer."""
+        return data[self.offset + self.header : self.end - self.footer]
