@@ -16,7 +16,7 @@ from napari_safire.forensics.copy_move.keypoints import Matches
 
 _MOST_GROUPS = 8
 _LEAST_MATCHES = 5
-_TOLERANCE = 3.0  # pixels of the searched picture
+_TOLERANCE = 3.0  # pixels
 _NEIGHBOURS = 4
 _MOST_PROPOSALS = 4000
 _MOST_ZOOM = 2.5
@@ -69,14 +69,12 @@ def moved(affine: Affine, places: npt.NDArray[np.float64]) -> npt.NDArray[np.flo
     return np.asarray(places @ affine[:, :2].T + affine[:, 2])
 
 
-def find_moves(matches: Matches, scale: float = 1.0) -> list[Move]:
+def find_moves(matches: Matches) -> list[Move]:
     """Group matches by the affine map that they follow.
 
     Parameters
     ----------
     matches : Matches
-    scale : float
-        Pixels of the picture for one of the picture that was searched.
 
     Returns
     -------
@@ -85,7 +83,7 @@ def find_moves(matches: Matches, scale: float = 1.0) -> list[Move]:
     """
     starts = np.concatenate([matches.starts, matches.ends])  # each pair goes both ways
     ends = np.concatenate([matches.ends, matches.starts])
-    tolerance = _TOLERANCE * scale
+    tolerance = _TOLERANCE
     moves: list[Move] = []
     while len(starts) >= _LEAST_MATCHES and len(moves) < _MOST_GROUPS:
         affine = _best(starts, ends, tolerance)
@@ -97,7 +95,7 @@ def find_moves(matches: Matches, scale: float = 1.0) -> list[Move]:
             break
         back = Move(affine, starts[agree], ends[agree]).inverse()
         gone = agree | (np.linalg.norm(moved(back, starts) - ends, axis=1) < tolerance)
-        if _spread(starts[agree]) >= _LEAST_SPREAD * scale:
+        if _spread(starts[agree]) >= _LEAST_SPREAD:
             moves.append(Move(affine, starts[agree][distinct], ends[agree][distinct]))
         starts, ends = starts[~gone], ends[~gone]
     return sorted(moves, key=lambda move: -len(move))
