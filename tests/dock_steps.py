@@ -11,7 +11,7 @@ from napari.layers import Image, Layer, Points
 from window.conftest import Dock
 
 from napari_safire.annotation.annotation import PLACE_DECIMALS
-from napari_safire.types import Calibration, ForgeryMap, Verdict
+from napari_safire.forgery import Calibration, ForgeryMap, Verdict
 
 SHAPE = (120, 160)
 CALIBRATION = Calibration(1.0, 0.0, 0.68, 0.27, 0.05, "made up.", n_authentic=200, n_forged=200)

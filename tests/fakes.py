@@ -10,18 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from napari_safire.forgery import ForgeryMap
 from napari_safire.geometry import Geometry
 from napari_safire.images.pixels import PictureReader
 from napari_safire.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.types import (
-    Embedding,
-    FloatImage,
-    ForgeryMap,
-    PointPrompt,
-    SourcePartition,
-    SourceRegion,
-)
+from napari_safire.types import Embedding, FloatImage, PointPrompt, SourcePartition, SourceRegion
 
 # Pixels: a prompt's region is a disc. No two pixels are as far apart, so rounding changes none.
 RADIUS = 19.96

@@ -18,9 +18,10 @@ from synthetic import photograph
 
 from napari_safire import Embedding, Engine, load_model
 from napari_safire.basis import ALGORITHM
+from napari_safire.forgery import ForgeryMap
 from napari_safire.images.demo import demo_composite
 from napari_safire.model import ModelConfig
-from napari_safire.types import FloatImage, ForgeryMap, SourcePartition, SourceRegion
+from napari_safire.types import FloatImage, SourcePartition, SourceRegion
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"

@@ -16,9 +16,9 @@ from calibration_seen import Judged, Seen
 from napari_safire.atomic import atomic_path
 from napari_safire.evaluation.charts import reliability_chart
 from napari_safire.evaluation.results import write_table
+from napari_safire.forgery import Calibration
 from napari_safire.learning.confidence import fit_confidence
 from napari_safire.metrics import Reliability, balanced_weights, reliability
-from napari_safire.types import Calibration
 
 HEADER = ("kind", "degradation", "fold", "n_sources", "statistic", "probability")
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from baselines import BASELINES, Description, forgery_heatmap, source_labels
+from napari_safire.forgery import ForgeryMap
 from napari_safire.geometry import Geometry
 from napari_safire.images.pixels import PictureReader
-from napari_safire.types import FloatImage, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
+from napari_safire.types import FloatImage, PointPrompt, SourcePartition, SourceRegion
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in JPEG
 

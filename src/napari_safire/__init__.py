@@ -12,15 +12,10 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
+    from napari_safire.forgery import ForgeryMap
     from napari_safire.model.catalogue.registry import load_model
     from napari_safire.model.config import ModelConfig
-    from napari_safire.types import (
-        Embedding,
-        ForgeryMap,
-        PointPrompt,
-        SourcePartition,
-        SourceRegion,
-    )
+    from napari_safire.types import Embedding, PointPrompt, SourcePartition, SourceRegion
 
 __version__ = "0.1.0"
 
@@ -39,7 +34,8 @@ __all__ = [
 __getattr__, _, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "types": ["Embedding", "ForgeryMap", "PointPrompt", "SourcePartition", "SourceRegion"],
+        "forgery": ["ForgeryMap"],
+        "types": ["Embedding", "PointPrompt", "SourcePartition", "SourceRegion"],
         "engine": ["Engine"],
         "model.config": ["ModelConfig"],
         "model.catalogue.registry": ["load_model"],

@@ -7,10 +7,10 @@ import pytest
 from dock_steps import CALIBRATION, forgery, partitioned
 from napari.components import ViewerModel
 
+from napari_safire.forgery import NO_EVIDENCE, ForgeryMap
 from napari_safire.gui.layers.colours import MUTED_NAME
 from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.gui.layers.layer_group import LayerGroup
-from napari_safire.types import NO_EVIDENCE, ForgeryMap
 
 from .conftest import Dock
 from .hand import pump

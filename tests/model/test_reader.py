@@ -16,6 +16,7 @@ from napari.utils.notifications import notification_manager
 from PIL import Image
 
 from napari_safire.errors import DatasetError, ImageReadError
+from napari_safire.forgery import NO_EVIDENCE
 from napari_safire.gui.io import reader
 from napari_safire.gui.io.reader import get_reader
 from napari_safire.gui.layers.colours import MUTED_NAME
@@ -25,7 +26,6 @@ from napari_safire.images.masks import encode_sources
 from napari_safire.images.reading import read_image
 from napari_safire.images.records.head import EXAMINATION_FORMAT
 from napari_safire.palette import source_colour
-from napari_safire.types import NO_EVIDENCE
 
 from .hand import pump
 

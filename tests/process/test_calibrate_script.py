@@ -17,12 +17,12 @@ from synthetic import photo_files
 
 from napari_safire.engine.rules import ModelRules, read_rules
 from napari_safire.errors import DatasetError
+from napari_safire.forgery import Calibration
 from napari_safire.images.lists import read_list
 from napari_safire.learning.calibration import Observation, candidates_of
 from napari_safire.model import ModelConfig, SafireModel, load_model, save_checkpoint
 from napari_safire.synthesis.degradations import Degradation
 from napari_safire.synthesis.photos import Photo, divide_by_origin, read_photo_table
-from napari_safire.types import Calibration
 
 TRAINING = Path(__file__).parents[2] / "training"
 MODULES = (

@@ -12,6 +12,7 @@ from toys import BY_PATCHES
 
 from napari_safire.engine import Engine
 from napari_safire.engine.rules import read_rules
+from napari_safire.forgery import Calibration
 from napari_safire.learning.calibration import (
     Observation,
     calibrations_without,
@@ -21,7 +22,6 @@ from napari_safire.learning.calibration import (
     observe,
 )
 from napari_safire.model import ModelConfig, SafireModel
-from napari_safire.types import Calibration
 
 CANDIDATES = (0.1, 0.2, 0.3)
 

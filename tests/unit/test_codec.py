@@ -22,7 +22,8 @@ from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
 from napari_safire.errors import DatasetError
-from napari_safire.types import Calibration, ForgeryMap, PointPrompt
+from napari_safire.forgery import Calibration, ForgeryMap
+from napari_safire.types import PointPrompt
 
 SHAPE = (7, 9)
 points = st.builds(PointPrompt, st.floats(-0.5, SHAPE[0] - 0.5), st.floats(-0.5, SHAPE[1] - 0.5))

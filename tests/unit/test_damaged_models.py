@@ -14,12 +14,13 @@ from toys import BY_PATCHES, tiny_lite
 
 from napari_safire import Engine
 from napari_safire.errors import ModelFailure
+from napari_safire.forgery import Calibration
 from napari_safire.geometry import Geometry
 from napari_safire.model import ModelConfig, SafireModel
 from napari_safire.partitioning import spectral as cells_module
 from napari_safire.partitioning.silence import NOTHING_FOUND, SAME_EVERYWHERE, SAME_FOR_ALL
 from napari_safire.partitioning.spectral import patch_spectrum
-from napari_safire.types import Calibration, Embedding
+from napari_safire.types import Embedding
 
 CALM = Calibration(1.0, -5.0, 0.8, 0.2, 0.05, "made up for a test.")
 VIT = ModelConfig(

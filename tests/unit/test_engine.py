@@ -19,6 +19,7 @@ from napari_safire import Engine, load_model
 from napari_safire.engine.cache import EmbeddingCache
 from napari_safire.engine.precision import computing_in, slow_precision
 from napari_safire.errors import Cancelled
+from napari_safire.forgery import Calibration
 from napari_safire.geometry import Geometry
 from napari_safire.images.demo import demo_composite
 from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
@@ -37,7 +38,7 @@ from napari_safire.partitioning.of_prompts import (
 )
 from napari_safire.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.partitioning.stability import less_sure, stability_of_prompts
-from napari_safire.types import Calibration, Embedding, PointPrompt, SourcePartition
+from napari_safire.types import Embedding, PointPrompt, SourcePartition
 
 
 @pytest.fixture(scope="module")

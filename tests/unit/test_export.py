@@ -21,11 +21,12 @@ from napari_safire.examination.export import (
     results_by_base,
 )
 from napari_safire.examination.overlay import render_heatmap, render_sources
+from napari_safire.forgery import ForgeryMap
 from napari_safire.geometry import Geometry
 from napari_safire.images.masks import decode_sources
 from napari_safire.images.reading import ReadImage
 from napari_safire.images.records.results import read_results
-from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
+from napari_safire.types import Embedding, PointPrompt, SourcePartition, SourceRegion
 
 SHAPE = (40, 60)
 MODEL = {"name": "by hand", "architecture": "lite"}

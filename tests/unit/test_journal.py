@@ -20,9 +20,10 @@ from napari_safire.annotation.annotation import Annotation, Preview, SourcePromp
 from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
+from napari_safire.forgery import ForgeryMap
 from napari_safire.session import autosave as journal_module
 from napari_safire.session.autosave import Autosave, AutosavedWork
-from napari_safire.types import ForgeryMap, PointPrompt
+from napari_safire.types import PointPrompt
 
 SHAPE = (7, 9)
 

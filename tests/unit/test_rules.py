@@ -16,10 +16,10 @@ from napari_safire import Engine, load_model
 from napari_safire.engine.confidence import ConfidenceCurve
 from napari_safire.engine.rules import RULE_KEYS, ModelRules, PatchRules, read_rules, with_rules
 from napari_safire.errors import CheckpointError
+from napari_safire.forgery import Calibration
 from napari_safire.model import SafireModel, save_checkpoint
 from napari_safire.partitioning.grouping import GroupingRule
 from napari_safire.partitioning.n_sources import ScoreWeights
-from napari_safire.types import Calibration
 
 NAN, INFINITE = float("nan"), float("inf")
 CALM = asdict(Calibration(1.0, -4.0, 0.6, 0.3, 0.1, "made up.", miss_rate=0.1, n_forged=9))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from napari_safire.engine import Engine
 from napari_safire.engine.rules import ModelRules, PatchRules
+from napari_safire.forgery import Calibration
 from napari_safire.geometry import Geometry
 from napari_safire.metrics import multi_source_scores
 from napari_safire.model import ModelConfig, SafireModel
@@ -32,7 +33,7 @@ from napari_safire.partitioning.spectral import (
     patch_spectrum,
 )
 from napari_safire.partitioning.uninformative import FLAT
-from napari_safire.types import Calibration, Embedding
+from napari_safire.types import Embedding
 
 GROUPING = GroupingRule(99.0, 0.0, -30.0, (0.0,) * 5)  # one source from a cosine of .3
 CALIBRATION = Calibration(1.0, -4.0, 0.6, 0.3, 0.1, "made up for a test.")

@@ -10,9 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_safire.forgery import Calibration
 from napari_safire.geometry import Geometry
 from napari_safire.settings import PartitionSettings
-from napari_safire.types import Calibration, PointPrompt, SourceRegion
+from napari_safire.types import PointPrompt, SourceRegion
 
 lengths = st.integers(1, 12_000)
 

@@ -18,6 +18,7 @@ from toys import TILED_LITE
 
 from napari_safire import Engine, load_model
 from napari_safire.engine.cache import EmbeddingCache
+from napari_safire.forgery import Calibration
 from napari_safire.geometry import Geometry
 from napari_safire.images.pixels import PictureReader
 from napari_safire.model import ModelConfig, SafireModel, save_checkpoint
@@ -40,7 +41,7 @@ from napari_safire.partitioning.verdict import (
     SMALLEST_SIDE,
     judge,
 )
-from napari_safire.types import Calibration, PointPrompt
+from napari_safire.types import PointPrompt
 
 FORGED = Calibration(0.0, 9.0, 0.8, 0.2, 0.05, "made up for a test.")
 

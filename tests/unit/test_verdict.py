@@ -10,10 +10,10 @@ from math import log
 import numpy as np
 import pytest
 
+from napari_safire.forgery import Calibration, ForgeryMap
 from napari_safire.partitioning.silence import NOTHING_FOUND, SAME_EVERYWHERE, SAME_FOR_ALL
 from napari_safire.partitioning.uninformative import Informativeness, Uninformative
 from napari_safire.partitioning.verdict import judge
-from napari_safire.types import Calibration, ForgeryMap
 
 LIMITS = Calibration(
     1.0, 0.0, 0.7, 0.2, 0.05, "calibrated on a test.", 0.04, 0.09, n_authentic=200, n_forged=100

@@ -29,9 +29,10 @@ from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
 from napari_safire.errors import DatasetError
+from napari_safire.forgery import Calibration, ForgeryMap, Verdict
 from napari_safire.images.records.prompts import prompt_record, prompt_values
 from napari_safire.text import printable
-from napari_safire.types import Calibration, FloatImage, ForgeryMap, PointPrompt, Verdict
+from napari_safire.types import FloatImage, PointPrompt
 
 T = TypeVar("T")
 

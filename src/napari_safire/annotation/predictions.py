@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from napari_safire.annotation.annotation import Annotation
 from napari_safire.basis import ALGORITHM, RunBasis
-from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition
+from napari_safire.forgery import ForgeryMap
+from napari_safire.types import Embedding, PointPrompt, SourcePartition
 
 
 @dataclass(frozen=True, slots=True)

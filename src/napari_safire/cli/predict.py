@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from napari_safire.corpus.task import Task
     from napari_safire.engine import Engine
     from napari_safire.examination import Examination
-    from napari_safire.types import ForgeryMap, PointPrompt
+    from napari_safire.forgery import ForgeryMap
+    from napari_safire.types import PointPrompt
 
 Method = Literal["kmeans", "dbscan", "auto"]
 

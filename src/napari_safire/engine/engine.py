@@ -18,19 +18,14 @@ from napari_safire.engine.methods import (
 from napari_safire.engine.precision import Precision
 from napari_safire.engine.prompt_decoder import PromptDecoder
 from napari_safire.engine.rules import ModelRules, read_rules
+from napari_safire.forgery import ForgeryMap
 from napari_safire.model import SafireModel
 from napari_safire.partitioning.n_sources import Pieces
 from napari_safire.partitioning.prompt_grid import PromptGrid
 from napari_safire.partitioning.spectral import COMPARING, MOST_SOURCES
 from napari_safire.progress import Cancel, Progress
 from napari_safire.settings import PartitionSettings
-from napari_safire.types import (
-    Embedding,
-    FloatImage,
-    ForgeryMap,
-    SourcePartition,
-    SourceRegion,
-)
+from napari_safire.types import Embedding, FloatImage, SourcePartition, SourceRegion
 
 _CLICK_METHODS = ("auto", "patches", "decoder")
 _NO_PATCHES = "This model does not say which patches belong together: ask its decoder."

@@ -15,6 +15,7 @@ import numpy as np
 from napari_safire.engine.memory import explained
 from napari_safire.engine.recent import Recent
 from napari_safire.engine.rules import ModelRules, PatchRules
+from napari_safire.forgery import Calibration, ForgeryMap
 from napari_safire.partitioning.clicks import expected_accuracy, together
 from napari_safire.partitioning.clustering import NOISE, Density, chosen_density, separation
 from napari_safire.partitioning.grouping import FEWEST, Groupings
@@ -45,15 +46,7 @@ from napari_safire.partitioning.stability import (
 )
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.settings import PartitionSettings
-from napari_safire.types import (
-    Calibration,
-    Embedding,
-    FloatImage,
-    ForgeryMap,
-    PointPrompt,
-    SourcePartition,
-    SourceRegion,
-)
+from napari_safire.types import Embedding, FloatImage, PointPrompt, SourcePartition, SourceRegion
 
 Watched = tuple[Progress | None, Cancel | None]
 UNWATCHED: Watched = (None, None)

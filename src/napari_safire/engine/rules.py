@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from napari_safire.engine.confidence import ConfidenceCurve
 from napari_safire.errors import CheckpointError
+from napari_safire.forgery import Calibration
 from napari_safire.partitioning.grouping import GroupingRule
 from napari_safire.partitioning.n_sources import ScoreWeights
-from napari_safire.types import Calibration
 
 _LARGEST = 1e9  # of any number that is stored with a model; squares and sums of it stay finite
 _MOST = 1_000  # numbers in a row

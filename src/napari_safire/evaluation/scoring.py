@@ -19,6 +19,7 @@ from napari_safire.errors import Cancelled, SafireError
 from napari_safire.evaluation.entries import EvaluatedEntry, Task, entry_content
 from napari_safire.examination import Examination, ExaminationSettings, examine
 from napari_safire.examination.threads import as_completed
+from napari_safire.forgery import ForgeryMap
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.masks import MaskKind, resize_nearest
 from napari_safire.images.pixels import PictureReader
@@ -29,7 +30,7 @@ from napari_safire.progress import Cancel
 from napari_safire.settings import PartitionSettings
 from napari_safire.synthesis.degradations import NONE, Degradation, degrade
 from napari_safire.text import printable
-from napari_safire.types import ForgeryMap, SourcePartition
+from napari_safire.types import SourcePartition
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_safire.basis import RunBasis
+from napari_safire.forgery import ForgeryMap
 from napari_safire.images.reading import ReadImage
 from napari_safire.progress import Cancel, Progress
 from napari_safire.settings import PartitionSettings
-from napari_safire.types import Embedding, ForgeryMap, PointPrompt, SourcePartition, SourceRegion
+from napari_safire.types import Embedding, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine

@@ -27,13 +27,14 @@ from napari_safire.atomic import atomic_files
 from napari_safire.errors import SafireError
 from napari_safire.examination import Examination
 from napari_safire.examination.overlay import render_sources
+from napari_safire.forgery import ForgeryMap
 from napari_safire.images.files import file_sha256
 from napari_safire.images.masks import MAX_SOURCE, STEP, encode_sources
 from napari_safire.images.reading import write_image_atomic
 from napari_safire.images.records.head import EXAMINATION_FORMAT, result_names
 from napari_safire.images.records.paths import recorded_path
 from napari_safire.images.records.writing import plain, record_text, versions
-from napari_safire.types import ForgeryMap, PointPrompt, SourcePartition, SourceRegion
+from napari_safire.types import PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine

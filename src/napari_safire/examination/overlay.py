@@ -13,9 +13,10 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from napari_safire.forgery import ForgeryMap
 from napari_safire.images.pixels import PictureReader
 from napari_safire.palette import GLOW, MUTED, MUTED_SHARE, Rgb, source_colour
-from napari_safire.types import FloatImage, ForgeryMap, LabelImage
+from napari_safire.types import FloatImage, LabelImage
 
 RgbImage = npt.NDArray[np.uint8]
 

@@ -105,11 +105,14 @@ class Row:
     name, value : str
     remark : str
         What an expert should notice; empty for nothing.
+    level : int
+        How deep it lies in a tree: below the last line of a smaller level.
     """
 
     name: str
     value: str
     remark: str = ""
+    level: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,6 +131,8 @@ class Evidence:
         The score in plain words: "214 matches between two regions".
     caveats : tuple of str
         What limits this very result.
+    regions : (H, W) bool array, optional
+        Pixels that this view accuses, both ends of a copy; None where its finding accuses nothing.
     """
 
     map: EvidenceMap | None = None
@@ -136,6 +141,7 @@ class Evidence:
     score: float | None = None
     finding: str = ""
     caveats: tuple[str, ...] = ()
+    regions: npt.NDArray[np.bool_] | None = None
 
     def remarks(self) -> Iterator[Row]:
         """Lines of the table that an expert should notice."""

@@ -90,7 +90,7 @@ def _record(view: EvidenceView, files: Mapping[str, str]) -> dict[str, Any]:
         "score": None if score is None or not math.isfinite(score) else round(float(score), 6),
         "score_means": view.view.score_means,
         "caveat": view.caveat,
-        "table": [[row.name, row.value, row.remark] for row in found.table],
+        "table": [[row.name, row.value, row.remark, row.level] for row in found.table],
         "files": dict(files),
     }
 

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from napari_safire.engine import Engine
 from napari_safire.engine.rules import ModelRules
-from napari_safire.types import Calibration
+from napari_safire.forgery import Calibration
 
 # Calibration fits two numbers; a heavier penalty than none keeps separable data finite.
 _INVERSE_PENALTY = 10.0

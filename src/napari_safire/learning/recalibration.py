@@ -11,6 +11,7 @@ import numpy as np
 from napari_safire.engine import Engine
 from napari_safire.engine.rules import ModelRules
 from napari_safire.errors import Cancelled, SafireError
+from napari_safire.forgery import Calibration
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.masks import MaskKind
 from napari_safire.images.reading import read_image
@@ -23,7 +24,6 @@ from napari_safire.learning.calibration import (
     observe,
 )
 from napari_safire.progress import Cancel
-from napari_safire.types import Calibration
 
 _FALSE_ALARM_RATE = 0.1
 # Fewer pictures of a kind than 1 / rate, and the rate is not seen in them.

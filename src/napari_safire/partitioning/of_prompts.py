@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from napari_safire.forgery import Calibration, ForgeryMap
 from napari_safire.geometry import Geometry
 from napari_safire.partitioning.clustering import (
     NOISE,
@@ -24,7 +25,7 @@ from napari_safire.partitioning.prompt_grid import PromptGrid
 from napari_safire.partitioning.silence import NOTHING_FOUND, SAME_FOR_ALL
 from napari_safire.partitioning.uninformative import Reasons, measure_informativeness
 from napari_safire.partitioning.verdict import judge
-from napari_safire.types import Calibration, FloatImage, ForgeryMap, SourcePartition, SourceRegion
+from napari_safire.types import FloatImage, SourcePartition, SourceRegion
 
 _STRIP_PIXELS = 4_000_000
 

@@ -25,6 +25,7 @@ from scipy.sparse.linalg import ArpackError, eigsh
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 
+from napari_safire.forgery import Calibration, ForgeryMap
 from napari_safire.geometry import Geometry
 from napari_safire.partitioning.of_prompts import label_pixels, largest_first
 from napari_safire.partitioning.patches import (
@@ -37,14 +38,7 @@ from napari_safire.partitioning.prompt_grid import grid_points
 from napari_safire.partitioning.silence import silence_of
 from napari_safire.partitioning.uninformative import measure_informativeness
 from napari_safire.partitioning.verdict import judge
-from napari_safire.types import (
-    Calibration,
-    Embedding,
-    FloatImage,
-    ForgeryMap,
-    SourcePartition,
-    SourceRegion,
-)
+from napari_safire.types import Embedding, FloatImage, SourcePartition, SourceRegion
 
 COMPARING = "comparing the picture's patches"
 TEMPERATURE = 0.1  # of the affinity, that of the contrastive loss; measured in docs/lab-notes.md

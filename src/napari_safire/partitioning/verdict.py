@@ -6,8 +6,8 @@ sentences of at most 20 words.
 
 from __future__ import annotations
 
+from napari_safire.forgery import Calibration, Verdict
 from napari_safire.partitioning.uninformative import Informativeness
-from napari_safire.types import Calibration, Verdict
 
 SMALLEST_SIDE = 128  # pixels: eight patches of 16
 MOST_UNINFORMATIVE = 0.5  # of the picture: from here on there is too little to judge by

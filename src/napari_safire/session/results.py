@@ -20,6 +20,7 @@ from napari_safire.annotation.predictions import PartitionPredictions, Predictio
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
 from napari_safire.examination import examine_whole
+from napari_safire.forgery import ForgeryMap
 from napari_safire.partitioning.patches import Patches, patches_of
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.region_labels import (
@@ -30,12 +31,7 @@ from napari_safire.session.region_labels import (
     nearest_regions,
 )
 from napari_safire.settings import PartitionSettings
-from napari_safire.types import (
-    Embedding,
-    ForgeryMap,
-    SourcePartition,
-    SourceRegion,
-)
+from napari_safire.types import Embedding, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
+from typing import Annotated
 
 from napari_safire.forensics.evidence import Evidence, EvidenceMap, Row
 from napari_safire.forensics.file.container import Container, walk
+from napari_safire.forensics.file.credentials import (
+    read_credentials,
+    read_trust_list,
+    trust_folder,
+)
 from napari_safire.forensics.file.metadata import (
     read_metadata,
     thumbnail_difference,
@@ -17,6 +24,11 @@ from napari_safire.progress import Cancel, Progress
 
 _SAME_PICTURE = 0.9  # correlation of a thumbnail with its picture
 _MOST_ROWS = 200
+_TRUST_REMARKS = {
+    "trusted": "",
+    "untrusted": "the certificate stands in no trust list: anybody can make one of this name",
+    "trust not judged": "without a trust list a name says little: anybody can make it",
+}
 
 
 def container_view(
@@ -93,6 +105,30 @@ def thumbnail_view(
     return Evidence(drawn, table=(row,), score=1 - correlation, finding=finding)
 
 
+def credentials_view(
+    picture: Picture,
+    *,
+    trust_list: Annotated[
+        str, {"tooltip": "PEM file or folder of trusted signers; empty: your settings' folder"}
+    ] = "",
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Evidence:
+    """Content Credentials: what was signed, by whom, and whether it holds."""
+    data = picture.data
+    trust = read_trust_list(Path(trust_list).expanduser() if trust_list else trust_folder())
+    container = walk(data)
+    boxes = container is not None and any(container.find("JUMBF (Content Credentials)"))
+    found = read_credentials(data, trust, boxes=boxes)
+    if found.state == "absent":
+        return Evidence(finding=found.finding)
+    bad = found.state in ("invalid", "unread")
+    rows = [Row("Content Credentials", found.state, found.why if bad else "")]
+    if found.state in ("valid", "invalid"):
+        rows.append(Row("Signer", found.trust, _TRUST_REMARKS[found.trust]))
+    return Evidence(table=(*rows, *trust.rows, *found.rows), finding=found.finding)
+
+
 VIEWS = (
     View(
         "file",
@@ -108,6 +144,14 @@ VIEWS = (
         "Metadata can be edited, and is usually removed on the way.",
         "Exif 2.32, read by ExifRead",
         metadata_view,
+        ("file",),
+    ),
+    View(
+        "content credentials",
+        "Signed statements on who made and changed the picture, and whether they hold.",
+        "Valid is not trusted, and signed is not true; most pictures have none.",
+        "C2PA 2.x, checked offline by c2pa-python",
+        credentials_view,
         ("file",),
     ),
     View(

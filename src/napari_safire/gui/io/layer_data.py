@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_safire.forgery import NO_EVIDENCE
 from napari_safire.gui.layers.colours import (
     MAP_NAMES,
     forgery_colormap,
@@ -18,7 +19,7 @@ from napari_safire.images.masks import MAX_SOURCE
 from napari_safire.images.reading import ReadImage
 from napari_safire.images.records.head import FROM_ONE
 from napari_safire.images.records.prompts import RecordedPrompt
-from napari_safire.types import NO_EVIDENCE, FloatImage
+from napari_safire.types import FloatImage
 
 if TYPE_CHECKING:
     from napari.types import LayerData

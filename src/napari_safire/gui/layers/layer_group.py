@@ -18,6 +18,7 @@ from psygnal import Signal
 
 from napari_safire.annotation.annotation import MOST_SOURCES
 from napari_safire.annotation.recorded import PART
+from napari_safire.forgery import ForgeryMap
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.layers.colours import (
     MAP_NAMES,
@@ -29,7 +30,7 @@ from napari_safire.gui.layers.colours import (
 )
 from napari_safire.gui.layers.image_planes import Channels, PictureLayer
 from napari_safire.images.records.head import FROM_ONE
-from napari_safire.types import FloatImage, ForgeryMap, SourcePartition
+from napari_safire.types import FloatImage, SourcePartition
 
 _METADATA = "napari_safire"
 OVERLAY = "overlay of"

@@ -9,9 +9,9 @@ from qtpy.QtCore import QRectF
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
+from napari_safire.forgery import ForgeryMap
 from napari_safire.gui.layers.colours import UNCERTAINTY_COLOURS, forgery_colormap
 from napari_safire.gui.panels.section import wrapped
-from napari_safire.types import ForgeryMap
 
 _STOPS = 16
 _HEIGHT = 12

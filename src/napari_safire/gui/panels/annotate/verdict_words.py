@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from napari_safire.forgery import ForgeryMap
 from napari_safire.gui.panels.folded_text import fold, sentences
 from napari_safire.gui.preferences import EVEN_ODDS
-from napari_safire.types import ForgeryMap
 
 
 def headline(forgery: ForgeryMap) -> str:
