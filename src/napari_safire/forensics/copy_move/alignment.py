@@ -26,7 +26,7 @@ _MOST_SHIFTS = 6
 
 def aligned(
     image: FloatImage, affine: Affine, places: npt.NDArray[np.int64]
-) -> tuple[Affine, float]:
+) -> Affine:
     """Make an affine map more exact.
 
     Parameters
@@ -39,10 +39,8 @@ def aligned(
 
     Returns
     -------
-    affine : (2, 3) float array
+    (2, 3) float array
         The given one where no better one was found.
-    correlation : float
-        Of the places with where it sends them.
     """
     places = places[:: max(1, len(places) // _MOST_SAMPLES)]
     target = image[places[:, 0], places[:, 1]].astype(np.float64)
@@ -63,7 +61,7 @@ def aligned(
             best, most = current, now
         elif now < most - 0.05:
             break
-    return best, most
+    return best
 
 
 def _step(

@@ -23,7 +23,7 @@ from napari_safire.forensics.copy_move.scale_space import (
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import FloatImage
 
-_DOUBLED_BELOW = 300_000  # pixels: small pictures have few keypoints otherwise
+_MOST_PIXELS = 3_200_000  # that are searched; smaller pictures are enlarged, twofold at most
 _MOST_KEYPOINTS = 6_000  # all pairs are compared
 _LEAST_CONTRAST = 0.15  # grey levels: noise of smooth places, which a copy takes along
 _CELL = 24.0  # pixels: keypoints are chosen evenly over such cells
@@ -131,7 +131,8 @@ def find_keypoints(
     Cancelled
     """
     report(progress, cancel, 0, 3, "finding keypoints")
-    pyramid = octaves(image, doubled=image.size < _DOUBLED_BELOW)
+    zoom = float(np.clip(np.sqrt(_MOST_PIXELS / image.size), 1, 2))
+    pyramid = octaves(image, zoom=zoom)
     found = find_extrema(pyramid, _LEAST_CONTRAST)
     report(progress, cancel, 1, 3, "choosing keypoints")
     steps = np.array([octave.step for octave in pyramid])

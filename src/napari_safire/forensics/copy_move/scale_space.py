@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, maximum_filter1d, minimum_filter1d
+from scipy.ndimage import gaussian_filter
 
 from napari_safire.types import FloatImage
 
@@ -77,42 +77,46 @@ def sigma_of(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(_SIGMA * 2 ** (levels / _SCALES), np.float32)
 
 
-def octaves(luminance: FloatImage, *, doubled: bool) -> list[Octave]:
+def octaves(luminance: FloatImage, *, zoom: float) -> list[Octave]:
     """Blur a picture more and more, halving it whenever the blur has doubled.
 
     Parameters
     ----------
     luminance : (H, W) float32 array in 0 .. 255
-    doubled : bool
-        Begin with the picture at twice its size, for finer keypoints.
+    zoom : float
+        1 to 2: begin with the picture enlarged so much, for finer keypoints.
 
     Returns
     -------
     list of Octave
         From fine to coarse.
     """
-    image, step = (_twice(luminance), 0.5) if doubled else (luminance, 1.0)
-    blur = _BLUR_OF_A_PICTURE / step
-    image = gaussian_filter(image, np.sqrt(max(_SIGMA**2 - blur**2, 0.01)))
+    step = 1 / zoom
+    image = luminance
+    if zoom > 1:
+        for axis in (0, 1):
+            image = _enlarged(image, zoom, axis)
+    image = gaussian_filter(image, np.sqrt(max(_SIGMA**2 - (_BLUR_OF_A_PICTURE * zoom) ** 2, 0.01)))
     found = []
     while min(image.shape) >= _LEAST_SIDE:
         levels = [image]
         for number in range(1, _SCALES + 3):
             before, after = (_SIGMA * 2 ** (n / _SCALES) for n in (number - 1, number))
-            levels.append(gaussian_filter(levels[-1], np.sqrt(after**2 - before**2), truncate=3.5))
+            levels.append(gaussian_filter(levels[-1], np.sqrt(after**2 - before**2), truncate=3.0))
         found.append(Octave(np.stack(levels), step))
         image, step = levels[_SCALES][::2, ::2], 2 * step
     return found
 
 
-def _twice(image: FloatImage) -> FloatImage:
-    """Twice the size by linear interpolation; pixel (r, c) stays at (2 r, 2 c)."""
-    height, width = image.shape
-    large = np.empty((2 * height - 1, 2 * width - 1), np.float32)
-    large[::2, ::2] = image
-    large[1::2, ::2] = (image[1:] + image[:-1]) / 2
-    large[:, 1::2] = (large[:, :-1:2] + large[:, 2::2]) / 2
-    return large
+def _enlarged(image: FloatImage, zoom: float, axis: int) -> FloatImage:
+    """Interpolate along an axis; pixel n comes to lie at zoom x n."""
+    size = image.shape[axis]
+    at = np.arange(int((size - 1) * zoom) + 1) / zoom
+    before = np.minimum(at.astype(np.int64), size - 2)
+    part = (at - before).astype(np.float32)
+    part = part[:, None] if axis == 0 else part
+    first, second = np.take(image, before, axis), np.take(image, before + 1, axis)
+    return np.asarray(first + part * (second - first), np.float32)
 
 
 def find_extrema(pyramid: list[Octave], least_contrast: float) -> Extrema:
@@ -128,31 +132,38 @@ def find_extrema(pyramid: list[Octave], least_contrast: float) -> Extrema:
     -------
     Extrema
     """
-    parts = [_of_octave(n, octave.levels, least_contrast) for n, octave in enumerate(pyramid)]
+    parts = [_of_octave(octave.levels, least_contrast) for octave in pyramid]
     return Extrema(
         np.concatenate([np.full(len(part[0]), n, np.int64) for n, part in enumerate(parts)]),
         *(np.concatenate([part[i] for part in parts]).astype(np.float32) for i in range(4)),
     )
 
 
-def _of_octave(
-    number: int, levels: FloatImage, least_contrast: float
-) -> tuple[npt.NDArray[np.floating], ...]:
+def _of_octave(levels: FloatImage, least_contrast: float) -> tuple[npt.NDArray[np.floating], ...]:
     differences = np.diff(levels, axis=0)
-    most, least = differences, differences
-    for axis in (1, 2):
-        most = maximum_filter1d(most, 3, axis=axis)
-        least = minimum_filter1d(least, 3, axis=axis)
-    middle = differences[1:-1]
-    high = np.maximum(np.maximum(most[:-2], most[2:]), most[1:-1])
-    low = np.minimum(np.minimum(least[:-2], least[2:]), least[1:-1])
-    stands_out = ((middle >= high) & (middle > 0.5 * least_contrast)) | (
-        (middle <= low) & (middle < -0.5 * least_contrast)
-    )
-    inner = np.zeros(stands_out.shape[1:], bool)
-    inner[_BORDER:-_BORDER, _BORDER:-_BORDER] = True
-    at = np.nonzero(stands_out & inner)
-    return _refined(differences, at[0] + 1, at[1], at[2], least_contrast)
+    found = []
+    ranges = [_around(level) for level in differences[:2]]
+    for at in range(1, len(differences) - 1):
+        ranges = [*ranges[-2:], _around(differences[at + 1])]
+        middle = differences[at, 1:-1, 1:-1]
+        high = np.maximum(np.maximum(ranges[0][0], ranges[1][0]), ranges[2][0])
+        low = np.minimum(np.minimum(ranges[0][1], ranges[1][1]), ranges[2][1])
+        most = (middle >= high) & (middle > 0.5 * least_contrast)
+        most |= (middle <= low) & (middle < -0.5 * least_contrast)
+        inner = most[_BORDER:-_BORDER, _BORDER:-_BORDER]
+        rows, cols = np.nonzero(inner)
+        found.append((np.full(len(rows), at), rows + _BORDER + 1, cols + _BORDER + 1))
+    places = [np.concatenate([part[axis] for part in found]) for axis in range(3)]
+    return _refined(differences, places[0], places[1], places[2], least_contrast)
+
+
+def _around(level: FloatImage) -> tuple[FloatImage, FloatImage]:
+    """Largest and smallest of each pixel and its eight neighbours, without the outermost pixels."""
+    result = []
+    for choose in (np.maximum, np.minimum):
+        down = choose(choose(level[:-2], level[1:-1]), level[2:])
+        result.append(choose(choose(down[:, :-2], down[:, 1:-1]), down[:, 2:]))
+    return result[0], result[1]
 
 
 def _refined(

@@ -20,7 +20,7 @@ from napari_safire.forensics.copy_move.verification import (
 from napari_safire.progress import Cancel, Progress, report, within
 from napari_safire.types import FloatImage
 
-_MOST_PIXELS = 1_500_000  # larger pictures are made smaller: the time grows with them
+_MOST_PIXELS = 3_200_000  # larger pictures are made smaller: the time grows with them
 _SAME_MOVE = 6.0  # pixels
 
 

@@ -39,6 +39,7 @@ _FINE_FROM = 0.55  # correlation of residuals in a window: noise that was copied
 _MARGIN = 64  # pixels around the matches in which a region may grow
 _FROM_SHIFT = 15  # pixels of a window in which a shift's residuals are correlated
 _LEAST_AREA = 150  # pixels
+_PASSES = 2  # on the seed, then on what grew from it
 _COARSE = 1.5  # pixels of blur under which shapes go
 
 Mask = npt.NDArray[np.bool_]
@@ -57,14 +58,16 @@ class Traits:
         Height of the shift's peak in the autocorrelation, in standard deviations; 0 without one.
     area : float
         log10 of pixels of the region that was grown.
-    same : float
-        Share of the matches' hull whose windows correlate above .95.
-    correlation : float
-        Mean of the windows' correlation in the hull.
+    hull_same, same : float
+        Share of the matches' hull, and of the region, whose windows correlate above .95.
+    held : float
+        Share of the hull that lies in the region.
     fine : float
-        Correlation of residuals (shapes above 1 pixel taken away) in hull and region.
+        Correlation of residuals (shapes above 1 pixel taken away) in the region.
+    lowest : float
+        The same in windows; a fifth of the region's windows are below.
     coarse : float
-        The same with shapes above 1.5 pixels taken away, weighted by their strength.
+        Correlation in hull and region of what is finer than 1.5 pixels, strong edges most.
     difference : float
         Mean absolute difference after gain and offset, over mean absolute contrast.
     zoom : float
@@ -82,9 +85,11 @@ class Traits:
     matches: float = 0.0
     peak: float = 0.0
     area: float = 0.0
+    hull_same: float = 0.0
     same: float = 0.0
-    correlation: float = 0.0
+    held: float = 0.0
     fine: float = 0.0
+    lowest: float = 0.0
     coarse: float = 0.0
     difference: float = 1.0
     zoom: float = 0.0
@@ -194,21 +199,27 @@ def verify(
     if seed is None and move.zoom < 1:  # look from the smaller end at the larger
         move = Move(move.inverse(), move.ends, move.starts)
     seed = _seed(move.starts, shape) if seed is None else seed
-    places = np.argwhere(seed)
-    if len(places) < _LEAST_AREA:
-        return None
-    affine, _ = aligned(surface.coarse, move.affine, places)
-    move = Move(_snapped(affine, places), move.starts, move.ends)
-    window = _window(places, shape)
-    look = _compare(surface, move.affine, window)
-    region, held = _grown(look, seed[window], move.starts - [window[0].start, window[1].start])
+    lies_on, affine = seed, move.affine
+    for _ in range(_PASSES):
+        places = np.argwhere(lies_on)
+        if len(places) < _LEAST_AREA:
+            return None
+        affine = _snapped(aligned(surface.coarse, affine, places), places)
+        window = _window(places, shape)
+        look = _compare(surface, affine, window)
+        region, held = _grown(look, lies_on[window], _within(move.starts, window))
+        lies_on = np.zeros(shape, bool)
+        lies_on[window] = region
     if held.sum() >= 3:  # the others are chance agreements somewhere else
-        move = Move(move.affine, move.starts[held], move.ends[held])
-    whole = np.zeros(shape, bool)
-    whole[window] = region
-    hull = (_seed(move.starts, shape) if len(move) else seed)[window] & look.inside
+        move = Move(affine, move.starts[held], move.ends[held])
+    move = Move(affine, move.starts, move.ends)
+    hull = (_seed(move.starts, shape) if len(move) > 2 else seed)[window] & look.inside
     traits = _traits(surface, keypoints, move, window, look, region, hull, peak)
-    return Verified(move, traits, whole, _pushed(whole, move))
+    return Verified(move, traits, lies_on, _pushed(lies_on, move))
+
+
+def _within(places: npt.NDArray[np.float64], window: Window) -> npt.NDArray[np.float64]:
+    return places - np.array([part.start for part in window])
 
 
 def _snapped(affine: Affine, places: npt.NDArray[np.int64]) -> Affine:
@@ -339,7 +350,7 @@ def _traits(
     peak: float,
 ) -> Traits:
     both = hull | region
-    if not hull.any():
+    if not (hull.any() and region.any()):
         return Traits()
     image = surface.image[window][both]
     tones = np.bincount((image / 8).astype(np.int64), minlength=32)
@@ -353,9 +364,11 @@ def _traits(
         matches=float(np.log10(1 + len(move))),
         peak=peak,
         area=float(np.log10(1 + region.sum())),
-        same=float((look.zncc[hull] > _SAME).mean()),
-        correlation=float(look.zncc[hull].mean()),
-        fine=_correlation(look.fine, both),
+        hull_same=float((look.zncc[hull] > _SAME).mean()),
+        same=float((look.zncc[region] > _SAME).mean()),
+        held=float(region[hull].mean()),
+        fine=_correlation(look.fine, region),
+        lowest=float(np.quantile(look.alike[region], 0.2)),
         coarse=_correlation(look.coarse, both),
         difference=float(look.difference[hull].mean() / (look.contrast[hull].mean() + 0.5)),
         zoom=float(abs(np.log2(move.zoom))),
