@@ -21,6 +21,7 @@ INPUTS = {
     "zoom": -1,
     "distance": 1,
     "resembling": -1,
+    "alone": 1,
     "flat": -1,
     "two_tone": -1,
 }
@@ -46,6 +47,7 @@ def inputs_of(traits: Traits) -> tuple[float, ...]:
         traits.zoom,
         traits.distance,
         traits.resembling,
+        traits.alone,
         traits.flat,
         traits.two_tone,
     )

@@ -20,7 +20,6 @@ from napari_safire.forensics.copy_move.verification import (
 from napari_safire.progress import Cancel, Progress, report, within
 from napari_safire.types import FloatImage
 
-_MOST_PIXELS = 3_200_000  # larger pictures are made smaller: the time grows with them
 _SAME_MOVE = 6.0  # pixels
 
 
@@ -44,13 +43,19 @@ class Found:
 
 
 def candidates(
-    luminance: FloatImage, *, progress: Progress | None = None, cancel: Cancel | None = None
+    luminance: FloatImage,
+    *,
+    most_pixels: int = 3_200_000,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> Found:
     """Find pairs of regions that may show the same pixels, and compare them.
 
     Parameters
     ----------
     luminance : (H, W) float32 array in 0 .. 255
+    most_pixels : int
+        Larger pictures are made smaller: time and memory grow with them.
     progress : callable, optional
         Called as ``progress(done, total, stage)``.
     cancel : callable, optional
@@ -65,7 +70,7 @@ def candidates(
     Cancelled
     """
     report(progress, cancel, 0, 100, "finding keypoints")
-    image, scale = _at_working_size(luminance)
+    image, scale = _at_working_size(luminance, most_pixels)
     keypoints = find_keypoints(image, progress=within(progress, 0, 40), cancel=cancel)
     matches = match_keypoints(keypoints, progress=within(progress, 40, 60), cancel=cancel)
     report(progress, cancel, 60, 100, "grouping matches")
@@ -77,7 +82,7 @@ def candidates(
     for number, move in enumerate(moves):
         report(progress, cancel, 75 + 15 * number // len(moves), 100, "comparing pixels")
         peak = max((p for shift, p in shifts if _is_shift(move, shift)), default=0.0)
-        one = verify(surface, keypoints, move, peak=peak)
+        one = verify(surface, keypoints, matches, move, peak=peak)
         if one is not None:
             verified.append(one)
     for number, (shift, peak) in enumerate(shifts):
@@ -90,15 +95,16 @@ def candidates(
         against = np.linalg.norm(matches.starts - matches.ends - shift, axis=1) < _SAME_MOVE
         starts = np.concatenate([matches.starts[follow], matches.ends[against]])
         ends = np.concatenate([matches.ends[follow], matches.starts[against]])
-        one = verify(surface, keypoints, Move(affine, starts, ends), seed=seed, peak=peak)
+        move = Move(affine, starts, ends)
+        one = verify(surface, keypoints, matches, move, seed=seed, peak=peak)
         if one is not None:
             verified.append(one)
     return Found(tuple(verified), scale, len(matches))
 
 
-def _at_working_size(luminance: FloatImage) -> tuple[FloatImage, float]:
+def _at_working_size(luminance: FloatImage, most_pixels: int) -> tuple[FloatImage, float]:
     height, width = luminance.shape
-    scale = float(np.sqrt(height * width / _MOST_PIXELS))
+    scale = float(np.sqrt(height * width / most_pixels))
     if scale <= 1:
         return luminance, 1.0
     size = round(height / scale), round(width / scale)

@@ -28,7 +28,7 @@ from skimage.draw import polygon2mask
 
 from napari_safire.forensics.copy_move.alignment import aligned, evened
 from napari_safire.forensics.copy_move.geometry import Affine, Move, moved
-from napari_safire.forensics.copy_move.keypoints import Keypoints
+from napari_safire.forensics.copy_move.keypoints import Keypoints, Matches
 from napari_safire.types import FloatImage
 
 _WINDOW = 9
@@ -39,6 +39,7 @@ _FINE_FROM = 0.55  # correlation of residuals in a window: noise that was copied
 _MARGIN = 64  # pixels around the matches in which a region may grow
 _FROM_SHIFT = 15  # pixels of a window in which a shift's residuals are correlated
 _LEAST_AREA = 150  # pixels
+_NEAR = 4.0  # pixels between a match's end and where the map sends it
 _PASSES = 2  # on the seed, then on what grew from it
 _COARSE = 1.5  # pixels of blur under which shapes go
 
@@ -76,6 +77,8 @@ class Traits:
         log10 of pixels between the ends.
     resembling : float
         Share of the region's keypoints that look like third places as well.
+    alone : float
+        Share of the region's matches that go where its map sends them; 0.5 if it has none.
     flat : float
         Share of pixels equal to all their neighbours.
     two_tone : float
@@ -95,6 +98,7 @@ class Traits:
     zoom: float = 0.0
     distance: float = 0.0
     resembling: float = 0.0
+    alone: float = 0.5
     flat: float = 0.0
     two_tone: float = 0.0
 
@@ -171,6 +175,7 @@ def seed_of_shift(surface: Surface, shift: npt.NDArray[np.float64]) -> Mask:
 def verify(
     surface: Surface,
     keypoints: Keypoints,
+    matches: Matches,
     move: Move,
     *,
     seed: Mask | None = None,
@@ -182,6 +187,8 @@ def verify(
     ----------
     surface : Surface
     keypoints : Keypoints
+        All of the picture.
+    matches : Matches
         All of the picture.
     move : Move
         In pixels of the surface.
@@ -214,7 +221,7 @@ def verify(
         move = Move(affine, move.starts[held], move.ends[held])
     move = Move(affine, move.starts, move.ends)
     hull = (_seed(move.starts, shape) if len(move) > 2 else seed)[window] & look.inside
-    traits = _traits(surface, keypoints, move, window, look, region, hull, peak)
+    traits = _traits(surface, keypoints, matches, move, window, look, region, hull, peak)
     return Verified(move, traits, lies_on, _pushed(lies_on, move))
 
 
@@ -342,6 +349,7 @@ def _correlation(pair: tuple[FloatImage, FloatImage], where: Mask) -> float:
 def _traits(
     surface: Surface,
     keypoints: Keypoints,
+    matches: Matches,
     move: Move,
     window: Window,
     look: _Look,
@@ -374,9 +382,20 @@ def _traits(
         zoom=float(abs(np.log2(move.zoom))),
         distance=float(np.log10(1 + away)),
         resembling=float(keypoints.resembling(move.affine, inside)),
+        alone=_alone(matches, move.affine, lies_in),
         flat=float(surface.flat[window][both].mean()),
         two_tone=float(tones[-2:].sum() / tones.sum()),
     )
+
+
+def _alone(matches: Matches, affine: Affine, region: Mask) -> float:
+    starts = np.concatenate([matches.starts, matches.ends])
+    ends = np.concatenate([matches.ends, matches.starts])
+    inside = region[_indices(starts, region.shape)]
+    if not inside.any():
+        return 0.5
+    off = np.linalg.norm(moved(affine, starts[inside]) - ends[inside], axis=1)
+    return float((off < _NEAR).mean())
 
 
 def _pushed(region: Mask, move: Move) -> Mask:

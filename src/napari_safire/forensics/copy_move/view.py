@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.forensics.copy_move.geometry import moved
 from napari_safire.forensics.copy_move.scoring import log_odds, score_of
 from napari_safire.forensics.copy_move.search import candidates
 from napari_safire.forensics.copy_move.verification import Verified
@@ -13,25 +16,40 @@ from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.view import View
 from napari_safire.progress import Cancel, Progress
 
-_CALLED = 0.0  # log odds
+_DRAWN = 24  # links of a pair of regions without keypoints
 
 
 def copy_move(
-    picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
+    picture: Picture,
+    *,
+    megapixels: Annotated[
+        float,
+        {
+            "min": 0.5,
+            "max": 12.0,
+            "step": 0.5,
+            "tooltip": "Larger pictures are searched at this size: smaller copies take longer.",
+        },
+    ] = 3.2,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> Evidence:
     """Regions that show the same pixels twice."""
-    found = candidates(picture.luminance, progress=progress, cancel=cancel)
+    found = candidates(
+        picture.luminance, most_pixels=int(megapixels * 1e6), progress=progress, cancel=cancel
+    )
     rated = sorted(
         ((log_odds(one.traits), n) for n, one in enumerate(found.verified)),
         key=lambda pair: (-pair[0], pair[1]),
     )
-    copies = [found.verified[n] for odds, n in rated if odds > _CALLED]
+    copies = [found.verified[n] for odds, n in rated if odds > 0]
     links = _links(copies, found.scale, picture.shape)
     return Evidence(
         links=links,
-        table=_table(copies, found.n_matches),
+        table=_table(copies, len(rated) - len(copies)),
         score=score_of(rated[0][0]) if rated else 0.0,
         finding=_finding(copies),
+        regions=None if links is None else links.regions > 0,
     )
 
 
@@ -39,13 +57,21 @@ def _links(copies: list[Verified], scale: float, shape: tuple[int, int]) -> Link
     if not copies:
         return None
     regions = np.zeros(shape, np.uint8)
+    pairs = []
     for number, one in reversed(list(enumerate(copies, 1))):
         regions[_enlarged(one.starts | one.ends, shape)] = number
+    for one in copies:
+        starts, ends = one.move.starts, one.move.ends
+        if not len(starts):
+            inside = np.argwhere(one.starts).astype(float)
+            starts = inside[:: max(1, len(inside) // _DRAWN)]
+            ends = moved(one.move.affine, starts)
+        pairs.append((starts, ends))
     return Links(
-        np.concatenate([one.move.starts for one in copies]) * scale,
-        np.concatenate([one.move.ends for one in copies]) * scale,
+        (np.concatenate([starts for starts, _ in pairs]) + 0.5) * scale - 0.5,
+        (np.concatenate([ends for _, ends in pairs]) + 0.5) * scale - 0.5,
         regions,
-        np.repeat(np.arange(1, len(copies) + 1), [len(one.move) for one in copies]),
+        np.repeat(np.arange(1, len(pairs) + 1), [len(starts) for starts, _ in pairs]),
     )
 
 
@@ -54,8 +80,8 @@ def _enlarged(mask: npt.NDArray[np.bool_], shape: tuple[int, int]) -> npt.NDArra
     return np.asarray(mask[rows[:, None], cols])
 
 
-def _table(copies: list[Verified], n_matches: int) -> tuple[Row, ...]:
-    rows = [Row("Matches that look alike", str(n_matches))]
+def _table(copies: list[Verified], others: int) -> tuple[Row, ...]:
+    rows = []
     for number, one in enumerate(copies, 1):
         rows.append(
             Row(
@@ -64,6 +90,7 @@ def _table(copies: list[Verified], n_matches: int) -> tuple[Row, ...]:
                 f"{100 * one.traits.same:.0f} % of it shows the same pixels",
             )
         )
+    rows.append(Row("Pairs that only look alike", str(others)))
     return tuple(rows)
 
 
@@ -71,7 +98,8 @@ def _finding(copies: list[Verified]) -> str:
     if not copies:
         return "no region is shown twice"
     pairs = f"{len(copies)} pairs of regions" if len(copies) > 1 else "two regions"
-    return f"{sum(len(one.move) for one in copies)} matches between {pairs}"
+    matches = sum(len(one.move) for one in copies)
+    return f"{matches} matches between {pairs}" if matches else f"{pairs} show the same pixels"
 
 
 VIEW = View(
