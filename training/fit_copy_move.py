@@ -30,13 +30,21 @@ from scipy.optimize import minimize
 
 from napari_safire.errors import SafireError
 from napari_safire.forensics.copy_move.geometry import Move, moved
-from napari_safire.forensics.copy_move.scoring import INPUTS, inputs_of, log_odds, score_of
+from napari_safire.forensics.copy_move.scoring import (
+    DRAWN,
+    INPUTS,
+    drawn,
+    inputs_of,
+    log_odds,
+    score_of,
+)
 from napari_safire.forensics.copy_move.search import candidates
 from napari_safire.forensics.copy_move.verification import Traits
 from napari_safire.forensics.picture import LUMINANCE, Picture
 
 PLANTED_IN = ("photographs", "camera originals", "saved as PNG")
-RIDGE = 0.02
+RIDGE = 0.002  # of weights of standardised inputs
+FALSE_ALARMS = 3.0  # count so much more than copies that are missed
 NEAR = 4.0  # pixels between a found map and the planted one
 
 
@@ -57,9 +65,7 @@ def main() -> int:
         with ProcessPoolExecutor(options.workers) as pool:
             untouched = _kept(options.output / "pictures.json", known, _of_picture, pool)
             places = [one for one in known if one.kind in PLANTED_IN]
-            jobs = [
-                (places[n % len(places)], (options.seed, n)) for n in range(options.copies)
-            ]
+            jobs = [(places[n % len(places)], (options.seed, n)) for n in range(options.copies)]
             planted = _kept(options.output / "planted.json", jobs, _of_planted, pool)
     except (SafireError, OSError) as error:
         print(error, file=sys.stderr)
@@ -82,8 +88,13 @@ def _kept(path: Path, jobs: Sequence[Any], function: Any, pool: ProcessPoolExecu
 def _of_picture(known: Known) -> dict[str, Any]:
     found = candidates(Picture.read(known.path).luminance)
     traits = [asdict(one.traits) for one in found.verified]
-    return {"kind": known.kind, "fold": known.fold, "forged": known.forged, "traits": traits,
-            "path": str(known.path)}
+    return {
+        "kind": known.kind,
+        "fold": known.fold,
+        "forged": known.forged,
+        "traits": traits,
+        "path": str(known.path),
+    }
 
 
 def _of_planted(job: tuple[Known, tuple[int, int]]) -> dict[str, Any]:
@@ -104,7 +115,13 @@ def _of_planted(job: tuple[Known, tuple[int, int]]) -> dict[str, Any]:
         asdict(one.traits) | {"right": _is_planted(one.move, truth)} for one in found.verified
     ]
     said = {key: value for key, value in truth.items() if key not in ("affine", "centre")}
-    return {"kind": "planted here", "fold": known.fold, "traits": traits, "quality": quality, **said}
+    return {
+        "kind": "planted here",
+        "fold": known.fold,
+        "traits": traits,
+        "quality": quality,
+        **said,
+    }
 
 
 def plant(
@@ -137,8 +154,10 @@ def plant(
     smooth = rng.random() < 0.35
     centre = centres[contrast.argmin() if smooth else 0]
     ends = rng.uniform(low, high - low, (40, 2))
-    end = ends[np.linalg.norm(ends - centre, axis=1).argmax()] if rng.random() < 0.2 else next(
-        (e for e in ends if np.linalg.norm(e - centre) > 1.6 * radius), ends[0]
+    end = (
+        ends[np.linalg.norm(ends - centre, axis=1).argmax()]
+        if rng.random() < 0.2
+        else next((e for e in ends if np.linalg.norm(e - centre) > 1.6 * radius), ends[0])
     )
     if turn == 0 and zoom == 1:
         end = centre + np.rint(end - centre)
@@ -153,7 +172,13 @@ def plant(
     gain = 1.0 if rng.random() < 0.8 else float(rng.uniform(0.85, 1.15))
     copy = np.stack(
         [
-            affine_transform(pixels[..., c].astype(float), back, -back @ shift, order=3 if turn or zoom != 1 else 0, mode="mirror")
+            affine_transform(
+                pixels[..., c].astype(float),
+                back,
+                -back @ shift,
+                order=3 if turn or zoom != 1 else 0,
+                mode="mirror",
+            )
             for c in range(3)
         ],
         axis=-1,
@@ -202,19 +227,26 @@ def fit(
     weights : dict
         By the names of `INPUTS`.
     """
-    wrong = [t for p in untouched if p["fold"] == fold and not p["forged"] for t in p["traits"]]
+    authentic = [p for p in untouched if p["fold"] == fold and not p["forged"]]
+    wrong = [t for p in authentic for t in p["traits"]]
+    share = np.array([1 / len(p["traits"]) for p in authentic for _ in p["traits"]])
     right = [t for p in planted if p["fold"] == fold for t in p["traits"] if t["right"]]
     x = np.array([inputs_of(_traits(t)) for t in wrong + right])
+    given = DRAWN * np.array([drawn(_traits(t)) for t in wrong + right])
     y = np.r_[np.zeros(len(wrong)), np.ones(len(right))]
-    weight = np.where(y > 0, 0.5 / len(right), 0.5 / len(wrong))
-    print(f"fold {fold}: {len(wrong)} candidates of authentic pictures, {len(right)} planted copies")
+    # a picture counts once, however many things look alike in it
+    weight = np.r_[FALSE_ALARMS * share / share.sum(), np.full(len(right), 1 / len(right))]
+    weight /= weight.sum()
+    print(
+        f"fold {fold}: {len(wrong)} candidates of authentic pictures, {len(right)} planted copies"
+    )
     scale = np.maximum(x.std(axis=0), 1e-6)
 
     def loss(p: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        z = p[0] + (x / scale) @ p[1:]
+        z = given + p[0] + (x / scale) @ p[1:]
         off = weight * (1 / (1 + np.exp(-np.clip(z, -50, 50))) - y)
-        value = float((weight * (np.logaddexp(0, z) - y * z)).sum() + RIDGE * (p[1:] ** 2).sum() / 10)
-        return value, np.r_[off.sum(), (x / scale).T @ off + RIDGE * p[1:] / 5]
+        value = float((weight * (np.logaddexp(0, z) - y * z)).sum() + RIDGE * (p[1:] ** 2).sum())
+        return float(value), np.r_[off.sum(), (x / scale).T @ off + 2 * RIDGE * p[1:]]
 
     bounds = [(None, None), *((0, None) if sign > 0 else (None, 0) for sign in INPUTS.values())]
     found = minimize(loss, np.zeros(1 + len(INPUTS)), jac=True, bounds=bounds, method="L-BFGS-B").x

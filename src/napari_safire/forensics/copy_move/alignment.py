@@ -20,13 +20,12 @@ _MOST_SAMPLES = 12_000
 _LEAST_SAMPLES = 60
 _MOST_STEP = 3.0  # pixels that a map may go in one iteration
 _NEAREST = 16  # pixels: nearer shifts are one texture
-_LEAST_PEAK = 5.5  # standard deviations of the autocorrelation
+LEAST_PEAK = 5.5
+"""Standard deviations of the autocorrelation from which on a shift is looked at."""
 _MOST_SHIFTS = 6
 
 
-def aligned(
-    image: FloatImage, affine: Affine, places: npt.NDArray[np.int64]
-) -> Affine:
+def aligned(image: FloatImage, affine: Affine, places: npt.NDArray[np.int64]) -> Affine:
     """Make an affine map more exact.
 
     Parameters
@@ -140,7 +139,7 @@ def find_shifts(residual: FloatImage) -> list[tuple[npt.NDArray[np.float64], flo
     # edges lie on themselves all along a line: a peak has to rise from its own surroundings
     peaks /= np.sqrt(uniform_filter(peaks * peaks, 41) + (0.5 * spread) ** 2)
     spread = float(peaks[far].std())
-    tops = (peaks == maximum_filter(peaks, 5)) & far & (peaks > _LEAST_PEAK * spread)
+    tops = (peaks == maximum_filter(peaks, 5)) & far & (peaks > LEAST_PEAK * spread)
     at = np.nonzero(tops)
     order = np.argsort(-peaks[at], kind="stable")[:_MOST_SHIFTS]
     return [

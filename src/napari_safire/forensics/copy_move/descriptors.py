@@ -56,9 +56,11 @@ def orientations(
         flat = (np.arange(len(part))[:, None] * _BINS + bins).ravel()
         counted = np.bincount(flat, (size * weights).ravel(), len(part) * _BINS)
         histograms[part] = counted.reshape(-1, _BINS)
+    smooth: Float = histograms
     for _ in range(4):
-        histograms = (np.roll(histograms, 1, 1) + histograms + np.roll(histograms, -1, 1)) / 3
-    return _peaks(histograms)
+        around = np.roll(smooth, 1, 1) + smooth + np.roll(smooth, -1, 1)
+        smooth = (around / 3).astype(np.float32)
+    return _peaks(smooth)
 
 
 def _peaks(histograms: Float) -> tuple[npt.NDArray[np.int64], Float]:

@@ -141,8 +141,8 @@ def find_keypoints(
     found = found.take(numbers)
     report(progress, cancel, 2, 3, "describing keypoints")
     step = steps[found.octave] if len(found) else np.empty(0)
-    places = np.stack([found.rows, found.cols], axis=-1) * step[:, None]
-    sizes = sigma_of(found.levels) * step
+    places = np.stack([found.rows, found.cols], axis=-1).astype(np.float64) * step[:, None]
+    sizes = np.asarray(sigma_of(found.levels) * step, np.float64)
     return Keypoints(places, sizes, angles, describe(pyramid, found, angles))
 
 

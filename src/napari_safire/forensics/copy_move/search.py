@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from skimage.transform import resize
 
-from napari_safire.forensics.copy_move.alignment import find_shifts
+from napari_safire.forensics.copy_move.alignment import LEAST_PEAK, find_shifts
 from napari_safire.forensics.copy_move.geometry import Move, find_moves, moved
-from napari_safire.forensics.copy_move.keypoints import find_keypoints, match_keypoints
+from napari_safire.forensics.copy_move.keypoints import Matches, find_keypoints, match_keypoints
 from napari_safire.forensics.copy_move.verification import (
     Surface,
     Verified,
@@ -78,28 +78,20 @@ def candidates(
     surface = Surface.of(image)
     report(progress, cancel, 70, 100, "finding shifts")
     shifts = find_shifts(surface.fine)
-    verified: list[Verified] = []
+    peaks = _standing_out(shifts)
+    verified: list[Verified | None] = []
     for number, move in enumerate(moves):
         report(progress, cancel, 75 + 15 * number // len(moves), 100, "comparing pixels")
-        peak = max((p for shift, p in shifts if _is_shift(move, shift)), default=0.0)
-        one = verify(surface, keypoints, matches, move, peak=peak)
-        if one is not None:
-            verified.append(one)
-    for number, (shift, peak) in enumerate(shifts):
-        report(progress, cancel, 90 + 10 * number // len(shifts), 100, "comparing pixels")
-        if any(_is_shift(one.move, shift) and one.starts.any() for one in verified):
+        peak = max((p for shift, p in peaks if _is_shift(move, shift)), default=0.0)
+        verified.append(verify(surface, keypoints, matches, move, peak=peak))
+    for number, (shift, peak) in enumerate(peaks):
+        report(progress, cancel, 90 + 10 * number // len(peaks), 100, "comparing pixels")
+        if any(one and one.starts.any() and _is_shift(one.move, shift) for one in verified):
             continue
         seed = seed_of_shift(surface, shift)
-        affine = np.column_stack([np.eye(2), shift])
-        follow = np.linalg.norm(matches.ends - matches.starts - shift, axis=1) < _SAME_MOVE
-        against = np.linalg.norm(matches.starts - matches.ends - shift, axis=1) < _SAME_MOVE
-        starts = np.concatenate([matches.starts[follow], matches.ends[against]])
-        ends = np.concatenate([matches.ends[follow], matches.starts[against]])
-        move = Move(affine, starts, ends)
-        one = verify(surface, keypoints, matches, move, seed=seed, peak=peak)
-        if one is not None:
-            verified.append(one)
-    return Found(tuple(verified), scale, len(matches))
+        move = _followed(matches, shift)
+        verified.append(verify(surface, keypoints, matches, move, seed=seed, peak=peak))
+    return Found(tuple(one for one in verified if one), scale, len(matches))
 
 
 def _at_working_size(luminance: FloatImage, most_pixels: int) -> tuple[FloatImage, float]:
@@ -110,6 +102,28 @@ def _at_working_size(luminance: FloatImage, most_pixels: int) -> tuple[FloatImag
     size = round(height / scale), round(width / scale)
     smaller = resize(luminance, size, order=1, anti_aliasing=True)
     return np.asarray(smaller, np.float32), scale
+
+
+def _standing_out(
+    shifts: list[tuple[npt.NDArray[np.float64], float]],
+) -> list[tuple[npt.NDArray[np.float64], float]]:
+    """Shifts with what their peak is above the highest other one: a lattice has many alike."""
+    result = []
+    for shift, peak in shifts:
+        others = (p for other, p in shifts if np.linalg.norm(other - shift) > _SAME_MOVE)
+        result.append((shift, peak - max(0.0, max(others, default=0.0) - LEAST_PEAK)))
+    return result
+
+
+def _followed(matches: Matches, shift: npt.NDArray[np.float64]) -> Move:
+    """A shift with the matches that follow it."""
+    follow = np.linalg.norm(matches.ends - matches.starts - shift, axis=1) < _SAME_MOVE
+    against = np.linalg.norm(matches.starts - matches.ends - shift, axis=1) < _SAME_MOVE
+    return Move(
+        np.column_stack([np.eye(2), shift]),
+        np.concatenate([matches.starts[follow], matches.ends[against]]),
+        np.concatenate([matches.ends[follow], matches.starts[against]]),
+    )
 
 
 def _is_shift(move: Move, shift: npt.NDArray[np.float64]) -> bool:

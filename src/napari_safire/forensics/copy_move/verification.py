@@ -56,7 +56,7 @@ class Traits:
     matches : float
         log10 of one and the keypoints that match.
     peak : float
-        Height of the shift's peak in the autocorrelation, in standard deviations; 0 without one.
+        Standard deviations by which the shift stands out from others; 0 if there is none.
     area : float
         log10 of pixels of the region that was grown.
     hull_same, same : float

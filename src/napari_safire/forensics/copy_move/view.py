@@ -105,7 +105,7 @@ def _finding(copies: list[Verified]) -> str:
 VIEW = View(
     "copy-move",
     "Regions that show the same pixels twice, moved, turned or resized. Which came first is open.",
-    "Printed or drawn things repeat to the pixel on screens.",
+    "Signs and windows can repeat almost exactly; text, drawings and mirrored copies are left out.",
     "Amerini et al., IEEE TIFS 2011; Lowe 2004; pixels compared after the map",
     copy_move,
     ("size",),
