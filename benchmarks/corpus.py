@@ -24,7 +24,7 @@ from PIL import Image
 from speed import peak_gib, photograph, vit_b
 
 from napari_safire import Engine, load_model
-from napari_safire.examination import ExaminationSettings, examine
+from napari_safire.examination import ExaminationSettings, examine_image
 from napari_safire.examination.export import export_examination
 from napari_safire.examination.threads import as_completed
 from napari_safire.images.reading import read_image
@@ -49,7 +49,7 @@ def pictures_a_second(engine: Engine, paths: list[Path], jobs: int, output: Path
     settings = ExaminationSettings(PartitionSettings("kmeans", 3))
 
     def answer(path: Path, cancel: Any) -> None:
-        found = examine(engine, read_image(path), settings, cancel=cancel)
+        found = examine_image(engine, read_image(path), settings, cancel=cancel)
         if output is not None:
             export_examination(
                 found, output, path.stem, model={}, device=str(engine.model.device), overwrite=True

@@ -5,11 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
+from napari_safire import forensics
+from napari_safire.engine.rules import ModelRules
+from napari_safire.forensics import Evidence, EvidenceView
+from napari_safire.forensics.catalogue import VIEWS
 from napari_safire.forgery import ForgeryMap
 from napari_safire.geometry import Geometry
 from napari_safire.images.pixels import PictureReader
@@ -33,6 +39,7 @@ class FakeEngine:
         Embedding waits for it.
     """
 
+    rules = ModelRules()
     most_sources = 6
     answers_by_patches = False
 
@@ -166,6 +173,7 @@ class KnowingEngine:
 
     def __init__(self, checkpoint_sha256: str = "knowing", wrong: float = 0.0) -> None:
         self.model = SimpleNamespace(checkpoint_sha256=checkpoint_sha256)
+        self.rules = SimpleNamespace(combination=None)
         self.precision = "float32"
         self.grids_cached = 0
         self.wrong = wrong
@@ -218,6 +226,25 @@ class PatchEngine(FakeEngine):
 
     def source_numbers(self, embedding: Embedding) -> dict[int, float]:
         return {1: 0.25, 2: 0.5, 3: 0.25}
+
+
+def hold_view(monkeypatch: pytest.MonkeyPatch, name: str, go: threading.Event) -> None:
+    """Let a forensic view of the session wait for an event, or until it is cancelled."""
+    view = next(view for view in VIEWS if view.name == name)
+
+    def function(picture: Any, *, progress: Any, cancel: Any, **parameters: Any) -> Evidence:
+        while not go.wait(0.005):
+            report(progress, cancel, 2, 5, "held")
+        return view.function(picture, progress=progress, cancel=cancel, **parameters)
+
+    held = replace(view, function=function, lasting=False)  # what is kept is not waited for
+
+    def views(picture: Any) -> dict[str, EvidenceView]:
+        made = forensics.views(picture)
+        return dict(made) | {name: replace(made[name], view=held)}
+
+    for room in ("session", "examination"):
+        monkeypatch.setattr(f"napari_safire.{room}.evidence.views", views)
 
 
 def _disc(prompt: PointPrompt, geometry: Geometry) -> SourceRegion:

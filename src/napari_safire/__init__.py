@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from napari_safire import forensics
     from napari_safire.engine import Engine
+    from napari_safire.examination import examine
     from napari_safire.forgery import ForgeryMap
     from napari_safire.model.catalogue.registry import load_model
     from napari_safire.model.config import ModelConfig
@@ -28,15 +30,19 @@ __all__ = [
     "SourcePartition",
     "SourceRegion",
     "__version__",
+    "examine",
+    "forensics",
     "load_model",
 ]
 
 __getattr__, _, _ = lazy_loader.attach(
     __name__,
+    submodules=["forensics"],
     submod_attrs={
         "forgery": ["ForgeryMap"],
         "types": ["Embedding", "PointPrompt", "SourcePartition", "SourceRegion"],
         "engine": ["Engine"],
+        "examination": ["examine"],
         "model.config": ["ModelConfig"],
         "model.catalogue.registry": ["load_model"],
     },

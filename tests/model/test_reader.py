@@ -20,7 +20,7 @@ from napari_safire.forgery import NO_EVIDENCE
 from napari_safire.gui.io import reader
 from napari_safire.gui.io.reader import get_reader
 from napari_safire.gui.layers.colours import MUTED_NAME
-from napari_safire.gui.layers.layer_group import is_overlay
+from napari_safire.gui.layers.parts import is_overlay
 from napari_safire.images.files import file_sha256
 from napari_safire.images.masks import encode_sources
 from napari_safire.images.reading import read_image

@@ -233,7 +233,7 @@ def test_cancelling(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("napari_safire.corpus.run.examine", interrupt)
+    monkeypatch.setattr("napari_safire.corpus.run.examine_image", interrupt)
     result = predict(tiny_model, picture, "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert result.stderr == "Cancelled; nothing half-written.\n"
@@ -427,7 +427,7 @@ def test_whatever_goes_wrong_with_one_picture_is_its_own_error(
     from napari_safire.corpus import run
 
     folder = make_batch(tmp_path / "in", picture, 5)
-    true_examine = run.examine
+    true_examine = run.examine_image
     failures = {"p1": MemoryError(), "p2": ZeroDivisionError("float"), "p3": OSError(5, "I/O")}
 
     def examine(engine: Any, image: Any, *arguments: Any, **options: Any) -> Any:
@@ -435,7 +435,7 @@ def test_whatever_goes_wrong_with_one_picture_is_its_own_error(
             raise failures[image.path.stem]
         return true_examine(engine, image, *arguments, **options)
 
-    monkeypatch.setattr(run, "examine", examine)
+    monkeypatch.setattr(run, "examine_image", examine)
     result = predict(tiny_model, folder, "-o", tmp_path / "out", *ONLY, "--jobs", jobs)
     assert result.exit_code == 1
     errors = [line for line in result.stderr.splitlines() if line.startswith("Error:")]

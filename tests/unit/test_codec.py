@@ -22,7 +22,7 @@ from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
 from napari_safire.errors import DatasetError
-from napari_safire.forgery import Calibration, ForgeryMap
+from napari_safire.forgery import Calibration, Contribution, ForgeryMap
 from napari_safire.types import PointPrompt
 
 SHAPE = (7, 9)
@@ -75,6 +75,7 @@ def calibrations(draw: st.DrawFn) -> Calibration:
     return Calibration(
         draw(number), draw(number), high, low, draw(shares), draw(st.text(max_size=9)),
         draw(st.none() | shares), draw(st.none() | shares),
+        draw(st.none() | st.integers(1, 9)), draw(st.none() | st.integers(1, 9)),
     )  # fmt: skip
 
 
@@ -85,6 +86,13 @@ forgeries = st.builds(
     st.sampled_from(["forged", "no forgery found", "inconclusive"]),
     st.text(max_size=20),
     st.none() | calibrations(),
+    st.text(max_size=9),
+    st.dictionaries(
+        st.text(max_size=9),
+        st.builds(Contribution, st.floats(-9, 9), st.text(max_size=9)),
+        max_size=3,
+    ),
+    st.dictionaries(st.text(max_size=9), hnp.arrays(np.bool_, SHAPE), max_size=2),
 )
 all_findings = st.builds(
     Predictions,
@@ -114,6 +122,9 @@ def test_all_that_was_made_and_said_comes_back(
         assert now.heatmap.dtype == np.float32
         assert (now.score, now.verdict, now.reason) == (was.score, was.verdict, was.reason)
         assert now.calibration == was.calibration
+        assert (now.obstacle, now.contributions) == (was.obstacle, was.contributions)
+        assert now.regions.keys() == was.regions.keys()
+        assert all(np.array_equal(now.regions[name], was.regions[name]) for name in was.regions)
     # What comes back is kept again without any further change.
     assert encode_annotation(back.annotation, back.predictions) == through_json(
         annotation, predictions

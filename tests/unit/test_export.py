@@ -14,7 +14,7 @@ from PIL import Image
 
 from napari_safire import types
 from napari_safire.errors import SafireError
-from napari_safire.examination import Examination, ExaminationSettings, examine, export
+from napari_safire.examination import Examination, ExaminationSettings, examine_image, export
 from napari_safire.examination.export import (
     export_examination,
     probabilities_16_bit,
@@ -47,7 +47,7 @@ def make_examination(n_sources: int = 3, n_regions: int = 0, score: float = 0.7)
     ]
     points = tuple(PointPrompt(1, 2 + i) for i in range(n_regions))
     return Examination(
-        image=ReadImage(
+        file=ReadImage(
             np.full((*SHAPE, 3), 99, np.uint8), Path("picture.png"), "f" * 64, "PNG", ("mended",)
         ),
         settings=ExaminationSettings(points=points),
@@ -124,6 +124,8 @@ def test_record_says_how_to_do_it_again(tmp_path: Path) -> None:
         "verdict": "inconclusive",
         "reason": "By hand.",
         "calibration": None,
+        "contributions": {},
+        "regions": {},
     }
     assert record["warnings"] == ["mended", "guessed"]
     assert {"napari-safire", "torch", "numpy", "python"} <= record["versions"].keys()
@@ -207,7 +209,7 @@ def test_settings_that_ask_nothing() -> None:
 def test_points_outside_are_refused_before_any_work(point: tuple[float, float]) -> None:
     settings = ExaminationSettings(points=(PointPrompt(*point),))
     with pytest.raises(ValueError, match=r"lies outside picture\.png"):
-        examine(None, make_examination().image, settings)  # type: ignore[arg-type]
+        examine_image(None, make_examination().image, settings)  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------ overlays

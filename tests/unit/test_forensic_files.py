@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from napari_safire import forensics
-from napari_safire.forensics.file.container import walk
-from napari_safire.forensics.file.metadata import read_metadata, thumbnail_pixels
+from napari_safire.decoding.structure.walk import walk
+from napari_safire.forensics.file.metadata import read_metadata
+from napari_safire.forensics.file.thumbnail import thumbnail_pixels
+from napari_safire.text import printable
 
 _EXIF_IFD, _MAKE, _SOFTWARE, _CHANGED, _TAKEN = 0x8769, 0x010F, 0x0131, 0x0132, 0x9003
 
@@ -122,12 +125,6 @@ def test_any_bytes_are_walked_without_an_error(data, begin):
     assert all(part.offset + part.size <= len(begin + data) for part in found.parts)
 
 
-def test_other_formats_have_hashes_alone(tmp_path, pixels):
-    Image.fromarray(pixels).save(tmp_path / "a.bmp")
-    found = forensics.views(tmp_path / "a.bmp")["file"].result
-    assert [row.name for row in found.table] == ["Bytes", "SHA-256", "MD5"]
-
-
 # ---------------------------------------------------------------- metadata
 
 
@@ -181,15 +178,27 @@ def test_any_exif_is_read_or_refused_without_an_error(data):
     body = b"Exif\0\0" + data
     segment = b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
     found = read_metadata(b"\xff\xd8" + segment + b"\xff\xd9")
-    thumbnail_pixels(found)
-    assert all(value.isprintable() for value in found.tags.values())
+    thumbnail_pixels(found.thumbnail)
+    assert all(printable(value) == value for value in found.tags.values())
 
 
 # ---------------------------------------------------------------- thumbnails
 
 
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    """Shapes of all sizes, alike nowhere, neither turned nor shifted."""
+    rng = np.random.default_rng(3)
+    channels = []
+    for _ in range(3):
+        noise = [gaussian_filter(rng.normal(size=(240, 320)), s) * s**1.5 for s in (3, 8, 20, 40)]
+        channels.append(sum(noise) / np.std(sum(noise)))
+    return np.clip(128 + 50 * np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
+
+
 def small(pixels: np.ndarray) -> bytes:
-    return jpeg(np.asarray(Image.fromarray(pixels).resize((64, 48), Image.Resampling.BOX)))
+    size = (80, round(80 * pixels.shape[0] / pixels.shape[1]))
+    return jpeg(np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX)))
 
 
 def test_a_thumbnail_of_the_picture_fits(tmp_path, pixels):
@@ -207,24 +216,58 @@ def test_a_thumbnail_with_black_bars_fits(tmp_path, pixels):
     assert found.finding == "shows the same picture"
 
 
-@pytest.mark.parametrize("change", ["another", "turned", "cropped"])
-def test_a_thumbnail_of_another_picture_is_told(tmp_path, pixels, change):
-    before = {
-        "another": np.random.default_rng(0).integers(0, 256, pixels.shape, np.uint8),
-        "turned": pixels[::-1, ::-1],
-        "cropped": np.roll(pixels, 40, axis=1),
-    }[change]
-    found = view(tmp_path, with_thumbnail(jpeg(pixels), small(before)), "thumbnail")
+def test_a_thumbnail_of_another_picture_is_told(tmp_path, pixels):
+    other = np.random.default_rng(0).integers(0, 256, pixels.shape, np.uint8)
+    found = view(tmp_path, with_thumbnail(jpeg(pixels), small(other)), "thumbnail")
     assert found.finding == "shows another picture"
+    assert found.score > 3
     assert found.table[0].remark
 
 
-def test_what_was_added_to_the_picture_is_bright_in_the_difference(tmp_path, pixels):
-    edited = pixels.copy()
-    edited[20:50, 30:70] = (255, 0, 0)
-    found = view(tmp_path, with_thumbnail(jpeg(edited), small(pixels)), "thumbnail")
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_picture_that_was_turned_after_its_thumbnail_is_the_same(tmp_path, scene, quarters):
+    data = with_thumbnail(jpeg(np.rot90(scene, quarters)), small(scene))
+    found = view(tmp_path, data, "thumbnail")
+    assert found.finding == f"shows the same picture, turned by {360 - 90 * quarters} degrees"
+    assert found.score < 1
+    assert not list(found.remarks())
+
+
+def test_a_crop_that_kept_the_thumbnail_is_told(tmp_path, scene):
+    found = view(tmp_path, with_thumbnail(jpeg(scene[40:200, 60:280]), small(scene)), "thumbnail")
+    assert found.finding == "shows more than the picture, which was cropped"
+    assert found.score < 1.5
+
+
+@pytest.mark.parametrize("change", ["shifted", "brighter", "saved again"])
+def test_what_cameras_and_honest_editing_do_is_no_difference(tmp_path, scene, change):
+    small_one = np.asarray(Image.open(io.BytesIO(small(scene))))
+    picture = scene
+    if change == "shifted":
+        small_one = np.roll(small_one, (2, 3), (0, 1))
+    elif change == "brighter":
+        picture = (255 * (scene / 255.0) ** 0.7).astype(np.uint8)
+    quality = 40 if change == "saved again" else 90
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="JPEG", quality=quality)
+    found = view(tmp_path, with_thumbnail(file.getvalue(), jpeg(small_one)), "thumbnail")
+    assert found.finding == "shows the same picture"
+    assert found.score < 1
+
+
+def test_proportions_that_bars_do_not_explain_are_told(tmp_path, scene):
+    found = view(tmp_path, with_thumbnail(jpeg(scene[30:-30]), small(scene)), "thumbnail")
+    assert "Exif thumbnail, proportions" in {row.name for row in found.remarks()}
+
+
+def test_what_was_added_to_the_picture_is_bright_in_the_difference(tmp_path, scene):
+    edited = scene.copy()
+    edited[80:130, 100:160] = scene[10:60, 210:270]
+    found = view(tmp_path, with_thumbnail(jpeg(edited), small(scene)), "thumbnail")
     difference = found.map.at_size(edited.shape[:2])
-    assert difference[25:45, 35:65].mean() > 3 * difference[60:].mean()
+    assert np.nanmean(difference[85:125, 105:155]) > 3 * np.nanmean(difference[150:])
+    assert found.finding == "shows the same picture, but something in it differs"
+    assert found.score > 1.5
 
 
 @pytest.mark.parametrize("thumbnail", [b"", b"\xff\xd8\xff", b"no picture at all"])

@@ -12,13 +12,14 @@ from scipy.ndimage import gaussian_filter
 
 from napari_safire import forensics
 from napari_safire.errors import Cancelled
+from napari_safire.forensics import tiles
 from napari_safire.forensics.compression.coefficients import (
     ZIGZAG,
     block_coefficients,
     block_pixels,
     read_coefficients,
 )
-from napari_safire.forensics.compression.double import contrast, double_compression
+from napari_safire.forensics.compression.double import double_compression
 from napari_safire.forensics.compression.tables import quality_of, standard_table
 
 SHAPE = (384, 512)
@@ -112,8 +113,8 @@ def test_what_was_pasted_before_the_second_compression_stands_out(tmp_path, firs
     saved(picture, second, tmp_path / "a.jpg")
     view = forensics.views(tmp_path / "a.jpg")["double compression"]
     assert view.score > 2
-    found = view.result.map.at_size(SHAPE) > 0
-    assert iou(found) > 0.7
+    assert iou(view.result.map.at_size(SHAPE) > 0.5) > 0.7
+    assert iou(view.result.regions) > 0.7
     first_steps = double_compression(read_coefficients(tmp_path / "a.jpg")).first_steps
     right = sum(first_steps[at] == standard_table(first)[at] for at in first_steps)
     assert right >= 0.8 * len(first_steps)
@@ -133,13 +134,7 @@ def test_a_lower_second_quality_gives_no_false_region(tmp_path):
     saved(spliced(saved(photograph(1), 92), photograph(2)), 60, tmp_path / "a.jpg")
     view = forensics.views(tmp_path / "a.jpg")["double compression"]
     assert view.score < 1
-    assert "last quality is lower" in view.caveat
-
-
-def test_contrast_of_nothing_is_nothing():
-    smooth, apart = contrast(np.full((40, 40), np.nan, np.float32))
-    assert np.isnan(smooth).all()
-    assert apart == 0
+    assert "last quality is not clearly above the first" in view.caveat
 
 
 # ---------------------------------------------------------------- grids
@@ -244,6 +239,8 @@ def test_every_view_lies_over_the_picture(tmp_path):
     path = tmp_path / "a.jpg"
     saved(photograph(15, (237, 311)), 85, path)
     for name, view in forensics.views(path).items():
+        if "not jpeg" in view.view.needs:
+            continue
         assert view.applicable, name
         found = view.result
         assert found.finding, name
@@ -325,15 +322,16 @@ def test_parameters_are_checked_by_name():
 
 
 @pytest.mark.parametrize("name", ["double compression", "compression grid", "ghosts", "copy-move"])
-def test_long_views_can_be_followed_and_stopped(tmp_path, name):
+def test_long_views_can_be_followed_and_stopped(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(tiles, "STRIP_PIXELS", 60_000)
     saved(photograph(19), 90, tmp_path / "a.jpg")
     view = forensics.views(tmp_path / "a.jpg")[name]
+    with pytest.raises(Cancelled):
+        view.compute(cancel=lambda: True)
     seen: list[int] = []
     view.compute(progress=lambda done, total, stage: seen.append(done))
     assert len(seen) > 1
     assert seen == sorted(seen)
-    with pytest.raises(Cancelled):
-        view.compute(cancel=lambda: True)
 
 
 def test_a_jpeg_that_libjpeg_cannot_read_is_one_sentence(tmp_path):

@@ -25,6 +25,7 @@ NAN, INFINITE = float("nan"), float("inf")
 CALM = asdict(Calibration(1.0, -4.0, 0.6, 0.3, 0.1, "made up.", miss_rate=0.1, n_forged=9))
 KINSHIP = BY_PATCHES["kinship"]
 CURVE = {"raw": [0.1, 0.2], "accuracy": [0, 1], "basis": ""}
+WEIGHED = {"terms": {"network": {"weight": 1.0, "low": -5.0, "high": 5.0}}, "calibration": CALM}
 NO_NUMBERS = (None, True, "2", [], {}, NAN, INFINITE, -INFINITE, 1e308, 10**20)
 
 # What is stored under a key, and words that the sentence about it holds.
@@ -66,6 +67,13 @@ BAD: list[tuple[str, object, str]] = [
     ("confidence_calibration", CURVE | {"raw": None}, "raw is None, but must be a list"),
     ("confidence_calibration", CURVE | {"raw": [0.2, 0.1]}, "do not increase"),
     ("confidence_calibration", CURVE | {"basis": 3}, "basis is 3, but must be text"),
+    *(("combination", stored, "must be terms") for stored in (None, 3, [], {}, {"terms": []})),
+    ("combination", {"terms": {}}, "must be names with values"),
+    ("combination", WEIGHED | {"calibration": CALM | {"slope": -1.0}}, "a higher score"),
+    ("combination", WEIGHED | {"terms": {"network": 1}}, "must be names with values"),
+    ("combination", WEIGHED | {"terms": {"network": {"weight": -1.0}}}, "weight of 0 or more"),
+    ("combination", WEIGHED | {"terms": {"network": {"weight": 1, "high": -1}}}, "in order"),
+    *(("combination", WEIGHED | {"terms": {"x": {"weight": n}}}, "weight is") for n in NO_NUMBERS),
 ]
 
 

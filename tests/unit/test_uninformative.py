@@ -276,7 +276,7 @@ def test_readable_pictures_are_judged_by_their_probability(
     known: Informativeness | None, intercept: float, verdict: str
 ):
     calibration = dataclasses.replace(FORGED, intercept=intercept)
-    score, found, reason = judge(0.0, calibration, (128, 128), known)
+    score, found, reason, _ = judge(0.0, calibration, (128, 128), known)
     assert found == verdict
     assert score == calibration.probability(0.0)
     shown = {"0.00": "below 0.01", "1.00": "above 0.99"}.get(f"{score:.2f}", f"{score:.2f}")
@@ -305,7 +305,7 @@ def test_an_accusation_says_how_often_it_is_wrong(highest: float | None):
 
 def test_tiny_pictures_are_not_judged():
     shape = (SMALLEST_SIDE - 1, 900)
-    score, verdict, reason = judge(0.0, FORGED, shape, CLEAN_SLATE)
+    score, verdict, reason, _ = judge(0.0, FORGED, shape, CLEAN_SLATE)
     assert verdict == "inconclusive"
     assert score == FORGED.probability(0.0)
     assert reason == (
@@ -318,7 +318,9 @@ def test_tiny_pictures_are_not_judged():
 def test_a_mostly_unreadable_picture_is_not_judged(intercept: float):
     calibration = dataclasses.replace(FORGED, intercept=intercept)
     half = Uninformative(dark=0.07, saturated=MOST_UNINFORMATIVE - 0.07)
-    _, verdict, reason = judge(0.0, calibration, (200, 200), Informativeness(half, Uninformative()))
+    _, verdict, reason, _ = judge(
+        0.0, calibration, (200, 200), Informativeness(half, Uninformative())
+    )
     assert verdict == "inconclusive"
     assert reason.startswith(
         "50% of the picture carries no traces that could be read (43% saturated, 7% dark). That "
@@ -330,7 +332,7 @@ def test_a_mostly_unreadable_picture_is_not_judged(intercept: float):
 
 def test_what_stands_out_for_being_unreadable_is_no_forgery():
     most = Uninformative(flat=MOST_UNINFORMATIVE_STANDING_OUT)
-    _, verdict, reason = judge(0.0, FORGED, (200, 200), Informativeness(Uninformative(), most))
+    _, verdict, reason, _ = judge(0.0, FORGED, (200, 200), Informativeness(Uninformative(), most))
     assert verdict == "inconclusive"
     assert reason.startswith(
         "At even odds, the probability of forgery is above 0.99. But 60% of what stands out"

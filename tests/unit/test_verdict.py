@@ -28,7 +28,7 @@ def at(
     statistic = log(probability / (1 - probability))
     statistic = abs(statistic) if calibration is None else statistic  # distances are never below 0
     arguments = {"image_shape": (1000, 1000)} | how
-    return judge(statistic, calibration, **arguments)  # type: ignore[arg-type]
+    return judge(statistic, calibration, **arguments)[:3]  # type: ignore[arg-type]
 
 
 def sentences(text: str) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 from napari_safire.atomic import require_writable
 from napari_safire.cli.options import (
     DeviceOption,
+    EvidenceOption,
     Kind,
     PointsPerSideOption,
     PrecisionOption,
@@ -121,6 +122,7 @@ def evaluate(
     models: ModelsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
+    evidence: EvidenceOption = "all",
     jobs: JobsOption = 1,
 ) -> None:
     """Score models on lists of images and masks: means with 95 % bootstrap intervals."""
@@ -131,7 +133,7 @@ def evaluate(
     table, folder = _outputs(output, len(lists) * len(models))
     if set_name is not None:
         kind = find_set(set_name)[0].rule.kind
-    settings = ScoringSettings(kind, sources, seed, points_per_side, side)
+    settings = ScoringSettings(kind, sources, seed, points_per_side, side, evidence)
     study = Study(
         sets_of_lists(lists, root, set_name, limit, settings),
         tuple(models),

@@ -62,7 +62,7 @@ def _line(view: EvidenceView) -> str:
     if not view.applicable:
         return f"{view.view.name}: {view.why_not}"
     score = "" if view.score is None else f" (score {view.score:.2f})"
-    return f"{view.view.name}: {view.result.finding}{score}"
+    return f"{view.view.name}: {view.finding}{score}"
 
 
 def _named(images: list[Path]) -> list[tuple[Path, str]]:

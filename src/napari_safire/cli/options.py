@@ -34,3 +34,10 @@ SetOption = Annotated[
     str | None,
     typer.Option("--set", help="A published data set, which says what masks mean: IMD2020, …"),
 ]
+EvidenceOption = Annotated[
+    Literal["all", "none"],
+    typer.Option(
+        "--evidence",
+        help="What the verdict counts: the network and all forensic views, or the network alone.",
+    ),
+]

@@ -16,6 +16,7 @@ import typer
 
 from napari_safire.cli.options import (
     DeviceOption,
+    EvidenceOption,
     ModelOption,
     PointsPerSideOption,
     PrecisionOption,
@@ -113,6 +114,7 @@ def predict(
     model: ModelOption = "safire-lite",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
+    evidence: EvidenceOption = "all",
     jobs: JobsOption = None,
     overwrite: OverwriteOption = False,
     absolute_paths: AbsolutePathsOption = False,
@@ -133,6 +135,7 @@ def predict(
         PartitionSettings(chosen, n_sources, eps, seed, points_per_side),
         points=_parse_points(points or []),
         whole_image=not only_points,
+        evidence=evidence,
     )
     batch = Batch(images, output, settings, overwrite, absolute_paths)
     traceback_too = bool(context.find_root().params.get("traceback"))
@@ -202,8 +205,13 @@ def _tell(outcome: Outcome, found: Examination) -> None:
     for warning in outcome.warnings:
         warn(warning)
     say(f"{outcome.task.image}: {_in_words(found)} -> {outcome.files[-1]}")
-    if found.forgery is not None and found.forgery.verdict == "inconclusive":
+    if found.forgery is None:
+        return
+    if found.forgery.verdict == "inconclusive":
         say(f"  {found.forgery.reason}")
+    for name, one in found.forgery.contributions.items():
+        if one.weight != "nothing":
+            say(f"  {name}: {one.weight}; {one.words}")
 
 
 def _summary(count: int, done: int, passed: int, failed: int) -> str:

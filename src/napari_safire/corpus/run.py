@@ -20,7 +20,7 @@ from napari_safire.corpus.folder_lock import ignores_case, locked
 from napari_safire.corpus.plan import first_difference, is_unchanged, make_plan, replaced_picture
 from napari_safire.corpus.task import InTheWay, Task
 from napari_safire.errors import Cancelled
-from napari_safire.examination import Examination, ExaminationSettings, examine
+from napari_safire.examination import Examination, ExaminationSettings, examine_image
 from napari_safire.examination.export import describe_model, export_examination
 from napari_safire.examination.threads import as_completed
 from napari_safire.images.reading import read_image
@@ -191,7 +191,7 @@ class Run:
             return Outcome(task)
         batch = self.batch
         image = read_image(task.image)
-        found = examine(engine, image, batch.settings, progress=progress, cancel=cancel)
+        found = examine_image(engine, image, batch.settings, progress=progress, cancel=cancel)
         with uninterrupted():
             files = export_examination(
                 found,

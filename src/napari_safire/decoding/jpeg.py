@@ -141,7 +141,7 @@ def _take(found: _Found, source: ByteSource, marker: int, place: int, length: in
     elif marker == 0xE2 and body.startswith(_ICC):
         found.profile = True
     elif marker == 0xE2 and body.startswith(_MPF):
-        found.views = found.views or _views(body[len(_MPF) :], place + 4 + len(_MPF))
+        found.views = found.views or listed_views(body[len(_MPF) :], place + 4 + len(_MPF))
     if marker in _NEEDED:
         found.needed.append(source.exactly(place, 2 + length))
 
@@ -161,8 +161,21 @@ def _take_frame(found: _Found, marker: int, body: bytes) -> None:
         limits.check_working(n_pixels * (2 * found.components + 4), "progressive JPEG")
 
 
-def _views(block: bytes, place: int) -> tuple[tuple[int, int, int], ...]:
-    """Pictures that a list of views (MPF) names, the first one among them."""
+def listed_views(block: bytes, place: int) -> tuple[tuple[int, int, int], ...]:
+    """Read the list of views (MPF) of a file.
+
+    Parameters
+    ----------
+    block : bytes
+        What follows ``MPF`` in its segment.
+    place : int
+        Where that lies in the file.
+
+    Returns
+    -------
+    tuple of (int, int, int)
+        Attributes, bytes and place of each picture, the first one among them, whose place is 0.
+    """
     try:
         page, _ = read_pages(ByteSource(block))
     except Damage:  # the first picture is whole all the same

@@ -40,12 +40,15 @@ class Page:
     entries : dict of int to entry
     next_page : int
         Where the next page begins; 0 for none.
+    end : int
+        Byte behind its list of tags.
     """
 
     source: ByteSource
     order: Literal["<", ">"]
     entries: dict[int, _Entry]
     next_page: int
+    end: int = 0
 
     def __contains__(self, tag: int) -> bool:
         return tag in self.entries
@@ -78,6 +81,11 @@ class Page:
         if entry is None:
             return b""
         return self.source.read(entry.start, min(entry.count * _SIZES.get(entry.kind, 1), most))
+
+    def span(self, tag: int) -> tuple[int, int]:
+        """Where the values of a tag begin, and their bytes; (0, 0) if it is missing."""
+        entry = self.entries.get(tag)
+        return (0, 0) if entry is None else (entry.start, entry.count * _SIZES[entry.kind])
 
     def text(self, tag: int, most: int = 4096) -> str:
         """Begin of a tag that holds text."""
@@ -156,7 +164,7 @@ def read_pages(source: ByteSource) -> tuple[Page, Pages]:
 
 def read_sub_pages(page: Page) -> tuple[PageBrief, ...]:
     """Read what is asked of the pages below a page (tag SubIFDs)."""
-    big = page.source.exactly(2, 2) in (b"+\0", b"\0+")
+    big = _is_big(page)
     briefs = []
     try:
         for place in page.integers(330, limits.MAX_PAGES)[:_PAGES_LOOKED_INTO]:
@@ -167,18 +175,22 @@ def read_sub_pages(page: Page) -> tuple[PageBrief, ...]:
 
 
 def page_at(page: Page, place: int) -> Page:
-    """Read a page of the same (classic) block of tags at another place.
+    """Read a page of the same block of tags at another place.
 
     Raises
     ------
     Damage
     """
-    return _page(page.source, place, page.order, False)
+    return _page(page.source, place, page.order, _is_big(page))
 
 
 def _brief(page: Page) -> PageBrief:
     shape = page.integer(257, 0), page.integer(256, 0)
     return PageBrief(shape, is_reduced(page))
+
+
+def _is_big(page: Page) -> bool:
+    return page.source.exactly(2, 2) in (b"+\0", b"\0+")
 
 
 def is_reduced(page: Page) -> bool:
@@ -239,4 +251,5 @@ def _page(source: ByteSource, start: int, order: Literal["<", ">"], big: bool) -
                 order + ("Q" if big else "I"), data, place + size - inline
             )
         entries[tag] = _Entry(kind, values, where)
-    return Page(source, order, entries, _next_page(source, start, order, big))
+    end = first + count * size + (8 if big else 4)
+    return Page(source, order, entries, _next_page(source, start, order, big), end)

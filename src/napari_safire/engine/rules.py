@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from napari_safire.engine.confidence import ConfidenceCurve
 from napari_safire.errors import CheckpointError
 from napari_safire.forgery import Calibration
+from napari_safire.partitioning.combination import CombinationRule, Term
 from napari_safire.partitioning.grouping import GroupingRule
 from napari_safire.partitioning.n_sources import ScoreWeights
 
@@ -24,7 +26,7 @@ _INVERSE_TEMPERATURES = (1e-3, 1e3)  # beyond, all confidences are alike
 _UNITS = {"cells": "patches", "most confident prompt": "prompts"}  # by what the file calls them
 
 RULE_KEYS = (
-    "calibration", "confidence_calibration", "cut_sharpness", "evidence", "kinship",
+    "calibration", "combination", "confidence_calibration", "cut_sharpness", "evidence", "kinship",
     "representative", "source_distance", "source_evidence",
 )  # fmt: skip
 """Keys of a model's metadata that `read_rules` reads."""
@@ -68,12 +70,15 @@ class ModelRules:
         Of verdicts.
     confidence : ConfidenceCurve, optional
         Of what the decoder says of its masks.
+    combination : CombinationRule, optional
+        Of the network's verdict with other evidence; None: the network alone.
     """
 
     patches: PatchRules | None = None
     source_distance: float = _DISTANCE
     calibration: Calibration | None = None
     confidence: ConfidenceCurve | None = None
+    combination: CombinationRule | None = None
 
     @property
     def threshold(self) -> float:
@@ -103,7 +108,13 @@ class ModelRules:
                 "cut_sharpness": patches.inverse_temperature,
             }
         fitted = {"calibration": self.calibration, "confidence_calibration": self.confidence}
-        return stored | {key: _known(one) for key, one in fitted.items() if one is not None}
+        stored |= {key: _known(one) for key, one in fitted.items() if one is not None}
+        if self.combination is not None:
+            terms = {name: asdict(term) for name, term in self.combination.terms.items()}
+            stored["combination"] = {
+                "terms": terms, "calibration": _known(self.combination.calibration)
+            }  # fmt: skip
+        return stored
 
 
 def read_rules(metadata: Mapping[str, Any]) -> ModelRules:
@@ -155,6 +166,7 @@ def read_rules(metadata: Mapping[str, Any]) -> ModelRules:
         read("source_distance", _within(0, 2), _DISTANCE),  # of cosines
         read("calibration", _calibration, None),
         read("confidence_calibration", lambda stored: _made(ConfidenceCurve, stored), None),
+        read("combination", _combination, None),
     )
 
 
@@ -169,6 +181,13 @@ def _calibration(stored: object) -> Calibration:
     if calibration.slope < 0:
         raise ValueError("with this slope a higher score would mean a lower probability of forgery")
     return calibration
+
+
+def _combination(stored: object) -> CombinationRule:
+    if not isinstance(stored, dict) or not isinstance(stored.get("terms"), dict):
+        raise ValueError("it must be terms and their calibration")
+    terms = {_text(name, "a name"): _made(Term, term) for name, term in stored["terms"].items()}
+    return CombinationRule(MappingProxyType(terms), _calibration(stored.get("calibration")))
 
 
 def _known(fitted: Calibration | ConfidenceCurve) -> dict[str, Any]:

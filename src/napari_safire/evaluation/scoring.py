@@ -17,7 +17,7 @@ import numpy.typing as npt
 from napari_safire.basis import RunBasis
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.evaluation.entries import EvaluatedEntry, Task, entry_content
-from napari_safire.examination import Examination, ExaminationSettings, examine
+from napari_safire.examination import Evidence, Examination, ExaminationSettings, examine_image
 from napari_safire.examination.threads import as_completed
 from napari_safire.forgery import ForgeryMap
 from napari_safire.images.lists import ListEntry
@@ -57,6 +57,9 @@ class ScoringSettings:
         Squash the image to this many pixels a side (bilinear, not antialiased) and the truth with
         it (nearest) before anything is asked; the published tables have 1024. Default: the image's
         own size.
+    evidence : {"all", "none"}
+        What verdict and map count beside the network. Views of files count where the picture is
+        asked about as it is.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class ScoringSettings:
     seed: int = 0
     points_per_side: int = 16
     side: int | None = None
+    evidence: Evidence = "none"
 
     def __post_init__(self) -> None:
         if self.kind not in ("sources", "binary"):
@@ -196,13 +200,19 @@ def examine_entry(
     image = read_image(entry.image)
     height, width = image.pixels.shape[:2]
     read = read_truth(entry, settings.kind, shape=(height, width))
-    image = _prepared(image, degradation, settings)
+    original, image = image, _prepared(image, degradation, settings)
     rows, cols = image.pixels.shape[:2]
     truth = resize_nearest(read.labels, (rows, cols))
     asked = PartitionSettings(seed=settings.seed, points_per_side=settings.points_per_side)
     if settings.kind == "sources" and settings.sources == "given":
         asked = replace(asked, method="kmeans", n_sources=len(np.unique(truth)))
-    found = examine(engine, image, ExaminationSettings(asked), cancel=cancel)
+    found = examine_image(
+        engine,
+        image,
+        ExaminationSettings(asked, evidence=settings.evidence),
+        changed=image is not original,
+        cancel=cancel,
+    )
     return ScoredPicture(truth, found, (*found.warnings, *read.warnings))
 
 

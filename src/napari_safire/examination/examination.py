@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_safire.basis import RunBasis
+from napari_safire.examination.evidence import weigh
+from napari_safire.forensics.picture import Picture, as_rgb
 from napari_safire.forgery import ForgeryMap
-from napari_safire.images.reading import ReadImage
+from napari_safire.images.reading import ReadImage, read_image
 from napari_safire.progress import Cancel, Progress
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, PointPrompt, SourcePartition, SourceRegion
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
+
+
+Evidence = Literal["all", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +39,30 @@ class ExaminationSettings:
         Ask for the source region of each of these as well.
     whole_image : bool
         Partition and localise. False: only the points are asked.
+    evidence : {"all", "none"}
+        What the verdict counts beside the network: forensic views, or nothing.
     """
 
     partition: PartitionSettings = field(default_factory=PartitionSettings)
     points: tuple[PointPrompt, ...] = ()
     whole_image: bool = True
+    evidence: Evidence = "all"
 
     def __post_init__(self) -> None:
         if not (self.whole_image or self.points):
             raise ValueError("Nothing is asked of the picture: give points, or ask for the whole.")
+        if self.evidence not in get_args(Evidence):
+            raise ValueError(f'evidence is {self.evidence!r}: give "all" or "none".')
 
     def as_record(self) -> dict[str, Any]:
         """Return JSON values, points as ``[row, col]``."""
         points = [[point.row, point.col] for point in self.points]
-        return {**asdict(self.partition), "points": points, "whole_image": self.whole_image}
+        return {
+            **asdict(self.partition),
+            "points": points,
+            "whole_image": self.whole_image,
+            "evidence": self.evidence,
+        }
 
     def basis(
         self, checkpoint_sha256: str, precision: str, picture_sha256: str | None = None
@@ -76,7 +95,8 @@ class Examination:
 
     Parameters
     ----------
-    image : ReadImage
+    file : ReadImage or None
+        None for pixels that came from no file.
     settings : ExaminationSettings
     embedding : Embedding
     partition : SourcePartition or None
@@ -85,11 +105,11 @@ class Examination:
     regions : tuple of SourceRegion
         One for each of ``settings.points``.
     seconds : dict of str to float
-        Wall time of each stage: "embed", "segment", "partition", "localize". The grid of prompts,
-        which both need, is counted in "partition".
+        Wall time of each stage: "embed", "segment", "partition", "localize", "evidence". The grid
+        of prompts, which both need, is counted in "partition".
     """
 
-    image: ReadImage
+    file: ReadImage | None
     settings: ExaminationSettings
     embedding: Embedding
     partition: SourcePartition | None = None
@@ -100,14 +120,83 @@ class Examination:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was mended in the file and in its pixels, in plain sentences."""
-        return (*self.image.warnings, *self.embedding.warnings)
+        return (*(self.file.warnings if self.file else ()), *self.embedding.warnings)
+
+    @property
+    def image(self) -> ReadImage:
+        """The picture's file.
+
+        Raises
+        ------
+        ValueError
+            The pixels came from none.
+        """
+        if self.file is None:
+            raise ValueError("These pixels came from no file: save them, and examine the file.")
+        return self.file
 
 
 def examine(
+    picture: str | os.PathLike[str] | npt.ArrayLike,
+    *,
+    engine: Engine | None = None,
+    evidence: Evidence = "all",
+    partition: PartitionSettings | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Examination:
+    """Ask everything about a picture: its sources, its forgery map, and a verdict on the whole.
+
+    Parameters
+    ----------
+    picture : path-like, (H, W) or (H, W, 3|4) array
+        Of a file more can be told than of its pixels.
+    engine : Engine, optional
+        Default: one of the model "safire-lite".
+    evidence : {"all", "none"}
+        "all": the verdict counts forensic views as well; "none": the network alone.
+    partition : PartitionSettings, optional
+        Default: the number of sources is found.
+    progress : callable, optional
+        Called as ``progress(done, total, stage)``.
+    cancel : callable, optional
+        Asked between batches; true stops the work.
+
+    Returns
+    -------
+    Examination
+        ``.partition``, ``.forgery`` (with ``.verdict`` and ``.contributions``).
+
+    Raises
+    ------
+    ImageReadError
+        The file is missing, damaged or no picture.
+    TypeError, ValueError
+        The array is no picture, or the settings do not fit each other.
+    Cancelled
+    """
+    settings = ExaminationSettings(partition or PartitionSettings(), evidence=evidence)
+    if engine is None:
+        from napari_safire.engine import Engine as AnEngine
+        from napari_safire.model import load_model
+
+        engine = AnEngine(load_model("safire-lite"))
+    if isinstance(picture, (str, os.PathLike)):
+        return examine_image(
+            engine, read_image(picture), settings, progress=progress, cancel=cancel
+        )
+    pixels = np.asarray(picture)
+    return _examined(
+        engine, pixels, None, lambda: Picture.of_pixels(pixels), settings, (progress, cancel)
+    )
+
+
+def examine_image(
     engine: Engine,
     image: ReadImage,
     settings: ExaminationSettings,
     *,
+    changed: bool = False,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Examination:
@@ -119,6 +208,8 @@ def examine(
     image : ReadImage
         From `napari_safire.images.reading.read_image`.
     settings : ExaminationSettings
+    changed : bool
+        The pixels are not those of the file any more: views of files do not apply.
     progress : callable, optional
         Called as ``progress(done, total, stage)``.
     cancel : callable, optional
@@ -137,9 +228,27 @@ def examine(
     Cancelled
     """
     _check_points(image, settings.points)
+
+    def picture() -> Picture:
+        if changed:
+            return Picture.of_pixels(image.pixels)
+        return Picture(as_rgb(image.pixels), image)
+
+    return _examined(engine, image.pixels, image, picture, settings, (progress, cancel))
+
+
+def _examined(
+    engine: Engine,
+    pixels: npt.NDArray[Any],
+    image: ReadImage | None,
+    picture: Callable[[], Picture],
+    settings: ExaminationSettings,
+    watch: tuple[Progress | None, Cancel | None],
+) -> Examination:
+    progress, cancel = watch
     seconds: dict[str, float] = {}
     with _timed(seconds, "embed"):
-        embedding = engine.embed(image.pixels, progress=progress, cancel=cancel)
+        embedding = engine.embed(pixels, progress=progress, cancel=cancel)
     regions: tuple[SourceRegion, ...] = ()
     if settings.points:
         with _timed(seconds, "segment"):
@@ -149,6 +258,9 @@ def examine(
         partition, forgery = examine_whole(
             engine, embedding, settings.partition, progress, cancel, seconds=seconds
         )
+        if settings.evidence == "all" and (rule := engine.rules.combination) is not None:
+            with _timed(seconds, "evidence"):
+                forgery = weigh(forgery, picture(), rule, progress=progress, cancel=cancel)
     return Examination(image, settings, embedding, partition, forgery, regions, seconds)
 
 
@@ -170,7 +282,7 @@ def examine_whole(
     embedding : Embedding
     settings : PartitionSettings
     progress, cancel : callable, optional
-        As in `examine`.
+        As in `examine_image`.
     forgery : ForgeryMap, optional
         Known already: it depends on the embedding, the seed and the grid alone.
     seconds : dict of str to float, optional

@@ -363,6 +363,13 @@ def _forgery_record(forgery: ForgeryMap | None) -> dict[str, Any] | None:
         "verdict": forgery.verdict,
         "reason": forgery.reason,
         "calibration": None if forgery.calibration is None else asdict(forgery.calibration),
+        "contributions": {
+            name: {"log_odds": round(one.log_odds, 4), "weight": one.weight, "words": one.words}
+            for name, one in forgery.contributions.items()
+        },
+        "regions": {
+            name: {"area_share": float(region.mean())} for name, region in forgery.regions.items()
+        },
     }
 
 

@@ -60,10 +60,11 @@ def write_evidence(folder: Path, base: str, image: Path, views: Mapping[str, Evi
             found.append(record)
             continue
         files = {}
-        for kind, pixels in _pictures(view.result, picture.rgb).items():
+        result = view.result
+        for kind, pixels in _pictures(result, picture.rgb).items():
             path = folder / f"{base}_{name.replace(' ', '-')}_{kind}.png"
             files[kind] = write_image_atomic(path, pixels).name
-        record |= _record(view, files)
+        record |= _record(view, result, files)
         found.append(record)
     record_path = folder / f"{base}_evidence.json"
     document = {
@@ -79,8 +80,7 @@ def write_evidence(folder: Path, base: str, image: Path, views: Mapping[str, Evi
     return record_path
 
 
-def _record(view: EvidenceView, files: Mapping[str, str]) -> dict[str, Any]:
-    found = view.result
+def _record(view: EvidenceView, found: Evidence, files: Mapping[str, str]) -> dict[str, Any]:
     score = found.score
     return {
         "shows": view.view.shows,

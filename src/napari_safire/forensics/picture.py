@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.forensics.compression.coefficients import JpegCoefficients, read_coefficients
-from napari_safire.images.pixels import PictureReader
+from napari_safire.forensics.tiles import by_strips, strips
+from napari_safire.images.pixels import PictureReader, checked_shape
 from napari_safire.images.reading import ReadImage, read_bytes, read_image
 from napari_safire.types import FloatImage
 
@@ -26,6 +27,7 @@ class Picture:
     Parameters
     ----------
     rgb : (H, W, 3) uint8 array
+        Not to be changed.
     file : ReadImage or None
         None for pixels without a file, or whose file holds others.
     why_no_file : str
@@ -46,7 +48,7 @@ class Picture:
             As `napari_safire.images.reading.read_image`.
         """
         file = read_image(path)
-        return cls(as_rgb(file.pixels), file)
+        return cls(as_rgb(file.pixels), file)  # nobody else holds its pixels: no copy
 
     @classmethod
     def of_pixels(
@@ -62,6 +64,9 @@ class Picture:
         """
         array = np.asarray(pixels)
         rgb = as_rgb(array)
+        if np.shares_memory(rgb, array):  # what is asked of a picture must not change with it
+            rgb = rgb.copy()
+        rgb.flags.writeable = False
         if path is None:
             return cls(rgb)
         file = read_image(path)
@@ -77,9 +82,17 @@ class Picture:
     @cached_property
     def luminance(self) -> FloatImage:
         """(H, W) float32 array in 0 .. 255."""
-        luminance: FloatImage = self.rgb @ LUMINANCE
+        luminance = by_strips(self._mixed, self.shape)
         luminance.flags.writeable = False
         return luminance
+
+    def grey(self, rows: slice) -> FloatImage:
+        """Luminance of some rows: views that go strip by strip need no float copy of all."""
+        known: FloatImage | None = self.__dict__.get("luminance")
+        return self._mixed(rows) if known is None else known[rows]
+
+    def _mixed(self, rows: slice) -> FloatImage:
+        return np.asarray(self.rgb[rows] @ LUMINANCE, np.float32)
 
     @cached_property
     def pixels_sha256(self) -> str:
@@ -138,7 +151,15 @@ def as_rgb(pixels: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     TypeError, ValueError
         As `napari_safire.images.pixels.PictureReader`.
     """
-    reader = PictureReader(np.asarray(pixels))
+    array = np.asarray(pixels)
+    if array.dtype == np.uint8:  # taken as they are
+        checked_shape(array.shape, array.dtype)
+        if array.ndim == 3 and array.shape[2] >= 3:
+            return np.ascontiguousarray(array[..., :3])
+        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    reader = PictureReader(array)
     height, width = reader.shape
-    values = reader.crop(slice(0, height), slice(0, width))
-    return np.rint(values).astype(np.uint8)
+    rgb = np.empty((height, width, 3), np.uint8)
+    for part in strips((height, width)):
+        rgb[part.rows] = np.rint(reader.crop(part.rows, slice(0, width)))
+    return rgb

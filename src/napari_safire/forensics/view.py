@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
 from napari_safire.errors import SafireError
+from napari_safire.forensics.cache import RESULTS, fingerprint, size_of
+from napari_safire.forensics.coarse import coarse
 from napari_safire.forensics.evidence import Evidence
 from napari_safire.forensics.picture import Picture
 from napari_safire.progress import Cancel, Progress
 
-Need = Literal["file", "jpeg", "size"]
+Need = Literal["file", "jpeg", "not jpeg", "size"]
 LEAST_SIDE = 64
 """Pixels: smaller pictures hold too few blocks and cells to compare."""
 
@@ -38,10 +40,17 @@ class View:
     function : callable
         ``function(picture, *, progress, cancel, **parameters) -> Evidence``. Its annotations give
         the parameters' limits and units, as magicgui reads them.
-    needs : tuple of {"file", "jpeg", "size"}
+    needs : tuple of {"file", "jpeg", "not jpeg", "size"}
         "size": at least 64 pixels a side.
     score_means : str
         What the score counts; empty where there is none.
+    algorithm : int
+        Number of what makes it; raised when results differ from those before.
+    square : int
+        Pixels a side of the squares that a coarse view is made of, a multiple of 8; 0 where there
+        is none (`napari_safire.forensics.coarse`).
+    lasting : bool
+        A result may be kept: nothing counts but picture, file and parameters.
     """
 
     name: str
@@ -51,6 +60,9 @@ class View:
     function: Callable[..., Evidence]
     needs: tuple[Need, ...] = ()
     score_means: str = ""
+    algorithm: int = 1
+    square: int = 0
+    lasting: bool = True
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -65,6 +77,8 @@ class View:
         if "size" in self.needs and min(picture.shape) < LEAST_SIDE:
             height, width = picture.shape
             return f"not applicable: {height} x {width} pixels are too few, it needs {LEAST_SIDE}"
+        if "not jpeg" in self.needs and picture.is_jpeg:
+            return "not applicable: a JPEG file, which has views of its own coefficients"
         if "file" in self.needs or "jpeg" in self.needs:
             if picture.file is None:
                 return f"not applicable: {picture.why_no_file}"
@@ -116,32 +130,69 @@ class EvidenceView:
         """Whether the view can be made of this picture."""
         return not self.why_not
 
-    @cached_property
+    @property
+    def cached(self) -> Evidence | None:
+        """What the view found, if it is known already."""
+        own: Evidence | None = self.__dict__.get("_whole")
+        return own if own is not None else RESULTS.known(self._key)
+
+    @property
     def result(self) -> Evidence:
-        """What the view found.
+        """What the view found; made when it is asked for, if it is not kept (`RESULTS`).
 
         Raises
         ------
         NotApplicable
             See `why_not`.
         """
-        return self.compute()
+        known = self.cached
+        return known if known is not None else self.compute()
 
     @property
     def score(self) -> float | None:
         """Larger speaks more for a manipulation; None where the view has none or does not apply."""
-        return self.result.score if self.applicable else None
+        return self._told().score if self.applicable else None
+
+    @property
+    def finding(self) -> str:
+        """What the view found in plain words; empty where it does not apply."""
+        return self._told().finding if self.applicable else ""
 
     @property
     def caveat(self) -> str:
         """When not to trust what it shows, with what limits this very result."""
-        own = self.result.caveats if self.applicable else ()
+        own = self._told().caveats if self.applicable else ()
         return " ".join([self.view.misleads, *own])
+
+    def _told(self) -> Evidence:
+        """The result without its arrays: kept here, so that asking twice never computes twice."""
+        if "_words" not in self.__dict__:
+            self._note(self.result)
+        words: Evidence = self.__dict__["_words"]
+        return words
+
+    def _note(self, found: Evidence) -> None:
+        words = replace(found, map=None, links=None, regions=None)
+        self.__dict__["_words"] = words
+        if size_of(found) == 0:
+            self.__dict__["_whole"] = found
+
+    @cached_property
+    def _key(self) -> tuple[Hashable, ...]:
+        """All that a result rests on; the file as well, which any view may look into."""
+        file = self.picture.file
+        return (
+            self.picture.pixels_sha256,
+            "" if file is None else file.sha256,
+            self.view.name,
+            self.view.algorithm,
+            fingerprint({**self.view.parameters, **self.parameters}),
+        )
 
     def compute(
         self, *, progress: Progress | None = None, cancel: Cancel | None = None
     ) -> Evidence:
-        """Make the view anew, so that it can be followed and stopped.
+        """Return what is kept, or make the view, so that it can be followed and stopped.
 
         Parameters
         ----------
@@ -160,10 +211,55 @@ class EvidenceView:
             See `why_not`.
         Cancelled
         """
+
+        def make() -> Evidence:
+            return self._made_of(self.picture, progress, cancel)
+
+        self._check()
+        found = RESULTS.obtain(self._key, make, cancel) if self.view.lasting else make()
+        self._note(found)
+        return found
+
+    def coarse(
+        self, *, progress: Progress | None = None, cancel: Cancel | None = None
+    ) -> Evidence | None:
+        """Make a first picture of a large picture: of squares of it, at full resolution.
+
+        Parameters
+        ----------
+        progress, cancel : callable, optional
+            As of `compute`.
+
+        Returns
+        -------
+        Evidence or None
+            A map alone, with a caveat that begins with "coarse: ". None where the view has no
+            coarse form, and for pictures so small or narrow that the whole is as quick.
+
+        Raises
+        ------
+        NotApplicable
+            See `why_not`.
+        Cancelled
+        """
+        self._check()
+        if not self.view.square:
+            return None
+        return coarse(
+            lambda picture: self._made_of(picture, progress, cancel),
+            self.picture,
+            self.view.square,
+        )
+
+    def _check(self) -> None:
         if self.why_not:
             raise NotApplicable(f"{self.view.name}: {self.why_not}.")
+
+    def _made_of(
+        self, picture: Picture, progress: Progress | None, cancel: Cancel | None
+    ) -> Evidence:
         return self.view.function(
-            self.picture, progress=progress, cancel=cancel, **dict(self.parameters)
+            picture, progress=progress, cancel=cancel, **dict(self.parameters)
         )
 
     def with_parameters(self, **parameters: Any) -> EvidenceView:

@@ -50,6 +50,8 @@ class Preferences:
         0 to 1.
     prior_percent : float
         Probability of forgery before a picture was seen, in percent, 0.01 to 99.99.
+    count_evidence : bool
+        Let the verdict count forensic views.
     problems : tuple of str
         Settings that were wrong, and what is used instead, in plain sentences.
 
@@ -67,6 +69,7 @@ class Preferences:
     partition_method: PartitionMethod = "auto"
     sources_opacity: float = 0.5
     prior_percent: float = 100 * EVEN_ODDS
+    count_evidence: bool = True
     problems: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:

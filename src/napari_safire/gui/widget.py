@@ -38,6 +38,7 @@ from napari_safire.gui.panels.annotate.view_panel import ViewPanel
 from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.gui.panels.diagnostics_panel import DiagnosticsPanel
 from napari_safire.gui.panels.drops import dropped_paths, open_pictures, sort_dropped
+from napari_safire.gui.panels.evidence.section import EvidenceSection
 from napari_safire.gui.panels.fine_tune.section import FineTuneSection
 from napari_safire.gui.panels.message_bar import MessageBar
 from napari_safire.gui.panels.section import Rows, Section, button, focus_style
@@ -92,6 +93,7 @@ class SafireWidget(QScrollArea):
             sources_opacity=preferences.sources_opacity,
         )
         self.controller.start_with(_settings(preferences))
+        session.weighing.count(preferences.count_evidence)
 
         self._make_sections(preferences)
         self._lay_out()
@@ -150,12 +152,13 @@ class SafireWidget(QScrollArea):
         self.partition = PartitionSection(controller)
         self.sources = SourceSection(controller)
         self.plots = PlotSection(controller, self.partition)
+        self.evidence = EvidenceSection(controller)
         self.model = ModelSection(controller, preferences.model, preferences.device)
         self.queue = QueueSection(controller)
         self.fine_tune = FineTuneSection(controller, self.queue, self.model)
         self._sections: tuple[Section, ...] = (
             self.verdict, self.view, self.picture, self.status, self.prompts, self.partition,
-            self.sources, self.plots, self.model, self.queue, self.fine_tune,
+            self.sources, self.plots, self.evidence, self.model, self.queue, self.fine_tune,
         )  # fmt: skip
         self.fine_tune.unfolded.connect(self._show_fine_tune)
 
@@ -291,6 +294,7 @@ class SafireWidget(QScrollArea):
         self.controller.sources_opacity = preferences.sources_opacity
         self.verdict.prior = preferences.prior_percent / 100
         self.controller.start_with(_settings(preferences))
+        self.controller.session.weighing.count(preferences.count_evidence)
         if self._cache is not None and preferences.cache_gib > 0:
             self._cache.max_bytes = int(preferences.cache_gib * 2**30)
 

@@ -70,7 +70,7 @@ class PictureReader:
             image = np.asarray(image)
         self._image = image
         self._dtype = np.dtype(image.dtype)
-        self.shape = _checked_shape(tuple(image.shape), self._dtype)
+        self.shape = checked_shape(tuple(image.shape), self._dtype)
         self._fill = 0.0
         self.warnings: tuple[str, ...] = ()
         self._offset, self._gain = self._measure()
@@ -152,7 +152,25 @@ class PictureReader:
         return np.clip((values - np.float32(self._offset)) * np.float32(self._gain), 0, 255)
 
 
-def _checked_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
+def checked_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return rows and columns of what can be a picture, by its shape and type.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : dtype
+
+    Returns
+    -------
+    (int, int)
+
+    Raises
+    ------
+    TypeError
+        Not numbers.
+    ValueError
+        Not the shape of one picture, empty, or too large.
+    """
     if dtype.kind not in "buif":
         raise TypeError(f"A picture holds numbers, not {dtype}: give uint8, uint16 or float.")
     if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):

@@ -187,10 +187,8 @@ def make_forgery_map(
     elif not silence and grid.valid.sum() < 2:
         silence = NOTHING_FOUND
     informativeness = measure_informativeness(uninformative, grid.geometry, heatmap)
-    score, verdict, reason = judge(
-        statistic, calibration, grid.geometry.image_shape, informativeness, silence
-    )
-    return ForgeryMap(heatmap, score, verdict, reason, calibration)
+    said = judge(statistic, calibration, grid.geometry.image_shape, informativeness, silence)
+    return ForgeryMap(heatmap, said.score, said.verdict, said.reason, calibration, said.obstacle)
 
 
 def _representatives(

@@ -227,8 +227,8 @@ def forgery_map_of_patches(
         heatmap = (1 - embedding.geometry.to_image_size(ground)).clip(0, 1)
     informativeness = measure_informativeness(embedding.uninformative, embedding.geometry, heatmap)
     silence = silence_of(embedding)
-    score, verdict, reason = judge(multi_source_score, calibration, shape, informativeness, silence)
-    return ForgeryMap(heatmap, score, verdict, reason, calibration)
+    said = judge(multi_source_score, calibration, shape, informativeness, silence)
+    return ForgeryMap(heatmap, said.score, said.verdict, said.reason, calibration, said.obstacle)
 
 
 def _regions(geometry: Geometry, logits: FloatImage) -> list[SourceRegion]:

@@ -6,7 +6,10 @@ sentences of at most 20 words.
 
 from __future__ import annotations
 
-from napari_safire.forgery import Calibration, Verdict
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from napari_safire.forgery import Calibration, Contribution, Verdict
 from napari_safire.partitioning.uninformative import Informativeness
 
 SMALLEST_SIDE = 128  # pixels: eight patches of 16
@@ -14,6 +17,39 @@ MOST_UNINFORMATIVE = 0.5  # of the picture: from here on there is too little to 
 MOST_UNINFORMATIVE_STANDING_OUT = 0.6  # of what stands out: from here on it accuses nothing
 _SMALL_SIDE = 512  # pixels: below, a larger version is the first thing to look for
 _MOST_DECIMALS = 6
+_MOST_NAMED = 5  # kinds of evidence in a sentence
+_WEIGHTS = {
+    "strong": "Strong evidence of a forgery",
+    "weak": "Weak evidence of a forgery",
+    "against": "Speaks against one",
+}
+_UNCALIBRATED = (
+    "This model has no calibration, so it gives no verdict. The score is a raw distance between "
+    "two sources, not a probability. A calibrated model, such as safire-lite, could settle it."
+)
+
+
+class Judgement(NamedTuple):
+    """What is said of a whole picture.
+
+    Parameters
+    ----------
+    score : float
+        Probability of forgery at even odds, also where it is not trusted; without a calibration the
+        statistic squeezed to [0, 1].
+    verdict : {"forged", "no forgery found", "inconclusive"}
+        "inconclusive" for want of a calibration, of pixels, of traces, of a model that responds, or
+        of a clear probability.
+    reason : str
+        The first of these that holds.
+    obstacle : str
+        The same where the score is not trusted whatever it is; else empty.
+    """
+
+    score: float
+    verdict: Verdict
+    reason: str
+    obstacle: str = ""
 
 
 def judge(
@@ -22,7 +58,7 @@ def judge(
     image_shape: tuple[int, int],
     informativeness: Informativeness | None = None,
     silence: str = "",
-) -> tuple[float, Verdict, str]:
+) -> Judgement:
     """Judge a picture by how far apart its two sources are.
 
     Parameters
@@ -40,33 +76,72 @@ def judge(
 
     Returns
     -------
-    score : float
-        Probability of forgery at even odds, also where it is not trusted; without a calibration the
-        statistic squeezed to [0, 1].
-    verdict : {"forged", "no forgery found", "inconclusive"}
-        "inconclusive" for want of a calibration, of pixels, of traces, of a model that responds, or
-        of a clear probability.
-    reason : str
-        The first of these that holds.
+    Judgement
     """
     if calibration is None:
-        return (
-            min(1.0, statistic / 2),
-            "inconclusive",
-            "This model has no calibration, so it gives no verdict. The score is a raw distance "
-            "between two sources, not a probability. A calibrated model, such as safire-lite, "
-            "could settle it.",
-        )
+        return _mute(min(1.0, statistic / 2), _UNCALIBRATED)
     probability = calibration.probability(statistic)
     obstacle = _obstacle(image_shape, informativeness) or silence
     if obstacle:
-        return probability, "inconclusive", obstacle
+        return _mute(probability, obstacle)
+    judged = _judged(probability, calibration, image_shape)
+    if judged.verdict == "forged" and (doubt := _doubt(probability, informativeness)):
+        return _mute(probability, doubt)
+    return judged
+
+
+def judge_sum(
+    log_odds: float,
+    calibration: Calibration,
+    image_shape: tuple[int, ...],
+    contributions: Mapping[str, Contribution],
+) -> Judgement:
+    """Judge a picture by the sum of what several kinds of evidence add.
+
+    Parameters
+    ----------
+    log_odds : float
+        The sum.
+    calibration : Calibration
+        Of such sums.
+    image_shape : (int, int)
+        Rows and columns.
+    contributions : mapping of str to Contribution
+        What was added; the reason begins with them.
+
+    Returns
+    -------
+    Judgement
+    """
+    said = _judged(calibration.probability(log_odds), calibration, image_shape)
+    return said._replace(reason=f"{_in_words(contributions)} {said.reason}")
+
+
+def _judged(
+    probability: float, calibration: Calibration, image_shape: tuple[int, ...]
+) -> Judgement:
     verdict = _verdict(probability, calibration)
-    if verdict == "forged" and (doubt := _doubt(probability, informativeness)):
-        return probability, "inconclusive", doubt
     if verdict == "inconclusive":
-        return probability, verdict, _between(probability, calibration, image_shape)
-    return probability, verdict, _basis(probability, calibration)
+        return Judgement(probability, verdict, _between(probability, calibration, image_shape))
+    return Judgement(probability, verdict, _basis(probability, calibration))
+
+
+def _in_words(contributions: Mapping[str, Contribution]) -> str:
+    """Which evidence says much, little, nothing: a sentence each, the strongest first."""
+    ordered = sorted(contributions.items(), key=lambda item: -item[1].log_odds)
+    by_weight: dict[str, list[str]] = {"strong": [], "weak": [], "against": []}
+    for name, one in ordered:
+        by_weight.get(one.weight, []).append(name)
+    told = [
+        f"{said}: {', '.join(by_weight[weight][:_MOST_NAMED])}."
+        for weight, said in _WEIGHTS.items()
+        if by_weight[weight]
+    ]
+    return " ".join(told) or "No evidence speaks for a forgery or against one."
+
+
+def _mute(score: float, obstacle: str) -> Judgement:
+    return Judgement(score, "inconclusive", obstacle, obstacle)
 
 
 def _obstacle(image_shape: tuple[int, int], informativeness: Informativeness | None) -> str:
@@ -105,7 +180,7 @@ def _verdict(probability: float, calibration: Calibration) -> Verdict:
     return "no forgery found" if probability <= calibration.clean_below else "inconclusive"
 
 
-def _between(probability: float, calibration: Calibration, image_shape: tuple[int, int]) -> str:
+def _between(probability: float, calibration: Calibration, image_shape: tuple[int, ...]) -> str:
     """Where a probability lies between the thresholds, and what could take it out of there."""
     below, above = calibration.clean_below, calibration.forged_above
     score, low, high = _told(probability, below, above)

@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 from platformdirs import user_data_path
 
 from napari_safire.annotation.annotation import Annotation
-from napari_safire.annotation.codec import decode_annotation, encode_annotation, encode_forgery
+from napari_safire.annotation.codec import decode_annotation, encode_annotation
+from napari_safire.annotation.forgery_codec import encode_forgery
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.errors import DatasetError
 from napari_safire.text import printable

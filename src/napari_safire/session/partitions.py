@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from napari_safire.annotation.annotation import Annotation
@@ -15,6 +16,7 @@ from napari_safire.session.model_jobs import ModelJobs
 from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.session.region_labels import partition_uncertainty
 from napari_safire.session.results import Partitioned, partitioned, with_partition
+from napari_safire.session.weighing import Weighing
 from napari_safire.session.workers import Job
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, FloatImage
@@ -28,6 +30,7 @@ class Partitions:
     jobs : ModelJobs
     take_embedding : callable
         Takes a plane and the embedding that was made of it.
+    weighing : Weighing
     told : callable
         Takes the key of a plane of which the model says something else now.
     """
@@ -36,10 +39,12 @@ class Partitions:
         self,
         jobs: ModelJobs,
         take_embedding: Callable[[Plane, Embedding], None],
+        weighing: Weighing,
         told: Callable[[PlaneKey], None],
     ) -> None:
         self._jobs = jobs
         self._take_embedding = take_embedding
+        self._weighing = weighing
         self._told = told
 
     def run(self, key: PlaneKey, settings: PartitionSettings, title: str = "") -> None:
@@ -58,7 +63,7 @@ class Partitions:
         ready = plane.is_read_for(settings)
         # The forgery map is that of two sources: it depends on grid and seed alone.
         same_map = ready and plane.partition is not None and plane.partition.seed == settings.seed
-        forgery = plane.forgery if same_map else None
+        forgery = plane.network if same_map else None
 
         def work(progress: Progress, cancel: Cancel) -> tuple[Any, Partitioned]:
             engine = self._jobs.chosen.need_engine()
@@ -75,7 +80,10 @@ class Partitions:
             plane.grid, plane.patches = result.grid, result.patches
             plane.partition, plane.number_probabilities = result.partition, result.numbers
             predictions = result.predictions(settings, embedding.checkpoint_sha256)
-            plane.predictions = predictions
+            engine = self._jobs.chosen.engine
+            plane.combination = None if engine is None else engine.rules.combination
+            verdict = self._weighing.standing(plane, result.forgery)
+            plane.predictions = replace(predictions, forgery=verdict)
             self._jobs.planes.drop_old_grids(plane)
             count = result.partition.n_sources
             what = f"partition into {count} source{'s' if count > 1 else ''}"
@@ -89,6 +97,7 @@ class Partitions:
 
             self._jobs.annotations.change(plane, change)
             self._told(key)
+            self._weighing.weigh(plane)
 
         self._jobs.worker.submit(
             Job(

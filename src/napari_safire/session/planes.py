@@ -15,6 +15,7 @@ from napari_safire.annotation.numbering import numbers_of
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
 from napari_safire.forgery import ForgeryMap
 from napari_safire.images.pixels import PictureReader
+from napari_safire.partitioning.combination import CombinationRule
 from napari_safire.session.history import History
 from napari_safire.session.region_labels import Asked, Unions, asked_for
 from napari_safire.session.workers import Job
@@ -121,8 +122,16 @@ class Plane:
     read : callable
         Gives the plane as (H, W), (H, W, 3) or (H, W, 4); called in a worker thread.
     history : History of Annotation
+    file : str or None
+        Path of the file that the picture is said to come from.
     predictions : Predictions
         What the model said, or what was kept of it with earlier work.
+    network, weighed : ForgeryMap or None
+        What the network alone says, and what came of weighing it with other evidence.
+    combination : CombinationRule or None
+        How the model that said it weighs evidence.
+    weighing : Job or None
+        While it is weighed.
     work : str
         Names what is made of this plane in the autosave.
     saved : Annotation or None
@@ -138,6 +147,7 @@ class Plane:
     shape: tuple[int, int]
     read: Callable[[], Any]
     history: History[Annotation]
+    file: str | None = None
     embedding: Embedding | None = None
     jointly: bool = False  # the model answers all prompts of a source together, by patches
     grid: PromptGrid | None = None
@@ -145,6 +155,10 @@ class Plane:
     number_probabilities: Mapping[int, float] = field(default_factory=dict)
     partition: SourcePartition | None = None
     predictions: Predictions = field(default_factory=Predictions)
+    network: ForgeryMap | None = None
+    weighed: ForgeryMap | None = None
+    combination: CombinationRule | None = None
+    weighing: Job | None = None
     regions: dict[Asked, SourceRegion] = field(default_factory=dict)
     reading: Job | None = None
     pixels: Pixels = field(init=False)
@@ -166,7 +180,10 @@ class Plane:
         self.embedding = self.grid = self.patches = self.partition = self.asked = None
         self.jointly, self.number_probabilities = False, {}
         self.predictions = Predictions()
-        self.reading = None
+        self.network = self.weighed = self.combination = None
+        if self.weighing is not None:
+            self.weighing.cancelled.set()
+        self.reading = self.weighing = None
         self.regions = {}
         self.unions = Unions()
 

@@ -1,10 +1,10 @@
 """The interactive session: what happens between a click and a painted region.
 
-It knows neither Qt nor napari. Four workers do it: the *model worker* embeds, decodes and
+It knows neither Qt nor napari. Five workers do it: the *model worker* embeds, decodes and
 partitions; the *annotation worker* owns the annotations and their history, composes label images
 and answers undo; the *file worker* writes every step to disk; the *reading worker* reads files, as
-slow as their disk is. Whoever owns the session hands it a way to make calls in its own thread;
-every signal is emitted there.
+slow as their disk is; the *evidence worker* makes forensic views. Whoever owns the session hands it
+a way to make calls in its own thread; every signal is emitted there.
 
 A click, hop by hop: the owner calls `prompts.set` -> the annotation worker records it and shows at
 once what is known already -> the model worker finds the exact region (between two batches of
@@ -26,12 +26,14 @@ from napari_safire.progress import Cancel, Progress
 from napari_safire.session.annotation_store import AnnotationStore
 from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
+from napari_safire.session.evidence import SessionEvidence
 from napari_safire.session.history import History
 from napari_safire.session.messages import ANYWHERE, Stage, Topic
 from napari_safire.session.model_jobs import ModelJobs
 from napari_safire.session.partitions import Partitions
 from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
 from napari_safire.session.prompt_answers import PromptAnswers
+from napari_safire.session.weighing import Weighing
 from napari_safire.session.workers import Deliver, Job, Worker
 from napari_safire.types import Embedding
 
@@ -63,6 +65,10 @@ class Session:
         Prompts and their regions.
     partitions : Partitions
         Partitions and their uncertainty.
+    evidence : SessionEvidence
+        Forensic views of planes.
+    weighing : Weighing
+        Verdicts that count them.
     changed : Signal(Snapshot)
         A plane is to be shown anew.
     embedded : Signal(PlaneKey)
@@ -114,11 +120,20 @@ class Session:
             self.planes, self.annotations, self._model_worker, self._chosen, self._failing
         )
         self.prompts = PromptAnswers(jobs, self.embed, self._tell)
+        self.evidence = SessionEvidence(deliver, self.planes, self._tell)
+        self.weighing = Weighing(
+            self.evidence,
+            self.planes,
+            lambda key: self.partitioned.emit(key),
+            self.annotations.refresh,
+            lambda key: self._failing(key, "partition"),
+        )
         self.partitions = Partitions(
-            jobs, self._take_embedding, lambda key: self.partitioned.emit(key)
+            jobs, self._take_embedding, self.weighing, lambda key: self.partitioned.emit(key)
         )
         self._workers = (
             self._model_worker, self._annotation_worker, self._file_worker, self._reading_worker,
+            self.evidence.worker,
         )  # fmt: skip
 
     # ---------------------------------------------------------------- model
@@ -183,6 +198,7 @@ class Session:
         read: Callable[[], Any],
         begin: AnnotatedPlane | None = None,
         work: str = "",
+        file: str | None = None,
     ) -> Plane:
         """Begin, or go on with, the work on a plane.
 
@@ -197,6 +213,8 @@ class Session:
             What was made of it before, in this very viewer; undo does not go further back.
         work : str
             `Plane.work` of that time: it goes on in the autosave.
+        file : str, optional
+            Path of the file that it is said to come from.
 
         Returns
         -------
@@ -212,13 +230,14 @@ class Session:
             )
             plane.work = work or plane.work
             self.planes.add(plane)
-        plane.read = read
+        plane.read, plane.file = read, file
         if not plane.pixels.sha256:
             plane.pixels.read = read
         return plane
 
     def forget(self, picture: Hashable) -> None:
         """Drop all planes of a picture and stop the work on them."""
+        self.evidence.forget(picture)
         for plane in self.planes.of(picture):
             self.planes.remove(plane)
             self._stop_asking(plane.key)
@@ -229,6 +248,7 @@ class Session:
 
     def reread(self, picture: Hashable) -> None:
         """The pixels of a picture have changed: what the model said of them no longer holds."""
+        self.evidence.forget(picture)
         for plane in self.planes.of(picture):
             self._stop_asking(plane.key)
             plane.forget_model()
@@ -300,11 +320,13 @@ class Session:
         return all(worker.settled for worker in self._workers)
 
     def cancel(self) -> None:
-        """Stop what the model does; states and their history are not touched.
+        """Stop what the model does, and views; states and their history are not touched.
 
         Prompts that were being answered are asked again by `segment`, or with the next prompt.
         """
         self._model_worker.cancel()
+        self.evidence.cancel()
+        self.weighing.cancel()
 
     def run(
         self,
@@ -345,6 +367,7 @@ class Session:
         """
         self._model_worker.close()
         self._reading_worker.close()
+        self.evidence.close()
         self.annotations.finish(timeout)
         self._annotation_worker.close()
         self._file_worker.close()
@@ -363,6 +386,7 @@ class Session:
             self.autosaved_work,
         ):
             signal.disconnect()
+        self.evidence.fall_silent()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the threads to end; false if they did not in time."""

@@ -10,8 +10,12 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from napari_safire.progress import Cancel, Progress, report
+from napari_safire.forensics.compression.coefficients import BLOCK
+from napari_safire.forensics.tiles import by_strips
+from napari_safire.progress import Cancel, Progress
 from napari_safire.types import FloatImage
+
+_STAGE = "saving again"
 
 
 def resaved(rgb: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
@@ -20,6 +24,7 @@ def resaved(rgb: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
     Parameters
     ----------
     rgb : (H, W, 3) uint8 array
+        Blocks do not depend on each other: strips of whole blocks give what the picture gives.
     quality : int
         1 to 100, in libjpeg's scale.
 
@@ -32,20 +37,40 @@ def resaved(rgb: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def error_level(rgb: npt.NDArray[np.uint8], quality: int) -> FloatImage:
+def error_level(
+    rgb: npt.NDArray[np.uint8],
+    quality: int,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> FloatImage:
     """Mean absolute change of the channels when saved again, in grey levels (Krawetz 2007).
 
     Parameters
     ----------
     rgb : (H, W, 3) uint8 array
     quality : int
+    progress : callable, optional
+        Called as ``progress(done, total, stage)``.
+    cancel : callable, optional
+        Asked between strips.
 
     Returns
     -------
     (H, W) float32 array
+
+    Raises
+    ------
+    Cancelled
     """
-    change = np.abs(rgb.astype(np.int16) - resaved(rgb, quality))
-    return change.mean(axis=2, dtype=np.float32)
+
+    def of_rows(rows: slice) -> FloatImage:
+        change = np.abs(rgb[rows].astype(np.int16) - resaved(rgb[rows], quality))
+        return change.mean(axis=2, dtype=np.float32)
+
+    return by_strips(
+        of_rows, _shape(rgb), multiple=BLOCK, progress=progress, cancel=cancel, stage=_STAGE
+    )
 
 
 def ghosts(
@@ -70,7 +95,7 @@ def ghosts(
     progress : callable, optional
         Called as ``progress(done, total, stage)``.
     cancel : callable, optional
-        Asked between qualities.
+        Asked between strips.
 
     Returns
     -------
@@ -81,16 +106,30 @@ def ghosts(
     ------
     Cancelled
     """
-    changes = []
-    for number, quality in enumerate(qualities):
-        report(progress, cancel, number, len(qualities), "saving again")
-        change = (rgb.astype(np.float32) - resaved(rgb, quality)) ** 2
-        changes.append(
-            uniform_filter(change.mean(axis=2), window)[
-                window // 2 :: window, window // 2 :: window
-            ]
-        )
-    stack = np.stack(changes)
-    low, high = stack.min(axis=0), stack.max(axis=0)
+    middles = slice(window // 2, None, window)
+
+    def of_rows(rows: slice) -> FloatImage:
+        before = rgb[rows].astype(np.int32)
+        changes = []
+        for quality in qualities:
+            change = ((before - resaved(rgb[rows], quality)) ** 2).mean(axis=2, dtype=np.float32)
+            changes.append(uniform_filter(change, window)[middles, middles])
+        return np.stack(changes, axis=-1)
+
+    stack = by_strips(
+        of_rows,
+        _shape(rgb),
+        cell=window,
+        overlap=window,
+        multiple=BLOCK,
+        progress=progress,
+        cancel=cancel,
+        stage=_STAGE,
+    )
+    low, high = stack.min(axis=-1, keepdims=True), stack.max(axis=-1, keepdims=True)
     scaled: FloatImage = (stack - low) / np.maximum(high - low, 1e-6)
-    return scaled.astype(np.float32, copy=False)
+    return np.moveaxis(scaled, -1, 0)
+
+
+def _shape(rgb: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    return rgb.shape[0], rgb.shape[1]

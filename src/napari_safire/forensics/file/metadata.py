@@ -1,7 +1,8 @@
-"""Exif of a file, as a table with what does not fit, and its embedded thumbnail.
+"""Exif of a file, as a table, and the small picture in it.
 
 Values come from anybody: text is cut and made printable, and whatever ExifRead raises on a damaged
-directory is a sentence, not an end.
+directory is a sentence, not an end. ExifRead follows what a directory says as often as it says so;
+what it may read is counted here, so that directories within directories cannot keep it busy.
 """
 
 from __future__ import annotations
@@ -9,27 +10,16 @@ from __future__ import annotations
 import io
 import logging
 from dataclasses import dataclass
-from datetime import datetime
 
 import exifread
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from napari_safire.text import printable
-from napari_safire.types import FloatImage
 
 logging.getLogger("exifread").setLevel(logging.CRITICAL)  # what it finds odd is said in the table
 _MOST_TAGS = 500
 _MOST_TEXT = 200
-_MOST_THUMBNAIL = 4_000_000  # pixels
-_EDITORS = (
-    "photoshop", "gimp", "lightroom", "affinity", "pixelmator", "snapseed", "paint", "picasa",
-    "picsart", "facetune", "canva", "luminar", "capture one", "darktable", "rawtherapee",
-    "imagemagick", "acdsee", "photoscape", "stable diffusion", "firefly", "midjourney",
-)  # fmt: skip
-_DATES = ("EXIF DateTimeOriginal", "EXIF DateTimeDigitized", "Image DateTime")
-_DATE_FORM = "%Y:%m:%d %H:%M:%S"
+_MOST_READINGS = 400_000  # it reads number by number: a maker's note of 64 KiB takes as many
+_MOST_READ = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +40,24 @@ class Metadata:
     thumbnail: bytes | None = None
     damage: str = ""
 
-    def remarks(self) -> dict[str, str]:
-        """By tag: what an expert should notice."""
-        found: dict[str, str] = {}
-        for name in ("Image Software", "Image ProcessingSoftware"):
-            if any(editor in self.tags.get(name, "").lower() for editor in _EDITORS):
-                found[name] = "written by an editor"
-        taken, changed = self._date("EXIF DateTimeOriginal"), self._date("Image DateTime")
-        if taken is not None and changed is not None and changed > taken:
-            found["Image DateTime"] = "later than it was taken: saved again"
-        if taken is not None and changed is not None and changed < taken:
-            found["Image DateTime"] = "earlier than it was taken"
-        for name in _DATES:
-            if name in self.tags and self._date(name) is None:
-                found[name] = "no date in the form that Exif asks for"
-        if "Image Make" not in self.tags and self.tags:
-            found["Image Make"] = "the camera's maker is missing"
-        return found
 
-    def _date(self, name: str) -> datetime | None:
-        try:
-            return datetime.strptime(self.tags.get(name, ""), _DATE_FORM)
-        except ValueError:
-            return None
+class _TooMuch(Exception):
+    """More is asked for than any camera's Exif holds."""
+
+
+class _Counted(io.BytesIO):
+    """Bytes that may be read so often and no more."""
+
+    readings = 0
+    amount = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.readings += 1
+        found = super().read(size)
+        self.amount += len(found)
+        if self.readings > _MOST_READINGS or self.amount > _MOST_READ:
+            raise _TooMuch("it leads to itself, or names far more values than it holds")
+        return found
 
 
 def read_metadata(data: bytes) -> Metadata:
@@ -81,7 +66,7 @@ def read_metadata(data: bytes) -> Metadata:
     Parameters
     ----------
     data : bytes
-        All of the file.
+        A JPEG or TIFF file, or a block of Exif from its byte order on.
 
     Returns
     -------
@@ -89,68 +74,14 @@ def read_metadata(data: bytes) -> Metadata:
         Without tags where there is none.
     """
     try:
-        found = exifread.process_file(io.BytesIO(data), details=True, extract_thumbnail=True)
+        found = exifread.process_file(_Counted(data), details=True, extract_thumbnail=True)
     except Exception as error:  # on damaged directories it raises nearly anything
         return Metadata({}, None, f"its Exif cannot be read ({printable(str(error))[:_MOST_TEXT]})")
     thumbnail = found.pop("JPEGThumbnail", None)
     tags = {
-        printable(str(name))[:_MOST_TEXT]: printable(str(value))[:_MOST_TEXT].strip()
+        printable(str(name))[:_MOST_TEXT]: printable(str(value)[:_MOST_TEXT])[:_MOST_TEXT].strip()
         for name, value in list(found.items())[:_MOST_TAGS]
         if not isinstance(value, bytes)
     }
     more = "" if len(found) <= _MOST_TAGS else f"it has {len(found)} tags: {_MOST_TAGS} are shown"
     return Metadata(tags, thumbnail if isinstance(thumbnail, bytes) else None, more)
-
-
-def thumbnail_pixels(metadata: Metadata) -> npt.NDArray[np.uint8] | None:
-    """Decode the embedded thumbnail.
-
-    Returns
-    -------
-    (h, w, 3) uint8 array or None
-        None if there is none, or none that can be decoded.
-    """
-    if metadata.thumbnail is None:
-        return None
-    try:
-        image = Image.open(io.BytesIO(metadata.thumbnail), formats=("JPEG", "TIFF"))
-        if image.width * image.height > _MOST_THUMBNAIL:
-            return None
-        return np.asarray(image.convert("RGB"))
-    except Exception:  # on damaged files Pillow raises nearly anything
-        return None
-
-
-def thumbnail_difference(
-    rgb: npt.NDArray[np.uint8], thumbnail: npt.NDArray[np.uint8]
-) -> tuple[FloatImage, float]:
-    """Compare a picture, made as small, with its thumbnail.
-
-    Black bars that cameras add above and below, or beside, are left out: the largest part of the
-    thumbnail with the picture's proportions is compared.
-
-    Parameters
-    ----------
-    rgb : (H, W, 3) uint8 array
-    thumbnail : (h, w, 3) uint8 array
-
-    Returns
-    -------
-    difference : (h', w') float32 array
-        Mean absolute difference of the channels, in grey levels, after gain and offset.
-    correlation : float
-        Of both pictures' brightness; near 1 if they show the same.
-    """
-    height, width = thumbnail.shape[:2]
-    ratio = rgb.shape[1] / rgb.shape[0]
-    rows, cols = min(height, round(width / ratio)), min(width, round(height * ratio))
-    top, left = (height - rows) // 2, (width - cols) // 2
-    part = thumbnail[top : top + rows, left : left + cols].astype(np.float32)
-    small = Image.fromarray(rgb).resize((cols, rows), Image.Resampling.BOX)
-    shown = np.asarray(small, np.float32)
-    spread = float(shown.std() * part.std())
-    together = float(((shown - shown.mean()) * (part - part.mean())).mean())
-    correlation = together / spread if spread > 1e-6 else 1.0
-    gain = together / max(float(part.var()), 1e-6)
-    fitted = (part - part.mean()) * gain + shown.mean()
-    return np.abs(shown - fitted).mean(axis=2).astype(np.float32), correlation

@@ -12,6 +12,7 @@ from napari_safire.forensics.processing import appearance
 from napari_safire.forensics.processing.colour_filter import green_phase
 from napari_safire.forensics.processing.noise import noise_levels, relative_noise, residual
 from napari_safire.forensics.processing.resampling import resampling_strengths, strongest_period
+from napari_safire.forensics.tiles import by_strips, sampled
 from napari_safire.forensics.view import View
 from napari_safire.progress import Cancel, Progress
 from napari_safire.types import FloatImage
@@ -21,7 +22,7 @@ Cell = Annotated[int, {"min": 8, "max": 128, "step": 8, "tooltip": "pixels a sid
 
 
 def _upper(values: FloatImage, share: float = 0.995) -> float:
-    known = values[np.isfinite(values)]
+    known = np.abs(sampled(values))
     return float(np.quantile(known, share)) if known.size else 1.0
 
 
@@ -33,8 +34,15 @@ def residual_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """What a median filter takes away."""
-    left = residual(picture.luminance, size)
-    most = _upper(np.abs(left)) or 1.0
+    left = by_strips(
+        lambda rows: residual(picture.grey(rows), size),
+        picture.shape,
+        overlap=size // 2,
+        progress=progress,
+        cancel=cancel,
+        stage="filtering",
+    )
+    most = _upper(left) or 1.0
     return Evidence(
         EvidenceMap(left, limits=(-most, most), unit="grey levels"), finding="for the eye"
     )
@@ -71,7 +79,7 @@ def high_pass_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """High frequencies alone."""
-    left = appearance.high_pass(picture.luminance, removed)
+    left = appearance.high_pass(picture, removed, progress=progress, cancel=cancel)
     return Evidence(EvidenceMap(left, limits=(0.0, _upper(left) or 1.0)), finding="for the eye")
 
 
@@ -129,7 +137,7 @@ def sharpness_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """Share of fine detail."""
-    values = appearance.sharpness(picture.luminance, window)
+    values = appearance.sharpness(picture, window, progress=progress, cancel=cancel)
     drawn = EvidenceMap(values, window, limits=(0.0, _upper(values)), means="brighter: sharper")
     return Evidence(drawn, finding="for the eye")
 
@@ -138,7 +146,7 @@ def clipping_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
     """Where channels are at the end of their range."""
-    values = appearance.clipped(picture.rgb)
+    values = appearance.clipped(picture, progress=progress, cancel=cancel)
     share = float((values != 0).mean())
     drawn = EvidenceMap(values, limits=(-1.0, 1.0), means="bright: clipped; dark: black")
     return Evidence(drawn, finding=f"{100 * share:.1f} % clipped or black")
@@ -152,16 +160,16 @@ def colour_component_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """Colours along one of their principal components."""
-    drawn = EvidenceMap(appearance.colour_component(picture.rgb, component - 1))
-    return Evidence(drawn, finding="for the eye")
+    values = appearance.colour_component(picture, component - 1, progress=progress, cancel=cancel)
+    return Evidence(EvidenceMap(values), finding="for the eye")
 
 
 def gradient_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
     """Direction and strength of the gradient."""
-    drawn = EvidenceMap(appearance.gradients(picture.luminance), means="colour: direction")
-    return Evidence(drawn, finding="for the eye")
+    values = appearance.gradients(picture, progress=progress, cancel=cancel)
+    return Evidence(EvidenceMap(values, means="colour: direction"), finding="for the eye")
 
 
 VIEWS = (
@@ -171,6 +179,7 @@ VIEWS = (
         "Texture looks like noise; denoising and blur look like another camera.",
         "Mahdian and Saic 2009; common practice",
         residual_view,
+        square=64,
     ),
     View(
         "noise level",
@@ -179,6 +188,7 @@ VIEWS = (
         "Mahdian and Saic, Image and Vision Computing 2009",
         noise_view,
         ("size",),
+        square=64,
     ),
     View(
         "high-pass",
@@ -186,6 +196,7 @@ VIEWS = (
         "Edges and texture dominate; it is for the eye.",
         "Kwon et al., SAFIRE, AAAI 2025, section 3.2",
         high_pass_view,
+        square=128,
     ),
     View(
         "colour filter",
@@ -194,6 +205,7 @@ VIEWS = (
         "Ferrara et al., IEEE TIFS 2012",
         colour_filter_view,
         ("size",),
+        square=64,
     ),
     View(
         "resampling",
@@ -202,6 +214,7 @@ VIEWS = (
         "Gallagher 2005; Mahdian and Saic, IEEE TIFS 2008",
         resampling_view,
         ("size",),
+        square=256,
     ),
     View(
         "sharpness",
@@ -210,6 +223,7 @@ VIEWS = (
         "Laplacian over gradient energy; common practice",
         sharpness_view,
         ("size",),
+        square=64,
     ),
     View(
         "clipping",
@@ -217,6 +231,7 @@ VIEWS = (
         "Light sources and shadows are clipped in authentic pictures.",
         "common practice",
         clipping_view,
+        square=64,
     ),
     View(
         "colour components",
@@ -224,6 +239,7 @@ VIEWS = (
         "What stands out may be paint; it is for the eye.",
         "principal component analysis; common practice",
         colour_component_view,
+        square=64,
     ),
     View(
         "gradient",
@@ -231,5 +247,6 @@ VIEWS = (
         "It is for the eye; texture hides the light's direction.",
         "Sobel filter; common practice",
         gradient_view,
+        square=64,
     ),
 )

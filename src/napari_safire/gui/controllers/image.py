@@ -19,6 +19,7 @@ from napari_safire.annotation.recorded import ANNOTATED, AUTOSAVED_AS, PIXELS
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.mode import Mode
+from napari_safire.gui.layers.evidence_layers import EvidenceLayers
 from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.gui.layers.layer_group import LayerGroup
 from napari_safire.gui.layers.prompt_layer import PromptLayer
@@ -73,6 +74,7 @@ class ImageController:
         # The picture's own follow its layer's data at once, and these what was made for it.
         self.lengths = picture.lengths
         self.layer_group = LayerGroup(viewer, picture, sources_opacity)
+        self.evidence_layers = EvidenceLayers(viewer, picture)
         self.connections = Connections()
         self._prompts: PromptLayer | None = None
         self._sources: SourceLayer | None = None
@@ -93,6 +95,7 @@ class ImageController:
             self._prompts_removed.stop()
             self._prompts_removed.timeout.disconnect(self._remove_prompts)
         self.layer_group.close()
+        self.evidence_layers.close()
         for part in (self._prompts, self._sources):
             if part is not None:
                 part.close()
@@ -109,7 +112,8 @@ class ImageController:
     def open(self, index: tuple[int, ...]) -> PlaneKey:
         """Open the plane at a position of the stack in the session."""
         key = PlaneKey(self.picture.layer.unique_id, index)
-        self._session.open(key, self.picture.shape, self.picture.reader(index))
+        picture = self.picture
+        self._session.open(key, picture.shape, picture.reader(index), file=picture.file)
         return key
 
     def adopt(self) -> None:
@@ -134,7 +138,8 @@ class ImageController:
                 begin = replace(made, predictions=Predictions())
                 # Later: whoever shows sentences does not listen yet.
                 gui_thread().deliver(self._tell_of_other_pixels)
-            self._session.open(key, picture.shape, reader, begin, works.get(index, ""))
+            work = works.get(index, "")
+            self._session.open(key, picture.shape, reader, begin, work, picture.file)
             self._seen[index] = made.annotation.prompts
             self._sources.expect(
                 index, made.annotation.shown(), made.annotation.shown(with_preview=False)
@@ -167,14 +172,15 @@ class ImageController:
 
     def take_picture(self, picture: PictureLayer) -> None:
         """See other channels of the layer as the picture; prompts and labels stay."""
-        self.picture = picture
+        self.picture = self.evidence_layers.picture = picture
         self.layer_group.see_as(picture)
         if self._prompts is not None:
             self._link_prompts(self._prompts.layer)
         self.reread()
 
     def reread(self) -> None:
-        """Let the model look again; prompts and labels stay."""
+        """Let the model look again; prompts and labels stay, what views found goes."""
+        self.evidence_layers.drop()
         self._session.reread(self.picture.layer.unique_id)
         for plane in self.planes:
             self.open(plane.key.index)

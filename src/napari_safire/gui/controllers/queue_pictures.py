@@ -15,7 +15,7 @@ from napari_safire.corpus.queue import EntryContents
 from napari_safire.gui.controllers.image import picture_facts
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.io.layer_data import about_picture, picture_layer
-from napari_safire.gui.layers.layer_group import picture_of
+from napari_safire.gui.layers.parts import evidence_layers, picture_of
 from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.text import printable
 
@@ -94,7 +94,8 @@ class QueuePictures:
         active = controller.viewer.layers.selection.active
         armed = prompts is not None and active is prompts and prompts.mode == "add"
         # The image comes last: without it the others are no group.
-        return [*layer_group.layers(), image], armed
+        evidence = evidence_layers(controller.viewer.layers, image)
+        return [*layer_group.layers(), *evidence, image], armed
 
     def _has_work(self, image: Image) -> bool:
         """Whether layers were made for an image, by this dock or one that was closed."""
@@ -114,7 +115,7 @@ class QueuePictures:
         picture, session = self._controller.picture, self._controller.session
         if picture is not None and picture.layer is image:
             key = PlaneKey(image.unique_id)
-            session.open(key, picture.shape, picture.reader(()))
+            session.open(key, picture.shape, picture.reader(()), file=picture.file)
             session.annotations.open_saved(key, made)
 
 

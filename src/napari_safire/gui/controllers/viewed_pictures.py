@@ -20,12 +20,8 @@ from napari_safire.gui.controllers.image import ImageController
 from napari_safire.gui.controllers.mode import Mode
 from napari_safire.gui.controllers.source_edits import Here, no_picture_to
 from napari_safire.gui.layers.image_planes import Channels, PictureLayer
-from napari_safire.gui.layers.layer_group import (
-    LayerGroup,
-    channels_before,
-    is_overlay,
-    picture_of,
-)
+from napari_safire.gui.layers.layer_group import LayerGroup
+from napari_safire.gui.layers.parts import channels_before, is_overlay, picture_of
 from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.session.session import Session
 
@@ -144,6 +140,13 @@ class ViewedPictures:
         layer_group = self.layer_group
         return None if layer_group is None else layer_group.sources
 
+    def place_of(self, key: PlaneKey) -> ImageController | None:
+        """Return the image layer of a plane on the controller; None if it is gone."""
+        for image, place in self._places.items():
+            if image.unique_id == key.picture:
+                return place
+        return None
+
     def work_on(self, image: Image | None, channels: Channels | None = None) -> None:
         """Choose the image layer to work on.
 
@@ -200,7 +203,8 @@ class ViewedPictures:
                 return image
         if isinstance(layer, Image) and not is_overlay(layer):
             return layer
-        made_for = "" if layer is None else picture_of(layer)  # by a dock that was closed
+        # By a dock that was closed, or to show what a view found.
+        made_for = "" if layer is None else picture_of(layer, evidence=True)
         return next((i for i in self.images if str(i.unique_id) == made_for), None)
 
     def _take_any_image(self) -> None:
@@ -356,12 +360,6 @@ class ViewedPictures:
     @property
     def _place(self) -> ImageController | None:
         return None if self._image is None else self._places.get(self._image)
-
-    def _place_of(self, key: PlaneKey) -> ImageController | None:
-        for image, place in self._places.items():
-            if image.unique_id == key.picture:
-                return place
-        return None
 
     def _here(self) -> Here | None:
         place = self._place

@@ -344,7 +344,7 @@ class ViewerController(ViewedPictures):
     # ---------------------------------------------------------------- results
 
     def _show(self, snapshot: Snapshot) -> None:
-        place = self._place_of(snapshot.key)
+        place = self.place_of(snapshot.key)
         plane = self.session.planes[snapshot.key]
         if place is None or snapshot.serial < plane.serial:
             return  # a newer one is on its way
@@ -370,7 +370,7 @@ class ViewerController(ViewedPictures):
 
     def _show_around(self, snapshot: Snapshot) -> None:
         """Show what goes with labels: the prompts and their confidence, the dock, the metadata."""
-        place, plane = self._place_of(snapshot.key), self.session.planes.find(snapshot.key)
+        place, plane = self.place_of(snapshot.key), self.session.planes.find(snapshot.key)
         if place is None or plane is None or snapshot.serial < plane.serial:
             return
         place.show_prompts(plane, snapshot)
@@ -378,7 +378,7 @@ class ViewerController(ViewedPictures):
             self.shown.emit(snapshot)
 
     def _show_heatmap(self, key: PlaneKey) -> None:
-        place = self._place_of(key)
+        place = self.place_of(key)
         if place is not None and place.layer_group.heatmap is None:
             self._maps.add(key)
             self._late_maps.start()
@@ -392,7 +392,7 @@ class ViewerController(ViewedPictures):
 
     def _put_heatmap(self, key: PlaneKey) -> None:
         self._maps.discard(key)
-        place, plane = self._place_of(key), self.session.planes.find(key)
+        place, plane = self.place_of(key), self.session.planes.find(key)
         if place is not None and plane is not None:
             place.show_heatmap(plane, self.heatmap_visible)
         self._style_maps()

@@ -14,7 +14,7 @@ from napari_safire.gui.layers.colours import (
     source_colormap,
     source_rgba,
 )
-from napari_safire.gui.layers.layer_group import OVERLAY
+from napari_safire.gui.layers.parts import OVERLAY
 from napari_safire.images.masks import MAX_SOURCE
 from napari_safire.images.reading import ReadImage
 from napari_safire.images.records.head import FROM_ONE

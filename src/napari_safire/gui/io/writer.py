@@ -8,7 +8,9 @@ from typing import Any
 
 from napari_safire.annotation.recorded import RECORD
 from napari_safire.annotation.saving import save_labels
+from napari_safire.errors import SafireError
 from napari_safire.gui.io.saving import labels_written
+from napari_safire.gui.layers.parts import is_evidence
 from napari_safire.images.records.replacing import ANYTHING, Expected
 
 
@@ -31,11 +33,16 @@ def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
     Raises
     ------
     SafireError
-        As `save_labels`. Also if the layer came from this very record, and somebody has saved it
-        since.
+        As `save_labels`. Also for labels that show what a view found, and if the layer came from
+        this very record, and somebody has saved it since.
     """
     target = Path(path)
     about = attributes.get("metadata", {}).get("napari_safire", {})
+    if is_evidence(about):
+        raise SafireError(
+            f"{attributes.get('name', 'This layer')} shows what a view found, and is no "
+            "annotation: save it as .tif, or import it into the sources first."
+        )
     source = about.get(RECORD)
     expected: Expected = ANYTHING
     if isinstance(source, tuple) and Path(source[0]).absolute() == target.absolute():

@@ -58,6 +58,13 @@ class PictureLayer:
         return self.layer.data[0] if self.layer.multiscale else self.layer.data
 
     @property
+    def file(self) -> str | None:
+        """Path of the file that it is said to come from: whether it holds the pixels is open."""
+        known = self.layer.metadata.get("napari_safire", {}).get("image_path")
+        path = known or self.layer.source.path
+        return None if path is None else str(path)
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of a picture."""
         spatial = self._spatial_shape

@@ -6,7 +6,6 @@ remove them as they like; those that results need are made again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -28,19 +27,22 @@ from napari_safire.gui.layers.colours import (
     forgery_colormap,
     source_colormap,
 )
-from napari_safire.gui.layers.image_planes import Channels, PictureLayer
+from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.gui.layers.parts import (
+    CHANNELS,
+    METADATA,
+    OVERLAY,
+    PARTS,
+    TRANSFORMS,
+    insert_quietly,
+    part_of,
+)
 from napari_safire.images.records.head import FROM_ONE
 from napari_safire.types import FloatImage, SourcePartition
 
-_METADATA = "napari_safire"
-OVERLAY = "overlay of"
-"""In the metadata of an image layer that is a result: the name of its picture."""
-_CHANNELS = "channels"
-_TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 View = Literal["picture", "sources", "forgery map", "uncertainty"]
 """What of a picture is looked at."""
 VIEWS: tuple[View, ...] = get_args(View)
-_NAMES = ("prompts", "sources", "heatmap", "uncertainty", "grid_prompts")
 _POINT_SHARE = 60  # a prompt is drawn this small a part of the picture's longer side
 
 
@@ -84,7 +86,7 @@ class LayerGroup:
         self._results: dict[tuple[str, tuple[int, ...]], object] = {}
         self._covers = False  # the sources were hidden for what lies over them
         self._connections = Connections()
-        for name in _TRANSFORMS:
+        for name in TRANSFORMS:
             self._connections.connect(getattr(picture.layer.events, name), self._follow)
 
     def close(self) -> None:
@@ -96,7 +98,7 @@ class LayerGroup:
 
     def layers(self) -> list[Layer]:
         """Those that exist."""
-        return [layer for name in _NAMES if (layer := getattr(self, name)) is not None]
+        return [layer for name in PARTS if (layer := getattr(self, name)) is not None]
 
     def adopt(self) -> None:
         """Take over the layers that were made for the picture before, by a dock that was closed.
@@ -105,7 +107,7 @@ class LayerGroup:
         """
         of = str(self.picture.layer.unique_id)
         for layer in self._viewer.layers:
-            picture, name = _part(layer)
+            picture, name = part_of(layer)
             if picture == of and getattr(self, name) is None and self._fits(layer):
                 setattr(self, name, layer)
                 self._made.add(layer)
@@ -118,12 +120,12 @@ class LayerGroup:
         """See other channels of the image layer as the picture."""
         self.picture = picture
         for layer in self._made.intersection(self.layers()):
-            layer.metadata[_METADATA][_CHANNELS] = picture.channels
+            layer.metadata[METADATA][CHANNELS] = picture.channels
 
     def disown(self, *layers: Layer) -> None:
         """Leave layers to the user: no later dock takes them over. Default: all."""
         for layer in layers or self.layers():
-            layer.metadata.get(_METADATA, {}).pop(PART, None)
+            layer.metadata.get(METADATA, {}).pop(PART, None)
 
     def _fits(self, layer: Layer) -> bool:
         if isinstance(layer, Points):
@@ -133,7 +135,7 @@ class LayerGroup:
 
     def drop(self, layer: Layer) -> bool:
         """Forget a layer that was removed from the viewer; whether it was one of these."""
-        for name in _NAMES:
+        for name in PARTS:
             if getattr(self, name) is layer:
                 self.disown(layer)
                 setattr(self, name, None)
@@ -169,7 +171,7 @@ class LayerGroup:
                 name=f"{self.picture.layer.name}: sources",
                 opacity=self.sources_opacity,
                 colormap=source_colormap(MOST_SOURCES, first=1),
-                metadata={_METADATA: {"numbering": FROM_ONE, "image": self.picture.layer.name}},
+                metadata={METADATA: {"numbering": FROM_ONE, "image": self.picture.layer.name}},
                 **self.picture.placement(),
             )
             self._add(self.sources, self.heatmap, self.uncertainty, self.prompts)
@@ -358,11 +360,11 @@ class LayerGroup:
     def note(self, **facts: Any) -> None:
         """Write facts for the writer into the sources' metadata."""
         if self.sources is not None:
-            self.sources.metadata.setdefault(_METADATA, {}).update(facts)
+            self.sources.metadata.setdefault(METADATA, {}).update(facts)
 
     def noted(self, fact: str, otherwise: Any) -> Any:
         """Return a fact that was noted."""
-        about = {} if self.sources is None else self.sources.metadata.get(_METADATA, {})
+        about = {} if self.sources is None else self.sources.metadata.get(METADATA, {})
         return about.get(fact, otherwise)
 
     def _overlay(self, what: str, colormap: str | Colormap, visible: bool) -> Image:
@@ -374,7 +376,7 @@ class LayerGroup:
             opacity=0.5,
             blending="translucent",
             visible=visible,
-            metadata={_METADATA: {OVERLAY: self.picture.layer.name}},
+            metadata={METADATA: {OVERLAY: self.picture.layer.name}},
             **self.picture.placement(),
         )
 
@@ -383,53 +385,19 @@ class LayerGroup:
         return np.zeros(self.picture.lengths, dtype)
 
     def _add(self, layer: Layer, *below: Layer | None) -> None:
-        """Add a layer under some others, without taking the selection from the user's own.
-
-        Nobody hears of the selection in between: for each change of it napari shows other controls
-        and tells all layers, which takes a third of the time that a layer needs to be added.
-        """
+        """Add a layer under some others."""
         self._made.add(layer)
-        name = next(name for name in _NAMES if getattr(self, name) is layer)
-        about = layer.metadata.setdefault(_METADATA, {})
+        name = next(name for name in PARTS if getattr(self, name) is layer)
+        about = layer.metadata.setdefault(METADATA, {})
         about[PART] = (str(self.picture.layer.unique_id), name)
-        about[_CHANNELS] = self.picture.channels
-        layers = self._viewer.layers
-        chosen = set(layers.selection)
-        others = [layers.index(other) for other in below if other in layers]
-        with layers.selection.events.blocker_all():
-            layers.insert(min(others, default=len(layers)), layer)
-            layers.selection = chosen
+        about[CHANNELS] = self.picture.channels
+        insert_quietly(self._viewer.layers, layer, *below)
 
     def _follow(self, event: Any = None) -> None:
         placement = self.picture.placement()
         for layer in self._made.intersection(self.layers()):  # a layer of the user's stays put
             for name, value in placement.items():
                 setattr(layer, name, value)
-
-
-def picture_of(layer: Layer) -> str:
-    """Return the unique name of the image layer that a layer was made for, empty if for none."""
-    return _part(layer)[0]
-
-
-def channels_before(layers: Iterable[Layer], image: Image) -> Channels | None:
-    """Which channels a dock that was closed saw as the picture, by the layers that it has left."""
-    of = str(image.unique_id)
-    for layer in layers:
-        channels = layer.metadata.get(_METADATA, {}).get(_CHANNELS)
-        if picture_of(layer) == of and isinstance(channels, Channels):
-            return None if PictureLayer(image, channels).problem() else channels
-    return None
-
-
-def _part(layer: Layer) -> tuple[str, str]:
-    found = layer.metadata.get(_METADATA, {}).get(PART)
-    return found if isinstance(found, tuple) and found[-1] in _NAMES else ("", "")
-
-
-def is_overlay(layer: Layer) -> bool:
-    """Whether an image layer is a result, also where its picture is gone."""
-    return OVERLAY in layer.metadata.get(_METADATA, {})
 
 
 def show_name_on_canvas(layer: Image) -> None:

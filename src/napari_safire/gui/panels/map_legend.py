@@ -46,9 +46,15 @@ class MapLegend(QWidget):
         self.hide()
 
     def show_map(self, forgery: ForgeryMap) -> None:
-        """Explain a forgery map; unless its verdict is "forged", with its caveat."""
+        """Explain a forgery map; unless its verdict is "forged", with its caveat.
+
+        Regions that other evidence accuses are named.
+        """
         self._bar.show_colours(forgery_colormap(muted=bool(forgery.caveat)))
-        self._say("0: largest source", "1: other sources", forgery.caveat, _MAP)
+        told = [forgery.caveat] if forgery.caveat else []
+        if forgery.regions:
+            told.append(f"Other evidence has regions in it: {', '.join(forgery.regions)}.")
+        self._say("0: largest source", "1: other sources", " ".join(told), _MAP)
 
     def show_uncertainty(self) -> None:
         """Explain the uncertainty."""

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 _FOCUSED = (
     *("QPushButton", "QToolButton", "QComboBox", "QAbstractSpinBox", "QTableView", "QSlider"),
-    *("QCheckBox", "QLabel", "QLineEdit"),
+    *("QCheckBox", "QLabel", "QLineEdit", "QPlainTextEdit"),
 )
 _HEADING = (
     "QPushButton, QPushButton:checked { background: transparent; padding: 0px; text-align: left; }"
@@ -226,6 +226,13 @@ def wrapped(text: str = "") -> QLabel:
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     # A long word (a path, a hash) must not make the dock wider.
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def plain(text: str = "") -> QLabel:
+    """The same, which interprets nothing: text of files may hold anything."""
+    label = wrapped(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
     return label
 
 

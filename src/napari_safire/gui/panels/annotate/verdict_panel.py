@@ -5,13 +5,22 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.panels.annotate.verdict_words import details, headline, why
+from napari_safire.gui.panels.annotate.verdict_words import (
+    contributions,
+    details,
+    headline,
+    so_far,
+    why,
+)
 from napari_safire.gui.panels.section import ControllerSection, FoldedSection, wrapped
 from napari_safire.gui.preferences import EVEN_ODDS
 from napari_safire.session.planes import PlaneKey
+from napari_safire.session.weighing import WEIGHING
 
 # White text has a contrast of 5.8 at least on each. No forgery found is no green light.
 _GROUNDS = {"forged": "#b3261e", "no forgery found": "#2f6690", "inconclusive": "#5f6672"}
+_SO_FAR = "#5f6672"  # no colour of a verdict
+SO_FAR = "Other evidence is being weighed …"
 _LINE = "QLabel {{ {ground} border-radius: 3px; padding: 5px {side}px; font-weight: bold; }}"
 
 
@@ -31,16 +40,23 @@ class VerdictPanel(ControllerSection):
         self.details = FoldedSection("Details", "What the verdict rests on.", quiet=True)
         self.whole = wrapped()
         self.whole.setAccessibleName("What the verdict rests on")
-        for label in (self.line, self.reason, self.whole):
+        self.counted = FoldedSection(
+            "Contributions", "What each kind of evidence adds to the verdict.", quiet=True
+        )
+        self.contributions = wrapped()
+        self.contributions.setAccessibleName("What each kind of evidence adds")
+        for label in (self.line, self.reason, self.whole, self.contributions):
             label.setTextFormat(Qt.TextFormat.PlainText)
         self.details.body.addWidget(self.whole)
-        for widget in (self.line, self.reason, self.details):
+        self.counted.body.addWidget(self.contributions)
+        for widget in (self.line, self.reason, self.counted, self.details):
             self.body.addWidget(widget)
         for signal, slot in (
             (controller.plane_changed, self._show),
             (controller.shown, self._show),
             (controller.session.model_changed, self._show),
             (controller.session.partitioned, self._partitioned),
+            (controller.session.evidence.progress, self._progressed),
         ):
             self.connections.connect(signal, slot)
         self._show()
@@ -59,20 +75,30 @@ class VerdictPanel(ControllerSection):
         if key == self._controller.key:
             self._show()
 
+    def _progressed(self, key: PlaneKey, name: str, done: int, total: int, stage: str) -> None:
+        if key == self._controller.key and name == WEIGHING and total:
+            self.reason.setText(f"{SO_FAR} ({100 * done // total} %)")
+
     def _show(self, _: object = None) -> None:
         plane = self._controller.plane
         forgery = None if plane is None else plane.forgery
-        if forgery is None:
+        if plane is None or forgery is None:
             self._say("No verdict yet", "")
             nothing = self._controller.picture is None
             self.reason.setText(
                 "Open a picture, or drop one here." if nothing else "Partition the picture."
             )
+        elif plane.weighing is not None and forgery is plane.network:
+            self._say(so_far(forgery), _SO_FAR)
+            self.reason.setText(SO_FAR)
+            self.whole.setText(details(forgery, self._prior))
         else:
             self._say(headline(forgery), _GROUNDS[forgery.verdict])
             self.reason.setText(why(forgery))
             self.whole.setText(details(forgery, self._prior))
         self.details.setVisible(forgery is not None)
+        self.contributions.setText("" if forgery is None else contributions(forgery))
+        self.counted.setVisible(bool(self.contributions.text()))
 
     def _say(self, text: str, ground: str) -> None:
         style = _LINE.format(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from napari_safire.forgery import ForgeryMap
+import math
+
+from napari_safire.forgery import Contribution, ForgeryMap
 from napari_safire.gui.panels.folded_text import fold, sentences
 from napari_safire.gui.preferences import EVEN_ODDS
+from napari_safire.text import printable
+
+_NOT = "not applicable: "
 
 
 def headline(forgery: ForgeryMap) -> str:
@@ -17,6 +22,33 @@ def headline(forgery: ForgeryMap) -> str:
     if is_between(forgery):
         return f"Inconclusive: neither high nor low, {_short(forgery.score)}"
     return "Inconclusive: too little to judge by"
+
+
+def so_far(network: ForgeryMap) -> str:
+    """One line of what the network says while other evidence is still being weighed."""
+    score = f" · {_short(network.score)}" if network.verdict != "inconclusive" else ""
+    return f"So far, network alone: {network.verdict}{score}"
+
+
+def contributions(forgery: ForgeryMap) -> str:
+    """What each kind of evidence adds, a line each, the strongest first; empty for none.
+
+    Kinds that do not apply come last.
+    """
+    told = sorted(
+        forgery.contributions.items(),
+        key=lambda item: (item[1].words.startswith(_NOT), -abs(item[1].log_odds)),
+    )
+    return "\n".join(_contribution(name, one) for name, one in told)
+
+
+def _contribution(name: str, one: Contribution) -> str:
+    words, how = printable(one.words), one.weight
+    if words.startswith(_NOT):
+        how, words = _NOT.removesuffix(": "), words.removeprefix(_NOT)
+    elif how != "nothing":
+        how = f"{how}, odds x {math.exp(one.log_odds):.2g}"
+    return f"{name} ({how}): {words}"
 
 
 def is_between(forgery: ForgeryMap) -> bool:

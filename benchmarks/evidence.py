@@ -1,0 +1,149 @@
+"""Time and memory of each forensic view at 1, 12 and 100 megapixels.
+
+python benchmarks/evidence.py PHOTOS                    # a folder of photographs
+python benchmarks/evidence.py PHOTOS --megapixels 12 --view residual --view copy-move
+
+A JPEG of each size is laid together from the photographs, unscaled, each once as long as they last.
+It is decoded once; each view then runs in a child of its own (fork: Linux, macOS), so that the peak
+memory is its own: what it takes beside the decoded picture. Prints a table for docs/evidence.md;
+the last columns are times those of the first size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from napari_safire import forensics
+from napari_safire.forensics.catalogue import VIEWS
+
+_PAGE = resource.getpagesize()
+_ASPECT = 4 / 3
+Figures = tuple[float, float, float, str]
+"""Seconds of the coarse picture (nan: none), of the view, GiB, remark."""
+
+
+def mosaic(photographs: list[Path], megapixels: float) -> np.ndarray:
+    """Lay photographs side by side, in rows: (H, W, 3) uint8."""
+    height = round((megapixels * 1e6 / _ASPECT) ** 0.5)
+    width = round(height * _ASPECT)
+    pixels = np.zeros((height, width, 3), np.uint8)
+    number = top = 0
+    while top < height:
+        left, lowest = 0, height
+        while left < width:
+            with Image.open(photographs[number % len(photographs)]) as image:
+                one = np.asarray(image.convert("RGB"))[: height - top, : width - left]
+            pixels[top : top + one.shape[0], left : left + one.shape[1]] = one
+            left, lowest, number = left + one.shape[1], min(lowest, one.shape[0]), number + 1
+        top += lowest
+    return pixels
+
+
+def resident_gib() -> float:
+    """Memory of this process now (Linux), else the most it had."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / 2**30
+    except OSError:
+        return peak_gib()
+
+
+def peak_gib() -> float:
+    """The most memory that this process had."""
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def measure(view: forensics.EvidenceView, answer: Connection) -> None:
+    """Run one view and send its figures."""
+    before = resident_gib()
+    coarse, seconds, remark = float("nan"), float("nan"), ""
+    begin = time.perf_counter()
+    if view.applicable and view.coarse() is not None:
+        coarse = time.perf_counter() - begin
+    begin = time.perf_counter()
+    try:
+        remark = view.compute().finding
+        seconds = time.perf_counter() - begin
+    except (MemoryError, ValueError) as error:
+        remark = f"{type(error).__name__}: {error}"
+    answer.send((coarse, seconds, peak_gib() - before, remark))
+    answer.close()
+
+
+def figures_of(view: forensics.EvidenceView, limit: float) -> Figures:
+    """Figures of one view, measured in a child."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=measure, args=(view, sender))
+    child.start()
+    sender.close()
+    found: Figures = float("nan"), float("nan"), float("nan"), f"stopped after {limit:.0f} s"
+    if receiver.poll(limit):
+        try:
+            found = receiver.recv()
+        except EOFError:
+            found = float("nan"), float("nan"), float("nan"), "died (memory?)"
+    child.kill()
+    child.join()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photographs", type=Path)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 100])
+    parser.add_argument("--view", action="append", choices=[view.name for view in VIEWS])
+    parser.add_argument("--limit", type=float, default=300, help="seconds for one view")
+    parser.add_argument("--quality", type=int, default=92)
+    options = parser.parse_args()
+    photographs = sorted(path for path in options.photographs.iterdir() if path.is_file())
+    table: dict[str, list[Figures]] = {}
+    print(f"{os.cpu_count()} cores, JPEG of quality {options.quality}")
+    for megapixels in options.megapixels:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "picture.jpg"
+            pixels = mosaic(photographs, megapixels)
+            Image.fromarray(pixels).save(path, quality=options.quality)
+            del pixels
+            begin, before = time.perf_counter(), resident_gib()
+            views = forensics.views(path)
+            seconds, gib = time.perf_counter() - begin, peak_gib() - before
+            rows, cols = next(iter(views.values())).picture.shape
+            print(f"{cols} x {rows}: read in {seconds:.2f} s, {gib:.2f} GiB", flush=True)
+            for name in options.view or views:
+                found = figures_of(views[name], options.limit)
+                table.setdefault(name, []).append(found)
+                print("  {4:20s} {0:6.2f} {1:7.2f} s {2:6.2f} GiB  {3}".format(*found, name))
+                sys.stdout.flush()
+    show(options.megapixels, table)
+
+
+def show(sizes: list[float], table: dict[str, list[Figures]]) -> None:
+    """Print a Markdown table."""
+    heads = [f"{size:g} MP: coarse s | s | GiB" for size in sizes]
+    heads += [f"x {size / sizes[0]:.3g} pixels" for size in sizes[1:]]
+    print("\n| view | " + " | ".join(heads) + " |")
+    print("|---|" + "---|" * (3 * len(sizes) + len(sizes) - 1))
+    for name, found in table.items():
+        cells = ["{} | {:.2f} | {:.2f}".format(_coarse(one), *one[1:3]) for one in found]
+        cells += [f"x {one[1] / max(found[0][1], 1e-3):.1f}" for one in found[1:]]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def _coarse(figures: Figures) -> str:
+    return "-" if np.isnan(figures[0]) else f"{figures[0]:.2f}"
+
+
+if __name__ == "__main__":
+    main()

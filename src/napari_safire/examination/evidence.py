@@ -1,0 +1,79 @@
+"""A picture's verdict by all evidence: the network's and that of the forensic views."""
+
+from __future__ import annotations
+
+from napari_safire.errors import CheckpointError
+from napari_safire.forensics import Picture, views
+from napari_safire.forensics.view import EvidenceView
+from napari_safire.forgery import ForgeryMap
+from napari_safire.partitioning.combination import CombinationRule, Finding, combine
+from napari_safire.progress import Cancel, Progress, within
+
+
+def weigh(
+    forgery: ForgeryMap,
+    picture: Picture,
+    rule: CombinationRule | None,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ForgeryMap:
+    """Weigh a network's answer together with what forensic views say of the picture.
+
+    Parameters
+    ----------
+    forgery : ForgeryMap
+        Of the network alone.
+    picture : Picture
+        The same pixels; views of files need its file as well.
+    rule : CombinationRule or None
+        Of the model (`napari_safire.engine.rules.ModelRules`). None: the network stays alone.
+    progress, cancel : callable, optional
+        As in `napari_safire.examination.examine_image`.
+
+    Returns
+    -------
+    ForgeryMap
+        See `napari_safire.partitioning.combination.combine`.
+
+    Raises
+    ------
+    CheckpointError
+        The rule counts a view that does not exist here.
+    Cancelled
+    """
+    if rule is None:
+        return forgery
+    known = views(picture)
+    unknown = [name for name in rule.views if name not in known]
+    if unknown:
+        raise CheckpointError(
+            f"This model counts the view {unknown[0]!r}, which this version does not know: update "
+            "napari-safire, or ask for the network alone."
+        )
+    findings = {}
+    for number, name in enumerate(rule.views):
+        low, high = (100 * n // len(rule.views) for n in (number, number + 1))
+        findings[name] = finding_of(known[name], within(progress, low, high), cancel)
+    return combine(forgery, findings, rule)
+
+
+def finding_of(
+    view: EvidenceView, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Finding:
+    """Compute a view and take what is weighed of it.
+
+    Parameters
+    ----------
+    view : EvidenceView
+    progress, cancel : callable, optional
+
+    Returns
+    -------
+    Finding
+        Without a score where the view does not apply.
+    """
+    if not view.applicable:
+        return Finding(None, view.why_not)
+    found = view.compute(progress=progress, cancel=cancel)
+    return Finding(found.score, found.finding, found.regions)

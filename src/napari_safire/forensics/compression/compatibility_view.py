@@ -1,0 +1,118 @@
+"""The view of blocks that cannot come from the picture's former compression."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_safire.forensics.compression.coefficients import BLOCK, ZIGZAG
+from napari_safire.forensics.compression.compatibility import (
+    Compatibility,
+    compatibility,
+    foreign_regions,
+    lies_in_a_page,
+    out_of_range,
+)
+from napari_safire.forensics.evidence import Evidence, EvidenceMap, Row
+from napari_safire.forensics.picture import Picture
+from napari_safire.forensics.view import View
+from napari_safire.progress import Cancel, Progress
+
+_FINE = 2  # quantisation steps up to which an earlier compression shows through
+_UNIT_OF_SCORE = 20.0  # log likelihood ratio; authentic pictures reach 15
+_found: WeakKeyDictionary[Picture, Compatibility | None] = WeakKeyDictionary()
+
+
+def former_jpeg(
+    picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Compatibility | None:
+    """Find the JPEG that a picture once was; looked for once, as two views ask.
+
+    Parameters
+    ----------
+    picture : Picture
+    progress, cancel : callable, optional
+        As of `compatibility`.
+
+    Returns
+    -------
+    Compatibility or None
+
+    Raises
+    ------
+    Cancelled
+    """
+    if picture not in _found:
+        _found[picture] = compatibility(
+            picture.luminance, out_of_range(picture.rgb), progress=progress, cancel=cancel
+        )
+    return _found[picture]
+
+
+def pixels_of(found: Compatibility, blocks: npt.NDArray[np.bool_], shape: tuple[int, int]) -> (
+    npt.NDArray[np.bool_]
+):  # fmt: skip
+    """Mark the pixels of blocks on the former grid.
+
+    Parameters
+    ----------
+    found : Compatibility
+    blocks : (h, w) bool array
+    shape : (int, int)
+        Rows and columns of the picture.
+
+    Returns
+    -------
+    (H, W) bool array
+    """
+    marked = np.zeros(shape, bool)
+    whole = np.repeat(np.repeat(blocks, BLOCK, axis=0), BLOCK, axis=1)
+    marked[found.grid[0] :, found.grid[1] :][: whole.shape[0], : whole.shape[1]] = whole
+    return marked
+
+
+def compatibility_view(
+    picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Evidence:
+    """Blocks that cannot come from the picture's former compression."""
+    if picture.is_jpeg and picture.coefficients.table.max() > _FINE:
+        return Evidence(finding="the file is a JPEG itself: see double compression")
+    found = former_jpeg(picture, progress=progress, cancel=cancel)
+    if found is None:
+        return Evidence(finding="no traces of a former JPEG")
+    regions, strongest = foreign_regions(found.ratios)
+    told = np.isfinite(found.ratios)
+    share = float(regions[told].mean()) if told.any() else 0.0
+    table = (
+        Row("Blocks begin at", f"row {found.grid[0]}, column {found.grid[1]}"),
+        Row("Steps told", ", ".join(str(found.steps[at] or "?") for at in ZIGZAG[1:16])),
+        Row("Blocks that tell", f"{100 * told.mean():.0f} %"),
+        Row("Blocks that do not fit", f"{100 * share:.1f} %"),
+    )
+    drawn = EvidenceMap(
+        found.ratios, BLOCK, found.grid, (-20.0, 20.0),
+        means="brighter: no block of the former JPEG", unit="log likelihood ratio",
+    )  # fmt: skip
+    if lies_in_a_page(found.ratios):
+        finding = "a photograph that was a JPEG lies in a larger page"
+        return Evidence(drawn, table=table, score=0.0, finding=finding)
+    score = float(np.log10(1 + strongest / _UNIT_OF_SCORE))
+    if not regions.any():
+        finding = "all that tells comes from one former JPEG"
+        return Evidence(drawn, table=table, score=score, finding=finding)
+    accused = pixels_of(found, regions, picture.shape)
+    finding = "a region lacks the traces of the former JPEG that the rest has"
+    return Evidence(drawn, table=table, score=score, finding=finding, regions=accused)
+
+
+VIEW = View(
+    "JPEG compatibility",
+    "Blocks that cannot come from the JPEG that the picture once was.",
+    "Captions, logos and frames put on later do not fit either; resizing removes the traces.",
+    "Fridrich, Goljan and Du, SPIE 2001; Fan and de Queiroz, IEEE TIP 2003",
+    compatibility_view,
+    ("size",),
+    "log10 of the strongest region's log likelihood ratio over 20, plus one",
+)

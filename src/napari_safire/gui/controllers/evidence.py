@@ -1,0 +1,100 @@
+"""Evidence views of the picture that is worked on: asked for, and opened as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from napari_safire.forensics import Evidence
+from napari_safire.gui.controllers.connections import Connections
+from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.session.evidence import Found, PlaneEvidence, SessionEvidence
+from napari_safire.session.planes import PlaneKey
+
+
+class EvidenceController:
+    """Between the section *Evidence*, the session and the layers of views.
+
+    Parameters
+    ----------
+    controller : ViewerController
+
+    Attributes
+    ----------
+    evidence : SessionEvidence
+    """
+
+    def __init__(self, controller: ViewerController) -> None:
+        self._controller = controller
+        self.evidence: SessionEvidence = controller.session.evidence
+        self._shown: dict[tuple[PlaneKey, str], Found] = {}
+        self.connections = Connections()
+        self.connections.connect(self.evidence.changed, self._update)
+        self.connections.connect(self.evidence.outdated, self._drop)
+
+    @property
+    def known(self) -> PlaneEvidence | None:
+        """What is known of the views of the present plane."""
+        key = self._controller.key
+        return None if key is None else self.evidence.of(key)
+
+    def look(self) -> None:
+        """Find out which views apply to the present plane."""
+        if self._controller.key is not None:
+            self.evidence.look(self._controller.key)
+
+    def make(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Make a view of the present plane."""
+        if self._controller.key is not None:
+            self.evidence.make(self._controller.key, name, parameters)
+
+    def make_all(self) -> None:
+        """Make all views of the present plane that apply."""
+        if self._controller.key is not None:
+            self.evidence.make_all(self._controller.key)
+
+    def cancel(self, name: str = "") -> None:
+        """Stop making a view of the present plane, or all of them."""
+        if self._controller.key is not None:
+            self.evidence.cancel(self._controller.key, name)
+
+    def open_as_layer(self, name: str) -> None:
+        """Lay what a view found over the picture; later answers go into the same layers."""
+        key = self._controller.key
+        if key is not None:
+            self._open(key, name)
+
+    def _open(self, key: PlaneKey, name: str) -> None:
+        known = self.evidence.of(key)
+        found = None if known is None else known.views[name].found
+        if found is None:
+            return
+
+        def take(evidence: Evidence) -> None:
+            place = self._controller.place_of(key)
+            if place is not None:
+                below = place.layer_group.prompts
+                place.evidence_layers.show(key.index, name, evidence, below)
+
+        self._shown[key, name] = found
+        self.evidence.hand_over(key, name, take)
+
+    def _update(self, key: PlaneKey) -> None:
+        """Put what was found anew into the layers that show what was found before."""
+        known, place = self.evidence.of(key), self._controller.place_of(key)
+        if known is None or place is None:
+            self._shown = {at: found for at, found in self._shown.items() if at[0] != key}
+            return
+        for name, state in known.views.items():
+            found, before = state.found, self._shown.get((key, name))
+            if found is None or found.coarse or before is None or found is before:
+                continue
+            if place.evidence_layers.of(key.index, name):
+                self._open(key, name)
+            else:
+                del self._shown[key, name]  # the user has removed it
+
+    def _drop(self, key: PlaneKey) -> None:
+        place = self._controller.place_of(key)
+        if place is not None:
+            place.evidence_layers.drop(lambda index: index != key.index)

@@ -1,0 +1,1 @@
+"""The section *Evidence*: views that do not rest on the network."""

@@ -1,0 +1,231 @@
+"""One view of a picture: what it found in one line, the rest folded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QWidget
+
+from napari_safire.forensics import View
+from napari_safire.gui.panels.evidence.parameters import as_form
+from napari_safire.gui.panels.evidence.table import EvidenceTable
+from napari_safire.gui.panels.parameter_form import ParameterForm
+from napari_safire.gui.panels.section import FoldedSection, Rows, button, plain
+from napari_safire.session.evidence import Found, ViewState
+from napari_safire.text import printable
+
+_PAUSE_MS = 1000
+_THUMBNAIL = 64  # pixels a side, at most
+_INDENT = 14  # under the text of a heading
+FOR_THE_EYE = "for the eye"
+
+
+@dataclass(frozen=True, slots=True)
+class ViewActs:
+    """What can be done with a view.
+
+    Parameters
+    ----------
+    make : callable
+        Takes its name and the parameters that differ from its defaults.
+    cancel, open_as_layer : callable
+        Take its name.
+    """
+
+    make: Callable[[str, Mapping[str, Any]], None]
+    cancel: Callable[[str], None]
+    open_as_layer: Callable[[str], None]
+
+
+class ViewCard(FoldedSection):
+    """A view; to unfold it makes it.
+
+    Parameters
+    ----------
+    view : View
+    acts : ViewActs
+    """
+
+    def __init__(self, view: View, acts: ViewActs) -> None:
+        super().__init__(view.name, view.shows, quiet=True)
+        self.view = view
+        self._acts = acts
+        self._shown: tuple[Found | None, str, bool] = (None, "", False)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self.apply)
+        self._add_summary()
+        self._add_content()
+        self.unfolded.connect(self._make)
+
+    # ---------------------------------------------------------------- widgets
+
+    def _add_summary(self) -> None:
+        """What is seen while the card is folded: thumbnail and finding, or how far it is."""
+        self.thumbnail, self.finding = QLabel(), plain()
+        self.thumbnail.setAccessibleName(f"Thumbnail of {self.view.name}")
+        self.finding.setAccessibleName(f"What {self.view.name} found")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(4)
+        self.progress.setAccessibleName(f"How far {self.view.name} is")
+        self.cancel = button("Cancel", "Stop this view.", self._cancel)
+        self.cancel.setFixedWidth(64)
+        self.summary, self.busy = QWidget(), QWidget()
+        for row, widgets in (
+            (self.summary, (self.thumbnail, self.finding)),
+            (self.busy, (self.progress, self.cancel)),
+        ):
+            line = QHBoxLayout(row)
+            line.setContentsMargins(_INDENT, 0, 0, 0)
+            line.setSpacing(6)
+            for widget in widgets:
+                line.addWidget(widget, int(widget in (self.finding, self.progress)))
+            row.hide()
+        outer = self.layout()
+        assert outer is not None
+        for at, row in enumerate((self.summary, self.busy), start=1):
+            outer.insertWidget(at, row)  # type: ignore[attr-defined]
+
+    def _add_content(self) -> None:
+        self.body.setContentsMargins(_INDENT, 0, 0, 6)
+        self.about = plain(self.view.shows)
+        self.misleads = FoldedSection(
+            "When it misleads", "When not to trust this view, and its source.", quiet=True
+        )
+        self.caveat = plain()
+        self.misleads.body.addWidget(self.caveat)
+        self.parameters = FoldedSection("Parameters", "Change how this view is made.", quiet=True)
+        self.form: ParameterForm | None = None
+        self.apply_button = button("Apply", "Make this view with these parameters.", self.apply)
+        self.parameters.unfolded.connect(self._make_form)
+        self.parameters.setVisible(bool(self.view.parameters))
+        self.table = EvidenceTable(self.view.name)
+        self.layer_button = button(
+            "Open as layer", "Lay what this view found over the picture.", self._open
+        )
+        row = Rows([self.layer_button, self.table.copy], 2)
+        for widget in (self.about, row, self.table, self.misleads, self.parameters):
+            self.body.addWidget(widget)
+
+    def _make_form(self) -> None:
+        if self.form is None:
+            self.form = ParameterForm(as_form(self.view))
+            self.form.changed.connect(self._pause.start)
+            self.parameters.body.addWidget(self.form)
+            self.parameters.body.addWidget(self.apply_button)
+            self._show_parameters()
+
+    # ---------------------------------------------------------------- what is done
+
+    def apply(self) -> None:
+        """Make the view with the parameters of the form."""
+        self._pause.stop()
+        self._acts.make(self.view.name, self._chosen)
+
+    @property
+    def _chosen(self) -> dict[str, Any]:
+        values = {} if self.form is None else self.form.values
+        usual = self.view.parameters
+        return {name: value for name, value in values.items() if value != usual[name]}
+
+    def _make(self) -> None:
+        found, problem, asked = self._shown
+        if found is None and not asked and not problem:
+            self._acts.make(self.view.name, {})
+
+    def _cancel(self) -> None:
+        self._pause.stop()
+        self._acts.cancel(self.view.name)
+
+    def _open(self) -> None:
+        self._acts.open_as_layer(self.view.name)
+
+    # ---------------------------------------------------------------- what is shown
+
+    def show_state(self, state: ViewState) -> None:
+        """Show what is known of the view."""
+        before = self._shown
+        found, asked = state.found, state.asked is not None
+        self._shown = (found, state.problem, asked)
+        if self._shown == before:
+            return
+        if asked and not before[2]:
+            self.progress.setRange(0, 0)
+        self.busy.setVisible(asked)
+        if found is not before[0] or state.problem != before[1]:
+            self._show_found(found, state.problem)
+
+    def show_progress(self, done: int, total: int) -> None:
+        """Show how far it is."""
+        self.progress.setUpdatesEnabled(False)  # else it paints at once
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+        self.progress.setUpdatesEnabled(True)
+
+    def _show_found(self, found: Found | None, problem: str) -> None:
+        self.say_beside_title(score_words(found))
+        words = f"⚠ {problem}" if problem else finding_words(found)
+        self.finding.setText(words)
+        small = None if found is None else found.thumbnail
+        self.thumbnail.setVisible(small is not None)
+        if small is not None:
+            self.thumbnail.setPixmap(_pixmap(small))
+        self.summary.setVisible(bool(words) or small is not None)
+        caveat = self.view.misleads if found is None else found.caveat
+        means = f"The score is the {self.view.score_means}." if self.view.score_means else ""
+        source = f"Source: {self.view.source}."
+        self.caveat.setText("\n".join(filter(None, (printable(caveat), means, source))))
+        self.table.show_rows(() if found is None else found.words.table)
+        self.layer_button.setVisible(found is not None and found.drawn)
+        self._show_parameters()
+
+    def _show_parameters(self) -> None:
+        if self.form is not None and not self._pause.isActive():
+            found = self._shown[0]
+            self.form.show_values(**(self.view.parameters if found is None else found.parameters))
+
+
+def score_words(found: Found | None) -> str:
+    """Score of what a view found, in a few characters; empty where it has none."""
+    if found is None:
+        return ""
+    score = found.words.score
+    if found.coarse:
+        return "first look"
+    if score is None or not math.isfinite(score):
+        return FOR_THE_EYE if found.drawn else ""
+    return f"score {score:.2f}"
+
+
+def finding_words(found: Found | None) -> str:
+    """What a view found, in one line; of one for the eye what its map means."""
+    if found is None:
+        return ""
+    words = found.words.finding
+    return printable(found.means if words == FOR_THE_EYE else words)
+
+
+def _pixmap(pixels: npt.NDArray[np.uint8]) -> QPixmap:
+    height, width = pixels.shape[:2]
+    coarse = max(height, width) < _THUMBNAIL  # cells stay cells
+    mode = Qt.TransformationMode
+    image = QImage(
+        np.ascontiguousarray(pixels).tobytes(),
+        width,
+        height,
+        3 * width,
+        QImage.Format.Format_RGB888,
+    )
+    return QPixmap.fromImage(image).scaled(  # which copies it
+        _THUMBNAIL, _THUMBNAIL, Qt.AspectRatioMode.KeepAspectRatio,
+        mode.FastTransformation if coarse else mode.SmoothTransformation,
+    )  # fmt: skip

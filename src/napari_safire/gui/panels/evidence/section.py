@@ -1,0 +1,116 @@
+"""Evidence: what a picture shows that does not rest on the network."""
+
+from __future__ import annotations
+
+from napari_safire.forensics.catalogue import VIEWS
+from napari_safire.gui.controllers.evidence import EvidenceController
+from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.panels.evidence.card import ViewActs, ViewCard
+from napari_safire.gui.panels.section import FoldedSection, Rows, button, plain
+from napari_safire.session.evidence import PlaneEvidence
+from napari_safire.session.planes import PlaneKey
+from napari_safire.text import printable
+
+_INDENT = 8
+_NOT = "not applicable: "
+
+
+class EvidenceSection(FoldedSection):
+    """The views of the picture that is worked on; nothing is made before one is chosen.
+
+    Parameters
+    ----------
+    controller : ViewerController
+    """
+
+    def __init__(self, controller: ViewerController) -> None:
+        super().__init__("Evidence", "Views that do not rest on the network, each with its limits.")
+        self._controller = controller
+        self._evidence = EvidenceController(controller)
+        self.cards: dict[str, ViewCard] = {}  # made when they are first seen
+        self.state = plain()
+        self.state.setAccessibleName("State of the evidence")
+        self.make_all = button(
+            "Make all views", "Make every view that applies, one after the other.",
+            self._evidence.make_all,
+        )  # fmt: skip
+        self.cancel = button("Cancel", "Stop all views.", self._evidence.cancel)
+        self.others = FoldedSection(
+            "Not applicable", "Views that this picture does not allow, and why.", quiet=True
+        )
+        self.why_not = plain()
+        self.why_not.setAccessibleName("Why views are not applicable")
+        self.others.body.addWidget(self.why_not)
+        self.body.setContentsMargins(_INDENT, 0, 0, 0)
+        for widget in (self.state, Rows([self.make_all, self.cancel], 2), self.others):
+            self.body.addWidget(widget)
+        self.unfolded.connect(self._look)
+        evidence = controller.session.evidence
+        for signal, slot in (
+            (controller.plane_changed, self._look),
+            (evidence.changed, self._changed),
+            (evidence.progress, self._progressed),
+        ):
+            self.connections.connect(signal, slot)
+
+    def close_section(self) -> None:
+        """Disconnect from everything that outlives the widget."""
+        super().close_section()
+        self._evidence.connections.disconnect()
+
+    def _look(self) -> None:
+        """Show what is known of the present picture, and find out what is not."""
+        if not self.heading.isChecked():
+            return
+        self._make_cards()
+        self._evidence.look()
+        self._show()
+
+    def _make_cards(self) -> None:
+        if self.cards:
+            return
+        acts = ViewActs(self._evidence.make, self._evidence.cancel, self._evidence.open_as_layer)
+        for view in VIEWS:
+            self.cards[view.name] = card = ViewCard(view, acts)
+            self.body.insertWidget(self.body.count() - 1, card)
+
+    def _changed(self, key: PlaneKey) -> None:
+        if key == self._controller.key and self.cards:
+            if self.heading.isChecked() and self._evidence.known is None:
+                self._evidence.look()
+            self._show()
+
+    def _progressed(self, key: PlaneKey, name: str, done: int, total: int, stage: str) -> None:
+        if key == self._controller.key and name in self.cards:
+            self.cards[name].show_progress(done, total)
+
+    def _show(self) -> None:
+        known = self._evidence.known
+        seen = known is not None and known.seen is not None
+        self.state.setText(self._state(known))
+        self.state.setVisible(bool(self.state.text()))
+        states = known.views if known is not None and seen else {}
+        for name, card in self.cards.items():
+            state = states.get(name)
+            card.setVisible(state is not None and not state.why_not)
+            if state is not None:
+                card.show_state(state)
+        asked = [state for state in states.values() if state.asked is not None]
+        waiting = [s for s in states.values() if not (s.why_not or s.found or s.asked)]
+        self.make_all.setVisible(bool(waiting) and not asked)
+        self.cancel.setVisible(bool(asked))
+        lines = [
+            f"{name}: {printable(state.why_not.removeprefix(_NOT))}"
+            for name, state in states.items()
+            if state.why_not
+        ]
+        self.why_not.setText("\n".join(lines))
+        self.others.say_beside_title(str(len(lines)))
+        self.others.setVisible(bool(lines))
+
+    def _state(self, known: PlaneEvidence | None) -> str:
+        if self._controller.key is None:
+            return "Open a picture first."
+        if known is not None and known.problem:
+            return f"⚠ {printable(known.problem)}"
+        return "" if known is not None and known.seen is not None else "Looking at the picture …"
