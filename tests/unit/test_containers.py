@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_safire import forensics
-from napari_safire.forensics.file.boxes import items
-from napari_safire.forensics.file.container import also_opens_as, walk
+from napari_safire.decoding.structure.boxes import items
+from napari_safire.decoding.structure.walk import also_opens_as, walk
 
 PIXELS = picture_cases.COLOUR
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "BMP")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import dct
-from scipy.ndimage import binary_closing, label, sum_labels, uniform_filter
+from scipy.ndimage import binary_closing, binary_propagation, label, sum_labels, uniform_filter
 
 from napari_safire.forensics.compression.coefficients import BLOCK, block_coefficients
 from napari_safire.progress import Cancel, Progress, report
@@ -37,6 +37,7 @@ _STRIP = 256  # rows of blocks
 _NEIGHBOURS = 3  # blocks a side that are judged together
 _AGAINST = 4.0  # log likelihood ratio of a block and those around it
 _FITS = -1.0  # a block that fits by itself is not in a region
+_WEAK_NEIGHBOURS, _WEAKLY_AGAINST = 5, 1.0  # beside what is clear
 _LEAST_REGION = 50.0  # log likelihood ratio of a region; authentic pictures stay below 15
 _CLIPPED = 2, 253
 _PAGE = 0.9  # share of the picture that a photograph on a page does not fill
@@ -120,22 +121,25 @@ def foreign_regions(ratios: FloatImage) -> tuple[npt.NDArray[np.bool_], float]:
     strongest : float
         Log likelihood ratio of the strongest region, 0 if there is none at all.
     """
-    joined = _NEIGHBOURS * np.ones(2, int)
-    numbers, count = label(_joined(ratios) > _AGAINST, np.ones(joined))
+    around = np.ones((3, 3))
+    numbers, count = label(_joined(ratios, _NEIGHBOURS) > _AGAINST, around)
     if not count:
         return np.zeros(ratios.shape, bool), 0.0
     sums = sum_labels(np.maximum(np.nan_to_num(ratios), 0), numbers, np.arange(1, count + 1))
-    strong = np.concatenate([[False], sums > _LEAST_REGION])
-    grown = binary_closing(strong[numbers], np.ones(joined)) | strong[numbers]
+    strong = np.concatenate([[False], sums > _LEAST_REGION])[numbers]
+    # smooth places say little each, but all the same thing
+    weak = strong | (_joined(ratios, _WEAK_NEIGHBOURS) > _WEAKLY_AGAINST)
+    grown = binary_propagation(strong, around, weak)
+    grown = binary_closing(grown, around) | grown
     return grown & ~(ratios < _FITS), float(sums.max())
 
 
-def _joined(ratios: FloatImage) -> FloatImage:
-    """Sum over neighbours, as if a third of them told at least."""
+def _joined(ratios: FloatImage, side: int) -> FloatImage:
+    """Mean over neighbours that tell, as if a third of them did at least."""
     told = np.isfinite(ratios)
-    total = uniform_filter(np.nan_to_num(ratios), _NEIGHBOURS, mode="constant")
-    share = uniform_filter(told.astype(np.float32), _NEIGHBOURS, mode="constant")
-    return np.asarray(total / np.maximum(share, 1 / _NEIGHBOURS), np.float32)
+    total = uniform_filter(np.nan_to_num(ratios), side, mode="constant")
+    share = uniform_filter(told.astype(np.float32), side, mode="constant")
+    return np.asarray(total / np.maximum(share, 1 / 3), np.float32)
 
 
 def lies_in_a_page(ratios: FloatImage) -> bool:

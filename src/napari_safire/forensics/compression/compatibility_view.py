@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
+import numpy.typing as npt
 
 from napari_safire.forensics.compression.coefficients import BLOCK, ZIGZAG
 from napari_safire.forensics.compression.compatibility import (
+    Compatibility,
     compatibility,
     foreign_regions,
     lies_in_a_page,
@@ -18,6 +22,55 @@ from napari_safire.progress import Cancel, Progress
 
 _FINE = 2  # quantisation steps up to which an earlier compression shows through
 _UNIT_OF_SCORE = 20.0  # log likelihood ratio; authentic pictures reach 15
+_found: WeakKeyDictionary[Picture, Compatibility | None] = WeakKeyDictionary()
+
+
+def former_jpeg(
+    picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Compatibility | None:
+    """Find the JPEG that a picture once was; looked for once, as two views ask.
+
+    Parameters
+    ----------
+    picture : Picture
+    progress, cancel : callable, optional
+        As of `compatibility`.
+
+    Returns
+    -------
+    Compatibility or None
+
+    Raises
+    ------
+    Cancelled
+    """
+    if picture not in _found:
+        _found[picture] = compatibility(
+            picture.luminance, out_of_range(picture.rgb), progress=progress, cancel=cancel
+        )
+    return _found[picture]
+
+
+def pixels_of(found: Compatibility, blocks: npt.NDArray[np.bool_], shape: tuple[int, int]) -> (
+    npt.NDArray[np.bool_]
+):  # fmt: skip
+    """Mark the pixels of blocks on the former grid.
+
+    Parameters
+    ----------
+    found : Compatibility
+    blocks : (h, w) bool array
+    shape : (int, int)
+        Rows and columns of the picture.
+
+    Returns
+    -------
+    (H, W) bool array
+    """
+    marked = np.zeros(shape, bool)
+    whole = np.repeat(np.repeat(blocks, BLOCK, axis=0), BLOCK, axis=1)
+    marked[found.grid[0] :, found.grid[1] :][: whole.shape[0], : whole.shape[1]] = whole
+    return marked
 
 
 def compatibility_view(
@@ -26,9 +79,7 @@ def compatibility_view(
     """Blocks that cannot come from the picture's former compression."""
     if picture.is_jpeg and picture.coefficients.table.max() > _FINE:
         return Evidence(finding="the file is a JPEG itself: see double compression")
-    found = compatibility(
-        picture.luminance, out_of_range(picture.rgb), progress=progress, cancel=cancel
-    )
+    found = former_jpeg(picture, progress=progress, cancel=cancel)
     if found is None:
         return Evidence(finding="no traces of a former JPEG")
     regions, strongest = foreign_regions(found.ratios)
@@ -51,9 +102,7 @@ def compatibility_view(
     if not regions.any():
         finding = "all that tells comes from one former JPEG"
         return Evidence(drawn, table=table, score=score, finding=finding)
-    accused = np.zeros(picture.shape, bool)
-    whole = np.repeat(np.repeat(regions, BLOCK, axis=0), BLOCK, axis=1)
-    accused[found.grid[0] :, found.grid[1] :][: whole.shape[0], : whole.shape[1]] = whole
+    accused = pixels_of(found, regions, picture.shape)
     finding = "a region lacks the traces of the former JPEG that the rest has"
     return Evidence(drawn, table=table, score=score, finding=finding, regions=accused)
 

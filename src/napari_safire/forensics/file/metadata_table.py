@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from napari_safire.decoding.structure.blocks import Blocks, find_blocks
+from napari_safire.decoding.structure.jpeg import previews
+from napari_safire.decoding.structure.walk import Container, walk
 from napari_safire.forensics.evidence import Row
-from napari_safire.forensics.file.blocks import Blocks, find_blocks
 from napari_safire.forensics.file.consistency import exif_remarks, program_remark
-from napari_safire.forensics.file.container import Container, walk
-from napari_safire.forensics.file.jpeg_parts import previews
 from napari_safire.forensics.file.metadata import Metadata, read_metadata
 from napari_safire.forensics.file.photoshop import (
     iptc_rows,

@@ -10,16 +10,16 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.decoding.structure.parts import Part
+from napari_safire.decoding.structure.walk import Container, also_opens_as, walk
 from napari_safire.forensics.evidence import Evidence, EvidenceMap, Row
-from napari_safire.forensics.file.container import Container, also_opens_as, walk
+from napari_safire.forensics.file.coding import coding_rows
 from napari_safire.forensics.file.credentials import (
     read_credentials,
     read_trust_list,
     trust_folder,
 )
-from napari_safire.forensics.file.jpeg_parts import coding_rows
 from napari_safire.forensics.file.metadata_table import metadata_rows, stored_thumbnails
-from napari_safire.forensics.file.parts import Part
 from napari_safire.forensics.file.thumbnail import (
     MOST_DIFFERENCE,
     ThumbnailFit,

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from napari_safire.forensics.file.boxes import box_parts
-from napari_safire.forensics.file.chunk_parts import (
+from napari_safire.decoding.structure.boxes import box_parts
+from napari_safire.decoding.structure.chunks import (
     PNG_BEGIN,
     bmp_parts,
     gif_parts,
@@ -20,8 +20,8 @@ from napari_safire.forensics.file.chunk_parts import (
     tiff_parts,
     webp_parts,
 )
-from napari_safire.forensics.file.jpeg_parts import jpeg_parts, other_views
-from napari_safire.forensics.file.parts import END, Damaged, Part
+from napari_safire.decoding.structure.jpeg import jpeg_parts, other_views
+from napari_safire.decoding.structure.parts import END, Damaged, Part
 
 MOST_PARTS = 10_000
 _WALKS: tuple[tuple[re.Pattern[bytes], str, Callable[[bytes], Iterator[Part]]], ...] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from napari_safire.forensics.file.parts import END, Damaged, Part
+from napari_safire.decoding.structure.parts import END, Damaged, Part
 
 _WHAT = {
     b"ftyp": "kind", b"meta": "items", b"mdat": "pixels and other content", b"moov": "film",

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Iterator
 
 from napari_safire.decoding.source import ByteSource, Damage
+from napari_safire.decoding.structure.parts import END, Damaged, Part
 from napari_safire.decoding.tiff_tags import Page, page_at, read_pages
-from napari_safire.forensics.file.parts import END, Damaged, Part
 
 PNG_BEGIN = b"\x89PNG\r\n\x1a\n"
 _PNG = {

@@ -6,9 +6,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from napari_safire.forensics.file.boxes import colour_profile, items
-from napari_safire.forensics.file.container import Container
-from napari_safire.forensics.file.parts import Part
+from napari_safire.decoding.structure.boxes import colour_profile, items
+from napari_safire.decoding.structure.parts import Part
+from napari_safire.decoding.structure.walk import Container
 
 _XMP_BEGIN = b"http://ns.adobe.com/xap/1.0/\0"
 _EXIF_BEGIN = b"Exif\0\0"

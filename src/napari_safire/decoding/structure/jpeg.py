@@ -1,15 +1,12 @@
-"""The marker segments of a JPEG file, and what they say of how it was coded (ITU-T T.81)."""
+"""The marker segments of a JPEG file (ITU-T T.81), and the pictures that its index lists."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 
 from napari_safire.decoding.jpeg import listed_views
-from napari_safire.decoding.metadata import jpeg_shape
-from napari_safire.forensics.evidence import Row
-from napari_safire.forensics.file.parts import END, Damaged, Part
+from napari_safire.decoding.structure.parts import END, Damaged, Part
 
 _NAMES = {
     0xC0: "baseline frame", 0xC1: "extended frame", 0xC2: "progressive frame",
@@ -27,9 +24,6 @@ _APPS = (
     (0xEC, b"Ducky", "Photoshop, saved for the web"),
 )  # fmt: skip
 _NEXT_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")  # no stuffed zero, no restart
-_ADOBE = {0: "RGB or CMYK as they are", 1: "YCbCr", 2: "YCCK"}
-# Begin of the SHA-256 of tables K.3 to K.6, each with class and number, counts and symbols.
-_STANDARD_HUFFMAN = frozenset({"9fb04cb1", "f27ce9b7", "af48d4f6", "8cf60aa8"})
 _MPF = b"MPF\0"
 
 
@@ -77,61 +71,18 @@ def _name(marker: int, body: bytes) -> str:
     return _NAMES.get(marker, "unknown")
 
 
-def coding_rows(data: bytes, parts: Iterable[Part]) -> Iterator[Row]:
-    """Say how a JPEG was coded.
-
-    Parameters
-    ----------
-    data : bytes
-        All of the file.
-    parts : iterable of Part
-        Of it.
-
-    Yields
-    ------
-    Row
-        Frame, scans, Huffman tables, colours.
-    """
-    parts = tuple(parts)
-    for part in parts:
-        body = part.content(data)
-        if part.what.endswith("frame") and len(body) >= 6:
-            height, width = (int.from_bytes(body[k : k + 2], "big") for k in (1, 3))
-            channels = body[6 : 6 + 3 * body[5]]
-            sampling = " ".join(f"{n >> 4}x{n & 15}" for n in channels[1::3])
-            value = f"{part.what}, {height} x {width}, {body[0]} bits, samples {sampling}"
-            yield Row("Frame", value, "" if body[0] == 8 else f"{body[0]} bits are rare in a JPEG")
-        elif part.what == "Adobe header" and len(body) >= 12:
-            yield Row("Colours", _ADOBE.get(body[11], f"unknown ({body[11]})"))
-    yield from _view_rows(data, parts)
-    yield Row("Scans", str(sum(part.what == "scan" for part in parts)))
-    found = list(_huffman(b"".join(p.content(data) for p in parts if p.what == "Huffman tables")))
-    if found:
-        usual = all(table in _STANDARD_HUFFMAN for table in found)
-        kind = "those of the standard" if usual else "made for this picture"
-        yield Row("Huffman tables", f"{len(found)}, {kind}")
-
-
-def _huffman(body: bytes) -> Iterator[str]:
-    """Begin of the hash of each table."""
-    at = 0
-    while at + 17 <= len(body):
-        size = 17 + sum(body[at + 1 : at + 17])
-        yield hashlib.sha256(body[at : at + size]).hexdigest()[:8]
-        at += size
-
-
 def other_views(data: bytes, parts: Iterable[Part]) -> tuple[tuple[int, int], ...]:
     """Where the further pictures lie that an index (MPF) lists: (offset, size) of each."""
-    return tuple((start, size) for _, size, start in _listed(data, parts))
+    return tuple((start, size) for _, size, start in listed_in(data, parts))
 
 
 def previews(data: bytes, parts: Iterable[Part]) -> tuple[tuple[int, int], ...]:
     """Those among them that are the picture itself, smaller."""
-    return tuple((at, size) for kind, size, at in _listed(data, parts) if _is_preview(kind))
+    return tuple((at, size) for kind, size, at in listed_in(data, parts) if is_preview(kind))
 
 
-def _listed(data: bytes, parts: Iterable[Part]) -> tuple[tuple[int, int, int], ...]:
+def listed_in(data: bytes, parts: Iterable[Part]) -> tuple[tuple[int, int, int], ...]:
+    """What an index (MPF) lists beside the first picture: (attributes, size, offset) of each."""
     for part in parts:
         if part.what == "index of several pictures":
             place = part.offset + part.header + len(_MPF)
@@ -139,14 +90,6 @@ def _listed(data: bytes, parts: Iterable[Part]) -> tuple[tuple[int, int, int], .
     return ()
 
 
-def _is_preview(kind: int) -> bool:
+def is_preview(kind: int) -> bool:
+    """Whether the attributes of a picture in an index call it a smaller version of the first."""
     return kind & 0xFF0000 == 0x010000
-
-
-def _view_rows(data: bytes, parts: Iterable[Part]) -> Iterator[Row]:
-    for number, (kind, size, start) in enumerate(_listed(data, parts), 2):
-        what = "preview" if _is_preview(kind) else "view or gain map"
-        shape = jpeg_shape(data[start : start + min(size, 1 << 20)])
-        shown = f"{shape[0]} x {shape[1]}, " if shape else ""
-        remark = "" if shape else "the index leads to no JPEG"
-        yield Row(f"Picture {number}", f"{what}, {shown}{size} bytes at {start}", remark)

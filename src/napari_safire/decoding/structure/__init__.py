@@ -1,0 +1,1 @@
+"""The parts of a picture file as they lie in it, without a pixel being decoded."""
