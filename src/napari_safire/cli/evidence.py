@@ -26,6 +26,10 @@ def evidence(
         list[str] | None,
         typer.Option("--view", metavar="NAME", help="Only this view; repeatable. Default: all."),
     ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Another picture of the scene, for the view comparison."),
+    ] = None,
 ) -> None:
     """Look at pictures through views that do not rest on the network.
 
@@ -33,6 +37,7 @@ def evidence(
     maps and links are pictures beside it. Of a file whose pixels cannot be read the views of the
     file are made all the same. Exit code 1 if any picture failed.
     """
+    from napari_safire.forensics import Picture
     from napari_safire.forensics.catalogue import VIEWS
     from napari_safire.forensics.export import write_evidence
 
@@ -42,13 +47,23 @@ def evidence(
         if name not in known:
             complain(f"There is no view {name!r}: give one of {', '.join(known)}.")
             raise typer.Exit(WRONG_USE)
+    parameters = {}
+    if reference is not None:
+        try:
+            parameters["comparison"] = {"reference": Picture.read(reference)}
+        except (ImageReadError, OSError, ValueError) as error:
+            complain(f"{reference}: {error}")
+            raise typer.Exit(FAILED) from error
     pictures = _named(images)
     failed = not pictures
     for path, base in pictures:
         try:
-            found = _views(path)
-            failed = failed or bool(found[wanted[0]].picture.why_no_pixels)
-            record = write_evidence(output, base, path, {name: found[name] for name in wanted})
+            every = _views(path)
+            failed = failed or bool(every[wanted[0]].picture.why_no_pixels)
+            found = {
+                name: every[name].with_parameters(**parameters.get(name, {})) for name in wanted
+            }
+            record = write_evidence(output, base, path, found)
         except (ImageReadError, OSError, ValueError, Cancelled) as error:
             complain(f"{path}: {error}")
             failed = True

@@ -79,10 +79,10 @@ def compatibility_view(
     """Blocks that cannot come from the picture's former compression."""
     if picture.is_jpeg:
         try:
-            table = picture.coefficients.table
+            steps = picture.coefficients.table
         except ValueError:  # arithmetic coding, which this libjpeg does not read
             return Evidence(finding="the file is a JPEG whose coefficients cannot be read")
-        if table.max() > _FINE:
+        if steps.max() > _FINE:
             return Evidence(finding="the file is a JPEG itself: see double compression")
     found = former_jpeg(picture, progress=progress, cancel=cancel)
     if found is None:
