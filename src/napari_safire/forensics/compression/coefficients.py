@@ -10,7 +10,7 @@ from pathlib import Path
 import jpeglib
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dctn, idctn
+from scipy.fft import dct, dctn, idctn
 
 from napari_safire.text import printable
 from napari_safire.types import FloatImage
@@ -23,6 +23,8 @@ ZIGZAG: tuple[tuple[int, int], ...] = tuple(
     )
 )
 """Row and column (frequencies down and across) in the order of the file."""
+BASIS: FloatImage = dct(np.eye(BLOCK, dtype=np.float32), axis=0, norm="ortho")
+"""(frequency, sample): waves of the transform."""
 
 
 @dataclass(frozen=True, eq=False)

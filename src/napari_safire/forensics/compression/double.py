@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter
 from scipy.special import ndtr
 
+from napari_safire.forensics.compression.blocks import LEAST_BLOCKS, mixture_share
 from napari_safire.forensics.compression.coefficients import (
     BLOCK,
     ZIGZAG,
@@ -36,10 +36,13 @@ _ROUNDING = 0.3  # standard deviation of a coefficient: pixels were rounded and 
 _RANGE = 1024  # of a coefficient
 _FINE = 4  # bins of a sample for each unit
 _MOST_LEVEL = 24  # quantised values beyond are counted together
-_EM_STEPS = 12
-_LEAST_SHARE = 0.05  # of blocks compressed twice, else nothing is said of them
-_LEAST_GAIN = 12.0  # of log-likelihood for one more first step: chance finds less in 63 tries
+_LEAST_SHARE = 0.5  # of blocks compressed twice: a finer or an absent first step passes as few
+_LEAST_GAIN = 20.0  # of log-likelihood for one more first step: chance finds less in 63 tries
+_LEAST_FREQUENCIES = 4  # a first table shows in several
 _MOST_RATIO = 4.0  # log of a block's ratio by one frequency: one odd value proves nothing
+_LEAST_VALUES = 32  # that are not zero
+_LEAST_PERIOD = 3.0  # standard deviations
+_MOST_BEND = 3.0  # of a logarithm
 _CLIPPED = (1.0, 254.0)
 
 
@@ -64,13 +67,20 @@ class DoubleCompression:
 
 
 def double_compression(
-    jpeg: JpegCoefficients, *, progress: Progress | None = None, cancel: Cancel | None = None
+    jpeg: JpegCoefficients,
+    clipped: npt.NDArray[np.bool_] | None = None,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> DoubleCompression:
     """Look for the steps of an earlier table in a JPEG's coefficients.
 
     Parameters
     ----------
     jpeg : JpegCoefficients
+    clipped : (H, W) bool array, optional
+        Pixels at the end of a channel's range: their blocks are left out, as are those that the
+        luminance shows to be clipped.
     progress : callable, optional
         Called as ``progress(done, total, stage)``.
     cancel : callable, optional
@@ -84,12 +94,12 @@ def double_compression(
     ------
     Cancelled
     """
-    usable = _usable_blocks(jpeg)
+    usable = _usable_blocks(jpeg, clipped)
     ratios = np.zeros(jpeg.blocks.shape[:2], np.float32)
     told = np.zeros(ratios.shape, bool)
     steps: dict[tuple[int, int], int] = {}
     shares = []
-    if usable.sum() >= 64:
+    if usable.sum() >= LEAST_BLOCKS:
         samples = block_coefficients(jpeg.luminance, (_HALF, _HALF))
         for number, at in enumerate(FREQUENCIES):
             report(progress, cancel, number, len(FREQUENCIES), "comparing histograms")
@@ -102,19 +112,27 @@ def double_compression(
             of_block = table[np.minimum(np.abs(values), _MOST_LEVEL)]
             ratios += of_block
             told |= np.abs(of_block) > 0.05
+    if len(steps) < _LEAST_FREQUENCIES:
+        steps, shares = {}, []
+        told[:] = False
     ratios[~(usable & told)] = np.nan
     return DoubleCompression(steps, float(np.mean(shares)) if shares else 0.0, ratios)
 
 
-def _usable_blocks(jpeg: JpegCoefficients) -> npt.NDArray[np.bool_]:
+def _usable_blocks(
+    jpeg: JpegCoefficients, clipped: npt.NDArray[np.bool_] | None
+) -> npt.NDArray[np.bool_]:
     """Blocks without clipped pixels: clipping changes coefficients after they were quantised."""
     pixels = jpeg.luminance
+    bad = (pixels < _CLIPPED[0]) | (pixels > _CLIPPED[1])
+    if clipped is not None:
+        bad[: clipped.shape[0], : clipped.shape[1]] |= clipped
     down, across = jpeg.blocks.shape[:2]
-    blocks = pixels.reshape(down, BLOCK, across, BLOCK)
-    low, high = blocks.min(axis=(1, 3)), blocks.max(axis=(1, 3))
     inside = np.zeros((down, across), bool)  # whole blocks: the rest was filled up by the encoder
     inside[: jpeg.shape[0] // BLOCK, : jpeg.shape[1] // BLOCK] = True
-    found: npt.NDArray[np.bool_] = (low > _CLIPPED[0]) & (high < _CLIPPED[1]) & inside
+    found: npt.NDArray[np.bool_] = inside & ~bad.reshape(down, BLOCK, across, BLOCK).any(
+        axis=(1, 3)
+    )
     return found
 
 
@@ -127,24 +145,59 @@ def _fit(
         np.minimum(np.abs(samples).ravel() * _FINE + 0.5, _RANGE * _FINE - 1).astype(np.int64),
         minlength=_RANGE * _FINE,
     ).astype(float)
-    fine /= fine.sum()
+    fine = _like_observed(fine / fine.sum(), observed, step)
     once = _levels(np.arange(_RANGE * _FINE) / _FINE, fine, step, 0.0)
     best: tuple[float, int, float, npt.NDArray[np.float64]] | None = None
-    none = float(observed @ np.log(once))
     for first in range(1, _MOST_STEP + 1):
-        if first == step:
-            continue  # leaves nothing that one compression does not leave
+        if first == step or (first > step and not _in_waves(observed, first / step)):
+            continue
         centres, weights = _quantised(fine, first)
         twice = _levels(centres, weights, step, _ROUNDING)
-        share = _share(observed, once, twice)
-        gain = float(observed @ np.log(share * twice + (1 - share) * once)) - none
+        share, gain = mixture_share(observed, once, twice)
         if best is None or gain > best[0]:
             best = gain, first, share, twice
     if best is None or best[0] < _LEAST_GAIN or best[2] < _LEAST_SHARE:
         return None
     _, first, share, twice = best
+    if first < step:
+        return None  # seen, but what finer steps leave is too little to judge blocks by
     ratio = np.clip(np.log(once / twice), -_MOST_RATIO, _MOST_RATIO).astype(np.float32)
     return first, share, ratio
+
+
+def _in_waves(observed: npt.NDArray[np.int64], period: float) -> bool:
+    """Whether levels come and go with a period, which no density that only falls shows."""
+    levels = np.arange(_MOST_LEVEL)
+    counted = levels >= period / 2
+    number = observed[:-1][counted].sum()
+    wave = np.cos(2 * np.pi * levels[counted] / period)
+    return bool(number >= _LEAST_VALUES) and bool(
+        observed[:-1][counted] @ wave > _LEAST_PERIOD * np.sqrt(number / 2)
+    )
+
+
+def _like_observed(
+    fine: npt.NDArray[np.float64], observed: npt.NDArray[np.int64], step: int
+) -> npt.NDArray[np.float64]:
+    """Bend a distribution smoothly towards what was observed.
+
+    Blocks half a block further hold edges between blocks, so their distribution is wider. A curve
+    and the peak at zero are fitted; what two quantisations leave is neither.
+    """
+    expected = _levels(np.arange(len(fine)) / _FINE, fine, step, 0.0) * observed.sum()
+    levels = np.arange(_MOST_LEVEL)
+    weights = np.sqrt(expected[:-1] + 0.5)
+    ratios = np.log((observed[:-1] + 0.5) / (expected[:-1] + 0.5))
+    curve = np.linalg.lstsq(_bends(levels) * weights[:, None], ratios * weights, rcond=1e-6)[0]
+    at = np.minimum(np.arange(len(fine)) / _FINE / step, _MOST_LEVEL)
+    bent = fine * np.exp(np.clip(_bends(at) @ curve, -_MOST_BEND, _MOST_BEND))
+    return np.asarray(bent / bent.sum())
+
+
+def _bends(levels: npt.NDArray[np.float64] | npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.stack([levels < 0.5, np.ones(len(levels)), levels, np.sqrt(levels)], axis=1).astype(
+        float
+    )
 
 
 def _quantised(
@@ -169,45 +222,3 @@ def _levels(
     cumulative[-1] = weights.sum()  # the last level holds all beyond
     probability = np.diff(cumulative, prepend=0.0) + 1e-4 / (_MOST_LEVEL + 1)
     return np.asarray(probability / probability.sum())
-
-
-def _share(
-    observed: npt.NDArray[np.int64],
-    once: npt.NDArray[np.float64],
-    twice: npt.NDArray[np.float64],
-) -> float:
-    """Maximum likelihood share of `twice` in a mixture (expectation maximisation)."""
-    share = 0.5
-    for _ in range(_EM_STEPS):
-        of_twice = share * twice / (share * twice + (1 - share) * once)
-        share = float(observed @ of_twice / observed.sum())
-    return share
-
-
-def contrast(log_ratios: FloatImage, window: int = 5) -> tuple[FloatImage, float]:
-    """Mean log ratio around each block, and how far its two sides lie apart.
-
-    Parameters
-    ----------
-    log_ratios : (h, w) float32 array
-        ``nan`` where nothing can be said.
-    window : int
-        Blocks a side.
-
-    Returns
-    -------
-    smooth : (h, w) float32 array
-        ``nan`` where less than a third of the window tells.
-    apart : float
-        The lesser of: how strongly the strongest hundredth of blocks says "once", and how strongly
-        the median block says "twice". Above 0 only if both are in the picture.
-    """
-    told = np.isfinite(log_ratios)
-    share = uniform_filter(told.astype(np.float32), window, mode="constant")
-    sums = uniform_filter(np.where(told, log_ratios, 0).astype(np.float32), window, mode="constant")
-    smooth = np.where(share > 1 / 3, sums / np.maximum(share, 1e-6), np.nan).astype(np.float32)
-    known = smooth[np.isfinite(smooth)]
-    if known.size < 64:
-        return smooth, 0.0
-    once, twice = float(np.quantile(known, 0.99)), -float(np.median(known))
-    return smooth, max(0.0, min(once, twice))

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import numpy as np
 
+from napari_safire.forensics.compression.block_views import BLOCK_VIEWS
 from napari_safire.forensics.compression.coefficients import ZIGZAG
-from napari_safire.forensics.compression.double import contrast, double_compression
 from napari_safire.forensics.compression.grid import NO_VOTE, Grids, find_grids, grid_votes
 from napari_safire.forensics.compression.resaving import error_level, ghosts
 from napari_safire.forensics.compression.tables import quality_of
@@ -19,38 +19,7 @@ from napari_safire.progress import Cancel, Progress
 from napari_safire.types import FloatImage
 
 _BLOCK = 8
-_MOST_RATIO = 10.0  # of the log ratios that are drawn
 Quality = Annotated[int, {"min": 1, "max": 100, "tooltip": "JPEG quality, libjpeg's scale"}]
-
-
-def double_compression_view(
-    picture: Picture,
-    *,
-    window: Annotated[int, {"min": 1, "max": 33, "step": 2, "tooltip": "blocks a side"}] = 5,
-    progress: Progress | None = None,
-    cancel: Cancel | None = None,
-) -> Evidence:
-    """Blocks that were compressed once, in a picture that was compressed twice."""
-    found = double_compression(picture.coefficients, progress=progress, cancel=cancel)
-    smooth, apart = contrast(found.log_ratios, window)
-    steps = ", ".join(str(found.first_steps.get(at, "?")) for at in ZIGZAG[1:16])
-    table = [Row("Frequencies that tell", f"{len(found.first_steps)} of 15")]
-    if found.first_steps:
-        table += [
-            Row("Steps of the first compression", steps),
-            Row("Blocks compressed twice", f"{100 * found.share:.0f} %"),
-        ]
-    drawn = EvidenceMap(
-        smooth, _BLOCK, limits=(-_MOST_RATIO, _MOST_RATIO),
-        means="brighter: compressed once", unit="log likelihood ratio",
-    )  # fmt: skip
-    told = bool(found.first_steps)
-    finding = (
-        "a region was compressed once, the rest twice" if apart >= 1
-        else "compressed twice all over" if told and found.share > 0.9
-        else "no second compression on the same grid found"
-    )  # fmt: skip
-    return Evidence(drawn, table=tuple(table), score=apart, finding=finding)
 
 
 def grid_view(
@@ -161,17 +130,7 @@ def tables_view(
 
 
 VIEWS = (
-    View(
-        "double compression",
-        "Blocks that were compressed once in a picture that was compressed twice, on one grid.",
-        "It is blind where the last quality is lower than the first, and after resizing; flat and "
-        "clipped blocks tell nothing.",
-        "Bianchi and Piva, IEEE TIFS 2012; Popescu and Farid 2004",
-        double_compression_view,
-        ("jpeg", "size"),
-        "the lesser of how strongly the strongest hundredth of blocks says once, the median twice",
-        square=64,
-    ),
+    *BLOCK_VIEWS,
     View(
         "compression grid",
         "Where 8 x 8 blocks begin, also in pictures that were a JPEG once, and where they begin "

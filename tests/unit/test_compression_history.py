@@ -1,0 +1,217 @@
+"""Compression history against pictures whose history was planted, and against untouched ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_forensics import REGION, SHAPE, iou, photograph, saved, spliced
+
+from napari_safire import forensics
+from napari_safire.forensics.compression.blocks import (
+    is_rectangle,
+    judge_blocks,
+    mixture_share,
+    pixels_of,
+)
+from napari_safire.forensics.compression.coefficients import ZIGZAG, block_coefficients
+from napari_safire.forensics.compression.former import every_block
+from napari_safire.forensics.compression.tables import standard_table
+
+
+def ellipse(height: int, width: int) -> np.ndarray:
+    down, across = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    return down**2 + across**2 < 1
+
+
+def row(view: forensics.EvidenceView, name: str) -> str:
+    return next(row.value for row in view.result.table if row.name == name)
+
+
+# ------------------------------------------------------------------------- former compression
+
+
+@pytest.mark.parametrize("quality", [60, 80, 93])
+@pytest.mark.parametrize("cut", [(0, 0), (3, 5)])
+def test_what_was_pasted_into_a_former_jpeg_lacks_its_steps(quality, cut):
+    background = saved(photograph(30), quality)
+    top, left = cut
+    picture = spliced(background, photograph(31))[top:, left:]
+    view = forensics.views(picture)["former compression"]
+    assert view.score > 5
+    assert view.result.finding == "a region lacks the former compression of the rest"
+    place = tuple(slice(s.start - c, s.stop - c) for s, c in zip(REGION, cut, strict=True))
+    assert iou(view.result.regions, place) > 0.75
+    grid = f"row {-top % 8}, column {-left % 8}"
+    assert row(view, "Grid of a former compression") == grid
+    posterior = view.result.map.values
+    assert np.nanmin(posterior) >= 0
+    assert np.nanmax(posterior) <= 1
+
+
+def test_its_steps_are_those_of_the_table():
+    view = forensics.views(saved(photograph(32), 70))["former compression"]
+    told = row(view, "Its steps").split()
+    table = standard_table(70)
+    steps = {at: step for at, step in zip(ZIGZAG[1:28], told, strict=True) if step != "?"}
+    assert len(steps) > 15
+    assert sum(int(step) == table[at] for at, step in steps.items()) >= 0.9 * len(steps)
+
+
+@pytest.mark.parametrize("quality", [50, 80, 95])
+def test_a_former_jpeg_that_nobody_touched_has_no_region(quality):
+    view = forensics.views(saved(photograph(33), quality))["former compression"]
+    assert view.score == 0
+    assert view.result.regions is None
+
+
+@pytest.mark.parametrize("resized", [False, True])
+def test_no_former_compression_is_seen_where_none_was_or_none_is_left(resized):
+    pixels = photograph(34)
+    if resized:
+        large = Image.fromarray(saved(photograph(34, (500, 600)), 80))
+        pixels = np.asarray(large.resize(SHAPE[::-1], Image.Resampling.LANCZOS))
+    view = forensics.views(pixels)["former compression"]
+    assert view.score == 0
+    assert view.result.finding == "no former compression found"
+
+
+def test_a_region_that_was_a_jpeg_in_a_picture_that_was_none():
+    picture, other = photograph(35), saved(photograph(36), 75)
+    inside = np.zeros(SHAPE, bool)
+    inside[60:300, 120:440] = ellipse(240, 320)
+    picture[inside] = other[inside]
+    view = forensics.views(picture)["former compression"]
+    assert view.result.finding == "a region was compressed before, the rest was not"
+    found = view.result.regions
+    assert (found & inside).sum() / (found | inside).sum() > 0.7
+
+
+def test_a_photograph_on_a_page_is_no_region():
+    page = np.full((*SHAPE, 3), 250, np.uint8)
+    rng = np.random.default_rng(0)
+    page[:, :, :] = np.clip(rng.normal(240, 3, page.shape), 0, 252)
+    page[80:320, 96:416] = saved(photograph(37), 75)[:240, :320]
+    view = forensics.views(page)["former compression"]
+    assert view.score == 0
+    assert view.result.regions is None
+
+
+def test_a_jpeg_file_has_views_of_its_own(tmp_path):
+    saved(photograph(38), 80, tmp_path / "a.jpg")
+    view = forensics.views(tmp_path / "a.jpg")["former compression"]
+    assert view.why_not.startswith("not applicable: a JPEG file")
+
+
+# --------------------------------------------------------------------- non-aligned compression
+
+
+@pytest.mark.parametrize(("first", "second"), [(50, 90), (65, 95)])
+def test_a_cropped_jpeg_that_was_saved_again_shows_its_former_grid(tmp_path, first, second):
+    """The pasted region lacks it."""
+    picture = saved(photograph(40, (392, 520)), first)[5:389, 2:514]
+    saved(spliced(picture, photograph(41)), second, tmp_path / "a.jpg")
+    view = forensics.views(tmp_path / "a.jpg")["non-aligned compression"]
+    assert row(view, "Grid of a former compression") == "row 3, column 6"
+    assert view.score > 2.5
+    assert iou(view.result.regions) > 0.6
+
+
+@pytest.mark.parametrize("history", [(90,), (75,), (60, 90), (90, 60)])
+def test_pictures_saved_on_one_grid_show_no_other(tmp_path, history):
+    pixels = photograph(42)
+    for quality in history:
+        pixels = saved(pixels, quality, tmp_path / "a.jpg")
+    view = forensics.views(tmp_path / "a.jpg")["non-aligned compression"]
+    assert view.score == 0
+    assert view.result.finding == "no former compression found"
+
+
+def test_a_lower_last_quality_hides_a_former_grid_and_invents_none(tmp_path):
+    picture = saved(photograph(43, (392, 520)), 92)[5:389, 2:514]
+    saved(spliced(picture, photograph(44)), 60, tmp_path / "a.jpg")
+    assert forensics.views(tmp_path / "a.jpg")["non-aligned compression"].score == 0
+
+
+# --------------------------------------------------------------------------------- posteriors
+
+
+def test_the_log_ratio_is_what_the_posterior_rests_on(tmp_path):
+    picture = spliced(saved(photograph(45), 60), photograph(46))
+    saved(picture, 92, tmp_path / "a.jpg")
+    view = forensics.views(tmp_path / "a.jpg")["double compression"]
+    ratios = view.with_parameters(values="log likelihood ratio").result.map
+    posterior = view.result.map
+    assert ratios.unit == "log likelihood ratio"
+    assert posterior.limits == (0.0, 1.0)
+    both = np.isfinite(ratios.values)
+    assert np.array_equal(both, np.isfinite(posterior.values))
+    assert np.array_equal(ratios.values[both] > 0, posterior.values[both] > 0.5)
+
+
+def test_clipped_blocks_tell_nothing(tmp_path):
+    pixels = saved(photograph(47), 60)
+    pixels[:, :200] = 255
+    saved(pixels, 92, tmp_path / "a.jpg")
+    found = forensics.views(tmp_path / "a.jpg")["double compression"].result.map.values
+    assert np.isnan(found[:, :20]).all()
+    assert np.isfinite(found[:, 30:]).mean() > 0.9
+
+
+def test_nothing_follows_from_blocks_that_tell_nothing():
+    judged = judge_blocks(np.full((40, 40), np.nan, np.float32), 5)
+    assert judged.score == 0
+    assert not judged.lacking.any()
+    assert np.isnan(judged.posterior).all()
+
+
+def test_specks_are_no_regions_and_scores_grow_with_evidence():
+    rng = np.random.default_rng(0)
+    ratios = rng.normal(-10, 3, (60, 80)).astype(np.float32)
+    ratios[5, 5] = 40
+    assert judge_blocks(ratios, 1).score == 0
+    scores = []
+    for side in (4, 8, 16):
+        ratios[20 : 20 + side, 30 : 30 + side] = 25
+        judged = judge_blocks(ratios, 3)
+        assert judged.mostly_carrying
+        scores.append(judged.score)
+    assert 0 < scores[0] < scores[1] < scores[2]
+
+
+@pytest.mark.parametrize("origin", [(0, 0), (3, 5)])
+def test_blocks_lie_on_their_grid(origin):
+    blocks = np.zeros((4, 5), bool)
+    blocks[1, 2] = blocks[3, 4] = True
+    mask = pixels_of(blocks, (30, 41), origin)
+    top, left = origin
+    assert mask[top + 8 : top + 16, left + 16 : left + 24].all()
+    assert mask.sum() == 64 + (30 - top - 24 if top + 32 > 30 else 8) * min(8, 41 - left - 32)
+
+
+def test_rectangles_are_told_from_other_shapes():
+    blocks = np.zeros((40, 50), bool)
+    assert not is_rectangle(blocks)
+    blocks[5:25, 8:40] = True
+    assert is_rectangle(blocks)
+    blocks[5:25, 8:40] = ellipse(20, 32)
+    assert not is_rectangle(blocks)
+
+
+def test_the_share_of_a_mixture_is_found():
+    rng = np.random.default_rng(0)
+    other, mixed = rng.dirichlet(np.ones(20), 2)
+    observed = rng.multinomial(20_000, 0.7 * mixed + 0.3 * other)
+    share, gain = mixture_share(observed, other, mixed)
+    assert share == pytest.approx(0.7, abs=0.03)
+    assert gain > 100
+
+
+def test_blocks_at_every_pixel_are_those_of_each_grid():
+    pixels = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32)
+    found = every_block(pixels, ((0, 0), (1, 2)))
+    for top, left in ((0, 0), (3, 5)):
+        blocks = block_coefficients(pixels, (top, left))
+        part = found[1, top::8, left::8][: blocks.shape[0], : blocks.shape[1]]
+        assert np.allclose(part, blocks[..., 1, 2], atol=1e-4)
+    assert found.shape == (2, 33, 43)
