@@ -34,7 +34,7 @@ def test_views_are_written_beside_one_json(tmp_path, picture):
     assert document["shape"] == [80, 96]
     by_name = {view["view"]: view for view in document["views"]}
     assert f"quantisation tables: {by_name['quantisation tables']['finding']}" in said
-    named = {file for view in document["views"] for file in view["files"].values()}
+    named = {file for view in document["views"] for file in view.get("files", {}).values()}
     assert named
     assert named | {"a.jpg_evidence.json"} == {p.name for p in (tmp_path / "out").iterdir()}
     assert by_name["noise level"]["parameters"] == {"cell": 32}

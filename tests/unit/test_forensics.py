@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.ndimage import gaussian_filter, rotate, zoom
+from scipy.ndimage import gaussian_filter
 
 from napari_safire import forensics
 from napari_safire.errors import Cancelled
@@ -169,67 +169,6 @@ def test_a_picture_that_was_cut_says_where_its_grid_begins():
     view = forensics.views(saved(photograph(6), 80)[3:, 5:])["compression grid"]
     assert view.result.table[0].value == "row 5, column 3"
     assert view.result.table[0].remark.startswith("cut out")
-
-
-# ---------------------------------------------------------------- copy-move
-
-
-def copied(pixels: np.ndarray, turn: float, size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Copy a region, turned and resized, somewhere else; give the picture and both ends."""
-    part = pixels[40:160, 40:180].astype(float)
-    part = rotate(part, turn, reshape=True, order=1, cval=-1)
-    inside = rotate(np.ones((120, 140)), turn, reshape=True, order=1) > 0.999
-    part = zoom(part, (size, size, 1), order=1)
-    inside = zoom(inside.astype(float), size, order=1) > 0.999
-    picture, truth = pixels.copy(), np.zeros(pixels.shape[:2], bool)
-    at = np.s_[170 : 170 + part.shape[0], 270 : 270 + part.shape[1]]
-    inside = inside[: SHAPE[0] - 170, : SHAPE[1] - 270]
-    part = part[: inside.shape[0], : inside.shape[1]]
-    target = picture[at]
-    target[inside] = np.clip(np.rint(part[inside]), 0, 255)
-    truth[at] |= inside
-    truth[40:160, 40:180] = True
-    return picture, truth
-
-
-@pytest.mark.parametrize(("turn", "size"), [(0, 1.0), (30, 1.0), (0, 1.2), (-20, 0.85)])
-def test_a_copied_region_is_linked_at_both_ends(turn, size):
-    picture, truth = copied(photograph(7), turn, size)
-    view = forensics.views(picture)["copy-move"]
-    links = view.result.links
-    assert view.score > 0.3
-    found = links.regions > 0
-    assert (found & truth).sum() / (found | truth).sum() > 0.5
-    start, end = links.starts.mean(axis=0), links.ends.mean(axis=0)
-    ends = sorted([tuple(start), tuple(end)])
-    assert ends[0][0] < 170 < ends[1][0] or ends[0][1] < 200 < ends[1][1]
-    row = view.result.table[1].value
-    assert f"{size:.2f}" in row or f"{1 / size:.2f}" in row
-    degrees = abs(int(row.split("turned ")[1].rstrip("°")))
-    assert degrees == pytest.approx(abs(turn), abs=1)
-
-
-def test_a_copy_survives_saving_again():
-    picture, _ = copied(photograph(7), 10, 1.0)
-    assert forensics.views(saved(picture, 92))["copy-move"].score > 0.3
-
-
-@pytest.mark.parametrize("seed", [8, 9])
-def test_no_region_of_an_untouched_picture_is_linked(seed):
-    view = forensics.views(photograph(seed))["copy-move"]
-    assert view.score == 0
-    assert view.result.links is None
-    assert view.result.finding == "no region is shown twice"
-
-
-def test_repeated_things_that_are_not_the_same_pixels_are_no_copies():
-    """Windows of a facade: alike in shape, each photographed with a noise of its own."""
-    rng = np.random.default_rng(0)
-    tile = photograph(10, (64, 64)).astype(float)
-    wall = np.tile(tile, (6, 8, 1)) * 0.6 + 0.4 * photograph(11)
-    wall += rng.normal(scale=5, size=wall.shape)
-    view = forensics.views(np.clip(wall, 0, 255).astype(np.uint8))["copy-move"]
-    assert view.score == 0
 
 
 # ---------------------------------------------------------------- sensor and processing

@@ -139,4 +139,4 @@ def _told(value: Any) -> str:
     if isinstance(value, str | os.PathLike) and value and Path(value).is_file():
         found = Path(value).stat()
         return f"{Path(value).absolute()} {found.st_size} {found.st_mtime_ns}"
-    return repr(value)
+    return getattr(value, "pixels_sha256", None) or repr(value)  # a picture, by its pixels

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.forensics.comparison.view import VIEW as COMPARISON
 from napari_safire.forensics.compression.compatibility_view import VIEW as COMPATIBILITY
 from napari_safire.forensics.compression.views import VIEWS as COMPRESSION
 from napari_safire.forensics.copy_move.view import VIEW as COPY_MOVE
@@ -19,7 +20,15 @@ from napari_safire.forensics.processing.network_view import VIEW as NETWORK_MADE
 from napari_safire.forensics.processing.views import VIEWS as PROCESSING
 from napari_safire.forensics.view import EvidenceView, View
 
-VIEWS: tuple[View, ...] = (*FILE, *COMPRESSION, COMPATIBILITY, COPY_MOVE, *PROCESSING, NETWORK_MADE)
+VIEWS: tuple[View, ...] = (
+    *FILE,
+    *COMPRESSION,
+    COMPATIBILITY,
+    COPY_MOVE,
+    *PROCESSING,
+    NETWORK_MADE,
+    COMPARISON,
+)
 
 
 def views(

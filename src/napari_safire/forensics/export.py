@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from napari_safire.atomic import atomic_path
 from napari_safire.forensics.evidence import Evidence, EvidenceMap, Links
+from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.view import EvidenceView
 from napari_safire.images.reading import write_image_atomic
 from napari_safire.palette import source_colour
@@ -85,7 +87,10 @@ def _record(view: EvidenceView, found: Evidence, files: Mapping[str, str]) -> di
     return {
         "shows": view.view.shows,
         "source": view.view.source,
-        "parameters": {**view.view.parameters, **view.parameters},
+        "parameters": {
+            name: _named(value)
+            for name, value in {**view.view.parameters, **view.parameters}.items()
+        },
         "finding": found.finding,
         "score": None if score is None or not math.isfinite(score) else round(float(score), 6),
         "score_means": view.view.score_means,
@@ -93,6 +98,14 @@ def _record(view: EvidenceView, found: Evidence, files: Mapping[str, str]) -> di
         "table": [[row.name, row.value, row.remark, row.level] for row in found.table],
         "files": dict(files),
     }
+
+
+def _named(value: Any) -> Any:
+    """A parameter as JSON can hold it: pictures by name and hash."""
+    if isinstance(value, Picture):
+        name = "" if value.file is None else printable(value.file.path.name)
+        return {"image": name, "pixels_sha256": value.pixels_sha256}
+    return printable(value) if isinstance(value, os.PathLike) else value
 
 
 def _pictures(found: Evidence, rgb: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.uint8]]:

@@ -1,9 +1,8 @@
 """Keypoints of a picture and pairs of them that look alike.
 
-SIFT (D. Lowe 2004) by scikit-image, compared as RootSIFT (R. Arandjelovic, A. Zisserman 2012), with
-the generalised second-neighbour test, which finds several copies of one region (I. Amerini et al.,
-"A SIFT-based forensic method for copy-move attack detection", IEEE TIFS 6 (2011)). scikit-image's
-SIFT is slower than OpenCV's, but what is found must not depend on which of them is installed.
+SIFT with a very low threshold of contrast, evenly over the picture, and the generalised
+second-neighbour test, which finds several copies of one region (I. Amerini et al., "A SIFT-based
+forensic method for copy-move attack detection and transformation recovery", IEEE TIFS 6 (2011)).
 """
 
 from __future__ import annotations
@@ -13,20 +12,28 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
-from skimage.feature import SIFT
-from skimage.transform import resize
 
+from napari_safire.forensics.copy_move.descriptors import describe, orientations
+from napari_safire.forensics.copy_move.scale_space import (
+    Extrema,
+    find_extrema,
+    octaves,
+    sigma_of,
+)
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import FloatImage
 
-_UPSAMPLE_BELOW = 1_000_000  # pixels: small pictures have few keypoints otherwise
-_MOST_PIXELS = 2_000_000  # larger pictures are made smaller: SIFT's cost grows with them
-_MOST_KEYPOINTS = 8_000  # all pairs are compared
-_C_DOG = 0.004  # contrast of a keypoint: smooth places have weak ones
+_MOST_PIXELS = 3_200_000  # that are searched; smaller pictures are enlarged, twofold at most
+_MOST_KEYPOINTS = 6_000  # all pairs are compared
+_LEAST_CONTRAST = 0.15  # grey levels: noise of smooth places, which a copy takes along
+_CELL = 24.0  # pixels: keypoints are chosen evenly over such cells
 _RATIO = 0.6  # of the distance to the next neighbour
+_LEAST_COSINE = 1 - _RATIO**2  # farther ones cannot be nearer than a ratio of the most, sqrt(2)
 _NEIGHBOURS = 6
-_LEAST_DISTANCE = 16.0  # pixels of the compared picture: nearer ones are one structure
+_LEAST_DISTANCE = 16.0  # pixels: nearer ones are one structure
 _CHUNK = 2048
+_MOST_ASKED = 300
+_RESEMBLES = 0.9  # cosine of descriptors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,15 +50,40 @@ class Keypoints:
         Radians.
     descriptors : (N, 128) float32 array
         Of length one; their product is the cosine.
-    scale : float
-        Pixels of the picture for one of the picture that was searched.
     """
 
     places: npt.NDArray[np.float64]
     sizes: npt.NDArray[np.float64]
-    angles: npt.NDArray[np.float64]
+    angles: npt.NDArray[np.float32]
     descriptors: npt.NDArray[np.float32]
-    scale: float
+
+    def resembling(self, affine: npt.NDArray[np.float64], which: npt.NDArray[np.bool_]) -> float:
+        """Share of keypoints that look like a third place, beside the one a map sends them to.
+
+        Parameters
+        ----------
+        affine : (2, 3) float array
+        which : (N,) bool array
+            The keypoints that are asked.
+
+        Returns
+        -------
+        float
+            0 if there are none.
+        """
+        chosen = np.nonzero(which)[0]
+        chosen = chosen[:: max(1, len(chosen) // _MOST_ASKED)]
+        if not len(chosen):
+            return 0.0
+        cosines = self.descriptors[chosen] @ self.descriptors.T
+        here = self.places[chosen]
+        sent = here @ affine[:, :2].T + affine[:, 2]
+        tree = cKDTree(self.places)
+        for places in (here, sent):
+            near = tree.query_ball_point(places, _LEAST_DISTANCE)
+            rows = np.repeat(np.arange(len(near)), [len(numbers) for numbers in near])
+            cosines[rows, np.concatenate(near).astype(int)] = -1
+        return float((cosines.max(axis=1) > _RESEMBLES).mean())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,41 +109,55 @@ class Matches:
         return len(self.starts)
 
 
-def find_keypoints(luminance: FloatImage) -> Keypoints:
-    """Find keypoints and describe their surroundings.
+def find_keypoints(
+    image: FloatImage, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Keypoints:
+    """Find keypoints, as many in smooth places as elsewhere, and describe their surroundings.
 
     Parameters
     ----------
-    luminance : (H, W) float32 array in 0 .. 255
+    image : (H, W) float32 array in 0 .. 255
+    progress : callable, optional
+        Called as ``progress(done, total, stage)``.
+    cancel : callable, optional
+        Asked between parts.
 
     Returns
     -------
     Keypoints
-        The 8,000 largest at most; none for pictures where nothing varies.
+        None for pictures where nothing varies.
+
+    Raises
+    ------
+    Cancelled
     """
-    height, width = luminance.shape
-    scale = max(1.0, np.sqrt(height * width / _MOST_PIXELS))
-    image = luminance / 255
-    if scale > 1:
-        size = round(height / scale), round(width / scale)
-        image = resize(image, size, order=1, anti_aliasing=True)
-    sift = SIFT(upsampling=2 if image.size < _UPSAMPLE_BELOW else 1, c_dog=_C_DOG)
-    try:
-        sift.detect_and_extract(image)
-    except (RuntimeError, ValueError):  # "SIFT found no features": a wall, or a few pixels
-        nothing = np.empty((0, 2))
-        return Keypoints(nothing, nothing[:, 0], nothing[:, 0], np.empty((0, 128), np.float32), 1.0)
-    sizes = np.asarray(sift.sigmas, np.float64)
-    largest = np.argsort(-sizes, kind="stable")[:_MOST_KEYPOINTS]
-    root = np.sqrt(np.asarray(sift.descriptors, np.float32)[largest])
-    root /= np.maximum(np.linalg.norm(root, axis=1, keepdims=True), 1e-9)
-    return Keypoints(
-        np.asarray(sift.positions, np.float64)[largest] * scale,
-        sizes[largest] * scale,
-        np.asarray(sift.orientations, np.float64)[largest],
-        root,
-        scale,
-    )
+    report(progress, cancel, 0, 3, "finding keypoints")
+    zoom = float(np.clip(np.sqrt(_MOST_PIXELS / image.size), 1, 2))
+    pyramid = octaves(image, zoom=zoom)
+    found = find_extrema(pyramid, _LEAST_CONTRAST)
+    report(progress, cancel, 1, 3, "choosing keypoints")
+    steps = np.array([octave.step for octave in pyramid])
+    found = found.take(_evenly(found, steps))
+    numbers, angles = orientations(pyramid, found)
+    found = found.take(numbers)
+    report(progress, cancel, 2, 3, "describing keypoints")
+    step = steps[found.octave] if len(found) else np.empty(0)
+    places = np.stack([found.rows, found.cols], axis=-1).astype(np.float64) * step[:, None]
+    sizes = np.asarray(sigma_of(found.levels) * step, np.float64)
+    return Keypoints(places, sizes, angles, describe(pyramid, found, angles))
+
+
+def _evenly(found: Extrema, steps: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The strongest of each cell, then the second of each, until there are enough."""
+    if not len(found):
+        return np.empty(0, np.int64)
+    at = np.stack([found.rows, found.cols], axis=-1) * steps[found.octave][:, None] // _CELL
+    cell = (at[:, 0] * 100_000 + at[:, 1]).astype(np.int64)
+    order = np.lexsort((-found.contrast, cell))
+    begins = np.r_[True, np.diff(cell[order]) > 0]
+    rank = np.arange(len(order)) - np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
+    chosen = np.lexsort((-found.contrast[order], rank))[:_MOST_KEYPOINTS]
+    return np.sort(order[chosen])
 
 
 def match_keypoints(
@@ -156,12 +202,13 @@ def _pairs_of(found: Keypoints, part: slice) -> set[tuple[int, int]]:
     if neighbours < 3:
         return set()
     cosines = found.descriptors[part] @ found.descriptors.T
-    places = found.places / found.scale
     # several keypoints of one structure (turned ones, two scales) are no neighbours of each other
-    near = cKDTree(places).query_ball_point(places[part], _LEAST_DISTANCE)
+    near = cKDTree(found.places).query_ball_point(found.places[part], _LEAST_DISTANCE)
     rows = np.repeat(np.arange(len(near)), [len(numbers) for numbers in near])
     cosines[rows, np.concatenate(near).astype(int)] = -1
-    nearest = np.argpartition(-cosines, neighbours - 1, axis=1)[:, :neighbours]
+    able = np.nonzero(cosines.max(axis=1) > _LEAST_COSINE)[0]
+    cosines = cosines[able]
+    nearest = np.argpartition(cosines, -neighbours, axis=1)[:, -neighbours:]
     values = np.take_along_axis(cosines, nearest, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     nearest = np.take_along_axis(nearest, order, axis=1)
@@ -173,7 +220,7 @@ def _pairs_of(found: Keypoints, part: slice) -> set[tuple[int, int]]:
     ends = nearest[rows, ranks]
     return {
         (min(a, b), max(a, b))
-        for a, b in zip((rows + part.start).tolist(), ends.tolist(), strict=True)
+        for a, b in zip((able[rows] + part.start).tolist(), ends.tolist(), strict=True)
     }
 
 

@@ -2,95 +2,78 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import numpy.typing as npt
-from skimage.transform import resize
 
-from napari_safire.forensics.copy_move.geometry import Move, find_moves
-from napari_safire.forensics.copy_move.keypoints import find_keypoints, match_keypoints
-from napari_safire.forensics.copy_move.verification import Agreement, Verified, high_pass, verify
+from napari_safire.forensics.copy_move.geometry import moved
+from napari_safire.forensics.copy_move.scoring import log_odds, score_of
+from napari_safire.forensics.copy_move.search import candidates
+from napari_safire.forensics.copy_move.verification import Verified
 from napari_safire.forensics.evidence import Evidence, Links, Row
 from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.view import View
-from napari_safire.progress import Cancel, Progress, report, within
-from napari_safire.types import FloatImage
+from napari_safire.progress import Cancel, Progress
 
-_LEAST_SAME = 0.5  # of the windows in the matches' hull: docs/lab-notes.md, copy-move
-_LEAST_RESIDUAL = 0.6
-_MOST_DIFFERENCE = 10.0
-_LEAST_AREA = 200.0  # pixels
+_DRAWN = 24  # links of a pair of regions without keypoints
 
 
 def copy_move(
-    picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
+    picture: Picture,
+    *,
+    megapixels: Annotated[
+        float,
+        {
+            "min": 0.5,
+            "max": 12.0,
+            "step": 0.5,
+            "tooltip": "Larger pictures are searched at this size: smaller copies take longer.",
+        },
+    ] = 3.2,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> Evidence:
     """Regions that show the same pixels twice."""
-    report(progress, cancel, 0, 100, "finding keypoints")
-    found = find_keypoints(picture.luminance)
-    matches = match_keypoints(found, progress=within(progress, 20, 50), cancel=cancel)
-    report(progress, cancel, 50, 100, "grouping matches")
-    scale = found.scale
-    image = _smaller(picture.luminance, scale)
-    residual = high_pass(image)
-    verified = []
-    moves = find_moves(matches, scale)
-    for number, move in enumerate(moves):
-        report(progress, cancel, 60 + 40 * number // max(1, len(moves)), 100, "comparing pixels")
-        checked = verify(image, residual, _scaled(move, scale))
-        if is_copy(checked.agreement):
-            verified.append(checked)
-    verified.sort(key=lambda one: -strength(one.agreement))
-    links = _links(verified, scale, picture.shape)
-    score = strength(verified[0].agreement) if verified else 0.0
+    found = candidates(
+        picture.luminance, most_pixels=int(megapixels * 1e6), progress=progress, cancel=cancel
+    )
+    rated = sorted(
+        ((log_odds(one.traits), n) for n, one in enumerate(found.verified)),
+        key=lambda pair: (-pair[0], pair[1]),
+    )
+    copies = [found.verified[n] for odds, n in rated if odds > 0]
+    links = _links(copies, found.scale, picture.shape)
     return Evidence(
-        links=links, table=_table(verified, len(matches)), score=score, finding=_finding(verified)
+        links=links,
+        table=_table(copies, len(rated) - len(copies)),
+        score=score_of(rated[0][0]) if rated else 0.0,
+        finding=_finding(copies),
+        regions=None if links is None else links.regions > 0,
     )
 
 
-def is_copy(agreement: Agreement) -> bool:
-    """Whether two regions hold the same pixels, and not only things that look alike."""
-    return (
-        agreement.same >= _LEAST_SAME
-        and agreement.residual_correlation >= _LEAST_RESIDUAL
-        and agreement.difference <= _MOST_DIFFERENCE
-        and agreement.area >= _LEAST_AREA
-    )
-
-
-def strength(agreement: Agreement) -> float:
-    """Correlation of residuals by the share that is the same, for each tenfold of matches."""
-    return (
-        agreement.same
-        * max(0.0, agreement.residual_correlation)
-        * np.log10(1 + agreement.n_matches)
-    )
-
-
-def _smaller(luminance: FloatImage, scale: float) -> FloatImage:
-    if scale == 1:
-        return luminance
-    size = tuple(round(n / scale) for n in luminance.shape)
-    smaller: FloatImage = resize(luminance, size, order=1, anti_aliasing=True)
-    return smaller.astype(np.float32, copy=False)
-
-
-def _scaled(move: Move, scale: float) -> Move:
-    affine = move.affine.copy()
-    affine[:, 2] /= scale
-    return Move(affine, move.starts / scale, move.ends / scale)
-
-
-def _links(verified: list[Verified], scale: float, shape: tuple[int, int]) -> Links | None:
-    if not verified:
+def _links(
+    copies: list[Verified], scale: tuple[float, float], shape: tuple[int, int]
+) -> Links | None:
+    if not copies:
         return None
     regions = np.zeros(shape, np.uint8)
-    for number, one in reversed(list(enumerate(verified, 1))):
+    pairs = []
+    for number, one in reversed(list(enumerate(copies, 1))):
         regions[_enlarged(one.starts | one.ends, shape)] = number
+    for one in copies:
+        starts, ends = one.move.starts, one.move.ends
+        if not len(starts):
+            inside = np.argwhere(one.starts).astype(float)
+            starts = inside[:: max(1, len(inside) // _DRAWN)]
+            ends = moved(one.move.affine, starts)
+        pairs.append((starts, ends))
     return Links(
-        np.concatenate([one.move.starts for one in verified]) * scale,
-        np.concatenate([one.move.ends for one in verified]) * scale,
+        (np.concatenate([starts for starts, _ in pairs]) + 0.5) * np.array(scale) - 0.5,
+        (np.concatenate([ends for _, ends in pairs]) + 0.5) * np.array(scale) - 0.5,
         regions,
-        np.repeat(np.arange(1, len(verified) + 1), [len(one.move) for one in verified]),
+        np.repeat(np.arange(1, len(pairs) + 1), [len(starts) for starts, _ in pairs]),
     )
 
 
@@ -99,32 +82,34 @@ def _enlarged(mask: npt.NDArray[np.bool_], shape: tuple[int, int]) -> npt.NDArra
     return np.asarray(mask[rows[:, None], cols])
 
 
-def _table(verified: list[Verified], n_matches: int) -> tuple[Row, ...]:
-    rows = [Row("Matches that look alike", str(n_matches))]
-    for number, one in enumerate(verified, 1):
+def _table(copies: list[Verified], others: int) -> tuple[Row, ...]:
+    rows = []
+    for number, one in enumerate(copies, 1):
         rows.append(
             Row(
                 f"Pair {number}",
                 f"{len(one.move)} matches, size x {one.move.zoom:.2f}, turned {one.move.turn:.0f}°",
-                f"{100 * one.agreement.same:.0f} % of it shows the same pixels",
+                f"{100 * one.traits.same:.0f} % of it shows the same pixels",
             )
         )
+    rows.append(Row("Pairs that only look alike", str(others)))
     return tuple(rows)
 
 
-def _finding(verified: list[Verified]) -> str:
-    if not verified:
+def _finding(copies: list[Verified]) -> str:
+    if not copies:
         return "no region is shown twice"
-    pairs = f"{len(verified)} pairs of regions" if len(verified) > 1 else "two regions"
-    return f"{sum(len(one.move) for one in verified)} matches between {pairs}"
+    pairs = f"{len(copies)} pairs of regions" if len(copies) > 1 else "two regions"
+    matches = sum(len(one.move) for one in copies)
+    return f"{matches} matches between {pairs}" if matches else f"{pairs} show the same pixels"
 
 
 VIEW = View(
     "copy-move",
     "Regions that show the same pixels twice, moved, turned or resized. Which came first is open.",
-    "Printed or drawn things repeat to the pixel on screens; smooth regions have no keypoints.",
+    "Signs and windows can repeat almost exactly; text, drawings and mirrored copies are left out.",
     "Amerini et al., IEEE TIFS 2011; Lowe 2004; pixels compared after the map",
     copy_move,
     ("size",),
-    "share of same pixels x correlation of residuals x log10 of matches",
+    "log odds of a copy against a thing that looks alike, for the best pair of regions",
 )
