@@ -27,6 +27,7 @@ from napari_safire.gui.layers.evidence_layers import EvidenceLayers
 from napari_safire.gui.layers.image_planes import Channels, PictureLayer
 from napari_safire.gui.panels.evidence.card import ViewActs, ViewCard
 from napari_safire.gui.panels.evidence.parameters import as_form
+from napari_safire.gui.panels.evidence.table import as_text
 from napari_safire.gui.panels.parameter_form import ParameterForm
 from napari_safire.partitioning.combination import CombinationRule, Term
 from napari_safire.session.evidence import Found, ViewState
@@ -192,6 +193,7 @@ def test_layers_lie_under_prompts_and_go_when_the_pixels_do(dock: Dock) -> None:
         dock.settle()
     assert dock.viewer.layers[-1] is prompts(dock)
     assert len(evidence_of(dock)) == 2
+    section.cards["sharpness"].heading.setChecked(False)
     image.data[:20] = 9  # in place
     section.cards["residual"].apply()
     dock.settle()
@@ -203,7 +205,6 @@ def test_layers_lie_under_prompts_and_go_when_the_pixels_do(dock: Dock) -> None:
     image.data = noise()[::-1].copy()
     dock.settle()
     assert evidence_of(dock) == []
-    assert section.cards["residual"].finding.text() == ""
 
 
 def test_views_go_with_the_picture_of_a_queue(dock: Dock, tmp_path: Path) -> None:
@@ -250,6 +251,7 @@ def test_text_of_files_is_never_interpreted(qapp: Any) -> None:
     card = ViewCard(view, ViewActs(lambda *_: None, lambda _: None, lambda _: None))
     evil = '<img src="http://example.org/x.png"><b>bold</b>\x1b[2J\u202egnp.exe'
     found = Evidence(table=(Row(evil, evil, evil),), finding=evil)
+    card.unfold()
     card.show_state(ViewState(view, found=Found(found, {}, evil, True, evil)))
     for label in card.findChildren(QLabel):
         assert label.textFormat() == Qt.TextFormat.PlainText or not label.text()
@@ -260,6 +262,44 @@ def test_text_of_files_is_never_interpreted(qapp: Any) -> None:
     dropped = ("<img" in str(widget.toolTip()) for widget in card.findChildren(QLabel))
     assert not any(dropped)
     card.deleteLater()
+
+
+def test_what_is_to_be_noticed_comes_first_in_a_long_table() -> None:
+    rows = [Row(f"tag {n}", str(n)) for n in range(40)]
+    rows[30] = Row("tag 30", "30", "it does not fit")
+    assert as_text(rows).splitlines()[:4] == [
+        "To notice:", "tag 30: 30", "  ⚠ it does not fit", "",
+    ]  # fmt: skip
+    assert as_text(rows[:3]) == "tag 0: 0\ntag 1: 1\ntag 2: 2"
+
+
+def test_open_views_are_made_of_the_next_picture_and_stopped_ones_fold(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    hold_view(monkeypatch, "residual", go)
+    open_image(dock, noise())
+    section = dock.widget.evidence
+    section.unfold()
+    dock.settle()
+    for name in ("residual", "gradient"):
+        section.cards[name].unfold()
+    wait_until(lambda: not section.cards["residual"].busy.isHidden())
+    assert "waits" in section.cards["gradient"].heading.text()
+    assert section.cards["gradient"].busy.isHidden()
+    dock.controller.session.cancel()
+    dock.settle()
+    assert not section.cards["residual"].heading.isChecked()
+    assert not section.cards["gradient"].heading.isChecked()
+    go.set()
+    section.cards["gradient"].unfold()
+    dock.settle()
+    first = section.cards["gradient"].thumbnail.pixmap().toImage()
+    open_image(dock, noise()[::-1].copy(), name="next")
+    assert section.cards["gradient"].heading.isChecked()
+    assert not section.cards["gradient"].thumbnail.isHidden()
+    assert section.cards["gradient"].thumbnail.pixmap().toImage() != first
+    assert section.cards["residual"].finding.text() == ""
 
 
 @pytest.mark.parametrize("view", [view for view in VIEWS if view.parameters], ids=lambda v: v.name)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from fakes import hold_view
 from napari.layers import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QWidget
 
 from .conftest import Dock
 from .hand import pump, wait_until
@@ -61,15 +62,35 @@ def test_with_the_keyboard_alone(dock: Dock) -> None:
     heading.setFocus()
     QTest.keyClick(heading, Qt.Key.Key_Space)
     dock.settle()
-    seen = []
-    while len(seen) < 40 and "Open as layer" not in seen:
-        dock.widget.focusNextChild()
-        focused = dock.widget.window().focusWidget()
-        seen.append(getattr(focused, "text", str)())
+    section.cards["residual"].misleads.unfold()
+    card = section.cards["noise level"]
+    card.unfold()
+    card.parameters.unfold()
+    dock.settle()
+    pump(0.1)
+    seen = focused_by_tab(dock, section.heading, dock.widget.model.heading)
+    texts = [getattr(widget, "text", str)() for widget in seen]
+    assert {"▾ residual · for the eye", "Open as layer", "Apply", "▸ gradient"} <= set(texts)
+    places = [widget.mapTo(dock.widget.widget(), QPoint(0, 0)) for widget in seen]
+    tops = [round(place.y() / 12) for place in places]  # of a row, as seen
+    assert tops == sorted(tops), texts
+    seen[texts.index("Open as layer")].setFocus()
     QTest.keyClick(dock.widget.window().focusWidget(), Qt.Key.Key_Space)
     dock.settle()
     assert [layer.name for layer in dock.viewer.layers][1:] == ["photo \N{EN DASH} residual"]
-    assert len(seen) < 4  # right behind its heading
+
+
+def focused_by_tab(dock: Dock, begin: QWidget, end: QWidget) -> list[QWidget]:
+    """What has the focus from one widget to another, as Tab goes."""
+    begin.setFocus()
+    found: list[QWidget] = []
+    while len(found) < 60:
+        dock.widget.focusNextChild()
+        focused = dock.widget.window().focusWidget()
+        if focused is end:
+            return found
+        found.append(focused)
+    pytest.fail(f"Tab never came there: {[getattr(w, 'text', str)() for w in found]}")
 
 
 def test_it_can_be_stopped_and_closed_in_the_middle(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TypeVar
 
 from qtpy.QtCore import QEvent, Qt, Signal  # type: ignore[attr-defined]
@@ -262,6 +263,12 @@ class _MiddleElided(QComboBox):
         option.currentText = self.fontMetrics().elidedText(
             option.currentText, Qt.TextElideMode.ElideMiddle, field.width() - 2
         )
+
+
+def tab_through(*widgets: QWidget) -> None:
+    """Let Tab go from each to the next: what is made late would come last of all."""
+    for before, after in pairwise(widgets):
+        QWidget.setTabOrder(before, after)
 
 
 def may_be_narrow(combo: QWidget) -> None:

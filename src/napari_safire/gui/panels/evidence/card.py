@@ -17,12 +17,13 @@ from napari_safire.forensics import View
 from napari_safire.gui.panels.evidence.parameters import as_form
 from napari_safire.gui.panels.evidence.table import EvidenceTable
 from napari_safire.gui.panels.parameter_form import ParameterForm
-from napari_safire.gui.panels.section import FoldedSection, Rows, button, plain
+from napari_safire.gui.panels.section import FoldedSection, Rows, button, plain, tab_through
 from napari_safire.session.evidence import Found, ViewState
 from napari_safire.text import printable
 
 _PAUSE_MS = 1000
 _THUMBNAIL = 64  # pixels a side, at most
+_BY_TAB = Qt.FocusPolicy.TabFocus
 _INDENT = 14  # under the text of a heading
 FOR_THE_EYE = "for the eye"
 
@@ -57,14 +58,17 @@ class ViewCard(FoldedSection):
         super().__init__(view.name, view.shows, quiet=True)
         self.view = view
         self._acts = acts
+        self._state = ViewState(view)
         self._shown: tuple[Found | None, str, bool] = (None, "", False)
+        self._running = False
+        self._content_is_there = False
+        self.form: ParameterForm | None = None  # made when it is first unfolded
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self.apply)
         self._add_summary()
-        self._add_content()
-        self.unfolded.connect(self._make)
+        self.unfolded.connect(self._open_up)
 
     # ---------------------------------------------------------------- widgets
 
@@ -104,7 +108,6 @@ class ViewCard(FoldedSection):
         self.caveat = plain()
         self.misleads.body.addWidget(self.caveat)
         self.parameters = FoldedSection("Parameters", "Change how this view is made.", quiet=True)
-        self.form: ParameterForm | None = None
         self.apply_button = button("Apply", "Make this view with these parameters.", self.apply)
         self.parameters.unfolded.connect(self._make_form)
         self.parameters.setVisible(bool(self.view.parameters))
@@ -115,6 +118,11 @@ class ViewCard(FoldedSection):
         row = Rows([self.layer_button, self.table.copy], 2)
         for widget in (self.about, row, self.table, self.misleads, self.parameters):
             self.body.addWidget(widget)
+        tab_through(
+            self.heading, self.cancel, self.layer_button, self.table.copy, self.table.text,
+            self.misleads.heading, self.parameters.heading,
+        )  # fmt: skip
+        self._content_is_there = True
 
     def _make_form(self) -> None:
         if self.form is None:
@@ -122,6 +130,8 @@ class ViewCard(FoldedSection):
             self.form.changed.connect(self._pause.start)
             self.parameters.body.addWidget(self.form)
             self.parameters.body.addWidget(self.apply_button)
+            fields = [w for w in self.form.findChildren(QWidget) if w.focusPolicy() & _BY_TAB]
+            tab_through(self.parameters.heading, *fields, self.apply_button)
             self._show_parameters()
 
     # ---------------------------------------------------------------- what is done
@@ -137,10 +147,20 @@ class ViewCard(FoldedSection):
         usual = self.view.parameters
         return {name: value for name, value in values.items() if value != usual[name]}
 
+    def _open_up(self) -> None:
+        if not self._content_is_there:  # twenty cards of it would take long
+            self._add_content()
+            self._show_content()
+        self._make()
+
     def _make(self) -> None:
         found, problem, asked = self._shown
         if found is None and not asked and not problem:
             self._acts.make(self.view.name, {})
+
+    def drop_pending(self) -> None:
+        """Do not apply parameters that were changed a moment ago: they were for another picture."""
+        self._pause.stop()
 
     def _cancel(self) -> None:
         self._pause.stop()
@@ -152,17 +172,23 @@ class ViewCard(FoldedSection):
     # ---------------------------------------------------------------- what is shown
 
     def show_state(self, state: ViewState) -> None:
-        """Show what is known of the view."""
-        before = self._shown
-        found, asked = state.found, state.asked is not None
-        self._shown = (found, state.problem, asked)
-        if self._shown == before:
+        """Show what is known of the view; an open card whose view was not made makes it."""
+        before, old = self._shown, self._state
+        found, problem, asked = now = state.found, state.problem, state.asked is not None
+        self._state, self._shown = state, now
+        if state is old and now == before:
             return
-        if asked and not before[2]:
-            self.progress.setRange(0, 0)
-        self.busy.setVisible(asked)
-        if found is not before[0] or state.problem != before[1]:
-            self._show_found(found, state.problem)
+        stopped = state is old and before[2] and not (asked or found or problem)
+        self._running = self._running and asked and state is old
+        self.busy.setVisible(self._running)
+        self.say_beside_title("waits" if asked and not self._running else score_words(found))
+        if found is not before[0] or problem != before[1]:
+            self._show_summary()
+            self._show_content()
+        if stopped:
+            self.heading.setChecked(False)
+        elif self.heading.isChecked() and not state.why_not:
+            self._make()
 
     def show_progress(self, done: int, total: int) -> None:
         """Show how far it is."""
@@ -170,16 +196,25 @@ class ViewCard(FoldedSection):
         self.progress.setRange(0, total)
         self.progress.setValue(done)
         self.progress.setUpdatesEnabled(True)
+        if self._shown[2] and not self._running:
+            self._running = True
+            self.busy.show()
+            self.say_beside_title(score_words(self._shown[0]))
 
-    def _show_found(self, found: Found | None, problem: str) -> None:
-        self.say_beside_title(score_words(found))
-        words = f"⚠ {problem}" if problem else finding_words(found)
+    def _show_summary(self) -> None:
+        found, problem, _ = self._shown
+        words = f"⚠ {printable(problem)}" if problem else finding_words(found)
         self.finding.setText(words)
         small = None if found is None else found.thumbnail
         self.thumbnail.setVisible(small is not None)
         if small is not None:
             self.thumbnail.setPixmap(_pixmap(small))
         self.summary.setVisible(bool(words) or small is not None)
+
+    def _show_content(self) -> None:
+        if not self._content_is_there:
+            return
+        found = self._shown[0]
         caveat = self.view.misleads if found is None else found.caveat
         means = f"The score is the {self.view.score_means}." if self.view.score_means else ""
         source = f"Source: {self.view.source}."

@@ -6,7 +6,7 @@ from napari_safire.forensics.catalogue import VIEWS
 from napari_safire.gui.controllers.evidence import EvidenceController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.evidence.card import ViewActs, ViewCard
-from napari_safire.gui.panels.section import FoldedSection, Rows, button, plain
+from napari_safire.gui.panels.section import FoldedSection, Rows, button, plain, tab_through
 from napari_safire.session.evidence import PlaneEvidence
 from napari_safire.session.planes import PlaneKey
 from napari_safire.text import printable
@@ -63,6 +63,8 @@ class EvidenceSection(FoldedSection):
         if not self.heading.isChecked():
             return
         self._make_cards()
+        for card in self.cards.values():
+            card.drop_pending()
         self._evidence.look()
         self._show()
 
@@ -73,10 +75,12 @@ class EvidenceSection(FoldedSection):
         for view in VIEWS:
             self.cards[view.name] = card = ViewCard(view, acts)
             self.body.insertWidget(self.body.count() - 1, card)
+        made = [part for card in self.cards.values() for part in (card.heading, card.cancel)]
+        tab_through(self.cancel, *made)
 
     def _changed(self, key: PlaneKey) -> None:
-        if key == self._controller.key and self.cards:
-            if self.heading.isChecked() and self._evidence.known is None:
+        if key == self._controller.key and self.heading.isChecked():
+            if self._evidence.known is None:
                 self._evidence.look()
             self._show()
 

@@ -77,7 +77,7 @@ class EvidenceTable(QWidget):
 
 
 def as_text(rows: Iterable[Row]) -> str:
-    """Lines of a table, with what an expert should notice under its line.
+    """Lines of a table, with what an expert should notice under its line; of long ones first, too.
 
     Parameters
     ----------
@@ -87,9 +87,14 @@ def as_text(rows: Iterable[Row]) -> str:
     -------
     str
     """
-    lines = []
-    for row in rows:
-        lines.append(f"{printable(row.name)}: {printable(row.value)}")
-        if row.remark:
-            lines.append(f"  ⚠ {printable(row.remark)}")
-    return "\n".join(lines)
+    rows = tuple(rows)
+    lines = [line for row in rows for line in _lines(row)]
+    noticed = [line for row in rows if row.remark for line in _lines(row)]
+    if not noticed or len(lines) <= _MOST_LINES:
+        return "\n".join(lines)
+    return "\n".join(["To notice:", *noticed, "", "All:", *lines])
+
+
+def _lines(row: Row) -> list[str]:
+    line = f"{printable(row.name)}: {printable(row.value)}"
+    return [line, f"  ⚠ {printable(row.remark)}"] if row.remark else [line]
