@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,9 +34,10 @@ def evidence(
     """Look at pictures through views that do not rest on the network.
 
     For each picture a file …_evidence.json tells what every view found, or why it does not apply;
-    maps and links are pictures beside it. Exit code 1 if any picture failed.
+    maps and links are pictures beside it. Of a file whose pixels cannot be read the views of the
+    file are made all the same. Exit code 1 if any picture failed.
     """
-    from napari_safire.forensics import Picture, views
+    from napari_safire.forensics import Picture
     from napari_safire.forensics.catalogue import VIEWS
     from napari_safire.forensics.export import write_evidence
 
@@ -56,7 +58,8 @@ def evidence(
     failed = not pictures
     for path, base in pictures:
         try:
-            every = views(path)
+            every = _views(path)
+            failed = failed or bool(every[wanted[0]].picture.why_no_pixels)
             found = {
                 name: every[name].with_parameters(**parameters.get(name, {})) for name in wanted
             }
@@ -70,6 +73,16 @@ def evidence(
             say(f"  {_line(found[name])}")
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _views(path: Path) -> Mapping[str, EvidenceView]:
+    """All views; of a file whose pixels cannot be read, which is told, those of its bytes."""
+    from napari_safire.forensics import Picture, views
+
+    picture = Picture.undecoded(path)
+    if picture.why_no_pixels:
+        complain(f"{path}: {picture.why_no_pixels}")
+    return views(picture)
 
 
 def _line(view: EvidenceView) -> str:

@@ -76,7 +76,14 @@ def reduced(picture: Picture, side: int) -> Reduced | None:
     rows, cols = _places(height, side, step), _places(width, side, step)
     rgb = picture.rgb[rows[:, None], cols]
     return Reduced(
-        rgb, picture.file, picture.why_no_file, picture, side, step, rows=rows, cols=cols
+        rgb,
+        picture.file,
+        picture.why_no_file,
+        whole=picture,
+        side=side,
+        step=step,
+        rows=rows,
+        cols=cols,
     )
 
 

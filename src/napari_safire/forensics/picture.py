@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.decoding.structure.walk import walk
+from napari_safire.errors import ImageReadError
 from napari_safire.forensics.compression.coefficients import JpegCoefficients, read_coefficients
 from napari_safire.forensics.tiles import by_strips, strips
 from napari_safire.images.pixels import PictureReader, checked_shape
@@ -32,11 +34,14 @@ class Picture:
         None for pixels without a file, or whose file holds others.
     why_no_file : str
         Said by views of files where there is none.
+    why_no_pixels : str
+        Said by views of pixels where those of the file cannot be read.
     """
 
     rgb: npt.NDArray[np.uint8]
     file: ReadImage | None = None
     why_no_file: str = "the pixels come from no file"
+    why_no_pixels: str = ""
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Picture:
@@ -49,6 +54,30 @@ class Picture:
         """
         file = read_image(path)
         return cls(as_rgb(file.pixels), file)  # nobody else holds its pixels: no copy
+
+    @classmethod
+    def undecoded(cls, path: str | os.PathLike[str]) -> Picture:
+        """Take a picture file whose pixels cannot be read: damaged, cut short, of another format.
+
+        Its bytes can be examined all the same.
+
+        Raises
+        ------
+        ImageReadError
+            As `napari_safire.images.reading.read_image`, for files that do not even begin like a
+            picture.
+        """
+        try:
+            return cls.read(path)
+        except ImageReadError as error:
+            data = read_bytes(Path(path))
+            container = walk(data)
+            if container is None:
+                raise
+            nothing = np.zeros((0, 0, 3), np.uint8)
+            digest = hashlib.sha256(data).hexdigest()
+            file = ReadImage(nothing, Path(path), digest, container.format)
+            return cls(nothing, file, why_no_pixels=f"its pixels cannot be read: {error}")
 
     @classmethod
     def of_pixels(

@@ -16,7 +16,7 @@ from napari_safire.forensics.evidence import Evidence
 from napari_safire.forensics.picture import Picture
 from napari_safire.progress import Cancel, Progress
 
-Need = Literal["file", "jpeg", "not jpeg", "size", "reference"]
+Need = Literal["bytes", "file", "jpeg", "not jpeg", "size", "reference"]
 LEAST_SIDE = 64
 """Pixels: smaller pictures hold too few blocks and cells to compare."""
 
@@ -40,8 +40,9 @@ class View:
     function : callable
         ``function(picture, *, progress, cancel, **parameters) -> Evidence``. Its annotations give
         the parameters' limits and units, as magicgui reads them.
-    needs : tuple of {"file", "jpeg", "not jpeg", "size", "reference"}
-        "size": at least 64 pixels a side; "reference": a parameter of this name.
+    needs : tuple of {"bytes", "file", "jpeg", "not jpeg", "size", "reference"}
+        "bytes": a file, whether or not its pixels can be read; "size": at least 64 pixels a side;
+        "reference": a parameter of this name.
     score_means : str
         What the score counts; empty where there is none.
     algorithm : int
@@ -74,6 +75,8 @@ class View:
 
     def why_not(self, picture: Picture, parameters: Mapping[str, Any] | None = None) -> str:
         """Say why this view cannot be made of a picture; empty if it can."""
+        if picture.why_no_pixels and "bytes" not in self.needs:
+            return f"not applicable: {picture.why_no_pixels.removesuffix('.')}"
         if "reference" in self.needs and (parameters or {}).get("reference") is None:
             return "not applicable: no reference is given"
         if "size" in self.needs and min(picture.shape) < LEAST_SIDE:
@@ -81,7 +84,7 @@ class View:
             return f"not applicable: {height} x {width} pixels are too few, it needs {LEAST_SIDE}"
         if "not jpeg" in self.needs and picture.is_jpeg:
             return "not applicable: a JPEG file, which has views of its own coefficients"
-        if "file" in self.needs or "jpeg" in self.needs:
+        if {"bytes", "file", "jpeg"}.intersection(self.needs):
             if picture.file is None:
                 return f"not applicable: {picture.why_no_file}"
             if "jpeg" in self.needs and not picture.is_jpeg:

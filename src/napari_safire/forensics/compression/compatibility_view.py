@@ -77,8 +77,13 @@ def compatibility_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
     """Blocks that cannot come from the picture's former compression."""
-    if picture.is_jpeg and picture.coefficients.table.max() > _FINE:
-        return Evidence(finding="the file is a JPEG itself: see double compression")
+    if picture.is_jpeg:
+        try:
+            steps = picture.coefficients.table
+        except ValueError:  # arithmetic coding, which this libjpeg does not read
+            return Evidence(finding="the file is a JPEG whose coefficients cannot be read")
+        if steps.max() > _FINE:
+            return Evidence(finding="the file is a JPEG itself: see double compression")
     found = former_jpeg(picture, progress=progress, cancel=cancel)
     if found is None:
         return Evidence(finding="no traces of a former JPEG")

@@ -183,7 +183,7 @@ VIEWS = (
         "Many services rewrite files; data behind the end may be a phone's own.",
         "ITU-T T.81, CIPA DC-007, ISO/IEC 15948 and 14496-12, TIFF 6.0, GIF89a",
         container_view,
-        ("file",),
+        ("bytes",),
     ),
     View(
         "metadata",
@@ -191,7 +191,7 @@ VIEWS = (
         "Metadata can be edited, and is usually removed on the way.",
         "Exif 2.32 (ExifRead), XMP (ISO 16684-1), IPTC-IIM 4.2, ICC.1",
         metadata_view,
-        ("file",),
+        ("bytes",),
     ),
     View(
         "content credentials",
@@ -199,7 +199,7 @@ VIEWS = (
         "Valid is not trusted, and signed is not true; most pictures have none.",
         "C2PA 2.x, checked offline by c2pa-python",
         credentials_view,
-        ("file",),
+        ("bytes",),
         lasting=False,  # the user may replace the trust list
     ),
     View(
