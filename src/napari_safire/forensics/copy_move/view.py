@@ -53,7 +53,9 @@ def copy_move(
     )
 
 
-def _links(copies: list[Verified], scale: float, shape: tuple[int, int]) -> Links | None:
+def _links(
+    copies: list[Verified], scale: tuple[float, float], shape: tuple[int, int]
+) -> Links | None:
     if not copies:
         return None
     regions = np.zeros(shape, np.uint8)
@@ -68,8 +70,8 @@ def _links(copies: list[Verified], scale: float, shape: tuple[int, int]) -> Link
             ends = moved(one.move.affine, starts)
         pairs.append((starts, ends))
     return Links(
-        (np.concatenate([starts for starts, _ in pairs]) + 0.5) * scale - 0.5,
-        (np.concatenate([ends for _, ends in pairs]) + 0.5) * scale - 0.5,
+        (np.concatenate([starts for starts, _ in pairs]) + 0.5) * np.array(scale) - 0.5,
+        (np.concatenate([ends for _, ends in pairs]) + 0.5) * np.array(scale) - 0.5,
         regions,
         np.repeat(np.arange(1, len(pairs) + 1), [len(starts) for starts, _ in pairs]),
     )
