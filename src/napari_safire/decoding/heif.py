@@ -1,6 +1,7 @@
 """AVIF, by Pillow, and HEIC, by pillow-heif where that is installed: the first picture.
 
-The decoder of HEIC turns a picture as the file asks, which is said; that of AVIF leaves it as stored.
+The decoder of HEIC turns a picture as the file asks, which is said; that of AVIF does
+not.
 """
 
 from __future__ import annotations

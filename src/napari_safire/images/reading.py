@@ -354,7 +354,8 @@ def _said(path: Path, name: str, error: Exception) -> ImageReadError:
     article = "an" if name == "AVIF" else "a"
     return ImageReadError(
         f"{shown} begins like {article} {name} file but is damaged or cut short "
-        f"({first_line(error)}): copy it again from its source, or have it repaired and work on the repaired copy."
+        f"({first_line(error)}): copy it again from its source, or have it repaired and work on "
+        "the repaired copy."
     )
 
 
