@@ -133,6 +133,32 @@ def test_a_lower_last_quality_hides_a_former_grid_and_invents_none(tmp_path):
     assert forensics.views(tmp_path / "a.jpg")["non-aligned compression"].score == 0
 
 
+# --------------------------------------------------------------------------------------- grids
+
+
+def test_the_grid_of_a_file_is_foreign_nowhere(tmp_path):
+    """Also where only part of the picture votes for it."""
+    pixels = np.full((*SHAPE, 3), 128, np.uint8)
+    pixels[100:300, 100:400] = photograph(48)[100:300, 100:400]
+    saved(pixels, 70, tmp_path / "a.jpg")
+    view = forensics.views(tmp_path / "a.jpg")["compression grid"]
+    assert view.score == 0
+    assert row(view, "Grid of the picture") == "row 0, column 0"
+
+
+def test_a_jpeg_that_was_enlarged_a_little_accuses_nobody():
+    picture = Image.fromarray(saved(photograph(49, (512, 512)), 60))
+    view = forensics.views(np.asarray(picture.resize((520, 520), Image.Resampling.BICUBIC)))
+    assert view["compression grid"].score == 0
+    assert view["compression grid"].result.regions is None
+
+
+def test_the_pasted_grid_is_the_region():
+    other = np.roll(saved(photograph(51), 80), (3, 5), axis=(0, 1))
+    view = forensics.views(spliced(saved(photograph(50), 80), other))["compression grid"]
+    assert iou(view.result.regions) > 0.75
+
+
 # --------------------------------------------------------------------------------- posteriors
 
 

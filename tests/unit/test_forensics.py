@@ -145,14 +145,14 @@ def test_a_pasted_grid_is_found_in_pixels_that_are_no_jpeg_any_more(tmp_path, qu
     background = saved(photograph(4), quality)
     other = np.roll(saved(photograph(5), quality), (3, 5), axis=(0, 1))
     view = forensics.views(spliced(background, other))["compression grid"]
-    assert view.score > 20
+    assert view.score > 3
     remarks = [row.remark for row in view.result.remarks()]
     assert remarks == ["its blocks begin at row 3, column 5"]
 
 
 def test_a_pasted_jpeg_in_a_picture_that_was_none(tmp_path):
     view = forensics.views(spliced(photograph(4), saved(photograph(5), 80)))["compression grid"]
-    assert view.score > 20
+    assert view.score > 3
     assert next(iter(view.result.table)).value == "none found"
 
 

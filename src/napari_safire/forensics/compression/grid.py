@@ -73,6 +73,9 @@ class Grids:
         Strongest first.
     mask : (H, W) bool array
         Pixels of the foreign regions.
+    drifts : bool
+        Regions of several grids lie in a picture that shows none of its own all over: so does a
+        JPEG that was resized a little, and nobody pasted them.
     """
 
     votes: npt.NDArray[np.uint8]
@@ -80,6 +83,7 @@ class Grids:
     surprise: float
     foreign: tuple[ForeignGrid, ...]
     mask: npt.NDArray[np.bool_]
+    drifts: bool = False
 
 
 def grid_votes(
@@ -143,13 +147,15 @@ def _zeros(luminance: FloatImage) -> npt.NDArray[np.uint8]:
     return zeros.reshape(down, across)
 
 
-def find_grids(votes: npt.NDArray[np.uint8]) -> Grids:
+def find_grids(votes: npt.NDArray[np.uint8], own: tuple[int, int] | None = None) -> Grids:
     """Find the picture's grid and regions that vote for another.
 
     Parameters
     ----------
     votes : (H, W) uint8 array
         From `grid_votes`.
+    own : (int, int), optional
+        Grid that the picture is known to have: a JPEG file's, whatever its blocks vote.
 
     Returns
     -------
@@ -160,17 +166,22 @@ def find_grids(votes: npt.NDArray[np.uint8]) -> Grids:
     strongest = int(counts.argmax())
     surprise = _surprise(int(counts[strongest]), int(counts.sum()), np.log10(N_GRIDS))
     everywhere = _in_most_tiles(by_tile, strongest)
-    main = divmod(strongest, BLOCK) if surprise > _SIGNIFICANT and everywhere else None
+    seen = divmod(strongest, BLOCK) if surprise > _SIGNIFICANT and everywhere else None
+    main = own or seen
     mask = np.zeros(votes.shape, bool)
     foreign = []
     for grid in range(N_GRIDS):
-        if (main is not None and grid == strongest) or not _worth_a_look(by_tile, grid):
+        origin = divmod(grid, BLOCK)
+        if origin == main or not _worth_a_look(by_tile, grid):
             continue
-        for region, inside in _regions(votes, grid):
+        # edges of blocks that it shares with the picture's grid draw votes
+        shares = main is not None and (origin[0] == main[0] or origin[1] == main[1])
+        for region, inside in _regions(votes, grid, 1 / BLOCK if shares else 1 / N_GRIDS):
             mask[region.rows[0] : region.rows[1], region.cols[0] : region.cols[1]] |= inside
             foreign.append(region)
     foreign.sort(key=lambda region: -region.surprise)
-    return Grids(votes, main, surprise, tuple(foreign), mask)
+    drifts = seen is None and len({region.grid for region in foreign}) > 1
+    return Grids(votes, main, surprise, tuple(foreign), mask, drifts)
 
 
 def _votes_by_tile(votes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
@@ -199,7 +210,7 @@ def _worth_a_look(by_tile: npt.NDArray[np.int64], grid: int) -> bool:
 
 
 def _regions(
-    votes: npt.NDArray[np.uint8], grid: int
+    votes: npt.NDArray[np.uint8], grid: int, chance: float
 ) -> list[tuple[ForeignGrid, npt.NDArray[np.bool_]]]:
     """Find regions of one grid that chance does not give."""
     height, width = votes.shape
@@ -213,7 +224,7 @@ def _regions(
             continue
         inside = numbers[box] == number
         n_voted = int((voted[box] & inside).sum())
-        surprise = _surprise(n_voted, inside.size, tests)
+        surprise = _surprise(n_voted, inside.size, tests, chance)
         if surprise > _SIGNIFICANT:
             region = ForeignGrid(
                 (rows.start, rows.stop), (cols.start, cols.stop), divmod(grid, BLOCK), surprise
@@ -245,7 +256,7 @@ def _running(mask: npt.NDArray[np.bool_], axis: int, combine: np.ufunc) -> npt.N
     return np.moveaxis(mask, 0, axis)
 
 
-def _surprise(n_votes: int, n: int, log_tests: float) -> float:
+def _surprise(n_votes: int, n: int, log_tests: float, chance: float = 1 / N_GRIDS) -> float:
     """Minus log10 of the false alarms expected: votes of one block are counted once."""
-    tail = binom.logsf(n_votes // N_GRIDS - 1, max(1, n // N_GRIDS), 1 / N_GRIDS)
+    tail = binom.logsf(n_votes // N_GRIDS - 1, max(1, n // N_GRIDS), chance)
     return float(min(-tail / np.log(10) - log_tests, _MOST_SURPRISE))

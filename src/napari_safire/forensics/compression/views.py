@@ -19,6 +19,7 @@ from napari_safire.progress import Cancel, Progress
 from napari_safire.types import FloatImage
 
 _BLOCK = 8
+_ACCUSES = 3.0  # score of the grid from which its regions are named
 Quality = Annotated[int, {"min": 1, "max": 100, "tooltip": "JPEG quality, libjpeg's scale"}]
 
 
@@ -26,7 +27,8 @@ def grid_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
     """Where blocks begin, and regions whose blocks begin elsewhere."""
-    found = find_grids(grid_votes(picture.luminance, progress=progress, cancel=cancel))
+    votes = grid_votes(picture.luminance, progress=progress, cancel=cancel)
+    found = find_grids(votes, (0, 0) if picture.is_jpeg else None)
     rows = [_main_row(found)]
     rows += [
         Row(
@@ -37,11 +39,17 @@ def grid_view(
         )
         for number, region in enumerate(found.foreign, 1)
     ]
-    score = found.foreign[0].surprise if found.foreign else 0.0
+    foreign = found.foreign[0].surprise if found.foreign and not found.drifts else 0.0
+    score = float(np.log1p(foreign))
     count = len(found.foreign)
-    finding = f"{count} region{'s' * (count != 1)} on another grid" if count else "one grid or none"
+    finding = (
+        "grids drift, as in a JPEG that was resized a little" if found.drifts
+        else f"{count} region{'s' * (count != 1)} on another grid" if count
+        else "one grid or none"
+    )  # fmt: skip
     drawn = EvidenceMap(_offsets(found), limits=(0.0, 1.0), means="coloured: another grid")
-    return Evidence(drawn, table=tuple(rows), score=score, finding=finding)
+    regions = found.mask if score >= _ACCUSES else None
+    return Evidence(drawn, table=tuple(rows), score=score, finding=finding, regions=regions)
 
 
 def _main_row(found: Grids) -> Row:
@@ -140,7 +148,8 @@ VIEWS = (
         "Nikoukhah et al., ZERO, IPOL 2022",
         grid_view,
         ("size",),
-        "minus log10 of how many such regions chance would give",
+        "logarithm of one more than minus log10 of how many such regions chance would give",
+        algorithm=2,
         square=64,
     ),
     View(

@@ -111,8 +111,9 @@ def describe(
         turned = (angle - angles[part, None]) * np.float32(_ANGLES / (2 * np.pi))
         by_angle = []
         for number in range(_ANGLES):
-            off = np.abs(np.mod(turned - number + _ANGLES / 2, _ANGLES) - _ANGLES / 2)
-            by_angle.append((size * np.maximum(0, 1 - off)) @ cells)
+            off = turned - np.float32(number)
+            off -= _ANGLES * np.rint(off / _ANGLES)
+            by_angle.append((size * np.maximum(0, 1 - np.abs(off))) @ cells)
         result[part] = np.stack(by_angle, axis=-1).reshape(len(part), -1)
     return _rooted(result)
 

@@ -20,9 +20,11 @@ _LEAST_FOR_AFFINE = 8  # with fewer a similarity is fitted
 _TOLERANCE = 3.0  # pixels
 _NEIGHBOURS = 4
 _MOST_PROPOSALS = 4000
+_MOST_COMPARED = 5_000_000  # matches of all proposals: a page of text has thousands
 _MOST_ZOOM = 2.5
 _MOST_OFF = 0.5  # of a match's own turn and size against the map's
-_LEAST_SPREAD = 4.0  # pixels across the matches' line: all on one line fix no affine map
+_LEAST_SPREAD = 4.0  # pixels, standard deviation of places: along a line they fix a similarity,
+# across it also an affine map
 _REFINEMENTS = 3
 
 Affine = npt.NDArray[np.float64]
@@ -99,7 +101,7 @@ def find_moves(matches: Matches) -> list[Move]:
             break
         back = Move(affine, starts[agree], ends[agree]).inverse()
         gone = agree | (np.linalg.norm(moved(back, starts) - ends, axis=1) < tolerance)
-        if _spread(starts[agree]) >= _LEAST_SPREAD:
+        if _spread(starts[agree])[0] >= _LEAST_SPREAD:
             moves.append(Move(affine, starts[agree][distinct], ends[agree][distinct]))
         starts, ends, own = starts[~gone], ends[~gone], own[~gone]
     return sorted(moves, key=lambda move: -len(move))
@@ -151,7 +153,8 @@ def _proposals(
 ) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.complex128]]:
     """Similarities ``turn * start + shift`` of matches and their neighbours, as complex numbers."""
     at, to = starts[:, 0] + 1j * starts[:, 1], ends[:, 0] + 1j * ends[:, 1]
-    stride = max(1, len(at) * _NEIGHBOURS // _MOST_PROPOSALS)
+    most = min(_MOST_PROPOSALS, _MOST_COMPARED // len(at))
+    stride = max(1, len(at) * _NEIGHBOURS // most)
     chosen = np.arange(0, len(at), stride)
     distances = np.abs(at[chosen, None] - at)
     distances[distances < 4.0] = np.inf  # too near to tell a turn
@@ -179,9 +182,10 @@ def _refined(
     """Fit a map to the matches that agree, a few times: affine if there are enough of them."""
     for _ in range(_REFINEMENTS):
         agree = _agreeing(affine, starts, ends, own, tolerance)
-        if agree.sum() < _LEAST_MATCHES or _spread(starts[agree]) < _LEAST_SPREAD:
+        along, across = _spread(starts[agree])
+        if agree.sum() < _LEAST_MATCHES or along < _LEAST_SPREAD:
             return affine
-        if agree.sum() < _LEAST_FOR_AFFINE:
+        if agree.sum() < _LEAST_FOR_AFFINE or across < _LEAST_SPREAD:
             at, to = (places[agree] @ np.array([1, 1j]) for places in (starts, ends))
             away, reached = at - at.mean(), to - to.mean()
             turn = complex((np.conj(away) @ reached) / (np.abs(away) ** 2).sum())
@@ -196,11 +200,12 @@ def _refined(
     return affine
 
 
-def _spread(places: npt.NDArray[np.float64]) -> float:
-    """Standard deviation across the line that fits places best."""
-    return float(np.linalg.svd(places - places.mean(axis=0), compute_uv=False)[-1]) / max(
-        1.0, np.sqrt(len(places))
-    )
+def _spread(places: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Standard deviations along the line that fits places best, and across it."""
+    if len(places) < 2:
+        return 0.0, 0.0
+    sizes = np.linalg.svd(places - places.mean(axis=0), compute_uv=False) / np.sqrt(len(places))
+    return float(sizes[0]), float(sizes[-1])
 
 
 def _distinct(places: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

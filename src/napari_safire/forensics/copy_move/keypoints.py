@@ -28,6 +28,7 @@ _MOST_KEYPOINTS = 6_000  # all pairs are compared
 _LEAST_CONTRAST = 0.15  # grey levels: noise of smooth places, which a copy takes along
 _CELL = 24.0  # pixels: keypoints are chosen evenly over such cells
 _RATIO = 0.6  # of the distance to the next neighbour
+_LEAST_COSINE = 1 - _RATIO**2  # farther ones cannot be nearer than a ratio of the most, sqrt(2)
 _NEIGHBOURS = 6
 _LEAST_DISTANCE = 16.0  # pixels: nearer ones are one structure
 _CHUNK = 2048
@@ -205,7 +206,9 @@ def _pairs_of(found: Keypoints, part: slice) -> set[tuple[int, int]]:
     near = cKDTree(found.places).query_ball_point(found.places[part], _LEAST_DISTANCE)
     rows = np.repeat(np.arange(len(near)), [len(numbers) for numbers in near])
     cosines[rows, np.concatenate(near).astype(int)] = -1
-    nearest = np.argpartition(-cosines, neighbours - 1, axis=1)[:, :neighbours]
+    able = np.nonzero(cosines.max(axis=1) > _LEAST_COSINE)[0]
+    cosines = cosines[able]
+    nearest = np.argpartition(cosines, -neighbours, axis=1)[:, -neighbours:]
     values = np.take_along_axis(cosines, nearest, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     nearest = np.take_along_axis(nearest, order, axis=1)
@@ -217,7 +220,7 @@ def _pairs_of(found: Keypoints, part: slice) -> set[tuple[int, int]]:
     ends = nearest[rows, ranks]
     return {
         (min(a, b), max(a, b))
-        for a, b in zip((rows + part.start).tolist(), ends.tolist(), strict=True)
+        for a, b in zip((able[rows] + part.start).tolist(), ends.tolist(), strict=True)
     }
 
 

@@ -31,14 +31,14 @@ class Found:
     ----------
     verified : tuple of Verified
         In pixels of the searched picture.
-    scale : float
-        Pixels of the picture for one of the searched one.
+    scale : (float, float)
+        Rows and columns of the picture for one of the searched one.
     n_matches : int
         Pairs of keypoints that look alike.
     """
 
     verified: tuple[Verified, ...]
-    scale: float
+    scale: tuple[float, float]
     n_matches: int
 
 
@@ -94,14 +94,20 @@ def candidates(
     return Found(tuple(one for one in verified if one), scale, len(matches))
 
 
-def _at_working_size(luminance: FloatImage, most_pixels: int) -> tuple[FloatImage, float]:
-    height, width = luminance.shape
-    scale = float(np.sqrt(height * width / most_pixels))
+def _at_working_size(
+    luminance: FloatImage, most_pixels: int
+) -> tuple[FloatImage, tuple[float, float]]:
+    """Make a picture smaller if it is larger; give also rows and columns for one of the result."""
+    scale = float(np.sqrt(luminance.size / most_pixels))
     if scale <= 1:
-        return luminance, 1.0
-    size = round(height / scale), round(width / scale)
-    smaller = resize(luminance, size, order=1, anti_aliasing=True)
-    return np.asarray(smaller, np.float32), scale
+        return luminance, (1.0, 1.0)
+    times = int(scale)  # means of whole pixels first: a filter over 100 megapixels takes long
+    height, width = (n // times for n in luminance.shape)
+    parts = luminance[: height * times, : width * times].reshape(height, times, width, times)
+    image = parts.mean(axis=(1, 3), dtype=np.float32) if times > 1 else luminance
+    size = max(1, round(height * times / scale)), max(1, round(width * times / scale))
+    smaller = np.asarray(resize(image, size, order=1, anti_aliasing=True), np.float32)
+    return smaller, (height * times / size[0], width * times / size[1])
 
 
 def _standing_out(
