@@ -207,6 +207,33 @@ def test_layers_lie_under_prompts_and_go_when_the_pixels_do(dock: Dock) -> None:
     assert evidence_of(dock) == []
 
 
+def test_a_comparison_waits_for_its_reference(dock: Dock, tmp_path: Path) -> None:
+    before = noise()
+    after = before.copy()
+    after[40:80, 60:100] = 255 - after[40:80, 60:100]
+    PillowImage.fromarray(before).save(tmp_path / "before.png")
+    open_image(dock, after)
+    section = dock.widget.evidence
+    section.unfold()
+    dock.settle()
+    card = section.cards["comparison"]
+    assert not card.isHidden()
+    card.unfold()
+    dock.settle()
+    assert card.parameters.heading.isChecked()
+    assert card.finding.text() == ""
+    card.form.show_values(reference=tmp_path / "before.png")
+    dock.press(card.apply_button)
+    dock.settle()
+    assert card.finding.text()
+    assert not card.layer_button.isHidden()
+    dock.press(card.layer_button)
+    dock.settle()
+    (layer,) = evidence_of(dock)
+    values = np.asarray(layer.data)
+    assert np.nanmedian(values[45:75, 65:95]) > 10 * np.nanmedian(values[:30])
+
+
 def test_views_go_with_the_picture_of_a_queue(dock: Dock, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()

@@ -30,6 +30,7 @@ from napari_safire.session.workers import Deliver, Job, Worker
 from napari_safire.text import printable
 
 _VIEWS = {view.name: view for view in VIEWS}
+_REFERENCE = "reference"  # both the need and the parameter
 _EDITED = "The picture was edited meanwhile: ask again."
 _DROPPED = "The picture or its file has changed: what the views found before was dropped."
 PLANES_KEPT = 3
@@ -102,6 +103,16 @@ class ViewState:
     problem: str = ""
     asked: Job | None = None
 
+    @property
+    def needs_choice(self) -> bool:
+        """Whether it cannot be made before something was chosen: the reference of a comparison."""
+        return _REFERENCE in self.view.needs
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it applies, and was neither made nor asked for."""
+        return not (self.why_not or self.found or self.asked)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
@@ -113,11 +124,14 @@ class Seen:
         As `PictureReader` has it.
     picture : Picture
     views : mapping of str to EvidenceView
+    why_not : mapping of str to str
+        Why a view cannot be made of it, whatever is chosen; empty if it can.
     """
 
     sha256: str
     picture: Picture
     views: Mapping[str, EvidenceView]
+    why_not: Mapping[str, str]
 
 
 @dataclass(eq=False, slots=True)
@@ -273,7 +287,7 @@ class SessionEvidence:
         """Make all views of a plane that apply and were not made yet, one after the other."""
         known = self._known.get(key)
         for name, state in () if known is None else tuple(known.views.items()):
-            if not (state.why_not or state.found or state.asked):
+            if state.is_new and not state.needs_choice:
                 self.make(key, name)
 
     def hand_over(self, key: PlaneKey, name: str, take: Callable[[Evidence], None]) -> None:
@@ -376,7 +390,7 @@ class SessionEvidence:
             asked = {name: state.asked for name, state in known.views.items()}
             known.seen, known.problem = seen, ""
             known.views = {
-                name: ViewState(view.view, view.why_not, asked=asked.get(name))
+                name: ViewState(view.view, seen.why_not[name], asked=asked.get(name))
                 for name, view in seen.views.items()
             }
         if found is not None:
@@ -428,9 +442,9 @@ class LookedAt:
         if self._seen is None or sha256 != self._seen.sha256 or stamp != self._stamp:
             picture = picture_of(np.asarray(pixels), self._file)
             found = views(picture)
-            for view in found.values():
-                _ = view.why_not  # here, and not in the owner's thread
-            self._seen, self._stamp = Seen(sha256, picture, found), stamp
+            chosen = {_REFERENCE: ""}  # it may be still
+            why_not = {name: one.view.why_not(picture, chosen) for name, one in found.items()}
+            self._seen, self._stamp = Seen(sha256, picture, found, why_not), stamp
         return self._seen
 
     def _stamp_of_file(self) -> object:
