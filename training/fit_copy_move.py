@@ -31,6 +31,7 @@ from scipy.optimize import minimize
 from napari_safire.errors import SafireError
 from napari_safire.forensics.copy_move.geometry import Move, moved
 from napari_safire.forensics.copy_move.scoring import (
+    CALLED,
     DRAWN,
     INPUTS,
     drawn,
@@ -245,7 +246,7 @@ def fit(
     def loss(p: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         z = given + p[0] + (x / scale) @ p[1:]
         off = weight * (1 / (1 + np.exp(-np.clip(z, -50, 50))) - y)
-        value = float((weight * (np.logaddexp(0, z) - y * z)).sum() + RIDGE * (p[1:] ** 2).sum())
+        value = (weight * (np.logaddexp(0, z) - y * z)).sum() + RIDGE * (p[1:] ** 2).sum()
         return float(value), np.r_[off.sum(), (x / scale).T @ off + 2 * RIDGE * p[1:]]
 
     bounds = [(None, None), *((0, None) if sign > 0 else (None, 0) for sign in INPUTS.values())]
@@ -268,10 +269,10 @@ def _report(
     bias: float,
     weights: dict[str, float],
 ) -> None:
-    """Share of each kind that is called a copy at log odds of 0, and the area under the curve."""
+    """Share of each kind that is called a copy, and the area under the curve."""
     every = untouched + planted
     scores = np.array([_score(one, bias, weights) for one in every])
-    called = scores > score_of(0.0)
+    called = scores > score_of(CALLED)
     kinds = np.array([one["kind"] for one in every])
     folds = np.array([one["fold"] for one in every])
     authentic = np.array([one.get("forged") == 0 for one in every])

@@ -25,7 +25,7 @@ from napari_safire.forensics.tiles import by_strips, sampled, strips
 
 PIXEL_VIEWS = (
     "residual", "high-pass", "gradient", "colour components", "sharpness", "clipping",
-    "error level", "ghosts",
+    "error level", "ghosts", "noise level", "colour filter",
 )  # fmt: skip
 
 
