@@ -246,7 +246,7 @@ def fit(
     def loss(p: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         z = given + p[0] + (x / scale) @ p[1:]
         off = weight * (1 / (1 + np.exp(-np.clip(z, -50, 50))) - y)
-        value = float((weight * (np.logaddexp(0, z) - y * z)).sum() + RIDGE * (p[1:] ** 2).sum())
+        value = (weight * (np.logaddexp(0, z) - y * z)).sum() + RIDGE * (p[1:] ** 2).sum()
         return float(value), np.r_[off.sum(), (x / scale).T @ off + 2 * RIDGE * p[1:]]
 
     bounds = [(None, None), *((0, None) if sign > 0 else (None, 0) for sign in INPUTS.values())]

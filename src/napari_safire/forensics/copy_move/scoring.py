@@ -20,8 +20,6 @@ CALLED = 0.5
 INPUTS = {
     "support": 1,
     "alone": 1,
-    "held": 1,
-    "hull_same": 1,
     "fine": 1,
     "lowest": 1,
     "coarse": 1,
@@ -51,8 +49,6 @@ def inputs_of(traits: Traits) -> tuple[float, ...]:
     return (
         max(traits.matches, by_peak),
         traits.alone if traits.matches else 0.8,
-        traits.held,
-        traits.hull_same,
         max(traits.fine, 0.5),
         max(traits.lowest, 0.3),
         max(traits.coarse, 0.5),
