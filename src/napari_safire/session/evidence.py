@@ -168,14 +168,11 @@ class SessionEvidence:
     ----------
     changed : Signal(PlaneKey)
         Something else is known of a plane's views, or asked of them.
-    outdated : Signal(PlaneKey)
-        What was found of a plane is of pixels that it has no more.
     progress : Signal(PlaneKey, str, int, int, str)
         The view that is being made, and how far of how much at which stage.
     """
 
     changed = Signal(PlaneKey)
-    outdated = Signal(PlaneKey)
     progress = Signal(PlaneKey, str, int, int, str)
 
     def __init__(
@@ -366,8 +363,8 @@ class SessionEvidence:
 
     def fall_silent(self) -> None:
         """Tell nobody anything from now on."""
-        for signal in (self.changed, self.outdated, self.progress):
-            signal.disconnect()
+        self.changed.disconnect()
+        self.progress.disconnect()
 
     # ---------------------------------------------------------------- answers
 
@@ -386,7 +383,6 @@ class SessionEvidence:
         if known.seen is not seen:
             if any(state.found for state in known.views.values()):
                 self._tell(_DROPPED, True, Topic(key, "picture"))
-                self.outdated.emit(key)
             asked = {name: state.asked for name, state in known.views.items()}
             known.seen, known.problem = seen, ""
             known.views = {
