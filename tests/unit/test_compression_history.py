@@ -159,6 +159,16 @@ def test_the_pasted_grid_is_the_region():
     assert iou(view.result.regions) > 0.75
 
 
+@pytest.mark.parametrize("cut", [(0, 0), (3, 5)])
+def test_edges_of_blocks_fade_where_something_was_pasted(cut):
+    picture = spliced(saved(photograph(52), 40), photograph(53))[cut[0] :, cut[1] :]
+    view = forensics.views(picture)["blockiness"]
+    assert row(view, "Blocks begin at") == f"row {-cut[0] % 8}, column {-cut[1] % 8}"
+    shown = view.result.map.at_size(picture.shape[:2])
+    assert np.median(shown[160:260, 230:330]) < np.median(shown[:100]) - 0.1
+    assert view.score is None
+
+
 # --------------------------------------------------------------------------------- posteriors
 
 

@@ -14,7 +14,8 @@ from test_forensics import photograph
 from test_session import KEY, SHAPE, Owner
 
 from napari_safire.forensics import Evidence, EvidenceMap, Links
-from napari_safire.session.evidence import PLANES_KEPT, SessionEvidence, picture_of
+from napari_safire.session.evidence import PLANES_KEPT, SessionEvidence
+from napari_safire.session.looked_at import picture_of
 from napari_safire.session.planes import PlaneKey
 from napari_safire.session.thumbnails import SIDE, thumbnail
 
@@ -94,8 +95,7 @@ def test_what_is_no_picture_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_result_is_handed_over_only_for_its_own_pixels(owner: Owner) -> None:
-    given, outdated = [], []
-    evidence(owner).outdated.connect(outdated.append)
+    given = []
     evidence(owner).make(KEY, "noise level", {"cell": 16})
     owner.settle()
     evidence(owner).hand_over(KEY, "noise level", given.append)
@@ -105,7 +105,6 @@ def test_a_result_is_handed_over_only_for_its_own_pixels(owner: Owner) -> None:
     evidence(owner).hand_over(KEY, "noise level", given.append)
     owner.settle()
     assert len(given) == 1
-    assert outdated == [KEY]
     assert evidence(owner).of(KEY).views["noise level"].found is None
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from napari_safire.forensics.compression.block_views import BLOCK_VIEWS
+from napari_safire.forensics.compression.blockiness import blockiness
 from napari_safire.forensics.compression.coefficients import ZIGZAG
 from napari_safire.forensics.compression.grid import NO_VOTE, Grids, find_grids, grid_votes
 from napari_safire.forensics.compression.resaving import error_level, ghosts
@@ -72,6 +73,24 @@ def _offsets(found: Grids) -> FloatImage:
     colours[found.votes == NO_VOTE] = 0
     colours[~found.mask] *= 0.5
     return colours
+
+
+def blockiness_view(
+    picture: Picture,
+    *,
+    window: Annotated[int, {"min": 1, "max": 33, "step": 2, "tooltip": "blocks a side"}] = 5,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Evidence:
+    """How clearly the edges of blocks show."""
+    known = (0, 0) if picture.is_jpeg else None
+    found = blockiness(picture.luminance, window, known, progress=progress, cancel=cancel)
+    drawn = EvidenceMap(
+        found.values, _BLOCK, limits=(-0.2, 0.6),
+        means="brighter: edges of blocks show more", unit="on edges over between, less one",
+    )  # fmt: skip
+    row = Row("Blocks begin at", f"row {found.grid[0]}, column {found.grid[1]}")
+    return Evidence(drawn, table=(row,), finding="for the eye")
 
 
 def ghost_view(
@@ -150,6 +169,16 @@ VIEWS = (
         ("size",),
         "logarithm of one more than minus log10 of how many such regions chance would give",
         algorithm=2,
+        square=64,
+    ),
+    View(
+        "blockiness",
+        "How clearly the edges of 8 x 8 blocks show: where they fade, something may be pasted.",
+        "Texture hides edges of blocks and smooth places show them most, also in untouched "
+        "pictures; high qualities have none.",
+        "Li, Yuan and Yu, Signal Processing 2009",
+        blockiness_view,
+        ("size",),
         square=64,
     ),
     View(
