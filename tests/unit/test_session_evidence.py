@@ -60,6 +60,14 @@ def test_a_view_is_made_with_its_parameters(owner: Owner) -> None:
     assert found.caveat.startswith("Texture")
 
 
+def test_a_map_that_knows_nothing_is_not_offered(owner: Owner) -> None:
+    owner.pixels[:] = 0  # type: ignore[attr-defined]
+    evidence(owner).make(KEY, "noise level")
+    owner.settle()
+    found = evidence(owner).of(KEY).views["noise level"].found
+    assert (found.drawn, found.thumbnail) == (False, None)
+
+
 def test_wrong_parameters_are_a_sentence(owner: Owner) -> None:
     evidence(owner).make(KEY, "ghosts", {"lowest": 90, "highest": 60})
     owner.settle()

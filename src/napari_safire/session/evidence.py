@@ -64,7 +64,9 @@ class Found:
 
     @classmethod
     def by(cls, view: EvidenceView, evidence: Evidence, *, coarse: bool = False) -> Found:
-        """Take what is to be shown of what a view found."""
+        """Take what is to be shown of what a view found; a map that knows no value is none."""
+        if evidence.map is not None and not np.isfinite(evidence.map.values).any():
+            evidence = replace(evidence, map=None)
         return cls(
             replace(evidence, map=None, links=None, regions=None),
             {**view.view.parameters, **view.parameters},
