@@ -44,7 +44,7 @@ from napari_safire.forensics.copy_move.verification import Traits
 from napari_safire.forensics.picture import LUMINANCE, Picture
 
 PLANTED_IN = ("photographs", "camera originals", "saved as PNG")
-RIDGE = 0.002  # of weights of standardised inputs
+RIDGE = 0.005  # of weights of standardised inputs
 FALSE_ALARMS = 3.0  # count so much more than copies that are missed
 NEAR = 4.0  # pixels between a found map and the planted one
 
@@ -250,7 +250,10 @@ def fit(
         return float(value), np.r_[off.sum(), (x / scale).T @ off + 2 * RIDGE * p[1:]]
 
     bounds = [(None, None), *((0, None) if sign > 0 else (None, 0) for sign in INPUTS.values())]
-    found = minimize(loss, np.zeros(1 + len(INPUTS)), jac=True, bounds=bounds, method="L-BFGS-B").x
+    tight = {"ftol": 1e-13, "gtol": 1e-9, "maxiter": 5000, "maxfun": 50000}
+    start = np.zeros(1 + len(INPUTS))
+    fitted = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options=tight)
+    found = fitted.x
     return float(found[0]), dict(zip(INPUTS, (found[1:] / scale).tolist(), strict=True))
 
 
