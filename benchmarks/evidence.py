@@ -6,7 +6,7 @@ python benchmarks/evidence.py PHOTOS --megapixels 12 --view residual --view copy
 A JPEG of each size is laid together from the photographs, unscaled, each once as long as they last.
 It is decoded once; each view then runs in a child of its own (fork: Linux, macOS), so that the peak
 memory is its own: what it takes beside the decoded picture. Prints a table for docs/evidence.md;
-the last columns are times those of the first size.
+the last columns are how many times the processors' seconds of the first size.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from napari_safire.forensics.catalogue import VIEWS
 
 _PAGE = resource.getpagesize()
 _ASPECT = 4 / 3
-Figures = tuple[float, float, float, str]
-"""Seconds of the coarse picture (nan: none), of the view, GiB, remark."""
+Figures = tuple[float, float, float, float, str]
+"""Seconds of the coarse picture (nan: none), of the view, of all processors for it, GiB, remark."""
+_NONE = (float("nan"),) * 4
 
 
 def mosaic(photographs: list[Path], megapixels: float) -> np.ndarray:
@@ -71,13 +72,13 @@ def measure(view: forensics.EvidenceView, answer: Connection) -> None:
     begin = time.perf_counter()
     if view.applicable and view.coarse() is not None:
         coarse = time.perf_counter() - begin
-    begin = time.perf_counter()
+    begin, worked, processors = time.perf_counter(), time.process_time(), float("nan")
     try:
         remark = view.compute().finding
-        seconds = time.perf_counter() - begin
+        seconds, processors = time.perf_counter() - begin, time.process_time() - worked
     except (MemoryError, ValueError) as error:
         remark = f"{type(error).__name__}: {error}"
-    answer.send((coarse, seconds, peak_gib() - before, remark))
+    answer.send((coarse, seconds, processors, peak_gib() - before, remark))
     answer.close()
 
 
@@ -88,12 +89,12 @@ def figures_of(view: forensics.EvidenceView, limit: float) -> Figures:
     child = context.Process(target=measure, args=(view, sender))
     child.start()
     sender.close()
-    found: Figures = float("nan"), float("nan"), float("nan"), f"stopped after {limit:.0f} s"
+    found: Figures = *_NONE, f"stopped after {limit:.0f} s"
     if receiver.poll(limit):
         try:
             found = receiver.recv()
         except EOFError:
-            found = float("nan"), float("nan"), float("nan"), "died (memory?)"
+            found = *_NONE, "died (memory?)"
     child.kill()
     child.join()
     return found
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 100])
     parser.add_argument("--view", action="append", choices=[view.name for view in VIEWS])
     parser.add_argument("--limit", type=float, default=300, help="seconds for one view")
-    parser.add_argument("--quality", type=int, default=92)
+    parser.add_argument("--quality", type=int, default=92, help="of the JPEG; 0: a PNG of one")
     options = parser.parse_args()
     photographs = sorted(path for path in options.photographs.iterdir() if path.is_file())
     table: dict[str, list[Figures]] = {}
@@ -114,7 +115,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "picture.jpg"
             pixels = mosaic(photographs, megapixels)
-            Image.fromarray(pixels).save(path, quality=options.quality)
+            Image.fromarray(pixels).save(path, quality=options.quality or 92)
+            if not options.quality:
+                pixels, path = np.asarray(Image.open(path)), path.with_suffix(".png")
+                Image.fromarray(pixels).save(path, compress_level=1)
             del pixels
             begin, before = time.perf_counter(), resident_gib()
             views = forensics.views(path)
@@ -123,25 +127,29 @@ def main() -> None:
             print(f"{cols} x {rows}: read in {seconds:.2f} s, {gib:.2f} GiB", flush=True)
             for name in options.view or views:
                 view = views[name]
+                if not view.applicable:  # of pixels that lie in no JPEG file
+                    view = forensics.views(view.picture.rgb)[name]
                 if name == "comparison":  # with itself, cut and exposed otherwise
                     other = (view.picture.rgb[24:, 40:] * 0.9).astype(np.uint8)
                     view = view.with_parameters(reference=forensics.Picture.of_pixels(other))
                 found = figures_of(view, options.limit)
                 table.setdefault(name, []).append(found)
-                print("  {4:20s} {0:6.2f} {1:7.2f} s {2:6.2f} GiB  {3}".format(*found, name))
+                print(
+                    "  {5:24s}{0:6.2f} {1:7.2f} {2:7.2f} s {3:6.2f} GiB  {4}".format(*found, name)
+                )
                 sys.stdout.flush()
     show(options.megapixels, table)
 
 
 def show(sizes: list[float], table: dict[str, list[Figures]]) -> None:
     """Print a Markdown table."""
-    heads = [f"{size:g} MP: coarse s | s | GiB" for size in sizes]
+    heads = [f"{size:g} MP: coarse s | s | CPU s | GiB" for size in sizes]
     heads += [f"x {size / sizes[0]:.3g} pixels" for size in sizes[1:]]
     print("\n| view | " + " | ".join(heads) + " |")
-    print("|---|" + "---|" * (3 * len(sizes) + len(sizes) - 1))
+    print("|---|" + "---|" * (4 * len(sizes) + len(sizes) - 1))
     for name, found in table.items():
-        cells = ["{} | {:.2f} | {:.2f}".format(_coarse(one), *one[1:3]) for one in found]
-        cells += [f"x {one[1] / max(found[0][1], 1e-3):.1f}" for one in found[1:]]
+        cells = ["{} | {:.2f} | {:.2f} | {:.2f}".format(_coarse(one), *one[1:4]) for one in found]
+        cells += [f"x {one[2] / max(found[0][2], 1e-3):.1f}" for one in found[1:]]
         print(f"| {name} | " + " | ".join(cells) + " |")
 
 

@@ -80,10 +80,14 @@ class States(Tour):
     def details(self) -> None:
         """Details of the verdict."""
         self.press(self.widget.verdict.details.heading)
+        if self.widget.verdict.counted.isVisible():  # of models that weigh evidence
+            self.press(self.widget.verdict.counted.heading)
+            self.widget.verticalScrollBar().setValue(0)
 
     def forgery_map(self) -> None:
         """Forgery map."""
-        self.press(self.widget.verdict.details.heading)
+        for folded in (self.widget.verdict.details, self.widget.verdict.counted):
+            folded.heading.setChecked(False)
         self.press(self.widget.view.buttons["forgery map"])
 
     def uncertainty(self) -> None:
@@ -100,8 +104,36 @@ class States(Tour):
         self.widget.sources.table.clearSelection()
         self.scroll_to(self.widget.plots)
 
+    def evidence(self) -> None:
+        """Evidence: views that were made."""
+        section = self.widget.evidence
+        self.press(section.heading)
+        self.settle()
+        self.press(section.make_all)
+        self.settle()
+        self.scroll_to(section)
+
+    def evidence_view(self) -> None:
+        """A view, opened as layer."""
+        card = self.widget.evidence.cards["noise level"]
+        self.press(card.heading)
+        for folded in (card.misleads, card.parameters):
+            self.press(folded.heading)
+        self.press(card.layer_button)
+        self.settle()
+        self.scroll_to(card)
+
+    def evidence_not_applicable(self) -> None:
+        """Views that do not apply."""
+        section = self.widget.evidence
+        section.cards["noise level"].heading.setChecked(False)
+        section.others.unfold()
+        self.settle()
+        self.widget.ensureWidgetVisible(section.others)
+
     def advanced(self) -> None:
         """Advanced: DBSCAN."""
+        self.widget.evidence.heading.setChecked(False)
         self.widget.verticalScrollBar().setValue(0)
         self.press(self.widget.partition.advanced.heading)
         self.method.setCurrentText("DBSCAN")
@@ -234,6 +266,9 @@ STATES: tuple[Callable[[States], None], ...] = (
     States.uncertainty,
     States.selected,
     States.plots,
+    States.evidence,
+    States.evidence_view,
+    States.evidence_not_applicable,
     States.advanced,
     States.no_forgery,
     States.muted_map,

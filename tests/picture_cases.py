@@ -822,10 +822,21 @@ CASES: tuple[Case, ...] = (
         np.zeros((1, 1), np.uint8),
     ),
     # ----------------------------------------------------------------------------- others
+    Case("a.avif", "colour", lambda: pillow(COLOUR, "AVIF", quality=95), COLOUR, 16),
     Case(
-        "a.heic", "any", lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", said=("is a HEIC picture",)
+        "rgba.avif",
+        "with opacity",
+        lambda: pillow(np.dstack([COLOUR, OPACITY]), "AVIF", quality=95),
+        np.dstack([COLOUR, OPACITY]),
+        16,
     ),
-    Case("a.avif", "any", lambda: b"\0\0\0\x18ftypavif\0\0\0\0avifmif1", said=("is an AVIF",)),
+    Case("cut.avif", "cut short", lambda: pillow(COLOUR, "AVIF")[:400], said=("cut short",)),
+    Case(
+        "a.heic",
+        "without pillow-heif, or damaged",
+        lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        said=("HEIC",),
+    ),
     Case("a.jp2", "any", lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(9), said=("a JPEG 2000",)),
     Case("a.psd", "any", lambda: b"8BPS\0\1" + bytes(20), said=("a Photoshop file",)),
     Case(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dock_steps import forgery, open_image, prompts
-from fakes import hold_view
+from fakes import FakeEngine, hold_view
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Vectors
 from PIL import Image as PillowImage
@@ -32,8 +32,8 @@ from napari_safire.gui.panels.parameter_form import ParameterForm
 from napari_safire.partitioning.combination import CombinationRule, Term
 from napari_safire.session.evidence import Found, ViewState
 
-from .conftest import Dock
-from .hand import wait_until
+from .conftest import Dock, open_dock
+from .hand import ModelHand, wait_until
 
 SHAPE = (120, 160)
 PLACED: dict[str, Any] = {"scale": (0.5, 2.0), "translate": (3, -7), "rotate": 30.0}
@@ -205,6 +205,70 @@ def test_layers_lie_under_prompts_and_go_when_the_pixels_do(dock: Dock) -> None:
     image.data = noise()[::-1].copy()
     dock.settle()
     assert evidence_of(dock) == []
+
+
+def test_a_dock_that_is_opened_again_takes_over_only_what_holds(
+    dock: Dock, hand: ModelHand
+) -> None:
+    image = open_image(dock, noise())
+    for name in ("residual", "sharpness"):
+        dock.widget.evidence.unfold()
+        dock.settle()
+        dock.widget.evidence.cards[name].unfold()
+        dock.settle()
+        dock.press(dock.widget.evidence.cards[name].layer_button)
+        dock.settle()
+    first, second = evidence_of(dock)
+    dock.widget.close_work()
+    assert evidence_of(dock) == [first, second]
+    for again in open_dock(dock.viewer, hand, FakeEngine()):
+        again.settle()
+        assert again.controller.images == [image]
+        section = again.widget.evidence
+        section.unfold()
+        again.settle()
+        assert evidence_of(again) == [first, second]
+        card = section.cards["residual"]
+        card.unfold()
+        card.parameters.unfold()
+        card.form.show_values(size=9)
+        card.apply()
+        again.settle()
+        assert evidence_of(again) == [first, second]  # with another filter in the first
+        again.widget.close_work()
+    image.data[:30] = 7
+    for again in open_dock(dock.viewer, hand, FakeEngine()):
+        again.settle()
+        again.widget.evidence.unfold()
+        again.settle()
+        assert evidence_of(again) == []
+
+
+def test_a_comparison_waits_for_its_reference(dock: Dock, tmp_path: Path) -> None:
+    before = noise()
+    after = before.copy()
+    after[40:80, 60:100] = 255 - after[40:80, 60:100]
+    PillowImage.fromarray(before).save(tmp_path / "before.png")
+    open_image(dock, after)
+    section = dock.widget.evidence
+    section.unfold()
+    dock.settle()
+    card = section.cards["comparison"]
+    assert not card.isHidden()
+    card.unfold()
+    dock.settle()
+    assert card.parameters.heading.isChecked()
+    assert card.finding.text() == ""
+    card.form.show_values(reference=tmp_path / "before.png")
+    dock.press(card.apply_button)
+    dock.settle()
+    assert card.finding.text()
+    assert not card.layer_button.isHidden()
+    dock.press(card.layer_button)
+    dock.settle()
+    (layer,) = evidence_of(dock)
+    values = np.asarray(layer.data)
+    assert np.nanmedian(values[45:75, 65:95]) > 10 * np.nanmedian(values[:30])
 
 
 def test_views_go_with_the_picture_of_a_queue(dock: Dock, tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def test_forbidden(tmp_path, monkeypatch):
         (b"%PDF-1.7\n", "not a PNG, JPEG"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a PNG, JPEG"),
         (b"RIFF\x24\0\0\0WAVEfmt ", "not a PNG, JPEG"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not a PNG, JPEG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC"),
         (b"GIF89a", "begins like a GIF"),
         (b"\xff\xd8\xff\xe0", "begins like a JPEG"),
         (b"II*\0\x08\0\0\0", "begins like a TIFF"),

@@ -14,7 +14,8 @@ from test_forensics import photograph
 from test_session import KEY, SHAPE, Owner
 
 from napari_safire.forensics import Evidence, EvidenceMap, Links
-from napari_safire.session.evidence import PLANES_KEPT, SessionEvidence, picture_of
+from napari_safire.session.evidence import PLANES_KEPT, SessionEvidence
+from napari_safire.session.looked_at import picture_of
 from napari_safire.session.planes import PlaneKey
 from napari_safire.session.thumbnails import SIDE, thumbnail
 
@@ -59,6 +60,14 @@ def test_a_view_is_made_with_its_parameters(owner: Owner) -> None:
     assert found.caveat.startswith("Texture")
 
 
+def test_a_map_that_knows_nothing_is_not_offered(owner: Owner) -> None:
+    owner.pixels[:] = 0  # type: ignore[attr-defined]
+    evidence(owner).make(KEY, "noise level")
+    owner.settle()
+    found = evidence(owner).of(KEY).views["noise level"].found
+    assert (found.drawn, found.thumbnail) == (False, None)
+
+
 def test_wrong_parameters_are_a_sentence(owner: Owner) -> None:
     evidence(owner).make(KEY, "ghosts", {"lowest": 90, "highest": 60})
     owner.settle()
@@ -94,8 +103,7 @@ def test_what_is_no_picture_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_result_is_handed_over_only_for_its_own_pixels(owner: Owner) -> None:
-    given, outdated = [], []
-    evidence(owner).outdated.connect(outdated.append)
+    given = []
     evidence(owner).make(KEY, "noise level", {"cell": 16})
     owner.settle()
     evidence(owner).hand_over(KEY, "noise level", given.append)
@@ -105,7 +113,6 @@ def test_a_result_is_handed_over_only_for_its_own_pixels(owner: Owner) -> None:
     evidence(owner).hand_over(KEY, "noise level", given.append)
     owner.settle()
     assert len(given) == 1
-    assert outdated == [KEY]
     assert evidence(owner).of(KEY).views["noise level"].found is None
 
 

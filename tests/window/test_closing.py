@@ -17,7 +17,7 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from fakes import FakeEngine
+from fakes import FakeEngine, hold_view
 from napari.layers import Layer
 from napari.settings import get_plugin_settings
 from npe2 import DynamicPlugin, PluginManager
@@ -294,6 +294,21 @@ def _diagnostics(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     wait_until(began.is_set, what="the diagnostics")
 
 
+def _view(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_view(monkeypatch, "gradient", threading.Event())  # a view can be cancelled
+    section = opened.widget.evidence
+    opened.click(section.heading)
+    wait_until(lambda: bool(section.cards) and not section.cards["residual"].isHidden())
+    for name in ("residual", "gradient"):
+        opened.click(section.cards[name].heading)
+    card = section.cards["residual"]
+    wait_until(lambda: card.layer_button.isVisible(), what="a view")
+    card.parameters.unfold()
+    pump(0.05)
+    opened.click(card.layer_button)
+    wait_until(lambda: not section.cards["gradient"].busy.isHidden(), what="the other view")
+
+
 Stage = Callable[[Opened, pytest.MonkeyPatch], None]
 STAGES: dict[str, tuple[Stage, str]] = {
     "loading the model": (_load, "load"),
@@ -303,6 +318,7 @@ STAGES: dict[str, tuple[Stage, str]] = {
     "all slices": (_all_slices, "second grid"),
     "download": (_download, ""),
     "diagnostics": (_diagnostics, ""),
+    "a view": (_view, ""),
 }
 
 
@@ -554,7 +570,7 @@ PROGRAM = """
 import sys, threading, time
 sys.path.insert(0, {tests!r})
 import napari, numpy as np
-from fakes import FakeEngine
+from fakes import FakeEngine, hold_view
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 from napari_safire.gui.widget import SafireWidget

@@ -47,6 +47,18 @@ def widen(dock: Dock, pixels: int) -> None:
     pump(0.2)
 
 
+def unfold_evidence(dock: Dock) -> None:
+    """Evidence with everything in it, the widest forms included."""
+    section = dock.widget.evidence
+    section.unfold()
+    dock.settle()
+    for name in ("noise level", "ghosts", "comparison"):
+        section.cards[name].unfold()
+        section.cards[name].parameters.unfold()
+    section.others.unfold()
+    dock.settle()
+
+
 def is_in_view(dock: Dock, widget: QWidget) -> bool:
     """Whether all of it is seen."""
     viewport = dock.widget.viewport()
@@ -92,6 +104,7 @@ def test_nothing_is_cut_off_at_360_pixels(partitioned: Dock) -> None:
     widget.sources.table.selectRow(0)
     for section in (widget.model, widget.queue, widget.fine_tune, widget.partition.advanced):
         section.unfold()
+    unfold_evidence(partitioned)
     pump(0.2)
     assert container(partitioned).width() <= NARROW
     assert widget.widget().width() <= widget.viewport().width()
@@ -105,8 +118,11 @@ def test_nothing_is_cut_off_in_large_letters(partitioned: Dock) -> None:
     assert widget.prompts.add.fontMetrics().height() > 20
     widget.sources.table.selectRow(0)
     widget.queue.unfold()
+    unfold_evidence(partitioned)
     pump(0.2)
     assert widget.widget().width() <= widget.viewport().width()
     assert cut_off(partitioned) == []
+    table = widget.evidence.cards["noise level"].table.text
+    assert table.fontMetrics().height() == widget.prompts.add.fontMetrics().height()
     texts = {b.text() for b in widget.widget().findChildren(QPushButton) if b.isVisible()}
     assert {"Place prompts", "Forgery map", "Lift all protection", "Previous picture"} <= texts

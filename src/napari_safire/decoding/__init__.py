@@ -9,6 +9,7 @@
 ``tiff``      pixels of a TIFF file; ``tiff_tags`` its tags and pages, ``tiff_layout`` where strips
               and tiles lie, ``tiff_segments`` unpacks them, with the help of ``tiff_file``
 ``jpeg``, ``png``, ``small``  the other formats; ``pillow`` what Pillow is asked
+``heif``      AVIF and HEIC, by the libraries that are there
 ``structure`` parts of a file as they lie in it, for those who examine the file itself
 ============  =====================================================================================
 

@@ -21,6 +21,10 @@ SUFFIXES = {
     ".tiff": "TIFF",
     ".btf": "TIFF",
     ".tf8": "TIFF",
+    ".avif": "AVIF",
+    ".heic": "HEIC",
+    ".heif": "HEIC",
+    ".hif": "HEIC",
 }
 READABLE = frozenset(SUFFIXES)
 """Suffixes of the formats that are read."""
@@ -37,7 +41,7 @@ RAW = _suffixes(
 """Suffixes of raw files of cameras."""
 
 UNREADABLE = RAW | _suffixes(
-    "avif avifs dcm djvu emf eps exr fits hdr heic heics heif heifs hif ico icns j2c j2k jls jng "
+    "avifs dcm djvu emf eps exr fits hdr heics heifs ico icns j2c j2k jls jng "
     "jp2 jpf jpm jpx jxl jxr mng pbm pcx pfm pgm pnm ppm psb psd qoi sgi svg svgz tga wdp wmf xbm "
     "xcf xpm"
 )
@@ -51,11 +55,6 @@ _UNREAD = (  # how they begin, or (place, bytes), and what they are
     (0, b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
     (0, b"\xff\x0a", "a JPEG XL picture"),
     (0, b"II\xbc", "a JPEG XR picture"),
-    (4, b"ftypavi", "an AVIF picture"),
-    (4, b"ftyphei", "a HEIC picture"),
-    (4, b"ftyphev", "a HEIC picture"),
-    (4, b"ftypmif1", "a HEIC or AVIF picture"),
-    (4, b"ftypmsf1", "a HEIC or AVIF picture"),
     (4, b"ftypcrx", "a raw file of a camera"),
     (0, b"FUJIFILMCCD-RAW", "a raw file of a camera"),
     (0, b"IIRO", "a raw file of a camera"),
@@ -109,6 +108,8 @@ def format_of_bytes(begin: bytes) -> str | None:
         return "WEBP"
     if begin.startswith(b"BM"):
         return "BMP"
+    if begin[4:8] == b"ftyp" and begin[8:11] in (b"avi", b"hei", b"hev", b"mif", b"msf"):
+        return "AVIF" if b"avi" in begin[8:] else "HEIC"  # further kinds follow the first
     return None
 
 

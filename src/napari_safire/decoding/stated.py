@@ -14,7 +14,7 @@ class Decoding:
     Parameters
     ----------
     format : str
-        By content: "PNG", "JPEG", "WEBP", "BMP", "GIF" or "TIFF".
+        By content: "PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF" or "HEIC".
     shape : (int, int)
         Rows and columns as stored.
     bits : int

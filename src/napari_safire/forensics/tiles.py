@@ -60,17 +60,16 @@ def strips(
     Returns
     -------
     tuple of Strip
-        From top to bottom; together all rows, each once.
+        From top to bottom; together all rows, each once. The last takes what is less than one
+        more multiple.
     """
     height, width = shape
     step = max(1, (pixels or STRIP_PIXELS) // (width * multiple)) * multiple
     beyond = -(-overlap // multiple) * multiple
+    tops = [top for top in range(0, height, step) if top == 0 or height - top >= multiple]
     return tuple(
-        Strip(
-            slice(top, min(height, top + step)),
-            slice(max(0, top - beyond), min(height, top + step + beyond)),
-        )
-        for top in range(0, height, step)
+        Strip(slice(top, end), slice(max(0, top - beyond), min(height, end + beyond)))
+        for top, end in zip(tops, [*tops[1:], height], strict=True)
     )
 
 

@@ -88,7 +88,8 @@ class View:
             if picture.file is None:
                 return f"not applicable: {picture.why_no_file}"
             if "jpeg" in self.needs and not picture.is_jpeg:
-                return f"not applicable: a {picture.file.format} file, not a JPEG"
+                article = "an" if picture.file.format == "AVIF" else "a"
+                return f"not applicable: {article} {picture.file.format} file, not a JPEG"
             if "jpeg" in self.needs:
                 try:
                     _ = picture.coefficients

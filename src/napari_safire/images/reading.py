@@ -20,7 +20,7 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from napari_safire.atomic import atomic_path
-from napari_safire.decoding import jpeg, limits, names, png, small, tiff
+from napari_safire.decoding import heif, jpeg, limits, names, png, small, tiff
 from napari_safire.decoding.source import ByteSource, Damage, Refusal
 from napari_safire.decoding.stated import Decoding as Decoding
 from napari_safire.errors import ImageReadError
@@ -45,7 +45,7 @@ class ReadImage:
     sha256 : str
         Of the bytes of the file.
     format : str
-        By content, not by name: "PNG", "JPEG", "WEBP", "BMP", "GIF" or "TIFF".
+        By content, not by name: "PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF" or "HEIC".
     warnings : tuple of str
         What was mended or left out, in plain sentences.
     decoding : Decoding
@@ -81,7 +81,7 @@ class ImageHeader:
 
 
 def read_image(path: str | os.PathLike[str]) -> ReadImage:
-    """Read a PNG, JPEG, WebP, BMP, GIF or TIFF file.
+    """Read a PNG, JPEG, WebP, BMP, GIF, TIFF or AVIF file, and HEIC if pillow-heif is installed.
 
     Of animations and of files with several pages the first picture is taken; CMYK and other
     colour spaces are converted to RGB; both with a warning. The file is read once, so that hash
@@ -110,7 +110,7 @@ def read_image(path: str | os.PathLike[str]) -> ReadImage:
         if name in _MODULES:
             pixels, decoding = _MODULES[name].decode(source)
         else:
-            pixels, decoding = small.decode(source, name)
+            pixels, decoding = _SHARED.get(name, small).decode(source, name)
         if pixels.shape[:2] != decoding.shape:
             raise Damage("its pixels do not fit its header")
     except Exception as error:  # on damaged files the decoders raise nearly anything
@@ -166,7 +166,7 @@ def inspect_image(path: str | os.PathLike[str]) -> Decoding:
             name = _format_by_content(path, source.read(0, _BEGIN))
             if name in _MODULES:
                 return _MODULES[name].inspect(source)
-            return small.inspect(source, name)
+            return _SHARED.get(name, small).inspect(source, name)
     except ImageReadError:
         raise
     except Exception as error:  # on damaged files the decoders raise nearly anything
@@ -202,6 +202,7 @@ def image_header(path: str | os.PathLike[str]) -> ImageHeader:
 
 
 _MODULES: dict[str, Any] = {"PNG": png, "JPEG": jpeg, "TIFF": tiff}
+_SHARED: dict[str, Any] = {"AVIF": heif, "HEIC": heif}  # modules that read more than one format
 
 
 def format_of(path: str | os.PathLike[str]) -> str | None:
@@ -350,9 +351,11 @@ def _said(path: Path, name: str, error: Exception) -> ImageReadError:
         return ImageReadError(f"{shown} {error}")
     if isinstance(error, MemoryError):
         return ImageReadError(f"{shown} does not fit in memory: cut the picture into parts.")
+    article = "an" if name == "AVIF" else "a"
     return ImageReadError(
-        f"{shown} begins like a {name} file but is damaged or cut short ({first_line(error)}): "
-        "copy it again from its source, or have it repaired and work on the repaired copy."
+        f"{shown} begins like {article} {name} file but is damaged or cut short "
+        f"({first_line(error)}): copy it again from its source, or have it repaired and work on "
+        "the repaired copy."
     )
 
 

@@ -75,7 +75,8 @@ def read_coefficients(path: str | os.PathLike[str]) -> JpegCoefficients:
     Raises
     ------
     ValueError
-        libjpeg cannot read it (12 bits, arithmetic coding, lossless).
+        libjpeg cannot read it (12 bits, arithmetic coding, lossless), or its first component has
+        fewer samples than the picture has pixels.
     """
     try:
         jpeg = jpeglib.read_dct(os.fspath(path))
@@ -87,6 +88,10 @@ def read_coefficients(path: str | os.PathLike[str]) -> JpegCoefficients:
             f"{printable(Path(path).name)} has no coefficients that libjpeg can read ({error})."
         ) from error
     sampling = tuple((int(v), int(h)) for v, h in np.asarray(jpeg.samp_factor))
+    if blocks.shape[0] * BLOCK < jpeg.height or blocks.shape[1] * BLOCK < jpeg.width:
+        raise ValueError(
+            f"{printable(Path(path).name)} has fewer samples of luminance than pixels."
+        )
     return JpegCoefficients(
         blocks,
         tables[numbers[0]],

@@ -18,7 +18,7 @@ from scipy.stats import binom
 
 from napari_safire.forensics.compression.coefficients import BLOCK
 from napari_safire.forensics.tiles import by_strips
-from napari_safire.progress import Cancel, Progress
+from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import FloatImage
 
 N_GRIDS = BLOCK * BLOCK
@@ -32,6 +32,7 @@ _TRANSFORM = np.kron(_ONE_WAY, _ONE_WAY).T[:, 1:].copy()
 _NEIGHBOUR = 12  # pixels: votes this near belong together
 _LEAST_SIDE = 2 * BLOCK
 _TILE = 64
+_BESIDE = 2  # tiles around those that stand out
 _OUTSTANDING = 4.0  # standard deviations
 _MOST_SURPRISE = 300.0
 _SIGNIFICANT = 1.0  # minus log10 of the false alarms expected by chance: a tenth of one
@@ -147,7 +148,13 @@ def _zeros(luminance: FloatImage) -> npt.NDArray[np.uint8]:
     return zeros.reshape(down, across)
 
 
-def find_grids(votes: npt.NDArray[np.uint8], own: tuple[int, int] | None = None) -> Grids:
+def find_grids(
+    votes: npt.NDArray[np.uint8],
+    own: tuple[int, int] | None = None,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Grids:
     """Find the picture's grid and regions that vote for another.
 
     Parameters
@@ -156,10 +163,18 @@ def find_grids(votes: npt.NDArray[np.uint8], own: tuple[int, int] | None = None)
         From `grid_votes`.
     own : (int, int), optional
         Grid that the picture is known to have: a JPEG file's, whatever its blocks vote.
+    progress : callable, optional
+        Called as ``progress(done, total, stage)``.
+    cancel : callable, optional
+        Asked between grids.
 
     Returns
     -------
     Grids
+
+    Raises
+    ------
+    Cancelled
     """
     by_tile = _votes_by_tile(votes)
     counts = by_tile.sum(axis=0)
@@ -171,12 +186,14 @@ def find_grids(votes: npt.NDArray[np.uint8], own: tuple[int, int] | None = None)
     mask = np.zeros(votes.shape, bool)
     foreign = []
     for grid in range(N_GRIDS):
+        report(progress, cancel, grid, N_GRIDS, "looking for regions")
         origin = divmod(grid, BLOCK)
-        if origin == main or not _worth_a_look(by_tile, grid):
+        box = _worth_a_look(by_tile[:, grid], by_tile.sum(axis=1), votes.shape)
+        if origin == main or box is None:
             continue
         # edges of blocks that it shares with the picture's grid draw votes
         shares = main is not None and (origin[0] == main[0] or origin[1] == main[1])
-        for region, inside in _regions(votes, grid, 1 / BLOCK if shares else 1 / N_GRIDS):
+        for region, inside in _regions(votes, grid, box, 1 / BLOCK if shares else 1 / N_GRIDS):
             mask[region.rows[0] : region.rows[1], region.cols[0] : region.cols[1]] |= inside
             foreign.append(region)
     foreign.sort(key=lambda region: -region.surprise)
@@ -201,36 +218,54 @@ def _in_most_tiles(by_tile: npt.NDArray[np.int64], grid: int) -> bool:
     return bool(len(voting)) and float((voting.argmax(axis=1) == grid).mean()) > 0.5
 
 
-def _worth_a_look(by_tile: npt.NDArray[np.int64], grid: int) -> bool:
-    """Whether any tile holds more votes than one in a thousand tiles would by chance."""
-    counts, totals = by_tile[:, grid], by_tile.sum(axis=1)
+def _worth_a_look(
+    counts: npt.NDArray[np.int64], totals: npt.NDArray[np.int64], shape: tuple[int, ...]
+) -> tuple[slice, slice] | None:
+    """Box around tiles that hold more votes than one in a thousand would by chance, if any."""
     expected = totals / N_GRIDS
     spread = np.sqrt(expected * N_GRIDS)  # votes come in blocks of 64
-    return bool((counts > expected + _OUTSTANDING * spread).any())
+    outstanding = counts > expected + _OUTSTANDING * spread
+    if not outstanding.any():
+        return None
+    tiles = outstanding.reshape(-1, -(-shape[1] // _TILE)).nonzero()
+    rows, cols = (
+        slice(max(0, at.min() - _BESIDE) * _TILE, min(n, (at.max() + 1 + _BESIDE) * _TILE))
+        for at, n in zip(tiles, shape, strict=True)
+    )
+    return rows, cols
 
 
 def _regions(
-    votes: npt.NDArray[np.uint8], grid: int, chance: float
+    votes: npt.NDArray[np.uint8], grid: int, box: tuple[slice, slice], chance: float
 ) -> list[tuple[ForeignGrid, npt.NDArray[np.bool_]]]:
-    """Find regions of one grid that chance does not give."""
-    height, width = votes.shape
-    voted = votes == grid
+    """Find regions of one grid that chance does not give; first in a box, else all over."""
+    tests = np.log10(N_GRIDS) + 2 * np.log10(votes.size)
+    voted = votes[box] == grid
     numbers, _ = label(_closed(voted))
-    tests = np.log10(N_GRIDS) + 2 * np.log10(height * width)
     found = []
-    for number, box in enumerate(find_objects(numbers), 1):
-        rows, cols = box
-        if min(rows.stop - rows.start, cols.stop - cols.start) < _LEAST_SIDE:
+    for number, at in enumerate(find_objects(numbers), 1):
+        sides = [part.stop - part.start for part in at]
+        if min(sides) < _LEAST_SIDE:
             continue
-        inside = numbers[box] == number
-        n_voted = int((voted[box] & inside).sum())
-        surprise = _surprise(n_voted, inside.size, tests, chance)
-        if surprise > _SIGNIFICANT:
-            region = ForeignGrid(
-                (rows.start, rows.stop), (cols.start, cols.stop), divmod(grid, BLOCK), surprise
+        inside = numbers[at] == number
+        surprise = _surprise(int((voted[at] & inside).sum()), inside.size, tests, chance)
+        if surprise <= _SIGNIFICANT:
+            continue
+        rows, cols = (
+            (part.start + begin.start, part.stop + begin.start)
+            for part, begin in zip(at, box, strict=True)
+        )
+        if _touches(rows, box[0], votes.shape[0]) or _touches(cols, box[1], votes.shape[1]):
+            return _regions(
+                votes, grid, (slice(0, votes.shape[0]), slice(0, votes.shape[1])), chance
             )
-            found.append((region, inside))
+        found.append((ForeignGrid(rows, cols, divmod(grid, BLOCK), surprise), inside))
     return found
+
+
+def _touches(ends: tuple[int, int], box: slice, length: int) -> bool:
+    """Whether a region ends where its box does, and not the picture."""
+    return (ends[0] == box.start and box.start > 0) or (ends[1] == box.stop and box.stop < length)
 
 
 def _closed(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

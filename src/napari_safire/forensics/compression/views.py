@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from napari_safire.forensics.compression.block_views import BLOCK_VIEWS
+from napari_safire.forensics.compression.blockiness import blockiness
 from napari_safire.forensics.compression.coefficients import ZIGZAG
 from napari_safire.forensics.compression.grid import NO_VOTE, Grids, find_grids, grid_votes
 from napari_safire.forensics.compression.resaving import error_level, ghosts
@@ -15,7 +16,7 @@ from napari_safire.forensics.evidence import Evidence, EvidenceMap, Row
 from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.tiles import sampled
 from napari_safire.forensics.view import View
-from napari_safire.progress import Cancel, Progress
+from napari_safire.progress import Cancel, Progress, within
 from napari_safire.types import FloatImage
 
 _BLOCK = 8
@@ -27,8 +28,9 @@ def grid_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
     """Where blocks begin, and regions whose blocks begin elsewhere."""
-    votes = grid_votes(picture.luminance, progress=progress, cancel=cancel)
-    found = find_grids(votes, (0, 0) if picture.is_jpeg else None)
+    votes = grid_votes(picture.luminance, progress=within(progress, 0, 70), cancel=cancel)
+    own = (0, 0) if picture.is_jpeg else None
+    found = find_grids(votes, own, progress=within(progress, 70, 100), cancel=cancel)
     rows = [_main_row(found)]
     rows += [
         Row(
@@ -61,17 +63,33 @@ def _main_row(found: Grids) -> Row:
 
 def _offsets(found: Grids) -> FloatImage:
     """Colour votes by their grid: the picture's own grey, none black, others by both offsets."""
-    rows, cols = np.divmod(found.votes, _BLOCK)
     top, left = found.main or (0, 0)
-    colours = np.zeros((*found.votes.shape, 3), np.float32)
-    down, across = (rows - top) % _BLOCK, (cols - left) % _BLOCK
-    colours[..., 0] = down / (_BLOCK - 1)
-    colours[..., 1] = across / (_BLOCK - 1)
-    colours[..., 2] = 0.4
-    colours[(down == 0) & (across == 0)] = 0.35
-    colours[found.votes == NO_VOTE] = 0
-    colours[~found.mask] *= 0.5
+    table = np.zeros((NO_VOTE + 1, 3), np.float32)
+    for grid in range(NO_VOTE):
+        down, across = (grid // _BLOCK - top) % _BLOCK, (grid % _BLOCK - left) % _BLOCK
+        table[grid] = down / (_BLOCK - 1), across / (_BLOCK - 1), 0.4
+    table[top * _BLOCK + left] = 0.35
+    colours: FloatImage = table[found.votes]
+    np.multiply(colours, 0.5, out=colours, where=~found.mask[..., None])
     return colours
+
+
+def blockiness_view(
+    picture: Picture,
+    *,
+    window: Annotated[int, {"min": 1, "max": 33, "step": 2, "tooltip": "blocks a side"}] = 5,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Evidence:
+    """How clearly the edges of blocks show."""
+    known = (0, 0) if picture.is_jpeg else None
+    found = blockiness(picture.luminance, window, known, progress=progress, cancel=cancel)
+    drawn = EvidenceMap(
+        found.values, _BLOCK, limits=(-0.2, 0.6),
+        means="brighter: edges of blocks show more", unit="on edges over between, less one",
+    )  # fmt: skip
+    row = Row("Blocks begin at", f"row {found.grid[0]}, column {found.grid[1]}")
+    return Evidence(drawn, table=(row,), finding="for the eye")
 
 
 def ghost_view(
@@ -150,6 +168,16 @@ VIEWS = (
         ("size",),
         "logarithm of one more than minus log10 of how many such regions chance would give",
         algorithm=2,
+        square=64,
+    ),
+    View(
+        "blockiness",
+        "How clearly the edges of 8 x 8 blocks show: where they fade, something may be pasted.",
+        "Texture hides edges of blocks and smooth places show them most, also in untouched "
+        "pictures; high qualities have none.",
+        "Li, Yuan and Yu, Signal Processing 2009",
+        blockiness_view,
+        ("size",),
         square=64,
     ),
     View(

@@ -20,6 +20,7 @@ _LEAST_FOR_AFFINE = 8  # with fewer a similarity is fitted
 _TOLERANCE = 3.0  # pixels
 _NEIGHBOURS = 4
 _MOST_PROPOSALS = 4000
+_MOST_COMPARED = 5_000_000  # matches of all proposals: a page of text has thousands
 _MOST_ZOOM = 2.5
 _MOST_OFF = 0.5  # of a match's own turn and size against the map's
 _LEAST_SPREAD = 4.0  # pixels, standard deviation of places: along a line they fix a similarity,
@@ -152,7 +153,8 @@ def _proposals(
 ) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.complex128]]:
     """Similarities ``turn * start + shift`` of matches and their neighbours, as complex numbers."""
     at, to = starts[:, 0] + 1j * starts[:, 1], ends[:, 0] + 1j * ends[:, 1]
-    stride = max(1, len(at) * _NEIGHBOURS // _MOST_PROPOSALS)
+    most = min(_MOST_PROPOSALS, _MOST_COMPARED // len(at))
+    stride = max(1, len(at) * _NEIGHBOURS // most)
     chosen = np.arange(0, len(at), stride)
     distances = np.abs(at[chosen, None] - at)
     distances[distances < 4.0] = np.inf  # too near to tell a turn

@@ -33,13 +33,10 @@ class Found:
         In pixels of the searched picture.
     scale : (float, float)
         Rows and columns of the picture for one of the searched one.
-    n_matches : int
-        Pairs of keypoints that look alike.
     """
 
     verified: tuple[Verified, ...]
     scale: tuple[float, float]
-    n_matches: int
 
 
 def candidates(
@@ -91,7 +88,7 @@ def candidates(
         seed = seed_of_shift(surface, shift)
         move = _followed(matches, shift)
         verified.append(verify(surface, keypoints, matches, move, seed=seed, peak=peak))
-    return Found(tuple(one for one in verified if one), scale, len(matches))
+    return Found(tuple(one for one in verified if one), scale)
 
 
 def _at_working_size(

@@ -57,12 +57,8 @@ class Traits:
         log10 of one and the keypoints that match.
     peak : float
         Standard deviations by which the shift stands out from others; 0 if there is none.
-    area : float
-        log10 of pixels of the region that was grown.
-    hull_same, same : float
-        Share of the matches' hull, and of the region, whose windows correlate above .95.
-    held : float
-        Share of the hull that lies in the region.
+    same : float
+        Share of the region whose windows correlate above .95.
     fine : float
         Correlation of residuals (shapes above 1 pixel taken away) in the region.
     lowest : float
@@ -71,8 +67,6 @@ class Traits:
         Correlation in hull and region of what is finer than 1.5 pixels, strong edges most.
     difference : float
         Mean absolute difference after gain and offset, over mean absolute contrast.
-    zoom : float
-        |log2| of the size of one end over the other.
     distance : float
         log10 of pixels between the ends.
     resembling : float
@@ -87,15 +81,11 @@ class Traits:
 
     matches: float = 0.0
     peak: float = 0.0
-    area: float = 0.0
-    hull_same: float = 0.0
     same: float = 0.0
-    held: float = 0.0
     fine: float = 0.0
     lowest: float = 0.0
     coarse: float = 0.0
     difference: float = 1.0
-    zoom: float = 0.0
     distance: float = 0.0
     resembling: float = 0.0
     alone: float = 0.5
@@ -371,15 +361,11 @@ def _traits(
     return Traits(
         matches=float(np.log10(1 + len(move))),
         peak=peak,
-        area=float(np.log10(1 + region.sum())),
-        hull_same=float((look.zncc[hull] > _SAME).mean()),
         same=float((look.zncc[region] > _SAME).mean()),
-        held=float(region[hull].mean()),
         fine=_correlation(look.fine, region),
         lowest=float(np.quantile(look.alike[region], 0.2)),
         coarse=_correlation(look.coarse, both),
         difference=float(look.difference[hull].mean() / (look.contrast[hull].mean() + 0.5)),
-        zoom=float(abs(np.log2(move.zoom))),
         distance=float(np.log10(1 + away)),
         resembling=float(keypoints.resembling(move.affine, inside)),
         alone=_alone(matches, move.affine, lies_in),

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.forensics.copy_move.geometry import moved
-from napari_safire.forensics.copy_move.scoring import log_odds, score_of
+from napari_safire.forensics.copy_move.scoring import CALLED, log_odds, score_of
 from napari_safire.forensics.copy_move.search import candidates
 from napari_safire.forensics.copy_move.verification import Verified
 from napari_safire.forensics.evidence import Evidence, Links, Row
@@ -42,7 +42,7 @@ def copy_move(
         ((log_odds(one.traits), n) for n, one in enumerate(found.verified)),
         key=lambda pair: (-pair[0], pair[1]),
     )
-    copies = [found.verified[n] for odds, n in rated if odds > 0]
+    copies = [found.verified[n] for odds, n in rated if odds > CALLED]
     links = _links(copies, found.scale, picture.shape)
     return Evidence(
         links=links,

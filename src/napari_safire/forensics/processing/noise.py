@@ -56,7 +56,7 @@ def noise_levels(luminance: FloatImage, cell: int = 32) -> tuple[FloatImage, Flo
     diagonal = (even[::2, ::2] - even[1::2, ::2] - even[::2, 1::2] + even[1::2, 1::2]) / 2  # Haar
     half = cell // 2
     blocks = diagonal.reshape(height // cell, half, width // cell, half)
-    flat = np.abs(blocks.transpose(0, 2, 1, 3).reshape(height // cell, width // cell, -1))
+    flat = np.abs(blocks.transpose(0, 2, 1, 3).reshape(height // cell, width // cell, half**2))
     levels = (np.median(flat, axis=2) / _MEDIAN_OF_NORMAL).astype(np.float32)
     brightness = even.reshape(height // cell, cell, width // cell, cell).mean(axis=(1, 3))
     levels[(brightness < _DARK) | (brightness > _BRIGHT) | (levels < _LEAST_NOISE)] = np.nan

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import median_filter
 
+from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import FloatImage
 
 _JPEG_PERIOD = 8
@@ -97,7 +98,13 @@ def strongest_period(luminance: FloatImage, axis: int) -> Period:
     return Period(best / count, float(strengths[best]))
 
 
-def resampling_strengths(luminance: FloatImage, cell: int = 64) -> FloatImage:
+def resampling_strengths(
+    luminance: FloatImage,
+    cell: int = 64,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> FloatImage:
     """Strength of the strongest period around each cell, of both directions together.
 
     Parameters
@@ -105,17 +112,26 @@ def resampling_strengths(luminance: FloatImage, cell: int = 64) -> FloatImage:
     luminance : (H, W) float32 array
     cell : int
         Pixels between windows; each window is four cells a side.
+    progress : callable, optional
+        Called as ``progress(done, total, stage)``.
+    cancel : callable, optional
+        Asked between rows of windows.
 
     Returns
     -------
     (h, w) float32 array
         The lesser one of both directions, as a region is enlarged in both.
+
+    Raises
+    ------
+    Cancelled
     """
     side = 4 * cell
     height, width = luminance.shape
     rows, cols = max(1, height // cell), max(1, width // cell)
     strengths = np.zeros((rows, cols), np.float32)
     for row in range(rows):
+        report(progress, cancel, row, rows, "looking for periods")
         top = min(max(0, row * cell + cell // 2 - side // 2), max(0, height - side))
         for col in range(cols):
             left = min(max(0, col * cell + cell // 2 - side // 2), max(0, width - side))

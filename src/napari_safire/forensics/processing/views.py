@@ -56,7 +56,14 @@ def noise_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """Noise of each place over what is usual at its brightness."""
-    levels, brightness = noise_levels(picture.luminance, cell)
+    cells = by_strips(
+        lambda rows: np.stack(noise_levels(picture.grey(rows), cell), axis=-1),
+        picture.shape,
+        cell=cell,
+        progress=progress,
+        cancel=cancel,
+    )
+    levels, brightness = cells[..., 0], cells[..., 1]
     relative = relative_noise(levels, brightness)
     known = levels[np.isfinite(levels)]
     table = (
@@ -91,7 +98,14 @@ def colour_filter_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """Consistency of the colour filter's traces."""
-    phase = green_phase(picture.rgb, cell)
+    phase = by_strips(
+        lambda rows: green_phase(picture.rgb[rows], cell),
+        picture.shape,
+        cell=cell,
+        overlap=cell,
+        progress=progress,
+        cancel=cancel,
+    )
     known = phase[np.isfinite(phase)]
     middle = float(np.median(known)) if known.size else 0.0
     spread = float(np.median(np.abs(known - middle))) * 1.4826 if known.size else 1.0
@@ -112,7 +126,7 @@ def resampling_view(
     cancel: Cancel | None = None,
 ) -> Evidence:
     """Periods of interpolation."""
-    strengths = resampling_strengths(picture.luminance, cell)
+    strengths = resampling_strengths(picture.luminance, cell, progress=progress, cancel=cancel)
     rows = []
     for name, axis in (("down", 0), ("across", 1)):
         period = strongest_period(picture.luminance, axis)

@@ -9,6 +9,7 @@ from napari_safire.forensics import Evidence
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.session.evidence import Found, PlaneEvidence, SessionEvidence
+from napari_safire.session.looked_at import Seen
 from napari_safire.session.planes import PlaneKey
 
 
@@ -28,9 +29,9 @@ class EvidenceController:
         self._controller = controller
         self.evidence: SessionEvidence = controller.session.evidence
         self._shown: dict[tuple[PlaneKey, str], Found] = {}
+        self._seen: dict[PlaneKey, Seen] = {}
         self.connections = Connections()
         self.connections.connect(self.evidence.changed, self._update)
-        self.connections.connect(self.evidence.outdated, self._drop)
 
     @property
     def known(self) -> PlaneEvidence | None:
@@ -70,11 +71,13 @@ class EvidenceController:
         if found is None:
             return
 
+        sha256 = "" if known is None or known.seen is None else known.seen.sha256
+
         def take(evidence: Evidence) -> None:
             place = self._controller.place_of(key)
             if place is not None:
                 below = place.layer_group.prompts
-                place.evidence_layers.show(key.index, name, evidence, below)
+                place.evidence_layers.show(key.index, name, evidence, sha256, below)
 
         self._shown[key, name] = found
         self.evidence.hand_over(key, name, take)
@@ -85,16 +88,13 @@ class EvidenceController:
         if known is None or place is None:
             self._shown = {at: found for at, found in self._shown.items() if at[0] != key}
             return
+        if known.seen is not None and known.seen is not self._seen.get(key):
+            self._seen = {key: known.seen}
+            place.evidence_layers.drop_others(key.index, known.seen.sha256)
         for name, state in known.views.items():
-            found, before = state.found, self._shown.get((key, name))
-            if found is None or found.coarse or before is None or found is before:
+            found = state.found
+            if found is None or found.coarse or found is self._shown.get((key, name)):
                 continue
+            self._shown[key, name] = found
             if place.evidence_layers.of(key.index, name):
                 self._open(key, name)
-            else:
-                del self._shown[key, name]  # the user has removed it
-
-    def _drop(self, key: PlaneKey) -> None:
-        place = self._controller.place_of(key)
-        if place is not None:
-            place.evidence_layers.drop(lambda index: index != key.index)

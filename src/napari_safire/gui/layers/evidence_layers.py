@@ -6,7 +6,6 @@ vectors between both ends and as labels of the linked regions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,8 @@ from napari_safire.gui.layers.parts import (
     insert_quietly,
 )
 
+_PIXELS = "found in"
+"""In the metadata of these layers: the SHA-256 of the pixels."""
 _MOST_LINKS = 100
 _LINE_SHARE = 800  # a link is drawn this small a part of the picture's longer side
 _GREY, _GLOWING = "gray", "inferno"  # both rise in brightness: views say what is brighter
@@ -72,6 +73,7 @@ class EvidenceLayers:
         index: tuple[int, ...],
         view: str,
         evidence: Evidence,
+        sha256: str = "",
         below: Layer | None = None,
     ) -> list[Layer]:
         """Open what a view found, or put it into the layers that are open already.
@@ -83,6 +85,8 @@ class EvidenceLayers:
         view : str
             Its name.
         evidence : Evidence
+        sha256 : str
+            Of the pixels that it was found in.
         below : napari.layers.Layer, optional
             Under which new layers come to lie.
 
@@ -108,19 +112,27 @@ class EvidenceLayers:
             else:
                 for name in ("data", *(values.keys() - _MADE_ONCE)):
                     setattr(old, name, values[name])
+            old.metadata[METADATA][_PIXELS] = sha256
             shown.append(old)
         return shown
 
-    def drop(self, keep: Callable[[tuple[int, ...]], bool] = lambda index: False) -> None:
-        """Remove what was found in pixels that are no more.
+    def drop(self) -> None:
+        """Remove all: what was found is of pixels that are no more."""
+        for layer in self.all():
+            self._viewer.layers.remove(layer)
+
+    def drop_others(self, index: tuple[int, ...], sha256: str) -> None:
+        """Remove what was found in other pixels than a plane has now, if that is known.
 
         Parameters
         ----------
-        keep : callable, optional
-            Whether layers at a position of the stack stay.
+        index : tuple of int
+        sha256 : str
+            Of the pixels as they are now.
         """
         for layer in self.all():
-            if not keep(layer.metadata[METADATA][PART][-1]):
+            about = layer.metadata[METADATA]
+            if about[PART][-1] == index and about.get(_PIXELS, "") not in ("", sha256):
                 self._viewer.layers.remove(layer)
 
     # ---------------------------------------------------------------- what is shown

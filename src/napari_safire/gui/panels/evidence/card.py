@@ -154,9 +154,11 @@ class ViewCard(FoldedSection):
         self._make()
 
     def _make(self) -> None:
-        found, problem, asked = self._shown
-        if found is None and not asked and not problem:
-            self._acts.make(self.view.name, {})
+        if self._state.is_new and not self._state.problem:
+            if self._state.needs_choice:
+                self.parameters.unfold()
+            else:
+                self._acts.make(self.view.name, {})
 
     def drop_pending(self) -> None:
         """Do not apply parameters that were changed a moment ago: they were for another picture."""
@@ -187,7 +189,7 @@ class ViewCard(FoldedSection):
             self._show_content()
         if stopped:
             self.heading.setChecked(False)
-        elif self.heading.isChecked() and not state.why_not:
+        elif self.heading.isChecked():
             self._make()
 
     def show_progress(self, done: int, total: int) -> None:

@@ -100,7 +100,7 @@ class EvidenceSection(FoldedSection):
             if state is not None:
                 card.show_state(state)
         asked = [state for state in states.values() if state.asked is not None]
-        waiting = [s for s in states.values() if not (s.why_not or s.found or s.asked)]
+        waiting = [s for s in states.values() if s.is_new and not s.needs_choice]
         self.make_all.setVisible(bool(waiting) and not asked)
         self.cancel.setVisible(bool(asked))
         lines = [

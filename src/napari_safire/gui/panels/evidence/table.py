@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QResizeEvent, QTextOption
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QResizeEvent, QShowEvent, QTextOption
 from qtpy.QtWidgets import QApplication, QPlainTextEdit, QVBoxLayout, QWidget
 
 from napari_safire.forensics import Row
@@ -52,6 +52,23 @@ class EvidenceTable(QWidget):
         self.setVisible(bool(self._rows))
         self.copy.setVisible(bool(self._rows))
         self._fit()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Take the size of the theme's letters, which napari leaves out where text is edited."""
+        super().changeEvent(event)
+        if event is not None and event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange):
+            self._take_letters()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """The same; the theme is known from here on."""
+        super().showEvent(event)
+        self._take_letters()
+
+    def _take_letters(self) -> None:
+        style = f"font-size: {self.copy.font().pointSizeF():g}pt;"
+        if self.text.styleSheet() != style:
+            self.text.setStyleSheet(style)
+            self._fit()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Take the height of the lines, which break anew."""
