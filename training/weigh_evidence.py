@@ -36,8 +36,13 @@ from napari_safire.model import load_model, save_checkpoint
 from napari_safire.partitioning.combination import combine
 
 COUNTED = (
-    "copy-move", "double compression", "compression grid", "JPEG compatibility",
-)  # fmt: skip
+    "copy-move",
+    "double compression",
+    "former compression",
+    "compression grid",
+    "JPEG compatibility",
+    "network-made content",
+)
 # Kinds with few pictures are judged together, so that a rate can be seen in them.
 _TOGETHER = {
     "screenshots": "screens, text and repetition",
