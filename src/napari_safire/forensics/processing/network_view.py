@@ -25,6 +25,8 @@ def network_view(
     if picture.is_jpeg:
         return Evidence(finding="not told in a JPEG: its blocks repeat as a network's grid does")
     former = former_jpeg(picture, progress=progress, cancel=cancel)
+    if former is not None and not former.unchanged:
+        return Evidence(finding="not told: it was a JPEG, whose blocks repeat as well")
     left_out = None
     if former is not None:
         regions, _ = foreign_regions(former.ratios)
