@@ -33,7 +33,9 @@ _LEAST_TOLD = 6  # frequencies
 _TOLERANCE = 1.4  # grey levels: four times what rounding to 8 bits leaves
 _LEAST_STEP = 4  # finer steps leave no room between multiples
 _LEAST_MISS = 0.02
-_LEAST_SHARPNESS = 0.785  # decoded pictures: .79 and more; after gamma .8 and 1.15: .78 and less
+_LEAST_SHARPNESS = (
+    0.8  # decoded pictures: .803 and more; after a gamma of .8 or 1.15 rarely so much
+)
 _STRIP = 256  # rows of blocks
 _NEIGHBOURS = 3  # blocks a side that are judged together
 _AGAINST = 4.0  # log likelihood ratio of a block and those around it
@@ -60,7 +62,7 @@ class Compatibility:
         compression. ``nan`` where nothing tells.
     sharpness : float
         Share of the coefficients near a multiple that are within half the tolerance of it: rounding
-        to 8 bits leaves .8 and more, changed brightness or colours less.
+        to 8 bits leaves .8 and more, changed brightness or colours mostly less.
     """
 
     grid: tuple[int, int]

@@ -64,7 +64,7 @@ def network_view(
 VIEW = View(
     "network-made content",
     "Regions with the grid that a network's upsampling leaves; not in JPEGs.",
-    "Many networks leave none; ordered dithering and printed screens repeat as well.",
+    "Many networks leave none; dithering, and JPEGs resized by a per cent, repeat as well.",
     "Zhang, Karaman and Chang, WIFS 2019; Corvi et al., ICASSP 2023",
     network_view,
     ("size",),
