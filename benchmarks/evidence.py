@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 100])
     parser.add_argument("--view", action="append", choices=[view.name for view in VIEWS])
     parser.add_argument("--limit", type=float, default=300, help="seconds for one view")
-    parser.add_argument("--quality", type=int, default=92)
+    parser.add_argument("--quality", type=int, default=92, help="of the JPEG; 0: a PNG of one")
     options = parser.parse_args()
     photographs = sorted(path for path in options.photographs.iterdir() if path.is_file())
     table: dict[str, list[Figures]] = {}
@@ -115,7 +115,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "picture.jpg"
             pixels = mosaic(photographs, megapixels)
-            Image.fromarray(pixels).save(path, quality=options.quality)
+            Image.fromarray(pixels).save(path, quality=options.quality or 92)
+            if not options.quality:
+                pixels, path = np.asarray(Image.open(path)), path.with_suffix(".png")
+                Image.fromarray(pixels).save(path, compress_level=1)
             del pixels
             begin, before = time.perf_counter(), resident_gib()
             views = forensics.views(path)

@@ -80,10 +80,14 @@ class States(Tour):
     def details(self) -> None:
         """Details of the verdict."""
         self.press(self.widget.verdict.details.heading)
+        if self.widget.verdict.counted.isVisible():  # of models that weigh evidence
+            self.press(self.widget.verdict.counted.heading)
+            self.widget.verticalScrollBar().setValue(0)
 
     def forgery_map(self) -> None:
         """Forgery map."""
-        self.press(self.widget.verdict.details.heading)
+        for folded in (self.widget.verdict.details, self.widget.verdict.counted):
+            folded.heading.setChecked(False)
         self.press(self.widget.view.buttons["forgery map"])
 
     def uncertainty(self) -> None:

@@ -243,8 +243,8 @@ def hold_view(monkeypatch: pytest.MonkeyPatch, name: str, go: threading.Event) -
         made = forensics.views(picture)
         return dict(made) | {name: replace(made[name], view=held)}
 
-    for room in ("session", "examination"):
-        monkeypatch.setattr(f"napari_safire.{room}.evidence.views", views)
+    for module in ("session.looked_at", "examination.evidence"):
+        monkeypatch.setattr(f"napari_safire.{module}.views", views)
 
 
 def _disc(prompt: PointPrompt, geometry: Geometry) -> SourceRegion:

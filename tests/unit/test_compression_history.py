@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance
 from test_forensics import REGION, SHAPE, iou, photograph, saved, spliced
 
 from napari_safire import forensics
 from napari_safire.forensics.compression.blocks import (
-    is_rectangle,
     judge_blocks,
     mixture_share,
     pixels_of,
@@ -76,15 +75,12 @@ def test_no_former_compression_is_seen_where_none_was_or_none_is_left(resized):
     assert view.result.finding == "no former compression found"
 
 
-def test_a_region_that_was_a_jpeg_in_a_picture_that_was_none():
-    picture, other = photograph(35), saved(photograph(36), 75)
-    inside = np.zeros(SHAPE, bool)
-    inside[60:300, 120:440] = ellipse(240, 320)
-    picture[inside] = other[inside]
-    view = forensics.views(picture)["former compression"]
-    assert view.result.finding == "a region was compressed before, the rest was not"
-    found = view.result.regions
-    assert (found & inside).sum() / (found | inside).sum() > 0.7
+@pytest.mark.parametrize("factor", [0.0, 2.0])
+def test_a_filter_over_the_whole_picture_is_no_pasted_region(factor):
+    picture = Image.fromarray(saved(photograph(35), 85))
+    filtered = ImageEnhance.Sharpness(picture).enhance(factor)
+    view = forensics.views(np.asarray(filtered))["former compression"]
+    assert view.result.regions is None
 
 
 def test_a_photograph_on_a_page_is_no_region():
@@ -113,8 +109,10 @@ def test_a_cropped_jpeg_that_was_saved_again_shows_its_former_grid(tmp_path, fir
     saved(spliced(picture, photograph(41)), second, tmp_path / "a.jpg")
     view = forensics.views(tmp_path / "a.jpg")["non-aligned compression"]
     assert row(view, "Grid of a former compression") == "row 3, column 6"
-    assert view.score > 2.5
-    assert iou(view.result.regions) > 0.6
+    assert view.result.finding == "compressed before on another grid: cropped or moved"
+    shown = view.result.map.at_size(SHAPE)
+    assert np.nanmedian(shown[150:270, 220:345]) > np.nanmedian(shown) + 0.3
+    assert view.score is None  # cropping is no forgery
 
 
 @pytest.mark.parametrize("history", [(90,), (75,), (60, 90), (90, 60)])
@@ -123,14 +121,14 @@ def test_pictures_saved_on_one_grid_show_no_other(tmp_path, history):
     for quality in history:
         pixels = saved(pixels, quality, tmp_path / "a.jpg")
     view = forensics.views(tmp_path / "a.jpg")["non-aligned compression"]
-    assert view.score == 0
     assert view.result.finding == "no former compression found"
 
 
 def test_a_lower_last_quality_hides_a_former_grid_and_invents_none(tmp_path):
     picture = saved(photograph(43, (392, 520)), 92)[5:389, 2:514]
     saved(spliced(picture, photograph(44)), 60, tmp_path / "a.jpg")
-    assert forensics.views(tmp_path / "a.jpg")["non-aligned compression"].score == 0
+    view = forensics.views(tmp_path / "a.jpg")["non-aligned compression"]
+    assert view.result.finding == "no former compression found"
 
 
 # --------------------------------------------------------------------------------------- grids
@@ -223,15 +221,6 @@ def test_blocks_lie_on_their_grid(origin):
     top, left = origin
     assert mask[top + 8 : top + 16, left + 16 : left + 24].all()
     assert mask.sum() == 64 + (30 - top - 24 if top + 32 > 30 else 8) * min(8, 41 - left - 32)
-
-
-def test_rectangles_are_told_from_other_shapes():
-    blocks = np.zeros((40, 50), bool)
-    assert not is_rectangle(blocks)
-    blocks[5:25, 8:40] = True
-    assert is_rectangle(blocks)
-    blocks[5:25, 8:40] = ellipse(20, 32)
-    assert not is_rectangle(blocks)
 
 
 def test_the_share_of_a_mixture_is_found():

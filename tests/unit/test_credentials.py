@@ -107,10 +107,16 @@ def test_a_list_in_the_settings_folder_is_taken(tmp_path, house, whole):
     assert remarks[2] == ""
 
 
-def test_a_list_of_damaged_certificates_trusts_nobody(whole):
-    broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-    found = read_credentials(whole, TrustList(broken))
-    assert found.trust != "trusted"
+@pytest.mark.parametrize("body", ["\nAAAA\n-----END CERTIFICATE-----\n", "\n!!!", " junk"])
+def test_a_damaged_list_trusts_nobody_and_accuses_nobody(tmp_path, house, whole, body):
+    path = tmp_path / "list.pem"
+    path.write_text("-----BEGIN CERTIFICATE-----" + body)
+    found = look(tmp_path, whole, trust_list=str(path))
+    assert found.finding.startswith("valid (unchanged since signed), ")
+    assert not found.finding.endswith(", trusted")
+    path.write_text(f"# of 2026\n{house.root}\n-----BEGIN CERTIFICATE-----{body}")
+    assert look(tmp_path, whole, trust_list=str(path)).finding.endswith(", trusted")
+    assert read_credentials(whole, TrustList("-----BEGIN CERTIFICATE-----" + body)).state == "valid"
 
 
 def test_one_changed_byte_of_the_pixels_is_told(tmp_path, whole):

@@ -14,7 +14,8 @@ from test_forensics import photograph
 from test_session import KEY, SHAPE, Owner
 
 from napari_safire.forensics import Evidence, EvidenceMap, Links
-from napari_safire.session.evidence import PLANES_KEPT, SessionEvidence, picture_of
+from napari_safire.session.evidence import PLANES_KEPT, SessionEvidence
+from napari_safire.session.looked_at import picture_of
 from napari_safire.session.planes import PlaneKey
 from napari_safire.session.thumbnails import SIDE, thumbnail
 
@@ -57,6 +58,14 @@ def test_a_view_is_made_with_its_parameters(owner: Owner) -> None:
     assert found.parameters == {"cell": 16}
     assert found.thumbnail.shape == (7, 10, 3)  # of whole cells
     assert found.caveat.startswith("Texture")
+
+
+def test_a_map_that_knows_nothing_is_not_offered(owner: Owner) -> None:
+    owner.pixels[:] = 0  # type: ignore[attr-defined]
+    evidence(owner).make(KEY, "noise level")
+    owner.settle()
+    found = evidence(owner).of(KEY).views["noise level"].found
+    assert (found.drawn, found.thumbnail) == (False, None)
 
 
 def test_wrong_parameters_are_a_sentence(owner: Owner) -> None:

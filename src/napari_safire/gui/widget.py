@@ -93,7 +93,6 @@ class SafireWidget(QScrollArea):
             sources_opacity=preferences.sources_opacity,
         )
         self.controller.start_with(_settings(preferences))
-        session.weighing.count(preferences.count_evidence)
 
         self._make_sections(preferences)
         self._lay_out()
@@ -137,6 +136,7 @@ class SafireWidget(QScrollArea):
 
     def _make_sections(self, preferences: Preferences) -> None:
         controller = self.controller
+        controller.session.weighing.count(preferences.count_evidence)
         self.message = MessageBar(controller)
         if controller.image is None and controller.images:
             # once more: why not, nobody has heard yet

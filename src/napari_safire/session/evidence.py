@@ -6,31 +6,26 @@ hashed before a view is made of them and afterwards, and what was found in other
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
-from napari_safire.errors import ImageReadError, SafireError, sentence
-from napari_safire.forensics import Evidence, EvidenceView, Picture, views
+from napari_safire.errors import SafireError, sentence
+from napari_safire.forensics import Evidence, EvidenceView
 from napari_safire.forensics.catalogue import VIEWS
-from napari_safire.forensics.picture import as_rgb
 from napari_safire.forensics.view import View
-from napari_safire.images.pixels import PictureReader
 from napari_safire.progress import Cancel, Progress
+from napari_safire.session.looked_at import REFERENCE, LookedAt, Seen
 from napari_safire.session.messages import Topic
 from napari_safire.session.planes import Plane, PlaneKey, Planes
 from napari_safire.session.thumbnails import thumbnail
 from napari_safire.session.workers import Deliver, Job, Worker
-from napari_safire.text import printable
 
 _VIEWS = {view.name: view for view in VIEWS}
-_REFERENCE = "reference"  # both the need and the parameter
 _EDITED = "The picture was edited meanwhile: ask again."
 _DROPPED = "The picture or its file has changed: what the views found before was dropped."
 PLANES_KEPT = 3
@@ -69,7 +64,9 @@ class Found:
 
     @classmethod
     def by(cls, view: EvidenceView, evidence: Evidence, *, coarse: bool = False) -> Found:
-        """Take what is to be shown of what a view found."""
+        """Take what is to be shown of what a view found; a map that knows no value is none."""
+        if evidence.map is not None and not np.isfinite(evidence.map.values).any():
+            evidence = replace(evidence, map=None)
         return cls(
             replace(evidence, map=None, links=None, regions=None),
             {**view.view.parameters, **view.parameters},
@@ -106,32 +103,12 @@ class ViewState:
     @property
     def needs_choice(self) -> bool:
         """Whether it cannot be made before something was chosen: the reference of a comparison."""
-        return _REFERENCE in self.view.needs
+        return REFERENCE in self.view.needs
 
     @property
     def is_new(self) -> bool:
         """Whether it applies, and was neither made nor asked for."""
         return not (self.why_not or self.found or self.asked)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """One state of a plane's pixels and file, and the views of it.
-
-    Parameters
-    ----------
-    sha256 : str
-        As `PictureReader` has it.
-    picture : Picture
-    views : mapping of str to EvidenceView
-    why_not : mapping of str to str
-        Why a view cannot be made of it, whatever is chosen; empty if it can.
-    """
-
-    sha256: str
-    picture: Picture
-    views: Mapping[str, EvidenceView]
-    why_not: Mapping[str, str]
 
 
 @dataclass(eq=False, slots=True)
@@ -405,75 +382,3 @@ class SessionEvidence:
         if job is not None and isinstance(job.topic, tuple) and job.title:
             _, key, name = job.topic
             self.progress.emit(key, name, done, total, stage)
-
-
-class LookedAt:
-    """The picture of a plane as the evidence worker saw it last; nobody else touches it.
-
-    Parameters
-    ----------
-    plane : Plane
-    """
-
-    def __init__(self, plane: Plane) -> None:
-        self.pixels = plane.pixels
-        self._read, self._file = plane.pixels.read, plane.file
-        self._seen: Seen | None = None
-        self._stamp: object = None
-
-    def look(self) -> Seen:
-        """Look at the pixels; what was seen before, if they and their file are still the same.
-
-        Raises
-        ------
-        TypeError, ValueError, OSError
-            They are no picture, or cannot be read.
-        """
-        stamp = self._stamp_of_file()
-        pixels = self._read()
-        # What is read anew each time (dask) nobody paints on.
-        if self._seen is not None and not isinstance(pixels, np.ndarray) and stamp == self._stamp:
-            return self._seen
-        sha256 = PictureReader(pixels).sha256
-        if self._seen is None or sha256 != self._seen.sha256 or stamp != self._stamp:
-            picture = picture_of(np.asarray(pixels), self._file)
-            found = views(picture)
-            chosen = {_REFERENCE: ""}  # it may be still
-            why_not = {name: one.view.why_not(picture, chosen) for name, one in found.items()}
-            self._seen, self._stamp = Seen(sha256, picture, found, why_not), stamp
-        return self._seen
-
-    def _stamp_of_file(self) -> object:
-        if self._file is None:
-            return None
-        try:
-            about = os.stat(self._file)
-        except OSError:
-            return None
-        return about.st_mtime_ns, about.st_size
-
-
-def picture_of(pixels: npt.NDArray[Any], file: str | None) -> Picture:
-    """Take pixels of a layer, with the file they come from if it still holds them.
-
-    Parameters
-    ----------
-    pixels : (H, W), (H, W, 3) or (H, W, 4) array
-    file : str or None
-
-    Returns
-    -------
-    Picture
-        Without its file it says why.
-
-    Raises
-    ------
-    TypeError, ValueError
-        The pixels are no picture.
-    """
-    try:
-        return Picture.of_pixels(pixels, file)
-    except (ImageReadError, OSError) as error:
-        name = printable(Path(file or "").name)
-        why = f"{name} cannot be read as a picture file: {sentence(error).rstrip('.')}"
-        return Picture(as_rgb(pixels), None, why)

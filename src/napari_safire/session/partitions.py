@@ -80,9 +80,7 @@ class Partitions:
             plane.grid, plane.patches = result.grid, result.patches
             plane.partition, plane.number_probabilities = result.partition, result.numbers
             predictions = result.predictions(settings, embedding.checkpoint_sha256)
-            engine = self._jobs.chosen.engine
-            plane.combination = None if engine is None else engine.rules.combination
-            verdict = self._weighing.standing(plane, result.forgery)
+            verdict = self._weighing.standing(plane, result.forgery, self._jobs.chosen.engine)
             plane.predictions = replace(predictions, forgery=verdict)
             self._jobs.planes.drop_old_grids(plane)
             count = result.partition.n_sources

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from napari_safire.errors import SafireError
 from napari_safire.examination.evidence import weigh
@@ -12,6 +13,9 @@ from napari_safire.progress import Cancel, Progress
 from napari_safire.session.evidence import SessionEvidence
 from napari_safire.session.planes import Plane, PlaneKey, Planes
 from napari_safire.session.workers import Job
+
+if TYPE_CHECKING:
+    from napari_safire.engine import Engine
 
 WEIGHING = "verdict"
 """What `SessionEvidence.progress` calls it."""
@@ -68,8 +72,9 @@ class Weighing:
             else:
                 self.weigh(plane)
 
-    def standing(self, plane: Plane, network: ForgeryMap) -> ForgeryMap:
-        """Note what the network says of a plane; gives the verdict that stands for now."""
+    def standing(self, plane: Plane, network: ForgeryMap, engine: Engine | None) -> ForgeryMap:
+        """Note what the network of an engine says of a plane; gives the verdict that stands now."""
+        plane.combination = None if engine is None else engine.rules.combination
         if plane.network is not network:
             self._stop(plane)
             plane.network, plane.weighed = network, None

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from napari_safire.forensics.compression.blocks import (
     Judgement,
-    is_rectangle,
     judge_blocks,
     pixels_of,
 )
@@ -25,6 +24,7 @@ from napari_safire.progress import Cancel, Progress
 
 _MOST_RATIO = 10.0  # of the log ratios that are drawn
 _ACCUSES = 2.5  # score from which a finding names a region
+_DOUBTFUL, _AGREED = 0.65, 0.8  # share of blocks with much to tell that carry the steps
 _CLIPPED = {True: (2, 253), False: (0, 255)}  # of a channel: a later compression blurs the ends
 Window = Annotated[int, {"min": 1, "max": 33, "step": 2, "tooltip": "blocks a side"}]
 Values = Annotated[
@@ -83,7 +83,12 @@ def nonaligned_view(
     found = former_compression(
         luminance, _clipped(picture), jpeg.table, progress=progress, cancel=cancel
     )
-    return _evidence(picture, found, window, values)
+    shown = _evidence(picture, found, window, values)
+    if found.grid is None or not found.steps:
+        return shown
+    # cropped and saved again, untouched pictures lack the steps in as many blocks as forged ones
+    finding = "compressed before on another grid: cropped or moved"
+    return Evidence(shown.map, table=shown.table, finding=finding)
 
 
 def former_view(
@@ -114,31 +119,35 @@ def _evidence(picture: Picture, found: FormerCompression, window: int, values: s
     drawn = _map(judged, values, "lacks the former compression", grid)
     if found.grid is None or not found.steps:
         row = Row("Grid of a former compression", "none found")
-        return Evidence(drawn, table=(row,), score=0.0, finding="no former compression found")
+        score = 0.0 if not picture.is_jpeg else None
+        return Evidence(drawn, table=(row,), score=score, finding="no former compression found")
     cut = "cut out or moved since" if found.grid != (0, 0) else ""
     table = (
         Row("Grid of a former compression", f"row {grid[0]}, column {grid[1]}", cut),
         Row("Frequencies that tell", f"{len(found.steps)} of {len(FORMER_FREQUENCIES)}"),
         _steps_row("Its steps", found.steps, FORMER_FREQUENCIES),
         Row("Blocks that carry it", f"{100 * found.share:.0f} %"),
+        Row("Of those with much to tell", f"{100 * found.agreeing:.0f} %"),
     )
-    region = judged.lacking if judged.mostly_carrying else judged.carrying
-    score = judged.score * len(found.steps) / len(FORMER_FREQUENCIES)
-    if not judged.mostly_carrying and is_rectangle(region):
-        # a photograph on a page or a screen is no forgery
-        return Evidence(drawn, table=table, score=0.0, finding="a rectangle was a JPEG before")
+    # a filtered picture keeps the steps in smooth places only: blocks with much to tell count
+    sure = float(np.clip((found.agreeing - _DOUBTFUL) / (_AGREED - _DOUBTFUL), 0, 1))
+    score = sure * judged.score * len(found.steps) / len(FORMER_FREQUENCIES)
+    if not judged.mostly_carrying:
+        # a photograph on a page, or smooth places of a filtered picture, are no forgery
+        return Evidence(
+            drawn, table=table, score=0.0, finding="less than half of it was compressed before"
+        )
     accuses = score >= _ACCUSES
     finding = (
-        "compressed before, no region stands out" if not accuses
-        else "a region lacks the former compression of the rest" if judged.mostly_carrying
-        else "a region was compressed before, the rest was not"
+        "a region lacks the former compression of the rest" if accuses
+        else "compressed before, no region stands out surely"
     )  # fmt: skip
     return Evidence(
         drawn,
         table=table,
         score=score,
         finding=finding,
-        regions=pixels_of(region, picture.shape, grid) if accuses else None,
+        regions=pixels_of(judged.lacking, picture.shape, grid) if accuses else None,
     )
 
 
@@ -177,23 +186,23 @@ BLOCK_VIEWS = (
         "non-aligned compression",
         "Blocks with and without traces of a former compression on another grid than the file's.",
         "It sees only former steps coarser than the last ones, on one grid that much of the "
-        "picture shows; cropping before saving is no forgery.",
+        "picture shows; cropping is no forgery: the map is for the eye.",
         "Bianchi and Piva, IEEE TIFS 2012 (integer periodicity maps; block-grained analysis)",
         nonaligned_view,
         ("jpeg", "size"),
-        "logarithm of the evidence of the blocks that differ from most",
         square=64,
     ),
     View(
         "former compression",
         "Blocks with and without traces of a JPEG that the pixels were, stored without losses "
         "since.",
-        "Retouching, captions and filters leave the same gap as forgeries; after resizing, or of "
-        "the best qualities, nothing is left.",
+        "Retouching and captions leave the same gap as forgeries, and sharpening the whole picture "
+        "may; after resizing nothing is left.",
         "Bianchi and Piva, IEEE TIFS 2012, with rounding in place of a second compression",
         former_view,
         ("not jpeg", "size"),
-        "logarithm of the evidence of the blocks that differ from most",
+        "logarithm of the evidence of the blocks that lack it, times shares of blocks and "
+        "frequencies that agree",
         square=64,
     ),
 )

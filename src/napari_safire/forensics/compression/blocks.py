@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_opening, find_objects, label, uniform_filter
+from scipy.ndimage import binary_opening, label, uniform_filter
 from scipy.special import expit
 
 from napari_safire.forensics.compression.coefficients import BLOCK
@@ -22,7 +22,6 @@ _LEAST_KNOWN = 1 / 3  # of a window
 _TEMPER = 0.3  # of a mean ratio to be log odds: frequencies and neighbours depend on each other
 _SURE = 2.0  # log odds of a block that counts as one of a region
 _LEAST_REGION = 12  # blocks: smaller specks are chance
-_RECTANGLE = 0.9  # of the bounding box
 _EM_STEPS = 12
 
 
@@ -96,25 +95,6 @@ def _without_specks(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     sizes[0] = 0
     kept: npt.NDArray[np.bool_] = sizes[numbers] >= _LEAST_REGION
     return kept
-
-
-def is_rectangle(blocks: npt.NDArray[np.bool_]) -> bool:
-    """Whether the largest connected region fills its bounding box, as a picture on a page does.
-
-    Parameters
-    ----------
-    blocks : (h, w) bool array
-
-    Returns
-    -------
-    bool
-    """
-    numbers, n_regions = label(blocks)
-    if not n_regions:
-        return False
-    largest = int(np.bincount(numbers.ravel())[1:].argmax())
-    box = find_objects(numbers)[largest]
-    return float((numbers[box] == largest + 1).mean()) > _RECTANGLE
 
 
 def pixels_of(

@@ -49,6 +49,7 @@ _LEAST_SHARE = 0.05
 _MOST_RATIO = 4.0  # log of a block's ratio by one frequency: one odd value proves nothing
 _ROUNDING = (0.25, 0.4, 0.6)  # standard deviations of a coefficient of rounded pixels
 _OF_STEPS = (0.4, 0.7, 1.0)  # the same after a compression, over those of its steps
+_VARIED = 5  # coefficients that are not zero
 _STRAY = 0.005  # share of blocks on the grid whose coefficient lies anywhere
 _CLIPPED = (1.0, 254.0)
 
@@ -71,6 +72,9 @@ class FormerCompression:
     log_ratios : (h, w) float32 array
         Log-likelihood of not carrying the steps over carrying them, for each block of the grid;
         ``nan`` where nothing can be said.
+    agreeing : float
+        Of the blocks with five coefficients or more that are not zero, the share that carries the
+        steps. Filters over the whole picture leave them in smooth places only.
     """
 
     grid: tuple[int, int] | None
@@ -78,6 +82,7 @@ class FormerCompression:
     steps: dict[tuple[int, int], int]
     share: float
     log_ratios: FloatImage
+    agreeing: float = 0.0
 
 
 def former_compression(
@@ -121,6 +126,7 @@ def former_compression(
     apart = _apart(grid, latest is not None)
     off = block_coefficients(centred, apart)[_unclipped(luminance, clipped, apart)]
     ratios, told = np.zeros(on.shape[:2], np.float32), np.zeros(on.shape[:2], bool)
+    varied = np.zeros(ratios.shape, np.int16)
     steps: dict[tuple[int, int], int] = {}
     shares = []
     for number, at in enumerate(FREQUENCIES):
@@ -141,10 +147,12 @@ def former_compression(
         shares.append(share)
         ratios += table[bins]
         told |= np.abs(table[bins]) > 0.05
+        varied += bins >= steps[at] * _FINE / 2
     ratios[~(usable & told)] = np.nan
-    return FormerCompression(
-        grid, strength, steps, float(np.mean(shares)) if shares else 0.0, ratios
-    )
+    of_varied = ratios[(varied >= _VARIED) & np.isfinite(ratios)]
+    agreeing = float((of_varied < 0).mean()) if len(of_varied) >= LEAST_BLOCKS else 0.0
+    share = float(np.mean(shares)) if shares else 0.0
+    return FormerCompression(grid, strength, steps, share, ratios, agreeing)
 
 
 def _apart(grid: tuple[int, int], compressed: bool) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from scipy.stats import binom
 
 from napari_safire.forensics.compression.coefficients import BLOCK
 from napari_safire.forensics.tiles import by_strips
-from napari_safire.progress import Cancel, Progress
+from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import FloatImage
 
 N_GRIDS = BLOCK * BLOCK
@@ -148,7 +148,13 @@ def _zeros(luminance: FloatImage) -> npt.NDArray[np.uint8]:
     return zeros.reshape(down, across)
 
 
-def find_grids(votes: npt.NDArray[np.uint8], own: tuple[int, int] | None = None) -> Grids:
+def find_grids(
+    votes: npt.NDArray[np.uint8],
+    own: tuple[int, int] | None = None,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Grids:
     """Find the picture's grid and regions that vote for another.
 
     Parameters
@@ -157,10 +163,18 @@ def find_grids(votes: npt.NDArray[np.uint8], own: tuple[int, int] | None = None)
         From `grid_votes`.
     own : (int, int), optional
         Grid that the picture is known to have: a JPEG file's, whatever its blocks vote.
+    progress : callable, optional
+        Called as ``progress(done, total, stage)``.
+    cancel : callable, optional
+        Asked between grids.
 
     Returns
     -------
     Grids
+
+    Raises
+    ------
+    Cancelled
     """
     by_tile = _votes_by_tile(votes)
     counts = by_tile.sum(axis=0)
@@ -172,6 +186,7 @@ def find_grids(votes: npt.NDArray[np.uint8], own: tuple[int, int] | None = None)
     mask = np.zeros(votes.shape, bool)
     foreign = []
     for grid in range(N_GRIDS):
+        report(progress, cancel, grid, N_GRIDS, "looking for regions")
         origin = divmod(grid, BLOCK)
         box = _worth_a_look(by_tile[:, grid], by_tile.sum(axis=1), votes.shape)
         if origin == main or box is None:

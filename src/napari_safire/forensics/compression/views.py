@@ -16,7 +16,7 @@ from napari_safire.forensics.evidence import Evidence, EvidenceMap, Row
 from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.tiles import sampled
 from napari_safire.forensics.view import View
-from napari_safire.progress import Cancel, Progress
+from napari_safire.progress import Cancel, Progress, within
 from napari_safire.types import FloatImage
 
 _BLOCK = 8
@@ -28,8 +28,9 @@ def grid_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
     """Where blocks begin, and regions whose blocks begin elsewhere."""
-    votes = grid_votes(picture.luminance, progress=progress, cancel=cancel)
-    found = find_grids(votes, (0, 0) if picture.is_jpeg else None)
+    votes = grid_votes(picture.luminance, progress=within(progress, 0, 70), cancel=cancel)
+    own = (0, 0) if picture.is_jpeg else None
+    found = find_grids(votes, own, progress=within(progress, 70, 100), cancel=cancel)
     rows = [_main_row(found)]
     rows += [
         Row(
@@ -62,16 +63,14 @@ def _main_row(found: Grids) -> Row:
 
 def _offsets(found: Grids) -> FloatImage:
     """Colour votes by their grid: the picture's own grey, none black, others by both offsets."""
-    rows, cols = np.divmod(found.votes, _BLOCK)
     top, left = found.main or (0, 0)
-    colours = np.zeros((*found.votes.shape, 3), np.float32)
-    down, across = (rows - top) % _BLOCK, (cols - left) % _BLOCK
-    colours[..., 0] = down / (_BLOCK - 1)
-    colours[..., 1] = across / (_BLOCK - 1)
-    colours[..., 2] = 0.4
-    colours[(down == 0) & (across == 0)] = 0.35
-    colours[found.votes == NO_VOTE] = 0
-    colours[~found.mask] *= 0.5
+    table = np.zeros((NO_VOTE + 1, 3), np.float32)
+    for grid in range(NO_VOTE):
+        down, across = (grid // _BLOCK - top) % _BLOCK, (grid % _BLOCK - left) % _BLOCK
+        table[grid] = down / (_BLOCK - 1), across / (_BLOCK - 1), 0.4
+    table[top * _BLOCK + left] = 0.35
+    colours: FloatImage = table[found.votes]
+    np.multiply(colours, 0.5, out=colours, where=~found.mask[..., None])
     return colours
 
 

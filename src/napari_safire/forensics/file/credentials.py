@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,7 +40,9 @@ _OFFLINE: dict[str, Any] = {
         "max_decompressed_manifest_size_in_mb": 64,
     },
 }
-_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_CERTIFICATE = re.compile(
+    r"-----BEGIN CERTIFICATE-----\s+(?:[A-Za-z0-9+/]+=*\s+)+-----END CERTIFICATE-----"
+)
 _TRUSTED, _UNTRUSTED = "signingCredential.trusted", "signingCredential.untrusted"
 _FAILURES = (  # begin of a status code of C2PA 2.x, and what it means
     ("assertion.dataHash.mismatch", "the file was changed after it was signed"),
@@ -145,7 +148,7 @@ def read_trust_list(place: Path) -> TrustList:
         try:
             data = path.read_bytes() if path.stat().st_size <= _MOST_TRUST_BYTES else b""
             day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
-            text = data.decode("ascii")
+            found = _CERTIFICATE.findall(data.decode("ascii"))
         except (OSError, ValueError) as error:
             rows.append(
                 Row(
@@ -153,12 +156,11 @@ def read_trust_list(place: Path) -> TrustList:
                 )
             )
             continue
-        number = data.count(_CERTIFICATE)
+        number = len(found)
         digest = hashlib.sha256(data).hexdigest()[:16]
         value = f"{printable(path.name)} of {day}, {number} certificates, SHA-256 {digest}…"
         rows.append(Row("Trust list", value, "" if number else "it holds no certificate"))
-        if number:
-            texts.append(text)
+        texts += found
     return TrustList("\n".join(texts), tuple(rows))
 
 
@@ -193,6 +195,8 @@ def read_credentials(data: bytes, trust: TrustList, *, boxes: bool = False) -> C
             return Credentials("invalid", why=f"they are larger than {_MOST_JSON >> 20} MiB")
         document = json.loads(text)
     except library.C2paError as error:
+        if trust.pem:  # it may be a certificate of the list that cannot be read
+            return read_credentials(data, TrustList(), boxes=boxes)
         return _refused(printable(error)[:_MOST_TEXT], boxes)
     except (ValueError, RecursionError) as error:
         return Credentials("invalid", why=f"they cannot be read ({printable(error)[:_MOST_TEXT]})")

@@ -8,7 +8,8 @@ from typing import Any
 from napari_safire.forensics import Evidence
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.session.evidence import Found, PlaneEvidence, Seen, SessionEvidence
+from napari_safire.session.evidence import Found, PlaneEvidence, SessionEvidence
+from napari_safire.session.looked_at import Seen
 from napari_safire.session.planes import PlaneKey
 
 
