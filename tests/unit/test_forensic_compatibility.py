@@ -114,6 +114,14 @@ def test_pictures_that_were_no_jpeg_say_so():
         assert found.finding == "no traces of a former JPEG"
 
 
+@pytest.mark.parametrize("gamma", [0.7, 0.85, 1.2])
+def test_changed_brightness_is_no_forgery(gamma):
+    decoded_pixels = decoded(photograph(10), 85) / 255
+    found = view(np.rint(255 * decoded_pixels**gamma).astype(np.uint8)).result
+    assert found.score is None
+    assert found.regions is None
+
+
 def test_a_jpeg_file_is_left_to_its_own_view(tmp_path):
     Image.fromarray(photograph(9)).save(tmp_path / "a.jpg", quality=85)
     found = forensics.views(tmp_path / "a.jpg")["JPEG compatibility"].result

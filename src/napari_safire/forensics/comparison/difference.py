@@ -122,16 +122,22 @@ def difference(
         of_rows, picture.shape, overlap=_REACH, progress=progress, cancel=cancel,
         stage="comparing",
     )  # fmt: skip
-    few = sampled(values)
-    middle = float(np.median(few)) if few.size else 0.0
-    spread = 1.4826 * float(np.median(np.abs(few - middle))) if few.size else 0.0
-    limit = max(_LEAST, middle + _OUTSTANDING * spread)
+    limit = _limit(sampled(values))
     regions, boxes = _regions(values, limit)
     return Difference(
         values, gains, offsets, limit,
         None if shift is None else _same(picture, looked_at, shift),
         float(np.isfinite(values).mean()), regions, boxes,
     )  # fmt: skip
+
+
+def _limit(few: npt.NDArray[np.float32]) -> float:
+    """Grey levels that hardly a place reaches where nothing was changed."""
+    if not few.size:
+        return _LEAST
+    middle = float(np.median(few))
+    spread = 1.4826 * float(np.median(np.abs(few - middle)))
+    return max(_LEAST, middle + _OUTSTANDING * spread)
 
 
 def _warped(

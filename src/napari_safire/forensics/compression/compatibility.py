@@ -21,7 +21,7 @@ from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import FloatImage
 
 _N = BLOCK * BLOCK
-_STEPS = np.arange(2, 40)  # larger ones leave hardly any coefficient but zero
+_STEPS = np.arange(2, 100)  # larger ones leave hardly any coefficient but zero
 _LOW = (1, 2, 3, 4, 8, 9, 10, 11, 16, 17, 18, 24, 25, 32)  # 8 * down + across: they find the grid
 _BEST = 8  # of them: fine steps show at higher frequencies, coarse ones at lower
 _SCREENED, _SAMPLED = 1500, 6000  # blocks
@@ -33,6 +33,9 @@ _LEAST_TOLD = 6  # frequencies
 _TOLERANCE = 1.4  # grey levels: four times what rounding to 8 bits leaves
 _LEAST_STEP = 4  # finer steps leave no room between multiples
 _LEAST_MISS = 0.02
+_LEAST_SHARPNESS = (
+    0.8  # decoded pictures: .803 and more; after a gamma of .8 or 1.15 rarely so much
+)
 _STRIP = 256  # rows of blocks
 _NEIGHBOURS = 3  # blocks a side that are judged together
 _AGAINST = 4.0  # log likelihood ratio of a block and those around it
@@ -57,11 +60,20 @@ class Compatibility:
     ratios : (h, w) float32 array
         Natural logarithm of the likelihood ratio of each block: above 0 it is no block of that
         compression. ``nan`` where nothing tells.
+    sharpness : float
+        Share of the coefficients near a multiple that are within half the tolerance of it: rounding
+        to 8 bits leaves .8 and more, changed brightness or colours mostly less.
     """
 
     grid: tuple[int, int]
     steps: npt.NDArray[np.int64]
     ratios: FloatImage
+    sharpness: float
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the pixels are as they were decoded; else blocks misfit for other reasons."""
+        return self.sharpness > _LEAST_SHARPNESS
 
 
 def compatibility(
@@ -102,9 +114,14 @@ def compatibility(
     if (steps >= _LEAST_STEP).sum() < _LEAST_TOLD:
         return None
     report(progress, cancel, 2, 4, "comparing the blocks")
-    ratios = _ratios(luminance, clipped, grid, steps, cancel)
+    missed, told, near = _compare(luminance, clipped, grid, steps, cancel)
+    kept = steps[steps >= _LEAST_STEP]
+    ratios = _weigh(missed, told, 2 * _TOLERANCE / kept)
+    hits = (told & ~missed)[ratios < _FITS][:, kept > _LEAST_STEP]
+    sharpness = float(near[ratios < _FITS][:, kept > _LEAST_STEP][hits].mean()) if hits.any() else 0
+    ratios[~told.any(axis=2)] = np.nan
     report(progress, cancel, 4, 4, "comparing the blocks")
-    return Compatibility(grid, steps.reshape(BLOCK, BLOCK), ratios)
+    return Compatibility(grid, steps.reshape(BLOCK, BLOCK), ratios, sharpness)
 
 
 def foreign_regions(ratios: FloatImage) -> tuple[npt.NDArray[np.bool_], float]:
@@ -263,8 +280,9 @@ def former_steps(sample: FloatImage) -> npt.NDArray[np.int64]:
         best = int(peaks.argmax())
         if peaks[best] < _LEAST_PEAK:
             continue
-        # a multiple of a step is a multiple of its divisors too: the largest that is as good
+        # multiples of a step are multiples of its divisors too: the largest that is as good
         as_good = (means > 0.85 * means[best]) & (peaks > max(0.4 * peaks[best], _LEAST_PEAK - 1))
+        as_good &= _STEPS % _STEPS[best] == 0
         last = int(np.flatnonzero(as_good).max())
         steps[frequency], shares[frequency] = _STEPS[last], means[last]
     told = steps > 0
@@ -273,18 +291,19 @@ def former_steps(sample: FloatImage) -> npt.NDArray[np.int64]:
     return steps
 
 
-def _ratios(
+def _compare(
     luminance: FloatImage,
     clipped: npt.NDArray[np.bool_],
     grid: tuple[int, int],
     steps: npt.NDArray[np.int64],
     cancel: Cancel | None,
-) -> FloatImage:
-    """Logarithm of each block's likelihood ratio."""
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """(h, w, frequencies): no multiple of the step; tells at all; nearly on a multiple."""
     kept = np.flatnonzero(steps >= _LEAST_STEP)
     height, width = ((n - start) // BLOCK for n, start in zip(luminance.shape, grid, strict=True))
     missed = np.zeros((height, width, len(kept)), bool)
     told = np.zeros((height, width, len(kept)), bool)
+    near = np.zeros((height, width, len(kept)), bool)
     for top in range(0, height, _STRIP):
         report(None, cancel, 2, 4, "comparing the blocks")
         rows = slice(grid[0] + top * BLOCK, grid[0] + min(height, top + _STRIP) * BLOCK)
@@ -292,12 +311,10 @@ def _ratios(
         told[top : top + _STRIP] = np.abs(blocks) > _TOLERANCE
         blocks -= steps[kept] * np.rint(blocks / steps[kept])
         missed[top : top + _STRIP] = np.abs(blocks) > _TOLERANCE
+        near[top : top + _STRIP] = np.abs(blocks) < _TOLERANCE / 2
     inside = clipped[grid[0] :, grid[1] :][: height * BLOCK, : width * BLOCK]
     told[inside.reshape(height, BLOCK, width, BLOCK).any(axis=(1, 3))] = False
-    missed &= told
-    ratios = _weigh(missed, told, 2 * _TOLERANCE / steps[kept])
-    ratios[~told.any(axis=2)] = np.nan
-    return ratios
+    return missed & told, told, near
 
 
 def _weigh(

@@ -87,6 +87,8 @@ def compatibility_view(
     found = former_jpeg(picture, progress=progress, cancel=cancel)
     if found is None:
         return Evidence(finding="no traces of a former JPEG")
+    if not found.unchanged:
+        return Evidence(finding="a JPEG once, but brightness or colours were changed since")
     regions, strongest = foreign_regions(found.ratios)
     told = np.isfinite(found.ratios)
     share = float(regions[told].mean()) if told.any() else 0.0

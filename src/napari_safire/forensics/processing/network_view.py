@@ -25,6 +25,8 @@ def network_view(
     if picture.is_jpeg:
         return Evidence(finding="not told in a JPEG: its blocks repeat as a network's grid does")
     former = former_jpeg(picture, progress=progress, cancel=cancel)
+    if former is not None and not former.unchanged:
+        return Evidence(finding="not told: it was a JPEG, whose blocks repeat as well")
     left_out = None
     if former is not None:
         regions, _ = foreign_regions(former.ratios)
@@ -62,7 +64,7 @@ def network_view(
 VIEW = View(
     "network-made content",
     "Regions with the grid that a network's upsampling leaves; not in JPEGs.",
-    "Many networks leave none; ordered dithering and printed screens repeat as well.",
+    "Many networks leave none; dithering, and JPEGs resized by a per cent, repeat as well.",
     "Zhang, Karaman and Chang, WIFS 2019; Corvi et al., ICASSP 2023",
     network_view,
     ("size",),
