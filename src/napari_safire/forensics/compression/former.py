@@ -12,7 +12,7 @@ taken from the same pixels half a block further, as there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -125,19 +125,32 @@ def former_compression(
     nothing = np.full((luminance.shape[0] // BLOCK, luminance.shape[1] // BLOCK), np.nan)
     if strength < _LEAST_PERIOD:
         return FormerCompression(None, strength, {}, 0.0, nothing.astype(np.float32))
-    usable = _unclipped(luminance, clipped, grid)
-    on = block_coefficients(centred, grid)
     apart = _apart(grid, latest is not None)
+    on = block_coefficients(centred, grid)
     off = block_coefficients(centred, apart)[_unclipped(luminance, clipped, apart)]
+    usable = _unclipped(luminance, clipped, grid)
+    found = _compared(on, off, usable, latest, progress, cancel)
+    return replace(found, grid=grid, strength=strength)
+
+
+def _compared(
+    on: FloatImage,
+    off: FloatImage,
+    usable: npt.NDArray[np.bool_],
+    latest: npt.NDArray[np.int64] | None,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> FormerCompression:
+    """Hold blocks on a grid against those half a block further, frequency by frequency."""
     ratios, told = np.zeros(on.shape[:2], np.float32), np.zeros(on.shape[:2], bool)
     varied = np.zeros(ratios.shape, np.int16)
     steps: dict[tuple[int, int], int] = {}
     shares, errors = [], []
     for number, at in enumerate(FREQUENCIES):
         report(progress, cancel, number, len(FREQUENCIES), "comparing histograms")
-        bins = _bins(on[..., at[0], at[1]])
         if usable.sum() < LEAST_BLOCKS:
             break
+        bins = _bins(on[..., at[0], at[1]])
         deviations, least = _errors(latest, at)
         fitted = _fit(
             np.bincount(bins[usable], minlength=_RANGE * _FINE + 1).astype(float),
@@ -157,9 +170,9 @@ def former_compression(
     of_varied = ratios[(varied >= _VARIED) & np.isfinite(ratios)]
     agreeing = float((of_varied < 0).mean()) if len(of_varied) >= LEAST_BLOCKS else 0.0
     if not steps:
-        return FormerCompression(grid, strength, steps, 0.0, ratios)
+        return FormerCompression(None, 0.0, steps, 0.0, ratios)
     share, error = float(np.mean(shares)), float(np.mean(errors))
-    return FormerCompression(grid, strength, steps, share, ratios, agreeing, error)
+    return FormerCompression(None, 0.0, steps, share, ratios, agreeing, error)
 
 
 def _apart(grid: tuple[int, int], compressed: bool) -> tuple[int, int]:
