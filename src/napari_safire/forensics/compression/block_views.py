@@ -25,6 +25,7 @@ from napari_safire.progress import Cancel, Progress
 _MOST_RATIO = 10.0  # of the log ratios that are drawn
 _ACCUSES = 2.5  # score from which a finding names a region
 _DOUBTFUL, _AGREED = 0.65, 0.8  # share of blocks with much to tell that carry the steps
+_ROUNDED, _FILTERED = 0.4, 0.5  # error of coefficients: after rounding, after more
 _CLIPPED = {True: (2, 253), False: (0, 255)}  # of a channel: a later compression blurs the ends
 Window = Annotated[int, {"min": 1, "max": 33, "step": 2, "tooltip": "blocks a side"}]
 Values = Annotated[
@@ -131,6 +132,7 @@ def _evidence(picture: Picture, found: FormerCompression, window: int, values: s
     )
     # a filtered picture keeps the steps in smooth places only: blocks with much to tell count
     sure = float(np.clip((found.agreeing - _DOUBTFUL) / (_AGREED - _DOUBTFUL), 0, 1))
+    sure *= float(np.clip((_FILTERED - found.error) / (_FILTERED - _ROUNDED), 0, 1))
     score = sure * judged.score * len(found.steps) / len(FORMER_FREQUENCIES)
     if not judged.mostly_carrying:
         # a photograph on a page, or smooth places of a filtered picture, are no forgery

@@ -12,7 +12,7 @@ taken from the same pixels half a block further, as there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,9 @@ class FormerCompression:
     agreeing : float
         Of the blocks with five coefficients or more that are not zero, the share that carries the
         steps. Filters over the whole picture leave them in smooth places only.
+    error : float
+        Mean standard deviation of coefficients around multiples of their steps; filters over the
+        whole picture make it larger than rounding does.
     """
 
     grid: tuple[int, int] | None
@@ -83,6 +86,7 @@ class FormerCompression:
     share: float
     log_ratios: FloatImage
     agreeing: float = 0.0
+    error: float = 0.0
 
 
 def former_compression(
@@ -121,19 +125,32 @@ def former_compression(
     nothing = np.full((luminance.shape[0] // BLOCK, luminance.shape[1] // BLOCK), np.nan)
     if strength < _LEAST_PERIOD:
         return FormerCompression(None, strength, {}, 0.0, nothing.astype(np.float32))
-    usable = _unclipped(luminance, clipped, grid)
-    on = block_coefficients(centred, grid)
     apart = _apart(grid, latest is not None)
+    on = block_coefficients(centred, grid)
     off = block_coefficients(centred, apart)[_unclipped(luminance, clipped, apart)]
+    usable = _unclipped(luminance, clipped, grid)
+    found = _compared(on, off, usable, latest, progress, cancel)
+    return replace(found, grid=grid, strength=strength)
+
+
+def _compared(
+    on: FloatImage,
+    off: FloatImage,
+    usable: npt.NDArray[np.bool_],
+    latest: npt.NDArray[np.int64] | None,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> FormerCompression:
+    """Hold blocks on a grid against those half a block further, frequency by frequency."""
     ratios, told = np.zeros(on.shape[:2], np.float32), np.zeros(on.shape[:2], bool)
     varied = np.zeros(ratios.shape, np.int16)
     steps: dict[tuple[int, int], int] = {}
-    shares = []
+    shares, errors = [], []
     for number, at in enumerate(FREQUENCIES):
         report(progress, cancel, number, len(FREQUENCIES), "comparing histograms")
-        bins = _bins(on[..., at[0], at[1]])
         if usable.sum() < LEAST_BLOCKS:
             break
+        bins = _bins(on[..., at[0], at[1]])
         deviations, least = _errors(latest, at)
         fitted = _fit(
             np.bincount(bins[usable], minlength=_RANGE * _FINE + 1).astype(float),
@@ -143,16 +160,19 @@ def former_compression(
         )
         if fitted is None:
             continue
-        steps[at], share, table = fitted
+        steps[at], error, share, table = fitted
         shares.append(share)
+        errors.append(error)
         ratios += table[bins]
         told |= np.abs(table[bins]) > 0.05
         varied += bins >= steps[at] * _FINE / 2
     ratios[~(usable & told)] = np.nan
     of_varied = ratios[(varied >= _VARIED) & np.isfinite(ratios)]
     agreeing = float((of_varied < 0).mean()) if len(of_varied) >= LEAST_BLOCKS else 0.0
-    share = float(np.mean(shares)) if shares else 0.0
-    return FormerCompression(grid, strength, steps, share, ratios, agreeing)
+    if not steps:
+        return FormerCompression(None, 0.0, steps, 0.0, ratios)
+    share, error = float(np.mean(shares)), float(np.mean(errors))
+    return FormerCompression(None, 0.0, steps, share, ratios, agreeing, error)
 
 
 def _apart(grid: tuple[int, int], compressed: bool) -> tuple[int, int]:
@@ -268,24 +288,24 @@ def _fit(
     off_grid: npt.NDArray[np.int64],
     deviations: tuple[float, ...],
     least_step: int,
-) -> tuple[int, float, FloatImage] | None:
-    """Step, share of blocks that carry it, log ratio by bin; None if no step tells."""
+) -> tuple[int, float, float, FloatImage] | None:
+    """Step, error around it, share that carries it, log ratio by bin; None if no step tells."""
     without = gaussian_filter1d(off_grid.astype(float), 1.0, mode="mirror")
     without += 1e-3 * without.sum() / len(without)
     without /= without.sum()
-    best: tuple[float, int, float, npt.NDArray[np.float64]] | None = None
+    best: tuple[float, int, float, float, npt.NDArray[np.float64]] | None = None
     for step in _likely_steps(observed, least_step):
         for deviation in deviations:
             comb = _comb(without, step, deviation)
             share, gain = mixture_share(observed, without, comb)
             if best is None or gain > best[0]:
-                best = gain, step, share, comb
-    if best is None or best[0] < _LEAST_GAIN or best[2] < _LEAST_SHARE:
+                best = gain, step, deviation, share, comb
+    if best is None or best[0] < _LEAST_GAIN or best[3] < _LEAST_SHARE:
         return None
-    _, step, share, comb = best
+    _, step, deviation, share, comb = best
     ratio = np.clip(np.log(without / comb), -_MOST_RATIO, _MOST_RATIO).astype(np.float32)
     ratio[-1] = 0  # all beyond
-    return step, share, ratio
+    return step, deviation, share, ratio
 
 
 def _likely_steps(observed: npt.NDArray[np.float64], least_step: int) -> list[int]:
