@@ -20,10 +20,10 @@ from napari_safire.forgery import NETWORK
 from napari_safire.learning.calibration import Observation, fit_calibration
 from napari_safire.partitioning.combination import CombinationRule, Term
 
-_PENALTY = 0.02  # of squared weights, against the mean log loss; scores are scaled to 0 .. 1 first
+_PENALTY = 0.002  # of squared weights, against the mean log loss; scores are scaled to 0 .. 1 first
 _NETWORK_LIMIT = 4.0  # log odds: beyond, a network is only overconfident
 _HIGHEST = (0.1, 0.25, 0.5, 0.75, 0.9)  # quantiles of what is found in forgeries: limits to try
-_LEAST_FOUND = 5  # forgeries in which a view has to find something to be weighed at all
+_LEAST_FOUND = 3  # forgeries in which a view has to find something to be weighed at all
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ together, not multiplied as if they were independent, is what the fit is for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import label
 from scipy.special import logit
 
 from napari_safire.forgery import NETWORK, Calibration, Contribution, ForgeryMap
@@ -21,6 +22,8 @@ from napari_safire.types import FloatImage
 
 _SURE = 1e-9  # of probabilities of the network: closer to 0 or 1 says nothing more
 _ACCUSED = 0.75  # heatmap where other evidence accuses: above the half, below what is certain
+_HALF = 0.5
+_MOSTLY, _HARDLY = 0.5, 0.2  # of a part that other traces accuse, where they tell ends apart
 _MUTED = 0.45  # highest value of the network's map where it does not carry the verdict
 
 
@@ -183,5 +186,28 @@ def _with_regions(
     if not regions:
         return heatmap
     ground = heatmap if network.weight in ("weak", "strong") else heatmap * np.float32(_MUTED)
-    accused = np.logical_or.reduce(list(regions.values()))
+    accused = np.zeros(heatmap.shape, bool)
+    for name, region in regions.items():
+        others = [other for key, other in regions.items() if key != name]
+        accused |= _pasted_ends(region, [ground > _HALF, *others])
     return np.where(accused, np.maximum(ground, np.float32(_ACCUSED)), ground)
+
+
+def _pasted_ends(
+    region: npt.NDArray[np.bool_], others: Sequence[npt.NDArray[np.bool_]]
+) -> npt.NDArray[np.bool_]:
+    """Leave out parts that nothing else accuses, if something else accuses another part.
+
+    Copy-move marks both ends. Which was pasted can be told by other traces alone: if they accuse
+    most of one part and hardly any of another, that other one is where the pixels came from.
+    """
+    parts, count = label(region)
+    if count < 2 or not others:
+        return region
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    traces = np.logical_or.reduce(list(others))
+    shares = np.bincount(parts[traces], minlength=count + 1)[1:] / sizes
+    if shares.max() < _MOSTLY:
+        return region
+    left = np.append(False, shares > _HARDLY)
+    return np.asarray(left[parts])
