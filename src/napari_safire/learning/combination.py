@@ -22,7 +22,7 @@ from napari_safire.partitioning.combination import CombinationRule, Term
 
 _PENALTY = 0.002  # of squared weights, against the mean log loss; scores are scaled to 0 .. 1 first
 _NETWORK_LIMIT = 4.0  # log odds: beyond, a network is only overconfident
-_HIGHEST = (0.1, 0.25, 0.5, 0.75, 0.9)  # quantiles of what is found in forgeries: limits to try
+_HIGHEST = (0.25, 0.5, 0.75)  # quantiles of what is found in forgeries: limits to try
 _LEAST_FOUND = 3  # forgeries in which a view has to find something to be weighed at all
 
 
