@@ -138,7 +138,7 @@ def test_the_key_partitions_and_the_verdict_says_what_it_rests_on(sample: Dock) 
     shown = {"0.00": "below 0.01", "1.00": "above 0.99"}.get(score, score)
     assert f"the probability of forgery is {shown}." in verdict.whole.text()
     assert "at even odds" in verdict.line.text()
-    assert "calibrated on" in verdict.whole.text()
+    assert "calibrated, with all evidence, on" in verdict.whole.text()
     assert "Likelihood ratio" in verdict.whole.text()
     assert layer_group is not None
     heatmap = layer_group.heatmap
