@@ -54,8 +54,18 @@ def test_log_odds_add_up_and_each_is_told() -> None:
     assert found.score == pytest.approx(1 / (1 + np.exp(-sum(added.values()))))
     assert found.verdict == "forged"
     assert found.contributions["copy-move"].words == "two regions"
-    assert found.reason.startswith("Weak evidence of a forgery: copy-move, double compression")
+    assert found.reason.startswith("Evidence of a forgery, each weak by itself: copy-move, double")
     assert "At even odds" in found.reason
+
+
+def test_reasons_name_what_speaks_and_what_against() -> None:
+    strong = weighed(0.9, copies=Finding(6.0, "")).reason
+    assert strong.startswith("Strong evidence of a forgery: copy-move. Weaker: network.")
+    assert weighed(0.8).reason.startswith("Evidence of a forgery, weak by itself: network.")
+    assert weighed(0.1).reason.startswith("Speaks against one: network.")
+    assert "No evidence speaks" in weighed(0.5, copies=Finding(1.0, "")).reason
+    for reason in (strong, weighed(0.1).reason):
+        assert all(len(sentence.split()) <= 20 for sentence in reason.split(". "))
 
 
 def test_what_is_missing_adds_nothing_and_says_why() -> None:

@@ -18,11 +18,6 @@ MOST_UNINFORMATIVE_STANDING_OUT = 0.6  # of what stands out: from here on it acc
 _SMALL_SIDE = 512  # pixels: below, a larger version is the first thing to look for
 _MOST_DECIMALS = 6
 _MOST_NAMED = 5  # kinds of evidence in a sentence
-_WEIGHTS = {
-    "strong": "Strong evidence of a forgery",
-    "weak": "Weak evidence of a forgery",
-    "against": "Speaks against one",
-}
 _UNCALIBRATED = (
     "This model has no calibration, so it gives no verdict. The score is a raw distance between "
     "two sources, not a probability. A calibrated model, such as safire-lite, could settle it."
@@ -129,14 +124,20 @@ def _judged(
 def _in_words(contributions: Mapping[str, Contribution]) -> str:
     """Which evidence says much, little, nothing: a sentence each, the strongest first."""
     ordered = sorted(contributions.items(), key=lambda item: -item[1].log_odds)
-    by_weight: dict[str, list[str]] = {"strong": [], "weak": [], "against": []}
-    for name, one in ordered:
-        by_weight.get(one.weight, []).append(name)
-    told = [
-        f"{said}: {', '.join(by_weight[weight][:_MOST_NAMED])}."
-        for weight, said in _WEIGHTS.items()
-        if by_weight[weight]
-    ]
+    strong, weak, against = (
+        ", ".join([name for name, one in ordered if one.weight == weight][:_MOST_NAMED])
+        for weight in ("strong", "weak", "against")
+    )
+    told = []
+    if strong:
+        told.append(f"Strong evidence of a forgery: {strong}.")
+    if weak:
+        each = "each weak" if "," in weak else "weak"
+        told.append(
+            f"Weaker: {weak}." if strong else f"Evidence of a forgery, {each} by itself: {weak}."
+        )
+    if against:
+        told.append(f"Speaks against one: {against}.")
     return " ".join(told) or "No evidence speaks for a forgery or against one."
 
 

@@ -54,7 +54,8 @@ def _contribution(name: str, one: Contribution) -> str:
 def is_between(forgery: ForgeryMap) -> bool:
     """Whether the score lies between the thresholds, so that it was judged and found open."""
     limits = forgery.calibration
-    return limits is not None and limits.clean_below < forgery.score < limits.forged_above
+    between = limits is not None and limits.clean_below < forgery.score < limits.forged_above
+    return between and not forgery.obstacle
 
 
 def why(forgery: ForgeryMap) -> str:
