@@ -34,7 +34,7 @@ from napari_safire.learning.combination import (
     fit_combination,
 )
 from napari_safire.model import load_model, save_checkpoint
-from napari_safire.partitioning.combination import combine
+from napari_safire.partitioning.combination import CombinationRule, combine
 
 # Not "former compression", which sees what "JPEG compatibility" sees, nor "network-made content",
 # which is wrong of one in fifteen JPEGs that were made smaller by less than one per cent.
@@ -101,7 +101,7 @@ def _weigh(looks: list[Look], views: tuple[str, ...], folder: Path, store: Path 
         Judged(look, combine(look.forgery, look.findings, by_fold[look.known.fold]))
         for look in looks
     ]
-    rule = fit_combination(*asked)
+    rule = _with_rates(fit_combination(*asked), judged)
     print(write_tables(judged, rule, folder / "figures.md"))
     if store is not None:
         model = load_model(str(store))
@@ -111,6 +111,27 @@ def _weigh(looks: list[Look], views: tuple[str, ...], folder: Path, store: Path 
         sums = store.with_name("SHA256SUMS")
         if sums.exists():  # else it would not be believed
             sums.write_text(f"{file_sha256(store)}  {store.name}\n", encoding="utf-8")
+
+
+def _with_rates(rule: CombinationRule, judged: list[Judged]) -> CombinationRule:
+    """Tell how often verdicts are wrong of pictures that a rule has not seen."""
+    kinds: dict[str, list[bool]] = {}
+    missed = []
+    for one in judged:
+        known = one.look.known
+        if known.forged:
+            missed.append(one.forgery.verdict == "no forgery found")
+        else:
+            kind = _TOGETHER.get(known.kind, known.kind)
+            kinds.setdefault(kind, []).append(one.forgery.verdict == "forged")
+    alarms = [alarm for some in kinds.values() for alarm in some]
+    calibration = replace(
+        rule.calibration,
+        false_alarm_rate=sum(alarms) / len(alarms),
+        highest_false_alarm_rate=max(sum(some) / len(some) for some in kinds.values()),
+        miss_rate=sum(missed) / len(missed),
+    )
+    return replace(rule, calibration=calibration)
 
 
 if __name__ == "__main__":

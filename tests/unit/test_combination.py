@@ -60,9 +60,11 @@ def test_log_odds_add_up_and_each_is_told() -> None:
 
 def test_reasons_name_what_speaks_and_what_against() -> None:
     strong = weighed(0.9, copies=Finding(6.0, "")).reason
-    assert strong.startswith("Strong evidence of a forgery: copy-move. Weaker: network.")
+    assert strong.startswith("Strong evidence of a forgery: copy-move; weaker: network.")
     assert weighed(0.8).reason.startswith("Evidence of a forgery, weak by itself: network.")
-    assert weighed(0.1).reason.startswith("Speaks against one: network.")
+    assert weighed(0.1).reason.startswith("Speaks against a forgery: network.")
+    both = weighed(0.1, copies=Finding(6.0, "")).reason
+    assert both.startswith("Strong evidence of a forgery: copy-move; against one: network.")
     assert "No evidence speaks" in weighed(0.5, copies=Finding(1.0, "")).reason
     for reason in (strong, weighed(0.1).reason):
         assert all(len(sentence.split()) <= 20 for sentence in reason.split(". "))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import MappingProxyType
+
 from napari_safire.errors import CheckpointError
 from napari_safire.forensics import Picture, views
 from napari_safire.forensics.view import EvidenceView
-from napari_safire.forgery import ForgeryMap
+from napari_safire.forgery import NETWORK, Contribution, ForgeryMap
 from napari_safire.partitioning.combination import CombinationRule, Finding, combine
 from napari_safire.progress import Cancel, Progress, within
 
@@ -27,7 +30,8 @@ def weigh(
     picture : Picture
         The same pixels; views of files need its file as well.
     rule : CombinationRule or None
-        Of the model (`napari_safire.engine.rules.ModelRules`). None: the network stays alone.
+        Of the model (`napari_safire.engine.rules.ModelRules`). None: the network stays alone, which
+        its contribution says.
     progress, cancel : callable, optional
         As in `napari_safire.examination.examine_image`.
 
@@ -39,13 +43,14 @@ def weigh(
     Raises
     ------
     CheckpointError
-        The rule counts a view that does not exist here.
+        The rule counts a view that does not exist here, or has no score.
     Cancelled
     """
     if rule is None:
-        return forgery
+        alone = Contribution(0.0, "alone: this model has no weights for other evidence")
+        return replace(forgery, contributions=MappingProxyType({NETWORK: alone}))
     known = views(picture)
-    unknown = [name for name in rule.views if name not in known]
+    unknown = [name for name in rule.views if name not in known or not known[name].view.score_means]
     if unknown:
         raise CheckpointError(
             f"This model counts the view {unknown[0]!r}, which this version does not know: update "
@@ -71,9 +76,11 @@ def finding_of(
     Returns
     -------
     Finding
-        Without a score where the view does not apply.
+        Without a score where the view does not apply; 0 where it accuses no region, so that nothing
+        counts that nobody can be shown.
     """
     if not view.applicable:
         return Finding(None, view.why_not)
     found = view.compute(progress=progress, cancel=cancel)
-    return Finding(found.score, found.finding, found.regions)
+    score = 0.0 if found.regions is None and found.score is not None else found.score
+    return Finding(score, found.finding, found.regions)

@@ -176,6 +176,10 @@ def examine(
     Cancelled
     """
     settings = ExaminationSettings(partition or PartitionSettings(), evidence=evidence)
+    if engine is not None and not hasattr(engine, "embed"):
+        raise TypeError(
+            f"engine is {engine!r:.60}: give an Engine, such as Engine(load_model(path)), or none."
+        )
     if engine is None:
         from napari_safire.engine import Engine as AnEngine
         from napari_safire.model import load_model
@@ -258,8 +262,9 @@ def _examined(
         partition, forgery = examine_whole(
             engine, embedding, settings.partition, progress, cancel, seconds=seconds
         )
-        if settings.evidence == "all" and (rule := engine.rules.combination) is not None:
+        if settings.evidence == "all":
             with _timed(seconds, "evidence"):
+                rule = engine.rules.combination
                 forgery = weigh(forgery, picture(), rule, progress=progress, cancel=cancel)
     return Examination(image, settings, embedding, partition, forgery, regions, seconds)
 

@@ -92,7 +92,11 @@ def fit_combination(
         for p, statistic in zip(pictures, sums, strict=True)
     ]
     calibration = fit_calibration(observed, false_alarm_rate, basis, miss_rate)
-    return CombinationRule(MappingProxyType(terms), calibration)
+    # The slope goes into the weights, so that what a term adds is what it adds to the log odds.
+    told = {
+        name: replace(term, weight=term.weight * calibration.slope) for name, term in terms.items()
+    }
+    return CombinationRule(MappingProxyType(told), replace(calibration, slope=1.0))
 
 
 def combinations_without(

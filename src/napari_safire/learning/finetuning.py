@@ -222,7 +222,9 @@ def fine_tune(
 
 
 def _drop_calibration(model: SafireModel) -> None:
-    rules = replace(read_rules(model.metadata), calibration=None, confidence=None)
+    # Its weights of other evidence were fitted beside the old network.
+    old = read_rules(model.metadata)
+    rules = replace(old, calibration=None, confidence=None, combination=None)
     model.metadata = with_rules(model.metadata, rules)
 
 

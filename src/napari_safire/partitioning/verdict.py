@@ -122,7 +122,7 @@ def _judged(
 
 
 def _in_words(contributions: Mapping[str, Contribution]) -> str:
-    """Which evidence says much, little, nothing: a sentence each, the strongest first."""
+    """Which evidence says much, little, nothing: the strongest first."""
     ordered = sorted(contributions.items(), key=lambda item: -item[1].log_odds)
     strong, weak, against = (
         ", ".join([name for name, one in ordered if one.weight == weight][:_MOST_NAMED])
@@ -130,15 +130,17 @@ def _in_words(contributions: Mapping[str, Contribution]) -> str:
     )
     told = []
     if strong:
-        told.append(f"Strong evidence of a forgery: {strong}.")
+        told.append(f"Strong evidence of a forgery: {strong}")
     if weak:
         each = "each weak" if "," in weak else "weak"
         told.append(
-            f"Weaker: {weak}." if strong else f"Evidence of a forgery, {each} by itself: {weak}."
+            f"weaker: {weak}" if strong else f"Evidence of a forgery, {each} by itself: {weak}"
         )
     if against:
-        told.append(f"Speaks against one: {against}.")
-    return " ".join(told) or "No evidence speaks for a forgery or against one."
+        told.append(f"against one: {against}" if told else f"Speaks against a forgery: {against}")
+    if not told:
+        return "No evidence speaks for a forgery or against one."
+    return "; ".join(told) + "."
 
 
 def _mute(score: float, obstacle: str) -> Judgement:

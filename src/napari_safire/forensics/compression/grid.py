@@ -189,10 +189,11 @@ def find_grids(
         report(progress, cancel, grid, N_GRIDS, "looking for regions")
         origin = divmod(grid, BLOCK)
         box = _worth_a_look(by_tile[:, grid], by_tile.sum(axis=1), votes.shape)
-        if origin == main or box is None:
+        # Without a grid of the picture none can be another: its own may lie in smooth places.
+        if main is None or origin == main or box is None:
             continue
         # edges of blocks that it shares with the picture's grid draw votes
-        shares = main is not None and (origin[0] == main[0] or origin[1] == main[1])
+        shares = origin[0] == main[0] or origin[1] == main[1]
         for region, inside in _regions(votes, grid, box, 1 / BLOCK if shares else 1 / N_GRIDS):
             mask[region.rows[0] : region.rows[1], region.cols[0] : region.cols[1]] |= inside
             foreign.append(region)
