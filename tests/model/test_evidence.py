@@ -395,7 +395,7 @@ def test_an_image_layer_of_a_view_is_an_overlay(viewer: ViewerModel) -> None:
 def test_the_verdict_says_what_each_kind_of_evidence_adds(
     dock: Dock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terms = {"network": Term(2.0, 0.0, -5, 5), "ghosts": Term(0), "metadata": Term(1.0)}
+    terms = {"network": Term(2.0, 0.0, -5, 5), "compression grid": Term(0), "thumbnail": Term(1.0)}
     calibration = Calibration(1.0, 5.0, 0.68, 0.27, 0.05, "made up.")
     assert dock.engine is not None
     rule = CombinationRule(MappingProxyType(terms), calibration)
@@ -403,7 +403,7 @@ def test_the_verdict_says_what_each_kind_of_evidence_adds(
     found = forgery("no forgery found", 0.2)
     monkeypatch.setattr(dock.engine, "localize", lambda *args, **more: found)
     go = threading.Event()
-    hold_view(monkeypatch, "ghosts", go)
+    hold_view(monkeypatch, "compression grid", go)
     panel = dock.widget.verdict
     image = open_image(dock, noise())
     dock.press(dock.widget.partition.run)
@@ -417,8 +417,8 @@ def test_the_verdict_says_what_each_kind_of_evidence_adds(
     assert not panel.counted.isHidden()
     assert panel.contributions.text().splitlines() == [
         "network (against, odds x 0.062): by itself 20 % at even odds",
-        "ghosts (nothing): for the eye",
-        "metadata (not applicable): the pixels come from no file",
+        "compression grid (nothing): one grid or none",
+        "thumbnail (not applicable): the pixels come from no file",
     ]
     image.data = noise()[::-1].copy()  # of these nothing is known
     dock.settle()

@@ -15,6 +15,8 @@ from napari_safire.engine.rules import ModelRules, read_rules
 from napari_safire.errors import CheckpointError
 from napari_safire.examination.evidence import weigh
 from napari_safire.forensics import Picture
+from napari_safire.forensics.evidence import Evidence
+from napari_safire.forensics.view import EvidenceView
 from napari_safire.forgery import NETWORK, Calibration, ForgeryMap
 from napari_safire.partitioning.combination import CombinationRule, Finding, Term, combine
 
@@ -146,12 +148,29 @@ def test_copy_move_speaks_in_a_verdict_on_pixels() -> None:
     assert found.contributions["double compression"].words.startswith("not applicable")
 
 
+def test_a_view_that_accuses_no_region_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a verdict would rest on what its own words deny."""
+    doubtful = Evidence(score=2.0, finding="no region is shown twice")
+    monkeypatch.setattr(EvidenceView, "compute", lambda *_, **__: doubtful)
+    found = weigh(network(0.5), Picture.of_pixels(np.zeros((*SHAPE, 3), np.uint8)), RULE)
+    assert found.contributions["copy-move"].log_odds == RULE.terms["copy-move"].log_odds(0.0)
+
+
+def test_a_model_without_weights_says_that_it_is_alone() -> None:
+    found = weigh(network(0.9), Picture.of_pixels(np.zeros((*SHAPE, 3), np.uint8)), None)
+    assert (found.score, found.verdict) == (0.9, network(0.9).verdict)
+    assert "no weights for other evidence" in found.contributions[NETWORK].words
+
+
 def test_a_model_that_counts_unknown_views_is_told() -> None:
-    rule = CombinationRule({"aura": Term(1.0)}, CALIBRATION)
-    with pytest.raises(CheckpointError, match="'aura', which this version does not know"):
-        weigh(network(0.5), Picture.of_pixels(np.zeros((*SHAPE, 3), np.uint8)), rule)
+    for name in ("aura", "residual"):  # the latter has no score
+        rule = CombinationRule({name: Term(1.0)}, CALIBRATION)
+        with pytest.raises(CheckpointError, match=f"{name!r}, which this version does not know"):
+            weigh(network(0.5), Picture.of_pixels(np.zeros((*SHAPE, 3), np.uint8)), rule)
 
 
 def test_examine_refuses_what_is_no_choice() -> None:
+    with pytest.raises(TypeError, match="engine is 'x': give an Engine"):
+        examine(np.zeros((200, 200), np.uint8), engine="x")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='evidence is \'some\': give "all" or "none"'):
         examine(np.zeros((200, 200), np.uint8), evidence="some")  # type: ignore[arg-type]

@@ -156,6 +156,15 @@ def test_a_pasted_jpeg_in_a_picture_that_was_none(tmp_path):
     assert next(iter(view.result.table)).value == "none found"
 
 
+def test_a_grid_that_shows_in_textured_places_alone_is_the_pictures_own():
+    """Smooth places and bars do not vote: the rest must not be called a paste for that."""
+    pixels = np.full((384, 512, 3), 128, np.uint8)
+    pixels[100:300, 120:400] = photograph(6)[100:300, 120:400]
+    view = forensics.views(saved(pixels, 80))["compression grid"]
+    assert view.score == 0
+    assert view.result.regions is None
+
+
 @pytest.mark.parametrize("quality", [None, 60, 80, 95])
 def test_an_untouched_picture_has_one_grid_or_none(quality):
     pixels = photograph(6) if quality is None else saved(photograph(6), quality)

@@ -35,6 +35,8 @@ _TILE = 64
 _BESIDE = 2  # tiles around those that stand out
 _OUTSTANDING = 4.0  # standard deviations
 _MOST_SURPRISE = 300.0
+_LEAST_VOTING = 0.2  # of the pixels beside a region, where the picture shows no grid
+_MOST_ELSEWHERE = 2.0  # times as many votes as chance would give
 _SIGNIFICANT = 1.0  # minus log10 of the false alarms expected by chance: a tenth of one
 
 
@@ -189,13 +191,15 @@ def find_grids(
         report(progress, cancel, grid, N_GRIDS, "looking for regions")
         origin = divmod(grid, BLOCK)
         box = _worth_a_look(by_tile[:, grid], by_tile.sum(axis=1), votes.shape)
-        # Without a grid of the picture none can be another: its own may lie in smooth places.
-        if main is None or origin == main or box is None:
+        if origin == main or box is None:
             continue
         # edges of blocks that it shares with the picture's grid draw votes
-        shares = origin[0] == main[0] or origin[1] == main[1]
+        shares = main is not None and (origin[0] == main[0] or origin[1] == main[1])
         for region, inside in _regions(votes, grid, box, 1 / BLOCK if shares else 1 / N_GRIDS):
-            mask[region.rows[0] : region.rows[1], region.cols[0] : region.cols[1]] |= inside
+            place = slice(*region.rows), slice(*region.cols)
+            if main is None and not _is_alone(votes, grid, place):
+                continue
+            mask[place] |= inside
             foreign.append(region)
     foreign.sort(key=lambda region: -region.surprise)
     drifts = seen is None and len({region.grid for region in foreign}) > 1
@@ -217,6 +221,20 @@ def _in_most_tiles(by_tile: npt.NDArray[np.int64], grid: int) -> bool:
     """Whether a grid leads in most tiles that vote at all: a pasted region has one of its own."""
     voting = by_tile[by_tile.sum(axis=1) >= N_GRIDS]
     return bool(len(voting)) and float((voting.argmax(axis=1) == grid).mean()) > 0.5
+
+
+def _is_alone(votes: npt.NDArray[np.uint8], grid: int, place: tuple[slice, slice]) -> bool:
+    """Whether the rest of the picture votes, and not for this grid.
+
+    A picture whose grid shows in some places only has none elsewhere because smooth places do not
+    vote: the one that is seen is then its own.
+    """
+    rest = np.ones(votes.shape, bool)
+    rest[place] = False
+    voted = votes[rest & (votes != NO_VOTE)]
+    if voted.size < _LEAST_VOTING * rest.sum():
+        return False
+    return bool((voted == grid).mean() <= _MOST_ELSEWHERE / N_GRIDS)
 
 
 def _worth_a_look(
