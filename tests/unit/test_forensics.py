@@ -20,6 +20,7 @@ from napari_safire.forensics.compression.coefficients import (
     read_coefficients,
 )
 from napari_safire.forensics.compression.double import double_compression
+from napari_safire.forensics.compression.grid import NO_VOTE, find_grids
 from napari_safire.forensics.compression.tables import quality_of, standard_table
 
 SHAPE = (384, 512)
@@ -156,13 +157,16 @@ def test_a_pasted_jpeg_in_a_picture_that_was_none(tmp_path):
     assert next(iter(view.result.table)).value == "none found"
 
 
-def test_a_grid_that_shows_in_textured_places_alone_is_the_pictures_own():
-    """Smooth places and bars do not vote: the rest must not be called a paste for that."""
-    pixels = np.full((384, 512, 3), 128, np.uint8)
-    pixels[100:300, 120:400] = photograph(6)[100:300, 120:400]
-    view = forensics.views(saved(pixels, 80))["compression grid"]
-    assert view.score == 0
-    assert view.result.regions is None
+@pytest.mark.parametrize(("silent", "n_foreign"), [(0.9, 0), (0.5, 1)])
+def test_a_grid_is_foreign_only_to_places_that_vote(silent, n_foreign):
+    """Smooth places hardly vote: that they show no grid makes the one that is seen no paste."""
+    rng = np.random.default_rng(0)
+    votes = rng.integers(0, 64, (384, 512)).astype(np.uint8)
+    votes[rng.random(votes.shape) < silent] = NO_VOTE
+    votes[128:224, 352:448] = 0
+    found = find_grids(votes)
+    assert found.main is None
+    assert len(found.foreign) == n_foreign
 
 
 @pytest.mark.parametrize("quality", [None, 60, 80, 95])
