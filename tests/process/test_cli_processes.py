@@ -81,7 +81,9 @@ def test_predict_as_a_process(tiny_model: Path, picture: Path, tmp_path: Path) -
     assert record["parameters"]["seed"] == 5
     assert record["forgery"]["verdict"] == "inconclusive"  # the model has no calibration
     assert len(record["partition"]["prompts"]) == 256
-    assert {"embed", "segment", "partition", "localize"} == record["seconds"].keys()
+    stages = {"embed", "segment", "partition", "localize", "evidence"}
+    assert record["seconds"].keys() == stages
+    assert "no weights for other evidence" in record["forgery"]["contributions"]["network"]["words"]
     n_sources = record["partition"]["n_sources"]
     labels = decode_sources(np.asarray(Image.open(output / "street_sources.png")))
     assert labels.shape == SHAPE
