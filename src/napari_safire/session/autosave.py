@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ T = TypeVar("T")
 _MOST_ROWS = 1000
 _MOST_BYTES = 2 << 30
 _LARGEST_STATE = 256 << 20  # one row; of 200 megapixels painted at random
+_RETRY_S = 0.02
 _LOCKED_S = 5.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS work (
@@ -219,29 +221,43 @@ class Autosave:
     ) -> T:
         """Do something in one transaction; gives `otherwise` where that is not possible."""
         self.problem = ""
-        try:
-            self._refuse_other_than_files()
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=_LOCKED_S)) as connection:
-                # Readers and writers of several processes do not wait for each other, and a killed
-                # process leaves a file that is whole.
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                # A damaged row must not take more memory than the largest good one.
-                connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * _LARGEST_STATE)
-                connection.executescript(_TABLES)
+        deadline = time.monotonic() + _LOCKED_S
+        while True:
+            try:
+                return self._transacted(act, then)
+            except (OSError, sqlite3.Error, ValueError, OverflowError) as error:
+                # SQLite itself does not wait where another process opens or closes the file, or
+                # has written since this one began to read: nothing was changed, so once more.
+                if _is_locked(error) and time.monotonic() < deadline:
+                    time.sleep(_RETRY_S)
+                    continue
+                self.problem = (
+                    f"Your work cannot be kept in {printable(self.path)} ({printable(error)}): "
+                    "save the labels yourself."
+                )
+                return otherwise
+
+    def _transacted(
+        self,
+        act: Callable[[sqlite3.Connection], T],
+        then: Callable[[sqlite3.Connection], None] | None,
+    ) -> T:
+        self._refuse_other_than_files()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.path, timeout=_LOCKED_S)) as connection:
+            # Readers and writers of several processes do not wait for each other, and a killed
+            # process leaves a file that is whole.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            # A damaged row must not take more memory than the largest good one.
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * _LARGEST_STATE)
+            connection.executescript(_TABLES)
+            with connection:
+                answer = act(connection)
+            if then is not None:
                 with connection:
-                    answer = act(connection)
-                if then is not None:
-                    with connection:
-                        then(connection)
-                return answer
-        except (OSError, sqlite3.Error, ValueError, OverflowError) as error:
-            self.problem = (
-                f"Your work cannot be kept in {printable(self.path)} ({printable(error)}): save "
-                "the labels yourself."
-            )
-            return otherwise
+                    then(connection)
+            return answer
 
     def _refuse_other_than_files(self) -> None:
         """Raise for what SQLite would wait for without end, or would replace."""
@@ -249,6 +265,11 @@ class Autosave:
             path = self.path.with_name(self.path.name + ending)
             if path.exists() and not path.is_file():
                 raise OSError(f"{path.name} is no file")
+
+
+def _is_locked(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) or 0
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # with their extensions
 
 
 def _read(
