@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from napari_safire.errors import SafireError, sentence
-from napari_safire.session.queue.listing import PictureRow
+from napari_safire.project.queries import PictureRow
 from napari_safire.session.queue.store import PictureStore, PictureWork
 
 
@@ -55,9 +55,9 @@ def find_picture(
     """
     looked_up: list[PictureRow] = []
     for key in keys:
-        row = store.look_up([key])[0]
-        looked_up.append(row)
-        if wanted and row.state not in wanted:
+        rows = store.look_up([key])
+        looked_up.extend(rows)
+        if not rows or (wanted and rows[0].state not in wanted):
             continue
         work = read_before(key)
         try:

@@ -17,12 +17,11 @@ from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.corpus.queue import STATES, PictureQueue, QueueEntry
 from napari_safire.errors import DatasetError
 from napari_safire.images.reading import ReadImage
+from napari_safire.project.queries import PictureQuery, PictureRow, SortKey
 from napari_safire.session.queue.folder_work import FolderWork, read_work
-from napari_safire.session.queue.listing import Listing, PictureRow, QueueOrder
+from napari_safire.session.queue.listing import Listing
 from napari_safire.session.queue.store import Action
 from napari_safire.text import printable
-
-_SORTS = ("queue", "name", "state")
 
 
 class FolderPictures:
@@ -41,7 +40,7 @@ class FolderPictures:
 
     states = STATES
     open_states = ("untouched", "begun")
-    sorts = _SORTS
+    sorts: tuple[SortKey, ...] = ("added", "name", "state")
     actions: frozenset[Action] = frozenset({"done", "authentic", "choose output"})
 
     def __init__(self, queue: PictureQueue, place: Path) -> None:
@@ -85,27 +84,28 @@ class FolderPictures:
         """See `PictureStore`."""
         return self.queue.notes
 
-    def listing(self, order: QueueOrder) -> Listing:
+    def listing(self, query: PictureQuery) -> Listing:
         """See `PictureStore`."""
-        if order.sort not in _SORTS:
+        if query.sort not in self.sorts:
             raise DatasetError(
-                f"A folder cannot be sorted by {order.sort!r}: choose one of {', '.join(_SORTS)}."
+                f"A folder cannot be sorted by {query.sort!r}: choose one of "
+                f"{', '.join(self.sorts)}."
             )
         found = list(self._entries.items())
         counts: Counter[str] = Counter(entry.state for _, entry in found)
-        searched = order.search.casefold()
+        searched = query.text.strip().casefold()
         if searched:
-            found = [pair for pair in found if searched in pair[1].picture.name.casefold()]
-        if order.annotator or order.tag:
-            found = []  # nobody is named, and nothing has tags
-        if order.sort == "name":
+            found = [pair for pair in found if searched in pair[0].casefold()]
+        if query.others or query.tag or query.stages or query.problems:
+            found = []  # nobody is named, and nothing has tags, stages or problems
+        if query.sort == "name":
             found.sort(key=lambda pair: pair[1].picture.name.casefold())
-        elif order.sort == "state":
+        elif query.sort == "state":
             found.sort(key=lambda pair: STATES.index(pair[1].state))
-        if order.descending:
+        if query.descending:
             found.reverse()
         return Listing(
-            [key for key, _ in found], [entry.state for _, entry in found], order.states, counts
+            [key for key, _ in found], [entry.state for _, entry in found], query.states, counts
         )
 
     def entry(self, key: str) -> QueueEntry:
@@ -122,16 +122,17 @@ class FolderPictures:
         nothing = AnnotatedPlane(Annotation.empty(shape))
         return FolderWork(key, self._entries[key], image, nothing)
 
-    def row(self, key: str) -> PictureRow:
-        """See `PictureStore`."""
-        entry = self._entries[key]
-        return PictureRow(key, entry.picture.name, entry.picture, entry.state)
-
     def look_up(self, keys: Sequence[str]) -> tuple[PictureRow, ...]:
         """See `PictureStore`."""
-        for key in keys:
-            self._entries[key] = self.queue.entry(self._entries[key].picture)
-        return tuple(map(self.row, keys))
+        return tuple(self._row(key) for key in keys)
+
+    def _row(self, key: str) -> PictureRow:
+        entry = self._entries[key] = self.queue.entry(self._entries[key].picture)
+        problem = "" if entry.picture.exists() else f"{printable(entry.picture)} is gone."
+        return PictureRow(
+            key, printable(entry.picture.name), key, entry.state, "annotate", (), None, None, None,
+            "", (), problem, "",
+        )  # fmt: skip
 
     def read(self, key: str) -> FolderWork:
         """See `PictureStore`."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,11 +20,13 @@ from psygnal import Signal
 
 from napari_safire.annotation.completeness import Completeness
 from napari_safire.errors import sentence
+from napari_safire.project.queries import PictureQuery, PictureRow
 from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.queue.finding import FoundPicture, find_picture
 from napari_safire.session.queue.folder import FolderPictures
-from napari_safire.session.queue.listing import Listing, PictureRow, QueueOrder
+from napari_safire.session.queue.listing import Listing
 from napari_safire.session.queue.open_picture import OpenPicture, Told
+from napari_safire.session.queue.rows import KnownRows
 from napari_safire.session.queue.store import (
     Mark,
     NotDone,
@@ -54,6 +57,8 @@ class GoingThrough:
         others.
     listed : Signal()
         `listing` is another one, or what it shows.
+    rows_changed : Signal(tuple of PictureRow)
+        These are known now, or others than before.
     missing_changed : Signal()
         `missing` is another one.
     notice : Signal(str, bool, Topic)
@@ -63,6 +68,7 @@ class GoingThrough:
 
     changed = Signal()
     listed = Signal()
+    rows_changed = Signal(tuple)
     missing_changed = Signal()
     notice = Signal(str, bool, object)
 
@@ -73,8 +79,10 @@ class GoingThrough:
         self._closing = False
         self._told: Told = ()  # of the picture that was left
         self._mark: Mark | None = None  # what is being said of the open picture
+        self.rows = KnownRows(session, self._take_rows)
+        """What the list shows of each picture."""
         self.store: PictureStore | None = None
-        self.order = QueueOrder()
+        self.query = PictureQuery()
         """What of the queue is to be seen, and in which order."""
         self.listing = Listing((), ())
         """The pictures, in this order."""
@@ -92,7 +100,7 @@ class GoingThrough:
     @property
     def row(self) -> PictureRow | None:
         """What is known of the picture that is gone to."""
-        return None if self.store is None or not self.key else self.store.row(self.key)
+        return self.rows.peek(self.key)
 
     @property
     def place(self) -> int:
@@ -148,7 +156,7 @@ class GoingThrough:
 
         def look() -> tuple[PictureStore, Listing]:
             store = make()
-            return store, store.listing(QueueOrder())
+            return store, store.listing(PictureQuery())
 
         def found(made: tuple[PictureStore, Listing]) -> None:
             store, listing = made
@@ -159,30 +167,36 @@ class GoingThrough:
                 self.notice.emit(f"{store.title} has no pictures yet: add some.", True, ANYWHERE)
                 self._end()
                 return
-            self._go(store, listing, [listing.keys[first]], QueueOrder())
+            self._go(store, listing, [listing.keys[first]], PictureQuery())
 
         self._begin(f"Looking into {printable(name)} …")
         self._read(look, found)
 
-    def set_order(self, order: QueueOrder) -> None:
+    def set_query(self, query: PictureQuery) -> None:
         """See other pictures of the queue, or in another order; the open one stays open.
 
         Parameters
         ----------
-        order : QueueOrder
+        query : PictureQuery
         """
-        store = self.store
-        if store is None or order == self.order:
+        store, before = self.store, self.query
+        if store is None or query == before:
             return
-        self.order = order
+        self.query = query
+        if query == replace(before, states=query.states):
+            self.listing = self.listing.with_wanted(query.states)
+            self.listed.emit()
+            self.changed.emit()
+            return
 
         def found(listing: Listing) -> None:
-            if self.store is store and self.order == order:
-                self.listing = listing
+            now = self.query
+            if self.store is store and now == replace(query, states=now.states):
+                self.listing = listing.with_wanted(now.states)
                 self.listed.emit()
                 self.changed.emit()
 
-        self._session.run(lambda: store.listing(order), found, self._tell_failure)
+        self._session.run(lambda: store.listing(query), found, self._tell_failure)
 
     def choose_output(self, folder: str | os.PathLike[str]) -> None:
         """Put masks and records of a folder or list into another folder from now on.
@@ -194,13 +208,13 @@ class GoingThrough:
         folder : path-like
             Need not exist.
         """
-        store, key, order = self.store, self.key, self.order
+        store, key, query = self.store, self.key, self.query
         if self.doing or not isinstance(store, FolderPictures):
             return
 
         def look() -> tuple[FolderPictures, Listing]:
             moved = store.with_output(folder)
-            return moved, moved.listing(order)
+            return moved, moved.listing(query)
 
         def found(made: tuple[FolderPictures, Listing]) -> None:
             moved, listing = made
@@ -210,10 +224,10 @@ class GoingThrough:
                     self._not_saved(error)
                     return
                 self._open.work = moved.begin(key, self._open.work.image)
-                self._take(moved, listing, order)
+                self._take(moved, listing, query)
                 self._end()
 
-            self._save(None, lambda: self._go(moved, listing, [key], order), not_saved)
+            self._save(None, lambda: self._go(moved, listing, [key], query), not_saved)
 
         self._begin(f"Looking into {printable(Path(folder).name)} …")
         self._read(look, found)
@@ -259,38 +273,38 @@ class GoingThrough:
 
     def _go_to(self, keys: list[str], *, any_state: bool = False) -> None:
         if not self.doing and self.store is not None and keys:
-            self._go(self.store, self.listing, keys, self.order, any_state=any_state)
+            self._go(self.store, self.listing, keys, self.query, any_state=any_state)
 
     def _go(
         self,
         store: PictureStore,
         listing: Listing,
         keys: list[str],
-        order: QueueOrder,
+        query: PictureQuery,
         mark: Mark | None = None,
         *,
         any_state: bool = True,
     ) -> None:
         """Read a picture, then save the open one, then show the one instead of the other."""
         opened = self._open
-        self._begin(f"Opening {printable(store.row(keys[0]).name)} …")
+        row = self.rows.peek(keys[0]) if store is self.store else None
+        self._begin(f"Opening {'the picture' if row is None else row.name} …")
         if opened is not None and opened.work.kept_at == store.kept_at(keys[0]):
 
             def stay() -> None:  # its files would be read before they are written
-                self._take(store, listing, order)
+                self._take(store, listing, query)
                 self.key = keys[0]
                 self._look_again([self.key])
 
             self._save(mark, stay)
             return
-        wanted = () if any_state else order.states
+        wanted = () if any_state else query.states
 
         def read(found: FoundPicture) -> None:
-            for row in found.looked_up:
-                listing.set_state(row.key, row.state)
             if found.key:
-                self._save(mark, lambda: self._swap(store, listing, order, found))
+                self._save(mark, lambda: self._swap(store, listing, query, found))
                 return
+            self._take_rows(found.looked_up)
             self.notice.emit("No further picture is in the states that are shown.", False, None)
             self._end()
 
@@ -314,14 +328,26 @@ class GoingThrough:
 
         opened.save(mark, saved, failed or self._not_saved, lambda: not self._closing)
 
-    def _take(self, store: PictureStore, listing: Listing, order: QueueOrder) -> None:
-        is_other = listing is not self.listing
-        self.store, self.listing, self.order = store, listing, order
-        if is_other:
+    def _take(self, store: PictureStore, listing: Listing, query: PictureQuery) -> None:
+        if store is self.store:
+            return  # it may have been put into another order meanwhile
+        self.rows.of(store)
+        self.store, self.listing, self.query = store, listing, query
+        self.listed.emit()
+
+    def _take_rows(self, rows: tuple[PictureRow, ...]) -> None:
+        """Know rows that were looked up, and what that means for the listing."""
+        shown = self.listing.shown
+        for row in rows:
+            before = self.rows.peek(row.id)
+            self.listing.set_state(row.id, row.state, None if before is None else before.state)
+        self.rows.take(rows)
+        if self.listing.shown is not shown:
             self.listed.emit()
+        self.rows_changed.emit(rows)
 
     def _swap(
-        self, store: PictureStore, listing: Listing, order: QueueOrder, found: FoundPicture
+        self, store: PictureStore, listing: Listing, query: PictureQuery, found: FoundPicture
     ) -> None:
         left = None if self._open is None else self._open
         touched = [found.key]
@@ -330,7 +356,8 @@ class GoingThrough:
             if self.store is store:
                 touched.append(left.work.key)
         self._open, self.problem, self.key = None, found.problem, found.key
-        self._take(store, listing, order)
+        self._take(store, listing, query)
+        self._take_rows(found.looked_up)
         self._miss(None)
         work = found.work
         if work is None:
@@ -346,14 +373,14 @@ class GoingThrough:
 
     def _look_again(self, keys: list[str]) -> None:
         """Look up the states of the pictures that were left and gone to; let the user go on."""
-        store, listing = self.store, self.listing
+        store = self.store
         if store is None:
             self._end()
             return
 
         def found(rows: tuple[PictureRow, ...]) -> None:
-            for row in rows:
-                listing.set_state(row.key, row.state)
+            if self.store is store:
+                self._take_rows(rows)
             self._end()
             told, self._told = self._told, ()
             for text in told:

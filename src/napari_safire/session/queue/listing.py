@@ -4,86 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-
-@dataclass(frozen=True, slots=True)
-class QueueOrder:
-    """What of a queue is to be seen, and in which order.
-
-    Parameters
-    ----------
-    states : tuple of str
-        Pictures in one of them; empty: in any.
-    search : str
-        A part of the name, in any case; empty: any name.
-    annotator : str
-        Whose pictures; empty: everybody's.
-    tag : str
-        Empty: with any tags, or none.
-    sort : str
-        One of `PictureStore.sorts`.
-    descending : bool
-    """
-
-    states: tuple[str, ...] = ()
-    search: str = ""
-    annotator: str = ""
-    tag: str = ""
-    sort: str = "queue"
-    descending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PictureRow:
-    """What a queue says of one picture.
-
-    Parameters
-    ----------
-    key : str
-        Names the picture in its store; never shown.
-    name : str
-        Of the file, as it is: not yet fit for a screen.
-    path : Path
-        Where the picture lies, or was last seen.
-    state : str
-        One of `PictureStore.states`.
-    annotator : str
-        Whose piece of work it is; empty where nobody is named.
-    stage : str
-        Of the picture: "annotate", "second", "adjudicate", "accept"; empty where there is one only.
-    score : float or None
-        How likely forged the model finds it, 0 to 1.
-    disagreement : float or None
-        Share of its pixels that annotators say different things of.
-    tags : tuple of str
-    problem : str
-        What is wrong with the file, in a sentence; empty: nothing that is known.
-    """
-
-    key: str
-    name: str
-    path: Path
-    state: str
-    annotator: str = ""
-    stage: str = ""
-    score: float | None = None
-    disagreement: float | None = None
-    tags: tuple[str, ...] = ()
-    problem: str = ""
 
 
 class Listing:
     """Pictures in an order, with their states; 100,000 of them fit.
 
-    It is made once for a `QueueOrder`. Where a state changes, `set_state` is told; nothing is
+    It is made once for a `PictureQuery`. Where a state changes, `set_state` is told; nothing is
     looked up again.
 
     Parameters
     ----------
     keys : sequence of str
-        All that the search, the annotator and the tag let by, in order, whatever their state.
+        All that the query lets by, in order, whatever their state.
     states : sequence of str
         That of each.
     wanted : collection of str
@@ -111,6 +43,10 @@ class Listing:
         self._positions = {key: n for n, key in enumerate(self.keys)}
         self._shown: tuple[str, ...] | None = None
         self.counts = Counter(self._states) if counts is None else Counter(counts)
+
+    def with_wanted(self, wanted: Collection[str]) -> Listing:
+        """Return the same pictures, of which those in other states are to be seen."""
+        return Listing(self.keys, self._states, wanted, self.counts)
 
     @property
     def shown(self) -> tuple[str, ...]:

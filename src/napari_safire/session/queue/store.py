@@ -16,8 +16,9 @@ from napari_safire.annotation.completeness import Completeness
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
 from napari_safire.errors import SafireError
 from napari_safire.images.reading import ReadImage
+from napari_safire.project.queries import PictureQuery, PictureRow, SortKey
 from napari_safire.project.truth import PictureDescription
-from napari_safire.session.queue.listing import Listing, PictureRow, QueueOrder
+from napari_safire.session.queue.listing import Listing
 
 Action = Literal[
     "done", "authentic", "waive", "reject", "accept", "describe", "second opinion", "choose output"
@@ -256,8 +257,8 @@ class PictureWork(Protocol):
 class PictureStore(Protocol):
     """Pictures, and what is made of them.
 
-    `listing`, `look_up`, `read`, `other_work` read files: they are called in the reading worker.
-    `row` answers at once.
+    `listing`, `look_up`, `read`, `annotators`, `other_work` read files: they are called in the
+    reading worker.
     """
 
     @property
@@ -277,7 +278,7 @@ class PictureStore(Protocol):
         """Those in which there is something to do."""
 
     @property
-    def sorts(self) -> tuple[str, ...]:
+    def sorts(self) -> tuple[SortKey, ...]:
         """What the pictures can be sorted by; the first one is the queue's own order."""
 
     @property
@@ -288,17 +289,14 @@ class PictureStore(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What is to be told of it once, in plain sentences."""
 
-    def listing(self, order: QueueOrder) -> Listing:
+    def listing(self, query: PictureQuery) -> Listing:
         """Put the pictures in an order; states are those last looked up."""
 
     def kept_at(self, key: str) -> Hashable:
         """Return where one's work on a picture is kept; the same for two stores of one place."""
 
-    def row(self, key: str) -> PictureRow:
-        """Return what is known of a picture, without looking at its files."""
-
     def look_up(self, keys: Sequence[str]) -> tuple[PictureRow, ...]:
-        """Look up how far some pictures are."""
+        """Look up how far some pictures are; those that are gone are left out."""
 
     def read(self, key: str) -> PictureWork:
         """Read a picture with what was made of it.

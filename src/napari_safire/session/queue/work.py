@@ -54,7 +54,7 @@ class QueueWork(GoingThrough):
         self._mark = mark
         keys = list(self._following())
         if keys:
-            self._go(store, self.listing, keys, self.order, mark)
+            self._go(store, self.listing, keys, self.query, mark)
             return
 
         def saved() -> None:

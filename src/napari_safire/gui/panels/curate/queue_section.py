@@ -21,11 +21,11 @@ from napari_safire.gui.panels.section import (
     form,
     wrapped,
 )
+from napari_safire.project.queries import PictureQuery
 from napari_safire.session.messages import Topic
 from napari_safire.session.queue.folder import FolderPictures
-from napari_safire.session.queue.listing import QueueOrder
 from napari_safire.session.queue.work import QueueWork
-from napari_safire.text import isolated
+from napari_safire.text import isolated, printable
 
 LISTS = "Lists (*.txt *.csv);;All files (*)"
 
@@ -244,8 +244,8 @@ class QueueSection(FoldedSection):
 
     # ---------------------------------------------------------------- what is shown
 
-    def _filter(self) -> None:
-        self.work.set_order(QueueOrder(states=self.filter.currentData()))
+    def _filter(self, _: object = None) -> None:
+        self.work.set_query(PictureQuery(states=self.filter.currentData()))
 
     def _show(self) -> None:
         work = self.work
@@ -273,18 +273,19 @@ class QueueSection(FoldedSection):
         self._show_choice()
 
     def _show_choice(self) -> None:
-        work, store = self.work, self.work.store
+        work = self.work
         shown = work.listing.shown
         with QSignalBlocker(self.jump), QSignalBlocker(self.filter):
             filters = [self.filter.itemData(n) for n in range(self.filter.count())]
-            self.filter.setCurrentIndex(filters.index(work.order.states))
-            if store is not None and shown != self._named:  # thousands, and mostly the same ones
+            self.filter.setCurrentIndex(filters.index(work.query.states))
+            if shown != self._named:  # thousands, and mostly the same ones
                 self.jump.clear()
+                names = {key: isolated(printable(key)) for key in shown}
                 self.jump.addItems(
                     [
-                        f"{n + 1}  {isolated(store.row(key).name)}"
+                        f"{n + 1}  {names[key]}"
                         for n, key in enumerate(work.listing.keys)
-                        if not work.order.states or work.listing.state(key) in work.order.states
+                        if key in names
                     ]
                 )
                 self._named = shown
@@ -297,12 +298,12 @@ class QueueSection(FoldedSection):
         work, row = self.work, self.work.row
         if row is None:
             return "Choose a folder of pictures, or a list file."
-        state = row.state
+        state: str = row.state
         if work.problem:
             state = "cannot be opened"
         elif work.opened is None:
             state += ", closed"
         counts = work.listing.counts
-        told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+        told = ", ".join(f"{counts[name]} {name}" for name in STATES if counts[name])
         place = f"{work.place + 1} of {len(work.listing.keys)}"
         return f"{place} · {state}\n{isolated(row.name)}\n({told})"
