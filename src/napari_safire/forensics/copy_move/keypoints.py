@@ -30,6 +30,7 @@ _CELL = 24.0  # pixels: keypoints are chosen evenly over such cells
 _RATIO = 0.6  # of the distance to the next neighbour
 _LEAST_COSINE = 1 - _RATIO**2  # farther ones cannot be nearer than a ratio of the most, sqrt(2)
 _NEIGHBOURS = 6
+_LEAST_KEYPOINTS = 3  # fewer have no second neighbour
 _LEAST_DISTANCE = 16.0  # pixels: nearer ones are one structure
 _CHUNK = 512
 _GROUP = 16  # columns of a group
@@ -183,6 +184,9 @@ def match_keypoints(
     Cancelled
     """
     count = len(found.places)
+    if count < _LEAST_KEYPOINTS:
+        nothing = np.empty((0, 2))
+        return Matches(nothing, nothing, nothing[:, 0], nothing[:, 0])
     pairs: set[tuple[int, int]] = set()
     # several keypoints of one structure (turned ones, two scales) are no neighbours of each other
     near = cKDTree(found.places).query_pairs(_LEAST_DISTANCE, output_type="ndarray")
@@ -204,8 +208,6 @@ def match_keypoints(
 def _pairs_of(found: Keypoints, part: slice, near: npt.NDArray[np.int64]) -> set[tuple[int, int]]:
     """Pairs of the keypoints of one part with any other, lower number first; not with near ones."""
     neighbours = min(_NEIGHBOURS + 1, len(found.places))
-    if neighbours < 3:
-        return set()
     unused = np.zeros((-len(found.places) % _GROUP, found.descriptors.shape[1]), np.float32)
     cosines = found.descriptors[part] @ np.concatenate([found.descriptors, unused]).T
     cosines[near[:, 0] - part.start, near[:, 1]] = -1
@@ -235,7 +237,7 @@ def _largest(
     able = np.nonzero(tops.max(axis=1) > _LEAST_COSINE)[0]
     groups = _last(tops[able], min(count, n_groups))
     members = np.arange(_GROUP) * n_groups
-    columns = (groups[:, :, None] + members).reshape(len(able), -1)
+    columns = (groups[:, :, None] + members).reshape(len(able), groups.shape[1] * _GROUP)
     values = cosines[able[:, None], columns]
     chosen = _last(values, count)
     columns, values = (np.take_along_axis(array, chosen, axis=1) for array in (columns, values))
