@@ -349,7 +349,7 @@ def _load_engine(
     cache: EmbeddingCache | None, name: str, device: str, notice: Callable[[str], None]
 ) -> Engine:
     # napari needs pandas for the first point: better loaded here than then.
-    import pandas  # type: ignore[import-untyped]  # noqa: F401
+    import pandas  # noqa: F401
 
     from napari_safire import Engine, load_model
 
