@@ -209,11 +209,11 @@ def _of_octave(levels: FloatImage, least_contrast: float) -> tuple[npt.NDArray[n
 
 def _outstanding(
     levels: FloatImage, rows: slice, least_contrast: float
-) -> list[tuple[npt.NDArray[np.int64], ...]]:
+) -> list[tuple[Numbers, ...]]:
     """Level, row and column of extrema in some rows (counted from within the border), by level."""
     differences = np.diff(levels[:, rows.start + _BORDER : rows.stop + _BORDER + 2], axis=0)
     ranges = [_around(level) for level in differences]
-    found = []
+    found: list[tuple[Numbers, ...]] = []
     for at in range(1, len(differences) - 1):
         middle = differences[at, 1:-1, 1:-1]
         before, here, after = ranges[at - 1 : at + 2]
