@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.annotation.annotation import Annotation, Labels, Mask, Stroke
+from napari_safire.annotation.answers import previewed
 from napari_safire.annotation.numbering import renumbered
 from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
@@ -20,7 +21,6 @@ from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.history import History
 from napari_safire.session.messages import Topic
 from napari_safire.session.planes import Plane, PlaneKey, Planes, Snapshot
-from napari_safire.session.results import previewed
 from napari_safire.session.step_keeping import Step, StepKeeper, StepKeeping
 from napari_safire.session.workers import Job, Worker
 
