@@ -2,9 +2,9 @@
 
     python benchmarks/project.py [--pictures 100000]
 
-The pictures are names and hashes without files, as those of `add --quick`; a tenth of them has work.
-Each figure is the median of five runs in one process, beside the same question to a hundredth of
-the pictures.
+The pictures are names and hashes without files, as those of `add --quick`; a tenth has work. Each
+figure is the median of five runs in one process, beside the same question to a hundredth of the
+pictures.
 """
 
 from __future__ import annotations
