@@ -149,7 +149,8 @@ def main() -> None:
         print(number, kind, flush=True)
         walk.work(kind)
     assert walk.series.place.text().startswith(f"{len(kinds) + 1} of "), walk.series.place.text()
-    states = [entry.state for entry in walk.series.entries]
+    listing = walk.series.work.listing
+    states = [listing.state(key) for key in listing.keys]
     expected = {"nothing": "untouched", "done": "done"}
     assert states == [expected.get(kind, "begun") for kind in kinds] + ["untouched"], states
     assert frees.counts[True], frees.counts

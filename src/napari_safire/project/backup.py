@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_safire.atomic import rename, staging_folder
+from napari_safire.atomic import remove_leftovers, rename, staging_folder
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.project.event_table import COLUMNS, read_event
@@ -37,7 +37,7 @@ def back_up(
     Returns
     -------
     Path
-        The folder. Pictures are not copied: their paths lead from there to where they lie.
+        The folder. Pictures are not copied; from another place `look_after` finds them again.
 
     Raises
     ------
@@ -50,6 +50,7 @@ def back_up(
     if os.path.lexists(target):
         raise SafireError(f"{printable(target)} exists: give a backup a new name.")
     try:
+        remove_leftovers(target.parent)
         with staging_folder(target.parent) as staging:
             whole = staging / target.name
             whole.mkdir()

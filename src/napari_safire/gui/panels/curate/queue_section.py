@@ -10,15 +10,7 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFrame, QVBoxLayout
 
-from napari_safire.corpus.queue import (
-    STATES,
-    EntryState,
-    PictureQueue,
-    QueueEntry,
-    count_states,
-    following,
-    preceding,
-)
+from napari_safire.corpus.queue import STATES, PictureQueue
 from napari_safire.gui.controllers.queue_pictures import QueuePictures
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.section import (
@@ -29,9 +21,11 @@ from napari_safire.gui.panels.section import (
     form,
     wrapped,
 )
+from napari_safire.project.queries import PictureQuery
 from napari_safire.session.messages import Topic
-from napari_safire.session.queue_work import QueueWork
-from napari_safire.text import isolated
+from napari_safire.session.queue.folder import FolderPictures
+from napari_safire.session.queue.work import QueueWork
+from napari_safire.text import isolated, printable
 
 LISTS = "Lists (*.txt *.csv);;All files (*)"
 
@@ -55,8 +49,7 @@ class QueueSection(FoldedSection):
         self._controller = controller
         self._pictures = QueuePictures(controller)
         self.work = QueueWork(controller.session, self._pictures)
-        self._listed: list[int] = []  # what the combo box shows: positions and their names
-        self._named: list[str] = []
+        self._named: tuple[str, ...] = ()  # keys of what the combo box shows
         self._make_choice()
         self._make_steps()
         self._make_question()
@@ -77,7 +70,7 @@ class QueueSection(FoldedSection):
             (self.work.missing_changed, self._ask),
         ):
             self.connections.connect(signal, slot)
-        self.filter.activated.connect(self._show)
+        self.filter.activated.connect(self._filter)
         self.jump.activated.connect(self._jump)
         self._show()
 
@@ -103,7 +96,7 @@ class QueueSection(FoldedSection):
             "Which pictures of the queue to go through",
             "Which pictures Previous picture, Next picture and Go to consider.",
         )
-        self.filter.addItem("all", STATES)
+        self.filter.addItem("all", ())
         for state in STATES:
             self.filter.addItem(state, (state,))
         self.jump = elided_combo(
@@ -157,13 +150,14 @@ class QueueSection(FoldedSection):
 
     @property
     def queue(self) -> PictureQueue | None:
-        """The queue that is open."""
-        return self.work.queue
+        """The queue of a folder or list that is open."""
+        store = self.work.store
+        return store.queue if isinstance(store, FolderPictures) else None
 
     @property
-    def entries(self) -> tuple[QueueEntry, ...]:
-        """Its pictures, and how far each of them was when it was last looked up."""
-        return self.work.entries
+    def n_done(self) -> int:
+        """How many of its pictures are done."""
+        return self.work.listing.counts["done"]
 
     def open_queue(self, path: str | os.PathLike[str]) -> None:
         """See `QueueWork.open_queue`."""
@@ -172,19 +166,19 @@ class QueueSection(FoldedSection):
 
     def go_on(self) -> None:
         """Open the next picture that the filter lets by."""
-        self.work.go_on(self._states)
+        self.work.go_on()
 
     def go_back(self) -> None:
         """Open the picture before."""
-        self.work.go_back(self._states)
+        self.work.go_back()
 
     def finish(self) -> None:
         """Save the open picture as done and open the next one, if there is one."""
-        self.work.finish(self._states)
+        self.work.finish()
 
     def finish_as_authentic(self) -> None:
         """Say that all of the open picture is one source, and save it as done."""
-        self.work.finish(self._states, authentic=True)
+        self.work.finish(authentic=True)
 
     def _browse_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Choose a folder of pictures")
@@ -202,8 +196,8 @@ class QueueSection(FoldedSection):
             self.work.choose_output(path)
 
     def _jump(self, row: int) -> None:
-        if 0 <= row < len(self._listed):
-            self.work.go_to(self._listed[row])
+        if 0 <= row < len(self._named):
+            self.work.go_to(self._named[row])
 
     # ---------------------------------------------------------------- what happens
 
@@ -250,55 +244,66 @@ class QueueSection(FoldedSection):
 
     # ---------------------------------------------------------------- what is shown
 
-    @property
-    def _states(self) -> tuple[EntryState, ...]:
-        states: tuple[EntryState, ...] = self.filter.currentData()
-        return states
+    def _filter(self, _: object = None) -> None:
+        self.work.set_query(PictureQuery(states=self.filter.currentData()))
 
-    def _show(self, _: object = None) -> None:
+    def _show(self) -> None:
         work = self.work
-        entries, here, free = work.entries, work.position, not work.doing
+        free, is_open = not work.doing, work.store is not None
         self.folder.setEnabled(free)
         self.list_file.setEnabled(free)
         for widget in (self.filter, self.jump, self.output):
-            widget.setEnabled(free and bool(entries))
-        self.back.setEnabled(free and preceding(entries, here, self._states) is not None)
-        self.forward.setEnabled(free and following(entries, here, self._states) is not None)
+            widget.setEnabled(free and is_open)
+        self.back.setEnabled(free and work.can_go_back)
+        self.forward.setEnabled(free and work.can_go_on)
         for finishing in (self.done, self.authentic):
             finishing.setEnabled(free and work.opened is not None)
         self.question.setEnabled(free)
+        queue = self.queue
         self.output.setToolTip(
             "Choose the folder for masks and records."
-            + (f" Now: {work.queue.output}" if work.queue is not None else "")
+            + (f" Now: {queue.output}" if queue is not None else "")
         )
         if work.doing:
             self.place.setText(work.doing)
             return
         self.place.setText(self._describe())
-        self.say_beside_title(f"{here + 1} of {len(entries)}" if entries else "")
-        listed = [n for n, entry in enumerate(entries) if entry.state in self._states]
-        with QSignalBlocker(self.jump):
-            named = [f"{n + 1}  {isolated(entries[n].picture.name)}" for n in listed]
-            if named != self._named:  # thousands, and mostly the same ones
+        n_pictures = len(work.listing.keys)
+        self.say_beside_title(f"{work.place + 1} of {n_pictures}" if is_open else "")
+        self._show_choice()
+
+    def _show_choice(self) -> None:
+        work = self.work
+        shown = work.listing.shown
+        with QSignalBlocker(self.jump), QSignalBlocker(self.filter):
+            filters = [self.filter.itemData(n) for n in range(self.filter.count())]
+            self.filter.setCurrentIndex(filters.index(work.query.states))
+            if shown != self._named:  # thousands, and mostly the same ones
                 self.jump.clear()
-                self.jump.addItems(named)
-            self._listed, self._named = listed, named
-            self.jump.setCurrentIndex(listed.index(here) if here in listed else -1)
-            if here not in listed:
+                names = {key: isolated(printable(key)) for key in shown}
+                self.jump.addItems(
+                    [
+                        f"{n + 1}  {names[key]}"
+                        for n, key in enumerate(work.listing.keys)
+                        if key in names
+                    ]
+                )
+                self._named = shown
+            here = self._named.index(work.key) if work.key in self._named else -1
+            self.jump.setCurrentIndex(here)
+            if here < 0:
                 self.jump.setEditText("")
 
     def _describe(self) -> str:
-        work, entry = self.work, self.work.entry
-        if entry is None:
+        work, row = self.work, self.work.row
+        if row is None:
             return "Choose a folder of pictures, or a list file."
-        state: str = entry.state
+        state: str = row.state
         if work.problem:
             state = "cannot be opened"
         elif work.opened is None:
             state += ", closed"
-        counts = ", ".join(f"{n} {what}" for what, n in count_states(work.entries).items() if n)
-        return (
-            f"{work.position + 1} of {len(work.entries)} · {state}\n"
-            f"{isolated(entry.picture.name)}\n"
-            f"({counts})"
-        )
+        counts = work.listing.counts
+        told = ", ".join(f"{counts[name]} {name}" for name in STATES if counts[name])
+        place = f"{work.place + 1} of {len(work.listing.keys)}"
+        return f"{place} · {state}\n{isolated(row.name)}\n({told})"

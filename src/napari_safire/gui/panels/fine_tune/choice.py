@@ -23,7 +23,7 @@ from napari_safire.corpus.learning_list import (
     look_at_list,
     write_done_list,
 )
-from napari_safire.corpus.queue import PictureQueue, count_states
+from napari_safire.corpus.queue import PictureQueue
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.annotate.model_section import ModelSection
@@ -283,7 +283,7 @@ class FineTuneChoice(QWidget):
 
     @property
     def _done(self) -> int:
-        return count_states(self._queue.entries)["done"]
+        return self._queue.n_done
 
     def _add_list(self, listed: LearningList) -> None:
         known = [self.material.itemData(row) for row in range(1, self.material.count())]
