@@ -175,7 +175,7 @@ class States(Tour):
 
     def queue(self) -> None:
         """A queue, one picture not done."""
-        self.widget.message.clear()
+        self.widget.workspace.messages.clear()
         self.viewer.layers.clear()
         folder = Path(tempfile.mkdtemp()) / "photos"
         folder.mkdir()
