@@ -94,7 +94,7 @@ def test_a_model_and_a_folder_are_both_taken(dock: Dock, picture: Path) -> None:
     (folder.parent / "m.pth").write_bytes(b"x")
     drop(dock, [folder.parent / "m.pth", folder])
     assert names(dock) == ["a.png"]
-    assert dock.workspace.queue.work.queue is not None
+    assert dock.workspace.queue.work.store is not None
 
 
 def test_what_is_not_there_is_told(dock: Dock, picture: Path) -> None:

@@ -25,7 +25,7 @@ from napari_safire.gui.io.reader import get_reader
 from napari_safire.gui.io.writer import write_labels
 from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.images.masks import UNASSIGNED, decode_sources, encode_sources
-from napari_safire.session import queue_file
+from napari_safire.session.queue import folder_work
 
 from .conftest import Dock
 from .hand import pump, wait_until
@@ -243,7 +243,7 @@ def test_the_last_picture_can_be_done_as_well(
     dock: Dock, series: QueueSection, folder: Path
 ) -> None:
     begin(dock, series, folder)
-    series.work.go_to(3)
+    series.work.go_to(NAMES[3])
     settle(dock, series)
     mark_all(dock)
     press(dock, series, "done")
@@ -330,7 +330,7 @@ def test_the_open_picture_chosen_again_is_saved_and_stays(
 ) -> None:
     """It was read before it was saved: what had been made vanished from the screen."""
     begin(dock, series, folder)
-    for again in (lambda: series.work.go_to(0), lambda: series.open_queue(folder)):
+    for again in (lambda: series.work.go_to(NAMES[0]), lambda: series.open_queue(folder)):
         shown = click_a_source(dock, 50, 60 + len(dock.viewer.layers))
         again()
         settle(dock, series)
@@ -642,7 +642,7 @@ def test_files_of_others_are_not_replaced(dock: Dock, series: QueueSection, fold
     begin(dock, series, folder)
     assert series.place.text().startswith("1 of 4 · cannot be opened")
     assert "no record of labels" in dock.widget.message.text()
-    series.work.go_to(1)
+    series.work.go_to(NAMES[1])
     settle(dock, series)
     (output / "p2.png.json").write_text('{"shopping": ["milk"]}')
     click_a_source(dock, 50, 60)
@@ -683,14 +683,14 @@ def test_what_is_done_while_the_next_picture_is_read_is_saved_too(
     begin(dock, series, folder)
     click_a_source(dock, 30, 30)
     reading, gate = threading.Event(), threading.Event()
-    true_read = queue_file.read_entry
+    true_read = folder_work.read_entry
 
     def slowly(entry):
         reading.set()
         assert gate.wait(30)
         return true_read(entry)
 
-    monkeypatch.setattr(queue_file, "read_entry", slowly)
+    monkeypatch.setattr(folder_work, "read_entry", slowly)
     dock.press(series.forward)
     wait_until(reading.is_set)
     assert not series.forward.isEnabled()
@@ -732,7 +732,7 @@ def test_what_is_done_while_the_labels_are_written_is_saved_too(
         assert gate.wait(30)
         return saving.save_labels(*arguments)
 
-    monkeypatch.setattr(queue_file, "save_labels", slowly)
+    monkeypatch.setattr(folder_work, "save_labels", slowly)
     dock.press(series.forward)
     wait_until(writing.is_set)
     image = dock.controller.image

@@ -110,7 +110,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
 
     def go_on() -> None:
         controller.edits.commit()
-        series.work.go_to(dice.randrange(PICTURES))
+        series.work.go_to(dice.choice(series.work.listing.keys))
 
     acts = [prompt] * 4 + [stroke] * 6 + [partition] * 2
     acts += [
@@ -135,7 +135,8 @@ def work(folder: Path, log: Path, seed: int) -> None:
 def recovered(folder: Path, number: int, autosave: Path) -> dict[str, str]:
     """Labels of a picture by where the next dock finds them: in the autosave, in the files."""
     from napari_safire.annotation.codec import decode_annotation
-    from napari_safire.corpus.queue import PictureQueue, read_entry
+    from napari_safire.corpus.queue import PictureQueue
+    from napari_safire.corpus.queue_files import read_entry
     from napari_safire.images.pixels import PictureReader
     from napari_safire.session.autosave import Autosave
 

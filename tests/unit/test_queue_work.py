@@ -17,11 +17,13 @@ from PIL import Image
 
 from napari_safire.annotation.annotation import Stroke
 from napari_safire.annotation.predictions import AnnotatedPlane
-from napari_safire.corpus.queue import EntryContents, PictureQueue
-from napari_safire.session import queue_file
+from napari_safire.corpus.queue import PictureQueue
 from napari_safire.session.planes import Plane, PlaneKey
-from napari_safire.session.queue_work import QueueWork
+from napari_safire.session.queue import folder_work
+from napari_safire.session.queue.store import PictureWork
+from napari_safire.session.queue.work import QueueWork
 from napari_safire.session.session import Session
+from napari_safire.settings import PartitionSettings
 
 SHAPE = (24, 32)
 
@@ -36,6 +38,7 @@ class Owner:
         self.told: list[str] = []
         self.work.notice.connect(lambda text, failed, topic: self.told.append(text))
         self.shown: list[str] = []
+        self.others: list[tuple[str, AnnotatedPlane]] = []
         self._names = itertools.count()
         self.folder = folder
 
@@ -45,12 +48,20 @@ class Owner:
     def facts(self, picture: Hashable, plane: Plane) -> dict[str, Any]:
         return {}
 
-    def show(self, picture: Path, contents: EntryContents, made: AnnotatedPlane) -> Hashable:
+    embeds_at_once = False
+
+    def show(self, work: PictureWork) -> Hashable:
         name = next(self._names)
-        self.shown.append(picture.name)
-        self.session.open(PlaneKey(name), SHAPE, lambda: contents.image.pixels)
-        self.session.annotations.open_saved(PlaneKey(name), made)
+        self.shown.append(work.path.name)
+        self.session.open(PlaneKey(name), SHAPE, lambda: work.image.pixels)
+        self.session.annotations.open_saved(PlaneKey(name), work.made)
         return name
+
+    def partition(self, picture: Hashable) -> None:
+        self.session.partitions.run(PlaneKey(picture), PartitionSettings("kmeans", 2))
+
+    def show_other(self, picture: Hashable, made: AnnotatedPlane, title: str) -> None:
+        self.others.append((title, made))
 
     def clear(self) -> None:
         self.shown.append("")
@@ -115,14 +126,14 @@ def test_undo_answers_while_a_file_is_read_or_written(
     owner: Owner, slow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both went through the thread that answers undo: it waited as long as the disk took."""
-    reached, gate, quick = threading.Event(), threading.Event(), getattr(queue_file, slow)
+    reached, gate, quick = threading.Event(), threading.Event(), getattr(folder_work, slow)
 
     def slowly(*arguments: Any) -> Any:
         reached.set()
         assert gate.wait(20)
         return quick(*arguments)
 
-    monkeypatch.setattr(queue_file, slow, slowly)
+    monkeypatch.setattr(folder_work, slow, slowly)
     owner.paint(3)
     owner.work.go_on()
     owner.until(reached.is_set)
@@ -175,7 +186,8 @@ def test_what_was_removed_meanwhile_is_written_anew(owner: Owner) -> None:
     owner.work.go_back()
     owner.settle()
     for lost in ("mask", "record"):
-        getattr(owner.work.entry, lost).unlink()
+        entry = PictureQueue.open(owner.folder).entries()[0]
+        getattr(entry, lost).unlink()
         owner.work.go_on()
         owner.settle()
         assert owner.states()[0] == "done"  # as it was, with nothing changed
@@ -206,8 +218,8 @@ def test_a_picture_that_is_taken_away_while_it_is_finished_is_saved_as_done(
     owner: Owner, complete: bool, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was said of it was lost: it was saved as begun."""
-    gate, read = threading.Event(), queue_file.read_entry
-    monkeypatch.setattr(queue_file, "read_entry", lambda entry: gate.wait(20) and read(entry))
+    gate, read = threading.Event(), folder_work.read_entry
+    monkeypatch.setattr(folder_work, "read_entry", lambda entry: gate.wait(20) and read(entry))
     if not complete:
         owner.paint(2)
     owner.work.finish(authentic=complete)

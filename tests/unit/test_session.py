@@ -17,13 +17,13 @@ from fakes import RADIUS, FakeEngine, PatchEngine
 from napari_safire.annotation import edits
 from napari_safire.annotation.annotation import Annotation, SourcePrompt, Stroke
 from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions
+from napari_safire.annotation.region_labels import partition_uncertainty
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
 from napari_safire.geometry import Geometry
 from napari_safire.progress import report
 from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.planes import PlaneKey, Snapshot
-from napari_safire.session.region_labels import partition_uncertainty
 from napari_safire.session.session import Session
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, FloatImage, PointPrompt, SourcePartition, SourceRegion

@@ -147,8 +147,9 @@ def main() -> None:
     for number, kind in enumerate(kinds):
         print(number, kind, flush=True)
         walk.work(kind)
-    assert walk.series.work.position == len(kinds), walk.series.work.position
-    states = [entry.state for entry in walk.series.work.entries]
+    listing = walk.series.work.listing
+    assert walk.series.work.place == len(kinds), walk.series.work.place
+    states = [listing.state(key) for key in listing.keys]
     expected = {"nothing": "untouched", "done": "done"}
     assert states == [expected.get(kind, "begun") for kind in kinds] + ["untouched"], states
     assert frees.counts[True], frees.counts

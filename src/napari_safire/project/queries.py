@@ -28,6 +28,7 @@ _ORDER = {
     "uncertainty": "p.uncertainty",
     "disagreement": "p.disagreement",
 }
+_MAY_BE_UNKNOWN = ("score", "uncertainty", "disagreement")
 _FROM = "FROM picture p LEFT JOIN work w ON w.picture = p.id AND w.annotator = :annotator"
 
 
@@ -119,8 +120,11 @@ def list_pictures(project: Project, annotator: str, query: PictureQuery) -> tupl
     where, values = _conditions(query)
     order = _ORDER[query.sort]
     down = " DESC" if query.descending else ""
+    last = f"{order} IS NULL, " if query.sort in _MAY_BE_UNKNOWN else ""
+    own = query.states or query.assigned_only or query.sort == "state"
+    tables = _FROM if own else "FROM picture p"
     rows = project.ask(
-        f"SELECT p.id {_FROM} WHERE {where} ORDER BY ({order}) IS NULL, {order}{down}, p.position",
+        f"SELECT p.id {tables} WHERE {where} ORDER BY {last}{order}{down}, p.position",
         values | {"annotator": annotator},
     )
     return tuple(row[0] for row in rows)
@@ -178,7 +182,7 @@ def tags(project: Project) -> tuple[str, ...]:
 
 
 def _conditions(query: PictureQuery) -> tuple[str, dict[str, Any]]:
-    found, values = ["NOT p.removed"], {}
+    found, values = ["p.removed = 0"], {}
     if query.text.strip():
         found.append("(p.path LIKE :text ESCAPE '!' OR p.tags LIKE :text ESCAPE '!')")
         escaped = json.dumps(query.text.strip())[1:-1]  # as paths and tags are written

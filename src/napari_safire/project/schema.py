@@ -67,7 +67,9 @@ CREATE TABLE picture (
     control TEXT,
     stage TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX picture_by_position ON picture (position);
+CREATE INDEX picture_by_position ON picture (removed, position);
+CREATE INDEX picture_by_name ON picture (removed, name COLLATE NOCASE, position);
+CREATE INDEX picture_by_score ON picture (removed, score IS NULL, score, position);
 CREATE INDEX picture_by_file ON picture (file_sha256);
 CREATE INDEX picture_by_pixels ON picture (pixels_sha256);
 CREATE TABLE work (

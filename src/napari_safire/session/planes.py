@@ -13,11 +13,11 @@ import numpy.typing as npt
 from napari_safire.annotation.annotation import Annotation, Labels, SourcePrompt
 from napari_safire.annotation.numbering import numbers_of
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
+from napari_safire.annotation.region_labels import Asked, Unions, asked_for
 from napari_safire.forgery import ForgeryMap
 from napari_safire.images.pixels import PictureReader
 from napari_safire.partitioning.combination import CombinationRule
 from napari_safire.session.history import History
-from napari_safire.session.region_labels import Asked, Unions, asked_for
 from napari_safire.session.workers import Job
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, PointPrompt, SourcePartition, SourceRegion

@@ -9,12 +9,13 @@ from napari.layers import Image
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 
-from napari_safire.corpus.queue import STATES
+from napari_safire.corpus.queue import PictureQueue
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.queue_pictures import QueuePictures
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.session.messages import Topic
-from napari_safire.session.queue_work import QueueWork
+from napari_safire.session.queue.folder import FolderPictures
+from napari_safire.session.queue.work import QueueWork
 
 
 class QueueController:
@@ -32,8 +33,6 @@ class QueueController:
         Does it.
     pictures : QueuePictures
         Shows them.
-    states : tuple of {"untouched", "begun", "done"}
-        Of the pictures to go through.
     changed : Signal()
         Another queue is open, or the states of its pictures were read anew.
     is_wanted : Signal()
@@ -47,7 +46,6 @@ class QueueController:
         self._controller = controller
         self.pictures = QueuePictures(controller)
         self.work = QueueWork(controller.session, self.pictures)
-        self.states = STATES
         self.connections = Connections()
         for signal, slot in (
             (controller.leaving, self._leaving),
@@ -58,24 +56,35 @@ class QueueController:
         ):
             self.connections.connect(signal, slot)
 
+    @property
+    def folder(self) -> PictureQueue | None:
+        """The folder or list that is open; None where nothing is, or a project."""
+        store = self.work.store
+        return store.queue if isinstance(store, FolderPictures) else None
+
+    @property
+    def n_done(self) -> int:
+        """How many of its pictures are done."""
+        return self.work.listing.counts["done"]
+
     def go_on(self) -> None:
-        """Save what was changed, and open the next picture in one of `states`."""
-        self._with_queue(lambda: self.work.go_on(self.states))
+        """Save what was changed, and open the next picture to be seen."""
+        self._with_queue(self.work.go_on)
 
     def go_back(self) -> None:
         """Save what was changed, and open the picture before."""
-        self._with_queue(lambda: self.work.go_back(self.states))
+        self._with_queue(self.work.go_back)
 
     def finish(self) -> None:
         """Save the open picture as done and open the next one, if there is one."""
-        self._with_queue(lambda: self.work.finish(self.states))
+        self._with_queue(self.work.finish)
 
     def finish_as_authentic(self) -> None:
         """Say that all of the open picture is one source, and save it as done."""
-        self._with_queue(lambda: self.work.finish(self.states, authentic=True))
+        self._with_queue(lambda: self.work.finish(authentic=True))
 
     def _with_queue(self, act: Callable[[], None]) -> None:
-        if self.work.queue is None:
+        if self.work.store is None:
             self._tell("No queue of pictures is open: choose a folder or a list first.", False)
             self.is_wanted.emit()
         else:

@@ -191,6 +191,6 @@ def open_widget(viewer: napari.Viewer) -> SafireWidget:
 def _queue(viewer: napari.Viewer) -> QueueController:
     """The queue of a viewer; without any, the dock where one is opened comes forward."""
     workspace = workspace_of(viewer)
-    if workspace is None or workspace.queue.work.queue is None:
+    if workspace is None or workspace.queue.work.store is None:
         return bring_forward(viewer, CurateWidget).workspace.queue
     return workspace.queue

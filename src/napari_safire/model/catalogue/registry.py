@@ -6,7 +6,7 @@ Neither this module nor the download loads torch; `load_model` and `verify` do.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path, PurePosixPath
@@ -157,6 +157,28 @@ def verify(name: str) -> str:
         raise CheckpointError(f"{_WEIGHTS / _SUMS} lists no hash of {path.name} to compare with.")
     _check_hash(entry, path, found)
     return found
+
+
+def hashed_models(files: Iterable[str | PathLike[str]] = ()) -> dict[str, str]:
+    """Find the models on this machine by the hashes that records name.
+
+    Parameters
+    ----------
+    files : iterable of path-like
+        Model files besides the registered ones.
+
+    Returns
+    -------
+    dict of str to str
+        SHA-256 of its file to the name, or the path, that `load_model` takes. Registered ones are
+        not hashed for this: `load_model` checks that they are what their entries say.
+    """
+    known = {
+        entry.sha256: entry.name
+        for entry in available_models()
+        if entry.sha256 is not None and _size(_place(entry)) is not None
+    }
+    return known | {file_sha256(path): os.fspath(path) for path in files}
 
 
 def load_model(

@@ -33,12 +33,9 @@ class QueueLine(Section):
 
     def _show(self) -> None:
         work = self._queue.work
-        entry = work.entry
-        self.setVisible(work.queue is not None)
-        if work.queue is None or entry is None:
+        self.setVisible(work.store is not None)
+        if work.store is None:
             return
-        self.label.setText(
-            work.doing
-            or f"{work.position + 1} of {len(work.entries)} in "
-            f"{isolated(work.queue.base.name)} · {entry.state}"
-        )
+        place = f"{work.place + 1:,} of {len(work.listing.keys):,} in {isolated(work.store.title)}"
+        state = "" if work.row is None else f" · {work.row.state}"
+        self.label.setText(work.doing or f"{place}{state}")

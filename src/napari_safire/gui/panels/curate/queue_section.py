@@ -7,14 +7,7 @@ import os
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFrame, QVBoxLayout
 
-from napari_safire.corpus.queue import (
-    STATES,
-    PictureQueue,
-    QueueEntry,
-    count_states,
-    following,
-    preceding,
-)
+from napari_safire.corpus.queue import STATES
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.panels.section import (
     FoldedSection,
@@ -24,7 +17,8 @@ from napari_safire.gui.panels.section import (
     form,
     wrapped,
 )
-from napari_safire.text import isolated
+from napari_safire.project.queries import PictureQuery
+from napari_safire.text import isolated, printable
 
 LISTS = "Lists (*.txt *.csv);;All files (*)"
 
@@ -41,8 +35,7 @@ class QueueSection(FoldedSection):
     def __init__(self, queue: QueueController) -> None:
         super().__init__("Queue", "Go through the pictures of a folder or a list.")
         self._queue, self.work = queue, queue.work
-        self._listed: list[int] = []  # what the combo box shows: positions and their names
-        self._named: list[str] = []
+        self._named: tuple[str, ...] = ()  # keys of what the combo box shows
         self._make_choice()
         self._make_steps()
         self._make_question()
@@ -86,7 +79,7 @@ class QueueSection(FoldedSection):
             "Which pictures of the queue to go through",
             "Which pictures Previous picture, Next picture and Go to consider.",
         )
-        self.filter.addItem("all", STATES)
+        self.filter.addItem("all", ())
         for state in STATES:
             self.filter.addItem(state, (state,))
         self.jump = elided_combo(
@@ -138,16 +131,6 @@ class QueueSection(FoldedSection):
 
     # ---------------------------------------------------------------- what users do
 
-    @property
-    def queue(self) -> PictureQueue | None:
-        """The queue that is open."""
-        return self.work.queue
-
-    @property
-    def entries(self) -> tuple[QueueEntry, ...]:
-        """Its pictures, and how far each of them was when it was last looked up."""
-        return self.work.entries
-
     def open_queue(self, path: str | os.PathLike[str]) -> None:
         """See `QueueWork.open_queue`."""
         self.unfold()
@@ -169,8 +152,8 @@ class QueueSection(FoldedSection):
             self.work.choose_output(path)
 
     def _jump(self, row: int) -> None:
-        if 0 <= row < len(self._listed):
-            self.work.go_to(self._listed[row])
+        if 0 <= row < len(self._named):
+            self.work.go_to(self._named[row])
 
     # ---------------------------------------------------------------- what is missing
 
@@ -188,54 +171,66 @@ class QueueSection(FoldedSection):
 
     # ---------------------------------------------------------------- what is shown
 
-    def _filter(self, _: int) -> None:
-        self._queue.states = self.filter.currentData()
-        self._show()
+    def _filter(self, _: object = None) -> None:
+        self.work.set_query(PictureQuery(states=self.filter.currentData()))
 
     def _show(self) -> None:
         work = self.work
-        entries, here, free = work.entries, work.position, not work.doing
+        free, is_open = not work.doing, work.store is not None
         self.folder.setEnabled(free)
         self.list_file.setEnabled(free)
         for widget in (self.filter, self.jump, self.output):
-            widget.setEnabled(free and bool(entries))
-        self.back.setEnabled(free and preceding(entries, here, self._queue.states) is not None)
-        self.forward.setEnabled(free and following(entries, here, self._queue.states) is not None)
+            widget.setEnabled(free and is_open)
+        self.back.setEnabled(free and work.can_go_back)
+        self.forward.setEnabled(free and work.can_go_on)
         for finishing in (self.done, self.authentic):
             finishing.setEnabled(free and work.opened is not None)
         self.question.setEnabled(free)
+        folder = self._queue.folder
         self.output.setToolTip(
             "Choose the folder for masks and records."
-            + (f" Now: {work.queue.output}" if work.queue is not None else "")
+            + (f" Now: {folder.output}" if folder is not None else "")
         )
         if work.doing:
             self.place.setText(work.doing)
             return
         self.place.setText(self._describe())
-        self.say_beside_title(f"{here + 1} of {len(entries)}" if entries else "")
-        listed = [n for n, entry in enumerate(entries) if entry.state in self._queue.states]
-        with QSignalBlocker(self.jump):
-            named = [f"{n + 1}  {isolated(entries[n].picture.name)}" for n in listed]
-            if named != self._named:  # thousands, and mostly the same ones
+        n_pictures = len(work.listing.keys)
+        self.say_beside_title(f"{work.place + 1} of {n_pictures}" if is_open else "")
+        self._show_choice()
+
+    def _show_choice(self) -> None:
+        work = self.work
+        shown = work.listing.shown
+        with QSignalBlocker(self.jump), QSignalBlocker(self.filter):
+            filters = [self.filter.itemData(n) for n in range(self.filter.count())]
+            self.filter.setCurrentIndex(filters.index(work.query.states))
+            if shown != self._named:  # thousands, and mostly the same ones
                 self.jump.clear()
-                self.jump.addItems(named)
-            self._listed, self._named = listed, named
-            self.jump.setCurrentIndex(listed.index(here) if here in listed else -1)
-            if here not in listed:
+                names = {key: isolated(printable(key)) for key in shown}
+                self.jump.addItems(
+                    [
+                        f"{n + 1}  {names[key]}"
+                        for n, key in enumerate(work.listing.keys)
+                        if key in names
+                    ]
+                )
+                self._named = shown
+            here = self._named.index(work.key) if work.key in self._named else -1
+            self.jump.setCurrentIndex(here)
+            if here < 0:
                 self.jump.setEditText("")
 
     def _describe(self) -> str:
-        work, entry = self.work, self.work.entry
-        if entry is None:
+        work, row = self.work, self.work.row
+        if row is None:
             return "Choose a folder of pictures, or a list file."
-        state: str = entry.state
+        state: str = row.state
         if work.problem:
             state = "cannot be opened"
         elif work.opened is None:
             state += ", closed"
-        counts = ", ".join(f"{n} {what}" for what, n in count_states(work.entries).items() if n)
-        return (
-            f"{work.position + 1} of {len(work.entries)} · {state}\n"
-            f"{isolated(entry.picture.name)}\n"
-            f"({counts})"
-        )
+        counts = work.listing.counts
+        told = ", ".join(f"{counts[name]} {name}" for name in STATES if counts[name])
+        place = f"{work.place + 1} of {len(work.listing.keys)}"
+        return f"{place} · {state}\n{isolated(row.name)}\n({told})"

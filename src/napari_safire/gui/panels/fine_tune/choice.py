@@ -23,7 +23,7 @@ from napari_safire.corpus.learning_list import (
     look_at_list,
     write_done_list,
 )
-from napari_safire.corpus.queue import PictureQueue, count_states
+from napari_safire.corpus.queue import PictureQueue
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.viewer import ViewerController
@@ -212,7 +212,7 @@ class FineTuneChoice(QWidget):
 
     def plan(self) -> FineTunePlan | str:
         """Give what was chosen, or say what is missing."""
-        listed, queue, model = self._listed, self._queue.work.queue, self._model.model_in_use
+        listed, queue, model = self._listed, self._queue.folder, self._model.model_in_use
         material = listed or queue
         if material is None:
             return "Open a queue and mark pictures as done, or choose a list file."
@@ -274,7 +274,7 @@ class FineTuneChoice(QWidget):
 
     def _place(self) -> Path | None:
         """The folder for results beside what is learned from."""
-        listed, queue = self._listed, self._queue.work.queue
+        listed, queue = self._listed, self._queue.folder
         if listed is not None:
             return listed.path.with_name(f"{listed.path.stem}_tuned")
         if queue is not None:
@@ -290,7 +290,7 @@ class FineTuneChoice(QWidget):
 
     @property
     def _done(self) -> int:
-        return count_states(self._queue.work.entries)["done"]
+        return self._queue.n_done
 
     def _add_list(self, listed: LearningList) -> None:
         known = [self.material.itemData(row) for row in range(1, self.material.count())]
@@ -311,7 +311,7 @@ class FineTuneChoice(QWidget):
         self.changed.emit()
 
     def _queue_changed(self) -> None:
-        known = self._queue.work.queue is not None
+        known = self._queue.folder is not None
         self.material.setItemText(0, f"open queue: {self._done} done" if known else "no queue open")
         if self.isEnabled():  # else it is being filled
             self.suggest_folder()
