@@ -11,11 +11,14 @@ from psygnal import Signal
 
 from napari_safire.corpus.queue import PictureQueue
 from napari_safire.gui.controllers.connections import Connections
+from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.queue_pictures import QueuePictures
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.session.messages import Topic
 from napari_safire.session.queue.folder import FolderPictures
+from napari_safire.session.queue.store import PictureStore
 from napari_safire.session.queue.work import QueueWork
+from napari_safire.session.queue_thumbnails import QueueThumbnails
 
 
 class QueueController:
@@ -33,25 +36,36 @@ class QueueController:
         Does it.
     pictures : QueuePictures
         Shows them.
+    thumbnails : QueueThumbnails
+    people, tags : tuple of str
+        By whom and with which tags pictures of the open queue can be picked out.
     changed : Signal()
         Another queue is open, or the states of its pictures were read anew.
+    choices_known : Signal()
+        `people` and `tags` are others.
     is_wanted : Signal()
         Someone wants to go on in a queue, and none is open.
     """
 
     changed = Signal()
+    choices_known = Signal()
     is_wanted = Signal()
 
     def __init__(self, controller: ViewerController) -> None:
         self._controller = controller
         self.pictures = QueuePictures(controller)
         self.work = QueueWork(controller.session, self.pictures)
+        self.thumbnails = QueueThumbnails(gui_thread().deliver)
+        self.people: tuple[str, ...] = ()
+        self.tags: tuple[str, ...] = ()
+        self._store: PictureStore | None = None
         self.connections = Connections()
         for signal, slot in (
             (controller.leaving, self._leaving),
             (controller.viewer.layers.events.removed, self._layer_removed),
             (controller.shown, self.work.compare_missing),
             (self.work.notice, self._tell),
+            (self.work.listed, self._listed),
             (self.work.changed, self._work_changed),
         ):
             self.connections.connect(signal, slot)
@@ -99,6 +113,35 @@ class QueueController:
         camera = getattr(viewer, "scene", viewer).camera  # before napari 0.9 the viewer's own
         row, col = image.data_to_world((missing.row, missing.col))[-2:]
         camera.center = (*camera.center[:-2], row, col)
+
+    def close(self) -> None:
+        """Let go of viewer and session."""
+        self.connections.disconnect()
+        self.thumbnails.close()
+
+    def _listed(self) -> None:
+        """Of another store, thumbnails are others, and so is what can be picked out."""
+        store = self.work.store
+        if store is self._store or store is None:
+            return
+        self._store = store
+        self.thumbnails.of(store.locate)
+        self.people = self.tags = ()
+        self.choices_known.emit()
+        self.look_at_choices()
+
+    def look_at_choices(self) -> None:
+        """Look up annotators and tags of the open queue."""
+        store = self._store
+        if store is None:
+            return
+
+        def found(choices: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
+            if store is self._store and choices != (self.people, self.tags):
+                self.people, self.tags = choices
+                self.choices_known.emit()
+
+        self._controller.session.run(lambda: (store.people(), store.tags()), found)
 
     def _work_changed(self) -> None:
         if not self.work.doing:
