@@ -37,15 +37,19 @@ def beginning_of(
     SafireError
         It cannot be read, is of another size, or may not be seen yet.
     """
-    nothing = AnnotatedPlane(Annotation.empty(shape))
-    if beginning.what == "given":
-        return work.made
+    nothing = Annotation.empty(shape)
     if beginning.what == "work":
         return store.other_work(work.key, beginning.annotator)
-    if beginning.what != "mask":
-        return nothing
-    if beginning.mask is None:
-        raise DatasetError("No mask is named to begin from: choose a file.")
-    truth = read_label_truth(ListEntry(work.path, beginning.mask), shape=shape)
-    settled = PackedLabels.pack(from_one(truth.labels))
-    return AnnotatedPlane(replace(nothing.annotation, settled=settled))
+    labels = store.given(work.key) if beginning.what == "given" else None
+    if beginning.what == "mask":
+        if beginning.mask is None:
+            raise DatasetError("No mask is named to begin from: choose a file.")
+        labels = from_one(read_label_truth(ListEntry(work.path, beginning.mask)).labels)
+    if labels is None:
+        return AnnotatedPlane(nothing)
+    if labels.shape != shape:
+        raise DatasetError(
+            f"The mask has {labels.shape[0]} x {labels.shape[1]} pixels, {work.name} has "
+            f"{shape[0]} x {shape[1]}: it belongs to another picture."
+        )
+    return AnnotatedPlane(replace(nothing, settled=PackedLabels.pack(labels)))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from napari_safire.annotation.annotation import Labels
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.errors import DatasetError
 from napari_safire.project.pictures import find_picture, open_picture
@@ -126,10 +127,15 @@ class ProjectPictures:
         if picture.stage in ("accept", "accepted") and (own is None or own.state not in _WORKED_ON):
             counts = truth_of(project, key)
             shown = counts if counts is not None and counts.annotator in seen else own
-        begin = None if picture.begin is None else project.objects.labels(picture.begin)
+        begin = self.given(key)
         # Whoever may see what others made of it decides among them.
         role: Role = "adjudicator" if seen else "annotator"
         return ProjectWork.of(project, picture, image, shown, begin, role)
+
+    def given(self, key: str) -> Labels | None:
+        """See `PictureStore`."""
+        begin = find_picture(self.project, key).begin
+        return None if begin is None else self.project.objects.labels(begin)
 
     def annotators(self, key: str) -> tuple[str, ...]:
         """See `PictureStore`: nobody else's before all who annotate the picture are done."""

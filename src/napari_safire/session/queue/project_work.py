@@ -215,6 +215,8 @@ class ProjectWork:
         if mark is not None and mark.state != "done":
             if changed:
                 self._save(made, "", seconds)
+            elif self.shown is not None and self.shown.state == mark.state:
+                return None
             self._judge(mark)
             return ()
         if mark is None:
