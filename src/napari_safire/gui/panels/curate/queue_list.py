@@ -13,7 +13,7 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
     QTimer,
     Signal,
 )
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QTableView,
     QToolButton,
+    QWidget,
 )
 
 from napari_safire.gui.controllers.queue import QueueController
@@ -36,12 +37,13 @@ from napari_safire.gui.panels.curate.queue_model import (
     QueueModel,
 )
 from napari_safire.gui.panels.section import Rows, Section, beside, elided_combo
-from napari_safire.project.queries import PictureQuery, SortKey
 from napari_safire.project.projections import STAGES
+from napari_safire.project.queries import PictureQuery, RowState, SortKey
 from napari_safire.text import isolated
 
 _TYPING_MS = 200  # how long typing must rest before it is searched for
 _ROWS = 5  # that are seen at least
+_NAME_WIDTH = 110  # pixels at least; where the others leave less, one scrolls to them
 _SORTED_BY: dict[SortKey, str] = {
     "added": "in order",
     "name": "by name",
@@ -52,7 +54,7 @@ _SORTED_BY: dict[SortKey, str] = {
     "disagreement": "by disagreement",
 }
 _DOWNWARDS = ("score", "uncertainty", "disagreement")  # the largest first, unless asked otherwise
-_WIDTHS = {STATE: "untouched ", ANNOTATOR: "annotator", SCORE: "Score", DISAGREEMENT: "Differ"}
+_WIDTHS = {STATE: "untouched", ANNOTATOR: "annotator", SCORE: "Score", DISAGREEMENT: "Differ"}
 
 
 class QueueList(Section):
@@ -70,9 +72,12 @@ class QueueList(Section):
         self.model = QueueModel(queue)
         self._make_filters()
         self.table = _QueueTable(self.model)
+        filters: list[QWidget] = [self.sort, self.state, self.stage, self.annotator, self.tag]
         for widget in (
-            beside(self.search, self.sort, self.turn),
-            Rows([self.state, self.stage, self.annotator, self.tag], 4),
+            self.search,
+            beside(
+                Rows([self.sort, self.state, self.stage, self.annotator, self.tag], 3), self.turn
+            ),
             self.table,
         ):
             self.body.addWidget(widget)
@@ -90,6 +95,7 @@ class QueueList(Section):
             (queue.choices_known, self._show_choices),
         ):
             self.connections.connect(signal, slot)
+        self._show_filters()
         self._show()
 
     def close_section(self) -> None:
@@ -120,7 +126,7 @@ class QueueList(Section):
 
     # ---------------------------------------------------------------- what users do
 
-    def find(self) -> None:
+    def focus_search(self) -> None:
         """Let the user type what to search for."""
         self.search.setFocus()
         self.search.selectAll()
@@ -180,16 +186,14 @@ class QueueList(Section):
     def _show_filters(self) -> None:
         """Offer what this store has."""
         store = self._work.store
-        states = () if store is None else store.states
-        counts = self._work.listing.counts
-        _fill(self.state, "all states", [(name, _Chosen((name,))) for name in states])
-        if store is not None and len(states) > 1:
-            label = "to do" if store.open_states else ""
-            if label:
-                self.state.insertItem(1, label, _Chosen(tuple(store.open_states)))
         in_project = store is not None and "accept" in store.actions
+        states: list[tuple[str, object]] = []
+        if store is not None:
+            states.append(("to do", _Chosen(store.open_states)))
+            states += [(name, _Chosen((name,))) for name in store.states]
         if in_project:
-            self.state.addItem("cannot be used", _Chosen(problems=True))
+            states.append(("cannot be used", _Chosen(problems=True)))
+        _fill(self.state, "all states", states)
         _fill(self.stage, "all stages", [(name, (name,)) for name in STAGES if in_project])
         sorts = ("added",) if store is None else store.sorts
         with QSignalBlocker(self.sort):
@@ -198,14 +202,15 @@ class QueueList(Section):
                 self.sort.addItem(_SORTED_BY[name], name)
         self.stage.setVisible(in_project)
         self._show_choices()
-        for column in (ANNOTATOR, SCORE, DISAGREEMENT):
-            self.table.setColumnHidden(column, not in_project)
-        self.table.setToolTip(
-            ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) if counts else ""
-        )
+        self.table.setColumnHidden(SCORE, not in_project)
+        self.table.fit_names()
 
     def _show_choices(self) -> None:
-        """Offer the annotators and tags that there are."""
+        """Offer the annotators and tags that there are; of one annotator nothing is to be told."""
+        several = len(self._queue.people) > 1
+        for column in (ANNOTATOR, DISAGREEMENT):
+            self.table.setColumnHidden(column, not several)
+        self.table.fit_names()
         for box, none, names in (
             (self.annotator, "all annotators", self._queue.people),
             (self.tag, "all tags", self._queue.tags),
@@ -233,7 +238,7 @@ class QueueList(Section):
 class _Chosen:
     """What an entry of the box of states stands for."""
 
-    states: tuple[str, ...] = ()
+    states: tuple[RowState, ...] = ()
     problems: bool = False
 
 
@@ -265,12 +270,23 @@ class _QueueTable(QTableView):
         header.setHighlightSections(False)
         header.setMinimumSectionSize(24)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.setColumnWidth(THUMBNAIL, ICON + 8)
         for column, text in _WIDTHS.items():
             self.setColumnWidth(column, self.fontMetrics().horizontalAdvance(text) + 10)
         self.setMinimumHeight(_ROWS * (ICON + 4) + 28)
         self.clicked.connect(self._clicked)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Give the names what the other columns leave."""
+        super().resizeEvent(event)
+        self.fit_names()
+
+    def fit_names(self) -> None:
+        """Give the names what the other columns leave."""
+        viewport = self.viewport()
+        others = sum(self.columnWidth(column) for column in (THUMBNAIL, *_WIDTHS))
+        if viewport is not None:
+            self.setColumnWidth(NAME, max(_NAME_WIDTH, viewport.width() - others))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Go to the picture of the row on Enter."""
@@ -281,11 +297,12 @@ class _QueueTable(QTableView):
 
     def show_place(self, row: int | None) -> None:
         """Select a row, and bring it into view where it was not selected before."""
-        model = self.model()
+        model, selection = self.model(), self.selectionModel()
         assert model is not None
+        assert selection is not None
         if row is None:
             self.clearSelection()
-        elif self.currentIndex().row() != row or not self.selectionModel().hasSelection():
+        elif self.currentIndex().row() != row or not selection.hasSelection():
             self.selectRow(row)
             self.scrollTo(model.index(row, NAME), QAbstractItemView.ScrollHint.EnsureVisible)
 

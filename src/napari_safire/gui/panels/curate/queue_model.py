@@ -94,7 +94,7 @@ class QueueModel(QAbstractTableModel):
         if column == THUMBNAIL:
             return self._icon(key) if role == Qt.ItemDataRole.DecorationRole else None
         if role == Qt.ItemDataRole.FontRole:
-            return self._bold if key == self._here else None
+            return self._bold if column == NAME and key == self._here else None
         if role == Qt.ItemDataRole.DisplayRole:
             row = self._work.rows.get(key)
             return "…" if row is None and column == NAME else _text(row, column)
