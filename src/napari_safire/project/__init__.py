@@ -9,5 +9,6 @@
                    ``collecting``
 ``work``           what annotators make of pictures: saved, done, rejected, accepted
 ``queries``        the list of pictures, filtered and sorted
+``formats``        export and import in the formats of others; parts, data card
 =================  =================================================================
 """
