@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from napari_safire.annotation.annotation import Labels
 from napari_safire.errors import DatasetError
-from napari_safire.project.alignment import Alignment, align, checked_works
+from napari_safire.project.team.alignment import Alignment, align, checked_works
 
 IndexArray = npt.NDArray[np.int64]
 _NAME_LENGTH = 16  # hexadecimal digits: in a million regions two share one with odds of 1 in 10^7
