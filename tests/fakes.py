@@ -206,14 +206,23 @@ class KnowingEngine:
 
 
 class PatchEngine(FakeEngine):
-    """Answers by patches: all prompts of a source together, and no grid is ever asked."""
+    """Answers by patches: all prompts of a source together, and no grid is ever asked.
+
+    Rows of points of other sources are no part of a region.
+    """
 
     answers_by_patches = True
 
     def grid(self, *_: Any, **__: Any) -> PromptGrid:
         raise AssertionError("A model that answers by patches is asked for a grid.")
 
-    def segment_source(self, embedding: Embedding, prompts: Iterable[PointPrompt]) -> SourceRegion:
+    def segment_source(
+        self,
+        embedding: Embedding,
+        prompts: Iterable[PointPrompt],
+        *,
+        others: Iterable[PointPrompt] = (),
+    ) -> SourceRegion:
         """The bounding box of the prompts: what no union of discs gives."""
         self._called("segment_source")
         points = list(prompts)
@@ -221,6 +230,8 @@ class PatchEngine(FakeEngine):
         inside = np.ones(embedding.image_shape, bool)
         for places, at in ((rows, [p.row for p in points]), (cols, [p.col for p in points])):
             inside &= (places >= min(at)) & (places <= max(at))
+        for other in others:
+            inside[int(other.row)] = False
         logits = np.where(inside, np.float32(4), np.float32(-4))
         return SourceRegion(points[0], logits, embedding.geometry, 0.75)
 

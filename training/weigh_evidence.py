@@ -36,8 +36,8 @@ from napari_safire.learning.combination import (
 from napari_safire.model import load_model, save_checkpoint
 from napari_safire.partitioning.combination import CombinationRule, combine
 
-# Not "former compression", which sees what "JPEG compatibility" sees, nor "network-made content",
-# which is wrong of one in fifteen JPEGs that were made smaller by less than one per cent.
+# Not "network-made content", which is wrong of one in fifteen JPEGs that were made smaller by less
+# than one per cent.
 COUNTED = ("copy-move", "double compression", "compression grid", "JPEG compatibility")
 # Kinds with few pictures are judged together, so that a rate can be seen in them.
 _TOGETHER = {

@@ -911,6 +911,22 @@ def test_prompts_of_a_source_are_answered_together_by_patches(patch_owner: Owner
     np.testing.assert_array_equal(owner.last.labels, box(50, 60, 80, 90) & ~disc(60, 70))
 
 
+def test_prompts_of_other_sources_count_against_a_region_by_patches(patch_owner: Owner) -> None:
+    owner = patch_owner
+    first = [prompt(50, 60), prompt(80, 90)]
+    other = prompt(70, 75, source=2)
+    owner.session.prompts.set(KEY, [*first, other])
+    owner.settle()
+    assert (owner.last.labels[70, 60:91] != 1).all()
+    assert owner.last.labels[70, 75] == 2
+    assert (owner.last.labels[69, 60:91] == 1).all()
+    excluded = [*first, prompt(50, 10, exclude=True), prompt(20, 20, source=2, exclude=True)]
+    owner.session.prompts.set(KEY, excluded)  # of those that exclude no source is told
+    owner.settle()
+    assert (owner.last.labels[20, :] == 0).all()
+    np.testing.assert_array_equal(owner.last.labels, box(50, 60, 80, 90) & ~disc(50, 10))
+
+
 def test_answers_of_patches_are_kept_for_undo_and_sources_do_not_mix(patch_owner: Owner) -> None:
     owner = patch_owner
     owner.session.prompts.set(KEY, [prompt(20, 20), prompt(40, 40)])

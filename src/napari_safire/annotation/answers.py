@@ -47,10 +47,10 @@ def ask_regions(
     engine: Engine, embedding: Embedding, missing: Sequence[Asked]
 ) -> dict[Asked, SourceRegion]:
     """Ask the model for regions that are not known yet."""
-    alone = [points for points in missing if len(points) == 1]
-    regions = engine.segment(embedding, [points[0] for points in alone])
+    alone = [asked for asked in missing if len(asked.points) == 1 and not asked.others]
+    regions = engine.segment(embedding, [asked.points[0] for asked in alone])
     found: dict[Asked, SourceRegion] = dict(zip(alone, regions, strict=True))
-    for points in missing:
-        if len(points) > 1:
-            found[points] = engine.segment_source(embedding, points)
+    for asked in missing:
+        if asked not in found:
+            found[asked] = engine.segment_source(embedding, asked.points, others=asked.others)
     return found

@@ -226,7 +226,9 @@ class Plane:
     def confidences(self) -> dict[PointPrompt, float]:
         """Predicted pixel accuracy of each prompt that was asked, now or in earlier work."""
         now = {
-            point: region.confidence for points, region in self.regions.items() for point in points
+            point: region.confidence
+            for asked, region in self.regions.items()
+            for point in asked.points
         }
         return {**self.predictions.confidences, **now}
 
@@ -241,9 +243,9 @@ class Plane:
     def missing(self, live: Sequence[SourcePrompt]) -> list[Asked]:
         """What has to be asked before the prompts can be answered exactly."""
         return [
-            points
-            for points in dict.fromkeys(asked_for(live, self.jointly).values())
-            if points not in self.regions
+            asked
+            for asked in dict.fromkeys(asked_for(live, self.jointly).values())
+            if asked not in self.regions
         ]
 
     def is_read_for(self, settings: PartitionSettings) -> bool:
