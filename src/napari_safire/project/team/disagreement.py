@@ -212,8 +212,8 @@ def _pieces(works: Sequence[Labels]) -> npt.NDArray[np.integer]:
         unlike = labels != works[0]
         differs |= unlike
         if labels is not works[1]:
-            # Three or more: number the tuples so far anew, so that they fit beside the next. From 1,
-            # for 0 is where all agree.
+            # Three or more: number the tuples so far anew, so that they fit beside the next; from
+            # 1, for 0 is where all agree.
             codes = np.unique(codes, return_inverse=True)[1].reshape(codes.shape) + 1
         codes = codes.astype(np.int64) * 256 + labels
     codes[~differs] = 0
