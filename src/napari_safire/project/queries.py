@@ -218,7 +218,7 @@ def _row(row: tuple[Any, ...], annotator: str) -> PictureRow:
         picture, name, path, state, stage, score, uncertainty, disagreement, verdict, tags_,
         problem, note, names,
     ) = row  # fmt: skip
-    blind = stage in ("annotate", "second")  # see project/assignment: may_see
+    blind = stage in ("annotate", "second")  # see project/visibility
     known = [n for n in sorted(json.loads(names)) if not blind or n == annotator]
     return PictureRow(
         picture,
