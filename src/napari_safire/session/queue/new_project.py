@@ -71,14 +71,21 @@ def add_to_project(
 
 def what_was_added(added: Added) -> str:
     """Say what became of pictures that were to be added, in one line."""
-    told = [f"{len(added.ids):,} pictures were added."]
+    n_pictures = len(added.ids)
+    told = [f"{n_pictures:,} picture{'' if n_pictures == 1 else 's'} {_were(n_pictures)} added."]
     if added.known:
-        told.append(f"{added.known:,} were there already.")
+        told.append(f"{added.known:,} {_were(added.known)} there already.")
     if added.duplicates:
-        told.append(f"{len(added.duplicates):,} have the pixels of another one.")
+        n_same = len(added.duplicates)
+        told.append(f"{n_same:,} {'has' if n_same == 1 else 'have'} the pixels of another one.")
     if added.problems:
-        told.append(f"{len(added.problems):,} were left out: {enumerated(added.problems)}")
+        n_bad = len(added.problems)
+        told.append(f"{n_bad:,} {_were(n_bad)} left out: {enumerated(added.problems)}")
     return " ".join(told)
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def project_folder_for(source: str | os.PathLike[str]) -> Path:

@@ -108,12 +108,17 @@ class OpeningSection(Section):
     def _make(self, wanted: PicturesToAdd) -> None:
         def done(added: Added) -> None:
             self._controller.notice.emit(what_was_added(added), bool(added.problems), ANYWHERE)
-            self._work.open_queue(wanted.folder)
+            store = self._work.store
+            if store is not None and store.annotator and store.place == wanted.folder:
+                self._work.list_anew()
+                self._queue.look_at_choices()
+            else:
+                self._work.open_queue(wanted.folder)
 
         self._controller.session.run_long(
             "Adding pictures",
             lambda progress, cancel: add_to_project(wanted, progress, cancel),
-            done,
+            self.connections.while_connected(done),
         )
 
     def _name_given(self) -> None:

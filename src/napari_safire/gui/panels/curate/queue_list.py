@@ -69,15 +69,14 @@ class QueueList(Section):
         super().__init__("")
         self._queue, self._work = queue, queue.work
         self._store: object = None  # whose filters are shown
+        self._jumps = False
         self.model = QueueModel(queue)
         self._make_filters()
         self.table = _QueueTable(self.model)
         filters: list[QWidget] = [self.sort, self.state, self.stage, self.annotator, self.tag]
         for widget in (
             self.search,
-            beside(
-                Rows([self.sort, self.state, self.stage, self.annotator, self.tag], 3), self.turn
-            ),
+            beside(Rows(filters, 3), self.turn),
             self.table,
         ):
             self.body.addWidget(widget)
@@ -92,6 +91,7 @@ class QueueList(Section):
         for signal, slot in (
             (queue.work.changed, self._show),
             (queue.work.listed, self._show),
+            (queue.work.listed, self._land),
             (queue.choices_known, self._show_choices),
         ):
             self.connections.connect(signal, slot)
@@ -109,7 +109,7 @@ class QueueList(Section):
         self.search.setAccessibleName("Search the queue")
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(lambda _: self._timer.start())
-        self.search.returnPressed.connect(self._ask)
+        self.search.returnPressed.connect(self._jump)
         self.sort = _filter("Order of the queue", "In which order the pictures come.", self._sorted)
         self.turn = QToolButton()
         self.turn.setCheckable(True)
@@ -130,6 +130,17 @@ class QueueList(Section):
         """Let the user type what to search for."""
         self.search.setFocus()
         self.search.selectAll()
+
+    def _jump(self) -> None:
+        """Go to the first picture that is found, once it is."""
+        self._jumps = True
+        self._ask()
+        self._land()
+
+    def _land(self) -> None:
+        if self._jumps and self._work.listed_query == self._query():
+            self._jumps = False
+            self._go_to(0)
 
     def _go_to(self, row: int) -> None:
         key = self.model.key(row)
