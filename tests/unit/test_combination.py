@@ -15,9 +15,10 @@ from napari_safire.engine.rules import ModelRules, read_rules
 from napari_safire.errors import CheckpointError
 from napari_safire.examination.evidence import weigh
 from napari_safire.forensics import Picture
+from napari_safire.forensics.catalogue import VIEWS
 from napari_safire.forensics.evidence import Evidence
 from napari_safire.forensics.view import EvidenceView
-from napari_safire.forgery import NETWORK, Calibration, ForgeryMap
+from napari_safire.forgery import NETWORK, SCORED_VIEWS, Calibration, ForgeryMap
 from napari_safire.partitioning.combination import CombinationRule, Finding, Term, combine
 
 SHAPE = (160, 200)
@@ -167,6 +168,10 @@ def test_a_model_that_counts_an_unknown_view_is_refused_when_it_is_chosen(name: 
     rules = ModelRules(combination=CombinationRule({name: Term(1.0)}, CALIBRATION))
     with pytest.raises(CheckpointError, match=f"it counts the view {name!r}, which this version"):
         read_rules(rules.as_metadata())
+
+
+def test_the_views_that_models_may_count_are_those_with_a_score() -> None:
+    assert tuple(view.name for view in VIEWS if view.score_means) == SCORED_VIEWS
 
 
 def test_examine_refuses_what_is_no_choice() -> None:
