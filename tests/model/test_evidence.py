@@ -276,8 +276,8 @@ def test_views_go_with_the_picture_of_a_queue(dock: Dock, tmp_path: Path) -> Non
     folder.mkdir()
     for n in range(2):
         PillowImage.fromarray(noise() // (n + 1)).save(folder / f"p{n}.png")
-    dock.widget.queue.open_queue(folder)
-    wait_until(lambda: not dock.widget.queue.work.doing)
+    dock.workspace.queue.work.open_queue(folder)
+    wait_until(lambda: not dock.workspace.queue.work.doing)
     dock.settle()
     section = dock.widget.evidence
     section.unfold()
@@ -289,8 +289,8 @@ def test_views_go_with_the_picture_of_a_queue(dock: Dock, tmp_path: Path) -> Non
     dock.press(section.cards["gradient"].layer_button)
     dock.settle()
     assert len(evidence_of(dock)) == 1
-    dock.widget.queue.go_on()
-    wait_until(lambda: not dock.widget.queue.work.doing)
+    dock.workspace.queue.go_on()
+    wait_until(lambda: not dock.workspace.queue.work.doing)
     dock.settle()
     assert dock.controller.image.name == "p1.png"
     assert evidence_of(dock) == []

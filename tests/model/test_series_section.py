@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 from PIL import Image
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_safire.annotation import predictions, saving
 from napari_safire.corpus.queue import PictureQueue
+from napari_safire.gui.curate import CurateWidget
+from napari_safire.gui.dock import WorkspaceDock
 from napari_safire.gui.io.reader import get_reader
 from napari_safire.gui.io.writer import write_labels
 from napari_safire.gui.panels.curate.queue_section import QueueSection
@@ -47,14 +49,15 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def series(dock: Dock) -> Iterator[QueueSection]:
-    section = QueueSection(dock.controller)
-    inside = dock.widget.widget()
-    assert inside is not None
-    assert inside.layout() is not None
-    inside.layout().insertWidget(1, section)
+    curate = CurateWidget(dock.viewer)
+    curate.resize(400, 800)
+    curate.show()
+    curate.queue.unfold()
     pump(0.05)
-    yield section
-    section.close_section()
+    yield curate.queue
+    curate.close_work()
+    curate.deleteLater()
+    QApplication.sendPostedEvents(curate, QEvent.Type.DeferredDelete)
 
 
 def begin(dock: Dock, series: QueueSection, path: Path) -> None:
@@ -70,6 +73,14 @@ def settle(dock: Dock, series: QueueSection) -> None:
 def press(dock: Dock, series: QueueSection, button: str) -> None:
     dock.press(getattr(series, button))
     settle(dock, series)
+
+
+def close_docks(dock: Dock) -> None:
+    """The first alone would end nothing."""
+    for each in dock.workspace.docks:
+        assert isinstance(each, WorkspaceDock)
+        each.close_work()
+    assert dock.workspace.is_closed
 
 
 def states(folder: Path) -> list[str]:
@@ -652,7 +663,7 @@ def test_prompts_that_wait_for_their_region_wait_again(
     assert image is not None
     dock.press(dock.widget.prompts.add)
     dock.hand.click(image, 50, 60)
-    series.go_on()
+    dock.workspace.queue.go_on()
     wait_until(lambda: not series.work.doing, what="the model's lane is busy, the series is not")
     assert "p2.png" in layer_names(dock)
     (prompt,) = record_of(folder, "p1.png")["layer"]["prompts"]
@@ -762,7 +773,7 @@ def test_a_stand_in_is_not_saved_for_the_answer(
         return preview is not None and not preview.exact
 
     wait_until(stand_in_is_shown)
-    series.go_on()
+    dock.workspace.queue.go_on()
     wait_until(lambda: not series.work.doing)
     gate.set()
     settle(dock, series)
@@ -876,8 +887,7 @@ def test_closing_the_dock_saves_the_open_picture(
     shown = np.asarray(layer.data).copy()
     if under_way:
         dock.press(series.forward)
-    dock.widget.close_work()
-    series.close_section()
+    close_docks(dock)
     np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)  # before it has ended
     assert states(folder)[0] == "begun"
     pump(0.2)
@@ -891,7 +901,7 @@ def test_closing_with_an_untouched_picture_writes_nothing(
     dock: Dock, series: QueueSection, folder: Path
 ) -> None:
     begin(dock, series, folder)
-    dock.widget.close_work()
+    close_docks(dock)
     assert not folder.with_name("photos_masks").exists()
 
 

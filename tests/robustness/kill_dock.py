@@ -76,7 +76,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
     viewer.window.resize(600, 400)  # where the processor draws, most of the time goes into it
     widget = SafireWidget(viewer, load_engine=lambda name, device, notice: engine)
     viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
-    controller, series = widget.controller, widget.queue
+    controller, series = widget.controller, widget.workspace.queue
 
     def painted(snapshot: Any) -> None:
         image = controller.session.planes[snapshot.key].pixels.sha256
@@ -119,7 +119,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
         controller.edits.commit,
         series.finish,
     ] + [go_on] * 3
-    series.open_queue(folder)
+    series.work.open_queue(folder)
     while controller.plane is None or not controller.plane.pixels.sha256:
         pump(0.05)
     os.write(out, b"READY\n")

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from napari_safire import Engine, load_model
 from napari_safire.annotation.annotation import Annotation, SourcePrompt, Stroke
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.errors import DatasetError, SafireError
@@ -22,6 +23,7 @@ from napari_safire.project import database, projections, schema
 from napari_safire.project.adding import add_pictures
 from napari_safire.project.backup import back_up, recover
 from napari_safire.project.collecting import collect_pictures
+from napari_safire.project.comparing import compare_all, compare_works, score_pictures
 from napari_safire.project.events import Draft
 from napari_safire.project.merge import merge
 from napari_safire.project.people import annotator_name, choose_annotator_name
@@ -399,6 +401,34 @@ class TestList:
         finished(project, name, two_sources())
         (row,) = picture_rows(project, "Ada", [name])
         assert row.annotators == ("Ada", "Bob")
+
+
+class TestOpinions:
+    def test_annotators_are_compared_once_both_are_done(self, project: Project) -> None:
+        name = ids(project)[0]
+        finished(project, name, two_sources(8))
+        assert compare_works(project, name) is None
+        renumbered = np.where(two_sources(8) == 1, np.uint8(7), np.uint8(3))
+        finished(project, name, renumbered, "Bob")
+        found = compare_works(project, name)
+        assert found is not None
+        assert found.pairs["Ada", "Bob"].p_miou == 1
+        assert find_picture(project, name).disagreement == 0
+        head = project.head
+        assert compare_works(project, name) is not None
+        assert project.head == head  # nothing new is noted
+        assert compare_all(project)["p_ari"].n == 1
+
+    def test_a_models_opinion_sorts_the_queue(self, project: Project) -> None:
+        engine = Engine(load_model("safire-lite"))
+        scored = list(score_pictures(project, engine))
+        assert [one.problem for one in scored] == ["", "", ""]
+        assert list(score_pictures(project, engine)) == []
+        known = [find_picture(project, name) for name in ids(project)]
+        assert all(picture.verdict and picture.uncertainty is not None for picture in known)
+        head = verify(project, known_models=[])
+        assert head.problems == ()
+        assert "is not on this machine" in head.remarks[-1]
 
 
 class TestFile:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_safire.cli.options import DeviceOption, SeedOption, SetOption
+from napari_safire.cli.options import DeviceOption, ModelOption, SeedOption, SetOption
 from napari_safire.cli.terminal import FAILED, complain, print_table, progress_bar, say, warn
 
 if TYPE_CHECKING:
@@ -314,6 +314,53 @@ def recover(
         warn(sentence)
     if len(found.lost) > 20:
         warn(f"and {len(found.lost) - 20} more.")
+
+
+@project.command("agree")
+def agree(folder: FolderArgument, as_json: JsonOption = False) -> None:
+    """Compare annotators of all pictures of which several are done: mean with 95 % interval."""
+    from napari_safire.project.comparing import compare_all
+
+    with opened(folder) as there, progress_bar("comparing") as show:
+        means = compare_all(there, show)
+    if as_json:
+        say(json.dumps({name: [m.mean, m.low, m.high, m.n] for name, m in means.items()}))
+    elif not means:
+        say("No picture is done by two annotators yet.")
+    else:
+        print_table(
+            [
+                (name, f"{m.mean:.3f}", f"{m.low:.3f} to {m.high:.3f}", str(m.n))
+                for name, m in means.items()
+            ],
+            header=("agreement", "mean", "interval", "pictures"),
+        )
+
+
+@project.command("score")
+def score(
+    folder: FolderArgument,
+    model: ModelOption = "safire-lite",
+    device: DeviceOption = "auto",
+    anew: Annotated[bool, typer.Option("--anew", help="Also those that have a score.")] = False,
+    author: AuthorOption = None,
+) -> None:
+    """Ask a model about all pictures, to sort the queue by: forged first, most uncertain first."""
+    from napari_safire.cli.terminal import open_engine
+    from napari_safire.project.comparing import score_pictures
+
+    engine = open_engine(model, device)
+    failed = False
+    with opened(folder, author) as there, progress_bar("scoring") as show:
+        for one in score_pictures(there, engine, anew=anew, progress=show):
+            failed = failed or bool(one.problem)
+            if one.problem:
+                complain(f"{one.picture}: {one.problem}")
+            else:
+                say(f"{one.picture}: {one.verdict}, score {one.score:.2f}, "
+                    f"uncertainty {one.uncertainty:.2f}")  # fmt: skip
+    if failed:
+        raise typer.Exit(FAILED)
 
 
 @project.command("who")

@@ -144,6 +144,11 @@ class Session:
         return self._chosen.engine
 
     @property
+    def model_choice(self) -> tuple[str, str] | None:
+        """Name or path of the chosen model and its device, whether loaded or not."""
+        return self._chosen.choice
+
+    @property
     def answers_by_patches(self) -> bool:
         """Whether the model, if it is loaded, asks no grid of prompts; see `Engine`."""
         engine = self._chosen.engine

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from napari_safire.model.safire import SafireModel
 
+ALWAYS_THERE = "safire-lite"
+"""The model that ships with the package."""
 ModelState = Literal["bundled", "downloaded", "not downloaded"]
 
 _WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -260,7 +262,7 @@ def bundled_models() -> tuple[ModelEntry, ...]:
     filename = "safire-lite.safetensors"
     return (
         ModelEntry(
-            name="safire-lite",
+            name=ALWAYS_THERE,
             description="Compact encoder of forensic traces at native resolution, for any CPU.",
             filename=filename,
             sha256=_listed_sums(_SUMS).get(filename),

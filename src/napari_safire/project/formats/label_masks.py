@@ -62,11 +62,8 @@ def read_label_mask(path: Path, shape: tuple[int, int]) -> tuple[Labels, tuple[s
 
 
 def _other_size(path: Path, have: tuple[int, ...], want: tuple[int, int]) -> str:
-    turned = (
-        "; one of them was turned"
-        if (have[1], have[0]) == tuple(want) and want[0] != want[1]
-        else ""
-    )
+    swapped = (have[1], have[0]) == tuple(want)
+    turned = ", as if one of them were turned" if swapped else ""
     return (
         f"The mask {printable(path)} has {have[0]} x {have[1]} pixels, its picture {want[0]} x "
         f"{want[1]}{turned}: make them the same size."

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
-from napari.layers import Image
-from napari.utils.notifications import show_warning
-from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFrame, QVBoxLayout
 
-from napari_safire.corpus.queue import STATES, PictureQueue
-from napari_safire.gui.controllers.queue_pictures import QueuePictures
-from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.corpus.queue import STATES
+from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.panels.section import (
     FoldedSection,
     Rows,
@@ -22,9 +18,6 @@ from napari_safire.gui.panels.section import (
     wrapped,
 )
 from napari_safire.project.queries import PictureQuery
-from napari_safire.session.messages import Topic
-from napari_safire.session.queue.folder import FolderPictures
-from napari_safire.session.queue.work import QueueWork
 from napari_safire.text import isolated, printable
 
 LISTS = "Lists (*.txt *.csv);;All files (*)"
@@ -33,22 +26,15 @@ LISTS = "Lists (*.txt *.csv);;All files (*)"
 class QueueSection(FoldedSection):
     """Go through the pictures of a folder or list; what was made is saved on the way.
 
-    `work` does it; this shows how far it is. A picture is also saved when its layer is removed, and
-    when the controller closes.
-
     Parameters
     ----------
-    controller : ViewerController
+    queue : QueueController
+        Does it; this shows how far it is.
     """
 
-    changed = Signal()
-    """Emitted when another queue is open, or the states of its pictures were read anew."""
-
-    def __init__(self, controller: ViewerController) -> None:
+    def __init__(self, queue: QueueController) -> None:
         super().__init__("Queue", "Go through the pictures of a folder or a list.")
-        self._controller = controller
-        self._pictures = QueuePictures(controller)
-        self.work = QueueWork(controller.session, self._pictures)
+        self._queue, self.work = queue, queue.work
         self._named: tuple[str, ...] = ()  # keys of what the combo box shows
         self._make_choice()
         self._make_steps()
@@ -62,11 +48,8 @@ class QueueSection(FoldedSection):
         self.body.addWidget(Rows([self.back, self.forward, self.done, self.authentic], 2))
         self.body.addWidget(self.question)
         for signal, slot in (
-            (controller.leaving, self._leaving),
-            (controller.viewer.layers.events.removed, self._layer_removed),
-            (controller.shown, self.work.compare_missing),
-            (self.work.notice, self._tell),
-            (self.work.changed, self._work_changed),
+            (queue.is_wanted, self.unfold),
+            (self.work.changed, self._show),
             (self.work.missing_changed, self._ask),
         ):
             self.connections.connect(signal, slot)
@@ -112,21 +95,21 @@ class QueueSection(FoldedSection):
         self.back = button(
             "Previous picture",
             "Save what was changed and go to the previous picture.",
-            self.go_back,
+            self._queue.go_back,
         )
         self.forward = button(
-            "Next picture", "Save what was changed and go to the next picture.", self.go_on
+            "Next picture", "Save what was changed and go to the next picture.", self._queue.go_on
         )
         self.done = button(
             "Done, next",
             "Save this picture as done and go to the next one. Every pixel must have a source.",
-            self.finish,
+            self._queue.finish,
         )
         self.authentic = button(
             "Authentic, next",
             "Say that all of this picture is one source, that nothing was put into it, and go to "
             "the next one.",
-            self.finish_as_authentic,
+            self._queue.finish_as_authentic,
         )
 
     def _make_question(self) -> None:
@@ -135,7 +118,7 @@ class QueueSection(FoldedSection):
         self.asked = wrapped()
         self.asked.setTextFormat(Qt.TextFormat.PlainText)
         self.show_rest = button(
-            "Show them", "Look at the largest place without a source.", self._show_rest
+            "Show them", "Look at the largest place without a source.", self._queue.show_missing
         )
         self.fill_rest = button(
             "Rest to one source", "Give one source to all of them.", self.work.fill_missing
@@ -148,37 +131,10 @@ class QueueSection(FoldedSection):
 
     # ---------------------------------------------------------------- what users do
 
-    @property
-    def queue(self) -> PictureQueue | None:
-        """The queue of a folder or list that is open."""
-        store = self.work.store
-        return store.queue if isinstance(store, FolderPictures) else None
-
-    @property
-    def n_done(self) -> int:
-        """How many of its pictures are done."""
-        return self.work.listing.counts["done"]
-
     def open_queue(self, path: str | os.PathLike[str]) -> None:
         """See `QueueWork.open_queue`."""
         self.unfold()
         self.work.open_queue(path)
-
-    def go_on(self) -> None:
-        """Open the next picture that the filter lets by."""
-        self.work.go_on()
-
-    def go_back(self) -> None:
-        """Open the picture before."""
-        self.work.go_back()
-
-    def finish(self) -> None:
-        """Save the open picture as done and open the next one, if there is one."""
-        self.work.finish()
-
-    def finish_as_authentic(self) -> None:
-        """Say that all of the open picture is one source, and save it as done."""
-        self.work.finish(authentic=True)
 
     def _browse_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Choose a folder of pictures")
@@ -199,26 +155,6 @@ class QueueSection(FoldedSection):
         if 0 <= row < len(self._named):
             self.work.go_to(self._named[row])
 
-    # ---------------------------------------------------------------- what happens
-
-    def _work_changed(self) -> None:
-        self._show()
-        if not self.work.doing:
-            self.changed.emit()
-
-    def _leaving(self, image: Image) -> None:
-        """Save the open picture whose layer is removed, or of which the controller lets go."""
-        closing = image in self._controller.viewer.layers
-        # When the dock is gone, so is the place for sentences.
-        complain = show_warning if closing else lambda text: self._tell(text, True)
-        self.work.leave(image.unique_id, complain, closing=closing)
-
-    def _layer_removed(self, event: Any) -> None:
-        self.work.forget(event.value.unique_id)
-
-    def _tell(self, sentence: str, failed: bool, topic: Topic | None = None) -> None:
-        self._controller.notice.emit(sentence, failed, topic)
-
     # ---------------------------------------------------------------- what is missing
 
     def _ask(self) -> None:
@@ -232,15 +168,6 @@ class QueueSection(FoldedSection):
                 f"{round(missing.row)}, column {round(missing.col)}."
             )
             self.fill_rest.setText(f"Rest to source {missing.free_number}")
-
-    def _show_rest(self) -> None:
-        image, missing = self._pictures.image, self.work.missing
-        if image is None or missing is None:
-            return
-        viewer = self._controller.viewer
-        camera = getattr(viewer, "scene", viewer).camera  # before napari 0.9 the viewer's own
-        row, col = image.data_to_world((missing.row, missing.col))[-2:]
-        camera.center = (*camera.center[:-2], row, col)
 
     # ---------------------------------------------------------------- what is shown
 
@@ -259,10 +186,10 @@ class QueueSection(FoldedSection):
         for finishing in (self.done, self.authentic):
             finishing.setEnabled(free and work.opened is not None)
         self.question.setEnabled(free)
-        queue = self.queue
+        folder = self._queue.folder
         self.output.setToolTip(
             "Choose the folder for masks and records."
-            + (f" Now: {queue.output}" if queue is not None else "")
+            + (f" Now: {folder.output}" if folder is not None else "")
         )
         if work.doing:
             self.place.setText(work.doing)
