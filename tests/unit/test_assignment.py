@@ -10,29 +10,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from napari_safire.project.team.visibility import (
+    PictureWorks,
+    StateChange,
+    blind_revisions,
+    may_see,
+    visible_works,
+)
 from test_agreement import renumbered
 
 from napari_safire.errors import DatasetError
 from napari_safire.metrics import p_miou
-from napari_safire.project.assignment import (
+from napari_safire.project.team.assignment import (
     Assignable,
     Assigned,
     AssignmentRule,
     Assignments,
     assign,
 )
-from napari_safire.project.controls import (
+from napari_safire.project.team.controls import (
     ControlScore,
     score_control,
     scores_over_time,
     with_controls,
-)
-from napari_safire.project.visibility import (
-    PictureWorks,
-    StateChange,
-    blind_revisions,
-    may_see,
-    visible_works,
 )
 
 NAMES = ("ann", "bo", "cy", "dee")

@@ -18,13 +18,13 @@ from napari_safire.cli import app
 from napari_safire.errors import DatasetError
 from napari_safire.project.adding import add_pictures
 from napari_safire.project.assigning import control_scores, give_away, make_control
-from napari_safire.project.assignment import AssignmentRule
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.exchange import TruthOfProject, export_project, import_truth
 from napari_safire.project.formats.catalogue import FORMATS
 from napari_safire.project.pictures import find_picture, project_pictures
 from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import Project
+from napari_safire.project.team.assignment import AssignmentRule
 from napari_safire.project.truth import Donor, PictureDescription, SourceDescription
 from napari_safire.project.verify import verify
 from napari_safire.project.work import Step, find_work, finish, read_labels, save_step

@@ -39,7 +39,7 @@ def assign(
 ) -> None:
     """Give pictures to people, evenly, and to nobody twice; again for pictures that came since."""
     from napari_safire.project.assigning import give_away
-    from napari_safire.project.assignment import AssignmentRule
+    from napari_safire.project.team.assignment import AssignmentRule
 
     with opened(folder, author) as there:
         settings = there.settings

@@ -9,25 +9,25 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.errors import DatasetError
-from napari_safire.project.assignment import (
+from napari_safire.project.events import Draft
+from napari_safire.project.people import checked_name
+from napari_safire.project.pictures import find_picture, project_pictures
+from napari_safire.project.projections import Role
+from napari_safire.project.store import Project
+from napari_safire.project.team.assignment import (
     Assignable,
     Assigned,
     AssignmentRule,
     Assignments,
     assign,
 )
-from napari_safire.project.controls import (
+from napari_safire.project.team.controls import (
     ControlScore,
     ScoreRow,
     score_control,
     scores_over_time,
     with_controls,
 )
-from napari_safire.project.events import Draft
-from napari_safire.project.people import checked_name
-from napari_safire.project.pictures import find_picture, project_pictures
-from napari_safire.project.projections import Role
-from napari_safire.project.store import Project
 from napari_safire.project.work import read_labels, works
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from napari_safire.project.projections import Stage, WorkState
 from napari_safire.project.store import Project
-from napari_safire.project.visibility import PictureWorks, visible_works
+from napari_safire.project.team.visibility import PictureWorks, visible_works
 
 SortKey = Literal["added", "name", "state", "stage", "score", "uncertainty", "disagreement"]
 SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)
@@ -129,6 +129,11 @@ def list_pictures(project: Project, annotator: str, query: PictureQuery) -> tupl
         values | {"annotator": annotator},
     )
     return tuple(row[0] for row in rows)
+
+
+def own_states(project: Project, annotator: str) -> dict[str, RowState]:
+    """Return the state of all work of an annotator, by picture; of the rest nothing was made."""
+    return dict(project.ask("SELECT picture, state FROM work WHERE annotator = ?", (annotator,)))
 
 
 def picture_rows(
