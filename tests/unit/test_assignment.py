@@ -10,13 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from napari_safire.project.team.visibility import (
-    PictureWorks,
-    StateChange,
-    blind_revisions,
-    may_see,
-    visible_works,
-)
 from test_agreement import renumbered
 
 from napari_safire.errors import DatasetError
@@ -33,6 +26,13 @@ from napari_safire.project.team.controls import (
     score_control,
     scores_over_time,
     with_controls,
+)
+from napari_safire.project.visibility import (
+    PictureWorks,
+    StateChange,
+    blind_revisions,
+    may_see,
+    visible_works,
 )
 
 NAMES = ("ann", "bo", "cy", "dee")

@@ -21,7 +21,7 @@ from napari_safire.project.team.agreement import (
     agreement_of_all,
     means_with_intervals,
 )
-from napari_safire.project.team.visibility import StateChange, blind_revisions
+from napari_safire.project.visibility import StateChange, blind_revisions
 from napari_safire.settings import PartitionSettings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from napari_safire.project.projections import Stage, WorkState
 from napari_safire.project.store import Project
-from napari_safire.project.team.visibility import PictureWorks, visible_works
+from napari_safire.project.visibility import PictureWorks, visible_works
 
 SortKey = Literal["added", "name", "state", "stage", "score", "uncertainty", "disagreement"]
 SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)

@@ -25,7 +25,7 @@ from napari_safire.project.queries import (
     picture_rows,
 )
 from napari_safire.project.store import Project
-from napari_safire.project.team.visibility import PictureWorks, visible_works
+from napari_safire.project.visibility import PictureWorks, visible_works
 from napari_safire.project.work import Work, find_work, truth_of, works
 from napari_safire.session.queue.listing import Listing
 from napari_safire.session.queue.project_work import ProjectWork, made_of_work
