@@ -14,7 +14,7 @@ from test_agreement import SEEDS, SHAPES, renumbered, works
 
 from napari_safire.annotation.annotation import Stroke
 from napari_safire.errors import DatasetError
-from napari_safire.project.adjudication import (
+from napari_safire.project.team.adjudication import (
     AGREED,
     FIRST_WORK,
     NEITHER,
@@ -30,14 +30,14 @@ from napari_safire.project.adjudication import (
     compare,
     resolve,
 )
-from napari_safire.project.adjudication_record import (
+from napari_safire.project.team.adjudication_record import (
     Adjudication,
     WorkReference,
     decode_adjudication,
 )
-from napari_safire.project.alignment import align
-from napari_safire.project.disagreement import disagreements
-from napari_safire.project.merged_descriptions import Answer, Question, merged_descriptions
+from napari_safire.project.team.alignment import align
+from napari_safire.project.team.disagreement import disagreements
+from napari_safire.project.team.merged_descriptions import Answer, Question, merged_descriptions
 from napari_safire.project.truth import Donor, Note, PictureDescription, SourceDescription
 
 WHO = {"adjudicator": "cy", "at": "2026-11-29T15:00:00Z"}

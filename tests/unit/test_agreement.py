@@ -20,9 +20,9 @@ from napari_safire.metrics import (
     p_ari,
     p_miou,
 )
-from napari_safire.project.agreement import agreement, agreement_of_all, mean_scores
-from napari_safire.project.alignment import align
-from napari_safire.project.disagreement import disagreements
+from napari_safire.project.team.agreement import agreement, agreement_of_all, mean_scores
+from napari_safire.project.team.alignment import align
+from napari_safire.project.team.disagreement import disagreements
 
 
 def works(n: int, shape: tuple[int, int], seed: int, *, least: int = 0, most: int = 4):

@@ -14,14 +14,14 @@ from test_agreement import renumbered
 
 from napari_safire.errors import DatasetError
 from napari_safire.metrics import p_miou
-from napari_safire.project.assignment import (
+from napari_safire.project.team.assignment import (
     Assignable,
     Assigned,
     AssignmentRule,
     Assignments,
     assign,
 )
-from napari_safire.project.controls import (
+from napari_safire.project.team.controls import (
     ControlScore,
     score_control,
     scores_over_time,

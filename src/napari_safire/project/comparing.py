@@ -13,10 +13,14 @@ from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
 from napari_safire.examination import examine_whole
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.project.agreement import GroupAgreement, agreement_of_all, means_with_intervals
 from napari_safire.project.events import Draft
 from napari_safire.project.pictures import open_picture, project_pictures
 from napari_safire.project.store import Project
+from napari_safire.project.team.agreement import (
+    GroupAgreement,
+    agreement_of_all,
+    means_with_intervals,
+)
 from napari_safire.project.work import read_labels, works
 from napari_safire.settings import PartitionSettings
 

@@ -128,7 +128,7 @@ def _score(connection: sqlite3.Connection, event: Event, body: _Body) -> None:
 def _compare(connection: sqlite3.Connection, event: Event, body: _Body) -> None:
     agreement = _real(body["p_miou"])
     disagreement = None if agreement is None else 1.0 - agreement
-    _put(connection, event, compared=canonical(body), disagreement=disagreement)
+    _put(connection, event, compared=canonical(dict(body)), disagreement=disagreement)
 
 
 def _control(connection: sqlite3.Connection, event: Event, body: _Body) -> None:

@@ -130,6 +130,11 @@ def list_pictures(project: Project, annotator: str, query: PictureQuery) -> tupl
     return tuple(row[0] for row in rows)
 
 
+def own_states(project: Project, annotator: str) -> dict[str, RowState]:
+    """Return the state of all work of an annotator, by picture; of the rest nothing was made."""
+    return dict(project.ask("SELECT picture, state FROM work WHERE annotator = ?", (annotator,)))
+
+
 def picture_rows(
     project: Project, annotator: str, pictures: Sequence[str]
 ) -> tuple[PictureRow, ...]:
@@ -213,7 +218,7 @@ def _row(row: tuple[Any, ...], annotator: str) -> PictureRow:
         picture, name, path, state, stage, score, uncertainty, disagreement, verdict, tags_,
         problem, note, names,
     ) = row  # fmt: skip
-    blind = stage in ("annotate", "second")  # see project/assignment: may_see
+    blind = stage in ("annotate", "second")  # see project/visibility
     known = [n for n in sorted(json.loads(names)) if not blind or n == annotator]
     return PictureRow(
         picture,

@@ -107,7 +107,7 @@ class Step:
     begun_from : str
         See `Work`.
     decisions : JSON value or None
-        See `napari_safire.project.adjudication`.
+        See `napari_safire.project.team.adjudication`.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -127,7 +127,7 @@ def find_work(project: Project, picture: str, annotator: str) -> Work | None:
 def works(project: Project, picture: str) -> tuple[Work, ...]:
     """Return what all annotators made of a picture, by their names.
 
-    Whoever shows it asks `napari_safire.project.assignment` who may see what.
+    Whoever shows it asks `napari_safire.project.visibility` who may see what.
     """
     rows = project.ask(
         f"SELECT {_COLUMNS} FROM work WHERE picture = ? ORDER BY annotator", (picture,)

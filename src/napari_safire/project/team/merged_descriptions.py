@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from napari_safire.errors import DatasetError
-from napari_safire.project.alignment import Alignment
+from napari_safire.project.team.alignment import Alignment
 from napari_safire.project.truth import (
     CERTAINTIES,
     Note,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from napari_safire.annotation.annotation import Labels
 from napari_safire.errors import DatasetError
-from napari_safire.project.alignment import Alignment, align, checked_works
+from napari_safire.project.team.alignment import Alignment, align, checked_works
 
 IndexArray = npt.NDArray[np.int64]
 _NAME_LENGTH = 16  # hexadecimal digits: in a million regions two share one with odds of 1 in 10^7
@@ -212,8 +212,9 @@ def _pieces(works: Sequence[Labels]) -> npt.NDArray[np.integer]:
         unlike = labels != works[0]
         differs |= unlike
         if labels is not works[1]:
-            # Three or more: number the tuples so far anew, so that they fit beside the next.
-            codes = np.unique(codes, return_inverse=True)[1].reshape(codes.shape)
+            # Three or more: number the tuples so far anew, so that they fit beside the next; from
+            # 1, for 0 is where all agree.
+            codes = np.unique(codes, return_inverse=True)[1].reshape(codes.shape) + 1
         codes = codes.astype(np.int64) * 256 + labels
     codes[~differs] = 0
     return measure.label(codes, background=0, connectivity=2)

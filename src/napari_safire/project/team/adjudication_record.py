@@ -13,8 +13,8 @@ from napari_safire.annotation import checked_values as checked
 from napari_safire.annotation.annotation import Stroke
 from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.errors import DatasetError
-from napari_safire.project.adjudication import Choice, PaintStep, RegionStep, RestStep, Step
-from napari_safire.project.merged_descriptions import FIELDS, Answer
+from napari_safire.project.team.adjudication import Choice, PaintStep, RegionStep, RestStep, Step
+from napari_safire.project.team.merged_descriptions import FIELDS, Answer
 from napari_safire.text import printable
 
 ADJUDICATION_FORMAT = "napari-safire adjudication 1"

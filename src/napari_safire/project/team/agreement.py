@@ -26,7 +26,7 @@ from napari_safire.metrics import (
     miou_of_counts,
 )
 from napari_safire.partitioning.matching import matched_pairs
-from napari_safire.project.alignment import (
+from napari_safire.project.team.alignment import (
     Alignment,
     alignment_of_counts,
     checked_works,

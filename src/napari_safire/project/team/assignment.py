@@ -189,14 +189,13 @@ def _chosen(
 ) -> str:
     """Who has least; of those, who shares fewest pictures with its annotators; of those, by lot."""
     parts = len(rule.quotas) == len(rule.annotators)
-
-    def rank(name: str) -> tuple[float, int]:
-        load = loads[name] / rule.quotas[name] if parts else float(loads[name])
-        return load, sum(together[frozenset((name, other))] for other in names)
-
-    ranks = [rank(name) for name in free]
-    least = min(ranks)
-    first = [name for name, its in zip(free, ranks, strict=True) if its == least]
+    had = [loads[name] / rule.quotas[name] if parts else float(loads[name]) for name in free]
+    least = min(had)
+    first = [name for name, load in zip(free, had, strict=True) if load == least]
+    if len(first) > 1 and names:
+        met = [sum(together[frozenset((name, other))] for other in names) for name in first]
+        fewest = min(met)
+        first = [name for name, n in zip(first, met, strict=True) if n == fewest]
     return (
         first[0] if len(first) == 1 else min(first, key=lambda name: lot(rule.seed, picture, name))
     )

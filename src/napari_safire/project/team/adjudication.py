@@ -7,7 +7,7 @@ one counts. Labels, and for every pixel where its decision came from, follow fro
 steps alone: `resolve` makes the same of the same, wherever and whenever.
 
 Sources have the first annotator's numbers, those that only others have the smallest free ones
-(`napari_safire.project.alignment`); `Resolution.final` closes the gaps.
+(`napari_safire.project.team.alignment`); `Resolution.final` closes the gaps.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from napari_safire.annotation.annotation import MOST_SOURCES, Labels, Stroke
 from napari_safire.errors import DatasetError
-from napari_safire.project.alignment import checked_works
-from napari_safire.project.disagreement import Disagreements, disagreements
+from napari_safire.project.team.alignment import checked_works
+from napari_safire.project.team.disagreement import Disagreements, disagreements
 
 Neither = Literal["neither"]
 Choice = int | Neither

@@ -12,9 +12,9 @@ import numpy as np
 from napari_safire.annotation.annotation import Labels
 from napari_safire.errors import DatasetError
 from napari_safire.metrics import ari_of_counts, boundary_f, confusion_matrix, miou_of_counts
-from napari_safire.project.agreement import TOLERANCE, means_with_intervals
-from napari_safire.project.alignment import checked_works
-from napari_safire.project.assignment import lot
+from napari_safire.project.team.agreement import TOLERANCE, means_with_intervals
+from napari_safire.project.team.alignment import checked_works
+from napari_safire.project.team.assignment import lot
 
 if TYPE_CHECKING:
     from napari_safire.evaluation.summary import Mean
