@@ -83,6 +83,8 @@ class GoingThrough:
         self.store: PictureStore | None = None
         self.query = PictureQuery()
         """What of the queue is to be seen, and in which order."""
+        self.listed_query = self.query
+        """The query of which `listing` is; that of `query` is looked up where it is another."""
         self.listing = Listing((), ())
         """The pictures, in this order."""
         session.model_changed.connect(self._want_ahead)
@@ -244,7 +246,8 @@ class GoingThrough:
             self._session.run(left.close, lambda _: None)  # after all that is read of it
         self.rows.of(store)
         self._skipped.clear()
-        self.store, self.listing, self.query = store, listing, query
+        self.store, self.listing = store, listing
+        self.query = self.listed_query = query
         self.listed.emit()
 
     def _take_rows(self, rows: tuple[PictureRow, ...]) -> None:
