@@ -21,11 +21,9 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.lists import ListEntry
 from napari_safire.project import database, projections, schema
 from napari_safire.project.adding import add_pictures
-from napari_safire.project.backup import back_up, recover
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.comparing import compare_all, compare_works, score_pictures
 from napari_safire.project.events import Draft
-from napari_safire.project.merge import merge
 from napari_safire.project.people import annotator_name, choose_annotator_name
 from napari_safire.project.pictures import (
     duplicates_of,
@@ -44,11 +42,13 @@ from napari_safire.project.queries import (
     tags,
 )
 from napari_safire.project.settings import ProjectSettings
-from napari_safire.project.statistics import statistics
 from napari_safire.project.store import DATABASE, Changed, Project
 from napari_safire.project.truth import Donor, Note, PictureDescription, SourceDescription
-from napari_safire.project.verify import verify
-from napari_safire.project.wording import event_sentence
+from napari_safire.project.upkeep.backup import back_up, recover
+from napari_safire.project.upkeep.merge import merge
+from napari_safire.project.upkeep.statistics import statistics
+from napari_safire.project.upkeep.verify import verify
+from napari_safire.project.upkeep.wording import event_sentence
 from napari_safire.project.work import (
     Step,
     accept,
@@ -406,6 +406,7 @@ class TestList:
 class TestOpinions:
     def test_annotators_are_compared_once_both_are_done(self, project: Project) -> None:
         name = ids(project)[0]
+        project.change_settings(ProjectSettings(2))
         finished(project, name, two_sources(8))
         assert compare_works(project, name) is None
         renumbered = np.where(two_sources(8) == 1, np.uint8(7), np.uint8(3))
@@ -418,6 +419,10 @@ class TestOpinions:
         assert compare_works(project, name) is not None
         assert project.head == head  # nothing new is noted
         assert compare_all(project)["p_ari"].n == 1
+        reopen(project, name, "Bob")  # who may look at the other's now: it does not count
+        save_step(project, name, "Bob", Step(two_sources(3)), 1)
+        finish(project, name, "Bob", 2)
+        assert compare_works(project, name) == found
 
     def test_a_models_opinion_sorts_the_queue(self, project: Project) -> None:
         engine = Engine(load_model("safire-lite"))

@@ -21,7 +21,7 @@ from napari_safire.project.team.agreement import (
     agreement_of_all,
     means_with_intervals,
 )
-from napari_safire.project.work import read_labels, works
+from napari_safire.project.visibility import StateChange, blind_revisions
 from napari_safire.settings import PartitionSettings
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ _SCORES = ("p_miou", "p_ari", "boundary_f", "alpha")
 
 def compare_works(project: Project, picture: str) -> GroupAgreement | None:
     """Compare the annotators of a picture, where several are done, and note their agreement.
+
+    What is compared is what each had when all were done for the first time: later work was made
+    knowing the others'.
 
     Parameters
     ----------
@@ -50,16 +53,14 @@ def compare_works(project: Project, picture: str) -> GroupAgreement | None:
     DatasetError
         Their labels are gone or damaged.
     """
-    done = [
-        work
-        for work in works(project, picture)
-        if work.role == "annotator" and work.state in ("done", "accepted")
-    ]
-    if len(done) < 2:
+    blind = _blind_labels(project, picture)
+    if len(blind) < 2:
         return None
-    found = agreement_of_all({work.annotator: read_labels(project, work) for work in done})
+    found = agreement_of_all(
+        {name: project.objects.labels(labels) for name, (_, labels) in blind.items()}
+    )
     body = {
-        "revisions": {work.annotator: work.revision for work in done},
+        "revisions": {name: revision for name, (revision, _) in blind.items()},
         "alpha": _known(found.alpha),
         **{
             name: _known(min(getattr(pair, name) for pair in found.pairs.values()))
@@ -110,6 +111,44 @@ def noted_agreement(project: Project) -> dict[str, Mean]:
         {name: math.nan if body[name] is None else body[name] for name in _SCORES} for body in noted
     ]
     return means_with_intervals(scores, seed=project.settings.seed)
+
+
+def _blind_labels(project: Project, picture: str) -> dict[str, tuple[int, str]]:
+    """Revision and labels of each annotator, from before anybody could see another's."""
+    changes: list[StateChange] = []
+    labels: dict[tuple[str, int], str] = {}
+    revisions: dict[str, int] = {}
+    adjudicators = _adjudicators(project, picture)
+    for event in project.events(picture=picture):
+        state = _STATES.get(event.kind)
+        name = str(event.body.get("annotator", ""))
+        if state is None or event.body.get("role", "annotator") == "adjudicator":
+            continue
+        if event.kind == "work.saved":
+            revisions[name] = event.body["revision"]
+            labels[name, revisions[name]] = event.body["labels"]
+        elif name in adjudicators:
+            continue
+        changes.append(StateChange(name, state, revisions.get(name, 0)))
+    found = blind_revisions(changes, project.settings.annotators_per_picture)
+    return {name: (revision, labels[name, revision]) for name, revision in found.items()}
+
+
+def _adjudicators(project: Project, picture: str) -> set[str]:
+    rows = project.ask(
+        "SELECT annotator FROM work WHERE picture = ? AND role = 'adjudicator'", (picture,)
+    )
+    return {row[0] for row in rows}
+
+
+_STATES = {
+    "work.assigned": "assigned",
+    "work.saved": "begun",
+    "work.done": "done",
+    "work.reopened": "begun",
+    "work.rejected": "rejected",
+    "work.accepted": "accepted",
+}
 
 
 @dataclass(frozen=True, slots=True)
