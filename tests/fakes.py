@@ -63,7 +63,8 @@ class FakeEngine:
         height, width = pixels.shape[:2]
         geometry = Geometry((height, width), (height, width), (float(height), float(width)))
         digest = PictureReader(image).sha256
-        return Embedding(np.zeros((2, 4, 4), np.float32), geometry, digest, "fake")
+        features = np.zeros((2, -(-height // 16), -(-width // 16)), np.float32)
+        return Embedding(features, geometry, digest, "fake")
 
     def segment(
         self, embedding: Embedding, prompts: Iterable[PointPrompt], *, method: str = "auto"

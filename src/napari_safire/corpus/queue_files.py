@@ -98,7 +98,7 @@ def read_entry(entry: QueueEntry) -> EntryContents:
                 "number them anew, from 1."
             )
         labels = results.labels.astype(np.uint8)
-        labels_read = labels if results.first else _from_one(labels)
+        labels_read = labels if results.first else from_one(labels)
     return EntryContents(image, labels_read, results, digest, _warnings(image, results, entry))
 
 
@@ -121,11 +121,23 @@ def refuse_foreign_record(entry: QueueEntry) -> None:
 
 
 def _from_mask(image: ReadImage, truth: GroundTruth) -> EntryContents:
-    labels = _from_one(truth.labels)
+    labels = from_one(truth.labels)
     return EntryContents(image, labels, warnings=(*image.warnings, *truth.warnings))
 
 
-def _from_one(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def from_one(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Number sources from 1, as annotations do, that a mask numbers from 0.
+
+    Parameters
+    ----------
+    labels : (H, W) uint8 array
+        255 where there is no source.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        0 where there is no source.
+    """
     return np.where(labels == UNASSIGNED, 0, labels + 1).astype(np.uint8)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from napari_safire.errors import DatasetError
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.project.events import Draft, Event
+from napari_safire.project.people import second_opinion_name
 from napari_safire.project.store import Project
 from napari_safire.project.verify import objects_of
 from napari_safire.text import printable
@@ -157,11 +158,8 @@ def _key(event: Event) -> tuple[str, str]:
 
 def _free_name(key: tuple[str, str], event: Event, revisions: Mapping[tuple[str, str], int]) -> str:
     picture, annotator = key
-    where = str(event.as_origin()["machine"])
-    name, number = f"{annotator} ({where})", 2
-    while (picture, name) in revisions:
-        name, number = f"{annotator} ({where} {number})", number + 1
-    return name
+    taken = {other for where, other in revisions if where == picture}
+    return second_opinion_name(annotator, str(event.as_origin()["machine"]), taken)
 
 
 def _renamed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from collections.abc import Container
 from pathlib import Path
 
 from platformdirs import user_config_path
@@ -77,6 +78,28 @@ def checked_name(name: str) -> str:
             "letters in one line."
         )
     return kept
+
+
+def second_opinion_name(annotator: str, where: str, taken: Container[str]) -> str:
+    """Name one's work beside other work under the same name.
+
+    Parameters
+    ----------
+    annotator : str
+    where : str
+        The machine on which it was made.
+    taken : container of str
+        Names that others have.
+
+    Examples
+    --------
+    >>> second_opinion_name("Anna", "lab", ["Anna", "Anna (lab)"])
+    'Anna (lab 2)'
+    """
+    name, number = f"{annotator} ({where})", 2
+    while name in taken:
+        name, number = f"{annotator} ({where} {number})", number + 1
+    return name
 
 
 def machine_name() -> str:

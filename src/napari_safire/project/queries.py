@@ -135,6 +135,11 @@ def list_pictures(project: Project, annotator: str, query: PictureQuery) -> tupl
     return tuple(row[0] for row in rows)
 
 
+def own_states(project: Project, annotator: str) -> dict[str, RowState]:
+    """Return the state of all work of an annotator, by picture; of the rest nothing was made."""
+    return dict(project.ask("SELECT picture, state FROM work WHERE annotator = ?", (annotator,)))
+
+
 def picture_rows(
     project: Project, annotator: str, pictures: Sequence[str]
 ) -> tuple[PictureRow, ...]:

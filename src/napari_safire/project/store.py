@@ -396,6 +396,12 @@ class Project:
             )
 
 
+def is_project(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder, or the database in it, is a project."""
+    given = Path(path)
+    return (given if given.name == DATABASE else given / DATABASE).is_file()
+
+
 def _is_up_to_date(connection: sqlite3.Connection) -> bool:
     there = connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'state_version'"

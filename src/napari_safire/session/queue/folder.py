@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from napari_safire.annotation.annotation import Annotation
+from napari_safire.annotation.annotation import Annotation, Labels
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.corpus.queue import STATES, PictureQueue, QueueEntry
+from napari_safire.corpus.queue_files import from_one
 from napari_safire.errors import DatasetError
+from napari_safire.images.lists import ListEntry
 from napari_safire.images.reading import ReadImage
+from napari_safire.images.truth import read_label_truth
 from napari_safire.project.queries import PictureQuery, PictureRow, SortKey
 from napari_safire.session.queue.folder_work import FolderWork, read_work
 from napari_safire.session.queue.listing import Listing
@@ -137,6 +140,13 @@ class FolderPictures:
     def read(self, key: str) -> FolderWork:
         """See `PictureStore`."""
         return read_work(key, self._entries[key])
+
+    def given(self, key: str) -> Labels | None:
+        """See `PictureStore`: the mask that a list names."""
+        entry = self._entries[key]
+        if entry.given is None:
+            return None
+        return from_one(read_label_truth(ListEntry(entry.picture, entry.given)).labels)
 
     def annotators(self, key: str) -> tuple[str, ...]:
         """See `PictureStore`: nobody is named."""

@@ -10,10 +10,7 @@ more pictures than those it leaves and goes to.
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Hashable, Iterator
 from typing import TypeVar
 
 from psygnal import Signal
@@ -21,9 +18,8 @@ from psygnal import Signal
 from napari_safire.annotation.completeness import Completeness
 from napari_safire.errors import sentence
 from napari_safire.project.queries import PictureQuery, PictureRow
-from napari_safire.session.messages import ANYWHERE, Topic
+from napari_safire.session.messages import Topic
 from napari_safire.session.queue.finding import FoundPicture, find_picture
-from napari_safire.session.queue.folder import FolderPictures
 from napari_safire.session.queue.listing import Listing
 from napari_safire.session.queue.open_picture import OpenPicture, Told
 from napari_safire.session.queue.rows import KnownRows
@@ -35,7 +31,6 @@ from napari_safire.session.queue.store import (
 )
 from napari_safire.session.queue.view import QueueView
 from napari_safire.session.session import Session
-from napari_safire.text import printable
 
 T = TypeVar("T")
 
@@ -79,6 +74,7 @@ class GoingThrough:
         self._closing = False
         self._told: Told = ()  # of the picture that was left
         self._mark: Mark | None = None  # what is being said of the open picture
+        self._skipped: dict[str, None] = {}
         self.rows = KnownRows(session, self._take_rows)
         """What the list shows of each picture."""
         self.store: PictureStore | None = None
@@ -121,116 +117,12 @@ class GoingThrough:
     @property
     def can_go_on(self) -> bool:
         """Whether there is a next picture to be seen."""
-        return self.listing.following(self.place) is not None
+        return bool(self._following(1))
 
     @property
     def can_go_back(self) -> bool:
         """Whether there is a picture before to be seen."""
         return self.listing.preceding(self.place) is not None
-
-    # ---------------------------------------------------------------- queues
-
-    def open_queue(self, path: str | os.PathLike[str]) -> None:
-        """Begin with the first picture of a folder or list file that is not done.
-
-        Parameters
-        ----------
-        path : path-like
-            What cannot be opened is told, and the queue before stays.
-        """
-        self.open_store(lambda: FolderPictures.open(path), Path(path).name)
-
-    def open_store(self, make: Callable[[], PictureStore], name: str) -> None:
-        """Begin with the first picture of a store in which there is something to do.
-
-        Parameters
-        ----------
-        make : callable
-            Gives the store; called in the reading worker. What it raises is told, and the queue
-            before stays.
-        name : str
-            Of what is opened, for the user.
-        """
-        if self.doing:
-            return
-
-        def look() -> tuple[PictureStore, Listing]:
-            store = make()
-            return store, store.listing(PictureQuery())
-
-        def found(made: tuple[PictureStore, Listing]) -> None:
-            store, listing = made
-            for note in store.notes:
-                self.notice.emit(note, False, ANYWHERE)
-            first = listing.following(-1, store.open_states) or 0
-            if not listing.keys:
-                self.notice.emit(f"{store.title} has no pictures yet: add some.", True, ANYWHERE)
-                self._end()
-                return
-            self._go(store, listing, [listing.keys[first]], PictureQuery())
-
-        self._begin(f"Looking into {printable(name)} …")
-        self._read(look, found)
-
-    def set_query(self, query: PictureQuery) -> None:
-        """See other pictures of the queue, or in another order; the open one stays open.
-
-        Parameters
-        ----------
-        query : PictureQuery
-        """
-        store, before = self.store, self.query
-        if store is None or query == before:
-            return
-        self.query = query
-        if query == replace(before, states=query.states):
-            self.listing = self.listing.with_wanted(query.states)
-            self.listed.emit()
-            self.changed.emit()
-            return
-
-        def found(listing: Listing) -> None:
-            now = self.query
-            if self.store is store and now == replace(query, states=now.states):
-                self.listing = listing.with_wanted(now.states)
-                self.listed.emit()
-                self.changed.emit()
-
-        self._session.run(lambda: store.listing(query), found, self._tell_failure)
-
-    def choose_output(self, folder: str | os.PathLike[str]) -> None:
-        """Put masks and records of a folder or list into another folder from now on.
-
-        The open picture is saved where it was. Where that is not possible, it goes along.
-
-        Parameters
-        ----------
-        folder : path-like
-            Need not exist.
-        """
-        store, key, query = self.store, self.key, self.query
-        if self.doing or not isinstance(store, FolderPictures):
-            return
-
-        def look() -> tuple[FolderPictures, Listing]:
-            moved = store.with_output(folder)
-            return moved, moved.listing(query)
-
-        def found(made: tuple[FolderPictures, Listing]) -> None:
-            moved, listing = made
-
-            def not_saved(error: Exception) -> None:
-                if self._open is None or moved.entry(key).state != "untouched":
-                    self._not_saved(error)
-                    return
-                self._open.work = moved.begin(key, self._open.work.image)
-                self._take(moved, listing, query)
-                self._end()
-
-            self._save(None, lambda: self._go(moved, listing, [key], query), not_saved)
-
-        self._begin(f"Looking into {printable(Path(folder).name)} …")
-        self._read(look, found)
 
     # ---------------------------------------------------------------- pictures
 
@@ -240,8 +132,15 @@ class GoingThrough:
 
     def go_back(self) -> None:
         """Save what was changed as begun, and open the picture before."""
-        places = self._places(self.listing.preceding)
+        places = itertools.islice(self._places(self.listing.preceding), _MOST_LOOKED_UP)
         self._go_to([self.listing.keys[place] for place in places])
+
+    def skip(self) -> None:
+        """Leave the open picture for later: it comes again when there are no others."""
+        if not self.doing and self.key:
+            self._skipped.pop(self.key, None)  # now the last of them
+            self._skipped[self.key] = None
+            self.go_on()
 
     def go_to(self, key: str) -> None:
         """Save what was changed as begun, and open another picture, whatever its state.
@@ -256,20 +155,22 @@ class GoingThrough:
 
     # ---------------------------------------------------------------- from picture to picture
 
-    def _following(self) -> list[str]:
-        places = self._places(self.listing.following)
-        return [self.listing.keys[place] for place in places]
+    def _following(self, most: int = _MOST_LOOKED_UP) -> list[str]:
+        """Pictures to go to next; those that were skipped come when there are no others."""
+        keys = self.listing.keys
+        ahead = (keys[place] for place in self._places(self.listing.following))
+        found = list(itertools.islice((key for key in ahead if key not in self._skipped), most))
+        if found:
+            return found
+        skipped = (key for key in self._skipped if key != self.key)
+        return list(itertools.islice(skipped, most))
 
-    def _places(self, step: Callable[[int], int | None]) -> Iterable[int]:
+    def _places(self, step: Callable[[int], int | None]) -> Iterator[int]:
         """Go through the places of pictures to be seen, from the present one on."""
-
-        def places() -> Iterable[int]:
-            place = step(self.place)
-            while place is not None:
-                yield place
-                place = step(place)
-
-        return itertools.islice(places(), _MOST_LOOKED_UP)
+        place = step(self.place)
+        while place is not None:
+            yield place
+            place = step(place)
 
     def _go_to(self, keys: list[str], *, any_state: bool = False) -> None:
         if not self.doing and self.store is not None and keys:
@@ -329,9 +230,13 @@ class GoingThrough:
         opened.save(mark, saved, failed or self._not_saved, lambda: not self._closing)
 
     def _take(self, store: PictureStore, listing: Listing, query: PictureQuery) -> None:
-        if store is self.store:
+        left = self.store
+        if store is left:
             return  # it may have been put into another order meanwhile
+        if left is not None:
+            self._session.run(left.close, lambda _: None)  # after all that is read of it
         self.rows.of(store)
+        self._skipped.clear()
         self.store, self.listing, self.query = store, listing, query
         self.listed.emit()
 
@@ -367,9 +272,24 @@ class GoingThrough:
             self._open = OpenPicture(self._session, self._view, picture, work, self._step_failed)
             for warning in work.warnings:
                 self.notice.emit(warning, False, None)
+            self._opened_now(self._open)
         if found.problem:
             self.notice.emit(found.problem, True, None)
         self._look_again(touched)
+
+    def _opened_now(self, opened: OpenPicture) -> None:
+        """A picture is shown from now on."""
+
+    def _look_at_rows(self, keys: list[str]) -> None:
+        """Look up pictures of which something was kept, while the user goes on."""
+        store = self.store
+
+        def found(rows: tuple[PictureRow, ...]) -> None:
+            if self.store is store:
+                self._take_rows(rows)
+
+        if store is not None:
+            self._session.run(lambda: store.look_up(keys), found, self._tell_failure)
 
     def _look_again(self, keys: list[str]) -> None:
         """Look up the states of the pictures that were left and gone to; let the user go on."""
@@ -407,6 +327,7 @@ class GoingThrough:
         self.notice.emit(sentence(error), True, None)
 
     def _step_failed(self, error: Exception) -> None:
+        """Hear that a step of the open picture could not be kept."""
         self._tell_failure(error)
 
     def _not_saved(self, error: Exception) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from napari_safire.annotation.annotation import Annotation
+from napari_safire.annotation.annotation import Annotation, Labels
 from napari_safire.annotation.completeness import Completeness
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
 from napari_safire.errors import SafireError
@@ -257,8 +257,7 @@ class PictureWork(Protocol):
 class PictureStore(Protocol):
     """Pictures, and what is made of them.
 
-    `listing`, `look_up`, `read`, `annotators`, `other_work` read files: they are called in the
-    reading worker.
+    All but `kept_at` and the properties read files: they are called in the reading worker.
     """
 
     @property
@@ -306,6 +305,9 @@ class PictureStore(Protocol):
         SafireError
             It cannot be read, or something of it is damaged.
         """
+
+    def given(self, key: str) -> Labels | None:
+        """Read the labels that came with a picture: (H, W) uint8, 0 where there is no source."""
 
     def annotators(self, key: str) -> tuple[str, ...]:
         """Whose work on a picture may be seen and begun from, besides one's own."""
