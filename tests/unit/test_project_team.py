@@ -47,6 +47,7 @@ from napari_safire.project.team.control_pictures import (
     unmake_control,
 )
 from napari_safire.project.verify import verify
+from napari_safire.project.wording import event_sentence
 from napari_safire.project.work import Step, find_work, finish, reject, reopen, save_step
 
 SHAPE = (6, 8)
@@ -199,6 +200,28 @@ class TestBlind:
         assert find_picture(project, picture).disagreement == pytest.approx(
             1 - blind.pairs["ann", "bo"].p_miou
         )
+
+    def test_who_came_later_could_see(self, project: Project) -> None:
+        project.change_settings(ProjectSettings())
+        picture = of(project, 0)
+        done(project, picture, "ann", halves(4))
+        done(project, picture, "bo", halves(6))
+        assert compare_works(project, picture) is not None
+        event = list(project.events(picture=picture))[-1]
+        assert event.body["blind"] is False
+        assert event_sentence(event).endswith("p_mIoU 0.583, not blind")
+
+    def test_works_without_a_common_pixel(self, project: Project) -> None:
+        picture = of(project, 0)
+        left, right = halves(4), halves(4)
+        left[:, 4:] = 0
+        right[:, :4] = 0
+        for name, labels in (("ann", left), ("bo", right)):
+            save_step(project, picture, name, Step(labels), 0)
+            finish(project, picture, name, 1, waiver="too dark")
+        assert compare_works(project, picture) is not None
+        assert find_picture(project, picture).disagreement is None
+        assert "p_mIoU ?" in event_sentence(list(project.events(picture=picture))[-1])
 
 
 @st.composite

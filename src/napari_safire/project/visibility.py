@@ -87,7 +87,7 @@ class StateChange:
     ----------
     annotator : str
     state : str
-        As in `PictureWorks`.
+        As in `PictureWorks`, or "withdrawn": nobody waits for this annotator any more.
     revision : int
         The latest one of the work at this moment, 0 before the first.
     """
@@ -118,6 +118,10 @@ def blind_revisions(changes: Iterable[StateChange], needed: int) -> dict[str, in
     states: dict[str, str] = {}
     revisions: dict[str, int] = {}
     for change in changes:
+        if change.state == "withdrawn":
+            states.pop(change.annotator, None)
+            revisions.pop(change.annotator, None)
+            continue
         states[change.annotator] = change.state
         revisions[change.annotator] = change.revision
         if PictureWorks(needed, states).all_done:
