@@ -38,7 +38,9 @@ class Owner:
 
     def __init__(self, folder: Path, autosave: Autosave | None = None) -> None:
         self._calls: queue.Queue[Callable[[], None]] = queue.Queue()
-        self.session = Session(self._calls.put, lambda name, device, notice: FakeEngine(), autosave)
+        self.engine = FakeEngine()
+        self.session = Session(self._calls.put, lambda name, device, notice: self.engine, autosave)
+        self.embeds_at_once = False
         self.work = QueueWork(self.session, self)
         self.told: list[str] = []
         self.work.notice.connect(lambda text, failed, topic: self.told.append(text))
@@ -53,13 +55,13 @@ class Owner:
     def facts(self, picture: Hashable, plane: Plane) -> dict[str, Any]:
         return {}
 
-    embeds_at_once = False
-
     def show(self, work: PictureWork) -> Hashable:
         name = next(self._names)
         self.shown.append(work.path.name)
         self.session.open(PlaneKey(name), SHAPE, lambda: work.image.pixels)
         self.session.annotations.open_saved(PlaneKey(name), work.made)
+        if self.embeds_at_once:
+            self.session.embed(PlaneKey(name))
         return name
 
     def partition(self, picture: Hashable) -> None:

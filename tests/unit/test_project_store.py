@@ -406,6 +406,7 @@ class TestList:
 class TestOpinions:
     def test_annotators_are_compared_once_both_are_done(self, project: Project) -> None:
         name = ids(project)[0]
+        project.change_settings(ProjectSettings(2))
         finished(project, name, two_sources(8))
         assert compare_works(project, name) is None
         renumbered = np.where(two_sources(8) == 1, np.uint8(7), np.uint8(3))
@@ -418,6 +419,10 @@ class TestOpinions:
         assert compare_works(project, name) is not None
         assert project.head == head  # nothing new is noted
         assert compare_all(project)["p_ari"].n == 1
+        reopen(project, name, "Bob")  # who may look at the other's now: it does not count
+        save_step(project, name, "Bob", Step(two_sources(3)), 1)
+        finish(project, name, "Bob", 2)
+        assert compare_works(project, name) == found
 
     def test_a_models_opinion_sorts_the_queue(self, project: Project) -> None:
         engine = Engine(load_model("safire-lite"))

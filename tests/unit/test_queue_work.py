@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from queue_owner import Owner, make_pictures
+from PIL import Image
+from queue_owner import SHAPE, Owner, make_pictures
 
 from napari_safire.corpus.queue import PictureQueue
 from napari_safire.session.queue import folder_work
@@ -50,6 +53,7 @@ def test_undo_answers_while_a_file_is_read_or_written(
         return quick(*arguments)
 
     monkeypatch.setattr(folder_work, slow, slowly)
+    os.utime(owner.folder / "1.png", ns=(0, 0))  # what was read ahead of it does not count
     owner.paint(3)
     owner.work.go_on()
     owner.until(reached.is_set)
@@ -136,6 +140,7 @@ def test_a_picture_that_is_taken_away_while_it_is_finished_is_saved_as_done(
     """What was said of it was lost: it was saved as begun."""
     gate, read = threading.Event(), folder_work.read_entry
     monkeypatch.setattr(folder_work, "read_entry", lambda entry: gate.wait(20) and read(entry))
+    os.utime(owner.folder / "1.png", ns=(0, 0))  # what was read ahead of it does not count
     if not complete:
         owner.paint(2)
     owner.work.finish(authentic=complete)
@@ -172,3 +177,94 @@ def test_two_docks_of_one_program_do_not_overwrite_each_other(owner: Owner) -> N
     assert owner.shown[-1] == "1.png"
     other.session.close()
     assert other.session.join(10)
+
+
+# ------------------------------------------------------------------- ahead
+
+
+def test_the_next_two_pictures_are_read_and_embedded_while_one_is_worked_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_pictures(tmp_path / "photos", 5)
+    read: list[str] = []
+    true_read = folder_work.read_entry
+
+    def noted(entry: Any) -> Any:
+        read.append(entry.picture.name)
+        return true_read(entry)
+
+    monkeypatch.setattr(folder_work, "read_entry", noted)
+    owner = Owner(folder)
+    owner.embeds_at_once = True
+    owner.session.choose_model("fake")
+    owner.work.open_queue(folder)
+    owner.settle()
+    assert read == ["0.png", "1.png", "2.png"]
+    assert owner.engine.calls == ["embed"] * 3
+    owner.work.go_on()
+    owner.settle()
+    assert owner.shown == ["0.png", "1.png"]
+    assert read == ["0.png", "1.png", "2.png", "3.png"]  # 1.png was there
+    assert owner.plane.embedding is not None
+    assert owner.engine.calls == ["embed"] * 4
+    owner.work.go_to("4.png")  # nobody knew
+    owner.settle()
+    assert owner.plane.embedding is not None
+    assert read[4:] == ["4.png"]
+    owner.close()
+
+
+def test_a_picture_that_was_read_ahead_is_read_again_where_it_has_changed(
+    owner: Owner, tmp_path: Path
+) -> None:
+    other = Owner(owner.folder)
+    other.work.open_queue(owner.folder)
+    other.settle()
+    other.work.go_to("1.png")
+    other.settle()
+    other.paint(7)
+    other.work.go_on()
+    other.settle()
+    owner.work.go_on()
+    owner.settle()
+    assert owner.labels() == {0, 7}
+    bright = np.full((*SHAPE, 3), 250, np.uint8)
+    Image.fromarray(bright).save(owner.folder / "2.png")
+    owner.work.go_on()
+    owner.settle()
+    assert owner.work.work is not None
+    np.testing.assert_array_equal(owner.work.work.image.pixels, bright)
+    other.close()
+
+
+def test_another_model_embeds_anew_what_was_embedded_ahead(owner: Owner) -> None:
+    owner.embeds_at_once = True
+    owner.session.choose_model("fake")
+    owner.settle()
+    assert owner.engine.calls == ["embed"] * 2
+    owner.work.go_on()
+    owner.settle()
+    assert owner.engine.calls == ["embed"] * 2
+    owner.engine = type(owner.engine)()
+    owner.session.choose_model("another")
+    owner.work.go_on()
+    owner.settle()
+    assert owner.engine.calls == ["embed"]
+    assert owner.plane.embedding is not None
+
+
+def test_no_step_looks_at_other_pictures(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+    true_entry = PictureQueue.entry
+
+    def noted(queue: PictureQueue, picture: Path) -> Any:
+        looked_at.append(picture.name)
+        return true_entry(queue, picture)
+
+    monkeypatch.setattr(PictureQueue, "entry", noted)
+    monkeypatch.setattr(PictureQueue, "entries", None)
+    owner.paint(2)
+    owner.work.go_on()
+    owner.settle()
+    assert set(looked_at) == {"0.png", "1.png"}
+    assert owner.work.listing.counts["begun"] == 1

@@ -19,6 +19,7 @@ from napari_safire.cli.evidence import evidence
 from napari_safire.cli.models import models
 from napari_safire.cli.predict import predict
 from napari_safire.cli.project import project
+from napari_safire.cli.project_teams import assign, controls, export, import_
 from napari_safire.cli.terminal import (
     FAILED,
     ErrorReportingGroup,
@@ -44,6 +45,9 @@ app.command()(predict)
 app.command()(evaluate)
 app.command()(evidence)
 app.command()(train)
+for command in (assign, controls, export):
+    project.command()(command)
+project.command("import")(import_)
 app.add_typer(project, name="project")
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")

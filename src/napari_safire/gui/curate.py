@@ -6,8 +6,11 @@ import napari
 from qtpy.QtGui import QDropEvent
 
 from napari_safire.gui.dock import WorkspaceDock
+from napari_safire.gui.panels.curate.opening_section import OpeningSection
+from napari_safire.gui.panels.curate.queue_list import QueueList
 from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.gui.panels.drops import dropped_paths, open_pictures, sort_dropped
+from napari_safire.gui.panels.section import Section
 from napari_safire.session.chosen_model import LoadEngine
 
 
@@ -29,9 +32,13 @@ class CurateWidget(WorkspaceDock):
     ) -> None:
         super().__init__(napari_viewer, load_engine)
         self.workspace.need_model()
-        self.queue = QueueSection(self.workspace.queue)
-        self._lay_out([self.queue], [self.queue])
-        self._body.addStretch(1)
+        queue = self.workspace.queue
+        self.opening = OpeningSection(self.controller, queue)
+        self.list = QueueList(queue)
+        self.queue = QueueSection(queue)
+        sections: list[Section] = [self.opening, self.list, self.queue]
+        self._lay_out(sections, sections)
+        self._body.setStretchFactor(self.list, 1)
 
     def dropEvent(self, event: QDropEvent | None) -> None:
         """Open what was dropped: as the queue, or as pictures."""

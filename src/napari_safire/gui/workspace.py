@@ -147,7 +147,7 @@ class Workspace:
             self.controller.finish,
             self._connections.disconnect,
             self.binder.unbind,
-            self.queue.connections.disconnect,
+            self.queue.close,
             self.earlier.connections.disconnect,
             self.messages.connections.disconnect,
             self.switch.connections.disconnect,

@@ -21,31 +21,21 @@ from napari_safire.project.team.agreement import (
     agreement_of_all,
     means_with_intervals,
 )
-from napari_safire.project.visibility import FINISHED, StateChange, blind_revisions
-from napari_safire.project.work import Work, read_labels, works
+from napari_safire.project.visibility import StateChange, blind_revisions
 from napari_safire.settings import PartitionSettings
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
     from napari_safire.evaluation.summary import Mean
 
-_STATES = {
-    "work.assigned": "assigned",
-    "work.withdrawn": "withdrawn",
-    "work.saved": "begun",
-    "work.done": "done",
-    "work.reopened": "begun",
-    "work.rejected": "rejected",
-    "work.accepted": "accepted",
-}
 _SCORES = ("p_miou", "p_ari", "boundary_f", "alpha")
 
 
 def compare_works(project: Project, picture: str) -> GroupAgreement | None:
     """Compare the annotators of a picture, where several are done, and note their agreement.
 
-    Those revisions are compared that were made before anybody could see another's. Where somebody
-    began later than that, the present ones are, and it is noted that they are not blind.
+    What is compared is what each had when all were done for the first time: later work was made
+    knowing the others'.
 
     Parameters
     ----------
@@ -63,24 +53,14 @@ def compare_works(project: Project, picture: str) -> GroupAgreement | None:
     DatasetError
         Their labels are gone or damaged.
     """
-    done = [work for work in works(project, picture) if work.role == "annotator" and _is_done(work)]
-    if len(done) < 2:
+    blind = _blind_labels(project, picture)
+    if len(blind) < 2:
         return None
-    made_blind = _made_blind(project, picture)
-    blind = made_blind.keys() >= {work.annotator for work in done}
-    labels = {
-        work.annotator: project.objects.labels(made_blind[work.annotator][1])
-        if blind
-        else read_labels(project, work)
-        for work in done
-    }
-    found = agreement_of_all(labels)
+    found = agreement_of_all(
+        {name: project.objects.labels(labels) for name, (_, labels) in blind.items()}
+    )
     body = {
-        "revisions": {
-            work.annotator: made_blind[work.annotator][0] if blind else work.revision
-            for work in done
-        },
-        "blind": blind,
+        "revisions": {name: revision for name, (revision, _) in blind.items()},
         "alpha": _known(found.alpha),
         **{
             name: _known(min(getattr(pair, name) for pair in found.pairs.values()))
@@ -131,6 +111,45 @@ def noted_agreement(project: Project) -> dict[str, Mean]:
         {name: math.nan if body[name] is None else body[name] for name in _SCORES} for body in noted
     ]
     return means_with_intervals(scores, seed=project.settings.seed)
+
+
+def _blind_labels(project: Project, picture: str) -> dict[str, tuple[int, str]]:
+    """Revision and labels of each annotator, from before anybody could see another's."""
+    changes: list[StateChange] = []
+    labels: dict[tuple[str, int], str] = {}
+    revisions: dict[str, int] = {}
+    adjudicators = _adjudicators(project, picture)
+    for event in project.events(picture=picture):
+        state = _STATES.get(event.kind)
+        name = str(event.body.get("annotator", ""))
+        if state is None or event.body.get("role", "annotator") == "adjudicator":
+            continue
+        if event.kind == "work.saved":
+            revisions[name] = event.body["revision"]
+            labels[name, revisions[name]] = event.body["labels"]
+        elif name in adjudicators:
+            continue
+        changes.append(StateChange(name, state, revisions.get(name, 0)))
+    found = blind_revisions(changes, project.settings.annotators_per_picture)
+    return {name: (revision, labels[name, revision]) for name, revision in found.items()}
+
+
+def _adjudicators(project: Project, picture: str) -> set[str]:
+    rows = project.ask(
+        "SELECT annotator FROM work WHERE picture = ? AND role = 'adjudicator'", (picture,)
+    )
+    return {row[0] for row in rows}
+
+
+_STATES = {
+    "work.assigned": "assigned",
+    "work.withdrawn": "withdrawn",
+    "work.saved": "begun",
+    "work.done": "done",
+    "work.reopened": "begun",
+    "work.rejected": "rejected",
+    "work.accepted": "accepted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,30 +218,6 @@ def score_pictures(
         }
         project.append([Draft("picture.scored", picture.id, body)])
         yield Scored(picture.path, forgery.score, forgery.verdict, uncertainty)
-
-
-def _is_done(work: Work) -> bool:
-    return work.state in FINISHED
-
-
-def _made_blind(project: Project, picture: str) -> dict[str, tuple[int, str]]:
-    """Revisions, and their labels, by annotator as all were done for the first time."""
-    changes: list[StateChange] = []
-    labels: dict[tuple[str, int], str] = {}
-    revisions: dict[str, int] = {}
-    deciding: set[str] = set()
-    for event in project.events(picture=picture):
-        state, annotator = _STATES.get(event.kind), event.body.get("annotator", "")
-        if event.body.get("role") == "adjudicator":
-            deciding.add(annotator)
-        if state is None or annotator in deciding:
-            continue
-        if event.kind == "work.saved":
-            revisions[annotator] = event.body["revision"]
-            labels[annotator, event.body["revision"]] = event.body["labels"]
-        changes.append(StateChange(annotator, state, revisions.get(annotator, 0)))
-    found = blind_revisions(changes, project.settings.annotators_per_picture)
-    return {name: (revision, labels[name, revision]) for name, revision in found.items()}
 
 
 def _known(value: float) -> float | None:

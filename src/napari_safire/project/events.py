@@ -17,7 +17,7 @@ picture.tagged            tags: all of them
 picture.removed           reason
 picture.returned          (nothing)
 picture.scored            score, verdict, uncertainty, basis
-picture.compared          revisions by annotator; blind; p_miou, p_ari, boundary_f, alpha
+picture.compared          revisions by annotator; p_miou, p_ari, boundary_f, alpha
 picture.controlled        labels: the known truth; none: it is no control any more
 work.assigned             annotator, role
 work.withdrawn            annotator: an assignment that nothing was made of

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from napari_safire.project.projections import Stage, WorkState
 from napari_safire.project.store import Project
+from napari_safire.project.visibility import PictureWorks, visible_works
 
 SortKey = Literal[
     "added", "assigned", "name", "state", "stage", "score", "uncertainty", "disagreement"
@@ -151,6 +152,7 @@ def picture_rows(
     annotator : str
     pictures : sequence of str
     """
+    needed = project.settings.annotators_per_picture
     found: dict[str, PictureRow] = {}
     for start in range(0, len(pictures), 500):  # SQLite takes so many values at once
         some = pictures[start : start + 500]
@@ -158,12 +160,13 @@ def picture_rows(
         rows = project.ask(
             "SELECT p.id, p.name, p.path, w.state, p.stage, p.score, p.uncertainty, "
             "p.disagreement, p.verdict, p.tags, p.problem, w.note, "
-            "(SELECT json_group_array(annotator) FROM work WHERE picture = p.id) "
+            "(SELECT json_group_object(annotator, state) FROM work WHERE picture = p.id "
+            "AND role = 'annotator') "
             "FROM picture p LEFT JOIN work w ON w.picture = p.id AND w.annotator = ? "
             f"WHERE p.id IN ({marks})",
             (annotator, *some),
         )
-        found |= {row[0]: _row(row, annotator) for row in rows}
+        found |= {row[0]: _row(row, annotator, needed) for row in rows}
     return tuple(found[picture] for picture in pictures if picture in found)
 
 
@@ -218,23 +221,22 @@ def _conditions(query: PictureQuery) -> tuple[str, dict[str, Any]]:
     return " AND ".join(found), values
 
 
-def _row(row: tuple[Any, ...], annotator: str) -> PictureRow:
+def _row(row: tuple[Any, ...], annotator: str, needed: int) -> PictureRow:
     (
         picture, name, path, state, stage, score, uncertainty, disagreement, verdict, tags_,
-        problem, note, names,
+        problem, note, states,
     ) = row  # fmt: skip
-    blind = stage in ("annotate", "second")  # see project/visibility
-    known = [n for n in sorted(json.loads(names)) if not blind or n == annotator]
+    seen = PictureWorks(needed, json.loads(states))
     return PictureRow(
         picture,
         name,
         json.loads(path),
         _row_state(state),
         stage,
-        tuple(known),
+        visible_works(annotator, seen),
         score,
         uncertainty,
-        None if blind else disagreement,
+        disagreement if seen.all_done else None,
         verdict,
         tuple(json.loads(tags_)),
         problem,

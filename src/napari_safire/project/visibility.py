@@ -121,9 +121,9 @@ def blind_revisions(changes: Iterable[StateChange], needed: int) -> dict[str, in
         if change.state == "withdrawn":
             states.pop(change.annotator, None)
             revisions.pop(change.annotator, None)
-            continue
-        states[change.annotator] = change.state
-        revisions[change.annotator] = change.revision
+        else:
+            states[change.annotator] = change.state
+            revisions[change.annotator] = change.revision
         if PictureWorks(needed, states).all_done:
             return revisions
     return {}

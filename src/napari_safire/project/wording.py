@@ -58,8 +58,8 @@ def _done(body: _Body) -> str:
 
 def _compared(body: _Body) -> str:
     names = " and ".join(isolated(name) for name in sorted(body["revisions"]))
-    value, seen = body["p_miou"], "" if body.get("blind", True) else ", not blind"
-    return f"{names} agree to p_mIoU {'?' if value is None else f'{value:.3f}'}{seen}"
+    value = body["p_miou"]
+    return f"{names} agree to p_mIoU {'?' if value is None else f'{value:.3f}'}"
 
 
 _WORDS: Mapping[str, Callable[[_Body], str]] = {

@@ -69,7 +69,9 @@ def write_croissant(folder: Path, form: Format, summary: Summary, values: CardVa
     Parameters
     ----------
     folder : Path
+        Of the export.
     form : Format
+        Its own; the rule of its readers becomes the description of the records.
     summary : Summary
     values : CardValues
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from PIL import Image
 
 from napari_safire.atomic import remove_leftovers, rename, staging_folder
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
@@ -32,7 +33,7 @@ from napari_safire.project.formats.about import (
 from napari_safire.project.formats.card import CardValues, summarise, write_card
 from napari_safire.project.formats.catalogue import find_format
 from napari_safire.project.formats.croissant import write_croissant
-from napari_safire.project.formats.format import Format, Place, Placed, Written
+from napari_safire.project.formats.format import Format, Place, Placed, Seen, Written
 from napari_safire.project.formats.labelled import SPLITS, ExportSettings, LabelledPicture
 from napari_safire.project.formats.names import Wanted, export_names, published_names
 from napari_safire.text import printable
@@ -330,7 +331,7 @@ def _compare(
     changed: dict[str, int] = {}
     pixels = 0
     waiting = set(where)
-    for done, seen in enumerate(form.read_back(place)):
+    for done, seen in enumerate(_read_back(form, place)):
         watch(done, "reading back")
         if seen.picture not in waiting:
             raise DatasetError(_failed(form, f"{seen.picture} stands in it that was not written"))
@@ -352,6 +353,16 @@ def _compare(
             _failed(form, f"{min(waiting)} and {len(waiting) - 1} others are missing")
         )
     return changed, pixels
+
+
+def _read_back(form: Format, place: Place) -> Iterator[Seen]:
+    try:
+        yield from form.read_back(place)
+    except Image.DecompressionBombError as error:  # Pillow's limit, which its users meet as well
+        raise DatasetError(
+            f"Readers of {form.title} refuse a mask that was written ({error}): leave out pictures "
+            "of that size."
+        ) from error
 
 
 def _failed(form: Format, what: str) -> str:

@@ -49,6 +49,10 @@ METADATA = "metadata.jsonl"
 """A name that `datasets` looks for."""
 _GROUP_BYTES = 64 << 20  # of pictures in memory, and in one group of rows
 _BATCH = 16  # rows read at once
+_READING = (
+    "`datasets` gives the columns `image` and `mask`; a mask's value is the number of its "
+    "source, 0 no source."
+)
 _HOLDS = Holds(refers=False, turned=False, described=True)
 
 
@@ -92,10 +96,7 @@ class HuggingFaceFolder(MaskFiles):
 
     name = "huggingface"
     title = "Hugging Face (folder)"
-    reading = (
-        "`datasets` gives the columns `image` and `mask`; a mask's value is the number of its "
-        "source, 0 no source."
-    )
+    reading = _READING
     holds = _HOLDS
 
     def hub_files(self, splits: Sequence[str]) -> list[tuple[str, str]]:
@@ -156,7 +157,7 @@ class HuggingFaceFolder(MaskFiles):
                     )
                 picture, mask = (metadata.parent / row[k] for k in ("file_name", "mask_file_name"))
                 name = picture.relative_to(folder).as_posix()
-                got = import_labels(name, picture, mask, metadata.parent.name)
+                got = import_labels(name, picture, mask, split_of_name(metadata.parent.name))
                 yield with_columns(got, row)
 
 
@@ -165,10 +166,7 @@ class HuggingFaceParquet(Format):
 
     name = "huggingface-parquet"
     title = "Hugging Face (Parquet)"
-    reading = (
-        "`datasets` gives the columns `image` and `mask`; a mask's value is the number of its "
-        "source, 0 no source."
-    )
+    reading = _READING
     holds = _HOLDS
 
     def hub_files(self, splits: Sequence[str]) -> list[tuple[str, str]]:

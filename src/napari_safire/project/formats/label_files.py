@@ -12,21 +12,25 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_safire.errors import DatasetError, SafireError
+from napari_safire.errors import SafireError
 from napari_safire.images.list_text import AUTHENTIC as NO_MASK
-from napari_safire.images.list_text import list_root
-from napari_safire.images.lists import ListEntry, read_lines, write_list
 from napari_safire.images.reading import image_shape
-from napari_safire.project.formats.format import Holds, Imported, Place, Placed, Seen, split_lists
+from napari_safire.project.formats.format import Holds, Imported, Place, Placed, Seen
 from napari_safire.project.formats.label_masks import read_label_mask
 from napari_safire.project.formats.labelled import (
     ExportSettings,
     LabelledPicture,
     Labels,
     Split,
-    split_of_name,
 )
-from napari_safire.project.formats.mask_files import MaskFiles, Row, each_list
+from napari_safire.project.formats.mask_files import (
+    MaskFiles,
+    Row,
+    each_list,
+    listed_entries,
+    require_entries,
+    write_text_lists,
+)
 
 
 class LabelFiles(MaskFiles):
@@ -41,13 +45,7 @@ class LabelFiles(MaskFiles):
 
     def write_lists(self, rows: Sequence[Row], place: Place, settings: ExportSettings) -> None:
         """One for each part."""
-        for split, name in split_lists((row.split for row in rows), ".txt").items():
-            entries = [
-                ListEntry(place.folder / row.picture, place.folder / str(row.mask))
-                for row in rows
-                if row.split == split
-            ]
-            write_list(place.folder / name, entries)
+        write_text_lists(rows, place)
 
     def stored(self, mask: Path) -> npt.NDArray[Any]:
         """Read a mask as the format's readers do."""
@@ -62,29 +60,21 @@ class LabelFiles(MaskFiles):
 
     def read(self, path: Path, unpack: Path | None = None) -> Iterator[Imported]:
         """Lists of pictures and masks."""
-        found = False
-        for list_file in each_list(path, "*.txt"):
-            root = list_root(list_file)
-            for entry in read_lines(list_file, root):
-                found = True
-                name = entry.image.relative_to(root).as_posix()
-                yield import_labels(name, entry.image, entry.mask, list_file.stem)
-        if not found:
-            raise DatasetError(f"{path} holds no list (.txt) with entries: give a list.")
+        for name, entry, split in require_entries(path, listed_entries(path)):
+            yield import_labels(name, entry.image, entry.mask, split)
 
 
-def import_labels(name: str, picture: Path, mask: Path | None, part: str) -> Imported:
+def import_labels(name: str, picture: Path, mask: Path | None, split: Split) -> Imported:
     """Read a picture with a mask of labels.
 
     Parameters
     ----------
     name : str
-        As the list has it.
+        As the list or table has it.
     picture : Path
     mask : Path or None
         None: one source.
-    part : str
-        What the part of the data set is called.
+    split : {"", "train", "validation", "test"}
     """
     try:
         shape = image_shape(picture)
@@ -93,7 +83,6 @@ def import_labels(name: str, picture: Path, mask: Path | None, part: str) -> Imp
             said: tuple[str, ...] = (f"{name} has the mask {NO_MASK}: one source.",)
         else:
             labels, said = read_label_mask(mask, shape)
-        split = split_of_name(part)
         return Imported(name, LabelledPicture(name, picture, name, labels, split=split), said)
     except SafireError as error:
         return Imported(name, None, (str(error),))

@@ -80,7 +80,7 @@ def decode_facts(record: Any) -> PictureFacts:
     Raises
     ------
     DatasetError
-        Something is damaged: a sentence that says what.
+        One of them is damaged: a sentence that says which.
     """
     try:
         given = checked.mapping(record, "the facts of a picture")

@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_safire.errors import DatasetError
 from napari_safire.images.list_text import AUTHENTIC as NO_MASK
-from napari_safire.images.list_text import list_root
-from napari_safire.images.lists import read_lines
-from napari_safire.project.formats.format import Holds, Imported, Place, Placed, Seen, split_lists
-from napari_safire.project.formats.labelled import ExportSettings, split_of_name
+from napari_safire.project.formats.format import Holds, Imported, Place, Placed, Seen
+from napari_safire.project.formats.labelled import ExportSettings
 from napari_safire.project.formats.mask_files import (
     BinaryFiles,
     Row,
     black,
     each_list,
     import_binary,
+    listed_entries,
+    require_entries,
+    write_text_lists,
 )
 
 
@@ -47,9 +47,7 @@ class Lists(BinaryFiles):
 
     def write_lists(self, rows: Sequence[Row], place: Place, settings: ExportSettings) -> None:
         """One for each part."""
-        for split, name in split_lists((row.split for row in rows), ".txt").items():
-            lines = [f"{row.picture},{row.mask or NO_MASK}\n" for row in rows if row.split == split]
-            (place.folder / name).write_text("".join(lines), encoding="utf-8", newline="\n")
+        write_text_lists(rows, place)
 
     def read_back(self, place: Place) -> Iterator[Seen]:
         """As CAT-Net does."""
@@ -64,13 +62,5 @@ class Lists(BinaryFiles):
 
     def read(self, path: Path, unpack: Path | None = None) -> Iterator[Imported]:
         """Lists, each with paths relative to its folder or the one above."""
-        found = False
-        for list_file in each_list(path, "*.txt"):
-            root = list_root(list_file)
-            for entry in read_lines(list_file, root):
-                found = True
-                name = entry.image.relative_to(root).as_posix()
-                split = split_of_name(list_file.stem)
-                yield import_binary(name, entry.image, entry.mask, split, entry.rule)
-        if not found:
-            raise DatasetError(f"{path} holds no list (.txt) with entries: give a list.")
+        for name, entry, split in require_entries(path, listed_entries(path)):
+            yield import_binary(name, entry.image, entry.mask, split, entry.rule)

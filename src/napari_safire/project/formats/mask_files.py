@@ -6,14 +6,15 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_safire.errors import SafireError
-from napari_safire.images.lists import ListEntry
+from napari_safire.errors import DatasetError, SafireError
+from napari_safire.images.list_text import list_root
+from napari_safire.images.lists import ListEntry, read_lines, write_list
 from napari_safire.images.masks import MaskRule
 from napari_safire.images.reading import image_shape, write_image_atomic
 from napari_safire.images.truth import read_truth
@@ -24,6 +25,7 @@ from napari_safire.project.formats.format import (
     Placed,
     Written,
     place_picture,
+    split_lists,
 )
 from napari_safire.project.formats.labelled import (
     AUTHENTIC,
@@ -31,9 +33,11 @@ from napari_safire.project.formats.labelled import (
     LabelledPicture,
     Labels,
     Split,
+    split_of_name,
 )
 from napari_safire.project.truth import PictureDescription, SourceDescription
 
+T = TypeVar("T")
 BACKGROUND, FORGED_SOURCE = 1, 2
 """Sources that a binary mask is read as."""
 
@@ -128,7 +132,7 @@ def import_binary(
     Parameters
     ----------
     name : str
-        As the list has it.
+        As the list calls it.
     picture : Path
     mask : Path or None
         None: authentic.
@@ -164,3 +168,48 @@ def each_list(path: Path, pattern: str) -> Iterator[Path]:
         yield path
         return
     yield from sorted(path.glob(pattern))
+
+
+def write_text_lists(rows: Sequence[Row], place: Place) -> None:
+    """Write ``image,mask`` lists, one for each part, with paths from the export's folder on."""
+    for split, name in split_lists((row.split for row in rows), ".txt").items():
+        entries = [
+            ListEntry(
+                place.folder / row.picture,
+                None if row.mask is None else place.folder / row.mask,
+            )
+            for row in rows
+            if row.split == split
+        ]
+        write_list(place.folder / name, entries)
+
+
+def listed_entries(path: Path) -> Iterator[tuple[str, ListEntry, Split]]:
+    """Entries of a list or of all lists in a folder: name in the list, entry, part.
+
+    Raises
+    ------
+    DatasetError
+        A list breaks the format.
+    """
+    for list_file in each_list(path, "*.txt"):
+        root = list_root(list_file)
+        for entry in read_lines(list_file, root):
+            name = entry.image.relative_to(root).as_posix()
+            yield name, entry, split_of_name(list_file.stem)
+
+
+def require_entries(path: Path, entries: Iterable[T]) -> Iterator[T]:
+    """Pass entries on.
+
+    Raises
+    ------
+    DatasetError
+        There were none.
+    """
+    found = False
+    for entry in entries:
+        found = True
+        yield entry
+    if not found:
+        raise DatasetError(f"{path} holds no list (.txt) with entries: give a list.")

@@ -22,21 +22,27 @@ from PIL import Image
 
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.list_text import AUTHENTIC as NO_MASK
-from napari_safire.images.list_text import list_root
-from napari_safire.images.lists import ListEntry, read_lines, write_list
+from napari_safire.images.lists import ListEntry
 from napari_safire.images.mask_pairs import find_folder_pairs, pair_pictures
 from napari_safire.images.masks import MAX_SOURCE, STEP, encode_sources
 from napari_safire.images.reading import image_shape, write_image_atomic
 from napari_safire.images.truth import read_label_truth
-from napari_safire.project.formats.format import Holds, Imported, Place, Placed, Seen, split_lists
+from napari_safire.project.formats.format import Holds, Imported, Place, Placed, Seen
 from napari_safire.project.formats.labelled import (
     AUTHENTIC,
     ExportSettings,
     LabelledPicture,
     Split,
-    split_of_name,
 )
-from napari_safire.project.formats.mask_files import MaskFiles, Row, black, each_list
+from napari_safire.project.formats.mask_files import (
+    MaskFiles,
+    Row,
+    binary_picture,
+    black,
+    each_list,
+    listed_entries,
+    write_text_lists,
+)
 
 
 class SafireMS(MaskFiles):
@@ -87,16 +93,7 @@ class SafireMS(MaskFiles):
 
     def write_lists(self, rows: Sequence[Row], place: Place, settings: ExportSettings) -> None:
         """One list for each part."""
-        for split, name in split_lists((row.split for row in rows), ".txt").items():
-            entries = [
-                ListEntry(
-                    place.folder / row.picture,
-                    None if row.mask is None else place.folder / row.mask,
-                )
-                for row in rows
-                if row.split == split
-            ]
-            write_list(place.folder / name, entries)
+        write_text_lists(rows, place)
 
     def read_back(self, place: Place) -> Iterator[Seen]:
         """Cut each line at its comma; grey over 50 is the source. What is no multiple shows."""
@@ -113,17 +110,15 @@ class SafireMS(MaskFiles):
     def read(self, path: Path, unpack: Path | None = None) -> Iterator[Imported]:
         """Lists, or without any the folders that have the usual names."""
         found = False
-        for list_file in each_list(path, "*.txt"):
-            root = list_root(list_file)
-            for entry in read_lines(list_file, root):
-                found = True
-                yield _imported(entry, root, split_of_name(list_file.stem))
+        for name, entry, split in listed_entries(path):
+            found = True
+            yield _imported(name, entry, split)
         for pair in () if found else find_folder_pairs(path):
             paired = pair_pictures(pair)
             root = path if pair.images.is_relative_to(path) else path.parent
             for entry in paired.entries:
                 found = True
-                yield _imported(entry, root, "")
+                yield _imported(entry.image.relative_to(root).as_posix(), entry, "")
             for picture in paired.without_mask:
                 yield Imported(picture.name, None, (f"{picture} has no mask.",))
         if not found:
@@ -133,12 +128,13 @@ class SafireMS(MaskFiles):
             )
 
 
-def _imported(entry: ListEntry, root: Path, split: Split) -> Imported:
-    name = entry.image.relative_to(root).as_posix()
+def _imported(name: str, entry: ListEntry, split: Split) -> Imported:
     try:
         truth = read_label_truth(entry, shape=image_shape(entry.image))
     except SafireError as error:
         return Imported(name, None, (str(error),))
     labels = truth.labels + np.uint8(1)
+    if entry.mask is None:
+        return Imported(name, binary_picture(name, entry.image, labels, split), truth.warnings)
     picture = LabelledPicture(name, entry.image, name, labels, split=split)
     return Imported(name, picture, truth.warnings)

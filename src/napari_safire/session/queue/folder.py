@@ -20,7 +20,7 @@ from napari_safire.errors import DatasetError
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.reading import ReadImage
 from napari_safire.images.truth import read_label_truth
-from napari_safire.project.queries import PictureQuery, PictureRow, SortKey
+from napari_safire.project.queries import PictureQuery, PictureRow, RowState, SortKey
 from napari_safire.session.queue.folder_work import FolderWork, read_work
 from napari_safire.session.queue.listing import Listing
 from napari_safire.session.queue.store import Action
@@ -41,8 +41,8 @@ class FolderPictures:
     queue : PictureQueue
     """
 
-    states = STATES
-    open_states = ("untouched", "begun")
+    states: tuple[RowState, ...] = STATES
+    open_states: tuple[RowState, ...] = ("untouched", "begun")
     sorts: tuple[SortKey, ...] = ("added", "name", "state")
     actions: frozenset[Action] = frozenset({"done", "authentic", "choose output"})
 
@@ -76,6 +76,8 @@ class FolderPictures:
     def with_output(self, output: str | os.PathLike[str]) -> FolderPictures:
         """Return the same pictures with masks and records in another folder."""
         return FolderPictures(replace(self.queue, output=Path(os.path.abspath(output))), self.place)
+
+    annotator = ""
 
     @property
     def title(self) -> str:
@@ -147,6 +149,18 @@ class FolderPictures:
         if entry.given is None:
             return None
         return from_one(read_label_truth(ListEntry(entry.picture, entry.given)).labels)
+
+    def locate(self, key: str) -> Path:
+        """See `PictureStore`."""
+        return self._entries[key].picture
+
+    def people(self) -> tuple[str, ...]:
+        """See `PictureStore`: nobody is named."""
+        return ()
+
+    def tags(self) -> tuple[str, ...]:
+        """See `PictureStore`: there are none."""
+        return ()
 
     def annotators(self, key: str) -> tuple[str, ...]:
         """See `PictureStore`: nobody is named."""

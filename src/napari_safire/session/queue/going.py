@@ -22,6 +22,7 @@ from napari_safire.session.messages import Topic
 from napari_safire.session.queue.finding import FoundPicture, find_picture
 from napari_safire.session.queue.listing import Listing
 from napari_safire.session.queue.open_picture import OpenPicture, Told
+from napari_safire.session.queue.read_ahead import ReadAhead
 from napari_safire.session.queue.rows import KnownRows
 from napari_safire.session.queue.store import (
     Mark,
@@ -34,6 +35,7 @@ from napari_safire.session.session import Session
 
 T = TypeVar("T")
 
+_AHEAD = 2  # pictures that are read and embedded before they are gone to
 _MOST_LOOKED_UP = 200  # pictures in a row that are found to be in another state than was known
 
 
@@ -75,13 +77,17 @@ class GoingThrough:
         self._told: Told = ()  # of the picture that was left
         self._mark: Mark | None = None  # what is being said of the open picture
         self._skipped: dict[str, None] = {}
+        self._ahead = ReadAhead(session)
         self.rows = KnownRows(session, self._take_rows)
         """What the list shows of each picture."""
         self.store: PictureStore | None = None
         self.query = PictureQuery()
         """What of the queue is to be seen, and in which order."""
+        self.listed_query = self.query
+        """The query of which `listing` is; that of `query` is looked up where it is another."""
         self.listing = Listing((), ())
         """The pictures, in this order."""
+        session.model_changed.connect(self._want_ahead)
         self.key = ""
         """The picture that is gone to; empty where there is no queue."""
         self.problem = ""
@@ -209,7 +215,10 @@ class GoingThrough:
             self.notice.emit("No further picture is in the states that are shown.", False, None)
             self._end()
 
-        self._read(lambda: find_picture(store, keys, wanted, lambda key: None), read)
+        self._read(
+            lambda: find_picture(store, keys, wanted, lambda key: self._ahead.take(store, key)),
+            read,
+        )
 
     def _save(
         self,
@@ -237,7 +246,8 @@ class GoingThrough:
             self._session.run(left.close, lambda _: None)  # after all that is read of it
         self.rows.of(store)
         self._skipped.clear()
-        self.store, self.listing, self.query = store, listing, query
+        self.store, self.listing = store, listing
+        self.query = self.listed_query = query
         self.listed.emit()
 
     def _take_rows(self, rows: tuple[PictureRow, ...]) -> None:
@@ -268,6 +278,7 @@ class GoingThrough:
         if work is None:
             self._view.clear()
         else:
+            self._ahead.opened(work.key)
             picture = self._view.show(work)
             self._open = OpenPicture(self._session, self._view, picture, work, self._step_failed)
             for warning in work.warnings:
@@ -305,8 +316,15 @@ class GoingThrough:
             told, self._told = self._told, ()
             for text in told:
                 self.notice.emit(text, False, None)
+            self._want_ahead()
 
         self._read(lambda: store.look_up(keys), found)
+
+    def _want_ahead(self) -> None:
+        """Have the next pictures read, and embedded, before they are gone to."""
+        if self.store is not None and not self.doing:
+            keys = self._following(_AHEAD)
+            self._ahead.want(self.store, keys, embed=self._view.embeds_at_once)
 
     # ---------------------------------------------------------------- jobs
 

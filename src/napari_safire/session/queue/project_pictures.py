@@ -11,7 +11,7 @@ from typing import get_args
 from napari_safire.annotation.annotation import Labels
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.errors import DatasetError
-from napari_safire.project.pictures import find_picture, open_picture
+from napari_safire.project.pictures import find_picture, open_picture, picture_path
 from napari_safire.project.projections import Role
 from napari_safire.project.queries import (
     SORT_KEYS,
@@ -19,10 +19,12 @@ from napari_safire.project.queries import (
     PictureRow,
     RowState,
     SortKey,
+    annotators,
     count_states,
     list_pictures,
     own_states,
     picture_rows,
+    tags,
 )
 from napari_safire.project.store import Project
 from napari_safire.project.visibility import PictureWorks, visible_works
@@ -32,7 +34,7 @@ from napari_safire.session.queue.project_work import ProjectWork, made_of_work
 from napari_safire.session.queue.store import Action
 from napari_safire.text import printable
 
-_WORKED_ON = ("assigned", "begun", "rejected")
+_WORKED_ON: tuple[RowState, ...] = ("assigned", "begun", "rejected")
 
 
 class ProjectPictures:
@@ -43,8 +45,8 @@ class ProjectPictures:
     project : Project
     """
 
-    states: tuple[str, ...] = get_args(RowState)
-    open_states = ("untouched", *_WORKED_ON)
+    states: tuple[RowState, ...] = get_args(RowState)
+    open_states: tuple[RowState, ...] = ("untouched", *_WORKED_ON)
     sorts: tuple[SortKey, ...] = SORT_KEYS
     actions: frozenset[Action] = frozenset(
         {"done", "authentic", "waive", "reject", "accept", "describe", "second opinion"}
@@ -131,6 +133,18 @@ class ProjectPictures:
         # Whoever may see what others made of it decides among them.
         role: Role = "adjudicator" if seen else "annotator"
         return ProjectWork.of(project, picture, image, shown, begin, role)
+
+    def locate(self, key: str) -> Path:
+        """See `PictureStore`."""
+        return picture_path(self.project, find_picture(self.project, key))
+
+    def people(self) -> tuple[str, ...]:
+        """See `PictureStore`."""
+        return annotators(self.project)
+
+    def tags(self) -> tuple[str, ...]:
+        """See `PictureStore`."""
+        return tags(self.project)
 
     def given(self, key: str) -> Labels | None:
         """See `PictureStore`."""

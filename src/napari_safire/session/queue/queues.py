@@ -90,14 +90,23 @@ class Queues(GoingThrough):
         self.query = query
         if query == replace(before, states=query.states):
             self.listing = self.listing.with_wanted(query.states)
+            self.listed_query = replace(self.listed_query, states=query.states)
             self.listed.emit()
             self.changed.emit()
+            return
+
+        self.list_anew()
+
+    def list_anew(self) -> None:
+        """Look up again which pictures there are; others may have added some."""
+        store, query = self.store, self.query
+        if store is None:
             return
 
         def found(listing: Listing) -> None:
             now = self.query
             if self.store is store and now == replace(query, states=now.states):
-                self.listing = listing.with_wanted(now.states)
+                self.listing, self.listed_query = listing.with_wanted(now.states), now
                 self.listed.emit()
                 self.changed.emit()
 

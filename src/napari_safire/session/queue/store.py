@@ -16,7 +16,7 @@ from napari_safire.annotation.completeness import Completeness
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
 from napari_safire.errors import SafireError
 from napari_safire.images.reading import ReadImage
-from napari_safire.project.queries import PictureQuery, PictureRow, SortKey
+from napari_safire.project.queries import PictureQuery, PictureRow, RowState, SortKey
 from napari_safire.project.truth import PictureDescription
 from napari_safire.session.queue.listing import Listing
 
@@ -269,11 +269,15 @@ class PictureStore(Protocol):
         """The folder or file that it was opened from."""
 
     @property
-    def states(self) -> tuple[str, ...]:
+    def annotator(self) -> str:
+        """In whose name work is kept; empty where nobody is named."""
+
+    @property
+    def states(self) -> tuple[RowState, ...]:
         """In which a picture can be, in the order in which it goes through them."""
 
     @property
-    def open_states(self) -> tuple[str, ...]:
+    def open_states(self) -> tuple[RowState, ...]:
         """Those in which there is something to do."""
 
     @property
@@ -305,6 +309,15 @@ class PictureStore(Protocol):
         SafireError
             It cannot be read, or something of it is damaged.
         """
+
+    def locate(self, key: str) -> Path:
+        """Return where a picture lies."""
+
+    def people(self) -> tuple[str, ...]:
+        """Return the names of all who work on any picture."""
+
+    def tags(self) -> tuple[str, ...]:
+        """Return all tags of pictures."""
 
     def given(self, key: str) -> Labels | None:
         """Read the labels that came with a picture: (H, W) uint8, 0 where there is no source."""

@@ -28,7 +28,7 @@ from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.annotate.model_section import ModelSection
-from napari_safire.gui.panels.curate.queue_section import LISTS
+from napari_safire.gui.panels.curate.new_project import LISTS
 from napari_safire.gui.panels.fine_tune.words import counted
 from napari_safire.gui.panels.section import (
     button,
