@@ -26,7 +26,7 @@ from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import Project
 from napari_safire.project.team.assignment import AssignmentRule
 from napari_safire.project.truth import Donor, PictureDescription, SourceDescription
-from napari_safire.project.verify import verify
+from napari_safire.project.upkeep.verify import verify
 from napari_safire.project.work import Step, find_work, finish, read_labels, save_step
 from napari_safire.types import PointPrompt
 
