@@ -39,8 +39,8 @@ from napari_safire.project.team.adjudication import (
     resolve,
 )
 from napari_safire.project.team.assignment import AssignmentRule
-from napari_safire.project.verify import verify
-from napari_safire.project.wording import event_sentence
+from napari_safire.project.upkeep.verify import verify
+from napari_safire.project.upkeep.wording import event_sentence
 from napari_safire.project.work import Step, find_work, finish, reject, reopen, save_step
 
 SHAPE = (6, 8)
