@@ -29,7 +29,7 @@ from napari_safire.errors import DatasetError
 from napari_safire.images.files import is_picture_file, pictures_below
 from napari_safire.images.lists import ListEntry, read_list
 
-_EXPERT = re.compile(r"ms[2-6]_images")
+_EXPERT = re.compile(r"ms[2-5]_images")
 _MOST_SUBFOLDERS = 64  # in which folder pairs are looked for; a home folder may hold thousands
 _STRENGTH = re.compile(r"\d+(\.\d+)?_(?=.)")
 _NUMBER = re.compile(r"\d{6}(?=_)")

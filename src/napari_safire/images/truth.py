@@ -25,7 +25,7 @@ from napari_safire.images.masks import (
 )
 from napari_safire.images.reading import image_shape, inspect_image, read_image
 
-_EXPERT_MASKS = re.compile(r"ms[2-6]_masks")
+_EXPERT_MASKS = re.compile(r"ms[2-5]_masks")
 _BINARY_MASKS = re.compile(r"(copy-move|splicing)_.*_masks|inpainting.*_mask")
 _LOOKED_AT = 12  # masks, until one tells its kind
 _ASPECT = 0.05  # by which a mask that is resized may be broader or narrower, unsaid
