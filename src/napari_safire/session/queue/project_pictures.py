@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -11,7 +11,7 @@ from typing import get_args
 from napari_safire.annotation.annotation import Labels
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.errors import DatasetError
-from napari_safire.project.pictures import find_picture, open_picture, picture_path
+from napari_safire.project.pictures import find_picture, open_picture, picture_path, tag_picture
 from napari_safire.project.projections import Role
 from napari_safire.project.queries import (
     SORT_KEYS,
@@ -145,6 +145,10 @@ class ProjectPictures:
     def tags(self) -> tuple[str, ...]:
         """See `PictureStore`."""
         return tags(self.project)
+
+    def tag(self, key: str, tags: Collection[str]) -> None:
+        """See `PictureStore`."""
+        tag_picture(self.project, key, tags)
 
     def given(self, key: str) -> Labels | None:
         """See `PictureStore`."""
