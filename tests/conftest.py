@@ -72,6 +72,22 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model for the command line; tests only read it."""
+    from cli_runs import make_model  # torch: only for those who use it
+
+    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small picture file for the command line; tests only read it."""
+    from cli_runs import make_picture
+
+    return make_picture(tmp_path_factory.mktemp("pictures") / "street.png")
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., FileServer]]:
     """Starts servers of one file each, which end with the test."""
