@@ -2,11 +2,16 @@
 
 python benchmarks/evidence.py PHOTOS                    # a folder of photographs
 python benchmarks/evidence.py PHOTOS --megapixels 12 --view residual --view copy-move
+python benchmarks/evidence.py PHOTOS --verdict          # combined verdict against the network alone
 
 A JPEG of each size is laid together from the photographs, unscaled, each once as long as they last.
 It is decoded once; each view then runs in a child of its own (fork: Linux, macOS), so that the peak
 memory is its own: what it takes beside the decoded picture. Prints a table for docs/evidence.md;
 the last columns are how many times the processors' seconds of the first size.
+
+With --verdict each of the first photographs of 1024 x 768 pixels is examined with the
+network alone and with all evidence, in turn, as often as --repeats says; the median of the ratios
+is printed, of wall time and of processors' seconds, which other jobs on the machine hardly change.
 """
 
 from __future__ import annotations
@@ -24,11 +29,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from napari_safire import forensics
+from napari_safire import Engine, examine, forensics, load_model
+from napari_safire.forensics.cache import RESULTS
 from napari_safire.forensics.catalogue import VIEWS
 
 _PAGE = resource.getpagesize()
 _ASPECT = 4 / 3
+_PICTURES = 4  # for the ratio of the verdict
 Figures = tuple[float, float, float, float, str]
 """Seconds of the coarse picture (nan: none), of the view, of all processors for it, GiB, remark."""
 _NONE = (float("nan"),) * 4
@@ -100,6 +107,37 @@ def figures_of(view: forensics.EvidenceView, limit: float) -> Figures:
     return found
 
 
+def ratios(photographs: list[Path], repeats: int) -> None:
+    """Print how many times the network's time the combined verdict takes."""
+    engine = Engine(load_model("safire-lite", device="cpu"))
+    examine(np.zeros((300, 300, 3), np.uint8), engine=engine)  # imports and first allocations
+    taken: list[tuple[float, ...]] = []
+    for path in photographs:
+        with Image.open(path) as image:
+            size = image.size
+        if sorted(size) != [768, 1024]:
+            continue
+        for _ in range(repeats):
+            figures = []
+            for evidence in ("none", "all"):
+                RESULTS.clear()
+                begin, worked = time.perf_counter(), time.process_time()
+                examine(path, engine=engine, evidence=evidence)
+                figures += [time.perf_counter() - begin, time.process_time() - worked]
+            taken.append(tuple(figures))
+        if len(taken) >= _PICTURES * repeats:
+            break
+    if not taken:
+        sys.exit("No photograph of 1024 x 768 or 768 x 1024 pixels lies there.")
+    for name, one, other in (("wall", 0, 2), ("processors", 1, 3)):
+        alone, whole = (np.array([figures[n] for figures in taken]) for n in (one, other))
+        print(
+            f"{name}: network alone {np.median(alone):.2f} s, all evidence {np.median(whole):.2f} "
+            f"s, {np.median(whole / alone):.2f} times ({np.min(whole / alone):.2f} to "
+            f"{np.max(whole / alone):.2f}), {len(taken)} pairs"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photographs", type=Path)
@@ -107,8 +145,13 @@ def main() -> None:
     parser.add_argument("--view", action="append", choices=[view.name for view in VIEWS])
     parser.add_argument("--limit", type=float, default=300, help="seconds for one view")
     parser.add_argument("--quality", type=int, default=92, help="of the JPEG; 0: a PNG of one")
+    parser.add_argument("--verdict", action="store_true", help="against the network alone")
+    parser.add_argument("--repeats", type=int, default=3, help="pairs for each photograph")
     options = parser.parse_args()
     photographs = sorted(path for path in options.photographs.iterdir() if path.is_file())
+    if options.verdict:
+        ratios(photographs, options.repeats)
+        return
     table: dict[str, list[Figures]] = {}
     print(f"{os.cpu_count()} cores, JPEG of quality {options.quality}")
     for megapixels in options.megapixels:

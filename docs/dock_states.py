@@ -175,27 +175,24 @@ class States(Tour):
 
     def queue(self) -> None:
         """A queue, one picture not done."""
-        self.widget.message.clear()
+        self.widget.workspace.messages.clear()
         self.viewer.layers.clear()
         folder = Path(tempfile.mkdtemp()) / "photos"
         folder.mkdir()
         demo = Path(__file__).parent / "images" / "demo.jpg"
         for name in ("harbour.jpg", "street.jpg", "square.jpg"):
             shutil.copy(demo, folder / name)
-        self.widget.queue.open_queue(folder)
+        queue = self.widget.workspace.queue
+        queue.work.open_queue(folder)
         self.settle()
         self.picture = self.controller.image
         self.click_in(0.3, 0.3)
-        self.press(self.widget.queue.done)
+        queue.finish()
+        self.settle()
         self.widget.verticalScrollBar().setValue(0)
-
-    def queue_below(self) -> None:
-        """The same, further down."""
-        self.scroll_to(self.widget.queue)
 
     def model(self) -> None:
         """Model, fine-tune."""
-        self.widget.queue.heading.setChecked(False)
         self.widget.model.unfold()
         self.widget.fine_tune.unfold()
         self.scroll_to(self.widget.model)
@@ -276,7 +273,6 @@ STATES: tuple[Callable[[States], None], ...] = (
     States.stack,
     States.messages,
     States.queue,
-    States.queue_below,
     States.model,
     States.keys,
     States.light,

@@ -63,7 +63,8 @@ class FakeEngine:
         height, width = pixels.shape[:2]
         geometry = Geometry((height, width), (height, width), (float(height), float(width)))
         digest = PictureReader(image).sha256
-        return Embedding(np.zeros((2, 4, 4), np.float32), geometry, digest, "fake")
+        features = np.zeros((2, -(-height // 16), -(-width // 16)), np.float32)
+        return Embedding(features, geometry, digest, "fake")
 
     def segment(
         self, embedding: Embedding, prompts: Iterable[PointPrompt], *, method: str = "auto"
@@ -206,14 +207,23 @@ class KnowingEngine:
 
 
 class PatchEngine(FakeEngine):
-    """Answers by patches: all prompts of a source together, and no grid is ever asked."""
+    """Answers by patches: all prompts of a source together, and no grid is ever asked.
+
+    Rows of points of other sources are no part of a region.
+    """
 
     answers_by_patches = True
 
     def grid(self, *_: Any, **__: Any) -> PromptGrid:
         raise AssertionError("A model that answers by patches is asked for a grid.")
 
-    def segment_source(self, embedding: Embedding, prompts: Iterable[PointPrompt]) -> SourceRegion:
+    def segment_source(
+        self,
+        embedding: Embedding,
+        prompts: Iterable[PointPrompt],
+        *,
+        others: Iterable[PointPrompt] = (),
+    ) -> SourceRegion:
         """The bounding box of the prompts: what no union of discs gives."""
         self._called("segment_source")
         points = list(prompts)
@@ -221,6 +231,8 @@ class PatchEngine(FakeEngine):
         inside = np.ones(embedding.image_shape, bool)
         for places, at in ((rows, [p.row for p in points]), (cols, [p.col for p in points])):
             inside &= (places >= min(at)) & (places <= max(at))
+        for other in others:
+            inside[int(other.row)] = False
         logits = np.where(inside, np.float32(4), np.float32(-4))
         return SourceRegion(points[0], logits, embedding.geometry, 0.75)
 

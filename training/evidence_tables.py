@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy.typing as npt
 from evidence_looks import Look
 from evidence_pictures import EDITED, PLANTED
 from scipy.stats import binomtest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 
+from napari_safire.evaluation.charts import Roc, roc_chart
 from napari_safire.forgery import ForgeryMap
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.truth import read_truth
@@ -20,6 +22,7 @@ from napari_safire.metrics import f1_fixed
 from napari_safire.partitioning.combination import CombinationRule
 
 _N_BOOTSTRAP = 1000
+_ALARMS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +44,15 @@ def is_real(kind: str) -> bool:
     return kind not in PLANTED
 
 
-def write_tables(judged: Sequence[Judged], rule: CombinationRule, target: Path) -> str:
-    """Write all tables as Markdown.
+def write_tables(judged: Sequence[Judged], rule: CombinationRule, target: Path, chart: Path) -> str:
+    """Write all tables as Markdown, and ROC curves as SVG.
 
     Parameters
     ----------
     judged : sequence of Judged
     rule : CombinationRule
         Fitted on all folds: the one that is stored.
-    target : Path
+    target, chart : Path
 
     Returns
     -------
@@ -63,10 +66,13 @@ def write_tables(judged: Sequence[Judged], rule: CombinationRule, target: Path) 
         "## Forged pictures\n\n" + _forged_table(forged),
         "## Authentic pictures\n\n" + _authentic_table(authentic),
         "## In all\n\n" + _whole(judged),
+        f"## At every threshold\n\n![ROC curves]({os.path.relpath(chart, target.parent)})\n\n"
+        + _roc_table(judged),
         "## Each kind of evidence by itself\n\n" + _views_table([j.look for j in judged], rule),
     ]
     text = "\n\n".join(parts) + "\n"
     target.write_text(text, encoding="utf-8")
+    chart.write_text(roc_chart(_rocs(judged)), encoding="utf-8")
     return text
 
 
@@ -99,9 +105,47 @@ def _authentic_table(judged: Sequence[Judged]) -> str:
     return "\n".join(lines)
 
 
+def _real(judged: Sequence[Judged]) -> list[Judged]:
+    """Authentic pictures, and forgeries that were not planted for this."""
+    return [j for j in judged if not j.look.known.forged or is_real(j.look.known.kind)]
+
+
+def _rocs(judged: Sequence[Judged]) -> dict[str, dict[str, Roc]]:
+    """ROC curves of the verdict, and of each kind of evidence where it applies."""
+    real = _real(judged)
+    verdicts = {"network": _alone, "all evidence": _combined}
+    whole = {name: _roc(real, [of(j).score for j in real]) for name, of in verdicts.items()}
+    parts = {}
+    for name in real[0].look.scores:
+        applied = [j for j in real if j.look.scores[name] is not None]
+        truth = {j.look.known.forged for j in applied}
+        if len(truth) == 2:
+            parts[name] = _roc(applied, [j.look.scores[name] for j in applied])
+    return {"The verdict": whole, "Each kind of evidence, where it applies": parts}
+
+
+def _roc(judged: Sequence[Judged], scores: Sequence[float | None]) -> Roc:
+    alarms, found, _ = roc_curve([j.look.known.forged for j in judged], np.array(scores, float))
+    return alarms, found
+
+
+def _roc_table(judged: Sequence[Judged]) -> str:
+    """Found forgeries at some shares of false alarms: the numbers of the curves."""
+    lines = [
+        "| found at false alarms of | " + " | ".join(f"{100 * at:g} %" for at in _ALARMS) + " |",
+        "|---" * (len(_ALARMS) + 1) + "|",
+    ]
+    for title, curves in _rocs(judged).items():
+        lines.append(f"| *{title}* |" + " |" * len(_ALARMS))
+        for name, (alarms, found) in curves.items():
+            at = [found[alarms <= share].max() for share in _ALARMS]
+            lines.append(f"| {name} | " + " | ".join(f"{100 * one:.0f} %" for one in at) + " |")
+    return "\n".join(lines)
+
+
 def _whole(judged: Sequence[Judged]) -> str:
     """AUC of real forgeries against every authentic picture, each kind counting the same."""
-    real = [j for j in judged if not j.look.known.forged or is_real(j.look.known.kind)]
+    real = _real(judged)
     lines = ["| | image AUC | 95 % |", "|---|---|---|"]
     for name, of in (("network alone", _alone), ("all evidence", _combined)):
         scores = np.array([of(j).score for j in real])

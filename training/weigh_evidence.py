@@ -1,7 +1,7 @@
 """Weigh evidence views and the network together, and store the rule with the model.
 
 python training/evidence_pictures.py ../shared -o runs/evidence
-python training/weigh_evidence.py runs/evidence/pictures.csv -o runs/evidence/looks
+python training/weigh_evidence.py runs/evidence/pictures.csv -o runs/evidence/looks --docs docs
 python training/weigh_evidence.py runs/evidence/pictures.csv -o runs/evidence/looks \\
     --store src/napari_safire/model/weights/safire-lite.safetensors
 
@@ -36,8 +36,8 @@ from napari_safire.learning.combination import (
 from napari_safire.model import load_model, save_checkpoint
 from napari_safire.partitioning.combination import CombinationRule, combine
 
-# Not "former compression", which sees what "JPEG compatibility" sees, nor "network-made content",
-# which is wrong of one in fifteen JPEGs that were made smaller by less than one per cent.
+# Not "network-made content", which is wrong of one in fifteen JPEGs that were made smaller by less
+# than one per cent.
 COUNTED = ("copy-move", "double compression", "compression grid", "JPEG compatibility")
 # Kinds with few pictures are judged together, so that a rate can be seen in them.
 _TOGETHER = {
@@ -65,19 +65,22 @@ def main() -> int:
     parser.add_argument("--model", default="safire-lite")
     parser.add_argument("--views", nargs="*", default=COUNTED, metavar="VIEW")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--docs", type=Path, metavar="FOLDER", help="write figures and chart here")
     parser.add_argument("--store", type=Path, metavar="MODEL", help="write the rule to this file")
     options = parser.parse_args()
     try:
         pictures = read_pictures(options.pictures)
         looks = look_at_all(pictures, options.views, options.output, options.model, options.jobs)
-        _weigh(looks, options.views, options.output, options.store)
+        _weigh(looks, options.views, options.output, options.docs, options.store)
     except (SafireError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _weigh(looks: list[Look], views: tuple[str, ...], folder: Path, store: Path | None) -> None:
+def _weigh(
+    looks: list[Look], views: tuple[str, ...], folder: Path, docs: Path | None, store: Path | None
+) -> None:
     weighed = [
         WeighedPicture(
             bool(look.known.forged),
@@ -102,7 +105,10 @@ def _weigh(looks: list[Look], views: tuple[str, ...], folder: Path, store: Path 
         for look in looks
     ]
     rule = _with_rates(fit_combination(*asked), judged)
-    print(write_tables(judged, rule, folder / "figures.md"))
+    figures, chart = folder / "figures.md", folder / "roc.svg"
+    if docs is not None:
+        figures, chart = docs / "evidence-figures.md", docs / "images" / "evidence-roc.svg"
+    print(write_tables(judged, rule, figures, chart))
     if store is not None:
         model = load_model(str(store))
         rules = replace(read_rules(model.metadata), combination=rule)

@@ -16,6 +16,12 @@ from napari_safire.types import FloatImage
 Verdict = Literal["forged", "no forgery found", "inconclusive"]
 NO_EVIDENCE = "If anything were pasted, most likely here: no evidence that it was."
 NETWORK = "network"
+SCORED_VIEWS = (
+    "thumbnail", "double compression", "compression grid", "JPEG compatibility", "copy-move",
+    "network-made content", "comparison",
+)  # fmt: skip
+"""Forensic views with a score, which models may count; here, so that a model's file can be checked
+without them."""
 _LEAST_LOG_ODDS = float(np.log(1.5))  # below, it hardly changes the odds
 _STRONG_LOG_ODDS = float(np.log(10))  # ENFSI 2015: from here on "moderate support" and more
 

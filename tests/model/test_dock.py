@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 import napari_safire
+from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.keys.key_editor import KeyField
 from napari_safire.gui.keys.keymap import ACTIONS
 from napari_safire.gui.layers.colours import face_colours, source_rgba
@@ -55,12 +56,14 @@ BUTTONS: dict[str, Callable[[SafireWidget], QWidget]] = {
     "show_sources": lambda w: w.view.buttons["sources"],
     "show_forgery_map": lambda w: w.view.buttons["forgery map"],
     "show_uncertainty": lambda w: w.view.buttons["uncertainty"],
+    "renumber": lambda w: w.sources.renumber,
+    "cancel": lambda w: w.status.cancel,
+}
+CURATE_BUTTONS: dict[str, Callable[[CurateWidget], QWidget]] = {
     "next_picture": lambda w: w.queue.forward,
     "previous_picture": lambda w: w.queue.back,
     "finish_picture": lambda w: w.queue.done,
     "finish_as_authentic": lambda w: w.queue.authentic,
-    "renumber": lambda w: w.sources.renumber,
-    "cancel": lambda w: w.status.cancel,
 }
 WITHOUT_A_BUTTON = {"previous_source"}  # the arrow of the source's box
 
@@ -103,8 +106,12 @@ def test_dock_keys_and_palette_call_an_action_by_one_name(dock: Dock) -> None:
     manifest = PluginManifest.from_file(Path(napari_safire.__file__).parent / "napari.yaml")
     palette = {c.id.split(".")[1]: c.title for c in manifest.contributions.commands or ()}
     keys = {action.name: action.title for action in ACTIONS}
-    shown = {name: find(dock.widget).text() for name, find in BUTTONS.items()}  # type: ignore[attr-defined]
-    assert keys.keys() == (BUTTONS.keys() & keys.keys()) | WITHOUT_A_BUTTON
+    curate = CurateWidget(dock.viewer)
+    buttons = {name: find(dock.widget) for name, find in BUTTONS.items()}
+    buttons |= {name: find(curate) for name, find in CURATE_BUTTONS.items()}
+    shown = {name: found.text() for name, found in buttons.items()}  # type: ignore[attr-defined]
+    curate.close_work()
+    assert keys.keys() == (buttons.keys() & keys.keys()) | WITHOUT_A_BUTTON
     assert {name: palette[name] for name in keys} == keys
     assert {name: palette[name] for name in shown} == shown
     assert len(set(palette.values())) == len(palette), "two actions have one name"

@@ -30,7 +30,7 @@ def drop(dock: Dock, paths: Sequence[Path]) -> str:
     copy, left = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
     event = QDropEvent(QPointF(5, 5), copy, data, left, Qt.KeyboardModifier.NoModifier)
     dock.widget.dropEvent(event)
-    wait_until(lambda: not dock.widget.queue.work.doing)
+    wait_until(lambda: not dock.workspace.queue.work.doing)
     dock.settle()
     return dock.widget.message.text()
 
@@ -94,7 +94,7 @@ def test_a_model_and_a_folder_are_both_taken(dock: Dock, picture: Path) -> None:
     (folder.parent / "m.pth").write_bytes(b"x")
     drop(dock, [folder.parent / "m.pth", folder])
     assert names(dock) == ["a.png"]
-    assert dock.widget.queue.queue is not None
+    assert dock.workspace.queue.work.store is not None
 
 
 def test_what_is_not_there_is_told(dock: Dock, picture: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -118,6 +119,28 @@ def test_a_copy_is_linked_at_both_ends(viewer: ViewerModel) -> None:
     at = world(image, (70, 100))
     assert regions.get_value(at, world=True) == 1
     assert regions.get_value(world(image, (40, 60)), world=True) == 0
+    layers.close()
+
+
+def test_regions_that_a_map_accuses_are_a_layer_of_their_own(viewer: ViewerModel) -> None:
+    image = viewer.add_image(noise(), name="photo", **PLACED)
+    layers = EvidenceLayers(viewer, PictureLayer(image))
+    accused = np.zeros(SHAPE, bool)
+    accused[20:60, 30:90] = True
+    found = replace(a_map(), regions=accused)
+    (regions,) = layers.show((), "noise level", found, kinds=("regions",))
+    assert isinstance(regions, Labels)
+    assert regions.name == "photo \N{EN DASH} noise level: regions"
+    np.testing.assert_array_equal(regions.data, accused)
+    assert regions.get_value(world(image, (40, 60)), world=True) == 1
+    layers.show((), "noise level", found, kinds=("map",))
+    assert [layer.name for layer in viewer.layers][1:] == [
+        regions.name, "photo \N{EN DASH} noise level",
+    ]  # fmt: skip
+    layers.show((), "noise level", replace(found, regions=accused.T.reshape(SHAPE)), kinds=())
+    np.testing.assert_array_equal(regions.data, accused.T.reshape(SHAPE))
+    layers.show((), "noise level", a_map(), kinds=())  # nothing is accused any more
+    assert regions not in viewer.layers
     layers.close()
 
 
@@ -276,8 +299,8 @@ def test_views_go_with_the_picture_of_a_queue(dock: Dock, tmp_path: Path) -> Non
     folder.mkdir()
     for n in range(2):
         PillowImage.fromarray(noise() // (n + 1)).save(folder / f"p{n}.png")
-    dock.widget.queue.open_queue(folder)
-    wait_until(lambda: not dock.widget.queue.work.doing)
+    dock.workspace.queue.work.open_queue(folder)
+    wait_until(lambda: not dock.workspace.queue.work.doing)
     dock.settle()
     section = dock.widget.evidence
     section.unfold()
@@ -289,8 +312,8 @@ def test_views_go_with_the_picture_of_a_queue(dock: Dock, tmp_path: Path) -> Non
     dock.press(section.cards["gradient"].layer_button)
     dock.settle()
     assert len(evidence_of(dock)) == 1
-    dock.widget.queue.go_on()
-    wait_until(lambda: not dock.widget.queue.work.doing)
+    dock.workspace.queue.go_on()
+    wait_until(lambda: not dock.workspace.queue.work.doing)
     dock.settle()
     assert dock.controller.image.name == "p1.png"
     assert evidence_of(dock) == []
@@ -312,7 +335,7 @@ def test_linked_regions_are_never_saved_as_an_annotation(
 
 def test_text_of_files_is_never_interpreted(qapp: Any) -> None:
     view = next(view for view in VIEWS if view.name == "metadata")
-    card = ViewCard(view, ViewActs(lambda *_: None, lambda _: None, lambda _: None))
+    card = ViewCard(view, ViewActs(lambda *_: None, *[lambda _: None] * 3))
     evil = '<img src="http://example.org/x.png"><b>bold</b>\x1b[2J\u202egnp.exe'
     found = Evidence(table=(Row(evil, evil, evil),), finding=evil)
     card.unfold()
@@ -325,6 +348,20 @@ def test_text_of_files_is_never_interpreted(qapp: Any) -> None:
         assert "\u202e" not in text
     dropped = ("<img" in str(widget.toolTip()) for widget in card.findChildren(QLabel))
     assert not any(dropped)
+    card.deleteLater()
+
+
+@pytest.mark.parametrize("accuses", [False, True])
+def test_regions_are_opened_from_their_card(qapp: Any, accuses: bool) -> None:
+    view = next(view for view in VIEWS if view.name == "JPEG compatibility")
+    asked: list[str] = []
+    card = ViewCard(view, ViewActs(lambda *_: None, *[lambda _: None] * 2, asked.append))
+    card.unfold()
+    evidence = Evidence(finding="something")
+    card.show_state(ViewState(view, found=Found(evidence, {}, "", True, accuses=accuses)))
+    assert card.regions_button.isVisibleTo(card) == accuses
+    card.regions_button.click()
+    assert asked == ["JPEG compatibility"]
     card.deleteLater()
 
 

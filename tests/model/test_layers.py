@@ -496,12 +496,12 @@ def test_without_a_picture_every_button_says_so_or_is_grey(dock: Dock) -> None:
     for button in (dock.widget.prompts.add, dock.widget.prompts.segment):
         dock.press(button)
         assert "open one first" in message(dock)
-        dock.widget.message.clear()
+        dock.workspace.messages.clear()
     for key in ("Shift+M", "G", "K", "Shift+X", "U", "Shift+U", "Shift+G"):
         dock.hand.press(key)
         dock.settle()
         assert "open one first" in message(dock), key
-        dock.widget.message.clear()
+        dock.workspace.messages.clear()
     assert engine(dock).calls == []
     assert len(dock.viewer.layers) == 0
 

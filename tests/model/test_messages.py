@@ -78,7 +78,7 @@ def test_a_failure_comes_into_view_where_the_dock_was_scrolled(dock: Dock) -> No
     open_picture(dock, "first")
     bar = dock.widget.verticalScrollBar()
     assert bar is not None
-    for folded in (dock.widget.model, dock.widget.queue, dock.widget.fine_tune):
+    for folded in (dock.widget.model, dock.widget.evidence, dock.widget.fine_tune):
         folded.unfold()
     pump(0.05)
     bar.setValue(bar.maximum())
@@ -135,7 +135,7 @@ def test_in_three_dimensions_nobody_is_told_to_open_a_picture(dock: Dock) -> Non
     dock.viewer.dims.ndisplay = 3
     pump()
     for act in (dock.controller.partition, dock.controller.segment, dock.controller.edits.commit):
-        dock.widget.message.clear()
+        dock.workspace.messages.clear()
         act()
         assert "switch the viewer to 2-D" in dock.widget.message.text()
         assert "open one" not in dock.widget.message.text()

@@ -304,7 +304,7 @@ def test_points_outside_the_picture_are_told_of_kept_and_hinder_no_other(opened:
     assert "2 points lie outside the picture" in opened.widget.message.text()
     np.testing.assert_array_equal(labels(opened), disc(*inside))
     assert len(layer.data) == 3
-    opened.widget.message.clear()
+    opened.workspace.messages.clear()
     second = click_picture(opened, 90, 120)
     np.testing.assert_array_equal(labels(opened), disc(*inside) | disc(*second))
     assert opened.widget.message.isHidden()  # it was said once

@@ -56,12 +56,12 @@ def open_queue(dock: Dock, folder: Path, n_pictures: int) -> None:
     folder.mkdir(exist_ok=True)
     for number in range(n_pictures):
         Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(folder / f"p{number}.png")
-    dock.widget.queue.open_queue(folder)
+    dock.workspace.queue.work.open_queue(folder)
     settle_queue(dock)
 
 
 def settle_queue(dock: Dock) -> None:
-    wait_until(lambda: not dock.widget.queue.work.doing)
+    wait_until(lambda: not dock.workspace.queue.work.doing)
     dock.settle()
 
 
@@ -255,12 +255,12 @@ def test_a_verdict_that_came_with_a_record_is_dropped_with_its_pixels_too(
         open_queue(first, tmp_path / "photos", 2)
         first.controller.partition()
         first.settle()
-        first.widget.queue.go_on()
+        first.widget.workspace.queue.go_on()
         settle_queue(first)
         first.engine.gate = gate = Event()
         identify = Pixels.identify
         monkeypatch.setattr(Pixels, "identify", lambda self: gate.wait(20) and identify(self))
-        first.widget.queue.go_back()
+        first.widget.workspace.queue.go_back()
         wait_until(lambda: "p0.png: sources" in names(viewer))
         pump(0.2)
         gate.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +13,20 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 from PIL import Image
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_safire.annotation import predictions, saving
 from napari_safire.corpus.queue import PictureQueue
+from napari_safire.gui.curate import CurateWidget
+from napari_safire.gui.dock import WorkspaceDock
 from napari_safire.gui.io.reader import get_reader
 from napari_safire.gui.io.writer import write_labels
 from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.images.masks import UNASSIGNED, decode_sources, encode_sources
-from napari_safire.session import queue_file
+from napari_safire.session.queue import folder_work
 
 from .conftest import Dock
 from .hand import pump, wait_until
@@ -47,18 +50,24 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def series(dock: Dock) -> Iterator[QueueSection]:
-    section = QueueSection(dock.controller)
-    inside = dock.widget.widget()
-    assert inside is not None
-    assert inside.layout() is not None
-    inside.layout().insertWidget(1, section)
+    curate = CurateWidget(dock.viewer)
+    curate.resize(400, 800)
+    curate.show()
     pump(0.05)
-    yield section
-    section.close_section()
+    yield curate.queue
+    curate.close_work()
+    curate.deleteLater()
+    QApplication.sendPostedEvents(curate, QEvent.Type.DeferredDelete)
+
+
+def curate_of(dock: Dock) -> CurateWidget:
+    curate = dock.workspace.dock(CurateWidget)
+    assert curate is not None
+    return curate
 
 
 def begin(dock: Dock, series: QueueSection, path: Path) -> None:
-    series.open_queue(path)
+    series.work.open_queue(path)
     settle(dock, series)
 
 
@@ -70,6 +79,14 @@ def settle(dock: Dock, series: QueueSection) -> None:
 def press(dock: Dock, series: QueueSection, button: str) -> None:
     dock.press(getattr(series, button))
     settle(dock, series)
+
+
+def close_docks(dock: Dock) -> None:
+    """The first alone would end nothing."""
+    for each in dock.workspace.docks:
+        assert isinstance(each, WorkspaceDock)
+        each.close_work()
+    assert dock.workspace.is_closed
 
 
 def states(folder: Path) -> list[str]:
@@ -215,13 +232,11 @@ def test_done_counts_and_is_passed_by_the_filter(
     assert series.place.text().startswith("4 of 4 · untouched")
     assert "2 untouched, 2 done" in series.place.text()
 
-    series.filter.setCurrentText("done")
-    series.filter.activated.emit(series.filter.currentIndex())
+    listed = curate_of(dock).list
+    listed.state.setCurrentText("done")
+    listed.state.activated.emit(listed.state.currentIndex())
     assert not series.forward.isEnabled()
-    assert [series.jump.itemText(i) for i in range(series.jump.count())] == [
-        "1  p1.png",
-        "2  p2.png",
-    ]
+    assert [listed.model.key(n) for n in range(listed.model.rowCount())] == ["p1.png", "p2.png"]
     press(dock, series, "back")
     assert series.place.text().startswith("2 of 4 · done")
     press(dock, series, "back")
@@ -232,7 +247,7 @@ def test_the_last_picture_can_be_done_as_well(
     dock: Dock, series: QueueSection, folder: Path
 ) -> None:
     begin(dock, series, folder)
-    series.work.go_to(3)
+    series.work.go_to(NAMES[3])
     settle(dock, series)
     mark_all(dock)
     press(dock, series, "done")
@@ -258,22 +273,17 @@ def test_a_done_picture_that_is_changed_is_begun_again(
     assert states(folder)[0] == "begun"
 
 
-def test_typing_a_part_of_a_name_goes_there(dock: Dock, series: QueueSection, folder: Path) -> None:
+def test_typing_a_part_of_a_name_and_enter_goes_there(
+    dock: Dock, series: QueueSection, folder: Path
+) -> None:
     begin(dock, series, folder)
-    edit = series.jump.lineEdit()
-    assert edit is not None
-    dock.widget.ensureWidgetVisible(series.jump)
-    QTest.mouseClick(edit, Qt.MouseButton.LeftButton)
-    edit.selectAll()
-    QTest.keyClicks(edit, "10")
-    pump(0.2)
-    popup = QApplication.activePopupWidget()
-    assert popup is not None
-    QTest.keyClick(popup, Qt.Key.Key_Down)
-    QTest.keyClick(popup, Qt.Key.Key_Return)
+    search = curate_of(dock).list.search
+    QTest.mouseClick(search, Qt.MouseButton.LeftButton)
+    QTest.keyClicks(search, "10")
+    QTest.keyClick(search, Qt.Key.Key_Return)
+    wait_until(lambda: layer_names(dock) == ["p10.png"])
     settle(dock, series)
-    assert series.place.text().startswith("3 of 4")
-    assert layer_names(dock) == ["p10.png"]
+    assert series.place.text().startswith("1 of 1")
 
 
 def test_the_next_session_begins_with_what_is_not_done(
@@ -319,7 +329,7 @@ def test_the_open_picture_chosen_again_is_saved_and_stays(
 ) -> None:
     """It was read before it was saved: what had been made vanished from the screen."""
     begin(dock, series, folder)
-    for again in (lambda: series.work.go_to(0), lambda: series.open_queue(folder)):
+    for again in (lambda: series.work.go_to(NAMES[0]), lambda: series.work.open_queue(folder)):
         shown = click_a_source(dock, 50, 60 + len(dock.viewer.layers))
         again()
         settle(dock, series)
@@ -631,7 +641,7 @@ def test_files_of_others_are_not_replaced(dock: Dock, series: QueueSection, fold
     begin(dock, series, folder)
     assert series.place.text().startswith("1 of 4 · cannot be opened")
     assert "no record of labels" in dock.widget.message.text()
-    series.work.go_to(1)
+    series.work.go_to(NAMES[1])
     settle(dock, series)
     (output / "p2.png.json").write_text('{"shopping": ["milk"]}')
     click_a_source(dock, 50, 60)
@@ -646,13 +656,13 @@ def test_prompts_that_wait_for_their_region_wait_again(
     """A picture that is left while its traces are being read keeps its unanswered prompts."""
     assert dock.engine is not None
     gate = dock.engine.gate = threading.Event()
-    series.open_queue(folder)
+    series.work.open_queue(folder)
     wait_until(lambda: not series.work.doing)
     image = dock.controller.image
     assert image is not None
     dock.press(dock.widget.prompts.add)
     dock.hand.click(image, 50, 60)
-    series.go_on()
+    dock.workspace.queue.go_on()
     wait_until(lambda: not series.work.doing, what="the model's lane is busy, the series is not")
     assert "p2.png" in layer_names(dock)
     (prompt,) = record_of(folder, "p1.png")["layer"]["prompts"]
@@ -672,14 +682,15 @@ def test_what_is_done_while_the_next_picture_is_read_is_saved_too(
     begin(dock, series, folder)
     click_a_source(dock, 30, 30)
     reading, gate = threading.Event(), threading.Event()
-    true_read = queue_file.read_entry
+    true_read = folder_work.read_entry
 
     def slowly(entry):
         reading.set()
         assert gate.wait(30)
         return true_read(entry)
 
-    monkeypatch.setattr(queue_file, "read_entry", slowly)
+    monkeypatch.setattr(folder_work, "read_entry", slowly)
+    os.utime(folder / "p2.png", ns=(0, 0))  # what was read ahead of it does not count
     dock.press(series.forward)
     wait_until(reading.is_set)
     assert not series.forward.isEnabled()
@@ -721,7 +732,7 @@ def test_what_is_done_while_the_labels_are_written_is_saved_too(
         assert gate.wait(30)
         return saving.save_labels(*arguments)
 
-    monkeypatch.setattr(queue_file, "save_labels", slowly)
+    monkeypatch.setattr(folder_work, "save_labels", slowly)
     dock.press(series.forward)
     wait_until(writing.is_set)
     image = dock.controller.image
@@ -762,7 +773,7 @@ def test_a_stand_in_is_not_saved_for_the_answer(
         return preview is not None and not preview.exact
 
     wait_until(stand_in_is_shown)
-    series.go_on()
+    dock.workspace.queue.go_on()
     wait_until(lambda: not series.work.doing)
     gate.set()
     settle(dock, series)
@@ -876,8 +887,7 @@ def test_closing_the_dock_saves_the_open_picture(
     shown = np.asarray(layer.data).copy()
     if under_way:
         dock.press(series.forward)
-    dock.widget.close_work()
-    series.close_section()
+    close_docks(dock)
     np.testing.assert_array_equal(saved_labels(folder, "p1.png"), shown)  # before it has ended
     assert states(folder)[0] == "begun"
     pump(0.2)
@@ -891,7 +901,7 @@ def test_closing_with_an_untouched_picture_writes_nothing(
     dock: Dock, series: QueueSection, folder: Path
 ) -> None:
     begin(dock, series, folder)
-    dock.widget.close_work()
+    close_docks(dock)
     assert not folder.with_name("photos_masks").exists()
 
 
@@ -915,18 +925,22 @@ def test_controls_fit_a_narrow_dock_and_say_what_they_do(
     dock: Dock, series: QueueSection, folder: Path
 ) -> None:
     begin(dock, series, folder)
-    assert series.minimumSizeHint().width() <= 344
+    opening, listed = curate_of(dock).opening, curate_of(dock).list
+    for section in (opening, listed, series):
+        assert section.minimumSizeHint().width() <= 344
     for widget in (
-        series.folder,
-        series.list_file,
-        series.output,
-        series.filter,
-        series.jump,
+        opening.folder,
+        opening.list_file,
+        opening.output,
+        listed.state,
+        listed.search,
+        listed.table,
+        listed.turn,
         series.back,
         series.forward,
         series.done,
         series.authentic,
         series.show_rest,
     ):
-        assert widget.toolTip()
+        assert widget.toolTip() or widget is listed.search or widget is listed.table
         assert widget.accessibleName() or widget.text()

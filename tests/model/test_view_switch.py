@@ -25,7 +25,7 @@ def corner(labels: Labels, protected: Mask) -> Labels:
 
 
 def settle(dock: Dock) -> None:
-    wait_until(lambda: not dock.widget.queue.work.doing)
+    wait_until(lambda: not dock.workspace.queue.work.doing)
     dock.settle()
 
 
@@ -58,8 +58,8 @@ def test_a_finished_picture_that_is_only_looked_at_stays_done(
     folder.mkdir()
     for n in range(2):
         Image.fromarray(np.full((*SHAPE, 3), 40 * n, np.uint8)).save(folder / f"p{n}.png")
-    queue = dock.widget.queue
-    queue.open_queue(folder)
+    queue = dock.workspace.queue
+    queue.work.open_queue(folder)
     settle(dock)
     if mark == "finish":
         assert dock.controller.key is not None
@@ -70,7 +70,7 @@ def test_a_finished_picture_that_is_only_looked_at_stays_done(
         settle(dock)
     files = {path: path.read_bytes() for path in tmp_path.glob("photos_masks/*")}
     assert len(files) >= 2
-    dock.widget.switch.toggle(view)
+    dock.workspace.switch.toggle(view)
     settle(dock)
     queue.go_on()
     settle(dock)

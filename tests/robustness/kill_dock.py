@@ -76,7 +76,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
     viewer.window.resize(600, 400)  # where the processor draws, most of the time goes into it
     widget = SafireWidget(viewer, load_engine=lambda name, device, notice: engine)
     viewer.window.add_dock_widget(widget, name="SAFIRE", area="right")
-    controller, series = widget.controller, widget.queue
+    controller, series = widget.controller, widget.workspace.queue
 
     def painted(snapshot: Any) -> None:
         image = controller.session.planes[snapshot.key].pixels.sha256
@@ -110,7 +110,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
 
     def go_on() -> None:
         controller.edits.commit()
-        series.work.go_to(dice.randrange(PICTURES))
+        series.work.go_to(dice.choice(series.work.listing.keys))
 
     acts = [prompt] * 4 + [stroke] * 6 + [partition] * 2
     acts += [
@@ -119,7 +119,7 @@ def work(folder: Path, log: Path, seed: int) -> None:
         controller.edits.commit,
         series.finish,
     ] + [go_on] * 3
-    series.open_queue(folder)
+    series.work.open_queue(folder)
     while controller.plane is None or not controller.plane.pixels.sha256:
         pump(0.05)
     os.write(out, b"READY\n")
@@ -135,7 +135,8 @@ def work(folder: Path, log: Path, seed: int) -> None:
 def recovered(folder: Path, number: int, autosave: Path) -> dict[str, str]:
     """Labels of a picture by where the next dock finds them: in the autosave, in the files."""
     from napari_safire.annotation.codec import decode_annotation
-    from napari_safire.corpus.queue import PictureQueue, read_entry
+    from napari_safire.corpus.queue import PictureQueue
+    from napari_safire.corpus.queue_files import read_entry
     from napari_safire.images.pixels import PictureReader
     from napari_safire.session.autosave import Autosave
 

@@ -10,7 +10,7 @@ from napari_safire import Embedding, Engine, load_model
 from napari_safire.geometry import Geometry
 from napari_safire.images.demo import demo_composite
 from napari_safire.model import SafireModel
-from napari_safire.partitioning.clicks import expected_accuracy, together
+from napari_safire.partitioning.clicks import answered, expected_accuracy, together
 from napari_safire.partitioning.grouping import Groupings, all_groupings
 from napari_safire.partitioning.n_sources import Pieces
 from napari_safire.partitioning.patches import patch_at, patch_centre, patches_of
@@ -65,6 +65,69 @@ def test_a_thousand_clicks_that_contradict_each_other_hold_a_region() -> None:
     found = together(blurred, shares, [(0, 0), (0, 1)] * 500)
     assert (found[:, :2] > 0).all()  # one grouping puts both together, and all clicks say so
     assert (found[:, 2] < 0).all()
+
+
+def test_a_click_of_another_source_speaks_against_groupings_that_hold_both() -> None:
+    shares = groupings(g001=0.6, g012=0.4)
+    alone = together(pieces(), shares, [(0, 0)])
+    np.testing.assert_allclose(probability(alone), [1, 0.6, 0], atol=1e-5)
+    told = together(pieces(), shares, [(0, 0)], [(0, 1)])
+    assert probability(told)[1] < 0.02  # no more than strays
+    elsewhere = together(pieces(), shares, [(0, 0)], [(0, 2)])
+    np.testing.assert_allclose(probability(elsewhere), [1, 0.6, 0], atol=1e-5)
+
+
+# One piece of two halves that look different, which no grouping tells apart.
+HALVES = np.repeat(np.eye(2, dtype=np.float32), 6, axis=0)
+ONE_PIECE = Pieces(np.stack([np.full((12, 1), 20.0), np.full((12, 1), -20.0)]), np.eye(2),
+                   np.array([1.0, 0.0]), 0.5)  # fmt: skip
+
+
+def of_halves(patches: list[tuple[int, int]], others: list[tuple[int, int]]) -> np.ndarray:
+    both = Groupings(all_groupings(2), np.ones(1))
+    found = answered(ONE_PIECE, both, HALVES, patches, others)
+    assert found.dtype == np.float32
+    return np.asarray(found[:, 0])
+
+
+def test_patches_that_look_like_a_correcting_click_follow_it() -> None:
+    found = of_halves([(2, 0)], [(9, 0)])
+    assert (found[:6] > 0).all()
+    assert (found[6:] < 0).all()
+    assert (of_halves([(9, 0)], [(2, 0)])[6:] > 0).all()
+
+
+def test_clicks_that_confirm_change_nothing() -> None:
+    np.testing.assert_array_equal(of_halves([(2, 0), (9, 0)], []), of_halves([(2, 0)], []))
+
+
+def test_clicks_of_two_sources_in_one_patch_leave_it_undecided() -> None:
+    found = of_halves([(2, 0)], [(2, 0)])
+    assert np.isfinite(found).all()
+    assert abs(found[2]) < 1
+    many = of_halves([(2, 0)] * 300, [(9, 0)] * 300)
+    assert (many[:6] > 0).all()
+    assert (many[6:] < 0).all()
+
+
+def test_corrections_of_the_shipped_model_lead_somewhere(
+    seen: tuple[Engine, Embedding, np.ndarray],
+) -> None:
+    engine, embedding, _ = seen
+    found = engine.segment(embedding, [(600, 700)])[0]
+    inside = np.argwhere(found.mask)
+    at = inside[np.hypot(*(inside - (600, 700)).T).argmax()]
+    told = engine.segment_source(embedding, [(600, 700)], others=[tuple(map(float, at))])
+    assert found.mask[tuple(at)]
+    assert not told.mask[tuple(at)]
+    assert told.mask[600, 700]
+    decoded = engine.segment_source(
+        embedding, [(600, 700)], others=[tuple(map(float, at))], method="decoder"
+    )
+    alone = engine.segment(embedding, [(600, 700)], method="decoder")[0]
+    np.testing.assert_array_equal(decoded.mask, alone.mask)
+    with pytest.raises(ValueError, match="outside"):
+        engine.segment_source(embedding, [(600, 700)], others=[(-9, 5)])
 
 
 def test_the_accuracy_that_is_expected_is_that_of_the_logits() -> None:

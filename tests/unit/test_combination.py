@@ -15,9 +15,10 @@ from napari_safire.engine.rules import ModelRules, read_rules
 from napari_safire.errors import CheckpointError
 from napari_safire.examination.evidence import weigh
 from napari_safire.forensics import Picture
+from napari_safire.forensics.catalogue import VIEWS
 from napari_safire.forensics.evidence import Evidence
 from napari_safire.forensics.view import EvidenceView
-from napari_safire.forgery import NETWORK, Calibration, ForgeryMap
+from napari_safire.forgery import NETWORK, SCORED_VIEWS, Calibration, ForgeryMap
 from napari_safire.partitioning.combination import CombinationRule, Finding, Term, combine
 
 SHAPE = (160, 200)
@@ -162,11 +163,15 @@ def test_a_model_without_weights_says_that_it_is_alone() -> None:
     assert "no weights for other evidence" in found.contributions[NETWORK].words
 
 
-def test_a_model_that_counts_unknown_views_is_told() -> None:
-    for name in ("aura", "residual"):  # the latter has no score
-        rule = CombinationRule({name: Term(1.0)}, CALIBRATION)
-        with pytest.raises(CheckpointError, match=f"{name!r}, which this version does not know"):
-            weigh(network(0.5), Picture.of_pixels(np.zeros((*SHAPE, 3), np.uint8)), rule)
+@pytest.mark.parametrize("name", ["aura", "residual"])  # the latter has no score
+def test_a_model_that_counts_an_unknown_view_is_refused_when_it_is_chosen(name: str) -> None:
+    rules = ModelRules(combination=CombinationRule({name: Term(1.0)}, CALIBRATION))
+    with pytest.raises(CheckpointError, match=f"it counts the view {name!r}, which this version"):
+        read_rules(rules.as_metadata())
+
+
+def test_the_views_that_models_may_count_are_those_with_a_score() -> None:
+    assert tuple(view.name for view in VIEWS if view.score_means) == SCORED_VIEWS
 
 
 def test_examine_refuses_what_is_no_choice() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance
-from test_forensics import REGION, SHAPE, iou, photograph, saved, spliced
+from PIL import Image
+from test_forensics import SHAPE, iou, photograph, saved, spliced
 
 from napari_safire import forensics
 from napari_safire.forensics.compression.blocks import (
@@ -13,9 +13,8 @@ from napari_safire.forensics.compression.blocks import (
     mixture_share,
     pixels_of,
 )
-from napari_safire.forensics.compression.coefficients import ZIGZAG, block_coefficients
-from napari_safire.forensics.compression.former import every_block
-from napari_safire.forensics.compression.tables import standard_table
+from napari_safire.forensics.compression.coefficients import block_coefficients
+from napari_safire.forensics.compression.nonaligned import every_block
 
 
 def ellipse(height: int, width: int) -> np.ndarray:
@@ -25,78 +24,6 @@ def ellipse(height: int, width: int) -> np.ndarray:
 
 def row(view: forensics.EvidenceView, name: str) -> str:
     return next(row.value for row in view.result.table if row.name == name)
-
-
-# ------------------------------------------------------------------------- former compression
-
-
-@pytest.mark.parametrize("quality", [60, 80, 93])
-@pytest.mark.parametrize("cut", [(0, 0), (3, 5)])
-def test_what_was_pasted_into_a_former_jpeg_lacks_its_steps(quality, cut):
-    background = saved(photograph(30), quality)
-    top, left = cut
-    picture = spliced(background, photograph(31))[top:, left:]
-    view = forensics.views(picture)["former compression"]
-    assert view.score > 5
-    assert view.result.finding == "a region lacks the former compression of the rest"
-    place = tuple(slice(s.start - c, s.stop - c) for s, c in zip(REGION, cut, strict=True))
-    assert iou(view.result.regions, place) > 0.75
-    grid = f"row {-top % 8}, column {-left % 8}"
-    assert row(view, "Grid of a former compression") == grid
-    posterior = view.result.map.values
-    assert np.nanmin(posterior) >= 0
-    assert np.nanmax(posterior) <= 1
-
-
-def test_its_steps_are_those_of_the_table():
-    view = forensics.views(saved(photograph(32), 70))["former compression"]
-    told = row(view, "Its steps").split()
-    table = standard_table(70)
-    steps = {at: step for at, step in zip(ZIGZAG[1:28], told, strict=True) if step != "?"}
-    assert len(steps) > 15
-    assert sum(int(step) == table[at] for at, step in steps.items()) >= 0.9 * len(steps)
-
-
-@pytest.mark.parametrize("quality", [50, 80, 95])
-def test_a_former_jpeg_that_nobody_touched_has_no_region(quality):
-    view = forensics.views(saved(photograph(33), quality))["former compression"]
-    assert view.score == 0
-    assert view.result.regions is None
-
-
-@pytest.mark.parametrize("resized", [False, True])
-def test_no_former_compression_is_seen_where_none_was_or_none_is_left(resized):
-    pixels = photograph(34)
-    if resized:
-        large = Image.fromarray(saved(photograph(34, (500, 600)), 80))
-        pixels = np.asarray(large.resize(SHAPE[::-1], Image.Resampling.LANCZOS))
-    view = forensics.views(pixels)["former compression"]
-    assert view.score == 0
-    assert view.result.finding == "no former compression found"
-
-
-@pytest.mark.parametrize("factor", [0.0, 2.0])
-def test_a_filter_over_the_whole_picture_is_no_pasted_region(factor):
-    picture = Image.fromarray(saved(photograph(35), 85))
-    filtered = ImageEnhance.Sharpness(picture).enhance(factor)
-    view = forensics.views(np.asarray(filtered))["former compression"]
-    assert view.result.regions is None
-
-
-def test_a_photograph_on_a_page_is_no_region():
-    page = np.full((*SHAPE, 3), 250, np.uint8)
-    rng = np.random.default_rng(0)
-    page[:, :, :] = np.clip(rng.normal(240, 3, page.shape), 0, 252)
-    page[80:320, 96:416] = saved(photograph(37), 75)[:240, :320]
-    view = forensics.views(page)["former compression"]
-    assert view.score == 0
-    assert view.result.regions is None
-
-
-def test_a_jpeg_file_has_views_of_its_own(tmp_path):
-    saved(photograph(38), 80, tmp_path / "a.jpg")
-    view = forensics.views(tmp_path / "a.jpg")["former compression"]
-    assert view.why_not.startswith("not applicable: a JPEG file")
 
 
 # --------------------------------------------------------------------- non-aligned compression

@@ -16,8 +16,18 @@ from napari_safire.errors import Cancelled
 from napari_safire.forensics.copy_move.alignment import aligned, evened, find_shifts
 from napari_safire.forensics.copy_move.descriptors import describe, orientations
 from napari_safire.forensics.copy_move.geometry import Move, find_moves, moved
-from napari_safire.forensics.copy_move.keypoints import Matches, find_keypoints, match_keypoints
-from napari_safire.forensics.copy_move.scale_space import find_extrema, octaves, sigma_of
+from napari_safire.forensics.copy_move.keypoints import (
+    Matches,
+    _largest,
+    find_keypoints,
+    match_keypoints,
+)
+from napari_safire.forensics.copy_move.scale_space import (
+    blurred,
+    find_extrema,
+    octaves,
+    sigma_of,
+)
 from napari_safire.forensics.copy_move.scoring import (
     CALLED,
     DRAWN,
@@ -391,3 +401,23 @@ def test_a_move_and_its_inverse_lead_back():
 
 def test_few_keypoints_have_no_matches():
     assert len(match_keypoints(find_keypoints(blob((64, 64), 30, 30, 3)))) == 0
+
+
+@pytest.mark.parametrize(("shape", "sigma"), [((24, 31), 1.2), ((300, 2000), 3.0), ((900, 64), 2)])
+def test_a_picture_is_blurred_as_scipy_does_it(shape, sigma):
+    image = np.random.default_rng(3).uniform(0, 255, shape).astype(np.float32)
+    expected = gaussian_filter(image, sigma, truncate=3.0)
+    np.testing.assert_allclose(blurred(image, sigma, 3.0), expected, atol=1e-4)
+    into = np.empty_like(image)
+    assert blurred(image, sigma, 3.0, into) is into
+    np.testing.assert_allclose(into, expected, atol=1e-4)
+
+
+def test_the_largest_of_each_row_are_found_by_groups():
+    cosines = np.random.default_rng(4).uniform(-1, 1, (40, 320)).astype(np.float32)
+    cosines[7] = 0.1  # nothing that is alike
+    rows, columns, values = _largest(cosines, 7)
+    np.testing.assert_array_equal(rows, [row for row in range(40) if row != 7])
+    expected = np.argsort(-cosines[rows], axis=1)[:, :7]
+    np.testing.assert_array_equal(columns, expected)
+    np.testing.assert_array_equal(values, np.take_along_axis(cosines[rows], expected, axis=1))

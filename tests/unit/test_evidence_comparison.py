@@ -201,7 +201,10 @@ def test_the_command_compares_with_a_reference(tmp_path):
     record = json.loads((tmp_path / "out" / "picture.png_evidence.json").read_text())
     assert record["views"][0]["parameters"]["reference"]["image"] == "reference.png"
     without = CliRunner().invoke(app, command)
-    assert "not applicable: no reference is given" in without.output
+    assert without.exit_code == 2
+    assert "needs another picture: give it with --reference PATH" in without.output
+    both = CliRunner().invoke(app, [*command, "--view", "gradient"])
+    assert both.exit_code == 2
     missing = CliRunner().invoke(app, [*command, "--reference", str(tmp_path / "no.png")])
     assert missing.exit_code == 1
 

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
 from napari_safire import forensics
@@ -120,6 +120,13 @@ def test_changed_brightness_is_no_forgery(gamma):
     found = view(np.rint(255 * decoded_pixels**gamma).astype(np.uint8)).result
     assert found.score is None
     assert found.regions is None
+
+
+@pytest.mark.parametrize("factor", [0.0, 2.0])
+def test_a_filter_over_the_whole_picture_is_no_forgery(factor):
+    picture = Image.fromarray(decoded(photograph(11), 85))
+    filtered = ImageEnhance.Sharpness(picture).enhance(factor)
+    assert view(np.asarray(filtered)).result.regions is None
 
 
 def test_a_jpeg_file_is_left_to_its_own_view(tmp_path):

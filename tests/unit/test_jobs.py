@@ -149,6 +149,36 @@ def test_urgent_jobs_are_done_between_the_steps_of_a_long_one(owner: Owner) -> N
     assert owner.answers == ["click", "grid"]
 
 
+def test_what_is_done_ahead_gives_way_to_all_other_jobs(owner: Owner) -> None:
+    gate = Gate("ahead")
+    owner.submit("ahead", gate, ahead=True)
+    gate.wait()
+    owner.submit("next ahead", ahead=True)
+    owner.submit("partition")
+    owner.submit("click", urgent=True)
+    owner.until(lambda: owner.answers == ["click", "partition"])
+    gate.open.set()
+    owner.settle()
+    assert owner.answers == ["click", "partition", "ahead", "next ahead"]
+    assert "ahead" not in {title for title, *_ in owner.reports}
+
+
+def test_what_was_done_ahead_is_finished_first_once_somebody_waits_for_it(owner: Owner) -> None:
+    gate, waiting = Gate("ahead"), Gate("other")
+    running = owner.submit("ahead", gate, ahead=True)
+    gate.wait()
+    second = owner.submit("second ahead", ahead=True)
+    owner.lane.expect(running)
+    owner.lane.expect(second)
+    owner.submit("embed", waiting)
+    owner.submit("click", urgent=True)
+    owner.until(lambda: owner.answers == ["click"])
+    gate.open.set()
+    waiting.open.set()
+    owner.settle()
+    assert owner.answers == ["click", "ahead", "second ahead", "other"]
+
+
 def test_urgent_jobs_do_not_interrupt_each_other(owner: Owner) -> None:
     gate = Gate("first")
     owner.submit("first", gate, urgent=True)

@@ -13,7 +13,8 @@ from refusals import refusal
 from typer.testing import CliRunner
 
 from napari_safire.cli import app
-from napari_safire.corpus.queue import PictureQueue, read_entry
+from napari_safire.corpus.queue import PictureQueue
+from napari_safire.corpus.queue_files import read_entry
 from napari_safire.datasets.integrity import check_lists
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.lists import ListEntry, write_list

@@ -2,94 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-import queue
+import os
 import threading
-import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fakes import FakeEngine
 from PIL import Image
+from queue_owner import SHAPE, Owner, make_pictures
 
-from napari_safire.annotation.annotation import Stroke
-from napari_safire.annotation.predictions import AnnotatedPlane
-from napari_safire.corpus.queue import EntryContents, PictureQueue
-from napari_safire.session import queue_file
-from napari_safire.session.planes import Plane, PlaneKey
-from napari_safire.session.queue_work import QueueWork
-from napari_safire.session.session import Session
-
-SHAPE = (24, 32)
-
-
-class Owner:
-    """Owner of the session and view of the queue in one: a picture is a number."""
-
-    def __init__(self, folder: Path) -> None:
-        self._calls: queue.Queue[Callable[[], None]] = queue.Queue()
-        self.session = Session(self._calls.put, lambda name, device, notice: FakeEngine())
-        self.work = QueueWork(self.session, self)
-        self.told: list[str] = []
-        self.work.notice.connect(lambda text, failed, topic: self.told.append(text))
-        self.shown: list[str] = []
-        self._names = itertools.count()
-        self.folder = folder
-
-    def read_strokes(self, picture: Hashable) -> None:
-        """Nothing is painted but by `paint`."""
-
-    def facts(self, picture: Hashable, plane: Plane) -> dict[str, Any]:
-        return {}
-
-    def show(self, picture: Path, contents: EntryContents, made: AnnotatedPlane) -> Hashable:
-        name = next(self._names)
-        self.shown.append(picture.name)
-        self.session.open(PlaneKey(name), SHAPE, lambda: contents.image.pixels)
-        self.session.annotations.open_saved(PlaneKey(name), made)
-        return name
-
-    def clear(self) -> None:
-        self.shown.append("")
-
-    @property
-    def plane(self) -> Plane:
-        return self.session.planes[PlaneKey(self.work.opened)]
-
-    def paint(self, number: int, row: int = 0) -> None:
-        ones = np.ones((4, SHAPE[1]))
-        stroke = Stroke(row, 0, ones.astype(bool), ones.astype(int) * number)
-        self.session.annotations.paint(self.plane.key, stroke)
-
-    def labels(self) -> set[int]:
-        snapshot = self.plane.snapshot
-        return set() if snapshot is None else set(np.unique(snapshot.labels).tolist())
-
-    def states(self) -> list[str]:
-        return [entry.state for entry in PictureQueue.open(self.folder).entries()]
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < end, "waited in vain"
-            try:
-                self._calls.get(timeout=0.01)()
-            except queue.Empty:
-                continue
-
-    def settle(self) -> None:
-        self.until(lambda: not self.work.doing and self.session.idle and self._calls.empty())
+from napari_safire.corpus.queue import PictureQueue
+from napari_safire.session.queue import folder_work
 
 
 @pytest.fixture
 def owner(tmp_path: Path) -> Iterator[Owner]:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(3):
-        Image.fromarray(np.full((*SHAPE, 3), 40 * number, np.uint8)).save(folder / f"{number}.png")
+    folder = make_pictures(tmp_path / "photos")
     made = Owner(folder)
     made.work.open_queue(folder)
     made.settle()
@@ -115,14 +45,15 @@ def test_undo_answers_while_a_file_is_read_or_written(
     owner: Owner, slow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both went through the thread that answers undo: it waited as long as the disk took."""
-    reached, gate, quick = threading.Event(), threading.Event(), getattr(queue_file, slow)
+    reached, gate, quick = threading.Event(), threading.Event(), getattr(folder_work, slow)
 
     def slowly(*arguments: Any) -> Any:
         reached.set()
         assert gate.wait(20)
         return quick(*arguments)
 
-    monkeypatch.setattr(queue_file, slow, slowly)
+    monkeypatch.setattr(folder_work, slow, slowly)
+    os.utime(owner.folder / "1.png", ns=(0, 0))  # what was read ahead of it does not count
     owner.paint(3)
     owner.work.go_on()
     owner.until(reached.is_set)
@@ -175,7 +106,8 @@ def test_what_was_removed_meanwhile_is_written_anew(owner: Owner) -> None:
     owner.work.go_back()
     owner.settle()
     for lost in ("mask", "record"):
-        getattr(owner.work.entry, lost).unlink()
+        entry = PictureQueue.open(owner.folder).entries()[0]
+        getattr(entry, lost).unlink()
         owner.work.go_on()
         owner.settle()
         assert owner.states()[0] == "done"  # as it was, with nothing changed
@@ -206,8 +138,9 @@ def test_a_picture_that_is_taken_away_while_it_is_finished_is_saved_as_done(
     owner: Owner, complete: bool, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was said of it was lost: it was saved as begun."""
-    gate, read = threading.Event(), queue_file.read_entry
-    monkeypatch.setattr(queue_file, "read_entry", lambda entry: gate.wait(20) and read(entry))
+    gate, read = threading.Event(), folder_work.read_entry
+    monkeypatch.setattr(folder_work, "read_entry", lambda entry: gate.wait(20) and read(entry))
+    os.utime(owner.folder / "1.png", ns=(0, 0))  # what was read ahead of it does not count
     if not complete:
         owner.paint(2)
     owner.work.finish(authentic=complete)
@@ -244,3 +177,94 @@ def test_two_docks_of_one_program_do_not_overwrite_each_other(owner: Owner) -> N
     assert owner.shown[-1] == "1.png"
     other.session.close()
     assert other.session.join(10)
+
+
+# ------------------------------------------------------------------- ahead
+
+
+def test_the_next_two_pictures_are_read_and_embedded_while_one_is_worked_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_pictures(tmp_path / "photos", 5)
+    read: list[str] = []
+    true_read = folder_work.read_entry
+
+    def noted(entry: Any) -> Any:
+        read.append(entry.picture.name)
+        return true_read(entry)
+
+    monkeypatch.setattr(folder_work, "read_entry", noted)
+    owner = Owner(folder)
+    owner.embeds_at_once = True
+    owner.session.choose_model("fake")
+    owner.work.open_queue(folder)
+    owner.settle()
+    assert read == ["0.png", "1.png", "2.png"]
+    assert owner.engine.calls == ["embed"] * 3
+    owner.work.go_on()
+    owner.settle()
+    assert owner.shown == ["0.png", "1.png"]
+    assert read == ["0.png", "1.png", "2.png", "3.png"]  # 1.png was there
+    assert owner.plane.embedding is not None
+    assert owner.engine.calls == ["embed"] * 4
+    owner.work.go_to("4.png")  # nobody knew
+    owner.settle()
+    assert owner.plane.embedding is not None
+    assert read[4:] == ["4.png"]
+    owner.close()
+
+
+def test_a_picture_that_was_read_ahead_is_read_again_where_it_has_changed(
+    owner: Owner, tmp_path: Path
+) -> None:
+    other = Owner(owner.folder)
+    other.work.open_queue(owner.folder)
+    other.settle()
+    other.work.go_to("1.png")
+    other.settle()
+    other.paint(7)
+    other.work.go_on()
+    other.settle()
+    owner.work.go_on()
+    owner.settle()
+    assert owner.labels() == {0, 7}
+    bright = np.full((*SHAPE, 3), 250, np.uint8)
+    Image.fromarray(bright).save(owner.folder / "2.png")
+    owner.work.go_on()
+    owner.settle()
+    assert owner.work.work is not None
+    np.testing.assert_array_equal(owner.work.work.image.pixels, bright)
+    other.close()
+
+
+def test_another_model_embeds_anew_what_was_embedded_ahead(owner: Owner) -> None:
+    owner.embeds_at_once = True
+    owner.session.choose_model("fake")
+    owner.settle()
+    assert owner.engine.calls == ["embed"] * 2
+    owner.work.go_on()
+    owner.settle()
+    assert owner.engine.calls == ["embed"] * 2
+    owner.engine = type(owner.engine)()
+    owner.session.choose_model("another")
+    owner.work.go_on()
+    owner.settle()
+    assert owner.engine.calls == ["embed"]
+    assert owner.plane.embedding is not None
+
+
+def test_no_step_looks_at_other_pictures(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+    true_entry = PictureQueue.entry
+
+    def noted(queue: PictureQueue, picture: Path) -> Any:
+        looked_at.append(picture.name)
+        return true_entry(queue, picture)
+
+    monkeypatch.setattr(PictureQueue, "entry", noted)
+    monkeypatch.setattr(PictureQueue, "entries", None)
+    owner.paint(2)
+    owner.work.go_on()
+    owner.settle()
+    assert set(looked_at) == {"0.png", "1.png"}
+    assert owner.work.listing.counts["begun"] == 1

@@ -73,6 +73,7 @@ BAD: list[tuple[str, object, str]] = [
     ("combination", WEIGHED | {"terms": {"network": 1}}, "must be names with values"),
     ("combination", WEIGHED | {"terms": {"network": {"weight": -1.0}}}, "weight of 0 or more"),
     ("combination", WEIGHED | {"terms": {"network": {"weight": 1, "high": -1}}}, "in order"),
+    ("combination", WEIGHED | {"terms": {"aura": {"weight": 1}}}, "it counts the view 'aura'"),
     *(("combination", WEIGHED | {"terms": {"x": {"weight": n}}}, "weight is") for n in NO_NUMBERS),
 ]
 

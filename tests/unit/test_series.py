@@ -24,17 +24,8 @@ from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.annotation.saving import save_labels
 from napari_safire.atomic import staging_folder
-from napari_safire.corpus.queue import (
-    STATES,
-    EntryState,
-    PictureQueue,
-    QueueEntry,
-    count_states,
-    following,
-    preceding,
-    read_entry,
-    refuse_foreign_record,
-)
+from napari_safire.corpus.queue import PictureQueue, QueueEntry
+from napari_safire.corpus.queue_files import read_entry, refuse_foreign_record
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.gui.io.reader import read_record_file
 from napari_safire.gui.io.writer import write_labels
@@ -254,41 +245,6 @@ def test_an_output_that_is_a_file_is_an_empty_one(folder: Path, tmp_path: Path) 
     (tmp_path / "file").touch()
     entries = PictureQueue.open(folder, tmp_path / "file").entries()
     assert {entry.state for entry in entries} == {"untouched"}
-
-
-# -------------------------------------------------------------------------- navigation
-
-
-def entries_in(states: list[EntryState]) -> list[QueueEntry]:
-    return [QueueEntry(Path("p"), Path("m"), Path("r"), state) for state in states]
-
-
-@given(st.lists(st.sampled_from(STATES), max_size=12), st.sets(st.sampled_from(STATES)))
-def test_going_on_meets_every_wanted_picture_once(
-    states: list[EntryState], wanted: set[EntryState]
-) -> None:
-    entries = entries_in(states)
-    forth: list[int] = []
-    here = following(entries, -1, wanted)
-    while here is not None:
-        forth.append(here)
-        here = following(entries, here, wanted)
-    assert forth == [n for n, state in enumerate(states) if state in wanted]
-    back: list[int] = []
-    here = preceding(entries, len(entries), wanted)
-    while here is not None:
-        back.append(here)
-        here = preceding(entries, here, wanted)
-    assert back == forth[::-1]
-    assert sum(count_states(entries).values()) == len(states)
-
-
-def test_nothing_lies_beyond_the_ends() -> None:
-    entries = entries_in(["done"])
-    for position in (-5, -1, 0, 1, 7):
-        assert following(entries, position, ["untouched"]) is None
-        assert preceding(entries, position, ["untouched"]) is None
-    assert following([], 0) is preceding([], 0) is None
 
 
 # ----------------------------------------------------------------------------- reading

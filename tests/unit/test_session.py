@@ -17,13 +17,13 @@ from fakes import RADIUS, FakeEngine, PatchEngine
 from napari_safire.annotation import edits
 from napari_safire.annotation.annotation import Annotation, SourcePrompt, Stroke
 from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions
+from napari_safire.annotation.region_labels import partition_uncertainty
 from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
 from napari_safire.geometry import Geometry
 from napari_safire.progress import report
 from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.planes import PlaneKey, Snapshot
-from napari_safire.session.region_labels import partition_uncertainty
 from napari_safire.session.session import Session
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, FloatImage, PointPrompt, SourcePartition, SourceRegion
@@ -909,6 +909,22 @@ def test_prompts_of_a_source_are_answered_together_by_patches(patch_owner: Owner
     owner.session.prompts.set(KEY, [*two, prompt(60, 70, exclude=True)])
     owner.settle()
     np.testing.assert_array_equal(owner.last.labels, box(50, 60, 80, 90) & ~disc(60, 70))
+
+
+def test_prompts_of_other_sources_count_against_a_region_by_patches(patch_owner: Owner) -> None:
+    owner = patch_owner
+    first = [prompt(50, 60), prompt(80, 90)]
+    other = prompt(70, 75, source=2)
+    owner.session.prompts.set(KEY, [*first, other])
+    owner.settle()
+    assert (owner.last.labels[70, 60:91] != 1).all()
+    assert owner.last.labels[70, 75] == 2
+    assert (owner.last.labels[69, 60:91] == 1).all()
+    excluded = [*first, prompt(50, 10, exclude=True), prompt(20, 20, source=2, exclude=True)]
+    owner.session.prompts.set(KEY, excluded)  # of those that exclude no source is told
+    owner.settle()
+    assert (owner.last.labels[20, :] == 0).all()
+    np.testing.assert_array_equal(owner.last.labels, box(50, 60, 80, 90) & ~disc(50, 10))
 
 
 def test_answers_of_patches_are_kept_for_undo_and_sources_do_not_mix(patch_owner: Owner) -> None:

@@ -35,7 +35,7 @@ from napari_safire.evaluation import (
     differences,
     run_study,
 )
-from napari_safire.evaluation.charts import histogram_chart
+from napari_safire.evaluation.charts import histogram_chart, roc_chart
 from napari_safire.evaluation.gallery import choose_examples
 from napari_safire.evaluation.report import write_report
 from napari_safire.evaluation.saved_studies import read_study
@@ -710,6 +710,18 @@ def test_a_histogram_counts_every_value_once() -> None:
         "1 from 0.95 to 1.00",
     ]
     assert ElementTree.fromstring(histogram_chart({}, "Nothing", "x")) is not None
+
+
+def test_roc_curves_rise_from_the_origin_to_the_far_corner() -> None:
+    shares = (np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.5, 1.0]))
+    chart = ElementTree.fromstring(roc_chart({"A": {"<x>": shares}, "B": {"<x>": shares}}))
+    lines = [line for line in chart.iter("{http://www.w3.org/2000/svg}polyline")]
+    curves = [line.get("points", "").split() for line in lines if "dash" not in str(line.attrib)]
+    assert len(curves) == 2
+    first, middle, last = (tuple(map(float, place.split(","))) for place in curves[0])
+    assert (first[0], last[0]) == (middle[0], max(first[0], last[0]))
+    assert middle[1] == pytest.approx((first[1] + last[1]) / 2, abs=0.1)
+    assert len({line.get("stroke") for line in lines}) == 2, "one colour a name, and chance"
 
 
 def test_lists_of_authentic_pictures_alone(entries: list[ListEntry], tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.canvas_guard import guard_canvas
 from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.gui.widget import SafireWidget
+from napari_safire.gui.workspace import Workspace
 
 from .hand import Hand, pump, wait_idle
 
@@ -250,6 +251,10 @@ class Dock:
     @property
     def controller(self) -> ViewerController:
         return self.widget.controller
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.widget.workspace
 
     def settle(self) -> None:
         """Until nothing is left to do or to deliver."""

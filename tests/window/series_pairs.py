@@ -33,7 +33,6 @@ from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import glir
 
-from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.gui.widget import SafireWidget
 
 KINDS = ("nothing", "prompt", "partition", "painted", "done")
@@ -81,7 +80,7 @@ class Walk:
         engine = FakeEngine()
         self.widget = SafireWidget(self.viewer, load_engine=lambda name, device, notice: engine)
         self.viewer.window.add_dock_widget(self.widget, name="SAFIRE", area="right")
-        self.series: QueueSection = self.widget.queue
+        self.series = self.widget.workspace.queue
         self.canvas = self.viewer.window._qt_viewer.canvas
         self.n_frames = 0
         self.canvas.events.draw.connect(self._count)
@@ -89,7 +88,7 @@ class Walk:
         # the window; what a picture leaves is looked through still.
         gc.collect()
         gc.freeze()
-        self.series.open_queue(folder)
+        self.series.work.open_queue(folder)
         self.settle()
 
     def _count(self, event: Any) -> None:
@@ -150,8 +149,9 @@ def main() -> None:
     for number, kind in enumerate(kinds):
         print(number, kind, flush=True)
         walk.work(kind)
-    assert walk.series.place.text().startswith(f"{len(kinds) + 1} of "), walk.series.place.text()
-    states = [entry.state for entry in walk.series.entries]
+    listing = walk.series.work.listing
+    assert walk.series.work.place == len(kinds), walk.series.work.place
+    states = [listing.state(key) for key in listing.keys]
     expected = {"nothing": "untouched", "done": "done"}
     assert states == [expected.get(kind, "begun") for kind in kinds] + ["untouched"], states
     assert frees.counts[True], frees.counts

@@ -482,7 +482,7 @@ def test_napari_shows_a_hidden_plugin_dock_again_and_makes_a_closed_one_anew(
     viewer: napari.Viewer, quiet: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "napari_safire.gui.widget._load_engine",
+        "napari_safire.gui.workspace._load_engine",
         lambda cache, name, device, notice: HeldEngine("embed"),
     )
     add_picture(viewer)

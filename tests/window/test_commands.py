@@ -21,9 +21,13 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QLineEdit, QM
 
 from napari_safire.annotation.annotation import SourcePrompt
 from napari_safire.gui import widget as widget_module
+from napari_safire.gui import workspace as workspace_module
+from napari_safire.gui.curate import CurateWidget
+from napari_safire.gui.dock import WorkspaceDock
 from napari_safire.gui.keys.commands import open_widget
 from napari_safire.gui.keys.keymap import ACTIONS
 from napari_safire.gui.widget import SafireWidget, widget_of
+from napari_safire.gui.workspace import workspace_of
 from napari_safire.types import PointPrompt
 
 from .hand import Hand, pump, wait_idle, wait_until
@@ -38,11 +42,12 @@ BY_ARGUMENTS = {f"{PLUGIN}.get_reader", f"{PLUGIN}.write_labels"}
 def engine(viewer: napari.Viewer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEngine]:
     """What every SAFIRE widget that napari opens works with; it is closed afterwards."""
     fake = FakeEngine()
-    monkeypatch.setattr(widget_module, "_load_engine", lambda *arguments: fake)
+    monkeypatch.setattr(workspace_module, "_load_engine", lambda *arguments: fake)
     yield fake
-    widget = widget_of(viewer)
-    if widget is not None:
-        widget.close_work()
+    workspace = workspace_of(viewer)
+    for dock in [] if workspace is None else workspace.docks:
+        assert isinstance(dock, WorkspaceDock)
+        dock.close_work()
 
 
 def execute(name: str) -> None:
@@ -79,7 +84,10 @@ def mask_of(viewer: napari.Viewer) -> np.ndarray:
 def test_the_manifest_names_functions_that_exist() -> None:
     manifest = npe2.PluginManifest.from_distribution(PLUGIN)
     manifest.validate_imports()
-    assert [w.display_name for w in manifest.contributions.widgets or ()] == ["SAFIRE"]
+    assert [w.display_name for w in manifest.contributions.widgets or ()] == [
+        "SAFIRE",
+        "SAFIRE Curate",
+    ]
 
 
 def test_every_key_has_a_command_of_its_own() -> None:
@@ -105,8 +113,8 @@ def test_titles_are_told_apart_and_do_not_repeat_the_plugin() -> None:
         ("napari/layers/segment", {"widget", "partition", "partition_all"}),
         ("napari/layers/annotate", {"add_prompts"}),
         ("napari/layers/visualize", {"show_forgery_map", "show_uncertainty"}),
-        ("napari/file/io_utilities", {"open_mask"}),
-        ("napari/plugins", {"widget"}),
+        ("napari/file/io_utilities", {"open_mask", "curate"}),
+        ("napari/plugins/napari-safire", {"widget", "curate"}),
     ],
 )
 def test_the_menus_hold_the_commands(viewer: napari.Viewer, menu: str, names: set[str]) -> None:
@@ -410,7 +418,7 @@ def test_diagnostics_are_copied(
 def test_the_cache_is_cleared(viewer: napari.Viewer, engine: FakeEngine) -> None:
     execute("widget")
     widget = settle(viewer)
-    cache = widget._cache
+    cache = widget.workspace.cache
     assert cache is not None
     cache.folder.mkdir(parents=True)
     entry = cache.folder / f"{'a' * 64}.safetensors"
@@ -483,4 +491,9 @@ def test_without_a_queue_its_commands_and_keys_say_so(
         settle(viewer)
         QTest.keyClick(viewer.window._qt_viewer.canvas.native, key)
     pump()
-    assert "No queue of pictures is open" in settle(viewer).message.text()
+    workspace = workspace_of(viewer)
+    assert workspace is not None
+    wait_idle(workspace.controller)
+    (told,) = workspace.messages.shown
+    assert "No queue of pictures is open" in told.text
+    assert workspace.dock(CurateWidget) is not None or key is not None

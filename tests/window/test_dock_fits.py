@@ -102,7 +102,7 @@ def test_nothing_is_cut_off_at_360_pixels(partitioned: Dock) -> None:
     widen(partitioned, NARROW)
     widget = partitioned.widget
     widget.sources.table.selectRow(0)
-    for section in (widget.model, widget.queue, widget.fine_tune, widget.partition.advanced):
+    for section in (widget.model, widget.fine_tune, widget.partition.advanced):
         section.unfold()
     unfold_evidence(partitioned)
     pump(0.2)
@@ -117,7 +117,6 @@ def test_nothing_is_cut_off_in_large_letters(partitioned: Dock) -> None:
     widget = partitioned.widget
     assert widget.prompts.add.fontMetrics().height() > 20
     widget.sources.table.selectRow(0)
-    widget.queue.unfold()
     unfold_evidence(partitioned)
     pump(0.2)
     assert widget.widget().width() <= widget.viewport().width()
@@ -125,4 +124,4 @@ def test_nothing_is_cut_off_in_large_letters(partitioned: Dock) -> None:
     table = widget.evidence.cards["noise level"].table.text
     assert table.fontMetrics().height() == widget.prompts.add.fontMetrics().height()
     texts = {b.text() for b in widget.widget().findChildren(QPushButton) if b.isVisible()}
-    assert {"Place prompts", "Forgery map", "Lift all protection", "Previous picture"} <= texts
+    assert {"Place prompts", "Forgery map", "Lift all protection", "Curate …"} <= texts

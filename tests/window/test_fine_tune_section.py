@@ -112,8 +112,8 @@ def tuning_of(section: FineTuneSection) -> FineTuning | None:
 
 
 def open_queue(dock: Dock, folder: Path) -> None:
-    dock.widget.queue.open_queue(folder)
-    wait_until(lambda: not dock.widget.queue.work.doing)
+    dock.workspace.queue.work.open_queue(folder)
+    wait_until(lambda: not dock.workspace.queue.work.doing)
     dock.settle()
 
 
@@ -370,7 +370,7 @@ def test_what_fails_is_one_sentence_in_the_section_and_above(
     wait_for_end(section)
     assert section.said.text() == f"⚠ {missing}"
     assert missing[1:] in dock.widget.message.text()
-    assert dock.widget.message.messages[0].severity == "failure"
+    assert dock.workspace.messages.shown[0].severity == "failure"
     assert not section.stop.isEnabled()
 
 
@@ -442,8 +442,8 @@ def test_the_process_ends_with_the_dock_and_nothing_is_left(
 
 def learn(opened: Opened, folder: Path) -> int:
     """Let a dock learn; gives the number of the process, and keeps nothing alive."""
-    series, section = opened.widget.queue, opened.widget.fine_tune
-    series.open_queue(folder)
+    series, section = opened.widget.workspace.queue, opened.widget.fine_tune
+    series.work.open_queue(folder)
     wait_until(lambda: not series.work.doing and section.start.isEnabled())
     section.unfold()
     opened.click(section.start)

@@ -29,12 +29,12 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton
 
 from napari_safire.annotation import edits, islands
+from napari_safire.annotation import region_labels as composition
 from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.geometry import Geometry
 from napari_safire.gui.widget import SafireWidget
 from napari_safire.partitioning.prompt_grid import PromptGrid, grid_points
 from napari_safire.progress import report
-from napari_safire.session import region_labels as composition
 from napari_safire.types import Embedding, FloatImage, PointPrompt, SourceRegion
 
 from .conftest import Dock

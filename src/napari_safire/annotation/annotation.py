@@ -174,7 +174,7 @@ class Stroke:
         """How many pixels were painted."""
         return int(np.count_nonzero(self.mask))
 
-    def put(self, image: npt.NDArray[Any], values: npt.NDArray[Any] | bool) -> None:
+    def put(self, image: npt.NDArray[Any], values: npt.NDArray[Any] | np.generic | bool) -> None:
         """Write values into the stroke's pixels of an image of the whole plane."""
         height, width = self.mask.shape
         box = image[self.top : self.top + height, self.left : self.left + width]

@@ -1,4 +1,4 @@
-"""The command line: ``napari-safire demo | predict | evaluate | evidence | train | models | data``.
+"""The command line: ``napari-safire demo | predict | evaluate | evidence | project | …``.
 
 Results go to stdout, progress and complaints to stderr, names and messages in printable characters
 only. Exit codes: 0 done; 1 failed (a bad file, a bad checkpoint, nothing to do) or stopped (Ctrl-C,
@@ -18,6 +18,8 @@ from napari_safire.cli.evaluate import evaluate
 from napari_safire.cli.evidence import evidence
 from napari_safire.cli.models import models
 from napari_safire.cli.predict import predict
+from napari_safire.cli.project import project
+from napari_safire.cli.project_teams import assign, controls, export, import_
 from napari_safire.cli.terminal import (
     FAILED,
     ErrorReportingGroup,
@@ -43,6 +45,10 @@ app.command()(predict)
 app.command()(evaluate)
 app.command()(evidence)
 app.command()(train)
+for command in (assign, controls, export):
+    project.command()(command)
+project.command("import")(import_)
+app.add_typer(project, name="project")
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")
 

@@ -47,6 +47,9 @@ def evidence(
         if name not in known:
             complain(f"There is no view {name!r}: give one of {', '.join(known)}.")
             raise typer.Exit(WRONG_USE)
+    if reference is None and "comparison" in (view or ()):
+        complain("The view 'comparison' needs another picture: give it with --reference PATH.")
+        raise typer.Exit(WRONG_USE)
     parameters = {}
     if reference is not None:
         try:

@@ -15,14 +15,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
-
-import numpy as np
-import numpy.typing as npt
 
 from napari_safire.atomic import remove_leftovers
 from napari_safire.corpus.naming import result_base
@@ -31,13 +28,8 @@ from napari_safire.images.files import is_picture_file
 from napari_safire.images.list_text import LIST_SUFFIXES, list_root, looks_like_list, read_text
 from napari_safire.images.lists import ListEntry, enumerated, read_list
 from napari_safire.images.mask_pairs import find_folder_pairs, is_source_mask_name, pair_pictures
-from napari_safire.images.masks import UNASSIGNED, GroundTruth
-from napari_safire.images.reading import ReadImage, read_image
 from napari_safire.images.records.completeness import why_incomplete
-from napari_safire.images.records.head import SOURCES_FORMAT, read_record, record_format
-from napari_safire.images.records.replacing import record_sha256
-from napari_safire.images.records.results import RecordedResults, read_results
-from napari_safire.images.truth import read_label_truth, read_truth
+from napari_safire.images.records.head import read_record
 from napari_safire.text import printable
 
 EntryState = Literal["untouched", "begun", "done"]
@@ -68,31 +60,6 @@ class QueueEntry:
     record: Path
     state: EntryState
     given: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EntryContents:
-    """A picture with what was made of it.
-
-    Parameters
-    ----------
-    image : ReadImage
-    labels : (H, W) uint8 array or None
-        Sources from 1, 0 where there is none; None if nothing was made yet, or if the mask is not
-        the record's.
-    results : RecordedResults or None
-        The record with its annotation and prompts; None if there is none.
-    record_sha256 : str or None
-        Of the record as it was read; None if there is none.
-    warnings : tuple of str
-        In plain sentences.
-    """
-
-    image: ReadImage
-    labels: npt.NDArray[np.uint8] | None = None
-    results: RecordedResults | None = None
-    record_sha256: str | None = None
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,22 +141,42 @@ class PictureQueue:
         names: dict[Path, frozenset[str]] = {}
         found = []
         for picture in self.pictures:
-            target = self.output / picture.relative_to(self.base)
-            folder = target.parent
+            entry = self._entry(picture)
+            folder = entry.record.parent
             if folder not in names:
                 names[folder] = _names_in(folder)
-            base = result_base(target.name)
-            mask = target.with_name(f"{base}_sources.png")
-            record = target.with_name(f"{base}.json")
-            state: EntryState = "untouched"
-            if record.name in names[folder]:
-                state = self._state(record)
-            elif mask.name in names[folder]:
-                state = "begun"
-            listed = self.listed.get(picture)
-            given = None if listed is None else listed.mask
-            found.append(QueueEntry(picture, mask, record, state, given))
+            if entry.record.name in names[folder]:
+                entry = replace(entry, state=self._state(entry.record))
+            elif entry.mask.name in names[folder]:
+                entry = replace(entry, state="begun")
+            found.append(entry)
         return tuple(found)
+
+    def entry(self, picture: Path) -> QueueEntry:
+        """Look up how far one picture is; what others have done to the rest is not noticed.
+
+        Parameters
+        ----------
+        picture : Path
+            One of `pictures`.
+        """
+        entry = self._entry(picture)
+        if entry.record.exists():
+            return replace(entry, state=self._state(entry.record))
+        return replace(entry, state="begun") if entry.mask.exists() else entry
+
+    def _entry(self, picture: Path) -> QueueEntry:
+        """Where what is made of a picture lies, as if nothing was made yet."""
+        target = self.output / picture.relative_to(self.base)
+        base = result_base(target.name)
+        listed = self.listed.get(picture)
+        return QueueEntry(
+            picture,
+            target.with_name(f"{base}_sources.png"),
+            target.with_name(f"{base}.json"),
+            "untouched",
+            None if listed is None else listed.mask,
+        )
 
     def extra(self, picture: Path) -> tuple[str, ...]:
         """Return the further fields of a picture's line in the list that names it."""
@@ -206,122 +193,6 @@ class PictureQueue:
         if known is None or known[0] != signature:
             known = self._known[record] = signature, _recorded_state(record)
         return known[1]
-
-
-def following(
-    entries: Sequence[QueueEntry], position: int, states: Collection[EntryState] = STATES
-) -> int | None:
-    """Find the next picture in one of some states.
-
-    Parameters
-    ----------
-    entries : sequence of QueueEntry
-    position : int
-        It itself is not considered; -1 to begin with the first.
-    states : collection of {"untouched", "begun", "done"}
-
-    Returns
-    -------
-    int or None
-        None behind the last.
-
-    Examples
-    --------
-    >>> states = ("done", "begun", "done")
-    >>> entries = [QueueEntry(Path("a"), Path("b"), Path("c"), state) for state in states]
-    >>> following(entries, 0, ["done"]), preceding(entries, 1, ["begun"])
-    (2, None)
-    """
-    wanted = range(max(0, position + 1), len(entries))
-    return next((n for n in wanted if entries[n].state in states), None)
-
-
-def preceding(
-    entries: Sequence[QueueEntry], position: int, states: Collection[EntryState] = STATES
-) -> int | None:
-    """Find the previous picture in one of some states; see `following`."""
-    wanted = range(min(len(entries), position) - 1, -1, -1)
-    return next((n for n in wanted if entries[n].state in states), None)
-
-
-def count_states(entries: Sequence[QueueEntry]) -> dict[EntryState, int]:
-    """Count the pictures in each state, also those that none is in."""
-    return {state: sum(entry.state == state for entry in entries) for state in STATES}
-
-
-def read_entry(entry: QueueEntry) -> EntryContents:
-    """Read a picture with what was made of it, or with the mask that came with it.
-
-    Parameters
-    ----------
-    entry : QueueEntry
-
-    Returns
-    -------
-    EntryContents
-
-    Raises
-    ------
-    ImageReadError
-        If the picture or a mask cannot be read.
-    DatasetError
-        If the mask or the record is damaged, or does not fit the picture. They are not taken for
-        missing: work would then begin anew and replace them.
-    """
-    if entry.state == "untouched":
-        image = read_image(entry.picture)
-        if entry.given is None:
-            return EntryContents(image, warnings=image.warnings)
-        given = ListEntry(image.path, entry.given)
-        return _from_mask(image, read_label_truth(given, shape=image.pixels.shape[:2]))
-    if not entry.record.exists():
-        image = read_image(entry.picture)
-        truth = read_truth(
-            ListEntry(image.path, entry.mask),
-            "sources",
-            shape=image.pixels.shape[:2],
-            unassigned=UNASSIGNED,
-        )
-        told = (
-            f"{printable(entry.mask.name)} has no record: it is taken as a beginning, and nobody "
-            "has said that it is complete."
-        )
-        return _from_mask(image, replace(truth, warnings=(*truth.warnings, told)))
-    refuse_foreign_record(entry)
-    digest = record_sha256(entry.record)
-    results = read_results(entry.record)
-    image = results.image or read_image(entry.picture)
-    if image.path != entry.picture:  # the record found the picture elsewhere
-        image = read_image(entry.picture)
-    labels_read = None
-    if results.labels is not None:
-        _refuse_other_size(results.labels.shape, image, entry.record)
-        if results.labels.max() > np.iinfo(np.uint8).max:
-            raise DatasetError(
-                f"The labels of {printable(entry.record)} reach up to {results.labels.max()}: "
-                "number them anew, from 1."
-            )
-        labels = results.labels.astype(np.uint8)
-        labels_read = labels if results.first else _from_one(labels)
-    return EntryContents(image, labels_read, results, digest, _warnings(image, results, entry))
-
-
-def refuse_foreign_record(entry: QueueEntry) -> None:
-    """Raise if what lies at the place of the record is not one: it must not be replaced.
-
-    Parameters
-    ----------
-    entry : QueueEntry
-
-    Raises
-    ------
-    DatasetError
-    """
-    if entry.record.exists() and record_format(entry.record) != SOURCES_FORMAT:
-        raise DatasetError(
-            f"{printable(entry.record)} is damaged, or no record of labels: move it away, or "
-            "choose another folder for the masks."
-        )
 
 
 def _pictures_in(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
@@ -343,7 +214,8 @@ def _pictures_in(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
         raise DatasetError(
             f"There are no pictures in the folder {folder} itself: choose one that holds them."
         )
-    masks = sorted(printable(name) for name in names if folder / name not in set(pictures))
+    taken = set(pictures)
+    masks = sorted(printable(name) for name in names if folder / name not in taken)
     notes: tuple[str, ...] = ()
     if masks:
         what = (
@@ -412,34 +284,3 @@ def _recorded_state(record: Path) -> EntryState:
         return "begun" if why_incomplete(read_record(record)) else "done"
     except SafireError:  # told when the picture is opened
         return "begun"
-
-
-def _from_mask(image: ReadImage, truth: GroundTruth) -> EntryContents:
-    labels = _from_one(truth.labels)
-    return EntryContents(image, labels, warnings=(*image.warnings, *truth.warnings))
-
-
-def _from_one(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    return np.where(labels == UNASSIGNED, 0, labels + 1).astype(np.uint8)
-
-
-def _refuse_other_size(shape: tuple[int, ...], image: ReadImage, file: Path) -> None:
-    if shape != image.pixels.shape[:2]:
-        raise DatasetError(
-            f"The labels of {printable(file)} do not have the {image.pixels.shape[0]} x "
-            f"{image.pixels.shape[1]} pixels of {printable(image.path)}: they are of another "
-            "picture. Move them away to begin anew."
-        )
-
-
-def _warnings(image: ReadImage, results: RecordedResults, entry: QueueEntry) -> tuple[str, ...]:
-    # What they say of the picture is said by `image`, and below.
-    told = (*image.warnings, *results.warnings[: results.n_label_warnings])
-    expected = results.record["image"].get("file_sha256")
-    if expected in (None, image.sha256):
-        return told
-    return (
-        *told,
-        f"{printable(entry.picture.name)} is another file than the one its labels were made on "
-        f"(SHA-256 {image.sha256[:12]}…, not {str(expected)[:12]}…): look whether they fit.",
-    )

@@ -86,6 +86,28 @@ def group_entries(entries: Sequence[ListEntry]) -> GroupedEntries:
         A manifest is damaged.
     """
     photos_of = cache(_photos_by_image)
+    marks = [tuple(_marks(entry, photos_of)) for entry in entries]
+    return GroupedEntries(tuple(entries), connected(marks))
+
+
+def connected(marks: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """Find which things hang together by their marks, directly or over others.
+
+    Parameters
+    ----------
+    marks : iterable of sequence of str
+        Of each thing what it has in common with its relatives, or with itself alone; at least one.
+
+    Returns
+    -------
+    tuple of str
+        Of each thing the first mark, in the alphabet, of all things that it hangs together with.
+
+    Examples
+    --------
+    >>> connected([["a", "b"], ["c"], ["b", "d"]])
+    ('a', 'c', 'a')
+    """
     leader: dict[str, str] = {}
 
     def find(mark: str) -> str:
@@ -94,13 +116,12 @@ def group_entries(entries: Sequence[ListEntry]) -> GroupedEntries:
         return mark
 
     firsts = []
-    for entry in entries:
-        first, *others = _marks(entry, photos_of)
+    for first, *others in marks:
         firsts.append(first)
         for other in others:
             one, two = sorted((find(first), find(other)))
-            leader[two] = one  # the smaller name leads, in whatever order the entries come
-    return GroupedEntries(tuple(entries), tuple(find(first) for first in firsts))
+            leader[two] = one  # the smaller name leads, in whatever order the things come
+    return tuple(find(first) for first in firsts)
 
 
 def has_mask(entry: ListEntry) -> bool:
@@ -151,7 +172,7 @@ def divide_entries(
     pictures = 0
     for kind, least in ((telling, fewest), (sizes.keys() - telling, 0)):
         wanted = len(chosen) + max(least, round(held_out * len(kind)))
-        for name in sorted(kind, key=lambda name: _hash(seed, name)):
+        for name in sorted(kind, key=lambda name: seeded_hash(seed, name)):
             if len(chosen) < wanted and 2 * (pictures + sizes[name]) <= len(grouped):
                 chosen.add(name)
                 pictures += sizes[name]
@@ -200,8 +221,9 @@ def _pick(grouped: GroupedEntries, indices: Iterable[int]) -> GroupedEntries:
     )
 
 
-def _hash(seed: int, name: str) -> str:
-    return hashlib.sha256(f"{seed} {name}".encode()).hexdigest()
+def seeded_hash(seed: int, name: str) -> str:
+    """Draw an order of names: the same for the same seed, whatever other names there are."""
+    return hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _marks(entry: ListEntry, photos_of: _PhotosOf) -> Iterator[str]:

@@ -159,6 +159,7 @@ class Engine(Embedder):
         embedding: Embedding,
         prompts: Prompts,
         *,
+        others: Prompts = (),
         method: str = "auto",
     ) -> SourceRegion:
         """Find the source region that contains all of some prompts.
@@ -168,6 +169,9 @@ class Engine(Embedder):
         embedding : Embedding
         prompts : iterable of PointPrompt or (row, col)
             At least one, in image pixels, all of one source.
+        others : iterable of PointPrompt or (row, col)
+            Points that are known to lie in other sources. By patches they count against the region;
+            decoders know no such prompts and are not told.
         method : {"auto", "patches", "decoder"}
             As in `segment`. By patches the prompts are weighed together; the decoder's regions are
             united, and the least confidence counts.
@@ -184,13 +188,13 @@ class Engine(Embedder):
         OutOfMemory, ModelFailure
         """
         check_embedding(embedding, self.model.checkpoint_sha256)
-        points = checked_prompts(embedding, prompts)
+        points, strange = (checked_prompts(embedding, some) for some in (prompts, others))
         by_patches = self._clicks_by_patches(method)
         if not points:
             raise ValueError("A source region needs a prompt: give one at least.")
         if by_patches is not None:
             with explained(COMPARING):
-                return by_patches.segment_source(embedding, points)
+                return by_patches.segment_source(embedding, points, strange)
         regions = self._decoder.regions(embedding, points)
         united = np.maximum.reduce([region.low_res_logits for region in regions])
         least = min(region.confidence for region in regions)

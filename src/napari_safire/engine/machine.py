@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import torch
 
 import napari_safire

@@ -16,7 +16,7 @@ from napari_safire.engine.memory import explained
 from napari_safire.engine.recent import Recent
 from napari_safire.engine.rules import ModelRules, PatchRules
 from napari_safire.forgery import Calibration, ForgeryMap
-from napari_safire.partitioning.clicks import expected_accuracy, together
+from napari_safire.partitioning.clicks import answered, expected_accuracy
 from napari_safire.partitioning.clustering import NOISE, Density, chosen_density, separation
 from napari_safire.partitioning.grouping import FEWEST, Groupings
 from napari_safire.partitioning.n_sources import Pieces, multi_source_score, pieces_of
@@ -279,12 +279,20 @@ class SpectralPartitioning:
             self._cuts.put(key, pieces)
         return pieces
 
-    def segment_source(self, embedding: Embedding, points: Sequence[PointPrompt]) -> SourceRegion:
-        """Find the source that holds all points, by the groupings of the picture's pieces."""
+    def segment_source(
+        self,
+        embedding: Embedding,
+        points: Sequence[PointPrompt],
+        others: Sequence[PointPrompt] = (),
+    ) -> SourceRegion:
+        """Find the source that holds all points and none of the others."""
         pieces, geometry = self.pieces(embedding), embedding.geometry
         shape = pieces.logits.shape[1:]
-        clicked = [patch_at(geometry, shape, point) for point in points]
-        logits = together(pieces, self._groupings(pieces), clicked)
+        own, strange = (
+            [patch_at(geometry, shape, point) for point in some] for some in (points, others)
+        )
+        features = self._spectrum(embedding, MOST_SOURCES).features
+        logits = answered(pieces, self._groupings(pieces), features, own, strange)
         return SourceRegion(points[0], logits, geometry, expected_accuracy(logits))
 
     def source_numbers(self, embedding: Embedding) -> dict[int, float]:

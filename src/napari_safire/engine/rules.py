@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from napari_safire.engine.confidence import ConfidenceCurve
 from napari_safire.errors import CheckpointError
-from napari_safire.forgery import Calibration
+from napari_safire.forgery import NETWORK, SCORED_VIEWS, Calibration
 from napari_safire.partitioning.combination import CombinationRule, Term
 from napari_safire.partitioning.grouping import GroupingRule
 from napari_safire.partitioning.n_sources import ScoreWeights
@@ -187,6 +187,12 @@ def _combination(stored: object) -> CombinationRule:
     if not isinstance(stored, dict) or not isinstance(stored.get("terms"), dict):
         raise ValueError("it must be terms and their calibration")
     terms = {_text(name, "a name"): _made(Term, term) for name, term in stored["terms"].items()}
+    unknown = [name for name in terms if name not in (NETWORK, *SCORED_VIEWS)]
+    if unknown:
+        raise ValueError(
+            f"it counts the view {_shown(unknown[0])}, which this version does not know or gives "
+            "no score"
+        )
     return CombinationRule(MappingProxyType(terms), _calibration(stored.get("calibration")))
 
 

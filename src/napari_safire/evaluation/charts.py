@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_safire.evaluation.study import SetScores
 from napari_safire.evaluation.summary import Mean, floor_of, summarise
@@ -20,6 +21,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 28, 50  # margins around its axes
 _COLUMNS = 3
 _ASIDE = 4  # pixels between the points of two models
 _N_BINS = 20
+Roc = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,14 @@ class Curve:
     colour : str
     points : tuple of (x, y, y of the lower, y of the upper end)
     dashed : bool
+    marked : bool
+        Whether each point has a dot and its interval.
     """
 
     colour: str
     points: tuple[tuple[float, float, float, float], ...]
     dashed: bool = False
+    marked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ def histogram_chart(groups: Mapping[str, Sequence[float]], title: str, x_label: 
                 bars.append(Bar(_colour(k), x + 0.5, y, width - 1, height, text))
     step = max(1, round(top / 4))
     y_ticks = tuple(Tick(_y(n / top), str(n)) for n in range(0, top + 1, step))
-    x_ticks = tuple(Tick(_LEFT + across * v / 5, f"{v / 5:.1f}") for v in range(6))
+    x_ticks = _shares_across()
     panel = Panel(title, x_label, "images", x_ticks, y_ticks, bars=tuple(bars))
     return _chart([panel], [(_colour(k), name, False) for k, name in enumerate(groups)])
 
@@ -175,23 +180,63 @@ def reliability_chart(panels: Mapping[str, tuple[str, str, Reliability]]) -> str
         An SVG document.
     """
     across = _WIDTH - _LEFT - _RIGHT
-    diagonal = Curve(
-        _GREY, tuple((_LEFT + across * v, _y(v), _y(v), _y(v)) for v in (0.0, 1.0)), dashed=True
-    )
-    x_ticks = tuple(Tick(_LEFT + across * v / 5, f"{v / 5:.1f}") for v in range(6))
+    x_ticks = _shares_across()
     drawn = []
     for title, (x_label, y_label, found) in panels.items():
         points = tuple(
             (_LEFT + across * one.predicted, _y(one.observed), _y(one.observed), _y(one.observed))
             for one in found.bins
         )
-        curves = (diagonal, Curve(_colour(0), points))
+        curves = (_diagonal(), Curve(_colour(0), points))
         drawn.append(Panel(title, x_label, y_label, x_ticks, _unit_ticks(), curves))
     legend = [(_colour(0), "measured, in bins of 0.1", False), (_GREY, "what it should be", True)]
     return _chart(drawn, legend)
 
 
+def roc_chart(panels: Mapping[str, Mapping[str, Roc]]) -> str:
+    """Found forgeries over false alarms, for every threshold of a score.
+
+    Parameters
+    ----------
+    panels : mapping of str to mapping of str to ((N,) float array, (N,) float array)
+        By title of the panel and name of the curve, which has one colour in all panels: shares of
+        the authentic and of the forged pictures above each threshold.
+
+    Returns
+    -------
+    str
+        An SVG document.
+    """
+    across = _WIDTH - _LEFT - _RIGHT
+    x_label, y_label = "authentic pictures above the threshold", "forgeries above it"
+    names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    x_ticks = _shares_across()
+    drawn = []
+    for title, found in panels.items():
+        curves = [_diagonal()]
+        for name, shares in found.items():
+            points = tuple(
+                (_LEFT + across * alarms, _y(hits), _y(hits), _y(hits))
+                for alarms, hits in zip(*(part.tolist() for part in shares), strict=True)
+            )
+            curves.append(Curve(_colour(names.index(name)), points, marked=False))
+        drawn.append(Panel(title, x_label, y_label, x_ticks, _unit_ticks(), tuple(curves)))
+    legend = [(_colour(number), name, False) for number, name in enumerate(names)]
+    return _chart(drawn, [*legend, (_GREY, "chance", True)])
+
+
 _GREY = "#888888"
+
+
+def _shares_across() -> tuple[Tick, ...]:
+    across = _WIDTH - _LEFT - _RIGHT
+    return tuple(Tick(_LEFT + across * v / 5, f"{v / 5:.1f}") for v in range(6))
+
+
+def _diagonal() -> Curve:
+    across = _WIDTH - _LEFT - _RIGHT
+    points = tuple((_LEFT + across * v, _y(v), _y(v), _y(v)) for v in (0.0, 1.0))
+    return Curve(_GREY, points, dashed=True)
 
 
 def _colour(number: int) -> str:

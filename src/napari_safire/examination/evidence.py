@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from napari_safire.errors import CheckpointError
 from napari_safire.forensics import Picture, views
 from napari_safire.forensics.view import EvidenceView
 from napari_safire.forgery import NETWORK, Contribution, ForgeryMap
@@ -30,8 +29,8 @@ def weigh(
     picture : Picture
         The same pixels; views of files need its file as well.
     rule : CombinationRule or None
-        Of the model (`napari_safire.engine.rules.ModelRules`). None: the network stays alone, which
-        its contribution says.
+        Of the model (`napari_safire.engine.rules.read_rules`, which refuses views that do not
+        exist). None: the network stays alone, which its contribution says.
     progress, cancel : callable, optional
         As in `napari_safire.examination.examine_image`.
 
@@ -42,20 +41,12 @@ def weigh(
 
     Raises
     ------
-    CheckpointError
-        The rule counts a view that does not exist here, or has no score.
     Cancelled
     """
     if rule is None:
         alone = Contribution(0.0, "alone: this model has no weights for other evidence")
         return replace(forgery, contributions=MappingProxyType({NETWORK: alone}))
     known = views(picture)
-    unknown = [name for name in rule.views if name not in known or not known[name].view.score_means]
-    if unknown:
-        raise CheckpointError(
-            f"This model counts the view {unknown[0]!r}, which this version does not know: update "
-            "napari-safire, or ask for the network alone."
-        )
     findings = {}
     for number, name in enumerate(rule.views):
         low, high = (100 * n // len(rule.views) for n in (number, number + 1))

@@ -7,7 +7,7 @@ filters reach, so that what it says of the strip's own rows is what it would say
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ STRIP_PIXELS = 1_000_000
 _SAMPLED = 1_000_000
 _JOBS = min(4, os.cpu_count() or 1)  # NumPy and SciPy leave the lock while they compute
 _Value = TypeVar("_Value", bound=np.generic)
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def by_strips(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     stage: str = "going through the picture",
+    into: npt.NDArray[_Value] | None = None,
 ) -> npt.NDArray[_Value]:
     """Make a map of a picture strip by strip.
 
@@ -104,6 +106,8 @@ def by_strips(
     cancel : callable, optional
         Asked before each strip.
     stage : str
+    into : (H, W) or (H, W, c) array, optional
+        Takes the values where a value is a pixel; default: a new array.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def by_strips(
     Cancelled
     """
     parts = strips(shape, overlap=overlap, multiple=int(np.lcm(cell, multiple)))
-    whole: npt.NDArray[_Value] | None = None
+    whole = into
     pieces = []
     with _threads(len(parts)) as pool:
         for number, part in enumerate(parts):
@@ -132,6 +136,12 @@ def by_strips(
                 whole = np.empty((shape[0], *values.shape[1:]), values.dtype)
             whole[part.rows] = values
     return np.concatenate(pieces) if whole is None else whole
+
+
+def of_each(function: Callable[[Strip], _Found], parts: Sequence[Strip]) -> list[_Found]:
+    """Ask a function of each strip, in several threads; answers come in the order of the strips."""
+    with _threads(len(parts)) as pool:
+        return list(pool.map(function, parts))
 
 
 class _Here:

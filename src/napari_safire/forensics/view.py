@@ -16,7 +16,7 @@ from napari_safire.forensics.evidence import Evidence
 from napari_safire.forensics.picture import Picture
 from napari_safire.progress import Cancel, Progress
 
-Need = Literal["bytes", "file", "jpeg", "not jpeg", "size", "reference"]
+Need = Literal["bytes", "file", "jpeg", "size", "reference"]
 LEAST_SIDE = 64
 """Pixels: smaller pictures hold too few blocks and cells to compare."""
 
@@ -40,7 +40,7 @@ class View:
     function : callable
         ``function(picture, *, progress, cancel, **parameters) -> Evidence``. Its annotations give
         the parameters' limits and units, as magicgui reads them.
-    needs : tuple of {"bytes", "file", "jpeg", "not jpeg", "size", "reference"}
+    needs : tuple of {"bytes", "file", "jpeg", "size", "reference"}
         "bytes": a file, whether or not its pixels can be read; "size": at least 64 pixels a side;
         "reference": a parameter of this name.
     score_means : str
@@ -82,8 +82,6 @@ class View:
         if "size" in self.needs and min(picture.shape) < LEAST_SIDE:
             height, width = picture.shape
             return f"not applicable: {height} x {width} pixels are too few, it needs {LEAST_SIDE}"
-        if "not jpeg" in self.needs and picture.is_jpeg:
-            return "not applicable: a JPEG file, which has views of its own coefficients"
         if {"bytes", "file", "jpeg"}.intersection(self.needs):
             if picture.file is None:
                 return f"not applicable: {picture.why_no_file}"

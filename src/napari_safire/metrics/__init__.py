@@ -1,5 +1,6 @@
 """Scores of heatmaps and partitions against ground truth, and of probabilities against outcomes."""
 
+from napari_safire.metrics.alpha import alpha_of_coincidences, coincidence_matrix
 from napari_safire.metrics.binary import (
     DILATION,
     EROSION,
@@ -12,6 +13,7 @@ from napari_safire.metrics.binary import (
     f1_fixed,
     mcc,
 )
+from napari_safire.metrics.boundaries import boundary_f
 from napari_safire.metrics.reliability import (
     Reliability,
     ReliabilityBin,
@@ -21,7 +23,9 @@ from napari_safire.metrics.reliability import (
 from napari_safire.metrics.sources import (
     MAX_LABEL,
     MultiSourceScores,
+    ari_of_counts,
     confusion_matrix,
+    miou_of_counts,
     multi_source_scores,
     p_ari,
     p_miou,
@@ -35,15 +39,20 @@ __all__ = [
     "MultiSourceScores",
     "Reliability",
     "ReliabilityBin",
+    "alpha_of_coincidences",
+    "ari_of_counts",
     "auc",
     "average_precision",
     "balanced_weights",
     "binary_scores",
     "blank_map_floor",
+    "boundary_f",
+    "coincidence_matrix",
     "confusion_matrix",
     "f1_best",
     "f1_fixed",
     "mcc",
+    "miou_of_counts",
     "multi_source_scores",
     "p_ari",
     "p_miou",

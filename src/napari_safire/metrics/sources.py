@@ -90,7 +90,7 @@ def p_miou(
     if variant not in ("official", "hungarian"):
         raise ValueError(f"Unknown variant {variant!r}: choose 'official' or 'hungarian'.")
     confusion = confusion_matrix(gt, pred, n_clusters=n_clusters)
-    return _p_miou_official(confusion) if variant == "official" else _miou_hungarian(confusion)
+    return _p_miou_official(confusion) if variant == "official" else miou_of_counts(confusion)
 
 
 def p_ari(gt: npt.ArrayLike, pred: npt.ArrayLike) -> float:
@@ -107,7 +107,7 @@ def p_ari(gt: npt.ArrayLike, pred: npt.ArrayLike) -> float:
         1 for the same partition, about 0 for an unrelated one; it may be negative. Two partitions
         that both consist of one source score 1, a single source against several scores 0.
     """
-    return _ari(confusion_matrix(gt, pred))
+    return ari_of_counts(confusion_matrix(gt, pred))
 
 
 def multi_source_scores(
@@ -136,8 +136,8 @@ def multi_source_scores(
     n_sources = int(np.count_nonzero(sizes))
     return MultiSourceScores(
         p_miou_official=_p_miou_official(confusion),
-        p_ari=_ari(confusion),
-        miou_hungarian=_miou_hungarian(confusion),
+        p_ari=ari_of_counts(confusion),
+        miou_hungarian=miou_of_counts(confusion),
         floor=float(sizes.max() / sizes.sum() / n_sources),
         n_sources=n_sources,
         n_clusters=int(np.count_nonzero(confusion.sum(axis=0))),
@@ -171,6 +171,61 @@ def confusion_matrix(
         (truth.astype(np.intp) * n_predicted + labels).ravel(), minlength=n_true * n_predicted
     )
     return pairs.reshape(n_true, n_predicted).astype(np.int64)
+
+
+def miou_of_counts(confusion: CountArray, *, unassigned: int | None = None) -> float:
+    """Mean IoU over the true sources, as ``p_miou(variant="hungarian")``, from counts.
+
+    Parameters
+    ----------
+    confusion : (n, K) int array
+        As `confusion_matrix` gives it, with at least one pixel.
+    unassigned : int, optional
+        The column of pixels that no cluster holds: they lower the IoU of the sources that they
+        belong to, and are matched with none.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+    """
+    iou = _iou(confusion)
+    if unassigned is not None:
+        iou[:, unassigned] = 0
+    present = confusion.sum(axis=1) > 0
+    return _matched_sum(iou[present]) / int(np.count_nonzero(present))
+
+
+def ari_of_counts(confusion: CountArray) -> float:
+    """Adjusted Rand index, as `p_ari`, from how many pixels the sources of two partitions share.
+
+    Parameters
+    ----------
+    confusion : (n, K) int array
+        As `confusion_matrix` gives it.
+
+    Returns
+    -------
+    float
+    """
+    # Ordered pairs of pixels, in Python integers: their products overflow int64 above 1 megapixel.
+    n = int(confusion.sum())
+    same_both = sum(int(count) ** 2 for count in confusion.flat)
+    same_true = sum(int(count) ** 2 for count in confusion.sum(axis=1))
+    same_predicted = sum(int(count) ** 2 for count in confusion.sum(axis=0))
+    only_true, only_predicted = same_true - same_both, same_predicted - same_both
+    if only_true == 0 and only_predicted == 0:
+        return 1.0
+    together = same_both - n
+    apart = n * n - same_true - same_predicted + same_both
+    return (
+        2
+        * (together * apart - only_true * only_predicted)
+        / (
+            (together + only_true) * (only_true + apart)
+            + (together + only_predicted) * (only_predicted + apart)
+        )
+    )
 
 
 def _checked_labels(values: npt.ArrayLike, what: str) -> LabelImage:
@@ -254,29 +309,3 @@ def _p_miou_official(confusion: CountArray) -> float:
         largest = np.argsort(-confusion.sum(axis=0), kind="stable")[:n_true]
         iou = iou[:, largest]
     return _matched_sum(iou[:n_predicted]) / n_true
-
-
-def _miou_hungarian(confusion: CountArray) -> float:
-    present = confusion.sum(axis=1) > 0
-    return _matched_sum(_iou(confusion)[present]) / int(np.count_nonzero(present))
-
-
-def _ari(confusion: CountArray) -> float:
-    # Ordered pairs of pixels, in Python integers: their products overflow int64 above 1 megapixel.
-    n = int(confusion.sum())
-    same_both = sum(int(count) ** 2 for count in confusion.flat)
-    same_true = sum(int(count) ** 2 for count in confusion.sum(axis=1))
-    same_predicted = sum(int(count) ** 2 for count in confusion.sum(axis=0))
-    only_true, only_predicted = same_true - same_both, same_predicted - same_both
-    if only_true == 0 and only_predicted == 0:
-        return 1.0
-    together = same_both - n
-    apart = n * n - same_true - same_predicted + same_both
-    return (
-        2
-        * (together * apart - only_true * only_predicted)
-        / (
-            (together + only_true) * (only_true + apart)
-            + (together + only_predicted) * (only_predicted + apart)
-        )
-    )

@@ -11,7 +11,7 @@ from napari_safire.geometry import Geometry
 from napari_safire.partitioning.uninformative import INFORMATIVE
 from napari_safire.types import Embedding, FloatImage, PointPrompt
 
-_STRIDE = 16  # pixels of the model's frame to a patch
+STRIDE = 16  # pixels of the model's frame to a patch
 _MOST_COMPARED = 1024  # patches; the others are placed among them
 _FEWEST_INFORMATIVE = 64
 
@@ -58,8 +58,8 @@ def patches_of(embedding: Embedding) -> Patches:
 
 def patch_centre(geometry: Geometry, row: int, col: int) -> PointPrompt:
     """Centre of a patch, in the picture."""
-    centre = _STRIDE / 2 - 0.5
-    down, across = geometry.to_image_rc(_STRIDE * col + centre, _STRIDE * row + centre)
+    centre = STRIDE / 2 - 0.5
+    down, across = geometry.to_image_rc(STRIDE * col + centre, STRIDE * row + centre)
     height, width = geometry.image_shape
     return PointPrompt(min(float(down), height - 1.0), min(float(across), width - 1.0))
 
@@ -79,7 +79,7 @@ def patch_at(geometry: Geometry, shape: tuple[int, ...], point: PointPrompt) -> 
     (int, int)
     """
     x, y = geometry.to_model_xy(point.row, point.col)
-    row, col = (int((at + 0.5) // _STRIDE) for at in (y, x))
+    row, col = (int((at + 0.5) // STRIDE) for at in (y, x))
     return min(max(row, 0), shape[0] - 1), min(max(col, 0), shape[1] - 1)
 
 

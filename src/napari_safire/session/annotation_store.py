@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_safire.annotation.annotation import Annotation, Labels, Mask, Stroke
+from napari_safire.annotation.answers import previewed
 from napari_safire.annotation.numbering import renumbered
 from napari_safire.annotation.predictions import AnnotatedPlane, PartitionPredictions, Predictions
 from napari_safire.basis import RunBasis
@@ -18,9 +19,9 @@ from napari_safire.errors import SafireError
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.history import History
-from napari_safire.session.messages import ANYWHERE, Topic
-from napari_safire.session.planes import Pixels, Plane, PlaneKey, Planes, Snapshot
-from napari_safire.session.results import previewed
+from napari_safire.session.messages import Topic
+from napari_safire.session.planes import Plane, PlaneKey, Planes, Snapshot
+from napari_safire.session.step_keeping import Step, StepKeeper, StepKeeping
 from napari_safire.session.workers import Job, Worker
 
 T = TypeVar("T")
@@ -70,15 +71,36 @@ class AnnotationStore:
         self._found = found
         self._restored = restored
         self._autosave = autosave
-        self._complaints: set[str] = set()
+        self._keeping = StepKeeping(file_worker, failed, autosave)
         self._serial = 0
 
     # ---------------------------------------------------------------- what users do
 
-    def paint(self, key: PlaneKey, stroke: Stroke) -> None:
-        """Settle and protect what the user painted."""
-        self.count_change(self._planes[key])
-        self._transition(key, lambda state: state.painted(stroke), "paint")
+    def paint(self, key: PlaneKey, stroke: Stroke, part_of: int | None = None) -> None:
+        """Settle and protect what the user painted.
+
+        Parameters
+        ----------
+        key : PlaneKey
+        stroke : Stroke
+        part_of : int, optional
+            Number of a stroke that goes on: all parts of it are one step, unless something else
+            came between.
+        """
+        plane = self._planes[key]
+        self.count_change(plane)
+
+        def change(history: History[Annotation]) -> None:
+            present, state = history.state, history.state.painted(stroke)
+            before = plane.last_part
+            goes_on = before is not None and before[0] == part_of and before[1] is present
+            if goes_on:
+                history.amend(state)
+            else:
+                history.record(state, "paint")
+            plane.last_part = None if part_of is None else (part_of, history.state)
+
+        self.change(plane, change)
 
     def commit(self, key: PlaneKey) -> None:
         """Settle the preview."""
@@ -168,7 +190,7 @@ class AnnotationStore:
                 numbered.append(found)
                 now = replace(step, predictions=replace(step.predictions, partition=found))
             history = plane.history
-            self._keep(now, history)  # whether or not anybody is there to be shown it
+            self._keeping.keep(now, history)  # whether or not anybody is there to be shown it
             labels = history.state.shown(with_preview=with_preview)
             counts = np.bincount(labels.ravel())
             return Snapshot(
@@ -199,7 +221,13 @@ class AnnotationStore:
 
     # ---------------------------------------------------------------- autosave
 
-    def restore(self, key: PlaneKey, work: AnnotatedPlane, origin: str = "") -> None:
+    def restore(
+        self,
+        key: PlaneKey,
+        work: AnnotatedPlane,
+        origin: str = "",
+        title: str = "restore earlier work",
+    ) -> None:
         """Take up earlier work; undo goes back to the present state.
 
         Parameters
@@ -211,12 +239,14 @@ class AnnotationStore:
             `AutosavedWork.work` where it comes from the autosave. It is then offered no more, and
             is
             saved when this work is, as long as it is not undone.
+        title : str
+            What it is called among the steps that can be undone.
         """
         plane = self._planes[key]
         self._take_predictions(plane, work)
         self.change(
             plane,
-            lambda history: history.record(work.annotation, "restore earlier work", origin),
+            lambda history: history.record(work.annotation, title, origin),
         )
 
     def _take_predictions(self, plane: Plane, work: AnnotatedPlane) -> None:
@@ -255,7 +285,12 @@ class AnnotationStore:
         plane.saved = annotation
         step = self._step_of(plane)
         self._worker.submit(
-            Job("", lambda progress, cancel: self._keep(step, plane.history), _ignore, self._failed)
+            Job(
+                "",
+                lambda progress, cancel: self._keeping.keep(step, plane.history),
+                _ignore,
+                self._failed,
+            )
         )
 
     def write(
@@ -336,6 +371,19 @@ class AnnotationStore:
             )
         )
 
+    def keep_with(self, picture: Hashable, keeper: StepKeeper | None) -> None:
+        """Have every step of a picture kept by somebody else than the autosave.
+
+        The autosave has those steps that this one fails to keep.
+
+        Parameters
+        ----------
+        picture : hashable
+        keeper : StepKeeper or None
+            None: by the autosave again.
+        """
+        self._keeping.keep_with(picture, keeper)
+
     def finish(self, timeout: float) -> bool:
         """Wait until all that was done is on disk, or cannot be; false if that takes longer."""
         end = time.monotonic() + timeout
@@ -354,66 +402,8 @@ class AnnotationStore:
             basis = RunBasis(plane.embedding.checkpoint_sha256)
         return replace(plane.predictions, basis=basis, confidences=plane.confidences)
 
-    def _step_of(self, plane: Plane) -> _Step:
-        """What the owner's thread knows that is kept along with a state."""
-        return _Step(plane, plane.pixels, self.predictions_of(plane), plane.saved)
-
-    def _keep(self, step: _Step, history: History[Annotation]) -> None:
-        """Have the file worker write the present state, unless nothing was done.
-
-        For the annotation worker alone.
-        """
-        autosave, plane = self._autosave, step.plane
-        if autosave is None or not (history.can_undo or history.can_redo or history.origins):
-            return
-        work = AnnotatedPlane(history.state, step.predictions.of(history.state))
-        is_saved = history.state == step.saved
-        took_up = history.origins
-        kept = (step.pixels, work, is_saved, took_up)
-        if kept == plane.kept:
-            return
-        if plane.kept is None and is_saved and not took_up:
-            return  # opened, and not changed yet
-        plane.kept = kept
-        the_map = (step.pixels, work.predictions.forgery)
-
-        def write(progress: Progress, cancel: Cancel) -> str:
-            if autosave.keep(
-                plane.work,
-                step.pixels.identify(),
-                work,
-                saved=is_saved,
-                took_up=took_up,
-                map_is_kept=all(a is b for a, b in zip(the_map, plane.map_kept, strict=True)),
-            ):
-                plane.map_kept = the_map
-            return autosave.problem
-
-        def failed(error: Exception) -> None:
-            reason = str(error).rstrip(".")
-            self._complain(
-                f"Your work on this picture cannot be kept: {reason}. Save it yourself.",
-                Topic(plane.key),
-            )
-
-        self._file_worker.submit(
-            Job("", write, self._complain, failed, topic=("keep", step.pixels))
-        )
-
-    def _complain(self, problem: str, topic: Topic = ANYWHERE) -> None:
-        if problem and problem not in self._complaints:
-            self._complaints.add(problem)
-            self._failed(SafireError(problem), topic)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Step:
-    """What the owner's thread knows of a plane at the moment of a step."""
-
-    plane: Plane
-    pixels: Pixels
-    predictions: Predictions
-    saved: Annotation | None
+    def _step_of(self, plane: Plane) -> Step:
+        return self._keeping.step_of(plane, self.predictions_of(plane))
 
 
 def _ignore(_: object) -> None:

@@ -33,6 +33,11 @@ class ChosenModel:
         self._loaded: tuple[tuple[str, str], Engine] | None = None
 
     @property
+    def choice(self) -> tuple[str, str] | None:
+        """Name and device of what was chosen last."""
+        return self._choice
+
+    @property
     def is_chosen(self) -> bool:
         """Whether any model was chosen yet."""
         return self._choice is not None

@@ -52,6 +52,8 @@ class Found:
         None where nothing is drawn.
     coarse : bool
         Whether it is of a part of the picture, and the whole is being made.
+    accuses : bool
+        Whether there are regions beside a map, which can be shown by themselves.
     """
 
     words: Evidence
@@ -61,6 +63,7 @@ class Found:
     means: str = ""
     thumbnail: npt.NDArray[np.uint8] | None = None
     coarse: bool = False
+    accuses: bool = False
 
     @classmethod
     def by(cls, view: EvidenceView, evidence: Evidence, *, coarse: bool = False) -> Found:
@@ -75,6 +78,7 @@ class Found:
             "" if evidence.map is None else evidence.map.means,
             thumbnail(evidence, view.picture.rgb),
             coarse,
+            evidence.regions is not None and evidence.links is None,
         )
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from napari_safire.annotation.annotation import Annotation
 from napari_safire.annotation.numbering import numbers_of
 from napari_safire.annotation.predictions import PartitionPredictions
+from napari_safire.annotation.region_labels import partition_uncertainty
 from napari_safire.errors import SafireError
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.history import History
 from napari_safire.session.model_jobs import ModelJobs
 from napari_safire.session.planes import Plane, PlaneKey
-from napari_safire.session.region_labels import partition_uncertainty
 from napari_safire.session.results import Partitioned, partitioned, with_partition
 from napari_safire.session.weighing import Weighing
 from napari_safire.session.workers import Job

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from napari_safire.annotation.annotation import Annotation, Labels, SourcePrompt
 from napari_safire.annotation.numbering import numbers_of
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
+from napari_safire.annotation.region_labels import Asked, Unions, asked_for
 from napari_safire.forgery import ForgeryMap
 from napari_safire.images.pixels import PictureReader
 from napari_safire.partitioning.combination import CombinationRule
 from napari_safire.session.history import History
-from napari_safire.session.region_labels import Asked, Unions, asked_for
 from napari_safire.session.workers import Job
 from napari_safire.settings import PartitionSettings
 from napari_safire.types import Embedding, PointPrompt, SourcePartition, SourceRegion
@@ -139,6 +139,9 @@ class Plane:
     kept
         What was last handed over to be kept: of which pixels, what, whether it was saved, and what
         it took up. For the annotation worker alone.
+    last_part
+        Number of the stroke that was painted last, and the state that it gave; for the annotation
+        worker alone.
     map_kept
         Which map was last kept, and of which pixels; for the file worker alone.
     """
@@ -166,6 +169,7 @@ class Plane:
     saved: Annotation | None = None
     kept: tuple[Pixels, AnnotatedPlane, bool, tuple[str, ...]] | None = None
     map_kept: tuple[Pixels | None, ForgeryMap | None] = (None, None)
+    last_part: tuple[int, Annotation] | None = None
     unions: Unions = field(default_factory=Unions)
     asked: tuple[SourcePrompt, ...] | None = None
     snapshot: Snapshot | None = None
@@ -226,7 +230,9 @@ class Plane:
     def confidences(self) -> dict[PointPrompt, float]:
         """Predicted pixel accuracy of each prompt that was asked, now or in earlier work."""
         now = {
-            point: region.confidence for points, region in self.regions.items() for point in points
+            point: region.confidence
+            for asked, region in self.regions.items()
+            for point in asked.points
         }
         return {**self.predictions.confidences, **now}
 
@@ -241,9 +247,9 @@ class Plane:
     def missing(self, live: Sequence[SourcePrompt]) -> list[Asked]:
         """What has to be asked before the prompts can be answered exactly."""
         return [
-            points
-            for points in dict.fromkeys(asked_for(live, self.jointly).values())
-            if points not in self.regions
+            asked
+            for asked in dict.fromkeys(asked_for(live, self.jointly).values())
+            if asked not in self.regions
         ]
 
     def is_read_for(self, settings: PartitionSettings) -> bool:

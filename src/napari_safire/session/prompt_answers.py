@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from napari_safire.annotation.annotation import Annotation, SourcePrompt, changed_prompts
+from napari_safire.annotation.answers import ask_regions, previewed
+from napari_safire.annotation.region_labels import Asked
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.history import History
 from napari_safire.session.messages import Topic
 from napari_safire.session.model_jobs import ModelJobs
 from napari_safire.session.planes import Plane, PlaneKey
-from napari_safire.session.region_labels import Asked
-from napari_safire.session.results import ask_regions, points_outside, previewed
+from napari_safire.session.results import points_outside
 from napari_safire.session.workers import Job
 from napari_safire.types import SourceRegion
 

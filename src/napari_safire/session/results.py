@@ -6,7 +6,7 @@ session's business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -23,15 +23,8 @@ from napari_safire.examination import examine_whole
 from napari_safire.forgery import ForgeryMap
 from napari_safire.partitioning.patches import Patches, patches_of
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.region_labels import (
-    Asked,
-    Unions,
-    asked_for,
-    compose_labels,
-    nearest_regions,
-)
 from napari_safire.settings import PartitionSettings
-from napari_safire.types import Embedding, SourcePartition, SourceRegion
+from napari_safire.types import Embedding, SourcePartition
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
@@ -79,28 +72,6 @@ def points_outside(count: int) -> str:
     )
 
 
-def previewed(
-    state: Annotation,
-    regions: Mapping[Asked, SourceRegion],
-    grid: PromptGrid | None,
-    unions: Unions,
-    jointly: bool,
-) -> Annotation:
-    """Answer the live prompts without the model: exactly if all were asked, else by the grid."""
-    live = state.live_prompts
-    asked = asked_for(live, jointly)
-    missing = [prompt.point for prompt in live if asked[prompt] not in regions]
-    if not live or (missing and grid is None):
-        return state
-    near = nearest_regions(missing, grid) if missing and grid is not None else {}
-    of_prompts = {p: regions.get(asked[p]) or near[p.point] for p in live}
-    geometry = of_prompts[live[0]].geometry
-    labels = compose_labels(live, of_prompts, geometry, unions)
-    return state.with_preview(
-        Preview(PackedLabels.pack(labels), "prompts", live, exact=not missing)
-    )
-
-
 def partitioned(
     engine: Engine,
     embedding: Embedding,
@@ -132,19 +103,6 @@ def partitioned(
         return Partitioned(partition, forgery, grid)
     numbers = engine.source_numbers(embedding)
     return Partitioned(partition, forgery, None, patches_of(embedding), numbers)
-
-
-def ask_regions(
-    engine: Engine, embedding: Embedding, missing: Sequence[Asked]
-) -> dict[Asked, SourceRegion]:
-    """Ask the model for regions that are not known yet."""
-    alone = [points for points in missing if len(points) == 1]
-    regions = engine.segment(embedding, [points[0] for points in alone])
-    found: dict[Asked, SourceRegion] = dict(zip(alone, regions, strict=True))
-    for points in missing:
-        if len(points) > 1:
-            found[points] = engine.segment_source(embedding, points)
-    return found
 
 
 def with_partition(state: Annotation, partition: SourcePartition) -> Annotation:

@@ -26,6 +26,7 @@ from napari_safire.progress import Cancel, Progress
 from napari_safire.session.annotation_store import AnnotationStore
 from napari_safire.session.autosave import Autosave, AutosavedWork
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
+from napari_safire.session.embedded_ahead import EmbeddedAhead
 from napari_safire.session.evidence import SessionEvidence
 from napari_safire.session.history import History
 from napari_safire.session.messages import ANYWHERE, Stage, Topic
@@ -59,6 +60,8 @@ class Session:
     ----------
     planes : Planes
         Those that are open.
+    ahead : EmbeddedAhead
+        Embeddings of pictures that are opened next.
     annotations : AnnotationStore
         What users make of them: commit, edit, undo.
     prompts : PromptAnswers
@@ -106,6 +109,7 @@ class Session:
         self._file_worker = Worker(deliver, lasting=True)
         self._reading_worker = Worker(deliver)
         self.planes = Planes()
+        self.ahead = EmbeddedAhead(self._model_worker, self._chosen)
         self.annotations = AnnotationStore(
             self._annotation_worker,
             self._file_worker,
@@ -144,6 +148,11 @@ class Session:
         return self._chosen.engine
 
     @property
+    def model_choice(self) -> tuple[str, str] | None:
+        """Name or path of the chosen model and its device, whether loaded or not."""
+        return self._chosen.choice
+
+    @property
     def answers_by_patches(self) -> bool:
         """Whether the model, if it is loaded, asks no grid of prompts; see `Engine`."""
         engine = self._chosen.engine
@@ -174,6 +183,7 @@ class Session:
         if not self._chosen.choose(name, device):
             return
         self.prompts.forget_speed()
+        self.ahead.forget()
         self._model_worker.cancel()
         for plane in () if is_first else self.planes:  # what one said in earlier work may fit
             plane.forget_model()
@@ -267,7 +277,7 @@ class Session:
 
         def work(progress: Progress, cancel: Cancel) -> Any:
             engine = self._chosen.need_engine()
-            return engine.embed(plane.read(), progress=progress, cancel=cancel)
+            return self.ahead.embed(engine, plane.read(), progress, cancel)
 
         def done(embedding: Any) -> None:
             if not self.planes.has(plane):
@@ -333,6 +343,8 @@ class Session:
         work: Callable[[], T],
         done: Callable[[T], None],
         failed: Callable[[Exception], None] | None = None,
+        *,
+        ahead: bool = False,
     ) -> None:
         """Look at files or devices off the owner's thread; no annotation waits for it.
 
@@ -344,9 +356,11 @@ class Session:
             Takes what it gives, in the owner's thread.
         failed : callable, optional
             Takes what it raises; default: it becomes a notice.
+        ahead : bool
+            Nobody waits for it yet: all that is asked for meanwhile comes first.
         """
         self._reading_worker.submit(
-            Job("", lambda progress, cancel: work(), done, failed or self._failed)
+            Job("", lambda progress, cancel: work(), done, failed or self._failed, ahead=ahead)
         )
 
     def run_long(

@@ -3,7 +3,8 @@
 A model answers one question at a time; two threads that share two cores make each other slower.
 So all work of one kind goes through one `Worker`. A click must not wait for a grid of 256 prompts,
 though: whenever a long job asks ``cancel()`` (the engine does so between two batches) the urgent
-jobs that wait are done first, in the same thread.
+jobs that wait are done first, in the same thread. What nobody has asked for yet, such as embedding
+the next picture ahead, gives way to all other jobs in the same manner.
 
 There is no thread while there is nothing to do: it starts with the first job and ends after the
 last one, so that nothing is left over when a viewer closes. Python's exit waits for the step that
@@ -47,6 +48,8 @@ class Job:
         Goes before, and in between the steps of, jobs that are not.
     topic : hashable, optional
         A newer job on the same topic cancels this one: stale answers are dropped.
+    ahead : bool
+        Nobody waits for it yet: it comes after all others, and gives way to them between its steps.
     """
 
     title: str
@@ -55,6 +58,7 @@ class Job:
     failed: Callable[[Exception], None]
     urgent: bool = False
     topic: Hashable | None = None
+    ahead: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -68,6 +72,7 @@ class Worker:
     watch : callable, optional
         ``watch(job, done, total, stage)`` in the owner's thread, when a job that is not urgent
         starts (0, 0, its title), reports progress, and with None for the job when all is done.
+        What is done ahead is not reported.
     lasting : bool
         Python's exit waits for all jobs, and one that comes even later is done at once.
     """
@@ -85,6 +90,7 @@ class Worker:
         self._lock = threading.Lock()
         self._urgent: deque[Job] = deque()
         self._others: deque[Job] = deque()
+        self._ahead: deque[Job] = deque()
         self._running: list[Job] = []  # the last one is being done, those before it wait for it
         self._on_the_way: list[Job] = []  # done, but the owner has not been told yet
         self._thread: threading.Thread | None = None
@@ -94,7 +100,7 @@ class Worker:
     def busy(self) -> bool:
         """Whether any job is waiting or being done."""
         with self._lock:
-            return bool(self._urgent or self._others or self._running)
+            return bool(self._waiting() or self._running)
 
     @property
     def settled(self) -> bool:
@@ -118,7 +124,8 @@ class Worker:
                 for other in self._unanswered():
                     if other.topic == job.topic:
                         other.cancelled.set()
-            (self._urgent if job.urgent else self._others).append(job)
+            waiting = self._ahead if job.ahead else self._urgent if job.urgent else self._others
+            waiting.append(job)
             if self._thread is None:
                 # Not a daemon: a daemon in the middle of a matrix product crashes Python's exit.
                 self._thread = threading.Thread(target=self._drain, name="napari-safire")
@@ -143,6 +150,14 @@ class Worker:
                 if urgent or not job.urgent:
                     job.cancelled.set()
 
+    def expect(self, job: Job) -> None:
+        """Somebody waits for a job that was done ahead: it gives way to urgent ones only."""
+        with self._lock:
+            job.ahead = False
+            if job in self._ahead:
+                self._ahead.remove(job)
+                self._others.append(job)
+
     def cancel_topic(self, topic: Hashable) -> None:
         """Stop what waits or runs on a topic."""
         with self._lock:
@@ -155,8 +170,8 @@ class Worker:
         with self._lock:
             self._closed = True
             jobs = self._unanswered()
-            self._urgent.clear()
-            self._others.clear()
+            for waiting in (self._urgent, self._others, self._ahead):
+                waiting.clear()
         for job in jobs:
             job.cancelled.set()
             # They hold widgets, and a widget must not lose its last reference in our thread.
@@ -190,23 +205,27 @@ class Worker:
             thread.join(timeout)
         return thread is None or not thread.is_alive()
 
+    def _waiting(self) -> list[Job]:
+        """Return all jobs that nobody has begun; call it with the lock."""
+        return [*self._urgent, *self._others, *self._ahead]
+
     def _unanswered(self) -> list[Job]:
         """Return all jobs whose owner has heard nothing yet; call it with the lock."""
-        return [*self._urgent, *self._others, *self._running, *self._on_the_way]
+        return [*self._waiting(), *self._running, *self._on_the_way]
 
     def _drain(self) -> None:
         while True:
-            while (job := self._next(self._urgent, self._others)) is not None:
+            while (job := self._next(self._urgent, self._others, self._ahead)) is not None:
                 self._do(job)
             # Before this thread gives up its place, or the next one's first report came earlier.
             self._report(None, 0, 0, "")
             with self._lock:
-                if not (self._urgent or self._others):
+                if not self._waiting():
                     self._thread = None
                     return
 
-    def _serve_urgent(self) -> None:
-        while (job := self._next(self._urgent)) is not None:
+    def _serve(self, *queues: deque[Job]) -> None:
+        while (job := self._next(*queues)) is not None:
             self._do(job)
 
     def _next(self, *queues: deque[Job]) -> Job | None:
@@ -222,7 +241,7 @@ class Worker:
         def cancel() -> bool:
             # Downloads ask from a thread of their own as well.
             if not job.urgent and threading.current_thread() is self._thread:
-                self._serve_urgent()
+                self._serve(self._urgent, *((self._others,) if job.ahead else ()))
             return self._is_over(job)
 
         def progress(done: int, total: int, stage: str) -> None:
@@ -266,7 +285,7 @@ class Worker:
 
     def _report(self, job: Job | None, done: int, total: int, stage: str) -> None:
         watch = self._watch
-        if watch is None or self._closed or (job is not None and job.urgent):
+        if watch is None or self._closed or (job is not None and (job.urgent or job.ahead)):
             return
 
         def call() -> None:

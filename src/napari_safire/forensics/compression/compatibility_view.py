@@ -5,8 +5,8 @@ from __future__ import annotations
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import numpy.typing as npt
 
+from napari_safire.forensics.compression.blocks import pixels_of
 from napari_safire.forensics.compression.coefficients import BLOCK, ZIGZAG
 from napari_safire.forensics.compression.compatibility import (
     Compatibility,
@@ -51,28 +51,6 @@ def former_jpeg(
     return _found[picture]
 
 
-def pixels_of(found: Compatibility, blocks: npt.NDArray[np.bool_], shape: tuple[int, int]) -> (
-    npt.NDArray[np.bool_]
-):  # fmt: skip
-    """Mark the pixels of blocks on the former grid.
-
-    Parameters
-    ----------
-    found : Compatibility
-    blocks : (h, w) bool array
-    shape : (int, int)
-        Rows and columns of the picture.
-
-    Returns
-    -------
-    (H, W) bool array
-    """
-    marked = np.zeros(shape, bool)
-    whole = np.repeat(np.repeat(blocks, BLOCK, axis=0), BLOCK, axis=1)
-    marked[found.grid[0] :, found.grid[1] :][: whole.shape[0], : whole.shape[1]] = whole
-    return marked
-
-
 def compatibility_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
@@ -109,7 +87,7 @@ def compatibility_view(
     if not regions.any():
         finding = "all that tells comes from one former JPEG"
         return Evidence(drawn, table=table, score=score, finding=finding)
-    accused = pixels_of(found, regions, picture.shape)
+    accused = pixels_of(regions, picture.shape, found.grid)
     finding = "a region lacks the traces of the former JPEG that the rest has"
     return Evidence(drawn, table=table, score=score, finding=finding, regions=accused)
 

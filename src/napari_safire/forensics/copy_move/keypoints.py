@@ -30,8 +30,10 @@ _CELL = 24.0  # pixels: keypoints are chosen evenly over such cells
 _RATIO = 0.6  # of the distance to the next neighbour
 _LEAST_COSINE = 1 - _RATIO**2  # farther ones cannot be nearer than a ratio of the most, sqrt(2)
 _NEIGHBOURS = 6
+_LEAST_KEYPOINTS = 3  # fewer have no second neighbour
 _LEAST_DISTANCE = 16.0  # pixels: nearer ones are one structure
-_CHUNK = 2048
+_CHUNK = 512
+_GROUP = 16  # columns of a group
 _MOST_ASKED = 300
 _RESEMBLES = 0.9  # cosine of descriptors
 
@@ -182,10 +184,17 @@ def match_keypoints(
     Cancelled
     """
     count = len(found.places)
+    if count < _LEAST_KEYPOINTS:
+        nothing = np.empty((0, 2))
+        return Matches(nothing, nothing, nothing[:, 0], nothing[:, 0])
     pairs: set[tuple[int, int]] = set()
+    # several keypoints of one structure (turned ones, two scales) are no neighbours of each other
+    near = cKDTree(found.places).query_pairs(_LEAST_DISTANCE, output_type="ndarray")
+    near = np.concatenate([near, near[:, ::-1], np.repeat(np.arange(count)[:, None], 2, axis=1)])
     for start in range(0, count, _CHUNK):
         report(progress, cancel, start, count, "matching keypoints")
-        pairs |= _pairs_of(found, slice(start, min(start + _CHUNK, count)))
+        part = slice(start, min(start + _CHUNK, count))
+        pairs |= _pairs_of(found, part, near[(near[:, 0] >= start) & (near[:, 0] < part.stop)])
     numbers = np.array(sorted(pairs), int).reshape(-1, 2)
     first, second = numbers[:, 0], numbers[:, 1]
     return Matches(
@@ -196,23 +205,14 @@ def match_keypoints(
     )
 
 
-def _pairs_of(found: Keypoints, part: slice) -> set[tuple[int, int]]:
-    """Pairs of the keypoints of one part with any other, lower number first."""
+def _pairs_of(found: Keypoints, part: slice, near: npt.NDArray[np.int64]) -> set[tuple[int, int]]:
+    """Pairs of the keypoints of one part with any other, lower number first; not with near ones."""
     neighbours = min(_NEIGHBOURS + 1, len(found.places))
-    if neighbours < 3:
-        return set()
-    cosines = found.descriptors[part] @ found.descriptors.T
-    # several keypoints of one structure (turned ones, two scales) are no neighbours of each other
-    near = cKDTree(found.places).query_ball_point(found.places[part], _LEAST_DISTANCE)
-    rows = np.repeat(np.arange(len(near)), [len(numbers) for numbers in near])
-    cosines[rows, np.concatenate(near).astype(int)] = -1
-    able = np.nonzero(cosines.max(axis=1) > _LEAST_COSINE)[0]
-    cosines = cosines[able]
-    nearest = np.argpartition(cosines, -neighbours, axis=1)[:, -neighbours:]
-    values = np.take_along_axis(cosines, nearest, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    nearest = np.take_along_axis(nearest, order, axis=1)
-    values = np.take_along_axis(values, order, axis=1)
+    unused = np.zeros((-len(found.places) % _GROUP, found.descriptors.shape[1]), np.float32)
+    cosines = found.descriptors[part] @ np.concatenate([found.descriptors, unused]).T
+    cosines[near[:, 0] - part.start, near[:, 1]] = -1
+    cosines[:, len(found.places) :] = -2
+    able, nearest, values = _largest(cosines, neighbours)
     distances = np.sqrt(np.maximum(2 - 2 * values, 1e-9))
     last = _last_step(distances)
     taken = np.arange(neighbours - 1) <= last[:, None]
@@ -222,6 +222,33 @@ def _pairs_of(found: Keypoints, part: slice) -> set[tuple[int, int]]:
         (min(a, b), max(a, b))
         for a, b in zip((able[rows] + part.start).tolist(), ends.tolist(), strict=True)
     }
+
+
+def _largest(
+    cosines: npt.NDArray[np.float32], count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Find rows with a cosine that is large enough, and columns and values of their largest ones.
+
+    Columns are taken in groups first: the largest lie in the groups with the largest members, and
+    groups are fewer to sort.
+    """
+    n_groups = cosines.shape[1] // _GROUP
+    tops = cosines.reshape(-1, _GROUP, n_groups).max(axis=1)  # column n is in group n % n_groups
+    able = np.nonzero(tops.max(axis=1) > _LEAST_COSINE)[0]
+    groups = _last(tops[able], min(count, n_groups))
+    members = np.arange(_GROUP) * n_groups
+    columns = (groups[:, :, None] + members).reshape(len(able), groups.shape[1] * _GROUP)
+    values = cosines[able[:, None], columns]
+    chosen = _last(values, count)
+    columns, values = (np.take_along_axis(array, chosen, axis=1) for array in (columns, values))
+    order = np.argsort(-values, axis=1, kind="stable")
+    columns, values = (np.take_along_axis(array, order, axis=1) for array in (columns, values))
+    return able, columns, values
+
+
+def _last(values: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
+    """Columns of the largest values of each row, in no order."""
+    return np.argpartition(values, -count, axis=1)[:, -count:]
 
 
 def _last_step(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

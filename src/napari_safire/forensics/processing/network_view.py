@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import binary_closing
 
+from napari_safire.forensics.compression.blocks import pixels_of
 from napari_safire.forensics.compression.compatibility import foreign_regions
-from napari_safire.forensics.compression.compatibility_view import former_jpeg, pixels_of
+from napari_safire.forensics.compression.compatibility_view import former_jpeg
 from napari_safire.forensics.evidence import Evidence, EvidenceMap, Row
 from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.processing.upsampling import STEP, upsampling_grid
@@ -30,7 +31,7 @@ def network_view(
     left_out = None
     if former is not None:
         regions, _ = foreign_regions(former.ratios)
-        left_out = ~pixels_of(former, regions, picture.shape)
+        left_out = ~pixels_of(regions, picture.shape, former.grid)
     found = upsampling_grid(picture.luminance, left_out, progress=progress, cancel=cancel)
     known = np.isfinite(found.surprises)
     drawn = EvidenceMap(

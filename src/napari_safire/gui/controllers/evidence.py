@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from napari_safire.forensics import Evidence
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.layers.evidence_layers import KINDS
 from napari_safire.session.evidence import Found, PlaneEvidence, SessionEvidence
 from napari_safire.session.looked_at import Seen
 from napari_safire.session.planes import PlaneKey
@@ -60,12 +61,20 @@ class EvidenceController:
             self.evidence.cancel(self._controller.key, name)
 
     def open_as_layer(self, name: str) -> None:
-        """Lay what a view found over the picture; later answers go into the same layers."""
-        key = self._controller.key
-        if key is not None:
-            self._open(key, name)
+        """Lay a view's map, or its links, over the picture; later answers go into these layers."""
+        key, known = self._controller.key, self.known
+        if key is None or known is None:
+            return
+        found = known.views[name].found
+        alone = found is not None and found.accuses  # regions of links open with these
+        self._open(key, name, {"map"} if alone else KINDS)
 
-    def _open(self, key: PlaneKey, name: str) -> None:
+    def open_regions(self, name: str) -> None:
+        """Lay the regions that a view accuses over the picture, likewise."""
+        if self._controller.key is not None:
+            self._open(self._controller.key, name, {"regions"})
+
+    def _open(self, key: PlaneKey, name: str, kinds: Container[str] = ()) -> None:
         known = self.evidence.of(key)
         found = None if known is None else known.views[name].found
         if found is None:
@@ -77,7 +86,7 @@ class EvidenceController:
             place = self._controller.place_of(key)
             if place is not None:
                 below = place.layer_group.prompts
-                place.evidence_layers.show(key.index, name, evidence, sha256, below)
+                place.evidence_layers.show(key.index, name, evidence, sha256, below, kinds)
 
         self._shown[key, name] = found
         self.evidence.hand_over(key, name, take)

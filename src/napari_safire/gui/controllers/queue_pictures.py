@@ -7,16 +7,16 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 
 from napari_safire.annotation.annotation import Annotation
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
-from napari_safire.corpus.queue import EntryContents
 from napari_safire.gui.controllers.image import picture_facts
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.io.layer_data import about_picture, picture_layer
 from napari_safire.gui.layers.parts import evidence_layers, picture_of
 from napari_safire.session.planes import Plane, PlaneKey
+from napari_safire.session.queue.store import PictureWork
 from napari_safire.text import printable
 
 
@@ -31,6 +31,7 @@ class QueuePictures:
     def __init__(self, controller: ViewerController) -> None:
         self._controller = controller
         self._image: Image | None = None
+        self._others: list[Layer] = []  # what somebody else made of the picture
 
     @property
     def image(self) -> Image | None:
@@ -48,15 +49,37 @@ class QueuePictures:
         assert image is not None
         return dict(image.metadata.get("napari_safire", {})) | picture_facts(image, plane)
 
-    def show(self, picture: Path, contents: EntryContents, made: AnnotatedPlane) -> Hashable:
+    @property
+    def embeds_at_once(self) -> bool:
+        """See `QueueView`."""
+        return self._controller.embed_on_selection
+
+    def partition(self, picture: Hashable) -> None:
+        """See `QueueView`."""
+        self._controller.work_on(self.image)
+        self._controller.partition()
+
+    def show_other(self, picture: Hashable, made: AnnotatedPlane, title: str) -> None:
+        """See `QueueView`: as a Labels layer of its own, which is no part of the work."""
+        image = self.image
+        if image is not None:
+            layer = Labels(made.annotation.shown(), name=title, opacity=0.5)
+            layer.affine = image.affine
+            layer.editable = False
+            self._controller.viewer.add_layer(layer)
+            self._others.append(layer)
+            self._controller.work_on(image)
+
+    def show(self, work: PictureWork) -> Hashable:
         """See `QueueView`; layers of the last picture go, and an armed prompt tool stays armed."""
+        picture, made = work.path, work.made
         controller, viewer, last = self._controller, self._controller.viewer, self.image
         leaving, armed = self._leaving()
         is_open_already = any(
             layer is not last and _is_of(layer, picture) and self._has_work(layer)
             for layer in controller.images
         )
-        self._image = image = _image_layer(picture, contents)
+        self._image = image = _image_layer(work)
         viewer.add_layer(image)  # before the others go: the controller would take another image
         controller.work_on(image)
         controller.mode.source, controller.mode.exclude = 1, False
@@ -95,7 +118,8 @@ class QueuePictures:
         armed = prompts is not None and active is prompts and prompts.mode == "add"
         # The image comes last: without it the others are no group.
         evidence = evidence_layers(controller.viewer.layers, image)
-        return [*layer_group.layers(), *evidence, image], armed
+        others, self._others = self._others, []
+        return [*layer_group.layers(), *evidence, *others, image], armed
 
     def _has_work(self, image: Image) -> bool:
         """Whether layers were made for an image, by this dock or one that was closed."""
@@ -119,12 +143,12 @@ class QueuePictures:
             session.annotations.open_saved(key, made)
 
 
-def _image_layer(picture: Path, contents: EntryContents) -> Image:
-    image = contents.image
+def _image_layer(work: PictureWork) -> Image:
+    image = work.image
     made = Layer.create(
         *picture_layer(
             image.pixels,
-            printable(picture.name),
+            work.name,
             about_picture(image),
             rgb=image.pixels.ndim == 3,
         )

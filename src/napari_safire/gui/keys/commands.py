@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 
 import napari
 from napari.layers import Layer
-from napari.plugins import menu_item_template
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QFileDialog
 
 from napari_safire.errors import SafireError
+from napari_safire.gui.controllers.queue import QueueController
+from napari_safire.gui.curate import CurateWidget
+from napari_safire.gui.dock import bring_forward, open_dock
 from napari_safire.gui.io.reader import read_mask_file
-from napari_safire.gui.widget import SafireWidget, widget_of
+from napari_safire.gui.widget import SafireWidget
+from napari_safire.gui.workspace import workspace_of
 
 if TYPE_CHECKING:
     from napari.types import LayerData
 
-_PLUGIN, _WIDGET = "SAFIRE", "SAFIRE"  # as the manifest displays them
 _MASKS = "Source masks (*.png *.tif *.tiff *.bmp);;All files (*)"
 
 
@@ -87,42 +89,42 @@ def partition_all(viewer: napari.Viewer) -> None:
 
 def show_picture(viewer: napari.Viewer) -> None:
     """Look at the picture alone, or at what was shown before."""
-    open_widget(viewer).switch.toggle("picture")
+    open_widget(viewer).workspace.switch.toggle("picture")
 
 
 def show_sources(viewer: napari.Viewer) -> None:
     """Look at the sources, or at what was shown before."""
-    open_widget(viewer).switch.toggle("sources")
+    open_widget(viewer).workspace.switch.toggle("sources")
 
 
 def show_forgery_map(viewer: napari.Viewer) -> None:
     """Look at the forgery map, partitioning the picture first where there is none yet."""
-    open_widget(viewer).switch.toggle("forgery map")
+    open_widget(viewer).workspace.switch.toggle("forgery map")
 
 
 def show_uncertainty(viewer: napari.Viewer) -> None:
     """Look at how close the two strongest sources of each pixel are."""
-    open_widget(viewer).switch.toggle("uncertainty")
+    open_widget(viewer).workspace.switch.toggle("uncertainty")
 
 
 def next_picture(viewer: napari.Viewer) -> None:
     """Open the next picture of the queue."""
-    open_widget(viewer).go_through_queue("go_on")
+    _queue(viewer).go_on()
 
 
 def previous_picture(viewer: napari.Viewer) -> None:
     """Open the previous picture of the queue."""
-    open_widget(viewer).go_through_queue("go_back")
+    _queue(viewer).go_back()
 
 
 def finish_picture(viewer: napari.Viewer) -> None:
     """Save the open picture of the queue as done, and open the next one."""
-    open_widget(viewer).go_through_queue("finish")
+    _queue(viewer).finish()
 
 
 def finish_as_authentic(viewer: napari.Viewer) -> None:
     """Save the open picture of the queue as one source, done, and open the next one."""
-    open_widget(viewer).go_through_queue("finish_as_authentic")
+    _queue(viewer).finish_as_authentic()
 
 
 def renumber(viewer: napari.Viewer) -> None:
@@ -137,11 +139,11 @@ def fine_tune(viewer: napari.Viewer) -> None:
 
 def cancel(viewer: napari.Viewer) -> None:
     """Stop what runs."""
-    widget = widget_of(viewer)
-    if widget is None:
+    workspace = workspace_of(viewer)
+    if workspace is None:
         show_info("SAFIRE is not open in this viewer, so nothing of it runs.")
     else:
-        widget.controller.session.cancel()
+        workspace.session.cancel()
 
 
 def copy_diagnostics(viewer: napari.Viewer) -> None:
@@ -183,10 +185,12 @@ def open_widget(viewer: napari.Viewer) -> SafireWidget:
     -------
     SafireWidget
     """
-    widget = widget_of(viewer)
-    if widget is None:
-        widget = SafireWidget(viewer)
-        # The name that the menu gives it, which then finds this one. `add_plugin_dock_widget` has
-        # another, and the menu would open a second one.
-        viewer.window.add_dock_widget(widget, name=menu_item_template.format(_PLUGIN, _WIDGET))
-    return widget
+    return open_dock(viewer, SafireWidget)
+
+
+def _queue(viewer: napari.Viewer) -> QueueController:
+    """The queue of a viewer; without any, the dock where one is opened comes forward."""
+    workspace = workspace_of(viewer)
+    if workspace is None or workspace.queue.work.store is None:
+        return bring_forward(viewer, CurateWidget).workspace.queue
+    return workspace.queue

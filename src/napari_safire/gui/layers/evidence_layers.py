@@ -1,11 +1,12 @@
 """What views found as layers that lie exactly over their picture and go with it.
 
-They are ordinary layers of napari, which nobody takes for an annotation: maps as images, copies as
-vectors between both ends and as labels of the linked regions.
+They are ordinary layers of napari, which nobody takes for an annotation: maps as images, regions
+that a view accuses as labels, copies as vectors between both ends and as labels of these.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from napari_safire.gui.layers.parts import (
     insert_quietly,
 )
 
+KINDS = ("map", "regions", "links")
+"""Layers that a view may have."""
 _PIXELS = "found in"
 """In the metadata of these layers: the SHA-256 of the pixels."""
 _MOST_LINKS = 100
@@ -56,7 +59,7 @@ class EvidenceLayers:
         self._connections.disconnect()
 
     def of(self, index: tuple[int, ...], view: str) -> dict[str, Layer]:
-        """Layers of a view at a position of the stack: its "map", or "regions" and "links"."""
+        """Layers of a view at a position of the stack: its "map", "regions" and "links"."""
         found = {}
         for layer in self.all():
             *_, its_view, kind, its_index = layer.metadata[METADATA][PART]
@@ -75,8 +78,9 @@ class EvidenceLayers:
         evidence: Evidence,
         sha256: str = "",
         below: Layer | None = None,
+        kinds: Container[str] = KINDS,
     ) -> list[Layer]:
-        """Open what a view found, or put it into the layers that are open already.
+        """Open what a view found, and put it into the layers of it that are open already.
 
         Parameters
         ----------
@@ -89,6 +93,8 @@ class EvidenceLayers:
             Of the pixels that it was found in.
         below : napari.layers.Layer, optional
             Under which new layers come to lie.
+        kinds : container of {"map", "regions", "links"}
+            What is opened if it is not open; default: all.
 
         Returns
         -------
@@ -103,6 +109,8 @@ class EvidenceLayers:
         shown = []
         for kind, (make, values) in wanted.items():
             old = there.get(kind)
+            if old is None and kind not in kinds:
+                continue
             if old is not None and not _takes(old, values["data"]):
                 self._viewer.layers.remove(old)
                 old = None
@@ -147,8 +155,11 @@ class EvidenceLayers:
             wanted["map"] = (Image, values | {"name": name})
         if evidence.links is not None and len(evidence.links):
             both = {"name": f"{name}: links"} | self._vectors(index, evidence.links)
-            regions = {"name": name} | self._regions(index, evidence.links)
+            regions = {"name": name} | self._regions(index, evidence.links.regions.copy())
             wanted |= {"regions": (Labels, regions), "links": (Vectors, both)}
+        elif evidence.regions is not None:
+            regions = self._regions(index, evidence.regions.astype(np.uint8))
+            wanted["regions"] = Labels, regions | {"name": f"{name}: regions"}
         return wanted
 
     def _map(self, index: tuple[int, ...], drawn: EvidenceMap) -> dict[str, Any]:
@@ -167,10 +178,10 @@ class EvidenceLayers:
             "colormap": _GLOWING if drawn.cell > 1 else _GREY,
         }
 
-    def _regions(self, index: tuple[int, ...], links: Links) -> dict[str, Any]:
-        number = int(links.regions.max(initial=1))
+    def _regions(self, index: tuple[int, ...], regions: npt.NDArray[np.uint8]) -> dict[str, Any]:
+        number = int(regions.max(initial=1))
         return {
-            "data": _at(index, links.regions.copy()),
+            "data": _at(index, regions),
             "colormap": source_colormap(number, first=1),
             "opacity": 0.5,
             **self._placed((*index, 0, 0)),

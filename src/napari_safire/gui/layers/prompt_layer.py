@@ -323,7 +323,7 @@ def _readable(features: Any) -> Any:
     Users edit them by hand: what is no source number becomes the nearest one, what says neither
     yes nor no what a new point says.
     """
-    import pandas as pd  # type: ignore[import-untyped] # slow; napari itself loads it late
+    import pandas as pd  # slow; napari itself loads it late
 
     features = features.copy()
     if _is_readable(features):

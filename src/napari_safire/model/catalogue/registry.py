@@ -6,7 +6,7 @@ Neither this module nor the download loads torch; `load_model` and `verify` do.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path, PurePosixPath
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from napari_safire.model.safire import SafireModel
 
+ALWAYS_THERE = "safire-lite"
+"""The model that ships with the package."""
 ModelState = Literal["bundled", "downloaded", "not downloaded"]
 
 _WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -157,6 +159,28 @@ def verify(name: str) -> str:
     return found
 
 
+def hashed_models(files: Iterable[str | PathLike[str]] = ()) -> dict[str, str]:
+    """Find the models on this machine by the hashes that records name.
+
+    Parameters
+    ----------
+    files : iterable of path-like
+        Model files besides the registered ones.
+
+    Returns
+    -------
+    dict of str to str
+        SHA-256 of its file to the name, or the path, that `load_model` takes. Registered ones are
+        not hashed for this: `load_model` checks that they are what their entries say.
+    """
+    known = {
+        entry.sha256: entry.name
+        for entry in available_models()
+        if entry.sha256 is not None and _size(_place(entry)) is not None
+    }
+    return known | {file_sha256(path): os.fspath(path) for path in files}
+
+
 def load_model(
     name_or_path: str | PathLike[str],
     *,
@@ -238,7 +262,7 @@ def bundled_models() -> tuple[ModelEntry, ...]:
     filename = "safire-lite.safetensors"
     return (
         ModelEntry(
-            name="safire-lite",
+            name=ALWAYS_THERE,
             description="Compact encoder of forensic traces at native resolution, for any CPU.",
             filename=filename,
             sha256=_listed_sums(_SUMS).get(filename),

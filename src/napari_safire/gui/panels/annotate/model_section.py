@@ -8,6 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QFileDialog
 from rich.filesize import decimal
 
+from napari_safire.errors import sentence
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.section import (
     FoldedSection,
@@ -17,7 +18,12 @@ from napari_safire.gui.panels.section import (
     form,
     wrapped,
 )
-from napari_safire.model.catalogue.registry import available_models, model_entry, model_state
+from napari_safire.model.catalogue.registry import (
+    ALWAYS_THERE,
+    available_models,
+    model_entry,
+    model_state,
+)
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.messages import ANYWHERE
 
@@ -25,7 +31,6 @@ Choice = tuple[str, str]
 """Name or path of a model, and the device it is to run on."""
 
 _FILES = "Models (*.safetensors *.pth *.pt);;All files (*)"
-_ALWAYS_THERE = "safire-lite"  # ships with the package
 _EVERYWHERE = ("auto", "cpu")  # devices that need no look at the machine
 
 
@@ -140,7 +145,7 @@ class ModelSection(FoldedSection):
         if missing:
             size = model_entry(name).size
             self.download.setText(f"Download ({decimal(size)})" if size else "Download")
-            self._stay(f"{name} has not been downloaded yet.", (_ALWAYS_THERE, device))
+            self._stay(f"{name} has not been downloaded yet.", (ALWAYS_THERE, device))
         elif choice == self._used or (registered and device in _EVERYWHERE):
             self._use(choice, self._descriptions.get(name, ""))
         else:
@@ -160,7 +165,7 @@ class ModelSection(FoldedSection):
                 else:
                     self._use(choice, answer)
 
-            self._controller.session.run(look, seen)
+            self._controller.session.run(look, self.connections.while_connected(seen))
 
     def _use(self, choice: Choice, description: str) -> None:
         if self._refused.pop(choice[0], None) is not None:
@@ -177,7 +182,14 @@ class ModelSection(FoldedSection):
         self._asked = choice
         name, device = choice
         self.say_beside_title(Path(name).name if device == "auto" else _named(choice))
-        self._controller.session.choose_model(*choice, failed=failed)
+        session = self._controller.session
+        is_new = session.model_choice != choice
+        session.choose_model(*choice, failed=self.connections.while_connected(failed, self._tell))
+        if not is_new:  # nothing is told: it was loaded for another dock
+            self._model_changed()
+
+    def _tell(self, error: Exception) -> None:
+        self._controller.notice.emit(sentence(error), True, ANYWHERE)
 
     def _refuse(self, choice: Choice, error: Exception) -> None:
         """Tell why a choice cannot be used, and go on with what was in use."""
@@ -190,25 +202,25 @@ class ModelSection(FoldedSection):
         self._show_models(self.model.currentData())
         if choice == self._used:  # it was given up for another one and cannot be loaded again
             self._used = None
-        if self._used is None and name == _ALWAYS_THERE:
+        if self._used is None and name == ALWAYS_THERE:
             self._say(f"⚠ {reason}")
             return
-        self._stay(reason, (_ALWAYS_THERE, "auto"))
+        self._stay(reason, (ALWAYS_THERE, "auto"))
 
     def _stay(self, reason: str, instead: Choice) -> None:
         """Go on with the model in use, or with another one where there is none."""
         choice = self._used or instead
         follows = "stays in use" if self._used else "is used instead"
-        sentence = f"{reason} {_named(choice)} {follows}."
-        self._say(f"⚠ {sentence}", way_back=choice)
+        told = f"{reason} {_named(choice)} {follows}."
+        self._say(f"⚠ {told}", way_back=choice)
         if self._wanted is not None and self._wanted[0] == self._dropped:
             self._dropped = None
-            self._controller.notice.emit(sentence, True, ANYWHERE)
+            self._controller.notice.emit(told, True, ANYWHERE)
         self._ask(choice)
 
-    def _say(self, sentence: str, way_back: Choice | None = None) -> None:
-        self.about.setText(sentence)
-        self.about.setVisible(bool(sentence))
+    def _say(self, text: str, way_back: Choice | None = None) -> None:
+        self.about.setText(text)
+        self.about.setVisible(bool(text))
         self._way_back = way_back
         self.back.setVisible(way_back is not None)
         if way_back is not None:
@@ -237,7 +249,8 @@ class ModelSection(FoldedSection):
                 self._model_chosen()
 
         self.download.setEnabled(False)  # until nothing runs any more
-        self._controller.session.run_long(f"Downloading {name}", work, done)
+        then = self.connections.while_connected(done)
+        self._controller.session.run_long(f"Downloading {name}", work, then)
 
     def _browse(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Choose a checkpoint", "", _FILES)
@@ -247,7 +260,8 @@ class ModelSection(FoldedSection):
     def _model_changed(self) -> None:
         if self._controller.session.engine is not None:
             self._used = self._asked
-            self._controller.session.run(_device_names, self._add_devices)
+            then = self.connections.while_connected(self._add_devices)
+            self._controller.session.run(_device_names, then)
 
     def _progressed(self, text: str, done: int, total: int) -> None:
         if not text:

@@ -132,7 +132,9 @@ class PlotSection(Section):
                 self._places, self._bars = answer
                 self._partitioned(now.key)
 
-        self._controller.session.run_long("Comparing numbers of sources", work, done)
+        self._controller.session.run_long(
+            "Comparing numbers of sources", work, self.connections.while_connected(done)
+        )
 
     def _draw(self, plane: Plane, partition: SourcePartition, numbers: tuple[int, ...]) -> None:
         patches, grid, compared = plane.patches, plane.grid, plane.compared

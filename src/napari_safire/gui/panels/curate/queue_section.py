@@ -1,304 +1,247 @@
-"""Queue: picture after picture of a folder or list, each with its own masks and state."""
+"""The picture of the queue that is open: where it is, how far, and what is said of it."""
 
 from __future__ import annotations
 
-import os
-from typing import Any
+from pathlib import Path
 
-from napari.layers import Image
-from napari.utils.notifications import show_warning
-from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFrame, QVBoxLayout
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QFileDialog, QFrame, QVBoxLayout
 
-from napari_safire.corpus.queue import (
-    STATES,
-    EntryState,
-    PictureQueue,
-    QueueEntry,
-    count_states,
-    following,
-    preceding,
-)
-from napari_safire.gui.controllers.queue_pictures import QueuePictures
-from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.controllers.queue import QueueController
+from napari_safire.gui.panels.curate.reason_line import ReasonLine
 from napari_safire.gui.panels.section import (
-    FoldedSection,
     Rows,
+    Section,
+    beside,
     button,
     elided_combo,
-    form,
+    plain,
     wrapped,
 )
-from napari_safire.session.messages import Topic
-from napari_safire.session.queue_work import QueueWork
+from napari_safire.session.queue.store import Beginning
 from napari_safire.text import isolated
 
-LISTS = "Lists (*.txt *.csv);;All files (*)"
+_MASKS = "Masks (*.png *.tif *.tiff *.bmp *.npz *.npy);;All files (*)"
+_BEGINNINGS = {
+    "the mask that came with it": Beginning("given"),
+    "nothing": Beginning("nothing"),
+    "the model's partition": Beginning("partition"),
+    "a mask file …": Beginning("mask"),
+}
 
 
-class QueueSection(FoldedSection):
-    """Go through the pictures of a folder or list; what was made is saved on the way.
-
-    `work` does it; this shows how far it is. A picture is also saved when its layer is removed, and
-    when the controller closes.
+class QueueSection(Section):
+    """Previous and next; done, authentic, sent back or accepted; where the work begins.
 
     Parameters
     ----------
-    controller : ViewerController
+    queue : QueueController
+        Does it; this shows how far it is.
     """
 
-    changed = Signal()
-    """Emitted when another queue is open, or the states of its pictures were read anew."""
-
-    def __init__(self, controller: ViewerController) -> None:
-        super().__init__("Queue", "Go through the pictures of a folder or a list.")
-        self._controller = controller
-        self._pictures = QueuePictures(controller)
-        self.work = QueueWork(controller.session, self._pictures)
-        self._listed: list[int] = []  # what the combo box shows: positions and their names
-        self._named: list[str] = []
-        self._make_choice()
+    def __init__(self, queue: QueueController) -> None:
+        super().__init__("")
+        self._queue, self.work = queue, queue.work
+        self.place = plain()
+        self.place.setAccessibleName("Place in the queue")
         self._make_steps()
+        self._make_judgements()
         self._make_question()
-        fields = form()
-        fields.addRow("Show", self.filter)
-        fields.addRow("Go to", self.jump)
-        self.body.addWidget(Rows([self.folder, self.list_file, self.output], 3))
-        self.body.addWidget(self.place)
-        self.body.addLayout(fields)
-        self.body.addWidget(Rows([self.back, self.forward, self.done, self.authentic], 2))
-        self.body.addWidget(self.question)
+        self._make_conflict()
+        self.reason = ReasonLine()
+        self.begin = elided_combo(
+            "Begin from", "What the work on this picture begins from; Undo brings back what was."
+        )
+        self.begin.activated.connect(self._begin_from)
+        for widget in (
+            self.place,
+            self.conflict,
+            Rows([self.back, self.forward, self.skip], 3),
+            Rows([self.done, self.authentic], 2),
+            Rows([self.reject, self.accept], 2),
+            self.reason,
+            self.question,
+            beside(self.begin),
+        ):
+            self.body.addWidget(widget)
         for signal, slot in (
-            (controller.leaving, self._leaving),
-            (controller.viewer.layers.events.removed, self._layer_removed),
-            (controller.shown, self.work.compare_missing),
-            (self.work.notice, self._tell),
-            (self.work.changed, self._work_changed),
+            (self.work.changed, self._show),
             (self.work.missing_changed, self._ask),
+            (self.work.conflict_changed, self._show_conflict),
+            (queue.seen_changed, self._show_beginnings),
+            (queue.reason_wanted, self._ask_reason),
         ):
             self.connections.connect(signal, slot)
-        self.filter.activated.connect(self._show)
-        self.jump.activated.connect(self._jump)
+        self._show_beginnings()
         self._show()
-
-    def _make_choice(self) -> None:
-        self.folder = button(
-            "Folder …",
-            "Go through the pictures of a folder. You can also drop it on the dock.",
-            self._browse_folder,
-        )
-        self.list_file = button(
-            "List …",
-            "Go through the pictures of a list file with lines image,mask. The masks that it names "
-            "are where work begins; they are never written to.",
-            self._browse_list,
-        )
-        self.output = button("Masks …", "", self._browse_output)
-        self.place = wrapped()
-        self.place.setTextFormat(Qt.TextFormat.PlainText)
-        self.place.setAccessibleName("Place in the queue")
+        self._ask()
+        self._show_conflict()
 
     def _make_steps(self) -> None:
-        self.filter = elided_combo(
-            "Which pictures of the queue to go through",
-            "Which pictures Previous picture, Next picture and Go to consider.",
-        )
-        self.filter.addItem("all", STATES)
-        for state in STATES:
-            self.filter.addItem(state, (state,))
-        self.jump = elided_combo(
-            "Go to a picture of the queue",
-            "Go to a picture: choose it, or type a part of its name and Enter.",
-        )
-        self.jump.setEditable(True)
-        self.jump.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        completer = self.jump.completer()
-        if completer is not None:
-            completer.setFilterMode(Qt.MatchFlag.MatchContains)
-            completer.setCompletionMode(completer.CompletionMode.PopupCompletion)
+        queue = self._queue
         self.back = button(
-            "Previous picture",
-            "Save what was changed and go to the previous picture.",
-            self.go_back,
+            "Previous picture", "Save what was changed and go to the previous one.", queue.go_back
         )
         self.forward = button(
-            "Next picture", "Save what was changed and go to the next picture.", self.go_on
+            "Next picture", "Save what was changed and go to the next one.", queue.go_on
+        )
+        self.skip = button(
+            "Skip", "Leave this picture for later: it comes again after the others.", queue.skip
         )
         self.done = button(
             "Done, next",
             "Save this picture as done and go to the next one. Every pixel must have a source.",
-            self.finish,
+            queue.finish,
         )
         self.authentic = button(
             "Authentic, next",
             "Say that all of this picture is one source, that nothing was put into it, and go to "
             "the next one.",
-            self.finish_as_authentic,
+            queue.finish_as_authentic,
+        )
+
+    def _make_judgements(self) -> None:
+        self.reject = button(
+            "Reject …", "Send this picture back, with a note of what is to be done.", self._reject
+        )
+        self.accept = button(
+            "Accept, next", "Accept this picture as it is and go to the next one.", self._accept
         )
 
     def _make_question(self) -> None:
-        self.question = QFrame()
-        self.question.setFrameShape(QFrame.Shape.StyledPanel)
-        self.asked = wrapped()
-        self.asked.setTextFormat(Qt.TextFormat.PlainText)
+        self.question, asking = _frame()
+        self.asked = plain()
         self.show_rest = button(
-            "Show them", "Look at the largest place without a source.", self._show_rest
+            "Show them", "Look at the largest place without a source.", self._queue.show_missing
         )
         self.fill_rest = button(
             "Rest to one source", "Give one source to all of them.", self.work.fill_missing
         )
-        asking = QVBoxLayout(self.question)
-        asking.setContentsMargins(4, 4, 4, 4)
+        self.waive = button(
+            "Waive …", "Save it as done all the same, with a reason.", self._queue.waive
+        )
         asking.addWidget(self.asked)
-        asking.addWidget(Rows([self.show_rest, self.fill_rest], 2))
-        self.question.hide()
+        asking.addWidget(Rows([self.show_rest, self.fill_rest, self.waive], 3))
+
+    def _make_conflict(self) -> None:
+        self.conflict, told = _frame()
+        self.conflict_text = wrapped()
+        self.conflict_text.setAccessibleName("What somebody else has changed")
+        self.theirs = button(
+            "Take theirs", "Go on from theirs; Undo brings yours back.", self.work.take_theirs
+        )
+        self.mine = button(
+            "Keep mine too", "Keep yours as a second opinion beside theirs.", self.work.keep_mine
+        )
+        self.both = button(
+            "Show both", "Lay theirs over the picture as another layer.", self.work.show_both
+        )
+        told.addWidget(self.conflict_text)
+        told.addWidget(Rows([self.theirs, self.mine, self.both], 3))
 
     # ---------------------------------------------------------------- what users do
 
-    @property
-    def queue(self) -> PictureQueue | None:
-        """The queue that is open."""
-        return self.work.queue
+    def _reject(self) -> None:
+        self._queue.reject()
 
-    @property
-    def entries(self) -> tuple[QueueEntry, ...]:
-        """Its pictures, and how far each of them was when it was last looked up."""
-        return self.work.entries
+    def _accept(self) -> None:
+        self._queue.accept()
 
-    def open_queue(self, path: str | os.PathLike[str]) -> None:
-        """See `QueueWork.open_queue`."""
-        self.unfold()
-        self.work.open_queue(path)
+    def _ask_reason(self, what: str) -> None:
+        if what == "waive":
+            self.reason.ask(
+                "Why may pixels be without a source?",
+                "Done, next",
+                lambda text: self.work.finish(waiver=text),
+            )
+        else:
+            self.reason.ask("What is to be done on it?", "Reject, next", self.work.reject)
 
-    def go_on(self) -> None:
-        """Open the next picture that the filter lets by."""
-        self.work.go_on(self._states)
+    def _begin_from(self, row: int) -> None:
+        chosen: Beginning | None = self.begin.itemData(row)
+        with QSignalBlocker(self.begin):
+            self.begin.setCurrentIndex(0)
+        if chosen is None:
+            return
+        if chosen.what == "mask":
+            path, _ = QFileDialog.getOpenFileName(self, "Choose a mask to begin from", "", _MASKS)
+            if not path:
+                return
+            chosen = Beginning("mask", Path(path))
+        self.work.begin_from(chosen)
 
-    def go_back(self) -> None:
-        """Open the picture before."""
-        self.work.go_back(self._states)
-
-    def finish(self) -> None:
-        """Save the open picture as done and open the next one, if there is one."""
-        self.work.finish(self._states)
-
-    def finish_as_authentic(self) -> None:
-        """Say that all of the open picture is one source, and save it as done."""
-        self.work.finish(self._states, authentic=True)
-
-    def _browse_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Choose a folder of pictures")
-        if path:
-            self.open_queue(path)
-
-    def _browse_list(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a list of pictures", "", LISTS)
-        if path:
-            self.open_queue(path)
-
-    def _browse_output(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Choose a folder for the masks")
-        if path:
-            self.work.choose_output(path)
-
-    def _jump(self, row: int) -> None:
-        if 0 <= row < len(self._listed):
-            self.work.go_to(self._listed[row])
-
-    # ---------------------------------------------------------------- what happens
-
-    def _work_changed(self) -> None:
-        self._show()
-        if not self.work.doing:
-            self.changed.emit()
-
-    def _leaving(self, image: Image) -> None:
-        """Save the open picture whose layer is removed, or of which the controller lets go."""
-        closing = image in self._controller.viewer.layers
-        # When the dock is gone, so is the place for sentences.
-        complain = show_warning if closing else lambda text: self._tell(text, True)
-        self.work.leave(image.unique_id, complain, closing=closing)
-
-    def _layer_removed(self, event: Any) -> None:
-        self.work.forget(event.value.unique_id)
-
-    def _tell(self, sentence: str, failed: bool, topic: Topic | None = None) -> None:
-        self._controller.notice.emit(sentence, failed, topic)
-
-    # ---------------------------------------------------------------- what is missing
+    # ---------------------------------------------------------------- what is shown
 
     def _ask(self) -> None:
         """Show what is missing for a picture to be done, or that nothing is."""
         missing = self.work.missing
         self.question.setVisible(missing is not None and missing.n_unassigned > 0)
         if missing is not None and missing.n_unassigned:
-            self.unfold()
             self.asked.setText(
                 f"{missing.n_unassigned:,} pixels have no source. Most lie around row "
                 f"{round(missing.row)}, column {round(missing.col)}."
             )
             self.fill_rest.setText(f"Rest to source {missing.free_number}")
 
-    def _show_rest(self) -> None:
-        image, missing = self._pictures.image, self.work.missing
-        if image is None or missing is None:
-            return
-        viewer = self._controller.viewer
-        camera = getattr(viewer, "scene", viewer).camera  # before napari 0.9 the viewer's own
-        row, col = image.data_to_world((missing.row, missing.col))[-2:]
-        camera.center = (*camera.center[:-2], row, col)
+    def _show_conflict(self) -> None:
+        conflict = self.work.conflict
+        self.conflict.setVisible(conflict is not None)
+        if conflict is not None:
+            self.conflict_text.setText(f"⚠ {conflict}")
 
-    # ---------------------------------------------------------------- what is shown
+    def _show_beginnings(self) -> None:
+        with QSignalBlocker(self.begin):
+            self.begin.clear()
+            self.begin.addItem("Begin from …", None)
+            for text, beginning in _BEGINNINGS.items():
+                self.begin.addItem(text, beginning)
+            for name in self._queue.seen:
+                self.begin.addItem(
+                    f"the work of {isolated(name)}", Beginning("work", annotator=name)
+                )
 
-    @property
-    def _states(self) -> tuple[EntryState, ...]:
-        states: tuple[EntryState, ...] = self.filter.currentData()
-        return states
-
-    def _show(self, _: object = None) -> None:
-        work = self.work
-        entries, here, free = work.entries, work.position, not work.doing
-        self.folder.setEnabled(free)
-        self.list_file.setEnabled(free)
-        for widget in (self.filter, self.jump, self.output):
-            widget.setEnabled(free and bool(entries))
-        self.back.setEnabled(free and preceding(entries, here, self._states) is not None)
-        self.forward.setEnabled(free and following(entries, here, self._states) is not None)
-        for finishing in (self.done, self.authentic):
-            finishing.setEnabled(free and work.opened is not None)
-        self.question.setEnabled(free)
-        self.output.setToolTip(
-            "Choose the folder for masks and records."
-            + (f" Now: {work.queue.output}" if work.queue is not None else "")
-        )
-        if work.doing:
-            self.place.setText(work.doing)
-            return
-        self.place.setText(self._describe())
-        self.say_beside_title(f"{here + 1} of {len(entries)}" if entries else "")
-        listed = [n for n, entry in enumerate(entries) if entry.state in self._states]
-        with QSignalBlocker(self.jump):
-            named = [f"{n + 1}  {isolated(entries[n].picture.name)}" for n in listed]
-            if named != self._named:  # thousands, and mostly the same ones
-                self.jump.clear()
-                self.jump.addItems(named)
-            self._listed, self._named = listed, named
-            self.jump.setCurrentIndex(listed.index(here) if here in listed else -1)
-            if here not in listed:
-                self.jump.setEditText("")
+    def _show(self) -> None:
+        work, store = self.work, self.work.store
+        free, is_shown = not work.doing, work.opened is not None
+        actions = frozenset() if store is None else store.actions
+        self.back.setEnabled(free and work.can_go_back)
+        self.forward.setEnabled(free and work.can_go_on)
+        self.skip.setEnabled(free and work.can_go_on)
+        for widget in (self.done, self.authentic, self.reject, self.accept, self.begin):
+            widget.setEnabled(free and is_shown)
+        for widget, action in (
+            (self.reject, "reject"),
+            (self.accept, "accept"),
+            (self.waive, "waive"),
+        ):
+            widget.setVisible(action in actions)
+        self.mine.setVisible("second opinion" in actions)
+        for frame in (self.question, self.conflict):
+            frame.setEnabled(free)
+        self.place.setText(work.doing or self._describe())
 
     def _describe(self) -> str:
-        work, entry = self.work, self.work.entry
-        if entry is None:
-            return "Choose a folder of pictures, or a list file."
-        state: str = entry.state
+        work, row = self.work, self.work.row
+        if work.store is None:
+            return "Open a folder of pictures, a list or a project."
+        if row is None:
+            return ""
+        state: str = row.state
         if work.problem:
             state = "cannot be opened"
         elif work.opened is None:
             state += ", closed"
-        counts = ", ".join(f"{n} {what}" for what, n in count_states(work.entries).items() if n)
-        return (
-            f"{work.position + 1} of {len(work.entries)} · {state}\n"
-            f"{isolated(entry.picture.name)}\n"
-            f"({counts})"
-        )
+        place = f"{work.place + 1:,} of {len(work.listing.keys):,}" if work.place >= 0 else "aside"
+        counts = work.listing.counts
+        told = ", ".join(f"{counts[name]:,} {name}" for name in work.store.states if counts[name])
+        sent_back = f"\nSent back: {isolated(row.note)}" if row.state == "rejected" else ""
+        return f"{place} · {state}\n{isolated(row.name)}\n({told}){sent_back}"
+
+
+def _frame() -> tuple[QFrame, QVBoxLayout]:
+    frame = QFrame()
+    frame.setFrameShape(QFrame.Shape.StyledPanel)
+    frame.hide()
+    layout = QVBoxLayout(frame)
+    layout.setContentsMargins(4, 4, 4, 4)
+    return frame, layout

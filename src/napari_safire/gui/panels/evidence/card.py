@@ -36,13 +36,14 @@ class ViewActs:
     ----------
     make : callable
         Takes its name and the parameters that differ from its defaults.
-    cancel, open_as_layer : callable
+    cancel, open_as_layer, open_regions : callable
         Take its name.
     """
 
     make: Callable[[str, Mapping[str, Any]], None]
     cancel: Callable[[str], None]
     open_as_layer: Callable[[str], None]
+    open_regions: Callable[[str], None]
 
 
 class ViewCard(FoldedSection):
@@ -115,12 +116,16 @@ class ViewCard(FoldedSection):
         self.layer_button = button(
             "Open as layer", "Lay what this view found over the picture.", self._open
         )
-        row = Rows([self.layer_button, self.table.copy], 2)
+        self.regions_button = button(
+            "Open regions", "Lay the regions that this view accuses over the picture.",
+            self._open_regions,
+        )  # fmt: skip
+        row = Rows([self.layer_button, self.regions_button, self.table.copy], 2)
         for widget in (self.about, row, self.table, self.misleads, self.parameters):
             self.body.addWidget(widget)
         tab_through(
-            self.heading, self.cancel, self.layer_button, self.table.copy, self.table.text,
-            self.misleads.heading, self.parameters.heading,
+            self.heading, self.cancel, self.layer_button, self.regions_button, self.table.copy,
+            self.table.text, self.misleads.heading, self.parameters.heading,
         )  # fmt: skip
         self._content_is_there = True
 
@@ -170,6 +175,9 @@ class ViewCard(FoldedSection):
 
     def _open(self) -> None:
         self._acts.open_as_layer(self.view.name)
+
+    def _open_regions(self) -> None:
+        self._acts.open_regions(self.view.name)
 
     # ---------------------------------------------------------------- what is shown
 
@@ -223,6 +231,7 @@ class ViewCard(FoldedSection):
         self.caveat.setText("\n".join(filter(None, (printable(caveat), means, source))))
         self.table.show_rows(() if found is None else found.words.table)
         self.layer_button.setVisible(found is not None and found.drawn)
+        self.regions_button.setVisible(found is not None and found.accuses)
         self._show_parameters()
 
     def _show_parameters(self) -> None:

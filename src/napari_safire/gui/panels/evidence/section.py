@@ -71,7 +71,8 @@ class EvidenceSection(FoldedSection):
     def _make_cards(self) -> None:
         if self.cards:
             return
-        acts = ViewActs(self._evidence.make, self._evidence.cancel, self._evidence.open_as_layer)
+        own = self._evidence
+        acts = ViewActs(own.make, own.cancel, own.open_as_layer, own.open_regions)
         for view in VIEWS:
             self.cards[view.name] = card = ViewCard(view, acts)
             self.body.insertWidget(self.body.count() - 1, card)

@@ -23,11 +23,12 @@ from napari_safire.corpus.learning_list import (
     look_at_list,
     write_done_list,
 )
-from napari_safire.corpus.queue import PictureQueue, count_states
+from napari_safire.corpus.queue import PictureQueue
 from napari_safire.gui.controllers.connections import Connections
+from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.annotate.model_section import ModelSection
-from napari_safire.gui.panels.curate.queue_section import LISTS, QueueSection
+from napari_safire.gui.panels.curate.new_project import LISTS
 from napari_safire.gui.panels.fine_tune.words import counted
 from napari_safire.gui.panels.section import (
     button,
@@ -114,7 +115,7 @@ class FineTuneChoice(QWidget):
     Parameters
     ----------
     controller : ViewerController
-    queue : QueueSection
+    queue : QueueController
         Gives its done pictures to learn from.
     model : ModelSection
         Whose model learns.
@@ -126,7 +127,7 @@ class FineTuneChoice(QWidget):
     """Emitted with the reason why a list cannot be used; the choice before stays."""
 
     def __init__(
-        self, controller: ViewerController, queue: QueueSection, model: ModelSection
+        self, controller: ViewerController, queue: QueueController, model: ModelSection
     ) -> None:
         super().__init__()
         self._controller, self._queue, self._model = controller, queue, model
@@ -211,7 +212,7 @@ class FineTuneChoice(QWidget):
 
     def plan(self) -> FineTunePlan | str:
         """Give what was chosen, or say what is missing."""
-        listed, queue, model = self._listed, self._queue.queue, self._model.model_in_use
+        listed, queue, model = self._listed, self._queue.folder, self._model.model_in_use
         material = listed or queue
         if material is None:
             return "Open a queue and mark pictures as done, or choose a list file."
@@ -248,7 +249,13 @@ class FineTuneChoice(QWidget):
         def failed(error: Exception) -> None:
             self.refused.emit(sentence(error))
 
-        run_guarded(self._controller.session, lambda: look_at_list(path), self._add_list, failed)
+        while_open = self.connections.while_connected
+        run_guarded(
+            self._controller.session,
+            lambda: look_at_list(path),
+            while_open(self._add_list),
+            while_open(failed),
+        )
 
     def suggest_folder(self) -> None:
         """Put a fresh folder into the field, unless the one that is there can be used."""
@@ -267,7 +274,7 @@ class FineTuneChoice(QWidget):
 
     def _place(self) -> Path | None:
         """The folder for results beside what is learned from."""
-        listed, queue = self._listed, self._queue.queue
+        listed, queue = self._listed, self._queue.folder
         if listed is not None:
             return listed.path.with_name(f"{listed.path.stem}_tuned")
         if queue is not None:
@@ -283,7 +290,7 @@ class FineTuneChoice(QWidget):
 
     @property
     def _done(self) -> int:
-        return count_states(self._queue.entries)["done"]
+        return self._queue.n_done
 
     def _add_list(self, listed: LearningList) -> None:
         known = [self.material.itemData(row) for row in range(1, self.material.count())]
@@ -304,7 +311,7 @@ class FineTuneChoice(QWidget):
         self.changed.emit()
 
     def _queue_changed(self) -> None:
-        known = self._queue.queue is not None
+        known = self._queue.folder is not None
         self.material.setItemText(0, f"open queue: {self._done} done" if known else "no queue open")
         if self.isEnabled():  # else it is being filled
             self.suggest_folder()

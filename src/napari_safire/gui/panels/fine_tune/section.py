@@ -10,9 +10,9 @@ from qtpy.QtWidgets import QProgressBar, QWidget
 
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
+from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.annotate.model_section import ModelSection
-from napari_safire.gui.panels.curate.queue_section import QueueSection
 from napari_safire.gui.panels.fine_tune import words
 from napari_safire.gui.panels.fine_tune.choice import FineTuneChoice, FineTunePlan
 from napari_safire.gui.panels.section import (
@@ -39,14 +39,14 @@ class FineTuneSection(FoldedSection):
     Parameters
     ----------
     controller : ViewerController
-    queue : QueueSection
+    queue : QueueController
         Whose done pictures may be learned from.
     model : ModelSection
         Whose model learns, and which takes up the new one.
     """
 
     def __init__(
-        self, controller: ViewerController, queue: QueueSection, model: ModelSection
+        self, controller: ViewerController, queue: QueueController, model: ModelSection
     ) -> None:
         super().__init__("Fine-tune", "Let the model learn from masks that you made or corrected.")
         self._controller, self._model = controller, model
@@ -112,8 +112,8 @@ class FineTuneSection(FoldedSection):
         run_guarded(
             self._controller.session,
             plan.request,
-            self._begin,
-            lambda error: self._fail(sentence(error)),
+            self.connections.while_connected(self._begin),
+            self.connections.while_connected(lambda error: self._fail(sentence(error))),
         )
 
     def _begin(self, request: FineTuneRequest) -> None:

@@ -1,13 +1,12 @@
-"""A former compression on any of the 64 grids, read from pixels: which blocks carry its steps.
+"""A former compression of a JPEG on another grid than its own: which blocks carry its steps.
 
-In a picture that was a JPEG, the coefficients of blocks on the former grid lie near multiples of
-the former steps: to within rounding if it was stored without losses since, to within the errors of
-the next compression if that had finer steps. What was pasted, painted or moved since does not lie
-on them. T. Bianchi, A. Piva, "Detection of nonaligned double JPEG compression based on integer
-periodicity maps", IEEE TIFS 7 (2012), find the grid by the periods of histograms at each shift;
-"Image forgery localization via block-grained analysis of JPEG artifacts", IEEE TIFS 7 (2012), give
-the mixture that blocks are judged by. The distribution of blocks that do not carry the steps is
-taken from the same pixels half a block further, as there.
+The coefficients of blocks on the former grid lie near multiples of the former steps, to within the
+errors of the latest compression if that had finer steps. What was pasted, painted or moved in
+between does not lie on them. T. Bianchi, A. Piva, "Detection of nonaligned double JPEG compression
+based on integer periodicity maps", IEEE TIFS 7 (2012), find the grid by the periods of histograms
+at each shift; "Image forgery localization via block-grained analysis of JPEG artifacts", IEEE TIFS
+7 (2012), give the mixture that blocks are judged by. The distribution of blocks that do not carry
+the steps is taken from the same pixels half a block further, as there.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _REACH = {True: 1024, False: 256}  # of a coefficient: constant part, others
 _LIVE = 0.6  # a block that varies less lies on every grid
 _FINE = 4  # bins for each unit, to compare distributions
 _RANGE = 256
-_AGREEING = {False: 2, True: 3}  # frequencies that show the grid: without, with a later compression
+_AGREEING = 3  # frequencies that show the grid
 _LEAST_PERIOD = 5.0  # standard deviations, in each of them
 _LEAST_LEAD = 1.5  # over the next grid: the latest compression shines through on several
 _LEAST_VALUES = 32  # that are not zero
@@ -47,9 +46,8 @@ _LEAST_STEP_PERIOD = 4.0  # of a step in a frequency, once the grid is known
 _LEAST_GAIN = 12.0  # of log-likelihood for the steps of one frequency
 _LEAST_SHARE = 0.05
 _MOST_RATIO = 4.0  # log of a block's ratio by one frequency: one odd value proves nothing
-_ROUNDING = (0.25, 0.4, 0.6)  # standard deviations of a coefficient of rounded pixels
+_ROUNDING = 0.25  # standard deviation of a coefficient of rounded pixels, at least
 _OF_STEPS = (0.4, 0.7, 1.0)  # the same after a compression, over those of its steps
-_VARIED = 5  # coefficients that are not zero
 _STRAY = 0.005  # share of blocks on the grid whose coefficient lies anywhere
 _CLIPPED = (1.0, 254.0)
 
@@ -72,12 +70,6 @@ class FormerCompression:
     log_ratios : (h, w) float32 array
         Log-likelihood of not carrying the steps over carrying them, for each block of the grid;
         ``nan`` where nothing can be said.
-    agreeing : float
-        Of the blocks with five coefficients or more that are not zero, the share that carries the
-        steps. Filters over the whole picture leave them in smooth places only.
-    error : float
-        Mean standard deviation of coefficients around multiples of their steps; filters over the
-        whole picture make it larger than rounding does.
     """
 
     grid: tuple[int, int] | None
@@ -85,14 +77,12 @@ class FormerCompression:
     steps: dict[tuple[int, int], int]
     share: float
     log_ratios: FloatImage
-    agreeing: float = 0.0
-    error: float = 0.0
 
 
 def former_compression(
     luminance: FloatImage,
     clipped: npt.NDArray[np.bool_],
-    latest: npt.NDArray[np.int64] | None = None,
+    latest: npt.NDArray[np.int64],
     *,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
@@ -104,7 +94,7 @@ def former_compression(
     luminance : (H, W) float32 array in 0 .. 255
     clipped : (H, W) bool array
         Pixels at the end of a channel's range: their blocks are left out.
-    latest : (8, 8) int array, optional
+    latest : (8, 8) int array
         Steps of the compression that the pixels were decoded from: its own grid, which begins at
         row 0, column 0, is left out, and so are steps that are not coarser.
     progress : callable, optional
@@ -125,7 +115,7 @@ def former_compression(
     nothing = np.full((luminance.shape[0] // BLOCK, luminance.shape[1] // BLOCK), np.nan)
     if strength < _LEAST_PERIOD:
         return FormerCompression(None, strength, {}, 0.0, nothing.astype(np.float32))
-    apart = _apart(grid, latest is not None)
+    apart = _apart(grid)
     on = block_coefficients(centred, grid)
     off = block_coefficients(centred, apart)[_unclipped(luminance, clipped, apart)]
     usable = _unclipped(luminance, clipped, grid)
@@ -137,15 +127,14 @@ def _compared(
     on: FloatImage,
     off: FloatImage,
     usable: npt.NDArray[np.bool_],
-    latest: npt.NDArray[np.int64] | None,
+    latest: npt.NDArray[np.int64],
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> FormerCompression:
     """Hold blocks on a grid against those half a block further, frequency by frequency."""
     ratios, told = np.zeros(on.shape[:2], np.float32), np.zeros(on.shape[:2], bool)
-    varied = np.zeros(ratios.shape, np.int16)
     steps: dict[tuple[int, int], int] = {}
-    shares, errors = [], []
+    shares = []
     for number, at in enumerate(FREQUENCIES):
         report(progress, cancel, number, len(FREQUENCIES), "comparing histograms")
         if usable.sum() < LEAST_BLOCKS:
@@ -160,38 +149,28 @@ def _compared(
         )
         if fitted is None:
             continue
-        steps[at], error, share, table = fitted
+        steps[at], share, table = fitted
         shares.append(share)
-        errors.append(error)
         ratios += table[bins]
         told |= np.abs(table[bins]) > 0.05
-        varied += bins >= steps[at] * _FINE / 2
     ratios[~(usable & told)] = np.nan
-    of_varied = ratios[(varied >= _VARIED) & np.isfinite(ratios)]
-    agreeing = float((of_varied < 0).mean()) if len(of_varied) >= LEAST_BLOCKS else 0.0
-    if not steps:
-        return FormerCompression(None, 0.0, steps, 0.0, ratios)
-    share, error = float(np.mean(shares)), float(np.mean(errors))
-    return FormerCompression(None, 0.0, steps, share, ratios, agreeing, error)
+    share = float(np.mean(shares)) if shares else 0.0
+    return FormerCompression(None, 0.0, steps, share, ratios)
 
 
-def _apart(grid: tuple[int, int], compressed: bool) -> tuple[int, int]:
+def _apart(grid: tuple[int, int]) -> tuple[int, int]:
     """Half a block further, but not on the grid of the latest compression."""
     half = BLOCK // 2
     other = (grid[0] + half) % BLOCK, (grid[1] + half) % BLOCK
-    return (half - 1, half + 1) if compressed and other == (0, 0) else other
+    return (half - 1, half + 1) if other == (0, 0) else other
 
 
-def _errors(
-    latest: npt.NDArray[np.int64] | None, at: tuple[int, int]
-) -> tuple[tuple[float, ...], int]:
+def _errors(latest: npt.NDArray[np.int64], at: tuple[int, int]) -> tuple[tuple[float, ...], int]:
     """Standard deviations that a coefficient's error may have, and the least step that shows."""
-    if latest is None:
-        return _ROUNDING, 2
     # the errors of a block on another grid are those of all frequencies around this one
     near = latest[: at[0] + 2, : at[1] + 2].astype(float)
     of_steps = float(np.sqrt((near**2).mean() / 12))
-    return tuple(max(0.25, of_steps * part) for part in _OF_STEPS), int(latest[at]) + 1
+    return tuple(max(_ROUNDING, of_steps * part) for part in _OF_STEPS), int(latest[at]) + 1
 
 
 def _unclipped(
@@ -210,7 +189,7 @@ def _unclipped(
 
 def _strongest_grid(
     centred: FloatImage,
-    latest: npt.NDArray[np.int64] | None,
+    latest: npt.NDArray[np.int64],
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> tuple[tuple[int, int], float]:
@@ -236,11 +215,10 @@ def _strongest_grid(
             counts[number] += seen @ counted
     periods = sums / np.sqrt(np.maximum(counts, 1) / 2)
     periods -= np.median(periods, axis=1, keepdims=True)  # what all grids show is no grid's
-    if latest is not None:
-        periods[:, 0] = 0
-        for number, at in enumerate(_SEARCHED):
-            periods[number][:, latest[at] >= _SEARCHED_STEPS] = 0
-    strengths = np.sort(periods.max(axis=2), axis=0)[-_AGREEING[latest is not None]]
+    periods[:, 0] = 0
+    for number, at in enumerate(_SEARCHED):
+        periods[number][:, latest[at] >= _SEARCHED_STEPS] = 0
+    strengths = np.sort(periods.max(axis=2), axis=0)[-_AGREEING]
     strongest, second = (int(grid) for grid in np.argsort(-strengths)[:2])
     leads = strengths[strongest] >= _LEAST_LEAD * strengths[second]
     return divmod(strongest, BLOCK), float(strengths[strongest]) if leads else 0.0
@@ -288,24 +266,24 @@ def _fit(
     off_grid: npt.NDArray[np.int64],
     deviations: tuple[float, ...],
     least_step: int,
-) -> tuple[int, float, float, FloatImage] | None:
-    """Step, error around it, share that carries it, log ratio by bin; None if no step tells."""
+) -> tuple[int, float, FloatImage] | None:
+    """Step, share of blocks that carries it, log ratio by bin; None if no step tells."""
     without = gaussian_filter1d(off_grid.astype(float), 1.0, mode="mirror")
     without += 1e-3 * without.sum() / len(without)
     without /= without.sum()
-    best: tuple[float, int, float, float, npt.NDArray[np.float64]] | None = None
+    best: tuple[float, int, float, npt.NDArray[np.float64]] | None = None
     for step in _likely_steps(observed, least_step):
         for deviation in deviations:
             comb = _comb(without, step, deviation)
             share, gain = mixture_share(observed, without, comb)
             if best is None or gain > best[0]:
-                best = gain, step, deviation, share, comb
-    if best is None or best[0] < _LEAST_GAIN or best[3] < _LEAST_SHARE:
+                best = gain, step, share, comb
+    if best is None or best[0] < _LEAST_GAIN or best[2] < _LEAST_SHARE:
         return None
-    _, step, deviation, share, comb = best
+    _, step, share, comb = best
     ratio = np.clip(np.log(without / comb), -_MOST_RATIO, _MOST_RATIO).astype(np.float32)
     ratio[-1] = 0  # all beyond
-    return step, deviation, share, ratio
+    return step, share, ratio
 
 
 def _likely_steps(observed: npt.NDArray[np.float64], least_step: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +17,24 @@ if TYPE_CHECKING:
 
     from napari_safire.partitioning.prompt_grid import PromptGrid
 
-Asked = tuple[PointPrompt, ...]
-"""Points of one source that are answered together; a single one by itself."""
-
 _STRIP_PIXELS = 4_000_000
 _KEPT_PIXELS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the model is asked: points of one source that are answered together.
+
+    Parameters
+    ----------
+    points : tuple of PointPrompt
+        One at least.
+    others : tuple of PointPrompt
+        Points of other sources, which count against the region; empty where the model is not told.
+    """
+
+    points: tuple[PointPrompt, ...]
+    others: tuple[PointPrompt, ...] = ()
 
 
 class Unions:
@@ -55,15 +69,22 @@ def asked_for(prompts: Sequence[SourcePrompt], jointly: bool) -> dict[SourceProm
     ----------
     prompts : sequence of SourcePrompt
     jointly : bool
-        Whether the model answers all points of a source together
-        (`napari_safire.engine.Engine.answers_by_patches`). Those that exclude are asked alone.
+        Whether the model answers all points of a source together, and is told those of the other
+        sources (`napari_safire.engine.Engine.answers_by_patches`). Those that exclude are asked
+        alone.
     """
-    of_source: dict[int, Asked] = {}
-    for prompt in prompts:
-        if not prompt.exclude:
-            of_source[prompt.source] = (*of_source.get(prompt.source, ()), prompt.point)
+    if not jointly:
+        return {prompt: Asked((prompt.point,)) for prompt in prompts}
+    included = [prompt for prompt in prompts if not prompt.exclude]
+    of_source = {
+        source: Asked(
+            tuple(p.point for p in included if p.source == source),
+            tuple(p.point for p in included if p.source != source),
+        )
+        for source in {prompt.source for prompt in included}
+    }
     return {
-        prompt: of_source[prompt.source] if jointly and not prompt.exclude else (prompt.point,)
+        prompt: Asked((prompt.point,)) if prompt.exclude else of_source[prompt.source]
         for prompt in prompts
     }
 

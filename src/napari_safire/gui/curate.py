@@ -1,0 +1,56 @@
+"""The dock widget *SAFIRE Curate*: picture after picture, each with its state and its sources."""
+
+from __future__ import annotations
+
+import napari
+from qtpy.QtGui import QDropEvent
+
+from napari_safire.gui.dock import WorkspaceDock
+from napari_safire.gui.panels.curate.opening_section import OpeningSection
+from napari_safire.gui.panels.curate.queue_list import QueueList
+from napari_safire.gui.panels.curate.queue_section import QueueSection
+from napari_safire.gui.panels.drops import dropped_paths, open_pictures, sort_dropped
+from napari_safire.gui.panels.section import Section
+from napari_safire.session.chosen_model import LoadEngine
+
+
+class CurateWidget(WorkspaceDock):
+    """Go through the pictures of a folder, a list or a project, and say what each is made of.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        napari hands it in.
+    load_engine : callable, optional
+        How models are loaded, where this dock is the viewer's first; see `Workspace`.
+    """
+
+    name = "SAFIRE Curate"
+
+    def __init__(
+        self, napari_viewer: napari.viewer.Viewer, load_engine: LoadEngine | None = None
+    ) -> None:
+        super().__init__(napari_viewer, load_engine)
+        self.workspace.need_model()
+        queue = self.workspace.queue
+        self.opening = OpeningSection(self.controller, queue)
+        self.list = QueueList(queue)
+        self.queue = QueueSection(queue)
+        sections: list[Section] = [self.opening, self.list, self.queue]
+        self._lay_out(sections, sections)
+        self._body.setStretchFactor(self.list, 1)
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Open what was dropped: as the queue, or as pictures."""
+        paths = [] if event is None else dropped_paths(event)
+        if event is None or not paths:
+            return
+        event.acceptProposedAction()
+        dropped = sort_dropped(paths)
+        if dropped.queue is not None:
+            self.workspace.queue.work.open_queue(dropped.queue)
+        problems = list(dropped.problems)
+        if dropped.model is not None:
+            problems.append(f"{dropped.model.name} is a model: drop it on the dock SAFIRE.")
+        for problem in (*problems, *open_pictures(self.controller.viewer, dropped.pictures)):
+            self._tell(problem)

@@ -1,0 +1,284 @@
+"""The SQLite file of a project, shared by several processes and machines.
+
+On a disk of this machine readers and writers do not wait for each other (write-ahead log). On a
+network drive the log's shared memory does not work: there a rollback journal is used, and whoever
+writes holds a lease, a small file that says who it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import psutil
+
+from napari_safire.errors import DatasetError, SafireError
+from napari_safire.project.people import machine_name
+from napari_safire.text import printable
+
+T = TypeVar("T")
+Journal = Literal["wal", "rollback"]
+
+_WAIT_S = 30.0
+_PAUSE_S = 0.02
+_LEASE = "project.lease"
+_LEASE_S = 60.0
+"""Age at which a lease was left behind by a machine that is gone: a change takes less than a
+second."""
+_NETWORK = (
+    "nfs", "cifs", "smb", "smbfs", "afpfs", "9p", "ncpfs", "webdav", "davfs", "fuse.sshfs",
+    "fuse.rclone", "fuse.gvfsd-fuse", "fuse.davfs", "ceph", "glusterfs", "lustre", "beegfs",
+    "gpfs", "afs", "vboxsf", "prl_fs", "fuse.vmhgfs-fuse",
+)  # fmt: skip
+
+
+class Database:
+    """One connection to read and one to write, each for one thread at a time.
+
+    Parameters
+    ----------
+    path : Path
+        Of the SQLite file.
+    journal : {"wal", "rollback"}
+    read_only : bool
+        The file is not changed, nor is anything beside it where its folder may not be written to.
+    """
+
+    def __init__(self, path: Path, journal: Journal, *, read_only: bool = False) -> None:
+        self.path, self.journal, self.read_only = path, journal, read_only
+        self._reading, self._writing = threading.RLock(), threading.RLock()
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+
+    def read(self, ask: Callable[[sqlite3.Connection], T]) -> T:
+        """Ask for something, of one state of the file.
+
+        Raises
+        ------
+        SafireError
+            Another program keeps the file to itself for half a minute.
+        DatasetError
+            The file is damaged, or no project.
+        """
+        with self._reading:
+
+            def asked() -> T:
+                if self._reader is None:
+                    self._reader = self._connect()
+                connection = self._reader
+                connection.execute("BEGIN")
+                try:
+                    return ask(connection)
+                finally:
+                    connection.execute("ROLLBACK")
+
+            return self._patient(asked)
+
+    def write(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Change something, in one transaction: all of it or nothing.
+
+        Raises
+        ------
+        SafireError
+            The file is read-only, the disk is full, or another program keeps it to itself for half
+            a minute.
+        DatasetError
+            The file is damaged.
+        """
+        if self.read_only:
+            raise SafireError(
+                f"The project {self._name} may not be written to: have its folder made writable, "
+                "or work on a copy."
+            )
+        with self._writing:
+
+            def acted() -> T:
+                if self._writer is None:
+                    self._writer = self._connect()
+                connection = self._writer
+                with self._lease():
+                    connection.execute("BEGIN IMMEDIATE")
+                    try:
+                        answer = act(connection)
+                        connection.execute("COMMIT")
+                    except BaseException:
+                        if connection.in_transaction:
+                            connection.execute("ROLLBACK")
+                        raise
+                return answer
+
+            return self._patient(acted)
+
+    def alone(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with the writing connection outside a transaction."""
+        with self._writing:
+
+            def acted() -> T:
+                if self._writer is None:
+                    self._writer = self._connect()
+                with self._lease():
+                    return act(self._writer)
+
+            return self._patient(acted)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._reading, self._writing:
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    connection.close()
+            self._reader = self._writer = None
+
+    # ---------------------------------------------------------------- connections
+
+    @property
+    def _name(self) -> str:
+        return printable(self.path.parent)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            _address(self.path, self.read_only),
+            uri=True,
+            timeout=_WAIT_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not self.read_only:
+            mode = "WAL" if self.journal == "wal" else "DELETE"
+            connection.execute(f"PRAGMA journal_mode = {mode}")
+            connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _patient(self, act: Callable[[], T]) -> T:
+        """Do it once more while SQLite itself does not wait for another process."""
+        deadline = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                return act()
+            except sqlite3.Error as error:
+                code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+                if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    if time.monotonic() > deadline:
+                        raise SafireError(
+                            f"Another program has been writing to the project {self._name} for "
+                            f"{_WAIT_S:.0f} seconds: try again when it has ended."
+                        ) from error
+                    time.sleep(_PAUSE_S)
+                    continue
+                raise self._said(error, code) from error
+
+    def _said(self, error: sqlite3.Error, code: int) -> SafireError:
+        name = self._name
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return DatasetError(
+                f"The project {name} is damaged ({error}): `napari-safire project recover` saves "
+                "what can be read into a new one."
+            )
+        if code == sqlite3.SQLITE_FULL:
+            return SafireError(f"The disk of the project {name} is full: make room, then go on.")
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+            return SafireError(
+                f"The project {name} cannot be written to ({error}): have its folder made "
+                "writable, or work on a copy."
+            )
+        if code == sqlite3.SQLITE_IOERR:
+            return SafireError(f"The disk of the project {name} fails ({error}): check it.")
+        return DatasetError(f"The project {name} cannot be used: {error}.")
+
+    # ---------------------------------------------------------------- lease
+
+    @contextmanager
+    def _lease(self) -> Iterator[None]:
+        """Be the only one to write, on drives where SQLite's own locks cannot be trusted."""
+        if self.journal == "wal":
+            yield
+            return
+        path = self.path.with_name(_LEASE)
+        deadline = time.monotonic() + _WAIT_S
+        content = json.dumps({"machine": machine_name(), "process": os.getpid()}).encode()
+        while True:
+            try:
+                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            except FileExistsError:
+                _remove_old_lease(path)
+                if time.monotonic() > deadline:
+                    raise SafireError(
+                        f"{_lease_holder(path)} has been writing to the project {self._name} for "
+                        f"{_WAIT_S:.0f} seconds: try again when it has ended."
+                    ) from None
+                time.sleep(_PAUSE_S)
+            else:
+                break
+        try:
+            os.write(handle, content)
+            os.close(handle)
+            yield
+        finally:
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+
+def safe_journal(folder: Path) -> Journal:
+    """Tell which journal is safe on the drive that a folder lies on.
+
+    Parameters
+    ----------
+    folder : Path
+        Need not exist.
+
+    Returns
+    -------
+    {"wal", "rollback"}
+    """
+    return "rollback" if file_system(folder).lower().startswith(_NETWORK) else "wal"
+
+
+def file_system(folder: Path) -> str:
+    """Name the file system that a folder lies on; empty where the machine does not say."""
+    whole = Path(os.path.realpath(folder))
+    try:
+        mounts = psutil.disk_partitions(all=True)
+    except OSError:
+        return ""
+    if os.name == "nt" and os.fspath(whole).startswith("\\\\"):  # a share without a letter
+        return "cifs"
+    below = [mount for mount in mounts if whole.is_relative_to(mount.mountpoint)]
+    if not below:
+        return ""
+    # Of several at one place the last one is what is seen there.
+    deepest = max(len(mount.mountpoint) for mount in below)
+    nearest = [mount for mount in below if len(mount.mountpoint) == deepest][-1]
+    return "cifs" if "remote" in nearest.opts.split(",") else str(nearest.fstype)
+
+
+def _address(path: Path, read_only: bool) -> str:
+    if not read_only:
+        return f"{path.absolute().as_uri()}?mode=rwc"
+    # Where nothing may be written beside it, a log cannot be shared: nobody writes there either.
+    frozen = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
+    return f"{path.absolute().as_uri()}?mode=ro{frozen}"
+
+
+def _remove_old_lease(path: Path) -> None:
+    with suppress(OSError):
+        if time.time() - path.stat().st_mtime > _LEASE_S:
+            # Renamed first: of two that find it old, one alone may remove it.
+            old = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+            path.rename(old)
+            old.unlink()
+
+
+def _lease_holder(path: Path) -> str:
+    try:
+        values = json.loads(path.read_bytes())
+        return f"Process {int(values['process'])} on {printable(values['machine'])}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "Another machine"

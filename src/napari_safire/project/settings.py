@@ -1,0 +1,73 @@
+"""How a project is worked on: one value, kept by an event whenever it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from napari_safire.errors import DatasetError
+
+_MOST_ANNOTATORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSettings:
+    """How a project is worked on.
+
+    Parameters
+    ----------
+    annotators_per_picture : int
+        How many people annotate each picture, not knowing what the others do.
+    control_share : float
+        Share of an annotator's pictures that are hidden controls with known truth, 0 to 1.
+    seed : int
+        Of everything that is drawn: assignments, controls, splits.
+    licence : str
+        Of the pictures, for the data card.
+
+    Raises
+    ------
+    DatasetError
+        Something is out of range.
+    """
+
+    annotators_per_picture: int = 1
+    control_share: float = 0.0
+    seed: int = 0
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.annotators_per_picture <= _MOST_ANNOTATORS:
+            raise DatasetError(
+                f"{self.annotators_per_picture} annotators a picture: choose 1 to "
+                f"{_MOST_ANNOTATORS}."
+            )
+        if not 0 <= self.control_share <= 1:
+            raise DatasetError(
+                f"A share of controls of {self.control_share}: choose one between 0 and 1."
+            )
+
+    def as_record(self) -> dict[str, Any]:
+        """Return JSON values from which `read_settings` makes the same."""
+        return asdict(self)
+
+
+def read_settings(record: Mapping[str, Any]) -> ProjectSettings:
+    """Make settings of JSON values; what is not among them, or of another type, is as by default.
+
+    Parameters
+    ----------
+    record : mapping
+
+    Returns
+    -------
+    ProjectSettings
+    """
+    default = ProjectSettings()
+    known = {
+        field.name: type(getattr(default, field.name))(record[field.name])
+        for field in fields(default)
+        if isinstance(record.get(field.name), (int, float, str))
+    }
+    return replace(default, **known)

@@ -1,0 +1,198 @@
+"""A copy of a project made while others work, and a new one of what a damaged one still has."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_safire.atomic import remove_leftovers, rename, staging_folder
+from napari_safire.errors import DatasetError, SafireError
+from napari_safire.progress import Cancel, Progress, report
+from napari_safire.project.event_table import COLUMNS, read_event
+from napari_safire.project.events import Draft, Event
+from napari_safire.project.objects import Objects
+from napari_safire.project.store import DATABASE, Project
+from napari_safire.project.upkeep.verify import objects_of
+from napari_safire.text import printable
+
+
+def back_up(
+    project: Project,
+    folder: str | os.PathLike[str],
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Path:
+    """Copy a project as it is at one moment, whoever works on it meanwhile.
+
+    Parameters
+    ----------
+    project : Project
+    folder : path-like
+        Must not exist; its parent must. It has this name only once the copy is whole.
+    progress, cancel : callable, optional
+
+    Returns
+    -------
+    Path
+        The folder. Pictures are not copied; from another place `look_after` finds them again.
+
+    Raises
+    ------
+    SafireError
+        The folder exists, or cannot be written to.
+    DatasetError
+        An object is gone or damaged; `napari-safire project verify` tells which.
+    """
+    target = Path(os.path.abspath(folder))
+    if os.path.lexists(target):
+        raise SafireError(f"{printable(target)} exists: give a backup a new name.")
+    try:
+        remove_leftovers(target.parent)
+        with staging_folder(target.parent) as staging:
+            whole = staging / target.name
+            whole.mkdir()
+            _copy_database(project, whole / DATABASE)
+            with Project.open(whole, author=project.author, read_only=True) as copy:
+                wanted = {digest for event in copy.events() for digest in objects_of(event)}
+            objects = Objects(whole / "objects")
+            for number, digest in enumerate(sorted(wanted)):
+                report(progress, cancel, number, len(wanted), "copying masks")
+                objects.copy_from(project.objects, digest)
+            rename(whole, target)
+    except OSError as error:
+        raise SafireError(
+            f"{printable(target)} cannot be written: {error.strerror or error}."
+        ) from error
+    return target
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was saved of a damaged project.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the new project.
+    n_events : int
+        That were read and hold.
+    lost : tuple of str
+        What could not be, in sentences.
+    """
+
+    folder: Path
+    n_events: int
+    lost: tuple[str, ...]
+
+
+def recover(
+    damaged: str | os.PathLike[str], folder: str | os.PathLike[str], author: str | None = None
+) -> Recovered:
+    """Save into a new project what can be read of one whose database is damaged.
+
+    Every event that is whole and has its own hash is taken over with its origin, even if others
+    before it are lost; the new chain begins anew.
+
+    Parameters
+    ----------
+    damaged : path-like
+        Folder of the damaged project; it is only read.
+    folder : path-like
+        Of the new one; must hold no project.
+    author : str, optional
+
+    Returns
+    -------
+    Recovered
+
+    Raises
+    ------
+    DatasetError
+        Nothing can be read.
+    """
+    path = Path(os.path.abspath(damaged))
+    path = path.parent if path.name == DATABASE else path
+    events, lost = _readable_events(path / DATABASE)
+    if not events:
+        raise DatasetError(f"No event of {printable(path)} can be read: fetch a backup.")
+    old = Objects(path / "objects")
+    with Project.create(folder, f"{path.name} (recovered)", author=author) as project:
+        pictures: set[str] = set()
+        drafts = []
+        for event in events:
+            if event.kind in ("project.created", "settings.changed"):
+                continue
+            if event.kind == "picture.added":
+                pictures.add(event.picture)
+            elif event.picture and event.picture not in pictures:
+                lost.append(f"Event {event.sequence} is of a picture whose beginning is lost.")
+                continue
+            drafts.append(Draft(event.kind, event.picture, event.body, event.as_origin()))
+            for digest in objects_of(event):
+                try:
+                    project.objects.copy_from(old, digest)
+                except DatasetError as error:
+                    lost.append(str(error))
+        project.append_many(drafts)
+        return Recovered(project.folder, len(drafts), tuple(lost))
+
+
+def _copy_database(project: Project, target: Path) -> None:
+    with closing(sqlite3.connect(target)) as copy:
+
+        def act(connection: sqlite3.Connection) -> None:
+            connection.backup(copy)
+
+        if project.read_only:
+            project.database.read(act)
+        else:
+            project.database.alone(act)
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, until it is opened to be written
+
+
+def _readable_events(path: Path) -> tuple[list[Event], list[str]]:
+    """Events that are whole, read one by one around damaged pages."""
+    found: list[Event] = []
+    lost: list[str] = []
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        with closing(connection):
+            last = _last_readable(connection)
+            for number in range(1, last + 1):
+                try:
+                    row = connection.execute(
+                        f"SELECT {COLUMNS} FROM event WHERE sequence = ?", (number,)
+                    ).fetchone()
+                    event = None if row is None else read_event(row)
+                except (sqlite3.Error, DatasetError, UnicodeDecodeError):
+                    event = None
+                if event is None or event.digest() != event.sha256:
+                    lost.append(f"Event {number} is lost or was changed.")
+                else:
+                    found.append(event)
+    except sqlite3.Error as error:
+        lost.append(f"{printable(path)} cannot be read further: {error}.")
+    return found, lost
+
+
+def _last_readable(connection: sqlite3.Connection) -> int:
+    """The largest sequence number that can be found, by trying where the end cannot be read."""
+    try:
+        return int(connection.execute("SELECT max(sequence) FROM event").fetchone()[0] or 0)
+    except sqlite3.Error:
+        known, step = 0, 1 << 20
+        while step:
+            try:
+                row = connection.execute(
+                    "SELECT 1 FROM event WHERE sequence = ?", (known + step,)
+                ).fetchone()
+            except sqlite3.Error:
+                row = (1,)  # the page is there, and damaged
+            if row is not None:
+                known += step
+            else:
+                step //= 2
+        return known

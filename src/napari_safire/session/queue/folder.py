@@ -1,0 +1,176 @@
+"""Pictures of a folder or of a list file, with masks and records beside them.
+
+One person works on them, whoever that is, and each picture has one mask. How far the pictures are
+is looked up once, when the queue is opened, and of single pictures whenever they are gone to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from napari_safire.annotation.annotation import Annotation, Labels
+from napari_safire.annotation.predictions import AnnotatedPlane
+from napari_safire.corpus.queue import STATES, PictureQueue, QueueEntry
+from napari_safire.corpus.queue_files import from_one
+from napari_safire.errors import DatasetError
+from napari_safire.images.lists import ListEntry
+from napari_safire.images.reading import ReadImage
+from napari_safire.images.truth import read_label_truth
+from napari_safire.project.queries import PictureQuery, PictureRow, RowState, SortKey
+from napari_safire.session.queue.folder_work import FolderWork, read_work
+from napari_safire.session.queue.listing import Listing
+from napari_safire.session.queue.store import Action
+from napari_safire.text import printable
+
+
+class FolderPictures:
+    """The `PictureStore` of a folder or list. Make one with `open`.
+
+    Parameters
+    ----------
+    queue : PictureQueue
+    place : Path
+        The folder or list file.
+
+    Attributes
+    ----------
+    queue : PictureQueue
+    """
+
+    states: tuple[RowState, ...] = STATES
+    open_states: tuple[RowState, ...] = ("untouched", "begun")
+    sorts: tuple[SortKey, ...] = ("added", "name", "state")
+    actions: frozenset[Action] = frozenset({"done", "authentic", "choose output"})
+
+    def __init__(self, queue: PictureQueue, place: Path) -> None:
+        self.queue = queue
+        self.place = place
+        # By key. Written in the reading worker, whole entries at a time.
+        self._entries: dict[str, QueueEntry] = {
+            os.fspath(entry.picture.relative_to(queue.base)): entry for entry in queue.entries()
+        }
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None
+    ) -> FolderPictures:
+        """Find the pictures of a folder or list, and look up how far each of them is.
+
+        Parameters
+        ----------
+        path : path-like
+        output : path-like, optional
+            See `PictureQueue.open`.
+
+        Raises
+        ------
+        DatasetError
+            It cannot be read or holds no pictures.
+        """
+        return cls(PictureQueue.open(path, output), Path(os.path.abspath(path)))
+
+    def with_output(self, output: str | os.PathLike[str]) -> FolderPictures:
+        """Return the same pictures with masks and records in another folder."""
+        return FolderPictures(replace(self.queue, output=Path(os.path.abspath(output))), self.place)
+
+    annotator = ""
+
+    @property
+    def title(self) -> str:
+        """See `PictureStore`."""
+        return printable(self.place.name)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `PictureStore`."""
+        return self.queue.notes
+
+    def listing(self, query: PictureQuery) -> Listing:
+        """See `PictureStore`."""
+        if query.sort not in self.sorts:
+            raise DatasetError(
+                f"A folder cannot be sorted by {query.sort!r}: choose one of "
+                f"{', '.join(self.sorts)}."
+            )
+        found = list(self._entries.items())
+        counts: Counter[str] = Counter(entry.state for _, entry in found)
+        searched = query.text.strip().casefold()
+        if searched:
+            found = [pair for pair in found if searched in pair[0].casefold()]
+        if query.others or query.tag or query.stages or query.problems:
+            found = []  # nobody is named, and nothing has tags, stages or problems
+        if query.sort == "name":
+            found.sort(key=lambda pair: pair[1].picture.name.casefold())
+        elif query.sort == "state":
+            found.sort(key=lambda pair: STATES.index(pair[1].state))
+        if query.descending:
+            found.reverse()
+        return Listing(
+            [key for key, _ in found], [entry.state for _, entry in found], query.states, counts
+        )
+
+    def entry(self, key: str) -> QueueEntry:
+        """Return where what was made of a picture lies, and how far it was when last looked up."""
+        return self._entries[key]
+
+    def kept_at(self, key: str) -> Path:
+        """See `PictureStore`: the record."""
+        return self._entries[key].record
+
+    def begin(self, key: str, image: ReadImage) -> FolderWork:
+        """Return work on a picture of which nothing was made."""
+        shape = image.pixels.shape[0], image.pixels.shape[1]
+        nothing = AnnotatedPlane(Annotation.empty(shape))
+        return FolderWork(key, self._entries[key], image, nothing)
+
+    def look_up(self, keys: Sequence[str]) -> tuple[PictureRow, ...]:
+        """See `PictureStore`."""
+        return tuple(self._row(key) for key in keys)
+
+    def _row(self, key: str) -> PictureRow:
+        entry = self._entries[key] = self.queue.entry(self._entries[key].picture)
+        problem = "" if entry.picture.exists() else f"{printable(entry.picture)} is gone."
+        return PictureRow(
+            key, printable(entry.picture.name), key, entry.state, "annotate", (), None, None, None,
+            "", (), problem, "",
+        )  # fmt: skip
+
+    def read(self, key: str) -> FolderWork:
+        """See `PictureStore`."""
+        return read_work(key, self._entries[key])
+
+    def given(self, key: str) -> Labels | None:
+        """See `PictureStore`: the mask that a list names."""
+        entry = self._entries[key]
+        if entry.given is None:
+            return None
+        return from_one(read_label_truth(ListEntry(entry.picture, entry.given)).labels)
+
+    def locate(self, key: str) -> Path:
+        """See `PictureStore`."""
+        return self._entries[key].picture
+
+    def people(self) -> tuple[str, ...]:
+        """See `PictureStore`: nobody is named."""
+        return ()
+
+    def tags(self) -> tuple[str, ...]:
+        """See `PictureStore`: there are none."""
+        return ()
+
+    def annotators(self, key: str) -> tuple[str, ...]:
+        """See `PictureStore`: nobody is named."""
+        return ()
+
+    def other_work(self, key: str, annotator: str) -> AnnotatedPlane:
+        """See `PictureStore`."""
+        raise DatasetError(
+            f"Masks beside pictures are nobody's: there is no work of {printable(annotator)}."
+        )
+
+    def close(self) -> None:
+        """See `PictureStore`: no file is open."""

@@ -1,0 +1,417 @@
+"""The Curate dock without a window: its list, its projects, what is said of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeEngine
+from napari.components import ViewerModel
+from PIL import Image
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QComboBox
+from window.hand import pump, wait_idle, wait_until
+
+from napari_safire.errors import DatasetError
+from napari_safire.gui.curate import CurateWidget
+from napari_safire.gui.panels.curate.queue_model import DISAGREEMENT, NAME, SCORE, STATE, THUMBNAIL
+from napari_safire.project.adding import add_pictures
+from napari_safire.project.collecting import collect_pictures
+from napari_safire.project.people import annotator_name
+from napari_safire.project.queries import PictureQuery, PictureRow
+from napari_safire.project.settings import ProjectSettings
+from napari_safire.project.store import Project
+from napari_safire.project.work import Step, find_work, save_step
+from napari_safire.session.queue.listing import Listing
+
+SHAPE = (40, 60)
+
+
+@pytest.fixture
+def curate(viewer: ViewerModel) -> Iterator[CurateWidget]:
+    widget = CurateWidget(viewer, load_engine=lambda name, device, notice: FakeEngine())
+    widget.resize(360, 900)
+    widget.show()
+    pump(0.02)
+    yield widget
+    widget.close_work()
+    widget.deleteLater()
+    QApplication.sendPostedEvents(widget, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for n, name in enumerate(("b2.png", "b10.png", "a1.png", "c.png")):
+        Image.fromarray(np.full((*SHAPE, 3), 50 * n + 20, np.uint8)).save(folder / name)
+    return folder
+
+
+def make_project(photos: Path, annotators: int = 1, author: str = "anna") -> Path:
+    folder = photos.with_name("project")
+    settings = ProjectSettings(annotators_per_picture=annotators)
+    project = Project.create(folder, author=author, settings=settings)
+    add_pictures(project, collect_pictures(photos), tags=["harbour"])
+    project.close()
+    return folder
+
+
+@pytest.fixture
+def project(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NAPARI_SAFIRE_ANNOTATOR", "anna")
+    return make_project(photos)
+
+
+def settle(curate: CurateWidget) -> None:
+    work = curate.workspace.queue.work
+    wait_until(lambda: not work.doing and work.listed_query == work.query)
+    wait_idle(curate.controller)
+    pump(0.02)
+
+
+def open_queue(curate: CurateWidget, path: Path) -> None:
+    curate.opening.open_queue(path)
+    settle(curate)
+
+
+def column(curate: CurateWidget, which: int, role: Qt.ItemDataRole | None = None) -> list[Any]:
+    model = curate.list.model
+    role = role or Qt.ItemDataRole.DisplayRole
+    for n in range(model.rowCount()):  # the first look asks for them
+        model.data(model.index(n, NAME))
+    settle(curate)
+    return [model.data(model.index(n, which), role) for n in range(model.rowCount())]
+
+
+def names(curate: CurateWidget) -> list[str]:
+    return column(curate, NAME)
+
+
+def choose(curate: CurateWidget, box: QComboBox, text: str) -> None:
+    assert box.findText(text) >= 0, [box.itemText(n) for n in range(box.count())]
+    box.setCurrentText(text)
+    box.activated.emit(box.currentIndex())
+    settle(curate)
+
+
+def press(curate: CurateWidget, button: Any) -> None:
+    assert button.isEnabled()
+    curate.ensureWidgetVisible(button)
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    settle(curate)
+
+
+def mark_two_sources(curate: CurateWidget) -> None:
+    curate.controller.partition()
+    settle(curate)
+
+
+# ---------------------------------------------------------------- the list
+
+
+class ManyPictures:
+    """A store of a hundred thousand pictures that counts what it is asked for."""
+
+    states = ("untouched", "begun", "done")
+    open_states = ("untouched", "begun")
+    sorts = ("added", "name")
+    actions = frozenset({"done"})
+    notes = ()
+    title, place, annotator = "many", Path("many"), ""
+
+    def __init__(self, picture: Path) -> None:
+        self.keys = [f"p{n:06d}" for n in range(100_000)]
+        self.picture = picture
+        self.looked_up: set[str] = set()
+        self.located: list[str] = []
+
+    def listing(self, query: PictureQuery) -> Listing:
+        keys = [key for key in self.keys if query.text in key]
+        if query.descending:
+            keys.reverse()
+        return Listing(keys, ["untouched"] * len(keys), query.states)
+
+    def kept_at(self, key: str) -> Hashable:
+        return key
+
+    def look_up(self, keys: Sequence[str]) -> tuple[PictureRow, ...]:
+        self.looked_up.update(keys)
+        return tuple(
+            PictureRow(
+                key,
+                f"{key}.jpg",
+                key,
+                "untouched",
+                "annotate",
+                (),
+                0.25,
+                None,
+                None,
+                "",
+                (),
+                "",
+                "",
+            )
+            for key in keys
+        )
+
+    def read(self, key: str) -> Any:
+        raise DatasetError(f"{key} is not there.")
+
+    def locate(self, key: str) -> Path:
+        self.located.append(key)
+        return self.picture
+
+    def people(self) -> tuple[str, ...]:
+        return ()
+
+    tags = people
+
+    def given(self, key: str) -> None:
+        return None
+
+    def annotators(self, key: str) -> tuple[str, ...]:
+        return ()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_of_a_hundred_thousand_pictures_only_those_on_screen_are_looked_up(
+    curate: CurateWidget, photos: Path
+) -> None:
+    many = ManyPictures(photos / "c.png")
+    work = curate.workspace.queue.work
+    work.open_store(lambda: many, "many")  # type: ignore[arg-type, return-value]
+    settle(curate)
+    model, table = curate.list.model, curate.list.table
+    assert model.rowCount() == 100_000
+    table.scrollTo(model.index(70_000, NAME), table.ScrollHint.PositionAtTop)
+    wait_until(lambda: "p070003" in many.looked_up and "p070003" in many.located)
+    settle(curate)
+    assert model.data(model.index(70_003, NAME)) == "p070003.jpg"
+    icon = model.data(model.index(70_003, THUMBNAIL), Qt.ItemDataRole.DecorationRole)
+    assert icon.width() == 36
+    assert len(many.looked_up) < 200
+    assert len(many.located) < 100
+    curate.list.search.setText("p0999")
+    QTest.keyClick(curate.list.search, Qt.Key.Key_Return)
+    wait_until(lambda: work.key == "p099900")
+    settle(curate)
+    assert model.rowCount() == 100
+    assert curate.queue.place.text().startswith("1 of 100 · cannot be opened")
+
+
+def test_a_folder_is_listed_sorted_and_gone_through_by_clicks(
+    curate: CurateWidget, photos: Path
+) -> None:
+    open_queue(curate, photos)
+    assert names(curate) == ["a1.png", "b2.png", "b10.png", "c.png"]
+    assert not curate.list.stage.isVisible()
+    assert curate.list.table.isColumnHidden(DISAGREEMENT)
+    header = curate.list.table.horizontalHeader()
+    assert header is not None
+    header.sectionClicked.emit(NAME)
+    settle(curate)
+    header.sectionClicked.emit(NAME)
+    settle(curate)
+    assert names(curate) == ["c.png", "b2.png", "b10.png", "a1.png"]
+    assert curate.list.turn.isChecked()
+    table = curate.list.table
+    row = table.visualRect(curate.list.model.index(1, NAME)).center()
+    QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=row)
+    settle(curate)
+    assert curate.controller.image is not None
+    assert curate.controller.image.name == "b2.png"
+    bold = column(curate, NAME, Qt.ItemDataRole.FontRole)
+    assert [font is not None and font.bold() for font in bold] == [False, True, False, False]
+    table.setFocus()
+    QTest.keyClick(table, Qt.Key.Key_Down)
+    assert curate.controller.image.name == "b2.png"  # looked at, not opened
+    QTest.keyClick(table, Qt.Key.Key_Return)
+    settle(curate)
+    assert curate.controller.image.name == "b10.png"
+
+
+def test_thumbnails_come_by_themselves(curate: CurateWidget, photos: Path) -> None:
+    open_queue(curate, photos)
+
+    def icons() -> list[Any]:
+        return column(curate, THUMBNAIL, Qt.ItemDataRole.DecorationRole)
+
+    wait_until(lambda: all(icon is not None for icon in icons()))
+    colours = [icon.toImage().pixelColor(18, 10).red() for icon in icons()]
+    assert colours == [120, 20, 70, 170]  # a1, b2, b10, c
+
+
+def test_a_skipped_picture_comes_again_after_the_others(curate: CurateWidget, photos: Path) -> None:
+    open_queue(curate, photos)
+    press(curate, curate.queue.skip)
+    for _ in range(2):
+        press(curate, curate.queue.authentic)
+    press(curate, curate.queue.authentic)
+    assert curate.workspace.queue.work.key == "a1.png"
+
+
+# ---------------------------------------------------------------- projects
+
+
+def test_a_project_is_made_of_a_folder_and_gone_through(curate: CurateWidget, photos: Path) -> None:
+    opening = curate.opening
+    press(curate, opening.new)
+    form = opening.form
+    assert opening.who.isVisible()
+    form.source.setText(str(photos))
+    assert form.folder.text() == str(photos.with_name("photos_project"))
+    press(curate, form.create_button)
+    wait_until(lambda: curate.workspace.queue.work.store is not None)
+    settle(curate)
+    assert "4 pictures were added." in curate.message.text()
+    assert names(curate) == ["a1.png", "b10.png", "b2.png", "c.png"]
+    assert curate.list.table.isColumnHidden(DISAGREEMENT)  # of one annotator there is none
+    assert not curate.list.table.isColumnHidden(SCORE)
+    mark_two_sources(curate)
+    press(curate, curate.queue.done)
+    assert column(curate, STATE) == ["done", "untouched", "untouched", "untouched"]
+    found = Project.open(photos.with_name("photos_project"))
+    picture = curate.list.model.key(0)
+    work = find_work(found, picture, annotator_name())
+    assert work is not None
+    assert work.state == "done"
+    found.close()
+
+
+def test_more_pictures_are_added_to_an_open_project(
+    curate: CurateWidget, project: Path, tmp_path: Path
+) -> None:
+    open_queue(curate, project)
+    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(tmp_path / "later.png")
+    (tmp_path / "more.csv").write_text("path\nlater.png\nmissing.png\n", encoding="utf-8")
+    press(curate, curate.opening.more)
+    form = curate.opening.form
+    assert not form.folder.isVisible()
+    form.source.setText(str(tmp_path / "more.csv"))
+    press(curate, form.create_button)
+    wait_until(lambda: curate.list.model.rowCount() == 5)
+    assert "1 picture was added. 1 was left out" in curate.message.text()
+    assert names(curate)[-1] == "later.png"
+
+
+def test_filters_of_a_project(curate: CurateWidget, project: Path) -> None:
+    open_queue(curate, project)
+    press(curate, curate.queue.authentic)
+    press(curate, curate.queue.forward)
+    choose(curate, curate.list.state, "done")
+    assert names(curate) == ["a1.png"]
+    choose(curate, curate.list.state, "to do")
+    assert len(names(curate)) == 3
+    choose(curate, curate.list.state, "all states")
+    assert curate.list.tag.isVisible()
+    choose(curate, curate.list.tag, "harbour")
+    assert len(names(curate)) == 4
+    choose(curate, curate.list.stage, "accept")
+    assert names(curate) == ["a1.png"]
+    choose(curate, curate.list.state, "cannot be used")
+    assert names(curate) == []
+    assert curate.controller.image is not None  # the open one stays
+
+
+def test_done_without_all_pixels_needs_a_reason(curate: CurateWidget, project: Path) -> None:
+    open_queue(curate, project)
+    key = curate.controller.key
+    assert key is not None
+
+    def corner(labels: np.ndarray, protected: np.ndarray) -> np.ndarray:
+        changed = labels.copy()
+        changed[:10, :10], changed[20:] = 1, 2
+        return changed
+
+    curate.controller.session.annotations.edit(key, corner, "paint")
+    settle(curate)
+    picture = curate.workspace.queue.work.key
+    press(curate, curate.queue.done)
+    assert curate.queue.question.isVisible()
+    assert "1,100 pixels have no source" in curate.queue.asked.text()
+    press(curate, curate.queue.waive)
+    reason = curate.queue.reason
+    assert not reason.yes.isEnabled()
+    QTest.keyClicks(reason.line, "a torn corner")
+    press(curate, reason.yes)
+    assert curate.workspace.queue.work.key != picture
+    assert column(curate, STATE)[0] == "done"
+    found = Project.open(project)
+    work = find_work(found, picture, "anna")
+    assert work is not None
+    assert work.waiver == "a torn corner"
+    found.close()
+
+
+def test_a_picture_is_sent_back_with_a_note_and_accepted(
+    curate: CurateWidget, project: Path
+) -> None:
+    open_queue(curate, project)
+    press(curate, curate.queue.authentic)
+    press(curate, curate.queue.authentic)
+    press(curate, curate.queue.back)
+    press(curate, curate.queue.reject)
+    QTest.keyClicks(curate.queue.reason.line, "look at the sky")
+    QTest.keyClick(curate.queue.reason.line, Qt.Key.Key_Return)
+    settle(curate)
+    press(curate, curate.queue.back)
+    assert column(curate, STATE)[1] == "rejected"
+    assert "Sent back: look at the sky" in curate.queue.place.text()
+    press(curate, curate.queue.back)
+    press(curate, curate.queue.accept)
+    assert column(curate, STATE)[0] == "accepted"
+
+
+def test_another_name_works_on_the_same_project(
+    curate: CurateWidget, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NAPARI_SAFIRE_ANNOTATOR", raising=False)
+    open_queue(curate, make_project(photos, author="root"))
+    who = curate.opening.who
+    who.setFocus()
+    who.setText("berta")
+    QTest.keyClick(who, Qt.Key.Key_Return)
+    work = curate.workspace.queue.work
+    wait_until(lambda: work.store is not None and work.store.annotator == "berta")
+    settle(curate)
+    assert annotator_name() == "berta"
+    who.setText("  ")
+    who.editingFinished.emit()
+    wait_until(lambda: "cannot be an annotator's name" in curate.message.text())
+    assert annotator_name() == "berta"
+
+
+def test_a_name_given_by_the_environment_stands(curate: CurateWidget, project: Path) -> None:
+    open_queue(curate, project)
+    assert curate.opening.who.text() == "anna"
+    assert curate.opening.who.isReadOnly()
+
+
+def test_a_conflict_is_told_with_its_three_ways(curate: CurateWidget, project: Path) -> None:
+    open_queue(curate, project)
+    picture = curate.workspace.queue.work.key
+    other = Project.open(project, author="anna")  # the same name at another machine
+    theirs = np.full(SHAPE, 2, np.uint8)
+    theirs[:10] = 1
+    save_step(other, picture, "anna", Step(labels=theirs), 0)
+    other.close()
+    mark_two_sources(curate)
+    press(curate, curate.queue.forward)
+    wait_until(lambda: curate.queue.conflict.isVisible())
+    assert "Changed by anna" in curate.queue.conflict_text.text()
+    press(curate, curate.queue.both)
+    assert any("sources by anna" in layer.name for layer in curate.controller.viewer.layers)
+    press(curate, curate.queue.theirs)
+    wait_until(lambda: not curate.queue.conflict.isVisible())
+    settle(curate)
+    layer = curate.controller.sources_layer
+    assert layer is not None
+    np.testing.assert_array_equal(np.asarray(layer.data), theirs)
