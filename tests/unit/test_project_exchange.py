@@ -188,6 +188,19 @@ def test_what_is_done_and_complete_is_learned_from(project: Project, tmp_path: P
     assert np.array_equal(read_label_truth(entries[1]).labels, labels_of(1) - 1)
 
 
+def test_types_and_polygons_are_chosen(project: Project, tmp_path: Path, run: Run) -> None:
+    annotate(project, ids(project)[0], 1)
+    words = ("export", project.folder, tmp_path / "black", "--format", "lists")
+    assert "neither forged nor authentic" in run(*words, "--forged", "text")[1]
+    assert run(*words, "--forged", "text", "--authentic", "splice")[0] == 0
+    assert (tmp_path / "black/all.txt").read_text().endswith(",None\n")
+    words = ("export", project.folder, tmp_path / "coarse", "--format", "coco-polygons")
+    code, told = run(*words, "--tolerance", "9", "--absolute-paths")
+    assert code == 0, told
+    assert "COCO (polygons) changed" in told
+    assert str(tmp_path / "coarse/images/") in (tmp_path / "coarse/pictures.jsonl").read_text()
+
+
 def test_wrong_use_is_told(project: Project, tmp_path: Path, run: Run) -> None:
     assert run("export", project.folder, tmp_path / "e", "--format", "nonsense")[0] == 1
     assert run("export", project.folder, tmp_path / "e", "--format", "coco")[0] == 1  # nothing done
