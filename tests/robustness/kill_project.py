@@ -29,12 +29,12 @@ from PIL import Image
 
 from napari_safire.errors import SafireError
 from napari_safire.project.adding import add_pictures
-from napari_safire.project.backup import back_up
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.pictures import project_pictures, tag_picture
 from napari_safire.project.schema import STATE_TABLES
 from napari_safire.project.store import DATABASE, Changed, Project
-from napari_safire.project.verify import verify
+from napari_safire.project.upkeep.backup import back_up
+from napari_safire.project.upkeep.verify import verify
 from napari_safire.project.work import Step, find_work, finish, reopen, save_step
 
 SHAPE = (120, 160)

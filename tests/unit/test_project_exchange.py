@@ -26,7 +26,7 @@ from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import Project
 from napari_safire.project.team.assignment import AssignmentRule
 from napari_safire.project.truth import Donor, PictureDescription, SourceDescription
-from napari_safire.project.verify import verify
+from napari_safire.project.upkeep.verify import verify
 from napari_safire.project.work import Step, find_work, finish, read_labels, save_step
 from napari_safire.types import PointPrompt
 
@@ -164,6 +164,19 @@ def test_splits_have_no_donor_in_two_parts(project: Project, tmp_path: Path, run
     with Project.create(tmp_path / "second") as second:
         import_truth(second, target)
         assert len(ids(second)) == 6
+
+
+def test_types_and_polygons_are_chosen(project: Project, tmp_path: Path, run: Run) -> None:
+    annotate(project, ids(project)[0], 1)
+    words = ("export", project.folder, tmp_path / "black", "--format", "lists")
+    assert "neither forged nor authentic" in run(*words, "--forged", "text")[1]
+    assert run(*words, "--forged", "text", "--authentic", "splice")[0] == 0
+    assert (tmp_path / "black/all.txt").read_text().endswith(",None\n")
+    words = ("export", project.folder, tmp_path / "coarse", "--format", "coco-polygons")
+    code, told = run(*words, "--tolerance", "9", "--absolute-paths")
+    assert code == 0, told
+    assert "COCO (polygons) changed" in told
+    assert str(tmp_path / "coarse/images/") in (tmp_path / "coarse/pictures.jsonl").read_text()
 
 
 def test_wrong_use_is_told(project: Project, tmp_path: Path, run: Run) -> None:

@@ -21,11 +21,9 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.lists import ListEntry
 from napari_safire.project import database, projections, schema
 from napari_safire.project.adding import add_pictures
-from napari_safire.project.backup import back_up, recover
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.comparing import compare_all, compare_works, score_pictures
 from napari_safire.project.events import Draft
-from napari_safire.project.merge import merge
 from napari_safire.project.people import annotator_name, choose_annotator_name
 from napari_safire.project.pictures import (
     duplicates_of,
@@ -44,11 +42,13 @@ from napari_safire.project.queries import (
     tags,
 )
 from napari_safire.project.settings import ProjectSettings
-from napari_safire.project.statistics import statistics
 from napari_safire.project.store import DATABASE, Changed, Project
 from napari_safire.project.truth import Donor, Note, PictureDescription, SourceDescription
-from napari_safire.project.verify import verify
-from napari_safire.project.wording import event_sentence
+from napari_safire.project.upkeep.backup import back_up, recover
+from napari_safire.project.upkeep.merge import merge
+from napari_safire.project.upkeep.statistics import statistics
+from napari_safire.project.upkeep.verify import verify
+from napari_safire.project.upkeep.wording import event_sentence
 from napari_safire.project.work import (
     Step,
     accept,

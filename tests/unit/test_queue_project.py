@@ -18,7 +18,7 @@ from napari_safire.project.queries import PictureQuery
 from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import Project
 from napari_safire.project.truth import PictureDescription, SourceDescription
-from napari_safire.project.verify import verify
+from napari_safire.project.upkeep.verify import verify
 from napari_safire.project.work import find_work, read_labels
 from napari_safire.session.autosave import Autosave
 from napari_safire.session.queue.project_pictures import ProjectPictures

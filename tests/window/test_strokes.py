@@ -14,17 +14,20 @@ import pytest
 from fakes import FakeEngine
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.layers import source_layer
 from napari_safire.session.autosave import Autosave
 from napari_safire.session.planes import Plane
 from napari_safire.session.session import Session
 from napari_safire.settings import PartitionSettings
 
 from .conftest import Dock
-from .hand import pump
+from .hand import pump, wait_until
 
 SHAPE = (120, 160)
 STROKE = np.s_[50:54, 60:80]  # 80 pixels
@@ -33,11 +36,16 @@ STROKE = np.s_[50:54, 60:80]  # 80 pixels
 class Model:
     """A viewer without a window, with a controller."""
 
-    def __init__(self, engine: FakeEngine, shape: tuple[int, ...] = SHAPE) -> None:
+    def __init__(
+        self,
+        engine: FakeEngine,
+        shape: tuple[int, ...] = SHAPE,
+        autosave: Autosave | None = None,
+    ) -> None:
         self.engine = engine
         self.viewer = ViewerModel()
         self.image: Image = self.viewer.add_image(np.zeros(shape, np.uint8), name="picture")
-        self.session = Session(gui_thread().deliver, lambda name, device, notice: engine)
+        self.session = Session(gui_thread().deliver, lambda name, device, notice: engine, autosave)
         self.session.choose_model("fake", "cpu")
         self.controller = ViewerController(self.viewer, self.session)
         self.settle()
@@ -250,15 +258,17 @@ def test_labels_that_cannot_hold_the_sources_are_left_to_the_user(model: Model, 
 
 
 def test_what_is_painted_on_a_picture_of_another_shape_than_before_is_kept(
-    model: Model, tmp_path: Path
+    qapp: QApplication, tmp_path: Path
 ) -> None:
     autosave = Autosave(tmp_path / "journal.sqlite")
-    model.session.annotations._autosave = autosave
+    model = Model(FakeEngine(), SHAPE, autosave)
     model.partition(2)
     model.settle()
     model.layer.data[STROKE] = 9
     model.image.data = np.zeros((30, 40), np.uint8)
     model.settle()
+    model.controller.close()
+    assert model.session.join(10)
     kept = autosave.find(_sha(np.zeros(SHAPE, np.uint8)), SHAPE)
     assert kept is not None
     assert (kept.made.annotation.shown()[STROKE] == 9).all()
@@ -296,9 +306,8 @@ def test_strokes_on_a_stack_stay_on_their_slices(qapp: QApplication) -> None:
 def test_strokes_that_no_event_told_of_are_kept_at_closing(
     qapp: QApplication, tmp_path: Path
 ) -> None:
-    model = Model(FakeEngine(), (2, *SHAPE))
     autosave = Autosave(tmp_path / "journal.sqlite")
-    model.session.annotations._autosave = autosave
+    model = Model(FakeEngine(), (2, *SHAPE), autosave)
     model.partition(2)
     model.settle()
     model.layer.data[(0, *STROKE)] = 9
@@ -391,3 +400,44 @@ def test_a_brush_stroke_in_a_window_during_a_partition(dock: Dock) -> None:
     np.testing.assert_array_equal(snapshot.annotation.protected.unpack(), stroke)
     assert 60 < stroke.sum() < 600
     assert set(np.unique(np.asarray(layer.data)[~stroke])) == {1, 2, 3, 4}
+
+
+def test_a_long_stroke_is_kept_before_it_ends_and_is_one_step(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 in the middle of it lost all of it."""
+    monkeypatch.setattr(source_layer, "PART_S", 0.0)
+    image = dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    dock.settle()
+    controller = dock.controller
+    plane = controller.plane
+    assert plane is not None
+    controller.session.partitions.run(plane.key, PartitionSettings("kmeans", 2, points_per_side=2))
+    dock.settle()
+    layer = controller.sources_layer
+    assert layer is not None
+    before = np.asarray(layer.data).copy()
+    dock.viewer.layers.selection.active = layer
+    layer.mode, layer.brush_size, layer.selected_label = "paint", 6, 9
+    pump()
+    first, last = dock.hand.position(image, 50, 40), dock.hand.position(image, 50, 110)
+    QTest.mousePress(dock.hand.canvas, Qt.MouseButton.LeftButton, pos=first)
+    for step in range(1, 6):
+        QTest.mouseMove(dock.hand.canvas, first + (last - first) * step / 5)
+        pump(0.02)
+    wait_until(lambda: controller.session.annotations.settled)
+    assert plane.snapshot is not None
+    kept = plane.history.state.settled.unpack() == 9
+    assert 60 < kept.sum() <= (np.asarray(layer.data) == 9).sum()
+    QTest.mouseRelease(dock.hand.canvas, Qt.MouseButton.LeftButton, pos=last)
+    dock.settle()
+    shown = np.asarray(layer.data) == 9
+    np.testing.assert_array_equal(plane.snapshot.annotation.protected.unpack(), shown)
+    dock.hand.drag(image, (80, 40), (80, 60))  # another stroke is another step
+    dock.settle()
+    controller.edits.undo()
+    dock.settle()
+    np.testing.assert_array_equal(np.asarray(layer.data) == 9, shown)
+    controller.edits.undo()
+    dock.settle()
+    np.testing.assert_array_equal(np.asarray(layer.data), before)

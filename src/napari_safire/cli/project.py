@@ -144,7 +144,7 @@ def log(
 ) -> None:
     """Tell what happened, to a picture or to all: who, when, what, with which model."""
     from napari_safire.project.pictures import find_picture
-    from napari_safire.project.wording import event_sentence
+    from napari_safire.project.upkeep.wording import event_sentence
 
     with opened(folder, read_only=True) as there:
         wanted = None if picture is None else find_picture(there, picture).id
@@ -163,7 +163,7 @@ _EVENT_FIELDS = ("sequence", "at", "author", "machine", "kind", "picture", "sha2
 @project.command("stats")
 def stats(folder: FolderArgument, as_json: JsonOption = False) -> None:
     """Count pictures, work, time and events; one line for each annotator."""
-    from napari_safire.project.statistics import statistics
+    from napari_safire.project.upkeep.statistics import statistics
 
     with opened(folder, read_only=True) as there:
         found = statistics(there)
@@ -195,7 +195,7 @@ def verify(
     Exit code 1 if anything is not what it was. Note the hash that it prints elsewhere: with it the
     proof also holds against somebody who could rewrite all files.
     """
-    from napari_safire.project.verify import verify as prove
+    from napari_safire.project.upkeep.verify import verify as prove
 
     with opened(folder, read_only=True) as there, progress_bar("proving") as show:
         found = prove(there, head=head, known_models=list(_models(files)), progress=show)
@@ -239,7 +239,7 @@ def replay(
     """
     from napari_safire.errors import SafireError
     from napari_safire.project.pictures import find_picture
-    from napari_safire.project.replay import replay as ask_again
+    from napari_safire.project.upkeep.replay import replay as ask_again
 
     models = _models(files)
 
@@ -276,7 +276,7 @@ def merge(
     author: AuthorOption = None,
 ) -> None:
     """Join what was done in a copy; where both went on, the other's is a second opinion."""
-    from napari_safire.project.merge import merge as join
+    from napari_safire.project.upkeep.merge import merge as join
 
     with opened(folder, author) as there, opened(other, author, read_only=True) as copy:
         with progress_bar("joining") as show:
@@ -293,7 +293,7 @@ def backup(
     target: Annotated[Path, typer.Argument(metavar="NEW", help="A folder that does not exist.")],
 ) -> None:
     """Copy the project as it is at one moment, whoever works on it meanwhile."""
-    from napari_safire.project.backup import back_up
+    from napari_safire.project.upkeep.backup import back_up
 
     with opened(folder, read_only=True) as there, progress_bar("copying") as show:
         say(f"Copied to {back_up(there, target, show)}")
@@ -306,7 +306,7 @@ def recover(
     author: AuthorOption = None,
 ) -> None:
     """Save what can be read of a project with a damaged database into a new one."""
-    from napari_safire.project.backup import recover as save
+    from napari_safire.project.upkeep.backup import recover as save
 
     found = save(damaged, target, author)
     say(f"{found.n_events} events saved into {found.folder}.")

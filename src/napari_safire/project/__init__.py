@@ -9,6 +9,11 @@
                    ``collecting``
 ``work``           what annotators make of pictures: saved, done, rejected, accepted
 ``queries``        the list of pictures, filtered and sorted
+``assigning``      pictures given to people, hidden controls among them
+``comparing``      annotators compared, pictures scored by a model
+``exchange``       ground truth to the formats of others, and from them
+``team``           agreement, adjudication, assignment: functions of labels
+``upkeep``         proved, replayed, merged, backed up
 ``formats``        export and import in the formats of others; parts, data card
 =================  =================================================================
 """

@@ -76,10 +76,31 @@ class AnnotationStore:
 
     # ---------------------------------------------------------------- what users do
 
-    def paint(self, key: PlaneKey, stroke: Stroke) -> None:
-        """Settle and protect what the user painted."""
-        self.count_change(self._planes[key])
-        self._transition(key, lambda state: state.painted(stroke), "paint")
+    def paint(self, key: PlaneKey, stroke: Stroke, part_of: int | None = None) -> None:
+        """Settle and protect what the user painted.
+
+        Parameters
+        ----------
+        key : PlaneKey
+        stroke : Stroke
+        part_of : int, optional
+            Number of a stroke that goes on: all parts of it are one step, unless something else
+            came between.
+        """
+        plane = self._planes[key]
+        self.count_change(plane)
+
+        def change(history: History[Annotation]) -> None:
+            present, state = history.state, history.state.painted(stroke)
+            before = plane.last_part
+            goes_on = before is not None and before[0] == part_of and before[1] is present
+            if goes_on:
+                history.amend(state)
+            else:
+                history.record(state, "paint")
+            plane.last_part = None if part_of is None else (part_of, history.state)
+
+        self.change(plane, change)
 
     def commit(self, key: PlaneKey) -> None:
         """Settle the preview."""

@@ -139,6 +139,9 @@ class Plane:
     kept
         What was last handed over to be kept: of which pixels, what, whether it was saved, and what
         it took up. For the annotation worker alone.
+    last_part
+        Number of the stroke that was painted last, and the state that it gave; for the annotation
+        worker alone.
     map_kept
         Which map was last kept, and of which pixels; for the file worker alone.
     """
@@ -166,6 +169,7 @@ class Plane:
     saved: Annotation | None = None
     kept: tuple[Pixels, AnnotatedPlane, bool, tuple[str, ...]] | None = None
     map_kept: tuple[Pixels | None, ForgeryMap | None] = (None, None)
+    last_part: tuple[int, Annotation] | None = None
     unions: Unions = field(default_factory=Unions)
     asked: tuple[SourcePrompt, ...] | None = None
     snapshot: Snapshot | None = None

@@ -81,6 +81,7 @@ class ImageController:
         # Prompts that are on screen, as they were last written to the layer or read from it.
         self._seen: dict[tuple[int, ...], tuple[SourcePrompt, ...]] = {}
         self._n_outside = 0  # points that lie outside the picture, as the user was told
+        self._held_back: set[PlaneKey] = set()  # planes with results that wait for a stroke
         self._disarmed = False  # the prompt tool was put away for a view that is not flat
         # Whoever removes all layers removes the prompts first: these go if the picture stays.
         self._prompts_removed = QTimer()
@@ -239,14 +240,15 @@ class ImageController:
     def read_strokes(self, key: PlaneKey) -> bool:
         """Hand what was painted on a plane of the picture to the session; false if nothing was."""
         self._check_sources()
-        stroke = None if self._sources is None else self._sources.stroke(key.index)
-        if stroke is None:
+        sources = self._sources
+        stroke = None if sources is None else sources.read_stroke(key.index)
+        if sources is None or stroke is None:
             return False
         if self._session.planes.find(key) is None:
             if self.picture.lengths != self.lengths:
                 return False  # the picture that it was painted on is gone
             self.open(key.index)
-        self._session.annotations.paint(key, stroke)
+        self._session.annotations.paint(key, stroke, sources.stroke)
         return True
 
     def _check_sources(self) -> None:
@@ -303,6 +305,9 @@ class ImageController:
         if self._sources is None and snapshot.labels.any():
             self._link_sources()
         if self._sources is not None:
+            if self._sources.stroke is not None:
+                self._held_back.add(snapshot.key)  # until it has ended: it must not stutter
+                return False
             if self.read_strokes(snapshot.key):
                 return False
             self._sources.write(snapshot.key.index, snapshot.labels)
@@ -384,12 +389,19 @@ class ImageController:
         sources = SourceLayer(self.layer_group.need_sources())
         sources.layer.selected_label = self._mode.source
         sources.painted.connect(lambda anywhere: self.painted.emit(anywhere))
+        sources.stroke_ended.connect(self._show_held_back)
         sources.selected.connect(self._label_selected)
         self._sources = sources
         # The layer may be made anew, after it was removed: with all planes of a stack in it.
         for plane in self.planes:
             if plane.snapshot is not None:
                 sources.write(plane.key.index, plane.snapshot.labels)
+
+    def _show_held_back(self) -> None:
+        keys, self._held_back = self._held_back, set()
+        for key in keys:
+            if self._session.planes.find(key) is not None:
+                self._session.annotations.refresh(key)
 
     def _label_selected(self, number: int) -> None:
         if number > 0:  # 0 is the eraser

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,12 @@ from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
 
 Index = tuple[int, ...]
+
+PART_S = 1.0
+"""Seconds of a stroke that goes on after which what there is of it is taken: a program that dies in
+the middle of it loses no more. Comparing 12 megapixels takes some hundredths of a second."""
+_STROKES = itertools.count(1)
+_PAINTING = ("paint", "erase")
 
 
 class SourceLayer:
@@ -31,13 +40,16 @@ class SourceLayer:
     Attributes
     ----------
     painted : Signal(bool)
-        Something may have been painted, on the plane that is shown or (true) on any; `stroke`
+        Something may have been painted, on the plane that is shown or (true) on any; `read_stroke`
         tells.
+    stroke_ended : Signal()
+        The mouse let go; results that were held back may be shown.
     selected : Signal(int)
         The user chose another label.
     """
 
     painted = Signal(bool)
+    stroke_ended = Signal()
     selected = Signal(int)
 
     def __init__(self, layer: Labels) -> None:
@@ -45,6 +57,9 @@ class SourceLayer:
         self._shape = tuple(layer.data.shape)
         self._seen: dict[Index, npt.NDArray[Any]] = {}
         self._writing = False
+        self.stroke: int | None = None
+        """Number of the stroke that goes on; None: none does."""
+        layer.mouse_drag_callbacks.append(self._dragged)
         self._connections = Connections()
         self._connections.connect(layer.events.paint, self._brushed)
         self._connections.connect(layer.events.set_data, self._touched)
@@ -54,7 +69,10 @@ class SourceLayer:
     def close(self) -> None:
         """Let go of the layer."""
         self._connections.disconnect()
+        if self._dragged in self.layer.mouse_drag_callbacks:
+            self.layer.mouse_drag_callbacks.remove(self._dragged)
         self.painted.disconnect()
+        self.stroke_ended.disconnect()
         self.selected.disconnect()
 
     @property
@@ -72,7 +90,7 @@ class SourceLayer:
         data: npt.NDArray[Any] = np.asarray(self.layer.data)
         return data[index]
 
-    def stroke(self, index: Index) -> Stroke | None:
+    def read_stroke(self, index: Index) -> Stroke | None:
         """What was painted on a plane since this was last asked, or the plane last written.
 
         Returns
@@ -107,6 +125,21 @@ class SourceLayer:
             self.layer.refresh()
         finally:
             self._writing = False
+
+    def _dragged(self, layer: Labels, event: Any) -> Iterator[None]:
+        """Follow a stroke, of which napari tells only once it has ended."""
+        if layer.mode not in _PAINTING:
+            return
+        self.stroke, taken = next(_STROKES), time.monotonic()
+        yield
+        while event.type == "mouse_move":
+            if time.monotonic() - taken > PART_S:
+                self._touched()
+                taken = time.monotonic()
+            yield
+        self._touched()  # the rest, while it is known to be of this stroke
+        self.stroke = None
+        self.stroke_ended.emit()
 
     def _touched(self, event: Any = None) -> None:
         if not self._writing:

@@ -19,7 +19,7 @@ from napari_safire.progress import Cancel, Progress, report
 from napari_safire.project.events import Draft, Event
 from napari_safire.project.people import second_opinion_name
 from napari_safire.project.store import Project
-from napari_safire.project.verify import objects_of
+from napari_safire.project.upkeep.verify import objects_of
 from napari_safire.text import printable
 
 _WORKED = ("work.saved", "work.done", "work.reopened", "work.rejected", "work.accepted")

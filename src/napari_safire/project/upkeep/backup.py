@@ -15,7 +15,7 @@ from napari_safire.project.event_table import COLUMNS, read_event
 from napari_safire.project.events import Draft, Event
 from napari_safire.project.objects import Objects
 from napari_safire.project.store import DATABASE, Project
-from napari_safire.project.verify import objects_of
+from napari_safire.project.upkeep.verify import objects_of
 from napari_safire.text import printable
 
 
