@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from napari_safire.project.people import annotator_name
 from napari_safire.project.queries import PictureQuery, PictureRow
 from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import Project
+from napari_safire.project.truth import Donor, Note, PictureDescription, SourceDescription
 from napari_safire.project.work import Step, find_work, save_step
 from napari_safire.session.queue.listing import Listing
 
@@ -415,3 +417,127 @@ def test_a_conflict_is_told_with_its_three_ways(curate: CurateWidget, project: P
     layer = curate.controller.sources_layer
     assert layer is not None
     np.testing.assert_array_equal(np.asarray(layer.data), theirs)
+
+
+# ---------------------------------------------------------------- what is said of sources
+
+
+def description_of(project: Path, picture: str) -> PictureDescription:
+    found = Project.open(project)
+    work = find_work(found, picture, "anna")
+    found.close()
+    assert work is not None
+    return work.description
+
+
+def pick(curate: CurateWidget, box: QComboBox, text: str) -> None:
+    assert box.isVisibleTo(curate)
+    choose(curate, box, text)
+
+
+def test_each_source_is_described_and_it_is_kept(curate: CurateWidget, project: Path) -> None:
+    open_queue(curate, project)
+    picture = curate.workspace.queue.work.key
+    mark_two_sources(curate)
+    form = curate.descriptions
+    form.unfold()
+    pump()
+    assert "0 of 2" in form.heading.text()
+    pick(curate, form.type, "authentic background")
+    pick(curate, form.source, "2 · unknown")
+    assert curate.controller.mode.source == 2
+    pick(curate, form.type, "splice")
+    form.order.setValue(1)
+    pick(curate, form.certainty, "probable")
+    form.name.setText("boat")
+    form.name.editingFinished.emit()
+    form.tags.setText("blurred, night,, blurred")
+    form.tags.editingFinished.emit()
+    pick(curate, form.donor, "picture of the project")
+    form.donor_name.setText("b10.png")
+    form.donor_name.editingFinished.emit()
+    settle(curate)
+    assert "2 of 2" in form.heading.text()
+    wait_until(lambda: form.donor_name.text() == "b10.png")
+    donor = curate.list.model.key(names(curate).index("b10.png"))
+    press(curate, curate.queue.forward)
+    assert form.type.currentText() == "unknown"  # nothing is said of this one
+    said = description_of(project, picture)
+    assert said.of(1).type == "authentic background"
+    assert said.of(2) == SourceDescription(
+        2, "boat", None, "splice", Donor("picture", donor), 1, "probable", ("blurred", "night")
+    )
+    press(curate, curate.queue.back)
+    curate.controller.mode.source = 2
+    settle(curate)
+    assert form.tags.text() == "blurred, night"
+    wait_until(lambda: form.donor_name.text() == "b10.png")
+    pick(curate, form.donor, "this picture")
+    assert not form.donor_name.isVisible()
+    settle(curate)
+    assert description_of(project, picture).of(2).donor == Donor("region")
+
+
+@pytest.mark.parametrize(("text", "told"), [("b", "4 pictures are"), ("nowhere", "No picture is")])
+def test_a_donor_of_no_or_of_several_names_is_told(
+    curate: CurateWidget, project: Path, text: str, told: str
+) -> None:
+    open_queue(curate, project)
+    form = curate.descriptions
+    form.unfold()
+    pick(curate, form.donor, "picture of the project")
+    form.donor_name.setText(text)  # which also all tags have
+    form.donor_name.editingFinished.emit()
+    settle(curate)
+    assert f'{told} called "{text}"' in curate.message.text()
+    assert form.donor.currentText() == "unknown"
+
+
+def test_notes_are_kept_pinned_shown_and_removed(curate: CurateWidget, project: Path) -> None:
+    open_queue(curate, project)
+    picture = curate.workspace.queue.work.key
+    viewer, notes = curate.controller.viewer, curate.notes
+    mark_two_sources(curate)
+    notes.unfold()
+    pump()
+    QTest.keyClicks(notes.text, "soft edge")
+    QTest.keyClick(notes.text, Qt.Key.Key_Return)
+    settle(curate)
+    press(curate, notes.pin)
+    click = viewer.mouse_drag_callbacks[-1]
+    event = SimpleNamespace(type="mouse_press", position=(12.0, 30.0))
+    steps = click(viewer, event)
+    next(steps)
+    event.type = "mouse_release"
+    assert next(steps, None) is None
+    assert notes.pin.text() == "Pinned at 12, 30"
+    assert click not in viewer.mouse_drag_callbacks
+    choose(curate, notes.about, "source 1")
+    notes.text.setText("a seam")
+    press(curate, notes.add)
+    assert [notes.list.item(n).text() for n in range(2)] == [
+        "soft edge",
+        "source 1 · a seam (12, 30)",
+    ]
+    assert description_of(project, picture).notes == (
+        Note("soft edge"),
+        Note("a seam", 1, 12.0, 30.0),
+    )
+    (pins,) = [layer for layer in viewer.layers if layer.name == "notes"]
+    assert pins.data.tolist() == [[12.0, 30.0]]
+    press(curate, curate.queue.forward)
+    assert notes.list.count() == 0
+    assert "notes" not in viewer.layers
+    press(curate, curate.queue.back)
+    notes.list.setCurrentRow(0)
+    press(curate, notes.remove)
+    assert description_of(project, picture).notes == (Note("a seam", 1, 12.0, 30.0),)
+
+
+def test_a_folder_holds_no_descriptions(curate: CurateWidget, photos: Path) -> None:
+    open_queue(curate, photos)
+    assert not curate.descriptions.isVisible()
+    assert not curate.notes.isVisible()
+    curate.workspace.queue.note()
+    curate.workspace.queue.accept()
+    assert "cannot be accepted: open a project" in curate.message.text()
