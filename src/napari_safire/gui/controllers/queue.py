@@ -16,10 +16,12 @@ from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.queue_pictures import QueuePictures
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.project.queries import PictureRow
+from napari_safire.project.store import Project
 from napari_safire.project.truth import PictureDescription
 from napari_safire.session.messages import Topic
 from napari_safire.session.planes import Snapshot
 from napari_safire.session.queue.folder import FolderPictures
+from napari_safire.session.queue.project_pictures import ProjectPictures
 from napari_safire.session.queue.store import Action, PictureStore
 from napari_safire.session.queue.work import QueueWork
 from napari_safire.session.queue_thumbnails import QueueThumbnails
@@ -107,6 +109,12 @@ class QueueController:
         """The folder or list that is open; None where nothing is, or a project."""
         store = self.work.store
         return store.queue if isinstance(store, FolderPictures) else None
+
+    @property
+    def project(self) -> Project | None:
+        """The project that is open; None where nothing is, or a folder or list."""
+        store = self.work.store
+        return store.project if isinstance(store, ProjectPictures) else None
 
     @property
     def n_done(self) -> int:

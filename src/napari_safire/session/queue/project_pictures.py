@@ -157,8 +157,8 @@ class ProjectPictures:
 
     def annotators(self, key: str) -> tuple[str, ...]:
         """See `PictureStore`: nobody else's before all who annotate the picture are done."""
-        found = {work.annotator: work.state for work in works(self.project, key)}
-        known = PictureWorks(self.project.settings.annotators_per_picture, found)
+        needed = self.project.settings.annotators_per_picture
+        known = PictureWorks.of(works(self.project, key), needed)
         return tuple(
             name for name in visible_works(self.annotator, known) if name != self.annotator
         )
