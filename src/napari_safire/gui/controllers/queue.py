@@ -246,6 +246,7 @@ class QueueController:
         if self.work.opened != self._looked_at:
             self._looked_at = self.work.opened
             self._look_who_is_seen()
+            self.look_at_choices()
 
     def _look_who_is_seen(self) -> None:
         """Find out whose work on the open picture may be seen."""
