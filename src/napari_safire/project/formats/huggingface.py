@@ -299,8 +299,8 @@ def _packed(value: Any) -> bool:
 
 
 def _folder(split: Split) -> str:
-    """Name of a part: "all" is what was not divided."""
-    return split or "all"
+    """Name of a part. `datasets` keeps "all" for itself."""
+    return split or "undivided"
 
 
 def _metadata_files(folder: Path) -> list[Path]:
