@@ -22,6 +22,8 @@ from napari_safire.metrics import f1_fixed
 from napari_safire.partitioning.combination import CombinationRule
 
 _N_BOOTSTRAP = 1000
+Truths = npt.NDArray[np.bool_]
+Scores = npt.NDArray[np.float64]
 _ALARMS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
@@ -67,6 +69,7 @@ def write_tables(judged: Sequence[Judged], rule: CombinationRule, target: Path, 
         "## Authentic pictures\n\n" + _authentic_table(authentic),
         "## In all\n\n" + _whole(judged),
         f"## At every threshold\n\n![ROC curves]({os.path.relpath(chart, target.parent)})\n\n"
+        "Thresholds of this table are read off the same pictures; those of a verdict are not.\n\n"
         + _roc_table(judged),
         "## Each kind of evidence by itself\n\n" + _views_table([j.look for j in judged], rule),
     ]
@@ -110,36 +113,45 @@ def _real(judged: Sequence[Judged]) -> list[Judged]:
     return [j for j in judged if not j.look.known.forged or is_real(j.look.known.kind)]
 
 
-def _rocs(judged: Sequence[Judged]) -> dict[str, dict[str, Roc]]:
-    """ROC curves of the verdict, and of each kind of evidence where it applies."""
+def _rated(judged: Sequence[Judged]) -> dict[str, dict[str, tuple[Truths, Scores]]]:
+    """Truths and scores of the verdict, and of each kind of evidence where it applies."""
     real = _real(judged)
-    verdicts = {"network": _alone, "all evidence": _combined}
-    whole = {name: _roc(real, [of(j).score for j in real]) for name, of in verdicts.items()}
+    every = np.array([j.look.known.forged for j in real], bool)
+    verdicts = {
+        name: (every, np.array([of(j).score for j in real]))
+        for name, of in (("network alone", _alone), ("all evidence", _combined))
+    }
     parts = {}
-    for name in real[0].look.scores:
-        applied = [j for j in real if j.look.scores[name] is not None]
-        truth = {j.look.known.forged for j in applied}
-        if len(truth) == 2:
-            parts[name] = _roc(applied, [j.look.scores[name] for j in applied])
-    return {"The verdict": whole, "Each kind of evidence, where it applies": parts}
+    for name in real[0].look.findings:
+        scores = np.array([j.look.scores[name] for j in real], float)  # nan: does not apply
+        known = ~np.isnan(scores)
+        if 0 < every[known].sum() < known.sum():
+            parts[name] = every[known], scores[known]
+    return {"The verdict": verdicts, "Each view, where it applies": parts}
 
 
-def _roc(judged: Sequence[Judged], scores: Sequence[float | None]) -> Roc:
-    alarms, found, _ = roc_curve([j.look.known.forged for j in judged], np.array(scores, float))
-    return alarms, found
+def _rocs(judged: Sequence[Judged]) -> dict[str, dict[str, Roc]]:
+    return {
+        title: {name: roc_curve(*both)[:2] for name, both in rated.items()}
+        for title, rated in _rated(judged).items()
+    }
 
 
 def _roc_table(judged: Sequence[Judged]) -> str:
     """Found forgeries at some shares of false alarms: the numbers of the curves."""
     lines = [
-        "| found at false alarms of | " + " | ".join(f"{100 * at:g} %" for at in _ALARMS) + " |",
-        "|---" * (len(_ALARMS) + 1) + "|",
-    ]
-    for title, curves in _rocs(judged).items():
-        lines.append(f"| *{title}* |" + " |" * len(_ALARMS))
-        for name, (alarms, found) in curves.items():
+        "| found at false alarms of at most | forged | authentic | "
+        + " | ".join(f"{100 * at:g} %" for at in _ALARMS) + " |",
+        "|---" * (len(_ALARMS) + 3) + "|",
+    ]  # fmt: skip
+    for rated in _rated(judged).values():
+        for name, (truth, scores) in rated.items():
+            alarms, found, _ = roc_curve(truth, scores)
             at = [found[alarms <= share].max() for share in _ALARMS]
-            lines.append(f"| {name} | " + " | ".join(f"{100 * one:.0f} %" for one in at) + " |")
+            lines.append(
+                f"| {name} | {truth.sum()} | {(~truth).sum()} | "
+                + " | ".join(f"{100 * one:.0f} %" for one in at) + " |"
+            )  # fmt: skip
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from napari.components import ViewerModel
 from PIL import Image
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox
+from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
 from window.hand import pump, wait_idle, wait_until
 
 from napari_safire.errors import DatasetError
@@ -25,6 +26,7 @@ from napari_safire.project.people import annotator_name
 from napari_safire.project.queries import PictureQuery, PictureRow
 from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import Project
+from napari_safire.project.truth import Donor, Note, PictureDescription, SourceDescription
 from napari_safire.project.work import Step, find_work, save_step
 from napari_safire.session.queue.listing import Listing
 
@@ -171,6 +173,9 @@ class ManyPictures:
         return ()
 
     tags = people
+
+    def tag(self, key: str, tags: Any) -> None:
+        raise DatasetError("None are held.")
 
     def given(self, key: str) -> None:
         return None
@@ -415,3 +420,202 @@ def test_a_conflict_is_told_with_its_three_ways(curate: CurateWidget, project: P
     layer = curate.controller.sources_layer
     assert layer is not None
     np.testing.assert_array_equal(np.asarray(layer.data), theirs)
+
+
+def test_work_begins_from_a_partition_a_mask_or_nothing(
+    curate: CurateWidget, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_queue(curate, project)
+    section = curate.queue
+
+    def shown() -> list[int]:
+        layer = curate.controller.sources_layer
+        return [] if layer is None else np.unique(np.asarray(layer.data)).tolist()
+
+    section.always.setChecked(True)
+    choose(curate, section.begin, "the model's partition")
+    assert shown() == [1, 2]
+    press(curate, section.forward)
+    wait_until(lambda: shown() == [1, 2])  # always
+    section.always.setChecked(False)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[:20] = 100
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "mask.png"), ""))
+    choose(curate, section.begin, "a mask file …")
+    wait_until(lambda: shown() == [1, 3])
+    choose(curate, section.begin, "nothing")
+    wait_until(lambda: shown() == [0])
+    curate.controller.edits.undo()
+    wait_until(lambda: shown() == [1, 3])
+    press(curate, section.forward)
+    assert shown() == []
+
+
+# ---------------------------------------------------------------- what is said of sources
+
+
+def description_of(project: Path, picture: str) -> PictureDescription:
+    found = Project.open(project)
+    work = find_work(found, picture, "anna")
+    found.close()
+    assert work is not None
+    return work.description
+
+
+def pick(curate: CurateWidget, box: QComboBox, text: str) -> None:
+    assert box.isVisibleTo(curate)
+    choose(curate, box, text)
+
+
+def test_each_source_is_described_and_it_is_kept(curate: CurateWidget, project: Path) -> None:
+    open_queue(curate, project)
+    picture = curate.workspace.queue.work.key
+    mark_two_sources(curate)
+    form = curate.descriptions
+    form.unfold()
+    pump()
+    assert "0 of 2" in form.heading.text()
+    pick(curate, form.type, "authentic background")
+    pick(curate, form.source, "2 · unknown")
+    assert curate.controller.mode.source == 2
+    pick(curate, form.type, "splice")
+    form.order.setValue(1)
+    pick(curate, form.certainty, "probable")
+    form.name.setText("boat")
+    form.name.editingFinished.emit()
+    form.tags.setText("blurred, night,, blurred")
+    form.tags.editingFinished.emit()
+    pick(curate, form.donor, "picture of the project")
+    form.donor_name.setText("b10.png")
+    form.donor_name.editingFinished.emit()
+    settle(curate)
+    assert "2 of 2" in form.heading.text()
+    wait_until(lambda: form.donor_name.text() == "b10.png")
+    donor = curate.list.model.key(names(curate).index("b10.png"))
+    press(curate, curate.queue.forward)
+    assert form.type.currentText() == "unknown"  # nothing is said of this one
+    said = description_of(project, picture)
+    assert said.of(1).type == "authentic background"
+    assert said.of(2) == SourceDescription(
+        2, "boat", None, "splice", Donor("picture", donor), 1, "probable", ("blurred", "night")
+    )
+    press(curate, curate.queue.back)
+    curate.controller.mode.source = 2
+    settle(curate)
+    assert form.tags.text() == "blurred, night"
+    wait_until(lambda: form.donor_name.text() == "b10.png")
+    pick(curate, form.donor, "this picture")
+    assert not form.donor_name.isVisible()
+    settle(curate)
+    assert description_of(project, picture).of(2).donor == Donor("region")
+
+
+@pytest.mark.parametrize(("text", "told"), [("b", "4 pictures are"), ("nowhere", "No picture is")])
+def test_a_donor_of_no_or_of_several_names_is_told(
+    curate: CurateWidget, project: Path, text: str, told: str
+) -> None:
+    open_queue(curate, project)
+    form = curate.descriptions
+    form.unfold()
+    pick(curate, form.donor, "picture of the project")
+    form.donor_name.setText(text)  # which also all tags have
+    form.donor_name.editingFinished.emit()
+    settle(curate)
+    assert f'{told} called "{text}"' in curate.message.text()
+    assert form.donor.currentText() == "unknown"
+
+
+def test_notes_are_kept_pinned_shown_and_removed(curate: CurateWidget, project: Path) -> None:
+    open_queue(curate, project)
+    picture = curate.workspace.queue.work.key
+    viewer, notes = curate.controller.viewer, curate.notes
+    mark_two_sources(curate)
+    notes.unfold()
+    pump()
+    QTest.keyClicks(notes.text, "soft edge")
+    QTest.keyClick(notes.text, Qt.Key.Key_Return)
+    settle(curate)
+    press(curate, notes.pin)
+    click = viewer.mouse_drag_callbacks[-1]
+    event = SimpleNamespace(type="mouse_press", position=(12.0, 30.0))
+    steps = click(viewer, event)
+    next(steps)
+    event.type = "mouse_release"
+    assert next(steps, None) is None
+    assert notes.pin.text() == "Pinned at 12, 30"
+    assert click not in viewer.mouse_drag_callbacks
+    choose(curate, notes.about, "source 1")
+    notes.text.setText("a seam")
+    press(curate, notes.add)
+    assert [notes.list.item(n).text() for n in range(2)] == [
+        "soft edge",
+        "source 1 · a seam (12, 30)",
+    ]
+    assert description_of(project, picture).notes == (
+        Note("soft edge"),
+        Note("a seam", 1, 12.0, 30.0),
+    )
+    (pins,) = [layer for layer in viewer.layers if layer.name == "notes"]
+    assert pins.data.tolist() == [[12.0, 30.0]]
+    press(curate, curate.queue.forward)
+    assert notes.list.count() == 0
+    assert "notes" not in viewer.layers
+    press(curate, curate.queue.back)
+    notes.list.setCurrentRow(0)
+    press(curate, notes.remove)
+    assert description_of(project, picture).notes == (Note("a seam", 1, 12.0, 30.0),)
+
+
+def test_what_is_said_of_a_source_follows_it_to_another_number(
+    curate: CurateWidget, project: Path
+) -> None:
+    open_queue(curate, project)
+    picture = curate.workspace.queue.work.key
+    mark_two_sources(curate)
+    curate.controller.edits.commit()
+    edits, form = curate.controller.edits, curate.descriptions
+    key = curate.controller.key
+    assert key is not None
+    curate.controller.session.annotations.edit(
+        key, lambda labels, protected: np.where(labels == 2, np.uint8(7), labels), "to 7"
+    )
+    settle(curate)
+    form.unfold()
+    curate.controller.mode.source = 7
+    pick(curate, form.type, "removal")
+    edits.renumber()
+    settle(curate)
+    assert curate.controller.mode.source == 2
+    assert form.type.currentText() == "removal"
+    edits.undo()
+    settle(curate)
+    curate.controller.mode.source = 7
+    assert form.type.currentText() == "removal"
+    edits.redo()
+    settle(curate)
+    press(curate, curate.queue.forward)
+    said = description_of(project, picture)
+    assert [(source.number, source.type) for source in said.sources] == [(2, "removal")]
+
+
+def test_tags_of_a_picture_are_changed_and_can_be_filtered_by(
+    curate: CurateWidget, project: Path
+) -> None:
+    open_queue(curate, project)
+    curate.notes.unfold()
+    assert curate.notes.tags.text() == "harbour"
+    curate.notes.tags.setText("night, harbour")
+    curate.notes.tags.editingFinished.emit()
+    wait_until(lambda: curate.list.tag.findText("night") > 0)
+    choose(curate, curate.list.tag, "night")
+    assert names(curate) == ["a1.png"]
+
+
+def test_a_folder_holds_no_descriptions(curate: CurateWidget, photos: Path) -> None:
+    open_queue(curate, photos)
+    assert not curate.descriptions.isVisible()
+    assert not curate.notes.isVisible()
+    curate.workspace.queue.note()
+    curate.workspace.queue.accept()
+    assert "cannot be accepted: open a project" in curate.message.text()

@@ -64,8 +64,14 @@ CURATE_BUTTONS: dict[str, Callable[[CurateWidget], QWidget]] = {
     "previous_picture": lambda w: w.queue.back,
     "finish_picture": lambda w: w.queue.done,
     "finish_as_authentic": lambda w: w.queue.authentic,
+    "skip_picture": lambda w: w.queue.skip,
+    "waive_picture": lambda w: w.queue.waive,
+    "reject_picture": lambda w: w.queue.reject,
+    "accept_picture": lambda w: w.queue.accept,
+    "add_note": lambda w: w.notes.add,
 }
-WITHOUT_A_BUTTON = {"previous_source"}  # the arrow of the source's box
+# The arrow of the source's box, and the line that is typed in.
+WITHOUT_A_BUTTON = {"previous_source", "find_picture"}
 
 
 def partitioned(dock: Dock) -> None:

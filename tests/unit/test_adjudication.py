@@ -37,7 +37,11 @@ from napari_safire.project.team.adjudication_record import (
 )
 from napari_safire.project.team.alignment import align
 from napari_safire.project.team.disagreement import disagreements
-from napari_safire.project.team.merged_descriptions import Answer, Question, merged_descriptions
+from napari_safire.project.team.merged_descriptions import (
+    Question,
+    merged_descriptions,
+    still_open,
+)
 from napari_safire.project.truth import Donor, Note, PictureDescription, SourceDescription
 
 WHO = {"adjudicator": "cy", "at": "2026-11-29T15:00:00Z"}
@@ -162,9 +166,6 @@ def test_decisions_by_hand():
     assert found.labels[1, 4] == 12
     assert found.counts() == {AGREED: 14, PAINTED: 2, B: 8}
     assert found.steps[0].tolist() == [NO_STEP, NO_STEP, 0, 0, NO_STEP, 2]
-    labels, numbers = found.final()
-    assert numbers == {1: 1, 2: 2, 12: 3}
-    assert labels[0].tolist() == [1, 1, 2, 2, 2, 3]
     # The later of two steps counts; painting nothing opens a pixel again.
     again = after(comparison, found, [RegionStep(**WHO, region=corner.name, choice=1)])
     assert again.labels[0, 5] == 3
@@ -260,9 +261,6 @@ def test_records_rebuild_the_same(case):
         taken = rebuilt.origins == FIRST_WORK + k
         assert (rebuilt.labels[taken] == work[taken]).all()
         assert (rebuilt.steps[taken] >= 0).all()
-    final, numbers = rebuilt.final()
-    assert sorted(numbers.values()) == list(range(1, len(numbers) + 1))
-    assert (final > 0).sum() == (rebuilt.labels > 0).sum()
 
 
 def record_of_a_case() -> dict[str, object]:
@@ -273,13 +271,12 @@ def record_of_a_case() -> dict[str, object]:
         stroke(0, 0, [[1, -1], [2, 3]]),
     )
     references = (WorkReference("ann", 2, "0" * 64), WorkReference("bo", 1, "1" * 64))
-    answers = (Answer(**WHO, source=2, field="type", choice=1),)
-    return Adjudication((4, 6), references, steps, answers).as_record()
+    return Adjudication((4, 6), references, steps, ((2, 3), (3, 2))).as_record()
 
 
-def test_answers_are_kept():
+def test_numbers_are_kept():
     record = json.loads(json.dumps(record_of_a_case()))
-    assert decode_adjudication(record).answers == (Answer(**WHO, source=2, field="type", choice=1),)
+    assert decode_adjudication(record).numbers == ((2, 3), (3, 2))
 
 
 @pytest.mark.parametrize(
@@ -298,7 +295,8 @@ def test_answers_are_kept():
         (["steps", 2, "shape"], [5, 2], "no whole number from 1 to 4"),
         (["steps", 2, "mask"], "AAAA", "cannot be unpacked"),
         (["steps", 2, "labels"], 3, "is no text"),
-        (["answers", 0, "field"], "colour", "none of type, donor, order"),
+        (["numbers", 0], [0, 3], "no whole number from 1 to 255"),
+        (["numbers", 0], [3], "has not 2 values"),
     ],
 )
 def test_damaged_records_are_refused_in_a_sentence(path, value, words):
@@ -374,19 +372,9 @@ def test_descriptions_are_brought_together():
     )
     assert merged.notes == (Note("here", 2, 1.0, 4.0), Note("lost"), Note("there", 3))
     assert merged.waiver == ""
-    answers = [
-        Answer(**WHO, source=2, field="type", choice=0),
-        Answer(**WHO, source=2, field="order", choice=0),
-        Answer(**WHO, source=2, field="type", choice=1),
-    ]
-    merged, questions = merged_descriptions(alignment, (one, other), answers)
-    assert questions == ()
-    assert merged.of(2).type == "generated"
-    assert merged.of(2).order == 1
-    with pytest.raises(DatasetError, match="type of source 3 cannot be taken from annotator 0"):
-        merged_descriptions(
-            alignment, (one, other), [Answer(**WHO, source=3, field="type", choice=0)]
-        )
+    assert still_open(questions, merged) == questions
+    answered = merged.with_source(described(2, type="splice", donor=Donor("file", "x.png")))
+    assert still_open(questions, answered) == questions[1:]
 
 
 @given(SEEDS, SHAPES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -166,6 +167,18 @@ def test_nobody_sees_anothers_work_before_all_are_done(needed, states, seen):
         assert may_see(owner, owner, works)
     # Adjudicators see no earlier than the annotators do.
     assert may_see("adjudicator", "ann", works) == works.all_done
+
+
+def test_nobody_waits_for_adjudicators():
+    def work(annotator: str, role: str, state: str) -> SimpleNamespace:
+        return SimpleNamespace(annotator=annotator, role=role, state=state)
+
+    both = [work("ann", "annotator", "done"), work("bo", "annotator", "done")]
+    works = PictureWorks.of([*both, work("cy", "adjudicator", "begun")], 2)
+    assert visible_works("cy", works) == ("ann", "bo", "cy")
+    assert visible_works("dee", works) == ("ann", "bo", "cy")
+    half = PictureWorks.of([both[0], work("cy", "adjudicator", "begun")], 2)
+    assert visible_works("cy", half) == ("cy",)
 
 
 def test_only_what_was_made_blind_tells_agreement():

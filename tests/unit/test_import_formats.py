@@ -363,7 +363,7 @@ def test_tables_say_to_datasets_what_is_a_picture(tmp_path: Path) -> None:
     from pyarrow import parquet
 
     export([labelled(tmp_path / "in", "p.png")], tmp_path / "out", "huggingface-parquet")
-    table = parquet.read_table(tmp_path / "out/data/all-00000-of-00001.parquet")
+    table = parquet.read_table(tmp_path / "out/data/undivided-00000-of-00001.parquet")
     features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
     assert list(features) == table.schema.names
     assert features["image"] == features["mask"] == {"_type": "Image"}

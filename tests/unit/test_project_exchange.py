@@ -16,11 +16,14 @@ from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
 from napari_safire.basis import RunBasis
 from napari_safire.cli import app
 from napari_safire.errors import DatasetError
+from napari_safire.images.lists import read_list
+from napari_safire.images.truth import read_label_truth
 from napari_safire.project.adding import add_pictures
 from napari_safire.project.assigning import control_scores, give_away, make_control
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.exchange import TruthOfProject, export_project, import_truth
 from napari_safire.project.formats.catalogue import FORMATS
+from napari_safire.project.learning_list import write_truth_list
 from napari_safire.project.pictures import find_picture, project_pictures
 from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import Project
@@ -164,6 +167,38 @@ def test_splits_have_no_donor_in_two_parts(project: Project, tmp_path: Path, run
     with Project.create(tmp_path / "second") as second:
         import_truth(second, target)
         assert len(ids(second)) == 6
+
+
+def test_what_is_done_and_complete_is_learned_from(project: Project, tmp_path: Path) -> None:
+    for number, name in enumerate(ids(project)[:3]):
+        annotate(project, name, number)
+    authentic, waived = ids(project)[3:5]
+    save_step(project, authentic, "Ada", Step(np.ones(SHAPE, np.uint8)), 0)
+    finish(project, authentic, "Ada", 1, authentic=True)
+    labels = labels_of(0)
+    labels[0, 0] = 0
+    save_step(project, waived, "Ada", Step(labels), 0)
+    finish(project, waived, "Ada", 1, waiver="a torn edge")
+    listed = write_truth_list(project, tmp_path / "tuned" / "list.txt")
+    assert (listed.pictures, listed.kind) == (4, "sources")
+    assert listed.left_out == ("4.png: some of its pixels have no source.",)
+    entries = read_list(listed.path, listed.root)
+    assert len({entry.extra for entry in entries[:3]}) == 1  # one donor
+    assert [entry.mask is None for entry in entries] == [False, False, False, True]
+    assert np.array_equal(read_label_truth(entries[1]).labels, labels_of(1) - 1)
+
+
+def test_types_and_polygons_are_chosen(project: Project, tmp_path: Path, run: Run) -> None:
+    annotate(project, ids(project)[0], 1)
+    words = ("export", project.folder, tmp_path / "black", "--format", "lists")
+    assert "neither forged nor authentic" in run(*words, "--forged", "text")[1]
+    assert run(*words, "--forged", "text", "--authentic", "splice")[0] == 0
+    assert (tmp_path / "black/all.txt").read_text().endswith(",None\n")
+    words = ("export", project.folder, tmp_path / "coarse", "--format", "coco-polygons")
+    code, told = run(*words, "--tolerance", "9", "--absolute-paths")
+    assert code == 0, told
+    assert "COCO (polygons) changed" in told
+    assert str(tmp_path / "coarse/images/") in (tmp_path / "coarse/pictures.jsonl").read_text()
 
 
 def test_wrong_use_is_told(project: Project, tmp_path: Path, run: Run) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import napari
 import numpy as np
 import pytest
 from fakes import FakeEngine
+from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
@@ -18,6 +20,9 @@ from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.dock import WorkspaceDock, bring_forward, dock_around
 from napari_safire.gui.widget import SafireWidget
 from napari_safire.gui.workspace import workspace_of
+from napari_safire.project.adding import add_pictures
+from napari_safire.project.collecting import collect_pictures
+from napari_safire.project.store import Project
 
 from .hand import Hand, pump, wait_idle, wait_until
 from .test_closing import (
@@ -52,6 +57,18 @@ def open_kind(viewer: napari.Viewer, kind: Kind, engine: FakeEngine) -> dict[str
         "workspace": weakref.ref(widget.workspace),
         "session": weakref.ref(widget.workspace.session),
     }
+
+
+def make_project(folder: Path) -> Path:
+    """A project of three pictures."""
+    (folder / "photos").mkdir()
+    for n in range(3):
+        pixels = np.full((60, 80, 3), 60 * n + 20, np.uint8)
+        Image.fromarray(pixels).save(folder / "photos" / f"{n}.png")
+    project = Project.create(folder / "project")
+    add_pictures(project, collect_pictures(folder / "photos"))
+    project.close()
+    return folder / "project"
 
 
 def close_kind(viewer: napari.Viewer, kind: Kind) -> None:
@@ -176,4 +193,76 @@ def test_another_dock_of_a_kind_takes_over_and_the_session_goes_on(viewer: napar
     assert np.asarray(viewer.layers["picture"].data).shape == second.controller.plane.shape
     for dock in list(workspace.docks):
         dock.close_work()
+    assert_threads_end()
+
+
+def test_keys_of_curation_bring_the_dock_forward_and_ask_there(
+    viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAPARI_SAFIRE_ANNOTATOR", "anna")
+    project = make_project(tmp_path)
+    open_kind(viewer, SafireWidget, FakeEngine())
+    workspace = workspace_of(viewer)
+    assert workspace is not None
+    work = workspace.queue.work
+    work.open_queue(project)
+    hand = Hand(viewer)
+
+    def settle() -> None:
+        wait_until(lambda: not work.doing)
+        wait_idle(workspace.controller)
+
+    settle()
+    first = work.key
+    assert workspace.dock(CurateWidget) is None
+    hand.press("Shift+R")
+    pump(0.1)
+    curate = workspace.dock(CurateWidget)
+    assert curate is not None
+    assert curate.queue.reason.isVisible()
+    QTest.keyClicks(curate.queue.reason.line, "n")  # no source shortcut, a letter
+    QTest.keyClick(curate.queue.reason.line, Qt.Key.Key_Escape)
+    assert not curate.queue.reason.isVisible()
+    hand.press("Shift+O")
+    settle()
+    assert work.listing.state(first) == "done"
+    second = work.key
+    hand.press("Shift+PageDown")
+    settle()
+    assert work.key != second
+    hand.press("Shift+F")
+    QTest.keyClicks(curate.list.search, "0.png")
+    QTest.keyClick(curate.list.search, Qt.Key.Key_Return)
+    wait_until(lambda: work.key == first)
+    settle()
+    hand.press("Shift+Y")
+    settle()
+    assert work.listing.state(first) == "accepted"
+    hand.click(workspace.controller.image, 20, 30)  # the pointer is there
+    hand.press("Shift+T")
+    assert curate.notes.text.isVisible()
+    assert curate.notes.pin.text().startswith("Pinned at")
+    for dock in (curate, workspace.dock(SafireWidget)):
+        assert dock is not None
+        dock.close_work()
+    assert_threads_end()
+
+
+@pytest.mark.parametrize("what", ["project", "project/project.sqlite"])
+def test_napari_opens_a_project_in_its_dock(
+    viewer: napari.Viewer, tmp_path: Path, what: str
+) -> None:
+    project = make_project(tmp_path)
+    viewer.open(str(tmp_path / what), plugin="napari-safire")
+    pump(0.1)
+    workspace = workspace_of(viewer)
+    assert workspace is not None
+    curate = workspace.dock(CurateWidget)
+    assert curate is not None
+    work = workspace.queue.work
+    wait_until(lambda: work.opened is not None and not work.doing)
+    assert work.store is not None
+    assert work.store.place == project
+    assert [layer.name for layer in viewer.layers] == ["0.png"]
+    curate.close_work()
     assert_threads_end()

@@ -98,6 +98,22 @@ def controls(
         say(f"{picture} is {'no control any more' if off else 'a hidden control'}.")
 
 
+ForgedOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TYPE", help="Types that binary masks show white; repeatable."),
+]
+AuthenticOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TYPE", help="Types that they show black, beside the background."),
+]
+AbsoluteOption = Annotated[
+    bool, typer.Option("--absolute-paths", help="Lists name files from the root on.")
+]
+ToleranceOption = Annotated[
+    float, typer.Option(metavar="PIXELS", help="By which polygons may be simplified.")
+]
+
+
 def export(
     folder: FolderArgument,
     target: Annotated[Path, typer.Argument(metavar="NEW", help="Folder of the export.")],
@@ -118,10 +134,10 @@ def export(
     people: Annotated[
         Literal["numbers", "initials", "names"], typer.Option(help="What annotators are called.")
     ] = "numbers",
-    forged: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TYPE", help="Types that binary masks show white; repeatable."),
-    ] = None,
+    forged: ForgedOption = None,
+    authentic: AuthenticOption = None,
+    absolute_paths: AbsoluteOption = False,
+    tolerance: ToleranceOption = 0.0,
     leave_out: Annotated[
         bool, typer.Option("--leave-out", help="Leave out what the format cannot hold.")
     ] = False,
@@ -130,11 +146,14 @@ def export(
 ) -> None:
     """Export the ground truth; every mask is read back and compared before it is reported done."""
     from napari_safire.project.exchange import export_project
-    from napari_safire.project.formats.labelled import FORGED, ExportSettings
+    from napari_safire.project.formats.labelled import AUTHENTIC, FORGED, ExportSettings
 
     settings = ExportSettings(
         pictures=pictures,
         forged=frozenset(forged) if forged else FORGED,  # type: ignore[arg-type]  # it checks them
+        authentic=frozenset([AUTHENTIC, *(authentic or ())]),
+        absolute_paths=absolute_paths,
+        tolerance=tolerance,
         annotators=people,
         unfit="leave out" if leave_out else "refuse",
         replace=replace,

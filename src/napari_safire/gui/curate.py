@@ -6,6 +6,8 @@ import napari
 from qtpy.QtGui import QDropEvent
 
 from napari_safire.gui.dock import WorkspaceDock
+from napari_safire.gui.panels.curate.description_section import DescriptionSection
+from napari_safire.gui.panels.curate.notes_section import NotesSection
 from napari_safire.gui.panels.curate.opening_section import OpeningSection
 from napari_safire.gui.panels.curate.queue_list import QueueList
 from napari_safire.gui.panels.curate.queue_section import QueueSection
@@ -36,8 +38,14 @@ class CurateWidget(WorkspaceDock):
         self.opening = OpeningSection(self.controller, queue)
         self.list = QueueList(queue)
         self.queue = QueueSection(queue)
-        sections: list[Section] = [self.opening, self.list, self.queue]
+        self.descriptions = DescriptionSection(self.controller, queue)
+        self.notes = NotesSection(self.controller, queue)
+        sections: list[Section] = [
+            self.opening, self.list, self.queue, self.descriptions, self.notes,
+        ]  # fmt: skip
         self._lay_out(sections, sections)
+        self._connections.connect(queue.is_wanted, self.come_forward)
+        self._connections.connect(queue.find_wanted, self.list.focus_search)
         self._body.setStretchFactor(self.list, 1)
 
     def dropEvent(self, event: QDropEvent | None) -> None:

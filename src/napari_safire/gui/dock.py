@@ -130,6 +130,13 @@ class WorkspaceDock(QScrollArea):
         self.close_work()
         self.setEnabled(False)
 
+    def come_forward(self) -> None:
+        """Be seen: in front of other docks, and not hidden."""
+        dock = dock_around(self)
+        if dock is not None:
+            dock.show()
+            dock.raise_()
+
     def showEvent(self, event: QShowEvent | None) -> None:
         """Take a place in front of the plugin's other dock: below it neither had enough."""
         super().showEvent(event)
@@ -214,10 +221,7 @@ def open_dock(viewer: Any, kind: type[D]) -> D:
 def bring_forward(viewer: Any, kind: type[D]) -> D:
     """Open the dock of a kind, and put it in front of the others."""
     widget = open_dock(viewer, kind)
-    dock = dock_around(widget)
-    if dock is not None:
-        dock.show()
-        dock.raise_()
+    widget.come_forward()
     return widget
 
 

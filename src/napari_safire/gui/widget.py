@@ -59,6 +59,7 @@ class SafireWidget(WorkspaceDock):
         self._make_sections(self.workspace.preferences)
         self._lay_out(self._sections, self._sections)
         self._add_panels()
+        self._connections.connect(self.workspace.queue.is_wanted, self.show_curate)
         self._connections.connect(self.workspace.watch.changed, self._preferences_changed)
         self._connections.connect(self.workspace.binder.conflicts_changed, self._show_conflicts)
 

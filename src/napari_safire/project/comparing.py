@@ -143,6 +143,7 @@ def _adjudicators(project: Project, picture: str) -> set[str]:
 
 _STATES = {
     "work.assigned": "assigned",
+    "work.withdrawn": "withdrawn",
     "work.saved": "begun",
     "work.done": "done",
     "work.reopened": "begun",

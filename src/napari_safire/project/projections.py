@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
@@ -13,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from napari_safire.project.events import Event, canonical
 from napari_safire.project.schema import STATE_TABLES, make_state_tables
+from napari_safire.project.settings import read_settings
 from napari_safire.text import printable
 
 WorkState = Literal["assigned", "begun", "done", "rejected", "accepted"]
@@ -60,6 +62,9 @@ def _create(connection: sqlite3.Connection, event: Event, body: _Body) -> None:
 
 def _set(connection: sqlite3.Connection, event: Event, body: _Body) -> None:
     connection.execute("UPDATE project SET settings = ?", (canonical(body["settings"]),))
+    # How many annotators a picture needs tells whether it still waits for one.
+    for (picture,) in connection.execute("SELECT DISTINCT picture FROM work").fetchall():
+        _restage(connection, picture)
 
 
 # -------------------------------------------------------------------- pictures
@@ -157,12 +162,12 @@ def _real(value: Any) -> float | None:
 def _assign(connection: sqlite3.Connection, event: Event, body: _Body) -> None:
     connection.execute(
         "INSERT INTO work (picture, annotator, role, state, revision, description, begun_from, "
-        "seconds, n_sources, waiver, authentic, note, by, at, sequence) "
-        "VALUES (?, ?, ?, 'assigned', 0, '{}', '', 0, 0, '', 0, '', ?, ?, ?) "
+        "seconds, n_sources, waiver, authentic, note, by, at, sequence, assigned) "
+        "VALUES (?, ?, ?, 'assigned', 0, '{}', '', 0, 0, '', 0, '', ?, ?, ?, ?) "
         "ON CONFLICT DO NOTHING",
         (
             event.picture, body["annotator"], body.get("role", "annotator"), event.made_by,
-            event.made_at, event.sequence,
+            event.made_at, event.sequence, event.sequence,
         ),
     )  # fmt: skip
     _restage(connection, event.picture)
@@ -241,15 +246,20 @@ def _restage(connection: sqlite3.Connection, picture: str) -> None:
     rows = connection.execute(
         "SELECT role, state FROM work WHERE picture = ?", (picture,)
     ).fetchall()
-    connection.execute("UPDATE picture SET stage = ? WHERE id = ?", (stage_of(rows), picture))
+    known = connection.execute("SELECT settings FROM project").fetchone() or ("{}",)
+    needed = read_settings(json.loads(known[0])).annotators_per_picture
+    stage = stage_of(rows, needed)
+    connection.execute("UPDATE picture SET stage = ? WHERE id = ?", (stage, picture))
 
 
-def stage_of(works: list[tuple[Role, WorkState]]) -> Stage:
+def stage_of(works: list[tuple[Role, WorkState]], needed: int = 1) -> Stage:
     """Tell how far a picture is by what was made of it.
 
     Parameters
     ----------
     works : list of (role, state)
+    needed : int
+        How many annotators the picture needs: one who is not there yet is not done.
 
     Returns
     -------
@@ -263,8 +273,9 @@ def stage_of(works: list[tuple[Role, WorkState]]) -> Stage:
     'adjudicate'
     """
     annotators = [state for role, state in works if role == "annotator"]
+    n_awaited = max(len(annotators), needed)
     adjudicators = [state for role, state in works if role == "adjudicator"]
-    deciding = adjudicators or (annotators if len(annotators) == 1 else [])
+    deciding = adjudicators or (annotators if n_awaited == 1 else [])
     if "accepted" in annotators + adjudicators:
         return "accepted"
     if "done" in deciding:
@@ -272,7 +283,7 @@ def stage_of(works: list[tuple[Role, WorkState]]) -> Stage:
     n_done = annotators.count("done")
     if not n_done:
         return "annotate"
-    return "second" if n_done < len(annotators) else "adjudicate"
+    return "second" if n_done < n_awaited else "adjudicate"
 
 
 _ACTS: dict[str, _Act] = {

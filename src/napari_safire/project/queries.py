@@ -15,12 +15,15 @@ from napari_safire.project.projections import Stage, WorkState
 from napari_safire.project.store import Project
 from napari_safire.project.visibility import PictureWorks, visible_works
 
-SortKey = Literal["added", "name", "state", "stage", "score", "uncertainty", "disagreement"]
+SortKey = Literal[
+    "added", "assigned", "name", "state", "stage", "score", "uncertainty", "disagreement"
+]
 SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)
 RowState = Literal["untouched", "assigned", "begun", "done", "rejected", "accepted"]
 
 _ORDER = {
     "added": "p.position",
+    "assigned": "w.assigned",
     "name": "p.name COLLATE NOCASE",
     "state": "CASE coalesce(w.state, '') WHEN 'rejected' THEN 0 WHEN 'begun' THEN 1 "
     "WHEN 'assigned' THEN 2 WHEN '' THEN 3 WHEN 'done' THEN 4 ELSE 5 END",
@@ -29,7 +32,7 @@ _ORDER = {
     "uncertainty": "p.uncertainty",
     "disagreement": "p.disagreement",
 }
-_MAY_BE_UNKNOWN = ("score", "uncertainty", "disagreement")
+_MAY_BE_UNKNOWN = ("assigned", "score", "uncertainty", "disagreement")
 _FROM = "FROM picture p LEFT JOIN work w ON w.picture = p.id AND w.annotator = :annotator"
 
 
@@ -54,6 +57,8 @@ class PictureQuery:
     problems : bool
         Only those that cannot be used.
     sort : SortKey
+        "assigned": in the order in which pictures were given to the annotator. Hidden controls are
+        mixed among the others by this order alone.
     descending : bool
         What is not known comes last either way.
     """
@@ -122,7 +127,7 @@ def list_pictures(project: Project, annotator: str, query: PictureQuery) -> tupl
     order = _ORDER[query.sort]
     down = " DESC" if query.descending else ""
     last = f"{order} IS NULL, " if query.sort in _MAY_BE_UNKNOWN else ""
-    own = query.states or query.assigned_only or query.sort == "state"
+    own = query.states or query.assigned_only or query.sort in ("state", "assigned")
     tables = _FROM if own else "FROM picture p"
     rows = project.ask(
         f"SELECT p.id {tables} WHERE {where} ORDER BY {last}{order}{down}, p.position",

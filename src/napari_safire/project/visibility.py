@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from napari_safire.project.work import Work
 
 FINISHED = frozenset({"done", "accepted"})
 
@@ -19,10 +23,31 @@ class PictureWorks:
         may be among those who look.
     states : mapping of str to str
         By annotator: "assigned", "begun", "done", "rejected" or "accepted".
+    deciding : tuple of str
+        Who adjudicates it: nobody waits for these.
     """
 
     needed: int
     states: Mapping[str, str]
+    deciding: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, works: Iterable[Work], needed: int) -> Self:
+        """Put together what `napari_safire.project.work.works` gives.
+
+        Parameters
+        ----------
+        works : iterable of Work
+            Of one picture.
+        needed : int
+            The project's `annotators_per_picture`.
+        """
+        known = tuple(works)
+        return cls(
+            needed,
+            {work.annotator: work.state for work in known if work.role == "annotator"},
+            tuple(work.annotator for work in known if work.role == "adjudicator"),
+        )
 
     @property
     def all_done(self) -> bool:
@@ -49,8 +74,9 @@ def may_see(viewer: str, owner: str, works: PictureWorks) -> bool:
 
 
 def visible_works(viewer: str, works: PictureWorks) -> tuple[str, ...]:
-    """Name the annotators whose work on a picture somebody may see, sorted."""
-    return tuple(sorted(owner for owner in works.states if may_see(viewer, owner, works)))
+    """Name the annotators and adjudicators whose work somebody may see, sorted."""
+    known = {*works.states, *works.deciding}
+    return tuple(sorted(owner for owner in known if may_see(viewer, owner, works)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +87,7 @@ class StateChange:
     ----------
     annotator : str
     state : str
-        As in `PictureWorks`.
+        As in `PictureWorks`, or "withdrawn": nobody waits for this annotator any more.
     revision : int
         The latest one of the work at this moment, 0 before the first.
     """
@@ -92,8 +118,12 @@ def blind_revisions(changes: Iterable[StateChange], needed: int) -> dict[str, in
     states: dict[str, str] = {}
     revisions: dict[str, int] = {}
     for change in changes:
-        states[change.annotator] = change.state
-        revisions[change.annotator] = change.revision
+        if change.state == "withdrawn":
+            states.pop(change.annotator, None)
+            revisions.pop(change.annotator, None)
+        else:
+            states[change.annotator] = change.state
+            revisions[change.annotator] = change.revision
         if PictureWorks(needed, states).all_done:
             return revisions
     return {}

@@ -9,18 +9,29 @@ from napari.layers import Image
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 
+from napari_safire.annotation.numbering import renumbering
 from napari_safire.corpus.queue import PictureQueue
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.queue_pictures import QueuePictures
 from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.project.queries import PictureRow
+from napari_safire.project.store import Project
+from napari_safire.project.truth import PictureDescription
 from napari_safire.session.messages import Topic
+from napari_safire.session.planes import Snapshot
 from napari_safire.session.queue.folder import FolderPictures
+from napari_safire.session.queue.project_pictures import ProjectPictures
 from napari_safire.session.queue.store import Action, PictureStore
 from napari_safire.session.queue.work import QueueWork
 from napari_safire.session.queue_thumbnails import QueueThumbnails
 
-_SAID: dict[Action, str] = {"waive": "waived", "reject": "rejected", "accept": "accepted"}
+_SAID: dict[Action, str] = {
+    "waive": "waived",
+    "reject": "rejected",
+    "accept": "accepted",
+    "describe": "described",
+}
 
 
 class QueueController:
@@ -51,14 +62,21 @@ class QueueController:
         `seen` is another one.
     reason_wanted : Signal("waive" | "reject")
         Someone is to be asked for a reason.
+    find_wanted, note_wanted : Signal()
+        Someone is to type which picture to go to, or a note.
+    described : Signal()
+        Something else is said of the sources of the open picture.
     is_wanted : Signal()
-        Someone wants to go on in a queue, and none is open.
+        The dock with the queue is needed: to open one, or to be asked something.
     """
 
     changed = Signal()
     choices_known = Signal()
     seen_changed = Signal()
     reason_wanted = Signal(str)
+    find_wanted = Signal()
+    note_wanted = Signal()
+    described = Signal()
     is_wanted = Signal()
 
     def __init__(self, controller: ViewerController) -> None:
@@ -70,14 +88,18 @@ class QueueController:
         self.tags: tuple[str, ...] = ()
         self.seen: tuple[str, ...] = ()
         self._looked_at: Hashable = None
+        self._shown: Snapshot | None = None
         self._store: PictureStore | None = None
         self.connections = Connections()
         for signal, slot in (
             (controller.leaving, self._leaving),
             (controller.viewer.layers.events.removed, self._layer_removed),
             (controller.shown, self.work.compare_missing),
+            (controller.shown, self._follow_numbers),
+            (controller.viewer.cursor.events.position, self._note_activity),
             (self.work.notice, self._tell),
             (self.work.listed, self._listed),
+            (self.work.rows_changed, self._look_for_tags),
             (self.work.changed, self._work_changed),
         ):
             self.connections.connect(signal, slot)
@@ -87,6 +109,12 @@ class QueueController:
         """The folder or list that is open; None where nothing is, or a project."""
         store = self.work.store
         return store.queue if isinstance(store, FolderPictures) else None
+
+    @property
+    def project(self) -> Project | None:
+        """The project that is open; None where nothing is, or a folder or list."""
+        store = self.work.store
+        return store.project if isinstance(store, ProjectPictures) else None
 
     @property
     def n_done(self) -> int:
@@ -115,15 +143,38 @@ class QueueController:
 
     def waive(self) -> None:
         """Ask why pixels may be without a source, to save the open picture as done."""
-        self._with_action("waive", lambda: self.reason_wanted.emit("waive"))
+        self._with_action("waive", lambda: self._want(lambda: self.reason_wanted.emit("waive")))
 
     def reject(self) -> None:
         """Ask what is to be done on the open picture, to send it back."""
-        self._with_action("reject", lambda: self.reason_wanted.emit("reject"))
+        self._with_action("reject", lambda: self._want(lambda: self.reason_wanted.emit("reject")))
 
     def accept(self) -> None:
         """Accept the open picture as it is, and open the next one."""
         self._with_action("accept", self.work.accept)
+
+    def find(self) -> None:
+        """Let the user type which picture to go to."""
+        self._with_queue(self._find)
+
+    def _find(self) -> None:
+        self.is_wanted.emit()  # what is typed in is in the dock
+        self.find_wanted.emit()
+
+    def note(self) -> None:
+        """Let the user write a note, pinned to where the pointer is."""
+        self._with_action("describe", lambda: self._want(self.note_wanted.emit))
+
+    def describe(self, description: PictureDescription) -> None:
+        """Say what the sources of the open picture are; it is kept at once."""
+        self.work.describe(description)
+        self.described.emit()
+
+    def _want(self, ask: Callable[[], object]) -> None:
+        """Ask for something in the dock with the queue, which comes forward."""
+        if self.work.opened is not None:
+            self.is_wanted.emit()
+            ask()
 
     def _with_action(self, action: Action, act: Callable[[], None]) -> None:
         store = self.work.store
@@ -143,18 +194,23 @@ class QueueController:
 
     def show_missing(self) -> None:
         """Look at the largest place of the open picture without a source."""
-        image, missing = self.pictures.image, self.work.missing
-        if image is None or missing is None:
+        missing = self.work.missing
+        if missing is not None:
+            self.look_at(missing.row, missing.col)
+
+    def look_at(self, row: float, col: float) -> None:
+        """Bring a place of the open picture into the middle; in its pixels."""
+        image, viewer = self.pictures.image, self._controller.viewer
+        if image is None:
             return
-        viewer = self._controller.viewer
         camera = getattr(viewer, "scene", viewer).camera  # before napari 0.9 the viewer's own
-        row, col = image.data_to_world((missing.row, missing.col))[-2:]
-        camera.center = (*camera.center[:-2], row, col)
+        camera.center = (*camera.center[:-2], *image.data_to_world((row, col))[-2:])
 
     def close(self) -> None:
         """Let go of viewer and session."""
         self.connections.disconnect()
         self.thumbnails.close()
+        self._shown = None
 
     def _listed(self) -> None:
         """Of another store, thumbnails are others, and so is what can be picked out."""
@@ -180,6 +236,10 @@ class QueueController:
 
         self._controller.session.run(lambda: (store.people(), store.tags()), found)
 
+    def _look_for_tags(self, rows: tuple[PictureRow, ...]) -> None:
+        if any(tag not in self.tags for row in rows for tag in row.tags):
+            self.look_at_choices()
+
     def _work_changed(self) -> None:
         if not self.work.doing:
             self.changed.emit()
@@ -200,6 +260,27 @@ class QueueController:
             found(())
         else:
             self._controller.session.run(lambda: store.annotators(key), found)
+
+    def _note_activity(self, event: object) -> None:
+        self.work.note_activity()
+
+    def _follow_numbers(self, snapshot: Snapshot) -> None:
+        """What is said of a source follows it to another number: renumbered, undone or redone."""
+        before, self._shown = self._shown, snapshot
+        work = self.work.work
+        if (
+            work is None
+            or before is None
+            or before.key != snapshot.key
+            or snapshot.key.picture != self.work.opened
+            or not work.description.sources + work.description.notes
+            or before.areas.keys() == snapshot.areas.keys()
+            or sorted(before.areas.values()) != sorted(snapshot.areas.values())
+        ):
+            return
+        numbers = renumbering(before.labels, snapshot.labels)
+        if numbers:
+            self.describe(work.description.renumbered(numbers))
 
     def _leaving(self, image: Image) -> None:
         """Save the open picture whose layer is removed, or of which the controller lets go."""

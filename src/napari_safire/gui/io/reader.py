@@ -34,6 +34,7 @@ from napari_safire.gui.io.layer_data import (
     picture_layer,
     points_layer,
 )
+from napari_safire.gui.io.project_reader import read_project
 from napari_safire.images.list_text import list_root, looks_like_list
 from napari_safire.images.lists import ListEntry, read_list
 from napari_safire.images.mask_pairs import (
@@ -60,6 +61,7 @@ from napari_safire.images.records.paths import whole_path
 from napari_safire.images.records.replacing import record_sha256
 from napari_safire.images.records.results import RecordedResults, read_results
 from napari_safire.images.truth import read_labels
+from napari_safire.project.store import is_project
 from napari_safire.text import printable
 
 if TYPE_CHECKING:
@@ -91,6 +93,8 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     if not isinstance(path, str):
         return None
     file = Path(path)
+    if is_project(file):
+        return read_project
     if file.is_dir():
         return read_folder if find_folder_pairs(file) else None
     suffix = file.suffix.lower()

@@ -127,6 +127,36 @@ def finish_as_authentic(viewer: napari.Viewer) -> None:
     _queue(viewer).finish_as_authentic()
 
 
+def skip_picture(viewer: napari.Viewer) -> None:
+    """Leave the open picture of the queue for later, and open the next one."""
+    _queue(viewer).skip()
+
+
+def find_picture(viewer: napari.Viewer) -> None:
+    """Let the user type which picture of the queue to go to."""
+    _queue(viewer).find()
+
+
+def waive_picture(viewer: napari.Viewer) -> None:
+    """Ask why pixels may be without a source, and save the open picture as done."""
+    _queue(viewer).waive()
+
+
+def reject_picture(viewer: napari.Viewer) -> None:
+    """Ask what is to be done on the open picture of a project, and send it back."""
+    _queue(viewer).reject()
+
+
+def accept_picture(viewer: napari.Viewer) -> None:
+    """Accept the open picture of a project, and open the next one."""
+    _queue(viewer).accept()
+
+
+def add_note(viewer: napari.Viewer) -> None:
+    """Let the user write a note on the open picture of a project."""
+    _queue(viewer).note()
+
+
 def renumber(viewer: napari.Viewer) -> None:
     """Close the gaps between the numbers of the sources."""
     open_widget(viewer).controller.edits.renumber()

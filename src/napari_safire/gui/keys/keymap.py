@@ -111,6 +111,40 @@ ACTIONS = (
         "Shift-K",
         "Save this picture as done and go to the next one of the queue.",
     ),
+    KeyAction(
+        "finish_as_authentic",
+        "Authentic, next",
+        "Shift-O",
+        "Save this picture as one source, done, and go to the next one of the queue.",
+    ),
+    KeyAction(
+        "skip_picture",
+        "Skip",
+        "Shift-PageDown",
+        "Leave this picture for later and go to the next one of the queue.",
+    ),
+    KeyAction(
+        "find_picture", "Find picture", "Shift-F", "Type which picture of the queue to go to."
+    ),
+    KeyAction(
+        "waive_picture",
+        "Waive …",
+        "Shift-I",
+        "Save this picture as done, with the reason why pixels are without a source.",
+    ),
+    KeyAction(
+        "reject_picture",
+        "Reject …",
+        "Shift-R",
+        "Send this picture of the project back, with a note.",
+    ),
+    KeyAction(
+        "accept_picture",
+        "Accept, next",
+        "Shift-Y",
+        "Accept this picture of the project and go to the next one.",
+    ),
+    KeyAction("add_note", "Add note", "Shift-T", "Write a note, pinned to where the pointer is."),
     KeyAction("cancel", "Cancel", "Q", "Stop the job that is running."),
 )
 

@@ -7,7 +7,7 @@ one counts. Labels, and for every pixel where its decision came from, follow fro
 steps alone: `resolve` makes the same of the same, wherever and whenever.
 
 Sources have the first annotator's numbers, those that only others have the smallest free ones
-(`napari_safire.project.team.alignment`); `Resolution.final` closes the gaps.
+(`napari_safire.project.team.alignment`).
 """
 
 from __future__ import annotations
@@ -167,22 +167,6 @@ class Resolution:
         listed = comparison.disagreements
         flat = self.labels.ravel()
         return [k for k in range(len(listed.regions)) if not flat[listed.pixels(k)].all()]
-
-    def final(self) -> tuple[Labels, dict[int, int]]:
-        """Close the gaps between the numbers of sources.
-
-        Returns
-        -------
-        labels : (H, W) uint8 array
-            Sources 1 .. K in the order of their numbers so far; 0 stays.
-        numbers : dict of int to int
-            New numbers by those so far.
-        """
-        present = np.flatnonzero(np.bincount(self.labels.ravel()))
-        numbers = {int(old): new for new, old in enumerate(present[present > 0], start=1)}
-        table = np.zeros(MOST_SOURCES + 1, np.uint8)
-        table[list(numbers)] = list(numbers.values())
-        return table[self.labels], numbers
 
 
 def compare(works: Sequence[Labels], *, smallest: int = 1) -> Comparison:

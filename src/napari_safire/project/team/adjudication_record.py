@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from napari_safire.annotation import checked_values as checked
-from napari_safire.annotation.annotation import Stroke
+from napari_safire.annotation.annotation import MOST_SOURCES, Stroke
 from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.errors import DatasetError
 from napari_safire.project.team.adjudication import Choice, PaintStep, RegionStep, RestStep, Step
-from napari_safire.project.team.merged_descriptions import FIELDS, Answer
 from napari_safire.text import printable
 
 ADJUDICATION_FORMAT = "napari-safire adjudication 1"
@@ -50,14 +49,15 @@ class Adjudication:
         Rows and columns of the picture.
     works : tuple of WorkReference
     steps : tuple of Step
-    answers : tuple of Answer
-        To questions about what sources are.
+    numbers : tuple of (int, int)
+        Numbers that sources have in the labels, where others than the steps say: first those of the
+        steps. Empty unless somebody renumbered the sources.
     """
 
     shape: tuple[int, int]
     works: tuple[WorkReference, ...]
     steps: tuple[Step, ...] = ()
-    answers: tuple[Answer, ...] = ()
+    numbers: tuple[tuple[int, int], ...] = ()
 
     def as_record(self) -> dict[str, Any]:
         """Return JSON values from which `decode_adjudication` makes the same."""
@@ -69,16 +69,7 @@ class Adjudication:
                 for work in self.works
             ],
             "steps": [_step_record(step) for step in self.steps],
-            "answers": [
-                {
-                    "adjudicator": answer.adjudicator,
-                    "at": answer.at,
-                    "source": answer.source,
-                    "field": answer.field,
-                    "choice": answer.choice,
-                }
-                for answer in self.answers
-            ],
+            "numbers": [list(pair) for pair in self.numbers],
         }
 
 
@@ -123,7 +114,7 @@ def _adjudication(given: Mapping[str, Any]) -> Adjudication:
         (height, width),
         works,
         checked.each(given, "steps", lambda step: _step(step, (height, width), len(works))),
-        checked.each(given, "answers", lambda answer: _answer(answer, len(works))),
+        checked.each(given, "numbers", _pair),
     )
 
 
@@ -193,12 +184,9 @@ def _choice(value: Any, n_works: int) -> Choice:
     return "neither" if value == "neither" else checked.whole(value, "a choice", 0, n_works - 1)
 
 
-def _answer(record: Any, n_works: int) -> Answer:
-    given = checked.mapping(record, "an answer")
-    return Answer(
-        checked.words(given.get("adjudicator"), "an adjudicator"),
-        checked.words(given.get("at"), "the time of an answer"),
-        checked.whole(given.get("source"), "the source of an answer", 1, 255),
-        checked.one_of(given.get("field"), "the field of an answer", FIELDS),
-        checked.whole(given.get("choice"), "a choice", 0, n_works - 1),
+def _pair(record: Any) -> tuple[int, int]:
+    before, after = (
+        checked.whole(n, "a number of a source", 1, MOST_SOURCES)
+        for n in checked.row(record, "numbers", 2)
     )
+    return before, after

@@ -1,17 +1,16 @@
 """What several annotators say of one source, brought together; what they do not agree on is asked.
 
 What only one annotator knows is taken. Types, donors and places in the order of edits that differ
-are open questions, and unknown until an adjudicator has answered. Of certainties the lowest counts,
-tags and notes are joined, names and colours are those of whoever gave one first.
+are open questions, and unknown until an adjudicator describes the source. Of certainties the lowest
+counts, tags and notes are joined, names and colours are those of whoever gave one first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from napari_safire.errors import DatasetError
 from napari_safire.project.team.alignment import Alignment
 from napari_safire.project.truth import (
     CERTAINTIES,
@@ -42,33 +41,9 @@ class Question:
     values: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Whose word counts in a question.
-
-    Parameters
-    ----------
-    adjudicator : str
-    at : str
-        When, as ISO 8601 in UTC.
-    source : int
-        Its common number.
-    field : {"type", "donor", "order"}
-    choice : int
-        Place of the annotator, from 0.
-    """
-
-    adjudicator: str
-    at: str
-    source: int
-    field: Field
-    choice: int
-
-
 def merged_descriptions(
     alignment: Alignment,
     descriptions: Sequence[PictureDescription],
-    answers: Iterable[Answer] = (),
 ) -> tuple[PictureDescription, tuple[Question, ...]]:
     """Bring descriptions of one picture together.
 
@@ -77,22 +52,14 @@ def merged_descriptions(
     alignment : Alignment
         Of the labels that they describe, in the same order.
     descriptions : sequence of PictureDescription
-    answers : iterable of Answer
-        Of two to one question the later one counts.
 
     Returns
     -------
     merged : PictureDescription
         Under common numbers, without a waiver: what is waived in one work is settled in another.
     questions : tuple of Question
-        Those without an answer, by source.
-
-    Raises
-    ------
-    DatasetError
-        An answer takes the word of somebody who has none in that question.
+        By source.
     """
-    answered = {(answer.source, answer.field): answer.choice for answer in answers}
     common = [
         _of_labels(description, own).renumbered(own)
         for description, own in zip(descriptions, alignment.numbers, strict=True)
@@ -107,8 +74,7 @@ def merged_descriptions(
         settled = _joined(number, [source for source in said if source is not None])
         for field in FIELDS:
             values = tuple(_known(source, field) for source in said)
-            choice = answered.get((number, field))
-            value = _settled(values) if choice is None else _answered(values, choice, number, field)
+            value = _settled(values)
             if value is not None:
                 settled = replace(settled, **{field: value})
             elif any(v is not None for v in values):
@@ -151,10 +117,19 @@ def _settled(values: tuple[Any, ...]) -> Any:
     return known.pop() if len(known) == 1 else None
 
 
-def _answered(values: tuple[Any, ...], choice: int, number: int, field: Field) -> Any:
-    if not 0 <= choice < len(values) or values[choice] is None:
-        raise DatasetError(
-            f"The {field} of source {number} cannot be taken from annotator {choice}, who does "
-            "not know it: choose another annotator."
-        )
-    return values[choice]
+def still_open(
+    questions: Sequence[Question], described: PictureDescription
+) -> tuple[Question, ...]:
+    """Return the questions that a description does not answer.
+
+    Parameters
+    ----------
+    questions : sequence of Question
+    described : PictureDescription
+        Under the numbers of the questions.
+
+    Returns
+    -------
+    tuple of Question
+    """
+    return tuple(q for q in questions if _known(described.of(q.source), q.field) is None)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from napari.layers import Labels
 from qtpy.QtCore import QItemSelectionModel, QSignalBlocker, Qt
-from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -20,11 +19,10 @@ from qtpy.QtWidgets import (
 from napari_safire.annotation.annotation import Annotation
 from napari_safire.gui.controllers.source_edits import SourceEdits
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.layers.colours import source_rgba
 from napari_safire.gui.panels.section import Rows, Section, button, elided_combo, wrapped
+from napari_safire.gui.panels.swatch import swatch
 from napari_safire.session.planes import Plane, Snapshot
 
-_SWATCH = 14
 _ROW_HEIGHT = 22
 _MOST_ROWS = 6
 
@@ -159,7 +157,7 @@ class SourceSection(Section):
             self.table.setRowCount(len(shares))
             for row, (number, share) in enumerate(shares):
                 item = QTableWidgetItem(str(number))
-                item.setData(Qt.ItemDataRole.DecorationRole, _swatch(number))
+                item.setData(Qt.ItemDataRole.DecorationRole, swatch(number))
                 confidence = _confidence(number, plane, snapshot)
                 texts = (f"{share:.1%}", "not known" if confidence is None else f"{confidence:.2f}")
                 self.table.setItem(row, 0, item)
@@ -305,9 +303,3 @@ def _of_one(edits: SourceEdits) -> tuple[tuple[str, str, Callable[[int], None]],
             edits.protect,
         ),
     )
-
-
-def _swatch(number: int) -> QPixmap:
-    pixmap = QPixmap(_SWATCH, _SWATCH)
-    pixmap.fill(QColor.fromRgbF(*source_rgba(number - 1)))
-    return pixmap

@@ -44,7 +44,7 @@ from napari_safire.text import isolated
 _TYPING_MS = 200  # how long typing must rest before it is searched for
 _ROWS = 5  # that are seen at least
 _NAME_WIDTH = 110  # pixels at least; where the others leave less, one scrolls to them
-_SORTED_BY: dict[SortKey, str] = {
+_SORTED_BY: dict[str, str] = {
     "added": "in order",
     "name": "by name",
     "state": "by state",
@@ -210,7 +210,7 @@ class QueueList(Section):
         with QSignalBlocker(self.sort):
             self.sort.clear()
             for name in sorts:
-                self.sort.addItem(_SORTED_BY[name], name)
+                self.sort.addItem(_SORTED_BY.get(name, f"as {name}"), name)
         self.stage.setVisible(in_project)
         self._show_choices()
         self.table.setColumnHidden(SCORE, not in_project)

@@ -40,6 +40,8 @@ from napari_safire.gui.panels.section import (
 )
 from napari_safire.images.masks import MaskKind
 from napari_safire.learning.comparison import FEWEST
+from napari_safire.project.learning_list import truth_list_root, write_truth_list
+from napari_safire.project.store import Project
 from napari_safire.session.fine_tuning import FineTuneRequest, folder_state, fresh_folder
 
 _STEPS = 300  # as the command has it, whose module would bring torch
@@ -58,8 +60,8 @@ class FineTunePlan:
 
     Parameters
     ----------
-    material : LearningList or PictureQueue
-        Of a queue the done pictures are meant.
+    material : LearningList, PictureQueue or Project
+        Of a queue or project the done pictures are meant.
     pictures : int
     kind : {"sources", "binary"}
     model : str
@@ -69,7 +71,7 @@ class FineTunePlan:
         A fine-tuning was stopped in the folder.
     """
 
-    material: LearningList | PictureQueue
+    material: LearningList | PictureQueue | Project
     pictures: int
     kind: MaskKind
     model: str
@@ -81,9 +83,8 @@ class FineTunePlan:
         """Say what would be done."""
         if self.resume:
             return f"Goes on with what was stopped in {self.folder.name}."
-        what = (
-            "done pictures" if isinstance(self.material, PictureQueue) else "pictures of the list"
-        )
+        listed = isinstance(self.material, LearningList)
+        what = "pictures of the list" if listed else "done pictures"
         return f"Of the {self.pictures} {what} most are learned from, the others judge."
 
     def request(self) -> FineTuneRequest:
@@ -97,12 +98,17 @@ class FineTunePlan:
             The list cannot be written.
         """
         left_out: tuple[str, ...] = ()
+        path = self.folder / _LIST_NAME
         if isinstance(self.material, LearningList):
             path, root = self.material.path, self.material.root
-        else:
-            path, root = self.folder / _LIST_NAME, done_list_root(self.material)
+        elif isinstance(self.material, PictureQueue):
+            root = done_list_root(self.material)
             if not self.resume:
                 left_out = write_done_list(self.material, path).left_out
+        else:
+            root = truth_list_root(self.material, path)
+            if not self.resume:
+                left_out = write_truth_list(self.material, path).left_out
         return FineTuneRequest(
             (path,), self.folder, self.kind, self.model, root, self.resume,
             ("--steps", str(self.steps)), left_out,
@@ -212,8 +218,8 @@ class FineTuneChoice(QWidget):
 
     def plan(self) -> FineTunePlan | str:
         """Give what was chosen, or say what is missing."""
-        listed, queue, model = self._listed, self._queue.folder, self._model.model_in_use
-        material = listed or queue
+        listed, model = self._listed, self._model.model_in_use
+        material = listed or self._queue.folder or self._queue.project
         if material is None:
             return "Open a queue and mark pictures as done, or choose a list file."
         kind: MaskKind | None = "sources" if listed is None else self.kind.currentData()
@@ -274,12 +280,14 @@ class FineTuneChoice(QWidget):
 
     def _place(self) -> Path | None:
         """The folder for results beside what is learned from."""
-        listed, queue = self._listed, self._queue.folder
+        listed, queue, project = self._listed, self._queue.folder, self._queue.project
         if listed is not None:
             return listed.path.with_name(f"{listed.path.stem}_tuned")
         if queue is not None:
             name = queue.output.name.removesuffix("_masks")
             return queue.output.with_name(f"{name}_tuned")
+        if project is not None:
+            return project.folder.with_name(f"{project.folder.name}_tuned")
         return None
 
     @property
@@ -311,7 +319,7 @@ class FineTuneChoice(QWidget):
         self.changed.emit()
 
     def _queue_changed(self) -> None:
-        known = self._queue.folder is not None
+        known = self._queue.folder is not None or self._queue.project is not None
         self.material.setItemText(0, f"open queue: {self._done} done" if known else "no queue open")
         if self.isEnabled():  # else it is being filled
             self.suggest_folder()

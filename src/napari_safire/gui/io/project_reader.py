@@ -1,0 +1,53 @@
+"""A project that napari is told to open: it has no layers, it opens its dock."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import napari
+from qtpy.QtCore import QTimer
+
+from napari_safire.errors import DatasetError
+
+if TYPE_CHECKING:
+    from napari.types import LayerData
+
+_NO_LAYERS: list[Any] = [(None,)]  # npe2's sign that a reader has done its work
+
+
+def read_project(path: str | os.PathLike[str]) -> list[LayerData]:
+    """Open a project in the dock *SAFIRE Curate* of the current viewer.
+
+    Parameters
+    ----------
+    path : path-like
+        Its folder, or the ``project.sqlite`` in it.
+
+    Returns
+    -------
+    list
+        npe2's "no layers".
+
+    Raises
+    ------
+    DatasetError
+        There is no viewer that could show it.
+    """
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise DatasetError(
+            f"{path} is a project: it is opened in the dock SAFIRE Curate of a viewer, and there "
+            "is none."
+        )
+    # Once napari has done with reading: it shows what it has read first.
+    QTimer.singleShot(0, partial(_open, viewer, os.fspath(path)))
+    return _NO_LAYERS
+
+
+def _open(viewer: napari.Viewer, path: str) -> None:
+    from napari_safire.gui.curate import CurateWidget  # which reads pictures as well
+    from napari_safire.gui.dock import bring_forward
+
+    bring_forward(viewer, CurateWidget).workspace.queue.work.open_queue(path)
