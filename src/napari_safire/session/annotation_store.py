@@ -417,7 +417,8 @@ def _areas(labels: Labels) -> dict[int, int]:
     Counted one by one while there are few: twelve megapixels take 1 ms a source, and 40 ms in
     `numpy.bincount`, which makes eight bytes of each label. A stroke waits for it once a second.
     """
-    found, left = {}, labels.size - int(np.count_nonzero(labels == 0))
+    found: dict[int, int] = {}
+    left = int(np.count_nonzero(labels))
     for source in range(1, _COUNTED_SINGLY + 1):
         if not left:
             return found
