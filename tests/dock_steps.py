@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from fakes import RADIUS, FakeEngine
 from napari.layers import Image, Layer, Points
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QComboBox
 from window.conftest import Dock
+from window.hand import pump
 
 from napari_safire.annotation.annotation import PLACE_DECIMALS
 from napari_safire.forgery import Calibration, ForgeryMap, Verdict
@@ -38,6 +43,51 @@ def click(dock: Dock, image: Layer, row: float, col: float) -> tuple[float, ...]
     dock.settle()
     assert len(prompts(dock).data) == before + 1
     return tuple(round(place, PLACE_DECIMALS) for place in prompts(dock).data[-1].tolist())
+
+
+def take_prompts(dock: Dock) -> Dock:
+    """Open a picture, and take the prompt tool in hand."""
+    open_image(dock, np.zeros((*SHAPE, 3), np.uint8))
+    dock.press(dock.widget.prompts.add)
+    return dock
+
+
+def click_picture(dock: Dock, row: float, col: float) -> tuple[float, float]:
+    """Place a prompt on the flat picture; gives where it came to lie, which is that pixel."""
+    placed = click(dock, dock.viewer.layers["picture"], row, col)
+    assert placed == pytest.approx((row, col), abs=0.5)
+    return placed[0], placed[1]
+
+
+def select_mode(dock: Dock, row: float, col: float) -> None:
+    """Take the select tool and click a point with it."""
+    dock.viewer.layers.selection.active = prompts(dock)
+    prompts(dock).mode = "select"
+    pump()
+    dock.hand.click(dock.viewer.layers["picture"], row, col)
+
+
+def own_points(dock: Dock) -> Points:
+    """Add two points of a user's own, with features."""
+    return dock.viewer.add_points(
+        np.array([[40.0, 40.0], [80.0, 120.0]]),
+        name="mine",
+        features=pd.DataFrame({"who": ["Anna", "Ben"]}),
+        size=[5, 9],
+    )
+
+
+def choose(box: QComboBox, text: str) -> None:
+    """Choose an entry with the keyboard, as a user who tabs through the dock."""
+    place = box.findText(text)
+    assert place >= 0, f"{text!r} is not on offer"
+    box.setFocus()
+    QTest.keyClick(box, Qt.Key.Key_Home)
+    for _ in range(place):
+        QTest.keyClick(box, Qt.Key.Key_Down)
+    if box.currentText() == text:
+        box.activated.emit(place) if place == 0 else None
+    pump()
 
 
 def prompts(dock: Dock) -> Points:

@@ -20,8 +20,6 @@ from cli_runs import (
     cli,
     damaged_models,
     make_batch,
-    make_model,
-    make_picture,
     one_error,
     process,
 )
@@ -29,16 +27,6 @@ from PIL import Image
 
 from napari_safire.images.masks import decode_sources
 from napari_safire.images.records.results import read_results
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
-
-
-@pytest.fixture(scope="session")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_picture(tmp_path_factory.mktemp("pictures") / "street.png")
 
 
 def test_help_is_quick_and_names_every_command() -> None:

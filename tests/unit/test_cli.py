@@ -18,8 +18,6 @@ from cli_runs import (
     cli,
     damaged_models,
     make_batch,
-    make_model,
-    make_picture,
     one_error,
     predict,
 )
@@ -35,17 +33,6 @@ from napari_safire.images.records.head import SOURCES_FORMAT
 from napari_safire.images.records.results import read_results
 from napari_safire.model.files.checkpoint import save_checkpoint
 from napari_safire.model.safire import SafireModel
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
-
-
-@pytest.fixture(scope="session")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_picture(tmp_path_factory.mktemp("pictures") / "street.png")
-
 
 # ------------------------------------------------------------------------- the program
 

@@ -402,14 +402,14 @@ def test_auto_is_a_device_of_this_machine():
 # --- how SAM is loaded ----------------------------------------------------------------------------
 
 
-def test_sam_is_loaded_without_torchvision_and_its_package_file():
+def test_a_model_is_loaded_without_torchvision_sams_package_file_and_the_compiler():
     code = """
 import sys
-from napari_safire.model import SafireModel
-SafireModel
+from napari_safire import load_model
+load_model("safire-lite")
 import json
-print(json.dumps(sorted(name for name in sys.modules if name.split(".")[0] in
-                        ("torchvision", "segment_anything"))))
+print(json.dumps(sorted(name for name in sys.modules if name == "torch._dynamo"
+                        or name.split(".")[0] in ("torchvision", "segment_anything"))))
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert json.loads(done.stdout) == []

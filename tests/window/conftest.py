@@ -79,6 +79,10 @@ class SharedWindow:
             self._shortcuts = {name: list(keys) for name, keys in action_manager._shortcuts.items()}
             self._places = made.window._qt_window.saveState()
             self._first = self.state()
+        # pytest let go of what the last test had; napari collects garbage with every layer that
+        # goes, and need not look through all that a window holds each time.
+        gc.collect()
+        gc.freeze()
         return self._viewer
 
     def empty(self) -> None:
@@ -105,7 +109,10 @@ class SharedWindow:
                 action_manager.unbind_shortcut(name)
                 for key in usual:
                     action_manager.bind_shortcut(name, key)
-        get_settings().reset()
+        settings = get_settings()
+        settings._save_on_change = False  # each value that is reset would write the file anew
+        settings.reset()
+        settings._save_on_change = True
         viewer.theme = get_settings().appearance.theme
         viewer.window.resize(1100, 800)
         viewer.window._qt_window.restoreState(self._places)

@@ -84,6 +84,10 @@ class Walk:
         self.canvas = self.viewer.window._qt_viewer.canvas
         self.n_frames = 0
         self.canvas.events.draw.connect(self._count)
+        # napari collects garbage with each layer that goes, .2 s each with all of its modules and
+        # the window; what a picture leaves is looked through still.
+        gc.collect()
+        gc.freeze()
         self.series.work.open_queue(folder)
         self.settle()
 
@@ -132,8 +136,6 @@ class Walk:
 
 
 def main() -> None:
-    gc.collect()
-    gc.freeze()  # napari collects garbage with each layer that goes, .2 s with all of its modules
     folder = Path(sys.argv[1])
     kinds = [KINDS[n] for n in around(len(KINDS))]
     pairs = set(pairwise(kinds))

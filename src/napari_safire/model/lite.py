@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,11 +61,13 @@ class LiteEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth = config.stage_widths
-        kernels = torch.tensor(_RESIDUAL_KERNELS, dtype=torch.float32)
-        kernels = kernels * torch.tensor(_KERNEL_GAINS)[:, None, None]
+        # By NumPy: a product on the meta device, where a file's model is outlined, would import
+        # PyTorch's compiler.
+        gains = np.asarray(_KERNEL_GAINS, np.float32)[:, None, None]
+        kernels = torch.tensor(np.asarray(_RESIDUAL_KERNELS, np.float32) * gains)
         self.register_buffer("residual_kernels", kernels[:, None].repeat(3, 1, 1, 1))
         n_residuals = 3 * len(_RESIDUAL_KERNELS)
-        self.learned_kernels = nn.Parameter(torch.randn(_LEARNED_FILTERS, 3, 5, 5) * 0.1)
+        self.learned_kernels = nn.Parameter(torch.randn(_LEARNED_FILTERS, 3, 5, 5).mul_(0.1))
         self.stem = _ConvNorm(4 * (n_residuals + _LEARNED_FILTERS) + 3, half)
         self.stage2 = ResidualBlock(half)
         self.down4 = _ConvNorm(half, quarter, stride=2)

@@ -6,9 +6,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from napari_safire.errors import CheckpointError
 from napari_safire.model.config import ModelConfig
@@ -57,11 +59,33 @@ def fitting_model(contents: Contents, config: ModelConfig | None, path: Path) ->
 def outline(config: ModelConfig, path: Path) -> SafireModel:
     """A model without memory for its weights, however many a file asks for."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             return SafireModel(config)
     except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError) as error:
         reason = printable(error)[:120].rstrip(".")
         raise CheckpointError(f"{path} asks for a model that cannot be built: {reason}.") from error
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves fresh weights without numbers, of which the meta device keeps none anyway.
+
+    To draw or to scale them there, PyTorch would import all of its compiler: more than a second of
+    every start.
+    """
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        asked = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else asked["tensor"]
+        if func is torch.Tensor.mul and isinstance(args[1], float):
+            return args[0]
+        return func(*args, **asked)
 
 
 def _check_is_alive(contents: Contents, path: Path) -> None:
