@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 from PIL import Image
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox
+from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
 from window.hand import pump, wait_idle, wait_until
 
 from napari_safire.errors import DatasetError
@@ -173,6 +173,9 @@ class ManyPictures:
         return ()
 
     tags = people
+
+    def tag(self, key: str, tags: Any) -> None:
+        raise DatasetError("None are held.")
 
     def given(self, key: str) -> None:
         return None
@@ -419,6 +422,36 @@ def test_a_conflict_is_told_with_its_three_ways(curate: CurateWidget, project: P
     np.testing.assert_array_equal(np.asarray(layer.data), theirs)
 
 
+def test_work_begins_from_a_partition_a_mask_or_nothing(
+    curate: CurateWidget, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_queue(curate, project)
+    section = curate.queue
+
+    def shown() -> list[int]:
+        layer = curate.controller.sources_layer
+        return [] if layer is None else np.unique(np.asarray(layer.data)).tolist()
+
+    section.always.setChecked(True)
+    choose(curate, section.begin, "the model's partition")
+    assert shown() == [1, 2]
+    press(curate, section.forward)
+    wait_until(lambda: shown() == [1, 2])  # always
+    section.always.setChecked(False)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[:20] = 100
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "mask.png"), ""))
+    choose(curate, section.begin, "a mask file …")
+    wait_until(lambda: shown() == [1, 3])
+    choose(curate, section.begin, "nothing")
+    wait_until(lambda: shown() == [0])
+    curate.controller.edits.undo()
+    wait_until(lambda: shown() == [1, 3])
+    press(curate, section.forward)
+    assert shown() == []
+
+
 # ---------------------------------------------------------------- what is said of sources
 
 
@@ -532,6 +565,51 @@ def test_notes_are_kept_pinned_shown_and_removed(curate: CurateWidget, project: 
     notes.list.setCurrentRow(0)
     press(curate, notes.remove)
     assert description_of(project, picture).notes == (Note("a seam", 1, 12.0, 30.0),)
+
+
+def test_what_is_said_of_a_source_follows_it_to_another_number(
+    curate: CurateWidget, project: Path
+) -> None:
+    open_queue(curate, project)
+    picture = curate.workspace.queue.work.key
+    mark_two_sources(curate)
+    curate.controller.edits.commit()
+    edits, form = curate.controller.edits, curate.descriptions
+    key = curate.controller.key
+    assert key is not None
+    curate.controller.session.annotations.edit(
+        key, lambda labels, protected: np.where(labels == 2, np.uint8(7), labels), "to 7"
+    )
+    settle(curate)
+    form.unfold()
+    curate.controller.mode.source = 7
+    pick(curate, form.type, "removal")
+    edits.renumber()
+    settle(curate)
+    assert curate.controller.mode.source == 2
+    assert form.type.currentText() == "removal"
+    edits.undo()
+    settle(curate)
+    curate.controller.mode.source = 7
+    assert form.type.currentText() == "removal"
+    edits.redo()
+    settle(curate)
+    press(curate, curate.queue.forward)
+    said = description_of(project, picture)
+    assert [(source.number, source.type) for source in said.sources] == [(2, "removal")]
+
+
+def test_tags_of_a_picture_are_changed_and_can_be_filtered_by(
+    curate: CurateWidget, project: Path
+) -> None:
+    open_queue(curate, project)
+    curate.notes.unfold()
+    assert curate.notes.tags.text() == "harbour"
+    curate.notes.tags.setText("night, harbour")
+    curate.notes.tags.editingFinished.emit()
+    wait_until(lambda: curate.list.tag.findText("night") > 0)
+    choose(curate, curate.list.tag, "night")
+    assert names(curate) == ["a1.png"]
 
 
 def test_a_folder_holds_no_descriptions(curate: CurateWidget, photos: Path) -> None:

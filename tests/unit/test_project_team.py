@@ -316,7 +316,7 @@ class TestAdjudicating:
         found = opened.decided(labels, chosen)
         assert found.steps == tuple(chosen)
         assert (found.labels == labels).all()
-        assert found.number(1) == labels[0, 0]
+        assert found.numbered(np.array([1], np.uint8)) == labels[0, 0]
         record = opened.record(found)
         assert dict(record.numbers)[1] == labels[0, 0]
 

@@ -147,3 +147,35 @@ def renumbered(annotation: Annotation) -> Annotation:
     table = np.arange(MOST_SOURCES + 1, dtype=np.uint8)
     table[list(numbers)] = list(numbers.values())
     return settled.edited(lambda labels, protected: table[labels], lambda n: int(table[n]))
+
+
+def renumbering(before: Labels, after: Labels) -> dict[int, int] | None:
+    """Tell whether two label images differ in the numbers of their sources alone.
+
+    Parameters
+    ----------
+    before, after : (H, W) uint8 array
+
+    Returns
+    -------
+    dict of int to int or None
+        New numbers by old ones, those that are the same left out; None where regions differ.
+
+    Examples
+    --------
+    >>> labels = np.array([[0, 1], [4, 4]], np.uint8)
+    >>> renumbering(labels, np.array([[0, 1], [2, 2]], np.uint8))
+    {4: 2}
+    >>> renumbering(labels, np.array([[0, 2], [2, 2]], np.uint8)) is None
+    True
+    """
+    if before.shape != after.shape:
+        return None
+    pairs = np.bincount((before.astype(np.uint16) << 8 | after).ravel(), minlength=1)
+    both = [divmod(int(pair), 256) for pair in np.flatnonzero(pairs)]
+    olds, news = {old for old, _ in both}, {new for _, new in both}
+    if not len(olds) == len(news) == len(both) or any(
+        (old == 0) != (new == 0) for old, new in both
+    ):
+        return None
+    return {old: new for old, new in both if old != new}

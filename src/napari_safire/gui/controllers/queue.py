@@ -9,14 +9,17 @@ from napari.layers import Image
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 
+from napari_safire.annotation.numbering import renumbering
 from napari_safire.corpus.queue import PictureQueue
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.queue_pictures import QueuePictures
 from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.project.queries import PictureRow
 from napari_safire.project.store import Project
 from napari_safire.project.truth import PictureDescription
 from napari_safire.session.messages import Topic
+from napari_safire.session.planes import Snapshot
 from napari_safire.session.queue.folder import FolderPictures
 from napari_safire.session.queue.project_pictures import ProjectPictures
 from napari_safire.session.queue.store import Action, PictureStore
@@ -85,17 +88,24 @@ class QueueController:
         self.tags: tuple[str, ...] = ()
         self.seen: tuple[str, ...] = ()
         self._looked_at: Hashable = None
+        self._shown: Snapshot | None = None
         self._store: PictureStore | None = None
         self.connections = Connections()
         for signal, slot in (
             (controller.leaving, self._leaving),
             (controller.viewer.layers.events.removed, self._layer_removed),
             (controller.shown, self.work.compare_missing),
+            (controller.shown, self._follow_numbers),
+            (controller.viewer.cursor.events.position, self._note_activity),
             (self.work.notice, self._tell),
             (self.work.listed, self._listed),
+            (self.work.rows_changed, self._look_for_tags),
             (self.work.changed, self._work_changed),
         ):
             self.connections.connect(signal, slot)
+        noted = self.pictures.noted()
+        if noted:  # later: whoever shows sentences does not listen yet
+            gui_thread().deliver(lambda: self.work.resume(noted))
 
     @property
     def folder(self) -> PictureQueue | None:
@@ -203,6 +213,7 @@ class QueueController:
         """Let go of viewer and session."""
         self.connections.disconnect()
         self.thumbnails.close()
+        self._shown = None
 
     def _listed(self) -> None:
         """Of another store, thumbnails are others, and so is what can be picked out."""
@@ -228,11 +239,16 @@ class QueueController:
 
         self._controller.session.run(lambda: (store.people(), store.tags()), found)
 
+    def _look_for_tags(self, rows: tuple[PictureRow, ...]) -> None:
+        if any(tag not in self.tags for row in rows for tag in row.tags):
+            self.look_at_choices()
+
     def _work_changed(self) -> None:
         if not self.work.doing:
             self.changed.emit()
         if self.work.opened != self._looked_at:
             self._looked_at = self.work.opened
+            self.pictures.note(self.work.noted)
             self._look_who_is_seen()
 
     def _look_who_is_seen(self) -> None:
@@ -248,6 +264,27 @@ class QueueController:
             found(())
         else:
             self._controller.session.run(lambda: store.annotators(key), found)
+
+    def _note_activity(self, event: object) -> None:
+        self.work.note_activity()
+
+    def _follow_numbers(self, snapshot: Snapshot) -> None:
+        """What is said of a source follows it to another number: renumbered, undone or redone."""
+        before, self._shown = self._shown, snapshot
+        work = self.work.work
+        if (
+            work is None
+            or before is None
+            or before.key != snapshot.key
+            or snapshot.key.picture != self.work.opened
+            or not work.description.sources + work.description.notes
+            or before.areas.keys() == snapshot.areas.keys()
+            or sorted(before.areas.values()) != sorted(snapshot.areas.values())
+        ):
+            return
+        numbers = renumbering(before.labels, snapshot.labels)
+        if numbers:
+            self.describe(work.description.renumbered(numbers))
 
     def _leaving(self, image: Image) -> None:
         """Save the open picture whose layer is removed, or of which the controller lets go."""

@@ -12,6 +12,7 @@ from qtpy.QtGui import QDropEvent
 
 from napari_safire.images.files import why_unreadable
 from napari_safire.images.list_text import LIST_SUFFIXES
+from napari_safire.project.store import is_project
 from napari_safire.text import printable
 
 _MODELS = (".safetensors", ".pth", ".pt")
@@ -25,7 +26,7 @@ class Dropped:
     ----------
     model : Path or None
     queue : Path or None
-        A folder or a list file, where it is the only one beside a model.
+        A folder, a list file or a project, where it is the only one beside a model.
     pictures : tuple of Path
     problems : tuple of str
         Why others are nothing of these.
@@ -55,7 +56,9 @@ def sort_dropped(paths: Sequence[Path]) -> Dropped:
         f"{printable(path.name)} is not used: one model works at a time." for path in models[1:]
     ]
     model = models[0] if models else None
-    if len(others) == 1 and (others[0].is_dir() or others[0].suffix.lower() in LIST_SUFFIXES):
+    if len(others) == 1 and (
+        others[0].is_dir() or others[0].suffix.lower() in LIST_SUFFIXES or is_project(others[0])
+    ):
         return Dropped(model, others[0], (), tuple(told))
     return Dropped(model, None, others, tuple(told))
 

@@ -296,3 +296,8 @@ def run_guarded(
 ) -> None:
     """Do something off the GUI thread; whatever it raises, the user can go on."""
     session.run(work, then, failed)
+
+
+def split_tags(text: str) -> tuple[str, ...]:
+    """Read tags that are separated by commas; sorted, each once."""
+    return tuple(sorted({tag.strip() for tag in text.split(",") if tag.strip()}))

@@ -73,11 +73,11 @@ class Decided:
     @property
     def labels(self) -> Labels:
         """(H, W) uint8 array: the labels that it was read off."""
-        return _table(self.numbers)[self.resolution.labels]
+        return self.numbered(self.resolution.labels)
 
-    def number(self, common: int) -> int:
-        """Return the number that a source has in the labels."""
-        return int(_table(self.numbers)[common])
+    def numbered(self, common: Labels) -> Labels:
+        """Bring labels under common numbers to those of `labels`; uint8 of any shape."""
+        return _table(self.numbers)[common]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,8 +125,9 @@ class OpenAdjudication:
         labels : (H, W) uint8 array
             However they came about.
         chosen : sequence of RegionStep or RestStep
-            All that was chosen so far, undone or not. What still stands in at least half of its
+            All that was chosen so far, undone or not. What still stands in more than half of its
             pixels counts; of several choices for one region the latest that stands in most.
+            "Neither" stands where something else is painted, and while nothing is.
 
         Returns
         -------
@@ -172,11 +173,12 @@ class OpenAdjudication:
             shown = flat[pixels]
             most = len(pixels) / 2
             best: tuple[int, RegionStep] | None = None
+            said = [work.ravel()[pixels[0]] for work in self.comparison.works]
             for place, step in reversed(choices):
-                own: npt.NDArray[np.uint8] | int = 0
-                if step.choice != "neither":
-                    own = self.comparison.works[step.choice].ravel()[pixels]
-                n_same = int(np.count_nonzero(shown == own))
+                if step.choice == "neither":
+                    n_same = int(np.count_nonzero(~np.isin(shown, said)))  # painted or open
+                else:
+                    n_same = int(np.count_nonzero(shown == said[step.choice]))
                 if n_same > most:
                     best, most = (place, step), n_same
             if best is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -11,7 +11,7 @@ from typing import get_args
 from napari_safire.annotation.annotation import Labels
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.errors import DatasetError
-from napari_safire.project.pictures import find_picture, open_picture, picture_path
+from napari_safire.project.pictures import find_picture, open_picture, picture_path, tag_picture
 from napari_safire.project.projections import Role
 from napari_safire.project.queries import (
     SORT_KEYS,
@@ -83,6 +83,11 @@ class ProjectPictures:
         return self.project.author
 
     @property
+    def opened_with(self) -> Mapping[str, str]:
+        """See `PictureStore`: in whose name."""
+        return {"author": self.annotator}
+
+    @property
     def title(self) -> str:
         """See `PictureStore`."""
         return printable(self.project.folder.name)
@@ -146,6 +151,10 @@ class ProjectPictures:
         """See `PictureStore`."""
         return tags(self.project)
 
+    def tag(self, key: str, tags: Collection[str]) -> None:
+        """See `PictureStore`."""
+        tag_picture(self.project, key, tags)
+
     def given(self, key: str) -> Labels | None:
         """See `PictureStore`."""
         begin = find_picture(self.project, key).begin
@@ -153,8 +162,8 @@ class ProjectPictures:
 
     def annotators(self, key: str) -> tuple[str, ...]:
         """See `PictureStore`: nobody else's before all who annotate the picture are done."""
-        found = {work.annotator: work.state for work in works(self.project, key)}
-        known = PictureWorks(self.project.settings.annotators_per_picture, found)
+        needed = self.project.settings.annotators_per_picture
+        known = PictureWorks.of(works(self.project, key), needed)
         return tuple(
             name for name in visible_works(self.annotator, known) if name != self.annotator
         )

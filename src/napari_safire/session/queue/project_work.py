@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -71,6 +71,8 @@ class ProjectWork:
     shown: Work | None = None
     revision: int = 0
     keeps_steps: bool = True
+    decisions: Callable[[Labels], Any] | None = None
+    """Of an adjudication: gives what is kept with labels; called in the file worker."""
     _described: PictureDescription | None = None  # what the store holds of it
     _scored: float | None = None
     _theirs: Work | None = None
@@ -267,13 +269,15 @@ class ProjectWork:
             raise self._conflict(error) from error
 
     def _save(self, made: AnnotatedPlane, title: str, seconds: float) -> None:
+        labels = shown_for_good(made.annotation)
         step = Step(
-            shown_for_good(made.annotation),
+            labels,
             made,
             self.description,
             seconds,
             title,
             self.begun_from,
+            None if self.decisions is None else self.decisions(labels),
         )
         try:
             saved = save_step(

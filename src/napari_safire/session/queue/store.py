@@ -6,7 +6,7 @@ Two there are: a folder or list with masks beside the pictures (`folder`), and a
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -273,6 +273,10 @@ class PictureStore(Protocol):
         """In whose name work is kept; empty where nobody is named."""
 
     @property
+    def opened_with(self) -> Mapping[str, str]:
+        """What it was opened with besides its place: see `Queues.resume`."""
+
+    @property
     def states(self) -> tuple[RowState, ...]:
         """In which a picture can be, in the order in which it goes through them."""
 
@@ -318,6 +322,15 @@ class PictureStore(Protocol):
 
     def tags(self) -> tuple[str, ...]:
         """Return all tags of pictures."""
+
+    def tag(self, key: str, tags: Collection[str]) -> None:
+        """Give a picture these tags in place of those that it had.
+
+        Raises
+        ------
+        SafireError
+            The store holds no tags, or they cannot be written.
+        """
 
     def given(self, key: str) -> Labels | None:
         """Read the labels that came with a picture: (H, W) uint8, 0 where there is no source."""

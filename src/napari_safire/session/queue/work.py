@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import replace
 
 from psygnal import Signal
@@ -174,6 +174,21 @@ class QueueWork(Queues):
         self.note_activity()
         self._keep_now()
 
+    def tag(self, tags: Collection[str]) -> None:
+        """Give the picture that is gone to these tags in place of those that it has.
+
+        Parameters
+        ----------
+        tags : collection of str
+        """
+        store, key = self.store, self.key
+        if store is not None and key:
+            self._session.run(
+                lambda: store.tag(key, tags),
+                lambda _: self._look_at_rows([key]),
+                self._tell_failure,
+            )
+
     def note_activity(self) -> None:
         """Somebody works on the open picture, though nothing of it changes."""
         if self._open is not None:
@@ -206,9 +221,13 @@ class QueueWork(Queues):
         ----------
         beginning : Beginning
         """
+        if not self.doing:
+            self._begin_from(beginning)
+
+    def _begin_from(self, beginning: Beginning) -> None:
         opened, store = self._open, self.store
         planes = [] if opened is None else opened.planes
-        if opened is None or store is None or not planes or self.doing:
+        if opened is None or store is None or not planes:
             return
         work, key, shape = opened.work, planes[0].key, planes[0].shape
 
@@ -228,7 +247,7 @@ class QueueWork(Queues):
     def _opened_now(self, opened: OpenPicture) -> None:
         self._settle_conflict(None)
         if opened.work.is_new and self.beginning.what not in ("given", "work"):
-            self.begin_from(self.beginning)
+            self._begin_from(self.beginning)
 
     # ---------------------------------------------------------------- what others made
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox
 from napari_safire.annotation.annotation import MOST_SOURCES
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.panels.section import FoldedSection, beside, elided_combo, form
+from napari_safire.gui.panels.section import FoldedSection, beside, elided_combo, form, split_tags
 from napari_safire.gui.panels.swatch import swatch
 from napari_safire.project.queries import PictureQuery
 from napari_safire.project.truth import (
@@ -99,7 +99,7 @@ class DescriptionSection(FoldedSection):
         self.tags.setAccessibleName("Tags of the source")
         self.tags.setPlaceholderText("separated by commas")
         self.tags.editingFinished.connect(
-            lambda: self._say(lambda source: replace(source, tags=_split(self.tags.text())))
+            lambda: self._say(lambda source: replace(source, tags=split_tags(self.tags.text())))
         )
 
     # ---------------------------------------------------------------- what users do
@@ -252,7 +252,3 @@ def _choice(
     box.activated.connect(act)
     box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the wheel scrolls the dock
     return box
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(tag.strip() for tag in text.split(",") if tag.strip())

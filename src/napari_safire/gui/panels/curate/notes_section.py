@@ -10,7 +10,15 @@ from qtpy.QtWidgets import QAbstractItemView, QComboBox, QLineEdit, QListWidget,
 from napari_safire.gui.controllers.pins import Pins, Place
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.panels.section import FoldedSection, Rows, beside, button, elided_combo
+from napari_safire.gui.panels.section import (
+    FoldedSection,
+    Rows,
+    beside,
+    button,
+    elided_combo,
+    form,
+    split_tags,
+)
 from napari_safire.project.truth import Note, PictureDescription
 from napari_safire.text import isolated
 
@@ -29,7 +37,7 @@ class NotesSection(FoldedSection):
     """
 
     def __init__(self, controller: ViewerController, queue: QueueController) -> None:
-        super().__init__("Notes", "Remarks on this picture, or on a place in it.")
+        super().__init__("Notes, tags", "Remarks on this picture or a place in it; its tags.")
         self._controller, self._queue = controller, queue
         self._notes: tuple[Note, ...] = ()
         self._place: Place | None = None  # of the note that is being written
@@ -50,12 +58,20 @@ class NotesSection(FoldedSection):
         self.pin = button("Pin", "Pin it to a place: click on the picture.", self._ask_for_place)
         self.pin.setCheckable(True)
         self.remove = button("Remove", "Remove the selected note.", self._remove)
+        self.tags = QLineEdit()
+        self.tags.setAccessibleName("Tags of the picture")
+        self.tags.setPlaceholderText("separated by commas")
+        self.tags.editingFinished.connect(self._tag)
+        fields = form()
+        fields.addRow("Tags", self.tags)
         self.body.addWidget(self.list)
         self.body.addWidget(beside(self.text, self.about))
         self.body.addWidget(Rows([self.add, self.pin, self.remove], 3))
+        self.body.addLayout(fields)
         for signal, slot in (
             (queue.work.changed, self._show),
             (queue.described, self._show),
+            (queue.work.rows_changed, self._show_tags),
             (queue.note_wanted, self._note_wanted),
             (controller.mode.changed, self._show_sources),
             (controller.shown, self._show_sources),
@@ -104,6 +120,11 @@ class NotesSection(FoldedSection):
         if 0 <= row < len(self._notes):
             self._say(self._notes[:row] + self._notes[row + 1 :])
 
+    def _tag(self) -> None:
+        row = self._queue.work.row
+        if row is not None and (tags := split_tags(self.tags.text())) != row.tags:
+            self._queue.work.tag(tags)
+
     def _look_at(self, item: QListWidgetItem) -> None:
         self.pins.look_at(self._notes[self.list.row(item)])
 
@@ -125,6 +146,13 @@ class NotesSection(FoldedSection):
             self.list.addItems([_line(note) for note in self._notes])
         self.say_beside_title(str(len(self._notes)) if self._notes else "")
         self._show_sources()
+        self._show_tags()
+
+    def _show_tags(self, _: object = None) -> None:
+        row = self._queue.work.row
+        text = "" if row is None else ", ".join(row.tags)
+        if not self.tags.hasFocus() and self.tags.text() != text:
+            self.tags.setText(text)
 
     def _show_sources(self, _: object = None) -> None:
         """Offer the picture, and the source that is worked on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QFileDialog, QFrame, QVBoxLayout
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QFrame, QVBoxLayout
 
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.panels.curate.reason_line import ReasonLine
@@ -42,6 +42,7 @@ class QueueSection(Section):
     def __init__(self, queue: QueueController) -> None:
         super().__init__("")
         self._queue, self.work = queue, queue.work
+        self._last_begun = Beginning()
         self.place = plain()
         self.place.setAccessibleName("Place in the queue")
         self._make_steps()
@@ -53,6 +54,9 @@ class QueueSection(Section):
             "Begin from", "What the work on this picture begins from; Undo brings back what was."
         )
         self.begin.activated.connect(self._begin_from)
+        self.always = QCheckBox("always")
+        self.always.setToolTip("Begin new pictures of this queue in the same way.")
+        self.always.toggled.connect(self._begin_always)
         for widget in (
             self.place,
             self.conflict,
@@ -61,7 +65,7 @@ class QueueSection(Section):
             Rows([self.reject, self.accept], 2),
             self.reason,
             self.question,
-            beside(self.begin),
+            beside(self.begin, self.always),
         ):
             self.body.addWidget(widget)
         for signal, slot in (
@@ -169,6 +173,14 @@ class QueueSection(Section):
                 return
             chosen = Beginning("mask", Path(path))
         self.work.begin_from(chosen)
+        self._last_begun = chosen
+        self._begin_always(self.always.isChecked())
+
+    def _begin_always(self, always: bool) -> None:
+        """Begin new pictures as the last one was begun; a file or a person is of one alone."""
+        last = self._last_begun
+        general = always and last.what in ("nothing", "partition")
+        self.work.beginning = last if general else Beginning()
 
     # ---------------------------------------------------------------- what is shown
 
