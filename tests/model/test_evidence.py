@@ -186,6 +186,8 @@ def test_a_chosen_view_is_made_opened_and_made_anew(dock: Dock) -> None:
     dock.settle()
     assert "noisier than usual" in card.finding.text()
     assert "for the eye" in card.heading.text()
+    assert section.cards["comparison"].heading.text().endswith("needs another picture")
+    assert "counts" not in card.heading.text()
     dock.press(card.layer_button)
     dock.settle()
     (layer,) = evidence_of(dock)
@@ -449,12 +451,21 @@ def test_the_verdict_says_what_each_kind_of_evidence_adds(
     assert panel.reason.text().startswith("Other evidence is being weighed …")
     assert panel.counted.isHidden()
     go.set()
+    dock.widget.evidence.unfold()
     dock.settle()
+    heading = dock.widget.evidence.cards["compression grid"].heading
+    assert heading.text() == "▸ compression grid · counts in the verdict"
+    assert "counts" not in dock.widget.evidence.cards["noise level"].heading.text()
+    weighing = dock.controller.session.weighing
+    weighing.count(False)
+    assert heading.text() == "▸ compression grid"
+    assert panel.line.text() == "No forgery found · .20 at even odds"
+    weighing.count(True)
     assert panel.line.text() == "Forged · .90 at even odds"
     assert not panel.counted.isHidden()
     assert panel.contributions.text().splitlines() == [
         "network (against, odds x 0.062): by itself 20 % at even odds",
-        "compression grid (nothing): one grid or none",
+        "compression grid (nothing): no region on another grid",
         "thumbnail (not applicable): the pixels come from no file",
     ]
     image.data = noise()[::-1].copy()  # of these nothing is known

@@ -71,6 +71,12 @@ class Weighing:
                 self._put(plane, plane.weighed if counts else plane.network)
             else:
                 self.weigh(plane)
+            self._evidence.changed.emit(plane.key)  # views say whether they count
+
+    def counted(self, engine: Engine | None) -> tuple[str, ...]:
+        """Names of the views that verdicts of an engine count; none while evidence is not."""
+        rule = None if engine is None or not self.counts else engine.rules.combination
+        return () if rule is None else rule.views
 
     def standing(self, plane: Plane, network: ForgeryMap, engine: Engine | None) -> ForgeryMap:
         """Note what the network of an engine says of a plane; gives the verdict that stands now."""

@@ -72,7 +72,7 @@ def compatibility_view(
     share = float(regions[told].mean()) if told.any() else 0.0
     table = (
         Row("Blocks begin at", f"row {found.grid[0]}, column {found.grid[1]}"),
-        Row("Steps told", ", ".join(str(found.steps[at] or "?") for at in ZIGZAG[1:16])),
+        Row("Quantisation steps", ", ".join(str(found.steps[at] or "?") for at in ZIGZAG[1:16])),
         Row("Blocks that tell", f"{100 * told.mean():.0f} %"),
         Row("Blocks that do not fit", f"{100 * share:.1f} %"),
     )
@@ -99,5 +99,5 @@ VIEW = View(
     "Fridrich, Goljan and Du, SPIE 2001; Fan and de Queiroz, IEEE TIP 2003",
     compatibility_view,
     ("size",),
-    "log10 of the strongest region's log likelihood ratio over 20, plus one",
+    "log10 of 1 + r / 20, where r is the log likelihood ratio of the strongest region",
 )

@@ -47,7 +47,7 @@ def grid_view(
     finding = (
         "grids drift, as in a JPEG that was resized a little" if found.drifts
         else f"{count} region{'s' * (count != 1)} on another grid" if count
-        else "one grid or none"
+        else "no region on another grid"
     )  # fmt: skip
     drawn = EvidenceMap(_offsets(found), limits=(0.0, 1.0), means="coloured: another grid")
     regions = found.mask if score >= _ACCUSES else None

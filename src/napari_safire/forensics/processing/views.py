@@ -43,9 +43,9 @@ def residual_view(
         stage="filtering",
     )
     most = _upper(left) or 1.0
-    return Evidence(
-        EvidenceMap(left, limits=(-most, most), unit="grey levels"), finding="for the eye"
-    )
+    means = "brighter or darker than what surrounds it"
+    drawn = EvidenceMap(left, limits=(-most, most), means=means, unit="grey levels")
+    return Evidence(drawn, finding="for the eye")
 
 
 def noise_view(
@@ -87,7 +87,8 @@ def high_pass_view(
 ) -> Evidence:
     """High frequencies alone."""
     left = appearance.high_pass(picture, removed, progress=progress, cancel=cancel)
-    return Evidence(EvidenceMap(left, limits=(0.0, _upper(left) or 1.0)), finding="for the eye")
+    drawn = EvidenceMap(left, limits=(0.0, _upper(left) or 1.0), means="brighter: finer detail")
+    return Evidence(drawn, finding="for the eye")
 
 
 def colour_filter_view(
@@ -175,7 +176,8 @@ def colour_component_view(
 ) -> Evidence:
     """Colours along one of their principal components."""
     values = appearance.colour_component(picture, component - 1, progress=progress, cancel=cancel)
-    return Evidence(EvidenceMap(values), finding="for the eye")
+    drawn = EvidenceMap(values, means="brighter: more of this colour")
+    return Evidence(drawn, finding="for the eye")
 
 
 def gradient_view(

@@ -62,6 +62,7 @@ class ViewCard(FoldedSection):
         self._state = ViewState(view)
         self._shown: tuple[Found | None, str, bool] = (None, "", False)
         self._running = False
+        self._counts = False
         self._content_is_there = False
         self.form: ParameterForm | None = None  # made when it is first unfolded
         self._pause = QTimer(self)
@@ -191,7 +192,7 @@ class ViewCard(FoldedSection):
         stopped = state is old and before[2] and not (asked or found or problem)
         self._running = self._running and asked and state is old
         self.busy.setVisible(self._running)
-        self.say_beside_title("waits" if asked and not self._running else score_words(found))
+        self._say_beside_title()
         if found is not before[0] or problem != before[1]:
             self._show_summary()
             self._show_content()
@@ -209,7 +210,21 @@ class ViewCard(FoldedSection):
         if self._shown[2] and not self._running:
             self._running = True
             self.busy.show()
-            self.say_beside_title(score_words(self._shown[0]))
+            self._say_beside_title()
+
+    def show_whether_it_counts(self, counts: bool) -> None:
+        """Say beside the title whether verdicts count this view."""
+        if counts != self._counts:
+            self._counts = counts
+            self._say_beside_title()
+
+    def _say_beside_title(self) -> None:
+        found, _, asked = self._shown
+        words = "waits" if asked and not self._running else score_words(found)
+        if self._state.needs_choice and self._state.is_new:
+            words = "needs another picture"
+        counted = "counts in the verdict" if self._counts else ""
+        self.say_beside_title(" · ".join(filter(None, (words, counted))))
 
     def _show_summary(self) -> None:
         found, problem, _ = self._shown

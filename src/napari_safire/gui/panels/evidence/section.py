@@ -50,6 +50,7 @@ class EvidenceSection(FoldedSection):
             (controller.plane_changed, self._look),
             (evidence.changed, self._changed),
             (evidence.progress, self._progressed),
+            (controller.session.model_changed, self._show),
         ):
             self.connections.connect(signal, slot)
 
@@ -95,8 +96,11 @@ class EvidenceSection(FoldedSection):
         self.state.setText(self._state(known))
         self.state.setVisible(bool(self.state.text()))
         states = known.views if known is not None and seen else {}
+        session = self._controller.session
+        counted = session.weighing.counted(session.engine)
         for name, card in self.cards.items():
             state = states.get(name)
+            card.show_whether_it_counts(name in counted)
             card.setVisible(state is not None and not state.why_not)
             if state is not None:
                 card.show_state(state)
