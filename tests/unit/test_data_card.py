@@ -78,6 +78,10 @@ def test_the_card_says_it_in_plain_words(pictures: list[LabelledPicture], tmp_pa
     values = replace(VALUES, division=division.as_record())
     export(pictures, tmp_path / "out", "huggingface", card=values)
     text = (tmp_path / "out/README.md").read_text()
+    record = json.loads((tmp_path / "out/export.json").read_text())
+    assert (record["division"]["seed"], record["division"]["n_groups"]) == (0, 3)
+    lines = [json.loads(line) for line in (tmp_path / "out/pictures.jsonl").open()]
+    assert {line["key"]: line["group"] for line in lines} == division.groups
     head, page = text.removeprefix("---\n").split("---\n", 1)
     assert 'path: "train/**"' in head
     for words in (

@@ -82,22 +82,26 @@ def test_near_duplicates_stay_together() -> None:
 
 def test_donors_connect_pictures(tmp_path: Path) -> None:
     """Over a file that two took from, over a picture of the project, over the same content."""
+    own = Donor("file", "photos\\3.png")
     said = [
         Donor("file", "d.jpg"),
         Donor("file", "d.jpg"),
         Donor("picture", "k4"),
         Donor(),
         Donor(),
+        own,
     ]
     pictures = []
     for n, donor in enumerate(said):
         about = PictureDescription((SourceDescription(2, type="splice", donor=donor),))
-        pictures.append(labelled(tmp_path, f"{n}.png", (1, 2), key=f"k{n}", description=about))
+        pictures.append(
+            labelled(tmp_path, f"photos/{n}.png", (1, 2), key=f"k{n}", description=about)
+        )
     pictures.append(replace(pictures[3], key="copy"))
     groups = divide([split_picture(p) for p in pictures]).groups
     assert groups["k0"] == groups["k1"]
     assert groups["k2"] == groups["k4"]
-    assert groups["k3"] == groups["copy"]
+    assert groups["k3"] == groups["copy"] == groups["k5"]
     assert len(set(groups.values())) == 3
 
 

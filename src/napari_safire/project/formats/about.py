@@ -70,7 +70,11 @@ class Known:
 
 
 def picture_line(
-    picture: LabelledPicture, listed: str, mask: str | None, numbers: Mapping[int, int]
+    picture: LabelledPicture,
+    listed: str,
+    mask: str | None,
+    numbers: Mapping[int, int],
+    group: str | None = None,
 ) -> dict[str, Any]:
     """Return what ``pictures.jsonl`` says of a picture.
 
@@ -83,6 +87,8 @@ def picture_line(
         Of its mask's file.
     numbers : mapping of int to int
         What `napari_safire.project.formats.format.Format.numbers` gives.
+    group : str, optional
+        What the picture hangs together with, where the pictures were divided.
     """
     sources = picture.sources
     return {
@@ -91,6 +97,7 @@ def picture_line(
         "picture": listed,
         "mask": mask,
         "split": picture.split,
+        "group": group,
         "rows": picture.shape[0],
         "cols": picture.shape[1],
         "n_sources": len(sources),

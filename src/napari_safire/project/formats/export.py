@@ -277,12 +277,15 @@ def _make(
     """Write everything, compare it, and say so."""
     written = form.write(_told(kept.placed(), watch), place, settings)
     changed, pixels = _compare(kept, form, place, settings, written, watch)
+    values = card or CardValues(place.final.name)
+    groups = values.division.get("pictures", {})
     lines = (
         picture_line(
             one.picture,
             written.pictures[one.picture.key],
             written.masks.get(one.picture.key),
             form.numbers(one.picture),
+            groups.get(one.picture.key, {}).get("group"),
         )
         for one in kept.placed()
     )
@@ -291,8 +294,8 @@ def _make(
         "pictures": len(kept),
         "compared_pixels": pixels,
         "changed_pixels": sum(changed.values()),
+        "division": {key: one for key, one in values.division.items() if key != "pictures"},
     }
-    values = card or CardValues(place.final.name)
     summary = summarise((one.picture for one in kept.placed()), sum(changed.values()))
     write_card(place.folder, form, summary, values)
     write_croissant(place.folder, form, summary, values)

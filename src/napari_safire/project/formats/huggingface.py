@@ -280,7 +280,7 @@ def _rows(table: Path, wanted: list[str] | None) -> Iterator[dict[str, Any]]:
                 raise DatasetError(f"{table} has no columns `image` and `mask`.")
             for batch in file.iter_batches(_BATCH, columns=wanted):
                 yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:  # text that is none
         raise DatasetError(f"{table} cannot be read as a table ({error}).") from error
 
 

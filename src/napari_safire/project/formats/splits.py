@@ -100,13 +100,19 @@ def split_picture(picture: LabelledPicture, looks: Hash | None = None) -> SplitP
     """
     donors = (source.donor for source in picture.description.only(picture.sources).sources)
     marks = [
-        f"picture {donor.name}" if donor.kind == "picture" else f"file {donor.name}"
+        f"picture {donor.name}" if donor.kind == "picture" else _file_mark(donor.name)
         for donor in donors
         if donor.name
     ]
+    # A file that others took from may itself be a picture of the project.
+    marks += [_file_mark(picture.name), _file_mark(picture.path.as_posix())]
     if picture.facts.file_sha256:
         marks.append(f"content {picture.facts.file_sha256}")
     return SplitPicture(picture.key, len(picture.sources), tuple(marks), looks)
+
+
+def _file_mark(name: str) -> str:
+    return f"file {name.replace(chr(92), '/')}"  # from Windows as from elsewhere
 
 
 def divide(

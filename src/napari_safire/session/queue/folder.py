@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +83,11 @@ class FolderPictures:
     def title(self) -> str:
         """See `PictureStore`."""
         return printable(self.place.name)
+
+    @property
+    def opened_with(self) -> Mapping[str, str]:
+        """See `PictureStore`: the folder of masks."""
+        return {"output": os.fspath(self.queue.output)}
 
     @property
     def notes(self) -> tuple[str, ...]:

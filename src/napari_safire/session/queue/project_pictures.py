@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -81,6 +81,11 @@ class ProjectPictures:
     def annotator(self) -> str:
         """In whose name work is kept."""
         return self.project.author
+
+    @property
+    def opened_with(self) -> Mapping[str, str]:
+        """See `PictureStore`: in whose name."""
+        return {"author": self.annotator}
 
     @property
     def title(self) -> str:
