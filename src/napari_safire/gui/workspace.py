@@ -268,6 +268,7 @@ def _callbacks(workspace: Workspace) -> dict[str, Callable[[], None]]:
         "add_prompts": controller.add_prompts,
         "segment": controller.segment,
         "exclude": controller.mode.toggle_exclude,
+        "paint": controller.edits.paint,
         "commit": controller.edits.commit,
         "discard": controller.edits.discard,
         "next_source": controller.mode.next_source,

@@ -251,6 +251,16 @@ class ImageController:
         self._session.annotations.paint(key, stroke, sources.stroke)
         return True
 
+    def paint(self, key: PlaneKey) -> None:
+        """Let the user paint the current source, on a layer that is made if need be."""
+        self.open(key.index)
+        if self._sources is None:
+            self._link_sources()
+        assert self._sources is not None
+        layer = self._sources.layer
+        layer.mode = "paint"
+        self._viewer.layers.selection.active = layer
+
     def _check_sources(self) -> None:
         """Let go of the Labels layer where it cannot hold the sources any more."""
         layer = None if self._sources is None else self._sources.layer

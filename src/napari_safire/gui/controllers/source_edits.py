@@ -189,6 +189,10 @@ class SourceEdits:
 
         self._act(act)
 
+    def paint(self) -> None:
+        """Take the brush of the current source; where there are no sources yet, begin with none."""
+        self._act(lambda place, key: place.paint(key))
+
     def read_strokes(self) -> None:
         """Take what was painted on the present plane, even where no event told of it."""
         here = self._here()

@@ -43,6 +43,11 @@ def exclude(viewer: napari.Viewer) -> None:
     open_widget(viewer).controller.mode.toggle_exclude()
 
 
+def paint(viewer: napari.Viewer) -> None:
+    """Take the brush of the current source."""
+    open_widget(viewer).controller.edits.paint()
+
+
 def commit(viewer: napari.Viewer) -> None:
     """Keep the preview."""
     open_widget(viewer).controller.edits.commit()

@@ -57,6 +57,9 @@ ACTIONS = (
         "W",
         "New prompts take their region away instead of adding it, or add it again.",
     ),
+    KeyAction(
+        "paint", "Paint", "Shift-B", "Take the brush of the current source; napari's keys size it."
+    ),
     KeyAction("commit", "Commit", "K", "Settle what is previewed."),
     KeyAction("discard", "Discard", "Shift-X", "Drop the preview and its prompts."),
     KeyAction(
