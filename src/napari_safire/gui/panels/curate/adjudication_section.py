@@ -142,7 +142,7 @@ class AdjudicationSection(Section):
             for place, name in enumerate(letters(n_works)):
                 self.view.addItem(name, place)
                 self.rest.addItem(f"is as {name} has it", place)
-            self.view.addItem("Side by side", SIDE_BY_SIDE)
+            self.view.addItem(f"Side by side: {', '.join(letters(n_works))}", SIDE_BY_SIDE)
         for other in self.others:
             other.deleteLater()
         self.others = [
