@@ -96,10 +96,10 @@ def verify(
         report(progress, cancel, number, len(chain.objects), "checking the masks")
         problem = project.objects.problem(digest)
         problems += [problem] if problem else []
-    for number, (picture, annotator, name) in enumerate(adjudicated := _adjudicated(project)):
+    for number, (key, annotator, name) in enumerate(adjudicated := _adjudicated(project)):
         report(progress, cancel, number, len(adjudicated), "checking the adjudications")
         try:
-            proved(project, picture, annotator)
+            proved(project, key, annotator)
         except DatasetError as error:
             problems.append(f"{name}: {error}")
     n_pictures = 0
