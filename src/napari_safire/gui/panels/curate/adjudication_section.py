@@ -165,6 +165,10 @@ class AdjudicationSection(Section):
         if not n_regions and not standing.n_undecided:
             return "All agree on every pixel."
         listed = work.opened.comparison.disagreements
+        n_pixels = listed.shape[0] * listed.shape[1]
+        if standing.n_undecided == n_pixels:
+            share = 1 - listed.area / n_pixels
+            return f"{n_regions:,} regions. All agree on {share:.1%}: press All agreed to begin."
         told = f"{standing.n_open:,} of {n_regions:,} regions open"
         if standing.n_undecided:
             told += f", {standing.n_undecided:,} pixels undecided"
