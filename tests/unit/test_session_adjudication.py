@@ -227,3 +227,27 @@ def test_nobody_can_be_chosen_who_has_nothing_there(folder: Path, tmp_path: Path
     cy.close()
     assert cy.work.store is not None
     cy.work.store.close()
+
+
+def test_agreement_is_noted_when_the_last_annotator_is_done(
+    begin: Callable[[str], Judge], folder: Path
+) -> None:
+    bo = begin("bo")
+    key = bo.work.listing.keys[1]
+    for judge in (begin("ann"), bo):
+        judge.work.go_to(key)
+        judge.settle()
+        judge.paint(2, row=8 if judge is bo else 4)
+        judge.work.fill_missing()
+        judge.settle()
+        judge.work.finish()
+        judge.settle()
+        judge.work.fill_missing()
+        judge.settle()
+        judge.work.finish()
+        judge.settle()
+    with Project.open(folder) as project:
+        found = find_picture(project, key)
+    assert found.stage == "adjudicate"
+    # 4 of 24 rows are source 2 to each of them, in other places.
+    assert found.disagreement == pytest.approx(1 - (16 / 24 + 0) / 2)

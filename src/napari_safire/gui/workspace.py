@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from platformdirs import user_config_path
 from qtpy.QtWidgets import QWidget
 
+from napari_safire.gui.controllers.adjudication import AdjudicationController
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.earlier_work import EarlierWork
 from napari_safire.gui.controllers.gui_thread import gui_thread
@@ -69,6 +70,7 @@ class Workspace:
     earlier : EarlierWork
     switch : ViewSwitch
     queue : QueueController
+    adjudication : AdjudicationController
     keymap : Keymap
     binder : KeyBinder
     """
@@ -95,6 +97,7 @@ class Workspace:
         self.earlier = EarlierWork(controller)
         self.switch = ViewSwitch(controller)
         self.queue = QueueController(controller)
+        self.adjudication = AdjudicationController(controller, self.queue)
         self.keymap = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
         self.binder = KeyBinder(viewer, self.keymap, _callbacks(self))
         guard_canvas(viewer)
@@ -147,6 +150,7 @@ class Workspace:
             self.controller.finish,
             self._connections.disconnect,
             self.binder.unbind,
+            self.adjudication.close,
             self.queue.close,
             self.earlier.connections.disconnect,
             self.messages.connections.disconnect,
@@ -255,6 +259,12 @@ def _callbacks(workspace: Workspace) -> dict[str, Callable[[], None]]:
         "reject_picture": queue.reject,
         "accept_picture": queue.accept,
         "add_note": queue.note,
+        "take_first": workspace.adjudication.take_first,
+        "take_second": workspace.adjudication.take_second,
+        "take_neither": workspace.adjudication.take_neither,
+        "next_region": workspace.adjudication.go_on,
+        "previous_region": workspace.adjudication.go_back,
+        "blink": workspace.adjudication.blink,
         "add_prompts": controller.add_prompts,
         "segment": controller.segment,
         "exclude": controller.mode.toggle_exclude,

@@ -200,7 +200,7 @@ class AdjudicationWork:
         pixels = opened.comparison.disagreements.pixels(place)
         values = np.zeros(len(pixels), np.uint8)
         if choice != "neither":
-            values = self._numbered(opened.comparison.works[choice].ravel()[pixels])
+            values = self.numbered(opened.comparison.works[choice].ravel()[pixels])
 
         def give(labels: Labels, protected: Mask) -> Labels:
             given = labels.copy()
@@ -230,7 +230,7 @@ class AdjudicationWork:
         opened, standing = self.opened, self.standing
         if opened is None or standing is None:
             return
-        own = self._numbered(opened.comparison.works[choice])
+        own = self.numbered(opened.comparison.works[choice])
         undecided = standing.decided.resolution.origins == UNDECIDED
 
         def give(labels: Labels, protected: Mask) -> Labels:
@@ -239,8 +239,8 @@ class AdjudicationWork:
         self._chosen += (RestStep(opened.adjudicator, now(), choice),)
         self._edit(give, f"take {letter(choice)} for the rest")
 
-    def _numbered(self, labels: Labels) -> Labels:
-        """Labels under common numbers as they are numbered in the work."""
+    def numbered(self, labels: Labels) -> Labels:
+        """Bring labels under common numbers to those of the adjudicator's labels."""
         return labels if self.standing is None else self.standing.decided.numbered(labels)
 
     def _edit(self, edit: Any, title: str) -> None:

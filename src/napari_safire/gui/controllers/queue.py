@@ -250,6 +250,7 @@ class QueueController:
             self._looked_at = self.work.opened
             self.pictures.note(self.work.noted)
             self._look_who_is_seen()
+            self.look_at_choices()
 
     def _look_who_is_seen(self) -> None:
         """Find out whose work on the open picture may be seen."""
