@@ -58,7 +58,7 @@ ACTIONS = (
         "New prompts take their region away instead of adding it, or add it again.",
     ),
     KeyAction(
-        "paint", "Paint", "Shift-B", "Take the brush of the current source; napari's keys size it."
+        "paint", "Paint", "Shift-D", "Take the brush of the current source; napari's keys size it."
     ),
     KeyAction("commit", "Commit", "K", "Settle what is previewed."),
     KeyAction("discard", "Discard", "Shift-X", "Drop the preview and its prompts."),

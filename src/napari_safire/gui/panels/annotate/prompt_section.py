@@ -41,8 +41,8 @@ class PromptSection(Section):
         self.more.body.addWidget(self.layer)
         self.body.addWidget(Rows([self.add, self.undo, self.redo], 3))
         self.body.addWidget(self.segment)
-        self.body.addWidget(Rows([self.source, self.next, self.exclude, self.paint], 4))
-        self.body.addWidget(Rows([self.commit, self.discard, self.preview], 3))
+        self.body.addWidget(Rows([self.source, self.next, self.exclude], 3))
+        self.body.addWidget(Rows([self.commit, self.discard, self.preview, self.paint], 4))
         self.body.addWidget(self.confidence)
         self.body.addWidget(self.more)
         layers, session = controller.viewer.layers.events, controller.session
