@@ -16,6 +16,7 @@ from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.earlier_work import EarlierWork
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.messages import Messages
+from napari_safire.gui.controllers.next_click import NextClickController
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
@@ -68,6 +69,7 @@ class Workspace:
     messages : Messages
     earlier : EarlierWork
     switch : ViewSwitch
+    next_click : NextClickController
     queue : QueueController
     keymap : Keymap
     binder : KeyBinder
@@ -94,6 +96,7 @@ class Workspace:
             controller.work_on(controller.images[-1])
         self.earlier = EarlierWork(controller)
         self.switch = ViewSwitch(controller)
+        self.next_click = NextClickController(controller)
         self.queue = QueueController(controller)
         self.keymap = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
         self.binder = KeyBinder(viewer, self.keymap, _callbacks(self))
@@ -148,6 +151,7 @@ class Workspace:
             self._connections.disconnect,
             self.binder.unbind,
             self.queue.close,
+            self.next_click.connections.disconnect,
             self.earlier.connections.disconnect,
             self.messages.connections.disconnect,
             self.switch.connections.disconnect,
@@ -258,6 +262,8 @@ def _callbacks(workspace: Workspace) -> dict[str, Callable[[], None]]:
         "add_prompts": controller.add_prompts,
         "segment": controller.segment,
         "exclude": controller.mode.toggle_exclude,
+        "next_click": workspace.next_click.take,
+        "snap": controller.edits.snap,
         "commit": controller.edits.commit,
         "discard": controller.edits.discard,
         "next_source": controller.mode.next_source,
