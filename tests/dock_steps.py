@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes import RADIUS, FakeEngine
+from napari.components import ViewerModel
 from napari.layers import Image, Layer, Points
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -132,3 +133,9 @@ def partitioned(dock: Dock, monkeypatch: pytest.MonkeyPatch, found: ForgeryMap) 
     dock.settle()
     dock.press(dock.widget.partition.run)
     dock.settle()
+
+
+def remove_results(viewer: ViewerModel) -> None:
+    """As after a crash: what layers hold is gone, else the next dock goes on with them."""
+    for layer in [layer for layer in viewer.layers if layer.name != "picture"]:
+        viewer.layers.remove(layer)

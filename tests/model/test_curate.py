@@ -20,6 +20,7 @@ from window.hand import pump, wait_idle, wait_until
 from napari_safire.errors import DatasetError
 from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.panels.curate.queue_model import DISAGREEMENT, NAME, SCORE, STATE, THUMBNAIL
+from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.project.adding import add_pictures
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.people import annotator_name
@@ -102,6 +103,11 @@ def choose(curate: CurateWidget, box: QComboBox, text: str) -> None:
 
 
 def press(curate: CurateWidget, button: Any) -> None:
+    around = button.parentWidget()
+    while around is not None:
+        if isinstance(around, FoldedSection) and button is not around.heading:
+            around.unfold()
+        around = around.parentWidget()
     assert button.isEnabled()
     curate.ensureWidgetVisible(button)
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
@@ -217,7 +223,7 @@ def test_a_folder_is_listed_sorted_and_gone_through_by_clicks(
 ) -> None:
     open_queue(curate, photos)
     assert names(curate) == ["a1.png", "b2.png", "b10.png", "c.png"]
-    assert not curate.list.stage.isVisible()
+    assert not curate.list.of_projects.isVisible()
     assert curate.list.table.isColumnHidden(DISAGREEMENT)
     header = curate.list.table.horizontalHeader()
     assert header is not None
@@ -381,6 +387,7 @@ def test_another_name_works_on_the_same_project(
     monkeypatch.delenv("NAPARI_SAFIRE_ANNOTATOR", raising=False)
     open_queue(curate, make_project(photos, author="root"))
     who = curate.opening.who
+    curate.opening.unfold()
     who.setFocus()
     who.setText("berta")
     QTest.keyClick(who, Qt.Key.Key_Return)

@@ -71,6 +71,12 @@ CURATE_BUTTONS: dict[str, Callable[[CurateWidget], QWidget]] = {
     "reject_picture": lambda w: w.queue.reject,
     "accept_picture": lambda w: w.queue.accept,
     "add_note": lambda w: w.notes.add,
+    "take_first": lambda w: w.adjudication.first,
+    "take_second": lambda w: w.adjudication.second,
+    "take_neither": lambda w: w.adjudication.neither,
+    "next_region": lambda w: w.adjudication.forward,
+    "previous_region": lambda w: w.adjudication.back,
+    "blink": lambda w: w.adjudication.blink,
 }
 # The arrow of the source's box, and the line that is typed in.
 WITHOUT_A_BUTTON = {"previous_source", "find_picture"}

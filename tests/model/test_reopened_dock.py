@@ -16,6 +16,7 @@ from PIL import Image
 from napari_safire.annotation.recorded import ANNOTATED
 from napari_safire.gui.layers.image_planes import Channels
 from napari_safire.session.planes import Pixels
+from napari_safire.settings import PartitionSettings
 
 from .conftest import Dock, open_dock
 from .hand import ModelHand, pump, wait_until
@@ -268,25 +269,75 @@ def test_a_verdict_that_came_with_a_record_is_dropped_with_its_pixels_too(
         assert first.controller.plane.forgery is not None
     before = len(viewer.layers)
     viewer.layers["p0.png"].data = np.ones((*SHAPE, 3), np.uint8)
+    viewer.layers["p0.png"].metadata.pop("napari_safire_queue")  # which would open its own anew
     with opened() as second:
         assert second.controller.plane.forgery is None
         assert len(viewer.layers) == before
 
 
-def test_a_picture_that_the_queue_opens_a_second_time_is_told(
+def test_a_dock_that_is_opened_again_goes_on_with_the_queue(
     viewer: ViewerModel, opened, tmp_path: Path
 ) -> None:
-    """Newer work, in layers that an earlier dock had left, was neither saved nor spoken of."""
+    """It had forgotten that there was one; layers of its picture were nobody's."""
+    folder = tmp_path / "photos"
     with opened() as first:
-        open_queue(first, tmp_path / "photos", 1)
-        assert "open before" not in first.widget.message.text()
+        open_queue(first, folder, 3)
+        first.workspace.queue.work.choose_output(tmp_path / "mine")
+        settle_queue(first)
+        first.workspace.queue.go_on()
+        settle_queue(first)
         make_work(first)
-        open_queue(first, tmp_path / "photos", 1)  # its own goes on
-        assert names(viewer).count("p0.png") == 1
-        assert "open before" not in first.widget.message.text()
     with opened() as second:
-        make_work(second)
-        open_queue(second, tmp_path / "photos", 1)
-        assert {"p0.png", "p0.png [1]"} <= set(names(viewer))
-        assert "p0.png was open before" in second.widget.message.text()
-        assert second.controller.image.name == "p0.png [1]"
+        settle_queue(second)
+        work = second.workspace.queue.work
+        assert (work.key, work.place) == ("p1.png", 1)
+        assert names(viewer).count("p1.png") == 1
+        assert "open before" not in second.widget.message.text()
+        second.controller.edits.commit()
+        second.settle()
+        shown = labels(viewer, "p1.png: sources")
+        second.workspace.queue.go_on()
+        settle_queue(second)
+        assert "p1.png" not in names(viewer)
+        second.workspace.queue.go_back()
+        settle_queue(second)
+        np.testing.assert_array_equal(labels(viewer, "p1.png: sources"), shown)
+    assert (tmp_path / "mine" / "p1.png.json").exists()
+    assert not (tmp_path / "photos_masks").exists()
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_picture_that_is_open_already_is_gone_on_with_by_the_queue(
+    viewer: ViewerModel, opened, tmp_path: Path, saved: bool
+) -> None:
+    """Newer work, in layers of the picture from before, was neither saved nor spoken of."""
+    folder = tmp_path / "photos"
+    with opened() as dock:
+        if saved:  # the queue has other work of it
+            open_queue(dock, folder, 2)
+            dock.controller.set_settings(PartitionSettings("kmeans", 2, points_per_side=4))
+            dock.controller.partition()
+            dock.settle()
+            recorded = labels(viewer, "p0.png: sources")
+            dock.workspace.queue.go_on()
+            settle_queue(dock)
+        else:
+            folder.mkdir()
+            Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(folder / "p0.png")
+        (image,) = viewer.open(folder / "p0.png", plugin="napari")
+        image.name = "p0.png"
+        dock.controller.work_on(image)
+        dock.settle()
+        make_work(dock)
+        shown = labels(viewer, "p0.png: sources")
+        open_queue(dock, folder, 2)
+        assert names(viewer).count("p0.png") == 1
+        assert "p0.png was open before: its work goes on." in dock.widget.message.text()
+        np.testing.assert_array_equal(labels(viewer, "p0.png: sources"), shown)
+        dock.workspace.queue.go_on()
+        settle_queue(dock)
+        dock.workspace.queue.go_back()
+        settle_queue(dock)
+        np.testing.assert_array_equal(labels(viewer, "p0.png: sources"), shown)
+        if saved:
+            assert not np.array_equal(shown, recorded)

@@ -82,12 +82,14 @@ def test_near_duplicates_stay_together() -> None:
 
 def test_donors_connect_pictures(tmp_path: Path) -> None:
     """Over a file that two took from, over a picture of the project, over the same content."""
+    own = Donor("file", "photos\\3.png")
     said = [
         Donor("file", "d.jpg"),
         Donor("file", "d.jpg"),
         Donor("picture", "k4"),
         Donor(),
         Donor(),
+        own,
     ]
     pictures = []
     for n, donor in enumerate(said):

@@ -540,7 +540,7 @@ def test_closing_twice_does_no_harm(viewer: napari.Viewer, quiet: None) -> None:
 
 
 @pytest.mark.slow
-def test_twenty_docks_after_each_other_leave_no_more_than_two(
+def test_ten_docks_after_each_other_leave_no_more_than_two(
     viewer: napari.Viewer, quiet: None
 ) -> None:
     def one_cycle() -> dict[str, int]:
@@ -559,7 +559,7 @@ def test_twenty_docks_after_each_other_leave_no_more_than_two(
 
     add_picture(viewer, 3)
     add_picture(viewer)
-    counts = [one_cycle() for _ in range(20)]
+    counts = [one_cycle() for _ in range(10)]
     assert counts[1]["desks"] == counts[1]["sessions"] == 0
     assert counts[-1] == counts[1]
 

@@ -6,6 +6,7 @@ import napari
 from qtpy.QtGui import QDropEvent
 
 from napari_safire.gui.dock import WorkspaceDock
+from napari_safire.gui.panels.curate.adjudication_section import AdjudicationSection
 from napari_safire.gui.panels.curate.description_section import DescriptionSection
 from napari_safire.gui.panels.curate.notes_section import NotesSection
 from napari_safire.gui.panels.curate.opening_section import OpeningSection
@@ -38,10 +39,11 @@ class CurateWidget(WorkspaceDock):
         self.opening = OpeningSection(self.controller, queue)
         self.list = QueueList(queue)
         self.queue = QueueSection(queue)
+        self.adjudication = AdjudicationSection(self.workspace.adjudication)
         self.descriptions = DescriptionSection(self.controller, queue)
         self.notes = NotesSection(self.controller, queue)
         sections: list[Section] = [
-            self.opening, self.list, self.queue, self.descriptions, self.notes,
+            self.opening, self.list, self.queue, self.adjudication, self.descriptions, self.notes,
         ]  # fmt: skip
         self._lay_out(sections, sections)
         self._connections.connect(queue.is_wanted, self.come_forward)

@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from platformdirs import user_config_path
 from qtpy.QtWidgets import QWidget
 
+from napari_safire.gui.controllers.adjudication import AdjudicationController
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.earlier_work import EarlierWork
 from napari_safire.gui.controllers.gui_thread import gui_thread
@@ -71,6 +72,7 @@ class Workspace:
     switch : ViewSwitch
     next_click : NextClickController
     queue : QueueController
+    adjudication : AdjudicationController
     keymap : Keymap
     binder : KeyBinder
     """
@@ -98,6 +100,7 @@ class Workspace:
         self.switch = ViewSwitch(controller)
         self.next_click = NextClickController(controller)
         self.queue = QueueController(controller)
+        self.adjudication = AdjudicationController(controller, self.queue)
         self.keymap = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
         self.binder = KeyBinder(viewer, self.keymap, _callbacks(self))
         guard_canvas(viewer)
@@ -150,6 +153,7 @@ class Workspace:
             self.controller.finish,
             self._connections.disconnect,
             self.binder.unbind,
+            self.adjudication.close,
             self.queue.close,
             self.next_click.connections.disconnect,
             self.earlier.connections.disconnect,
@@ -259,6 +263,12 @@ def _callbacks(workspace: Workspace) -> dict[str, Callable[[], None]]:
         "reject_picture": queue.reject,
         "accept_picture": queue.accept,
         "add_note": queue.note,
+        "take_first": workspace.adjudication.take_first,
+        "take_second": workspace.adjudication.take_second,
+        "take_neither": workspace.adjudication.take_neither,
+        "next_region": workspace.adjudication.go_on,
+        "previous_region": workspace.adjudication.go_back,
+        "blink": workspace.adjudication.blink,
         "add_prompts": controller.add_prompts,
         "segment": controller.segment,
         "exclude": controller.mode.toggle_exclude,

@@ -262,15 +262,34 @@ class AnnotationStore:
         plane.predictions = predictions
         self._restored(plane)
 
-    def open_saved(self, key: PlaneKey, work: AnnotatedPlane) -> None:
+    def open_saved(
+        self, key: PlaneKey, work: AnnotatedPlane, *, under_present: bool = False
+    ) -> None:
         """Go on with work that files hold: undo goes no further back.
 
         Nothing is to be kept before it is changed.
+
+        Parameters
+        ----------
+        key : PlaneKey
+        work : AnnotatedPlane
+        under_present : bool
+            What was made of the plane meanwhile is laid over it, as a step that can be undone.
         """
         plane = self._planes[key]
         plane.saved = work.annotation
-        self._take_predictions(plane, work)
-        self.change(plane, lambda history: history.begin_with(work.annotation))
+        if not under_present or plane.predictions == Predictions():
+            self._take_predictions(plane, work)
+
+        def change(history: History[Annotation]) -> None:
+            present, nothing = history.state, Annotation.empty(plane.shape)
+            if not under_present or present == nothing:
+                history.begin_with(work.annotation)
+            elif work.annotation not in (nothing, present):
+                history.begin_with(work.annotation)
+                history.record(present, "go on with what was open")
+
+        self.change(plane, change)
 
     def mark_saved(self, plane: Plane, annotation: Annotation) -> None:
         """Remember that files which the user chose hold a state of a plane.

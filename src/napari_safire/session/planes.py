@@ -137,8 +137,8 @@ class Plane:
     saved : Annotation or None
         What of it is in files that the user chose; see `AnnotationStore.mark_saved`.
     kept
-        What was last handed over to be kept: of which pixels, what, whether it was saved, and what
-        it took up. For the annotation worker alone.
+        What was last handed over to be kept: of which pixels, what, whether it was saved, what it
+        took up, and who keeps it. For the annotation worker alone.
     last_part
         Number of the stroke that was painted last, and the state that it gave; for the annotation
         worker alone.
@@ -167,7 +167,7 @@ class Plane:
     pixels: Pixels = field(init=False)
     work: str = field(default_factory=lambda: uuid.uuid4().hex)
     saved: Annotation | None = None
-    kept: tuple[Pixels, AnnotatedPlane, bool, tuple[str, ...]] | None = None
+    kept: tuple[Pixels, AnnotatedPlane, bool, tuple[str, ...], object] | None = None
     map_kept: tuple[Pixels | None, ForgeryMap | None] = (None, None)
     last_part: tuple[int, Annotation] | None = None
     unions: Unions = field(default_factory=Unions)

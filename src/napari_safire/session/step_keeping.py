@@ -82,7 +82,7 @@ class StepKeeping:
         work = AnnotatedPlane(history.state, step.predictions.of(history.state))
         is_saved = history.state == step.saved
         took_up = history.origins
-        kept = (step.pixels, work, is_saved, took_up)
+        kept = (step.pixels, work, is_saved, took_up, keeper)
         if kept == plane.kept:
             return
         if plane.kept is None and is_saved and not took_up:

@@ -33,7 +33,7 @@ class NextClickController:
         self.connections.connect(controller.plane_changed, self._plane_changed)
         self.connections.connect(controller.shown, self._follow)
         self.connections.connect(controller.session.embedded, self._embedded)
-        self.connections.connect(controller.session.model_changed, self.stop)
+        self.connections.connect(controller.session.model_changed, self._forget)
         self.connections.connect(controller.viewer.layers.events.removed, self._removed)
 
     @property
@@ -60,6 +60,11 @@ class NextClickController:
         """Propose no more."""
         self._hide()
         self._key = self._place = self._asked = None
+
+    def _forget(self) -> None:
+        """Another model proposes something else, once it has read the picture."""
+        self._hide()
+        self._asked = None
 
     def _ask(self) -> None:
         plane, key = self._controller.plane, self._key

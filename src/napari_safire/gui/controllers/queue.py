@@ -103,6 +103,9 @@ class QueueController:
             (self.work.changed, self._work_changed),
         ):
             self.connections.connect(signal, slot)
+        noted = self.pictures.noted()
+        if noted:  # later: whoever shows sentences does not listen yet
+            gui_thread().deliver(lambda: self.work.resume(noted))
 
     @property
     def folder(self) -> PictureQueue | None:
@@ -245,7 +248,9 @@ class QueueController:
             self.changed.emit()
         if self.work.opened != self._looked_at:
             self._looked_at = self.work.opened
+            self.pictures.note(self.work.noted)
             self._look_who_is_seen()
+            self.look_at_choices()
 
     def _look_who_is_seen(self) -> None:
         """Find out whose work on the open picture may be seen."""

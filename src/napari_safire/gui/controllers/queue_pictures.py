@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from napari.layers import Image, Labels, Layer
 
 from napari_safire.annotation.annotation import Annotation
@@ -17,7 +18,8 @@ from napari_safire.gui.io.layer_data import about_picture, picture_layer
 from napari_safire.gui.layers.parts import evidence_layers, picture_of
 from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.session.queue.store import PictureWork
-from napari_safire.text import printable
+
+_NOTED = "napari_safire_queue"  # among the metadata of an image layer
 
 
 class QueuePictures:
@@ -72,31 +74,50 @@ class QueuePictures:
 
     def show(self, work: PictureWork) -> Hashable:
         """See `QueueView`; layers of the last picture go, and an armed prompt tool stays armed."""
-        picture, made = work.path, work.made
         controller, viewer, last = self._controller, self._controller.viewer, self.image
         leaving, armed = self._leaving()
-        is_open_already = any(
-            layer is not last and _is_of(layer, picture) and self._has_work(layer)
-            for layer in controller.images
-        )
-        self._image = image = _image_layer(work)
-        viewer.add_layer(image)  # before the others go: the controller would take another image
+        before = self._open_before(work)
+        self._image = image = _image_layer(work) if before is None else before
+        if before is None:
+            viewer.add_layer(image)  # before others go: the controller would take another image
         controller.work_on(image)
         controller.mode.source, controller.mode.exclude = 1, False
-        self._restore(image, made)
+        self._restore(image, work.made, under_present=before is not None)
         self._remove(leaving)
         if last is None or last.extent.world.tolist() != image.extent.world.tolist():
             viewer.reset_view()
         if armed:
             controller.add_prompts()
-        if is_open_already:
+        if before is not None and self._has_work(before) and _NOTED not in before.metadata:
             controller.notice.emit(
-                f"{printable(picture.name)} was open before: the queue opened its saved record. "
-                "The layers from before are not saved by the queue.",
-                True,
+                f"{work.name} was open before: its work goes on. Undo brings back what was saved.",
+                False,
                 None,
             )
         return image.unique_id
+
+    def note(self, noted: dict[str, str]) -> None:
+        """Note with the open picture which queue it is of: a dock opened later goes on with it."""
+        for image in self._controller.images:
+            image.metadata.pop(_NOTED, None)
+        if self.image is not None:
+            self.image.metadata[_NOTED] = noted
+
+    def noted(self) -> dict[str, str]:
+        """What a dock that was closed had noted with a picture; empty if there is none."""
+        found = (image.metadata.get(_NOTED) for image in self._controller.images)
+        return next((noted for noted in found if noted), {})
+
+    def _open_before(self, work: PictureWork) -> Image | None:
+        """The layer in which a picture is open already, with the very pixels of its file."""
+        pixels = work.image.pixels
+        for layer in self._controller.images:
+            if layer is self.image or not _is_of(layer, work.path):
+                continue
+            data = layer.data
+            if isinstance(data, np.ndarray) and np.array_equal(data, pixels):
+                return layer
+        return None
 
     def clear(self) -> None:
         """See `QueueView`."""
@@ -132,7 +153,7 @@ class QueuePictures:
             if layer in self._controller.viewer.layers:
                 self._controller.viewer.layers.remove(layer)
 
-    def _restore(self, image: Image, made: AnnotatedPlane) -> None:
+    def _restore(self, image: Image, made: AnnotatedPlane, *, under_present: bool) -> None:
         empty = Annotation.empty(made.annotation.settled.shape)
         if made.annotation == empty and made.predictions == Predictions():
             return
@@ -140,7 +161,7 @@ class QueuePictures:
         if picture is not None and picture.layer is image:
             key = PlaneKey(image.unique_id)
             session.open(key, picture.shape, picture.reader(()), file=picture.file)
-            session.annotations.open_saved(key, made)
+            session.annotations.open_saved(key, made, under_present=under_present)
 
 
 def _image_layer(work: PictureWork) -> Image:

@@ -14,6 +14,7 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QFileDialog
 
 from napari_safire.errors import SafireError
+from napari_safire.gui.controllers.adjudication import AdjudicationController
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.dock import bring_forward, open_dock
@@ -167,6 +168,36 @@ def add_note(viewer: napari.Viewer) -> None:
     _queue(viewer).note()
 
 
+def take_first(viewer: napari.Viewer) -> None:
+    """Give the region of disagreement that is looked at to A."""
+    _adjudication(viewer).take_first()
+
+
+def take_second(viewer: napari.Viewer) -> None:
+    """Give the region of disagreement that is looked at to B."""
+    _adjudication(viewer).take_second()
+
+
+def take_neither(viewer: napari.Viewer) -> None:
+    """Say that nobody has the region of disagreement right."""
+    _adjudication(viewer).take_neither()
+
+
+def next_region(viewer: napari.Viewer) -> None:
+    """Look at the next region of disagreement."""
+    _adjudication(viewer).go_on()
+
+
+def previous_region(viewer: napari.Viewer) -> None:
+    """Look at the region of disagreement before."""
+    _adjudication(viewer).go_back()
+
+
+def blink(viewer: napari.Viewer) -> None:
+    """Look at the sources of one annotator, then of the next."""
+    _adjudication(viewer).blink()
+
+
 def renumber(viewer: napari.Viewer) -> None:
     """Close the gaps between the numbers of the sources."""
     open_widget(viewer).controller.edits.renumber()
@@ -226,6 +257,12 @@ def open_widget(viewer: napari.Viewer) -> SafireWidget:
     SafireWidget
     """
     return open_dock(viewer, SafireWidget)
+
+
+def _adjudication(viewer: napari.Viewer) -> AdjudicationController:
+    """What adjudicates the open picture of a viewer's queue."""
+    workspace = workspace_of(viewer) or bring_forward(viewer, CurateWidget).workspace
+    return workspace.adjudication
 
 
 def _queue(viewer: napari.Viewer) -> QueueController:

@@ -154,6 +154,14 @@ ACTIONS = (
         "Accept this picture of the project and go to the next one.",
     ),
     KeyAction("add_note", "Add note", "Shift-T", "Write a note, pinned to where the pointer is."),
+    KeyAction("take_first", "Take A", "8", "The region of disagreement is as A has it."),
+    KeyAction("take_second", "Take B", "9", "The region of disagreement is as B has it."),
+    KeyAction("take_neither", "Neither", "0", "Nobody has the region of disagreement right."),
+    KeyAction("next_region", "Next region", ".", "Look at the next region of disagreement."),
+    KeyAction(
+        "previous_region", "Previous region", ",", "Look at the region of disagreement before."
+    ),
+    KeyAction("blink", "Blink", "/", "Look at A's sources, then at B's, at each press."),
     KeyAction("cancel", "Cancel", "Q", "Stop the job that is running."),
 )
 

@@ -288,6 +288,17 @@ def beside(*widgets: QWidget) -> QWidget:
     return row
 
 
+def sharing(*widgets: QWidget) -> QWidget:
+    """Widgets in one row that share it equally, whatever their texts; hidden ones take nothing."""
+    row = QWidget()
+    line = QHBoxLayout(row)
+    line.setContentsMargins(0, 0, 0, 0)
+    line.setSpacing(4)
+    for widget in widgets:
+        line.addWidget(widget, 1)
+    return row
+
+
 def run_guarded(
     session: Session,
     work: Callable[[], T],

@@ -48,6 +48,8 @@ class OpenPicture:
         self.time.note()
         if work.keeps_steps:
             session.annotations.keep_with(picture, self)
+            for plane in self.planes:  # it may have been worked on before
+                session.annotations.refresh(plane.key)
 
     @property
     def planes(self) -> list[Plane]:

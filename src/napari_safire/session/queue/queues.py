@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +45,32 @@ class Queues(GoingThrough):
 
         self.open_store(make, Path(path).name)
 
-    def open_store(self, make: Callable[[], PictureStore], name: str) -> None:
+    @property
+    def noted(self) -> dict[str, str]:
+        """What `resume` needs to go on here in another session; empty without a queue."""
+        store = self.store
+        if store is None:
+            return {}
+        return {**store.opened_with, "place": os.fspath(store.place), "key": self.key}
+
+    def resume(self, noted: Mapping[str, str]) -> None:
+        """Open the queue and the picture that an earlier session of this program had open.
+
+        Parameters
+        ----------
+        noted : mapping of str to str
+            As `noted` was then.
+        """
+        place = noted["place"]
+
+        def make() -> PictureStore:
+            if is_project(place):
+                return ProjectPictures.open(place, noted.get("author"))
+            return FolderPictures.open(place, noted.get("output"))
+
+        self.open_store(make, Path(place).name, noted["key"])
+
+    def open_store(self, make: Callable[[], PictureStore], name: str, key: str = "") -> None:
         """Begin with the first picture of a store in which there is something to do.
 
         Parameters
@@ -55,6 +80,8 @@ class Queues(GoingThrough):
             before stays.
         name : str
             Of what is opened, for the user.
+        key : str
+            The picture to begin with, if it is there.
         """
         if self.doing:
             return
@@ -67,7 +94,9 @@ class Queues(GoingThrough):
             store, listing = made
             for note in store.notes:
                 self.notice.emit(note, False, ANYWHERE)
-            first = listing.following(-1, store.open_states) or 0
+            first = listing.position(key)
+            if first is None:
+                first = listing.following(-1, store.open_states) or 0
             if not listing.keys:
                 self.notice.emit(f"{store.title} has no pictures yet: add some.", True, ANYWHERE)
                 self._end()

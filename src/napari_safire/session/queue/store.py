@@ -273,6 +273,10 @@ class PictureStore(Protocol):
         """In whose name work is kept; empty where nobody is named."""
 
     @property
+    def opened_with(self) -> Mapping[str, str]:
+        """What it was opened with besides its place: see `Queues.resume`."""
+
+    @property
     def states(self) -> tuple[RowState, ...]:
         """In which a picture can be, in the order in which it goes through them."""
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox
 from napari_safire.annotation.annotation import MOST_SOURCES
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.panels.section import FoldedSection, beside, elided_combo, form, split_tags
+from napari_safire.gui.panels.section import FoldedSection, elided_combo, form, split_tags
 from napari_safire.gui.panels.swatch import swatch
 from napari_safire.project.queries import PictureQuery
 from napari_safire.project.truth import (
@@ -54,7 +54,8 @@ class DescriptionSection(FoldedSection):
         fields.addRow("Type", self.type)
         fields.addRow("Donor", self.donor)
         fields.addRow("", self.donor_name)
-        fields.addRow("Order", beside(self.order, self.certainty))
+        fields.addRow("Order", self.order)
+        fields.addRow("Certainty", self.certainty)
         fields.addRow("Name", self.name)
         fields.addRow("Tags", self.tags)
         self._form = fields

@@ -13,10 +13,10 @@ from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.section import (
     FoldedSection,
     Rows,
-    beside,
     button,
     elided_combo,
     form,
+    sharing,
     split_tags,
 )
 from napari_safire.project.truth import Note, PictureDescription
@@ -65,8 +65,9 @@ class NotesSection(FoldedSection):
         fields = form()
         fields.addRow("Tags", self.tags)
         self.body.addWidget(self.list)
-        self.body.addWidget(beside(self.text, self.about))
-        self.body.addWidget(Rows([self.add, self.pin, self.remove], 3))
+        self.body.addWidget(self.text)
+        self.body.addWidget(sharing(self.about, self.pin))
+        self.body.addWidget(Rows([self.add, self.remove], 2))
         self.body.addLayout(fields)
         for signal, slot in (
             (queue.work.changed, self._show),

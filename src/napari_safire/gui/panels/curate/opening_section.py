@@ -10,7 +10,14 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.curate.new_project import LISTS, NewProjectForm
-from napari_safire.gui.panels.section import Rows, Section, button, form, run_guarded, sentence
+from napari_safire.gui.panels.section import (
+    FoldedSection,
+    Rows,
+    button,
+    form,
+    run_guarded,
+    sentence,
+)
 from napari_safire.project.adding import Added
 from napari_safire.project.people import ANNOTATOR_VARIABLE, annotator_name, choose_annotator_name
 from napari_safire.session.messages import ANYWHERE
@@ -19,9 +26,10 @@ from napari_safire.session.queue.new_project import (
     add_to_project,
     what_was_added,
 )
+from napari_safire.text import isolated
 
 
-class OpeningSection(Section):
+class OpeningSection(FoldedSection):
     """Buttons that open a queue, the form of a new project, and the annotator's name.
 
     Parameters
@@ -31,7 +39,8 @@ class OpeningSection(Section):
     """
 
     def __init__(self, controller: ViewerController, queue: QueueController) -> None:
-        super().__init__("")
+        super().__init__("Pictures", "Which pictures to go through, and in whose name.")
+        self._opened: object = None  # the store that is open
         self._controller, self._queue, self._work = controller, queue, queue.work
         self.folder = button(
             "Folder …",
@@ -68,6 +77,7 @@ class OpeningSection(Section):
         self.form.wanted.connect(self._make)
         self.form.cancel.clicked.connect(lambda checked=False: self._show())
         self.connections.connect(queue.work.changed, self._show)
+        self.unfold()
         self._show()
 
     # ---------------------------------------------------------------- what users do
@@ -156,6 +166,11 @@ class OpeningSection(Section):
         for opening in (self.folder, self.list_file, self.project, self.new, self.more):
             opening.setEnabled(free)
         in_project = store is not None and bool(store.annotator)
+        if store is not self._opened:  # its pictures need the room
+            self._opened = store
+            self.heading.setChecked(store is None)
+        named = [] if store is None else [store.title, *filter(None, [store.annotator])]
+        self.say_beside_title(" · ".join(isolated(name) for name in named))
         self.more.setVisible(in_project)
         self._fields.setRowVisible(self.who, in_project or not self.form.isHidden())
         self.output.setVisible("choose output" in actions)

@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QTableView,
     QToolButton,
-    QWidget,
 )
 
 from napari_safire.gui.controllers.queue import QueueController
@@ -36,7 +35,7 @@ from napari_safire.gui.panels.curate.queue_model import (
     THUMBNAIL,
     QueueModel,
 )
-from napari_safire.gui.panels.section import Rows, Section, beside, elided_combo
+from napari_safire.gui.panels.section import Section, beside, elided_combo, sharing
 from napari_safire.project.projections import STAGES
 from napari_safire.project.queries import PictureQuery, RowState, SortKey
 from napari_safire.text import isolated
@@ -73,10 +72,11 @@ class QueueList(Section):
         self.model = QueueModel(queue)
         self._make_filters()
         self.table = _QueueTable(self.model)
-        filters: list[QWidget] = [self.sort, self.state, self.stage, self.annotator, self.tag]
+        self.of_projects = sharing(self.stage, self.annotator, self.tag)
         for widget in (
             self.search,
-            beside(Rows(filters, 3), self.turn),
+            beside(sharing(self.state, self.sort), self.turn),
+            self.of_projects,
             self.table,
         ):
             self.body.addWidget(widget)
@@ -211,7 +211,7 @@ class QueueList(Section):
             self.sort.clear()
             for name in sorts:
                 self.sort.addItem(_SORTED_BY.get(name, f"as {name}"), name)
-        self.stage.setVisible(in_project)
+        self.of_projects.setVisible(in_project)
         self._show_choices()
         self.table.setColumnHidden(SCORE, not in_project)
         self.table.fit_names()

@@ -17,15 +17,15 @@ from napari_safire.text import isolated, printable
 
 Index = QModelIndex | QPersistentModelIndex
 
-THUMBNAIL, NAME, STATE, ANNOTATOR, SCORE, DISAGREEMENT = range(6)
-HEADINGS = ("", "Name", "State", "By", "Score", "Differ")
+THUMBNAIL, NAME, STATE, SCORE, DISAGREEMENT, ANNOTATOR = range(6)
+HEADINGS = ("", "Name", "State", "Score", "Differ", "By")
 HELP = (
     "The picture in small.",
     "Name of the file.",
     "How far your own work is.",
-    "Who works on it; others only once they may be seen.",
     "The model's score: how much speaks for more than one source.",
     "How much two annotators disagree: 0 not at all, 1 entirely.",
+    "Who works on it; others only once they may be seen.",
 )
 SORTS: dict[int, SortKey] = {
     NAME: "name",
@@ -128,11 +128,11 @@ class QueueModel(QAbstractTableModel):
         before, self._here = self._here, self._work.key
         if before != self._here:
             for key in (before, self._here):
-                self._changed(key, NAME, DISAGREEMENT)
+                self._changed(key, NAME, ANNOTATOR)
 
     def _rows_changed(self, rows: tuple[PictureRow, ...]) -> None:
         for row in rows:
-            self._changed(row.id, NAME, DISAGREEMENT)
+            self._changed(row.id, NAME, ANNOTATOR)
 
     def _thumbnail_known(self, key: str) -> None:
         self._icons.pop(key, None)

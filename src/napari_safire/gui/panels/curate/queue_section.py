@@ -22,6 +22,7 @@ from napari_safire.session.queue.store import Beginning
 from napari_safire.text import isolated
 
 _MASKS = "Masks (*.png *.tif *.tiff *.bmp *.npz *.npy);;All files (*)"
+_SEEN_BY_OTHERS = ("adjudicate", "accept", "accepted")  # stages in which somebody reviews
 _BEGINNINGS = {
     "the mask that came with it": Beginning("given"),
     "nothing": Beginning("nothing"),
@@ -227,6 +228,9 @@ class QueueSection(Section):
             (self.waive, "waive"),
         ):
             widget.setVisible(action in actions)
+        stage = "" if work.row is None else work.row.stage
+        self.reject.setEnabled(self.reject.isEnabled() and stage in _SEEN_BY_OTHERS)
+        self.accept.setEnabled(self.accept.isEnabled() and stage == "accept")
         self.mine.setVisible("second opinion" in actions)
         for frame in (self.question, self.conflict):
             frame.setEnabled(free)
