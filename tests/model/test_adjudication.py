@@ -20,11 +20,13 @@ from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.layers.adjudication_layers import DECIDED, LOOKED_AT, OPEN
 from napari_safire.gui.layers.parts import is_overlay
 from napari_safire.project.adding import add_pictures
+from napari_safire.project.assigning import give_away
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import Project
 from napari_safire.project.team.adjudicating import proved
 from napari_safire.project.team.adjudication import FIRST_WORK, PAINTED
+from napari_safire.project.team.assignment import AssignmentRule
 from napari_safire.project.truth import PictureDescription, SourceDescription
 from napari_safire.project.work import Step, find_work, finish, save_step
 
@@ -51,6 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             description = PictureDescription((SourceDescription(int(labels[-1, -1]), type=kind),))
             save_step(project, name, who, Step(labels, description=description), 0)
             finish(project, name, who, 1)
+        give_away(project, AssignmentRule(("cy",)), "adjudicator")
     return tmp_path / "project"
 
 

@@ -372,6 +372,19 @@ def test_tables_say_to_datasets_what_is_a_picture(tmp_path: Path) -> None:
     assert row["types"] == ["authentic background", "splice", "copy-move target"]
 
 
+@pytest.mark.parametrize("kind", ["coco", "huggingface", "huggingface-parquet", "webdataset"])
+def test_some_formats_hold_types_and_donors_themselves(kind: str, tmp_path: Path) -> None:
+    """So they come back without what lies beside an export."""
+    whole = labelled(tmp_path / "in", "p.png", (1, 4), split="test")
+    export([whole], tmp_path / "out", kind)
+    for name in ("export.json", "pictures.jsonl"):
+        (tmp_path / "out" / name).unlink()
+    got = one(tmp_path / "out", kind, unpack=tmp_path / "unpacked").picture
+    assert got is not None
+    assert (got.description, got.split) == (whole.description, "test")
+    np.testing.assert_array_equal(got.labels, whole.labels)
+
+
 def test_a_mask_that_was_changed_after_the_export_loses_its_types(tmp_path: Path) -> None:
     export([labelled(tmp_path / "in", "p.png", (1, 2))], tmp_path / "out", "labels-tiff")
     tifffile.imwrite(tmp_path / "out/labels/p.tif", np.full(SHAPE, 8, np.uint16))

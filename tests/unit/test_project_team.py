@@ -368,3 +368,5 @@ class TestAdjudicating:
         save_step(project, picture, "cy", Step(other, decisions=decisions), 0, "adjudicator")
         with pytest.raises(DatasetError, match="1 pixels of the adjudication by cy do not follow"):
             proved(project, picture, "cy")
+        (problem,) = verify(project).problems
+        assert problem.startswith("00.png: 1 pixels of the adjudication by cy do not follow")

@@ -11,11 +11,13 @@ from queue_owner import SHAPE, Owner, make_pictures
 
 from napari_safire.images.lists import ListEntry
 from napari_safire.project.adding import add_pictures
+from napari_safire.project.assigning import give_away
 from napari_safire.project.pictures import find_picture
 from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import Project
 from napari_safire.project.team.adjudicating import proved
 from napari_safire.project.team.adjudication import AGREED, FIRST_WORK, NEITHER, PAINTED
+from napari_safire.project.team.assignment import AssignmentRule
 from napari_safire.project.truth import PictureDescription, SourceDescription
 from napari_safire.project.upkeep.verify import verify
 from napari_safire.project.work import Step, find_work, finish, read_labels, save_step
@@ -66,6 +68,7 @@ def folder(tmp_path: Path) -> Path:
         name = add_pictures(project, entries).ids[0]
         annotated(project, name, "ann", FIRST, "splice")
         annotated(project, name, "bo", SECOND, "generated")
+        assert give_away(project, AssignmentRule(("cy",)), "adjudicator").counts == {"cy": 1}
     return tmp_path / "project"
 
 
@@ -183,6 +186,24 @@ def test_renumbering_keeps_the_decisions(begin: Callable[[str], Judge]) -> None:
     assert cy.counts == {AGREED: 24 * 32 - 132, FIRST_WORK: 96, FIRST_WORK + 1: 36}
 
 
+def test_who_only_looks_begins_nothing(begin: Callable[[str], Judge], folder: Path) -> None:
+    dee = begin("dee")  # it is not hers to do
+    dee.work.go_to(dee.work.listing.keys[0])
+    dee.settle()
+    assert len(dee.adjudication.regions) == 2
+    with Project.open(folder) as project:
+        assert find_work(project, dee.work.key, "dee") is None
+    # The first choice takes what all agree on as well.
+    dee.adjudication.go_on()
+    dee.adjudication.choose(1)
+    dee.settle()
+    assert dee.counts == {0: 36, AGREED: 24 * 32 - 132, FIRST_WORK + 1: 96}
+    with Project.open(folder) as project:
+        work = find_work(project, dee.work.key, "dee")
+        assert (work.role, work.begun_from) == ("adjudicator", "work of ann and bo")
+        assert [source.number for source in work.description.sources] == [2]
+
+
 def test_who_annotated_does_not_adjudicate(begin: Callable[[str], Judge]) -> None:
     ann = begin("ann")
     ann.work.go_to(ann.work.listing.keys[0])
@@ -218,6 +239,8 @@ def test_nobody_can_be_chosen_who_has_nothing_there(folder: Path, tmp_path: Path
     cy.work.go_to(name)
     cy.settle()
     adjudication = cy.adjudication
+    adjudication.take_agreed()
+    cy.settle()
     place = next(k for k, r in enumerate(adjudication.regions) if r.sources == (0, 5))
     adjudication.go_to(place)
     adjudication.choose(0)
@@ -227,3 +250,27 @@ def test_nobody_can_be_chosen_who_has_nothing_there(folder: Path, tmp_path: Path
     cy.close()
     assert cy.work.store is not None
     cy.work.store.close()
+
+
+def test_agreement_is_noted_when_the_last_annotator_is_done(
+    begin: Callable[[str], Judge], folder: Path
+) -> None:
+    bo = begin("bo")
+    key = bo.work.listing.keys[1]
+    for judge in (begin("ann"), bo):
+        judge.work.go_to(key)
+        judge.settle()
+        judge.paint(2, row=8 if judge is bo else 4)
+        judge.work.fill_missing()
+        judge.settle()
+        judge.work.finish()
+        judge.settle()
+        judge.work.fill_missing()
+        judge.settle()
+        judge.work.finish()
+        judge.settle()
+    with Project.open(folder) as project:
+        found = find_picture(project, key)
+    assert found.stage == "adjudicate"
+    # 4 of 24 rows are source 2 to each of them, in other places.
+    assert found.disagreement == pytest.approx(1 - (16 / 24 + 0) / 2)

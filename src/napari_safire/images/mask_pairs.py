@@ -89,7 +89,7 @@ def find_folder_pairs(folder: str | os.PathLike[str]) -> tuple[FolderPair, ...]:
             return tuple(own)
         inside = _pairs_in(folder)
         if not inside:
-            subfolders = sorted(path for path in folder.iterdir() if path.is_dir())
+            subfolders = sorted(Path(entry) for entry in os.scandir(folder) if entry.is_dir())
             if len(subfolders) <= _MOST_SUBFOLDERS:
                 inside = [pair for subfolder in subfolders for pair in _pairs_in(subfolder)]
     except OSError:  # not a folder, or one that may not be looked into
@@ -190,6 +190,9 @@ def picture_of_mask(mask: str | os.PathLike[str]) -> Path | None:
 
 def is_source_mask_name(path: str | os.PathLike[str]) -> bool:
     """Whether a file is named like a mask (``…_mask.png``, ``…_sources.png``) or in ``masks/``."""
+    lowered = os.fspath(path).lower()
+    if "mask" not in lowered and "sources" not in lowered and os.path.isabs(path):
+        return False  # most of them, and quicker
     whole = Path(os.path.abspath(path))
     named = re.search(r"_(masks?|sources)$", whole.stem, flags=re.IGNORECASE)
     folders = whole.parts[-3:-1]  # data sets put numbered folders in between

@@ -138,7 +138,18 @@ def list_pictures(project: Project, annotator: str, query: PictureQuery) -> tupl
 
 def own_states(project: Project, annotator: str) -> dict[str, RowState]:
     """Return the state of all work of an annotator, by picture; of the rest nothing was made."""
-    return dict(project.ask("SELECT picture, state FROM work WHERE annotator = ?", (annotator,)))
+    return dict(
+        project.ask(
+            "SELECT w.picture, w.state FROM work w JOIN picture p ON p.id = w.picture "
+            "WHERE w.annotator = ? AND NOT p.removed",
+            (annotator,),
+        )
+    )
+
+
+def count_pictures(project: Project) -> int:
+    """Count the pictures of a project, without those that were removed."""
+    return int(project.ask("SELECT count(*) FROM picture WHERE NOT removed")[0][0])
 
 
 def picture_rows(

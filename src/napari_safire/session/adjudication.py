@@ -33,6 +33,7 @@ from napari_safire.project.team.adjudication import (
 )
 from napari_safire.project.team.disagreement import Region
 from napari_safire.project.team.merged_descriptions import Question, still_open
+from napari_safire.project.truth import PictureDescription
 from napari_safire.session.planes import Plane, Snapshot
 from napari_safire.session.queue.project_work import ProjectWork
 from napari_safire.session.queue.work import QueueWork
@@ -104,6 +105,7 @@ class AdjudicationWork:
         self._looked_at: Hashable = None
         self._reading = self._is_outdated = False
         self._questions: tuple[Question, ...] = ()
+        self._merged = PictureDescription()
         self.opened: OpenAdjudication | None = None
         """The adjudication; None where the open picture does not wait for one."""
         self.problem = ""
@@ -177,6 +179,7 @@ class AdjudicationWork:
         """Begin again from what all agree on."""
         opened = self.opened
         if opened is not None:
+            self._begin(opened)
             self._chosen = ()
             start = opened.beginning()
             self._edit(lambda labels, protected: start, "take all that both agree on")
@@ -203,10 +206,11 @@ class AdjudicationWork:
             values = self.numbered(opened.comparison.works[choice].ravel()[pixels])
 
         def give(labels: Labels, protected: Mask) -> Labels:
-            given = labels.copy()
+            given = labels.copy() if labels.any() else opened.beginning()
             given.ravel()[pixels] = values
             return given
 
+        self._begin(opened)
         self._chosen += (RegionStep(opened.adjudicator, now(), region.name, choice),)
         self._edit(give, "neither" if choice == "neither" else f"take {letter(choice)}")
         if self.standing is not None:
@@ -234,10 +238,19 @@ class AdjudicationWork:
         undecided = standing.decided.resolution.origins == UNDECIDED
 
         def give(labels: Labels, protected: Mask) -> Labels:
-            return np.where(undecided & (labels == 0), own, labels)
+            given = labels if labels.any() else opened.beginning()
+            return np.where(undecided & (given == 0), own, given)
 
+        self._begin(opened)
         self._chosen += (RestStep(opened.adjudicator, now(), choice),)
         self._edit(give, f"take {letter(choice)} for the rest")
+
+    def _begin(self, opened: OpenAdjudication) -> None:
+        """Say of a work that is made now what the annotators say of its sources."""
+        work = self._queue.work
+        if isinstance(work, ProjectWork) and work.is_new and work.begun_from != opened.begun_from:
+            work.begun_from = opened.begun_from
+            work.describe(self._merged)
 
     def numbered(self, labels: Labels) -> Labels:
         """Bring labels under common numbers to those of the adjudicator's labels."""
@@ -284,11 +297,10 @@ class AdjudicationWork:
 
     def _take(self, work: ProjectWork, opened: OpenAdjudication) -> None:
         self.opened, self._chosen = opened, opened.chosen
-        merged, self._questions = opened.description()
+        self._merged, self._questions = opened.description()
         work.decisions = lambda labels: self._record(opened, labels)
-        if work.is_new:
-            work.describe(merged)
-            work.begun_from = "work of " + " and ".join(opened.names)
+        if work.is_new and work.shown is not None:
+            # It is the user's to do; nobody else begins by looking at it.
             self.take_agreed()
         if opened.n_dropped:
             self.notice.emit(

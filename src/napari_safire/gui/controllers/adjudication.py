@@ -147,7 +147,8 @@ class AdjudicationController:
         layers.show_work(self.view if self.view >= 0 else None, works)
         region = self.work.region
         if self.view == SIDE_BY_SIDE and region is not None:
-            layers.show_cut_outs(_around(region, opened.comparison.shape), works)
+            outlined = self._map == self.work.place + 1
+            layers.show_cut_outs(_around(region, opened.comparison.shape), works, outlined)
         else:
             layers.drop_cut_outs()
 

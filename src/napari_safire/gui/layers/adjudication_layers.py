@@ -104,8 +104,21 @@ class AdjudicationLayers:
         for number, layer in enumerate(self._works):
             layer.visible = number == place
 
-    def show_cut_outs(self, box: Box, works: Sequence[npt.NDArray[np.uint8]]) -> None:
-        """Lay a place side by side as each annotator sees it, from its own place to the right."""
+    def show_cut_outs(
+        self,
+        box: Box,
+        works: Sequence[npt.NDArray[np.uint8]],
+        outlined: npt.NDArray[np.bool_],
+    ) -> None:
+        """Lay a place side by side as each annotator sees it, from its own place to the right.
+
+        Parameters
+        ----------
+        box : Box
+        works : sequence of (H, W) uint8 array
+        outlined : (H, W) bool array
+            The region that is decided on.
+        """
         self.drop_cut_outs()
         top, left, bottom, right = box
         place = np.s_[top:bottom, left:right]
@@ -121,7 +134,10 @@ class AdjudicationLayers:
                 picture.contrast_limits = self.image.contrast_limits
             colours = source_colormap(255, first=1)
             sources = self._labels(labels[place], f"{name}: cut-out", colours, placed)
-            self._cut_outs += [picture, sources]
+            marked = outlined[place].astype(np.uint8) * np.uint8(LOOKED_AT)
+            outline = self._labels(marked, f"{name}: region", _colormap(), placed)
+            outline.contour, outline.opacity = 1, 1.0
+            self._cut_outs += [picture, sources, outline]
         for layer in self._cut_outs:
             insert_quietly(self._viewer.layers, layer)
 

@@ -68,7 +68,7 @@ class Coco(Format):
         "One annotation for each source, whose number is `source`; categories are types. Pixels "
         "of several annotations have no source."
     )
-    holds = Holds(described=True)
+    holds = Holds()
 
     def write(self, placed: Iterable[Placed], place: Place, settings: ExportSettings) -> Written:
         """See `Format.write`."""

@@ -102,6 +102,7 @@ def export(
     card : CardValues, optional
         What the data card says that pictures do not.
     progress, cancel : callable, optional
+        Of three passes: looking at the pictures, writing, reading back.
 
     Returns
     -------

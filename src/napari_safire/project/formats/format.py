@@ -43,8 +43,6 @@ class Holds:
     turned : bool
         Readers show pictures and masks as stored. Where not, they turn a picture by its EXIF
         orientation and leave the mask.
-    described : bool
-        Types, donors and notes stand in the format's own files.
     """
 
     binary: bool = False
@@ -53,7 +51,6 @@ class Holds:
     flat: bool = False
     refers: bool = True
     turned: bool = True
-    described: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -53,7 +53,7 @@ _READING = (
     "`datasets` gives the columns `image` and `mask`; a mask's value is the number of its "
     "source, 0 no source."
 )
-_HOLDS = Holds(refers=False, turned=False, described=True)
+_HOLDS = Holds(refers=False, turned=False)
 
 
 def columns(picture: LabelledPicture) -> dict[str, Any]:

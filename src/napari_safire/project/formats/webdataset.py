@@ -48,7 +48,7 @@ class WebDataset(Format):
     reading = (
         "A sample is the picture, `mask.png` (value = number of its source, 0 none) and `json`."
     )
-    holds = Holds(flat=True, refers=False, described=True)
+    holds = Holds(flat=True, refers=False)
 
     def write(self, placed: Iterable[Placed], place: Place, settings: ExportSettings) -> Written:
         """See `Format.write`."""

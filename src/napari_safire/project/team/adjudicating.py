@@ -107,6 +107,11 @@ class OpenAdjudication:
         """The annotators, in the order of their places."""
         return tuple(work.annotator for work in self.works)
 
+    @property
+    def begun_from(self) -> str:
+        """What the work is said to have begun from; see `Work`."""
+        return "work of " + " and ".join(self.names)
+
     def beginning(self) -> Labels:
         """Return what all agree on: (H, W) uint8, 0 elsewhere."""
         return agreed(self.comparison).labels

@@ -1,4 +1,4 @@
-"""A project proved: its chain, its state, its objects, its pictures and the models it names."""
+"""A project proved: its chain, state, objects, adjudications, pictures and the models it names."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from napari_safire.project import projections
 from napari_safire.project.events import BEGINNING, Event
 from napari_safire.project.pictures import picture_path, project_pictures
 from napari_safire.project.store import Project
+from napari_safire.project.team.adjudicating import proved
 from napari_safire.text import printable
 
 _OBJECTS_OF: dict[str, tuple[str, ...]] = {
@@ -95,6 +96,12 @@ def verify(
         report(progress, cancel, number, len(chain.objects), "checking the masks")
         problem = project.objects.problem(digest)
         problems += [problem] if problem else []
+    for number, (key, annotator, name) in enumerate(adjudicated := _adjudicated(project)):
+        report(progress, cancel, number, len(adjudicated), "checking the adjudications")
+        try:
+            proved(project, key, annotator)
+        except DatasetError as error:
+            problems.append(f"{name}: {error}")
     n_pictures = 0
     for picture in project_pictures(project):
         report(progress, cancel, n_pictures, 0, "checking the pictures")
@@ -127,6 +134,14 @@ def objects_of(event: Event) -> Iterator[str]:
         mask = source["donor"]["mask"]
         if mask:
             yield mask
+
+
+def _adjudicated(project: Project) -> list[tuple[str, str, str]]:
+    """Picture, adjudicator and the picture's name, of works that follow from decisions."""
+    return project.ask(
+        "SELECT w.picture, w.annotator, p.name FROM work w JOIN picture p ON p.id = w.picture "
+        "WHERE w.decisions IS NOT NULL ORDER BY p.position, w.annotator"
+    )
 
 
 class _Chain:

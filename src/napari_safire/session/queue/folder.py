@@ -49,10 +49,10 @@ class FolderPictures:
     def __init__(self, queue: PictureQueue, place: Path) -> None:
         self.queue = queue
         self.place = place
-        # By key. Written in the reading worker, whole entries at a time.
-        self._entries: dict[str, QueueEntry] = {
-            os.fspath(entry.picture.relative_to(queue.base)): entry for entry in queue.entries()
-        }
+        # By key, which is the path below the queue's folder; states are written in the reading
+        # worker, one at a time.
+        self._states = queue.states()
+        self._pictures = dict(zip(self._states, queue.pictures, strict=True))
 
     @classmethod
     def open(
@@ -101,43 +101,44 @@ class FolderPictures:
                 f"A folder cannot be sorted by {query.sort!r}: choose one of "
                 f"{', '.join(self.sorts)}."
             )
-        found = list(self._entries.items())
-        counts: Counter[str] = Counter(entry.state for _, entry in found)
+        keys = list(self._states)
+        counts: Counter[str] = Counter(self._states.values())
         searched = query.text.strip().casefold()
         if searched:
-            found = [pair for pair in found if searched in pair[0].casefold()]
+            keys = [key for key in keys if searched in key.casefold()]
         if query.others or query.tag or query.stages or query.problems:
-            found = []  # nobody is named, and nothing has tags, stages or problems
+            keys = []  # nobody is named, and nothing has tags, stages or problems
         if query.sort == "name":
-            found.sort(key=lambda pair: pair[1].picture.name.casefold())
+            keys.sort(key=lambda key: os.path.basename(key).casefold())
         elif query.sort == "state":
-            found.sort(key=lambda pair: STATES.index(pair[1].state))
+            ranks = {state: rank for rank, state in enumerate(STATES)}
+            keys.sort(key=lambda key: ranks[self._states[key]])
         if query.descending:
-            found.reverse()
-        return Listing(
-            [key for key, _ in found], [entry.state for _, entry in found], query.states, counts
-        )
+            keys.reverse()
+        return Listing(keys, [self._states[key] for key in keys], query.states, counts)
 
     def entry(self, key: str) -> QueueEntry:
-        """Return where what was made of a picture lies, and how far it was when last looked up."""
-        return self._entries[key]
+        """Look up how far a picture is, and where what was made of it lies."""
+        entry = self.queue.entry(self._pictures[key])
+        self._states[key] = entry.state
+        return entry
 
     def kept_at(self, key: str) -> Path:
         """See `PictureStore`: the record."""
-        return self._entries[key].record
+        return self.queue.place(self._pictures[key]).record
 
     def begin(self, key: str, image: ReadImage) -> FolderWork:
         """Return work on a picture of which nothing was made."""
         shape = image.pixels.shape[0], image.pixels.shape[1]
         nothing = AnnotatedPlane(Annotation.empty(shape))
-        return FolderWork(key, self._entries[key], image, nothing)
+        return FolderWork(key, self.queue.place(self._pictures[key]), image, nothing)
 
     def look_up(self, keys: Sequence[str]) -> tuple[PictureRow, ...]:
         """See `PictureStore`."""
         return tuple(self._row(key) for key in keys)
 
     def _row(self, key: str) -> PictureRow:
-        entry = self._entries[key] = self.queue.entry(self._entries[key].picture)
+        entry = self.entry(key)
         problem = "" if entry.picture.exists() else f"{printable(entry.picture)} is gone."
         return PictureRow(
             key, printable(entry.picture.name), key, entry.state, "annotate", (), None, None, None,
@@ -146,18 +147,18 @@ class FolderPictures:
 
     def read(self, key: str) -> FolderWork:
         """See `PictureStore`."""
-        return read_work(key, self._entries[key])
+        return read_work(key, self.entry(key))
 
     def given(self, key: str) -> Labels | None:
         """See `PictureStore`: the mask that a list names."""
-        entry = self._entries[key]
+        entry = self.queue.place(self._pictures[key])
         if entry.given is None:
             return None
         return from_one(read_label_truth(ListEntry(entry.picture, entry.given)).labels)
 
     def locate(self, key: str) -> Path:
         """See `PictureStore`."""
-        return self._entries[key].picture
+        return self._pictures[key]
 
     def people(self) -> tuple[str, ...]:
         """See `PictureStore`: nobody is named."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from napari_safire.project.queries import (
     RowState,
     SortKey,
     annotators,
-    count_states,
+    count_pictures,
     list_pictures,
     own_states,
     picture_rows,
@@ -103,13 +104,9 @@ class ProjectPictures:
         keys = list_pictures(project, annotator, replace(query, states=()))
         known = own_states(project, annotator)
         states = [known.get(key, "untouched") for key in keys]
-        is_all = query == PictureQuery(
-            states=query.states, sort=query.sort, descending=query.descending
-        )
-        counts: dict[str, int] | None = (
-            None if is_all else {str(k): n for k, n in count_states(project, annotator).items()}
-        )
-        return Listing(keys, states, query.states, counts)
+        counts = Counter(known.values())
+        counts["untouched"] = count_pictures(project) - len(known)
+        return Listing(keys, states, query.states, {str(state): n for state, n in counts.items()})
 
     def kept_at(self, key: str) -> Hashable:
         """See `PictureStore`."""

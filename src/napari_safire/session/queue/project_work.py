@@ -253,6 +253,16 @@ class ProjectWork:
             )
         except Changed as error:
             raise self._conflict(error) from error
+        return self._compared()
+
+    def _compared(self) -> tuple[str, ...]:
+        """Have the list know how far annotators agree, once the last of them is done."""
+        from napari_safire.project.comparing import compare_works  # slow to load
+
+        try:
+            compare_works(self.project, self.key)
+        except SafireError as error:  # what is done is done all the same
+            return (f"The annotators of {self.name} could not be compared. {error}",)
         return ()
 
     def _judge(self, mark: Mark) -> None:

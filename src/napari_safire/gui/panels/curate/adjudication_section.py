@@ -142,7 +142,7 @@ class AdjudicationSection(Section):
             for place, name in enumerate(letters(n_works)):
                 self.view.addItem(name, place)
                 self.rest.addItem(f"is as {name} has it", place)
-            self.view.addItem("Side by side", SIDE_BY_SIDE)
+            self.view.addItem(f"Side by side: {', '.join(letters(n_works))}", SIDE_BY_SIDE)
         for other in self.others:
             other.deleteLater()
         self.others = [
@@ -165,6 +165,10 @@ class AdjudicationSection(Section):
         if not n_regions and not standing.n_undecided:
             return "All agree on every pixel."
         listed = work.opened.comparison.disagreements
+        n_pixels = listed.shape[0] * listed.shape[1]
+        if standing.n_undecided == n_pixels:
+            share = 1 - listed.area / n_pixels
+            return f"{n_regions:,} regions. All agree on {share:.1%}: press All agreed to begin."
         told = f"{standing.n_open:,} of {n_regions:,} regions open"
         if standing.n_undecided:
             told += f", {standing.n_undecided:,} pixels undecided"

@@ -62,7 +62,6 @@ class ViewCard(FoldedSection):
         self._state = ViewState(view)
         self._shown: tuple[Found | None, str, bool] = (None, "", False)
         self._running = False
-        self._counts = False
         self._content_is_there = False
         self.form: ParameterForm | None = None  # made when it is first unfolded
         self._pause = QTimer(self)
@@ -193,7 +192,7 @@ class ViewCard(FoldedSection):
         self._running = self._running and asked and state is old
         self.busy.setVisible(self._running)
         self._say_beside_title()
-        if found is not before[0] or problem != before[1]:
+        if found is not before[0] or problem != before[1] or state.needs_choice:
             self._show_summary()
             self._show_content()
         if stopped:
@@ -212,23 +211,16 @@ class ViewCard(FoldedSection):
             self.busy.show()
             self._say_beside_title()
 
-    def show_whether_it_counts(self, counts: bool) -> None:
-        """Say beside the title whether verdicts count this view."""
-        if counts != self._counts:
-            self._counts = counts
-            self._say_beside_title()
-
     def _say_beside_title(self) -> None:
         found, _, asked = self._shown
         words = "waits" if asked and not self._running else score_words(found)
-        if self._state.needs_choice and self._state.is_new:
-            words = "needs another picture"
-        counted = "counts in the verdict" if self._counts else ""
-        self.say_beside_title(" · ".join(filter(None, (words, counted))))
+        self.say_beside_title(words)
 
     def _show_summary(self) -> None:
         found, problem, _ = self._shown
         words = f"⚠ {printable(problem)}" if problem else finding_words(found)
+        if self._state.needs_choice and self._state.is_new and not problem:
+            words = "needs another picture: choose it under Parameters"
         self.finding.setText(words)
         small = None if found is None else found.thumbnail
         self.thumbnail.setVisible(small is not None)

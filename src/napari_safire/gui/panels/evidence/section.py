@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from napari_safire.forensics.catalogue import VIEWS
 from napari_safire.gui.controllers.evidence import EvidenceController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.evidence.card import ViewActs, ViewCard
 from napari_safire.gui.panels.section import FoldedSection, Rows, button, plain, tab_through
-from napari_safire.session.evidence import PlaneEvidence
+from napari_safire.session.evidence import PlaneEvidence, ViewState
 from napari_safire.session.planes import PlaneKey
 from napari_safire.text import printable
 
@@ -42,7 +44,14 @@ class EvidenceSection(FoldedSection):
         self.why_not.setAccessibleName("Why views are not applicable")
         self.others.body.addWidget(self.why_not)
         self.body.setContentsMargins(_INDENT, 0, 0, 0)
-        for widget in (self.state, Rows([self.make_all, self.cancel], 2), self.others):
+        self.counted = plain()
+        self.counted.setAccessibleName("Views that the verdict counts")
+        for widget in (
+            self.state,
+            self.counted,
+            Rows([self.make_all, self.cancel], 2),
+            self.others,
+        ):
             self.body.addWidget(widget)
         self.unfolded.connect(self._look)
         evidence = controller.session.evidence
@@ -96,14 +105,12 @@ class EvidenceSection(FoldedSection):
         self.state.setText(self._state(known))
         self.state.setVisible(bool(self.state.text()))
         states = known.views if known is not None and seen else {}
-        session = self._controller.session
-        counted = session.weighing.counted(session.engine)
         for name, card in self.cards.items():
             state = states.get(name)
-            card.show_whether_it_counts(name in counted)
             card.setVisible(state is not None and not state.why_not)
             if state is not None:
                 card.show_state(state)
+        self._show_counted(states)
         asked = [state for state in states.values() if state.asked is not None]
         waiting = [s for s in states.values() if s.is_new and not s.needs_choice]
         self.make_all.setVisible(bool(waiting) and not asked)
@@ -116,6 +123,13 @@ class EvidenceSection(FoldedSection):
         self.why_not.setText("\n".join(lines))
         self.others.say_beside_title(str(len(lines)))
         self.others.setVisible(bool(lines))
+
+    def _show_counted(self, states: Mapping[str, ViewState]) -> None:
+        session = self._controller.session
+        counted = session.weighing.counted(session.engine)
+        names = [name for name, state in states.items() if name in counted and not state.why_not]
+        self.counted.setText(f"The verdict counts: {', '.join(names)}.")
+        self.counted.setVisible(bool(names))
 
     def _state(self, known: PlaneEvidence | None) -> str:
         if self._controller.key is None:
