@@ -48,6 +48,16 @@ def paint(viewer: napari.Viewer) -> None:
     open_widget(viewer).controller.edits.paint()
 
 
+def next_click(viewer: napari.Viewer) -> None:
+    """Mark where a click settles most uncertain pixels, or place the prompt that is marked."""
+    open_widget(viewer).workspace.next_click.take()
+
+
+def snap(viewer: napari.Viewer) -> None:
+    """Move the edge of the last stroke to the edge of the picture that lies near it."""
+    open_widget(viewer).controller.edits.snap()
+
+
 def commit(viewer: napari.Viewer) -> None:
     """Keep the preview."""
     open_widget(viewer).controller.edits.commit()

@@ -58,6 +58,15 @@ ACTIONS = (
         "New prompts take their region away instead of adding it, or add it again.",
     ),
     KeyAction(
+        "next_click",
+        "Next best click",
+        "Shift-C",
+        "Mark where a click settles most uncertain pixels; again: place the prompt there.",
+    ),
+    KeyAction(
+        "snap", "Snap to edges", "Shift-E", "Move the last stroke's edge to the picture's edges."
+    ),
+    KeyAction(
         "paint", "Paint", "Shift-D", "Take the brush of the current source; napari's keys size it."
     ),
     KeyAction("commit", "Commit", "K", "Settle what is previewed."),
