@@ -60,7 +60,7 @@ def main() -> int:
             start = time.perf_counter()
             change = _snapped(before, stroke, pixels, beta)
             seconds[name].append(time.perf_counter() - start)
-            results[name] = _after(results["drawn"], change)
+            results[name] = _after(before, change or stroke)
         scores.append(
             {name: boundary_f(truth, labels, where=near) for name, labels in results.items()}
         )
@@ -131,10 +131,9 @@ def _walked(
     return np.where(undecided & (found > 0), numbers[np.maximum(found, 1) - 1], labels)
 
 
-def _after(labels: np.ndarray, stroke: Stroke | None) -> np.ndarray:
-    changed = labels.copy()
-    if stroke is not None:
-        stroke.put(changed, stroke.labels)
+def _after(before: np.ndarray, stroke: Stroke) -> np.ndarray:
+    changed = before.copy()
+    stroke.put(changed, stroke.labels)
     return changed
 
 

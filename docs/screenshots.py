@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -228,7 +228,7 @@ class Tour:
         from qtpy.QtCore import Qt
         from qtpy.QtTest import QTest
 
-        self.widget.ensureWidgetVisible(button)
+        dock_of(button).ensureWidgetVisible(button)
         if not button.isEnabled():
             sys.exit(f"The button {button.text()!r} is greyed out: the tour cannot go on.")
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
@@ -237,9 +237,9 @@ class Tour:
 
     def scroll_to(self, widget: QWidget) -> None:
         """Bring a section to the top of the dock."""
-        bar = self.widget.verticalScrollBar()
+        dock = dock_of(widget)
         self.settle(0.1)  # what was just shown has no place yet
-        bar.setValue(widget.mapTo(self.widget.widget(), widget.rect().topLeft()).y())
+        dock.verticalScrollBar().setValue(widget.mapTo(dock.widget(), widget.rect().topLeft()).y())
         self.settle(0.1)
 
     def settle(self, seconds: float = 0.4) -> None:
@@ -287,6 +287,16 @@ STEPS: tuple[tuple[Callable[[Tour], None], bool], ...] = (
     (Tour.stack, True),
     (Tour.fine_tune, True),
 )
+
+
+def dock_of(widget: QWidget) -> Any:
+    """The dock that a widget is in."""
+    from napari_safire.gui.dock import WorkspaceDock
+
+    around = widget
+    while not isinstance(around, WorkspaceDock):
+        around = around.parentWidget()
+    return around
 
 
 def _write_pieces(

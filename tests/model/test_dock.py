@@ -44,6 +44,8 @@ BUTTONS: dict[str, Callable[[SafireWidget], QWidget]] = {
     "add_prompts": lambda w: w.prompts.add,
     "segment": lambda w: w.prompts.segment,
     "exclude": lambda w: w.prompts.exclude,
+    "next_click": lambda w: w.prompts.propose,
+    "snap": lambda w: w.sources.snap,
     "commit": lambda w: w.prompts.commit,
     "discard": lambda w: w.prompts.discard,
     "next_source": lambda w: w.prompts.next,

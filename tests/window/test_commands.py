@@ -299,6 +299,30 @@ def test_a_viewer_that_is_not_the_current_one_gets_its_own(
 # ---------------------------------------------------------------- what they do
 
 
+def test_a_proposed_click_and_a_snapped_stroke_by_commands(
+    viewer: napari.Viewer, hand: Hand, engine: FakeEngine
+) -> None:
+    add_picture(viewer)
+    execute("next_click")
+    widget = settle(viewer)
+    group = widget.controller.layer_group
+    assert group is not None
+    assert group.next_click is not None
+    ((row, col),) = group.next_click.data
+    execute("next_click")
+    labels = mask_of(viewer)
+    assert labels[round(row), round(col)] == 1
+    layer = widget.controller.sources_layer
+    assert layer is not None
+    viewer.layers.selection.active = layer
+    layer.brush_size, layer.selected_label, layer.mode = 10, 2, "paint"
+    hand.drag(viewer.layers["picture"], (100, 20), (100, 60))
+    settle(viewer)
+    execute("snap")
+    settle(viewer)
+    assert "Snapped to edges" in widget.sources.told.text()
+
+
 def test_prompts_by_commands_and_clicks(
     viewer: napari.Viewer, hand: Hand, engine: FakeEngine
 ) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from napari.settings import get_settings
 from qtpy.QtCore import QPoint, QRect, Qt
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QDockWidget, QMainWindow, QPushButton, QWidget
+
+from napari_safire.gui.curate import CurateWidget
+from napari_safire.gui.dock import bring_forward, dock_around
+from napari_safire.gui.panels.curate.queue_model import NAME
 
 from .conftest import Dock
-from .hand import pump
+from .hand import pump, wait_until
+from .test_workspace import make_project
 
 SMALL = (1280, 800)
 NARROW = 360
@@ -125,3 +132,47 @@ def test_nothing_is_cut_off_in_large_letters(partitioned: Dock) -> None:
     assert table.fontMetrics().height() == widget.prompts.add.fontMetrics().height()
     texts = {b.text() for b in widget.widget().findChildren(QPushButton) if b.isVisible()}
     assert {"Place prompts", "Forgery map", "Lift all protection", "Curate …"} <= texts
+
+
+@pytest.mark.parametrize("font_size", [9, 16])
+def test_nothing_of_the_curate_dock_is_cut_off_at_360_pixels(
+    dock: Dock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, font_size: int
+) -> None:
+    monkeypatch.setenv("NAPARI_SAFIRE_ANNOTATOR", "annotator of a long name")
+    dock.viewer.window.resize(*SMALL)
+    get_settings().appearance.font_size = font_size
+    curate = bring_forward(dock.viewer, CurateWidget)
+    work = dock.workspace.queue.work
+    work.open_queue(make_project(tmp_path))
+    wait_until(lambda: work.opened is not None and not work.doing)
+    dock.settle()
+    outer = dock_around(curate)
+    assert outer is not None
+    dock.viewer.window._qt_window.resizeDocks([outer], [NARROW], Qt.Orientation.Horizontal)
+    for section in (curate.opening, curate.descriptions, curate.notes):
+        section.unfold()
+    curate.opening.form.ask_for_project()
+    dock.workspace.queue.waive()
+    pump(0.3)
+    assert outer.width() <= NARROW or font_size > 9
+    assert curate.widget().width() <= curate.viewport().width()
+    buttons = [b for b in curate.widget().findChildren(QPushButton) if b.isVisible()]
+    assert len(buttons) > 15
+    cut = [(b.text(), b.width(), b.sizeHint().width()) for b in buttons]
+    assert [one for one in cut if one[1] < one[2]] == []
+    boxes = [b for b in curate.widget().findChildren(QComboBox) if b.isVisible()]
+    assert [b.accessibleName() for b in boxes if b.width() < 60] == []
+    table = curate.list.table
+    assert table.columnWidth(NAME) >= 110
+    if font_size == 9:
+        assert table.height() >= 5 * 40
+        curate.verticalScrollBar().setValue(0)
+        for folded in (curate.opening, curate.descriptions, curate.notes):
+            folded.heading.setChecked(False)
+        curate.opening.form.hide()
+        curate.queue.reason.hide()
+        pump(0.2)
+        seen = Dock(dock.viewer, dock.hand, curate)  # type: ignore[arg-type]
+        wanted = (curate.list.search, curate.queue.done, curate.queue.forward, curate.queue.accept)
+        assert [part for part in wanted if not is_in_view(seen, part)] == []
+    curate.close_work()

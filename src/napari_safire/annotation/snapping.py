@@ -55,8 +55,8 @@ def snapped(
     Returns
     -------
     Stroke or None
-        Against what is shown after the stroke; its pixels of the stroke that are given back have
-        the label they had before. None where nothing changes.
+        What the stroke would have been, against what was shown before it. Where it took pixels of
+        its own source away, these have the label of their neighbours. None where nothing changes.
 
     Raises
     ------
@@ -99,8 +99,8 @@ def snapped(
     # What is not of the source keeps its label; of two others that meet here no edge is moved.
     kept = np.where(earlier == source, decided, earlier)
     result = np.where(undecided, np.where(decided == source, source, kept), drawn)
-    change = Stroke.between(drawn, result)
-    if change is None:
+    change = Stroke.between(earlier, result)
+    if change is None or np.array_equal(drawn, result):
         return None
     return Stroke(change.top + rows.start, change.left + cols.start, change.mask, change.labels)
 

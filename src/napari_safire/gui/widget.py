@@ -70,7 +70,7 @@ class SafireWidget(WorkspaceDock):
         self.view = ViewPanel(controller, self.workspace.switch)
         self.picture = PictureSection(controller)
         self.status = StatusSection(controller)
-        self.prompts = PromptSection(controller)
+        self.prompts = PromptSection(controller, self.workspace.next_click)
         self.partition = PartitionSection(controller)
         self.sources = SourceSection(controller)
         self.plots = PlotSection(controller, self.partition)

@@ -17,6 +17,7 @@ from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.earlier_work import EarlierWork
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.messages import Messages
+from napari_safire.gui.controllers.next_click import NextClickController
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
@@ -69,6 +70,7 @@ class Workspace:
     messages : Messages
     earlier : EarlierWork
     switch : ViewSwitch
+    next_click : NextClickController
     queue : QueueController
     adjudication : AdjudicationController
     keymap : Keymap
@@ -96,6 +98,7 @@ class Workspace:
             controller.work_on(controller.images[-1])
         self.earlier = EarlierWork(controller)
         self.switch = ViewSwitch(controller)
+        self.next_click = NextClickController(controller)
         self.queue = QueueController(controller)
         self.adjudication = AdjudicationController(controller, self.queue)
         self.keymap = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
@@ -152,6 +155,7 @@ class Workspace:
             self.binder.unbind,
             self.adjudication.close,
             self.queue.close,
+            self.next_click.connections.disconnect,
             self.earlier.connections.disconnect,
             self.messages.connections.disconnect,
             self.switch.connections.disconnect,
@@ -268,6 +272,8 @@ def _callbacks(workspace: Workspace) -> dict[str, Callable[[], None]]:
         "add_prompts": controller.add_prompts,
         "segment": controller.segment,
         "exclude": controller.mode.toggle_exclude,
+        "next_click": workspace.next_click.take,
+        "snap": controller.edits.snap,
         "commit": controller.edits.commit,
         "discard": controller.edits.discard,
         "next_source": controller.mode.next_source,

@@ -47,6 +47,11 @@ class History(Generic[S]):
         return self._steps[self._cursor].state
 
     @property
+    def previous(self) -> S | None:
+        """The state before the present one; None at the initial state."""
+        return self._steps[self._cursor - 1].state if self.can_undo else None
+
+    @property
     def can_undo(self) -> bool:
         """Whether there is a state before the present one."""
         return self._cursor > 0

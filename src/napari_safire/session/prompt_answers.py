@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from napari_safire.annotation.annotation import Annotation, SourcePrompt, changed_prompts
 from napari_safire.annotation.answers import ask_regions, previewed
+from napari_safire.annotation.next_click import NextClick, next_click
 from napari_safire.annotation.region_labels import Asked
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.history import History
@@ -109,6 +110,44 @@ class PromptAnswers:
         plane.asked = None
         if plane.snapshot is not None:
             self._ask(plane, plane.snapshot.annotation.live_prompts)
+
+    def propose(self, key: PlaneKey, done: Callable[[Annotation, NextClick | None], None]) -> bool:
+        """Look for the next best click.
+
+        Parameters
+        ----------
+        key : PlaneKey
+        done : callable
+            Takes the annotation that was looked at and the proposal, None where nothing is
+            uncertain. Not called if the plane, its embedding or the model is another by then.
+
+        Returns
+        -------
+        bool
+            False where nothing can be proposed yet: no model is chosen, or the picture's traces are
+            to be read first, which is begun.
+        """
+        plane = self._jobs.planes[key]
+        embedding, snapshot = plane.embedding, plane.snapshot
+        if embedding is None or snapshot is None:
+            self._embed(key)
+            return False
+        state, regions = snapshot.annotation, dict(plane.regions)
+        partition = plane.partition if plane.shows_partition else None
+
+        def work(progress: Progress, cancel: Cancel) -> NextClick | None:
+            engine = self._jobs.chosen.need_engine()
+            return next_click(engine, embedding, state, regions, partition)
+
+        def found(proposal: NextClick | None) -> None:
+            if self._jobs.planes.has(plane) and plane.embedding is embedding:
+                done(state, proposal)
+
+        topic, failed = ("next click", key), self._jobs.failing(key, "prompts")
+        self._jobs.worker.submit(
+            Job("Looking for the next best click", work, found, failed, urgent=True, topic=topic)
+        )
+        return True
 
     def _ask(self, plane: Plane, live: tuple[SourcePrompt, ...]) -> None:
         if not live or not self._jobs.chosen.is_chosen:

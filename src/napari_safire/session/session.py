@@ -253,7 +253,7 @@ class Session:
             self._stop_asking(plane.key)
 
     def _stop_asking(self, key: PlaneKey) -> None:
-        for topic in ("embed", "segment", "partition", "uncertainty"):
+        for topic in ("embed", "segment", "partition", "uncertainty", "next click"):
             self._model_worker.cancel_topic((topic, key))
 
     def reread(self, picture: Hashable) -> None:

@@ -29,6 +29,8 @@ from napari_safire.images.records.head import IMAGE_FACTS
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.session.results import points_outside
 from napari_safire.session.session import Session
+from napari_safire.session.stroke_snapping import snap_last_stroke
+from napari_safire.types import PointPrompt
 
 
 class ImageController:
@@ -212,6 +214,11 @@ class ImageController:
         if len(places):
             own.add(self.picture.from_picture(own, places))
 
+    def add_prompt(self, index: tuple[int, ...], point: PointPrompt) -> None:
+        """Place a prompt, as a click there would."""
+        layer = self.need_prompts().layer
+        layer.add(self.picture.from_picture(layer, [(*index, point.row, point.col)]))
+
     def hand_over_prompts(self, what: str) -> None:
         """Hand the prompts of every plane whose points changed to the session.
 
@@ -250,6 +257,10 @@ class ImageController:
             self.open(key.index)
         self._session.annotations.paint(key, stroke, sources.stroke)
         return True
+
+    def snap_last_stroke(self, key: PlaneKey, told: Callable[[str], None]) -> None:
+        """Snap what was painted last; see `napari_safire.session.stroke_snapping`."""
+        snap_last_stroke(self._session, key, told)
 
     def _check_sources(self) -> None:
         """Let go of the Labels layer where it cannot hold the sources any more."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_safire.annotation.numbering import renumbering
 from napari_safire.corpus.queue import PictureQueue
@@ -26,6 +28,7 @@ from napari_safire.session.queue.store import Action, PictureStore
 from napari_safire.session.queue.work import QueueWork
 from napari_safire.session.queue_thumbnails import QueueThumbnails
 
+_KEPT_MS = 2_500  # until a step is kept: see session/step_keeping
 _SAID: dict[Action, str] = {
     "waive": "waived",
     "reject": "rejected",
@@ -89,6 +92,10 @@ class QueueController:
         self.seen: tuple[str, ...] = ()
         self._looked_at: Hashable = None
         self._shown: Snapshot | None = None
+        self._kept = QTimer()
+        self._kept.setSingleShot(True)
+        self._kept.setInterval(_KEPT_MS)
+        self._kept.timeout.connect(self.work.look_at_row)
         self._store: PictureStore | None = None
         self.connections = Connections()
         for signal, slot in (
@@ -96,6 +103,7 @@ class QueueController:
             (controller.viewer.layers.events.removed, self._layer_removed),
             (controller.shown, self.work.compare_missing),
             (controller.shown, self._follow_numbers),
+            (controller.shown, self._look_at_row_later),
             (controller.viewer.cursor.events.position, self._note_activity),
             (self.work.notice, self._tell),
             (self.work.listed, self._listed),
@@ -214,6 +222,8 @@ class QueueController:
         self.connections.disconnect()
         self.thumbnails.close()
         self._shown = None
+        with suppress(RuntimeError):  # at Python's exit Qt may have deleted it before
+            self._kept.stop()
 
     def _listed(self) -> None:
         """Of another store, thumbnails are others, and so is what can be picked out."""
@@ -265,6 +275,12 @@ class QueueController:
             found(())
         else:
             self._controller.session.run(lambda: store.annotators(key), found)
+
+    def _look_at_row_later(self, snapshot: Snapshot) -> None:
+        """Show how far the open picture is once its steps are kept, where the store does that."""
+        work = self.work.work
+        if work is not None and work.keeps_steps and not self._kept.isActive():
+            self._kept.start()
 
     def _note_activity(self, event: object) -> None:
         self.work.note_activity()

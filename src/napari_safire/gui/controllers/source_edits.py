@@ -189,6 +189,14 @@ class SourceEdits:
 
         self._act(act)
 
+    def snap(self) -> None:
+        """Move the edge of the last stroke to the edge of the picture that lies near it."""
+
+        def told(sentence: str) -> None:  # in a worker
+            gui_thread().deliver(lambda: self.told.emit(sentence))
+
+        self._act(lambda place, key: place.snap_last_stroke(key, told))
+
     def read_strokes(self) -> None:
         """Take what was painted on the present plane, even where no event told of it."""
         here = self._here()

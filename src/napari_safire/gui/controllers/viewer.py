@@ -22,7 +22,7 @@ from qtpy.QtWidgets import QApplication
 from napari_safire.errors import SafireError
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.image import ImageController
-from napari_safire.gui.controllers.source_edits import SourceEdits
+from napari_safire.gui.controllers.source_edits import Here, SourceEdits
 from napari_safire.gui.controllers.viewed_pictures import ViewedPictures
 from napari_safire.gui.io.saving import labels_written
 from napari_safire.session.messages import ANYWHERE, Topic
@@ -162,6 +162,13 @@ class ViewerController(ViewedPictures):
             self.leaving,
         ):
             signal.disconnect()
+
+    def here(self, what: str) -> Here | None:
+        """Where something is to be done ("place prompts on"); None, with a sentence, if nowhere."""
+        here = self._here()
+        if here is None:
+            self.notice.emit(self._why_not(what), True)
+        return here
 
     # ---------------------------------------------------------------- prompts
 

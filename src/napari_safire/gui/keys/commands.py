@@ -43,6 +43,16 @@ def exclude(viewer: napari.Viewer) -> None:
     open_widget(viewer).controller.mode.toggle_exclude()
 
 
+def next_click(viewer: napari.Viewer) -> None:
+    """Mark where a click settles most uncertain pixels, or place the prompt that is marked."""
+    open_widget(viewer).workspace.next_click.take()
+
+
+def snap(viewer: napari.Viewer) -> None:
+    """Move the edge of the last stroke to the edge of the picture that lies near it."""
+    open_widget(viewer).controller.edits.snap()
+
+
 def commit(viewer: napari.Viewer) -> None:
     """Keep the preview."""
     open_widget(viewer).controller.edits.commit()

@@ -57,6 +57,15 @@ ACTIONS = (
         "W",
         "New prompts take their region away instead of adding it, or add it again.",
     ),
+    KeyAction(
+        "next_click",
+        "Next best click",
+        "Shift-C",
+        "Mark where a click settles most uncertain pixels; again: place the prompt there.",
+    ),
+    KeyAction(
+        "snap", "Snap to edges", "Shift-E", "Move the last stroke's edge to the picture's edges."
+    ),
     KeyAction("commit", "Commit", "K", "Settle what is previewed."),
     KeyAction("discard", "Discard", "Shift-X", "Drop the preview and its prompts."),
     KeyAction(

@@ -6,6 +6,7 @@ remove them as they like; those that results need are made again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -81,6 +82,7 @@ class LayerGroup:
         self.heatmap: Image | None = None
         self.uncertainty: Image | None = None
         self.grid_prompts: Points | None = None
+        self.next_click: Points | None = None
         self._made: set[Layer] = set()
         # Of which result the values at a position of the stack are: ("heatmap", (3,)).
         self._results: dict[tuple[str, tuple[int, ...]], object] = {}
@@ -342,20 +344,38 @@ class LayerGroup:
 
     def show_grid_prompts(self, places: list[tuple[float, ...]]) -> None:
         """Mark places of the grid's prompts, and only these, in a layer of their own."""
-        if self.grid_prompts is None:
-            if not places:
+        self._mark("grid_prompts", "chosen grid prompts", places)
+
+    def show_next_click(self, *places: tuple[float, ...]) -> None:
+        """Mark the next best click in a layer of its own; without a place, none is marked."""
+        self._mark("next_click", "next best click", places, size=2.0, opacity=0.7)
+
+    def _mark(
+        self,
+        part: str,
+        what: str,
+        places: Sequence[tuple[float, ...]],
+        size: float = 1.0,
+        opacity: float = 1.0,
+    ) -> None:
+        """Mark places with rings, and only these; the layer is made when there are any."""
+        layer = getattr(self, part)
+        if layer is None:
+            if not len(places):
                 return
-            self.grid_prompts = Points(
+            layer = Points(
                 ndim=self.picture.ndim,
-                name=f"{self.picture.layer.name}: chosen grid prompts",
-                size=max(8.0, max(self.picture.shape) / _POINT_SHARE),
+                name=f"{self.picture.layer.name}: {what}",
+                size=size * max(8.0, max(self.picture.shape) / _POINT_SHARE),
                 symbol="ring",
                 face_color="white",
                 border_color="black",
+                opacity=opacity,
                 **self.picture.placement(),
             )
-            self._add(self.grid_prompts)
-        self.grid_prompts.data = np.array(places, dtype=float).reshape(-1, self.picture.ndim)
+            setattr(self, part, layer)
+            self._add(layer)
+        layer.data = np.array(places, dtype=float).reshape(-1, self.picture.ndim)
 
     def note(self, **facts: Any) -> None:
         """Write facts for the writer into the sources' metadata."""

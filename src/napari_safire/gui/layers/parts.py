@@ -18,7 +18,7 @@ EVIDENCE = "evidence"
 """In the `PART` of layers that show what a view found: picture, this, view, what, plane."""
 CHANNELS = "channels"
 TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-PARTS = ("prompts", "sources", "heatmap", "uncertainty", "grid_prompts")
+PARTS = ("prompts", "sources", "heatmap", "uncertainty", "grid_prompts", "next_click")
 """What layers are of their picture."""
 
 

@@ -189,6 +189,11 @@ class QueueWork(Queues):
                 self._tell_failure,
             )
 
+    def look_at_row(self) -> None:
+        """Look up how far the picture is that is gone to: steps of it may have been kept."""
+        if self.key and not self.doing:
+            self._look_at_rows([self.key])
+
     def note_activity(self) -> None:
         """Somebody works on the open picture, though nothing of it changes."""
         if self._open is not None:

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QSpinBox
 
 from napari_safire.annotation.annotation import MOST_SOURCES
 from napari_safire.gui.controllers.connections import Connections
+from napari_safire.gui.controllers.next_click import NextClickController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.section import (
     FoldedSection,
@@ -26,11 +27,18 @@ class PromptSection(Section):
     Parameters
     ----------
     controller : ViewerController
+    next_click : NextClickController
     """
 
-    def __init__(self, controller: ViewerController) -> None:
+    def __init__(self, controller: ViewerController, next_click: NextClickController) -> None:
         super().__init__("Clicks")
         self._controller = controller
+        self.propose = button(
+            "Next best click",
+            "Mark where a click settles most uncertain pixels. Pressed again, the current source "
+            "gets a prompt there, and the next place is marked.",
+            next_click.take,
+        )
         self._armed: Points | None = None
         self._of_layer = Connections()
         self._make_buttons()
@@ -41,6 +49,7 @@ class PromptSection(Section):
         self.more.body.addWidget(self.layer)
         self.body.addWidget(Rows([self.add, self.undo, self.redo], 3))
         self.body.addWidget(self.segment)
+        self.body.addWidget(self.propose)
         self.body.addWidget(Rows([self.source, self.next, self.exclude], 3))
         self.body.addWidget(Rows([self.commit, self.discard, self.preview], 3))
         self.body.addWidget(self.confidence)

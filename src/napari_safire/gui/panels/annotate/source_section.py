@@ -99,6 +99,11 @@ class SourceSection(Section):
             "Let predictions change painted and protected pixels again.",
             edits.unprotect,
         )
+        self.snap = button(
+            "Snap to edges",
+            "Move the edge of the last stroke to the edge of the picture that lies near it.",
+            edits.snap,
+        )
         self.islands = button(
             "Remove islands",
             "Give connected parts below this number of pixels to their neighbours.",
@@ -117,7 +122,8 @@ class SourceSection(Section):
         of_one = [self.merge, self.split, self.absorb, self.fill, self.protect, self.reopen]
         rows.addWidget(Rows([*of_one], 3))
         rows.addWidget(Rows([self.islands, self.island_size], 2))
-        rows.addWidget(Rows([self.unprotect, self.renumber], 2))
+        rows.addWidget(Rows([self.snap, self.renumber], 2))
+        rows.addWidget(self.unprotect)
 
     # ---------------------------------------------------------------- what is shown
 

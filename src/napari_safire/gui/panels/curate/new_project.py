@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QLineEdit,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
 )
@@ -132,6 +133,7 @@ class NewProjectForm(QFrame):
 
 def _small(text: str, name: str, act: Callable[[], None]) -> QPushButton:
     made = button(text, f"{name}.", act)
-    made.setFixedWidth(made.fontMetrics().horizontalAdvance(text) + 18)
+    made.setMinimumWidth(0)
+    made.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
     made.setAccessibleName(name)
     return made
