@@ -15,15 +15,12 @@ from napari_safire.project.projections import Stage, WorkState
 from napari_safire.project.store import Project
 from napari_safire.project.visibility import PictureWorks, visible_works
 
-SortKey = Literal[
-    "added", "assigned", "name", "state", "stage", "score", "uncertainty", "disagreement"
-]
+SortKey = Literal["added", "name", "state", "stage", "score", "uncertainty", "disagreement"]
 SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)
 RowState = Literal["untouched", "assigned", "begun", "done", "rejected", "accepted"]
 
 _ORDER = {
     "added": "p.position",
-    "assigned": "w.assigned",
     "name": "p.name COLLATE NOCASE",
     "state": "CASE coalesce(w.state, '') WHEN 'rejected' THEN 0 WHEN 'begun' THEN 1 "
     "WHEN 'assigned' THEN 2 WHEN '' THEN 3 WHEN 'done' THEN 4 ELSE 5 END",
@@ -32,7 +29,7 @@ _ORDER = {
     "uncertainty": "p.uncertainty",
     "disagreement": "p.disagreement",
 }
-_MAY_BE_UNKNOWN = ("assigned", "score", "uncertainty", "disagreement")
+_MAY_BE_UNKNOWN = ("score", "uncertainty", "disagreement")
 _FROM = "FROM picture p LEFT JOIN work w ON w.picture = p.id AND w.annotator = :annotator"
 
 
@@ -57,8 +54,8 @@ class PictureQuery:
     problems : bool
         Only those that cannot be used.
     sort : SortKey
-        "assigned": in the order in which pictures were given to the annotator. Hidden controls are
-        mixed among the others by this order alone.
+        "added": first what was given to the annotator, in that order, then the rest as it was
+        added. Hidden controls are mixed among the others by this order alone.
     descending : bool
         What is not known comes last either way.
     """
@@ -127,13 +124,31 @@ def list_pictures(project: Project, annotator: str, query: PictureQuery) -> tupl
     order = _ORDER[query.sort]
     down = " DESC" if query.descending else ""
     last = f"{order} IS NULL, " if query.sort in _MAY_BE_UNKNOWN else ""
-    own = query.states or query.assigned_only or query.sort in ("state", "assigned")
-    tables = _FROM if own else "FROM picture p"
+    tables = _FROM if query.states or query.sort == "state" else "FROM picture p"
     rows = project.ask(
         f"SELECT p.id {tables} WHERE {where} ORDER BY {last}{order}{down}, p.position",
         values | {"annotator": annotator},
     )
-    return tuple(row[0] for row in rows)
+    listed = tuple(row[0] for row in rows)
+    return _as_given(project, annotator, listed, query) if query.sort == "added" else listed
+
+
+def _as_given(
+    project: Project, annotator: str, listed: tuple[str, ...], query: PictureQuery
+) -> tuple[str, ...]:
+    """Put first what was given to an annotator; a sixth of the time of a join."""
+    down = " DESC" if query.descending else ""
+    given = project.ask(
+        "SELECT picture FROM work WHERE annotator = ? AND assigned IS NOT NULL "
+        f"ORDER BY assigned{down}",
+        (annotator,),
+    )
+    if not given:
+        return listed
+    there = set(listed)
+    first = [picture for (picture,) in given if picture in there]
+    there.difference_update(first)
+    return (*first, *(picture for picture in listed if picture in there))
 
 
 def own_states(project: Project, annotator: str) -> dict[str, RowState]:
@@ -226,7 +241,7 @@ def _conditions(query: PictureQuery) -> tuple[str, dict[str, Any]]:
         found.append("EXISTS (SELECT 1 FROM work WHERE picture = p.id AND annotator = :others)")
         values["others"] = query.others
     if query.assigned_only:
-        found.append("w.state IS NOT NULL")
+        found.append("p.id IN (SELECT picture FROM work WHERE annotator = :annotator)")
     if query.problems:
         found.append("p.problem != ''")
     return " AND ".join(found), values
