@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from qtpy.QtCore import QEvent, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -117,14 +118,31 @@ class FoldedSection(Section):
     def say_beside_title(self, text: str) -> None:
         """Show a few words in the heading, which can be seen while the rest is folded."""
         self._aside = text
-        mark = "▾" if self.heading.isChecked() else "▸"
-        self.heading.setText(f"{mark} {self._title}{' · ' if text else ''}{text}")
+        self._show_heading()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Show as much of the heading as there is room for."""
+        super().resizeEvent(event)
+        self._show_heading()
+
+    def _show_heading(self) -> None:
+        heading, text = self.heading, self._aside
+        mark = "▾" if heading.isChecked() else "▸"
+        whole = f"{mark} {self._title}{' · ' if text else ''}{text}"
+        heading.setText(whole)
+        lacking = heading.sizeHint().width() - self.width()
+        if lacking > 0 and self.isVisible():
+            room = heading.fontMetrics().horizontalAdvance(whole) - lacking
+            heading.setText(
+                heading.fontMetrics().elidedText(whole, Qt.TextElideMode.ElideRight, room)
+            )
 
     def _make_heading(self, title: str) -> QWidget:
         self.heading = QPushButton()
         self.heading.setCheckable(True)
         self.heading.setAccessibleName(title)
         self.heading.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.heading.setMinimumWidth(40)  # no text makes the dock wider
         self.heading.setStyleSheet(_HEADING)
         return self.heading
 

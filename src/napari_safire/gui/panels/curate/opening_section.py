@@ -28,8 +28,6 @@ from napari_safire.session.queue.new_project import (
 )
 from napari_safire.text import isolated
 
-_MOST_LETTERS = 14  # beside the heading
-
 
 class OpeningSection(FoldedSection):
     """Buttons that open a queue, the form of a new project, and the annotator's name.
@@ -172,7 +170,7 @@ class OpeningSection(FoldedSection):
             self._opened = store
             self.heading.setChecked(store is None)
         named = [] if store is None else [store.title, *filter(None, [store.annotator])]
-        self.say_beside_title(isolated(_shortened(" · ".join(named))))
+        self.say_beside_title(" · ".join(isolated(name) for name in named))
         self.more.setVisible(in_project)
         self._fields.setRowVisible(self.who, in_project or not self.form.isHidden())
         self.output.setVisible("choose output" in actions)
@@ -189,8 +187,3 @@ class OpeningSection(FoldedSection):
     def _output(self) -> str:
         folder = self._queue.folder
         return "" if folder is None else f" Now: {folder.output}"
-
-
-def _shortened(text: str) -> str:
-    """As much of a text as there is room for."""
-    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
