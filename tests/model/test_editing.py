@@ -372,3 +372,20 @@ def test_an_edit_says_what_it_has_done(opened: Dock) -> None:
     opened.controller.partition()
     opened.settle()
     assert not tools.told.isVisible()
+
+
+def test_the_brush_is_there_before_anything_else(dock: Dock) -> None:
+    dock.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="picture")
+    dock.settle()
+    assert dock.controller.sources_layer is None
+    dock.controller.mode.source = 3
+    dock.press(dock.widget.prompts.paint)
+    layer = dock.controller.sources_layer
+    assert layer is not None
+    assert (layer.mode, layer.selected_label) == ("paint", 3)
+    assert dock.viewer.layers.selection.active is layer
+    layer.paint((20, 30), 3)
+    dock.settle()
+    assert dock.controller.plane is not None
+    assert dock.controller.plane.snapshot is not None
+    assert set(dock.controller.plane.snapshot.areas) == {3}

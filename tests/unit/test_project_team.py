@@ -89,7 +89,7 @@ class TestAssigning:
         for name, count in given_.counts.items():
             assert count == 8  # 9 pictures, two people each, and a quarter of controls
             # The annotator's own list is in the order in which they were given.
-            query = PictureQuery(assigned_only=True, sort="assigned")
+            query = PictureQuery(assigned_only=True)
             queue = list_pictures(project, name, query)
             assert queue == tuple(
                 event.picture
@@ -97,6 +97,8 @@ class TestAssigning:
                 if event.kind == "work.assigned" and event.body["annotator"] == name
             )
             assert len(set(controls).intersection(queue)) == 2
+            # The others come after them.
+            assert list_pictures(project, name, PictureQuery())[: len(queue)] == queue
             # And a row says nothing of controls.
             rows = picture_rows(project, name, queue)
             assert {row.state for row in rows} == {"assigned"}
@@ -108,7 +110,7 @@ class TestAssigning:
 
     def test_more_pictures_come_later(self, project: Project, tmp_path: Path) -> None:
         rule = AssignmentRule(("ann", "bo"), 2)
-        query = PictureQuery(assigned_only=True, sort="assigned")
+        query = PictureQuery(assigned_only=True)
         give_away(project, rule)
         first = list_pictures(project, "ann", query)
         Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(tmp_path / "photos" / "99.png")
@@ -137,6 +139,10 @@ class TestAssigning:
         assert find_work(project, picture, "cy").role == "adjudicator"
         assert find_picture(project, picture).stage == "adjudicate"
         assert give_away(project, rule, "adjudicator").counts == {"ann": 0, "cy": 0}
+
+    def test_what_one_began_unasked_keeps_its_place(self, project: Project) -> None:
+        save_step(project, of(project, 5), "ann", Step(halves()), 0)
+        assert list_pictures(project, "ann", PictureQuery())[5] == of(project, 5)
 
 
 class TestControls:

@@ -178,8 +178,10 @@ def test_renumbering_keeps_the_decisions(begin: Callable[[str], Judge]) -> None:
     )
     cy.settle()
     assert cy.counts == {AGREED: 24 * 32 - 132, FIRST_WORK + 1: 132}
+    assert [question.source for question in cy.adjudication.questions] == [1]
     # A further choice is given in the numbers of the labels.
     cy.adjudication.go_to(0)
+    assert (cy.adjudication.says(0), cy.adjudication.says(1)) == (1, 3)
     cy.adjudication.choose(0)
     cy.settle()
     assert (cy.labels_shown()[10:, 16:20] == 1).all()  # 2 is called 1 now

@@ -272,6 +272,7 @@ def _callbacks(workspace: Workspace) -> dict[str, Callable[[], None]]:
         "add_prompts": controller.add_prompts,
         "segment": controller.segment,
         "exclude": controller.mode.toggle_exclude,
+        "paint": controller.edits.paint,
         "next_click": workspace.next_click.take,
         "snap": controller.edits.snap,
         "commit": controller.edits.commit,

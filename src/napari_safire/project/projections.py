@@ -160,6 +160,8 @@ def _real(value: Any) -> float | None:
 
 
 def _assign(connection: sqlite3.Connection, event: Event, body: _Body) -> None:
+    # Pictures that nobody gave to an annotator, who began all the same, keep their place.
+    given = event.sequence if event.kind == "work.assigned" else None
     connection.execute(
         "INSERT INTO work (picture, annotator, role, state, revision, description, begun_from, "
         "seconds, n_sources, waiver, authentic, note, by, at, sequence, assigned) "
@@ -167,7 +169,7 @@ def _assign(connection: sqlite3.Connection, event: Event, body: _Body) -> None:
         "ON CONFLICT DO NOTHING",
         (
             event.picture, body["annotator"], body.get("role", "annotator"), event.made_by,
-            event.made_at, event.sequence, event.sequence,
+            event.made_at, event.sequence, given,
         ),
     )  # fmt: skip
     _restage(connection, event.picture)

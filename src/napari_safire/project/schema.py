@@ -39,7 +39,7 @@ _EVENTS_BY_PICTURE = "CREATE INDEX event_by_picture ON event (picture, sequence)
 MIGRATIONS: tuple[str, ...] = (_EVENTS, _EVENTS_BY_PICTURE)
 """Each leads from one version of what stays to the next; never changed, only added to."""
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 STATE = """
 CREATE TABLE state_version (number INTEGER NOT NULL, sequence INTEGER NOT NULL) STRICT;
 CREATE TABLE project (name TEXT NOT NULL, id TEXT NOT NULL, settings TEXT NOT NULL) STRICT;
@@ -93,10 +93,11 @@ CREATE TABLE work (
     by TEXT NOT NULL,
     at TEXT NOT NULL,
     sequence INTEGER NOT NULL,
-    assigned INTEGER NOT NULL,
+    assigned INTEGER,
     PRIMARY KEY (picture, annotator)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX work_by_annotator ON work (annotator, state);
+CREATE INDEX work_as_given ON work (annotator, assigned, picture);
 """
 STATE_TABLES = ("state_version", "project", "picture", "work")
 

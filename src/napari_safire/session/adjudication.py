@@ -8,7 +8,7 @@ the reading worker while one works and in the file worker whenever a step is kep
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -131,17 +131,22 @@ class AdjudicationWork:
     def questions(self) -> tuple[Question, ...]:
         """What the annotators say differently of sources, until the description answers it."""
         work = self._queue.work
-        return () if work is None else still_open(self._questions, work.description)
+        if work is None or self.standing is None:
+            return ()
+        numbers = dict(self.standing.decided.numbers)
+        asked = [replace(q, source=numbers.get(q.source, q.source)) for q in self._questions]
+        return still_open(asked, work.description)
 
     def says(self, place: int) -> int:
         """Which source an annotator sees in the region that is looked at; 0: none.
 
-        Under common numbers, so that equal ones are the same source.
+        In the numbers of the adjudicator's labels, so that equal ones are the same source.
         """
         region = self.region
         if region is None or self.opened is None:
             return 0
-        return int(self.opened.comparison.works[place][region.row, region.col])
+        work = self.opened.comparison.works[place]
+        return int(self.numbered(work[region.row, [region.col]])[0])
 
     def go_to(self, place: int) -> None:
         """Look at a region.
@@ -217,10 +222,7 @@ class AdjudicationWork:
             # Not to come back to it before the labels are read again.
             is_open = list(self.standing.is_open)
             is_open[place] = False
-            before = self.standing
-            self.standing = Standing(
-                before.decided, tuple(is_open), before.n_undecided, before.n_neither
-            )
+            self.standing = replace(self.standing, is_open=tuple(is_open))
         if choice != "neither" and self.standing is not None and self.standing.n_open:
             self.go_on()
 

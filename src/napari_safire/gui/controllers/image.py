@@ -19,13 +19,13 @@ from napari_safire.annotation.recorded import ANNOTATED, AUTOSAVED_AS, PIXELS
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.mode import Mode
+from napari_safire.gui.controllers.picture_facts import picture_facts
 from napari_safire.gui.layers.evidence_layers import EvidenceLayers
 from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.gui.layers.layer_group import LayerGroup
 from napari_safire.gui.layers.prompt_layer import PromptLayer
 from napari_safire.gui.layers.source_layer import SourceLayer
 from napari_safire.images.pixels import PictureReader
-from napari_safire.images.records.head import IMAGE_FACTS
 from napari_safire.session.planes import Plane, PlaneKey, Snapshot
 from napari_safire.session.results import points_outside
 from napari_safire.session.session import Session
@@ -258,6 +258,16 @@ class ImageController:
         self._session.annotations.paint(key, stroke, sources.stroke)
         return True
 
+    def paint(self, key: PlaneKey) -> None:
+        """Let the user paint the current source, on a layer that is made if need be."""
+        self.open(key.index)
+        if self._sources is None:
+            self._link_sources()
+        assert self._sources is not None
+        layer = self._sources.layer
+        layer.mode = "paint"
+        self._viewer.layers.selection.active = layer
+
     def snap_last_stroke(self, key: PlaneKey, told: Callable[[str], None]) -> None:
         """Snap what was painted last; see `napari_safire.session.stroke_snapping`."""
         snap_last_stroke(self._session, key, told)
@@ -417,27 +427,6 @@ class ImageController:
     def _label_selected(self, number: int) -> None:
         if number > 0:  # 0 is the eraser
             self._mode.source = number
-
-
-def picture_facts(image: Layer, plane: Plane) -> dict[str, Any]:
-    """What is known of the picture in an image layer, and of the model that read it.
-
-    Parameters
-    ----------
-    image : napari.layers.Layer
-    plane : Plane
-        One of its planes.
-    """
-    known = image.metadata.get("napari_safire", {})
-    facts = {fact: known[fact] for fact in IMAGE_FACTS.values() if fact in known}
-    if "image_path" not in facts and image.source.path is not None:
-        facts["image_path"] = str(image.source.path)
-    if plane.embedding is not None:
-        facts["image_sha256"] = plane.embedding.image_sha256
-        facts["checkpoint_sha256"] = plane.embedding.checkpoint_sha256
-    elif plane.pixels.sha256:
-        facts["image_sha256"] = plane.pixels.sha256
-    return {"image": image.name} | facts
 
 
 def _are_others(read: Callable[[], Any], sha256: str) -> bool:

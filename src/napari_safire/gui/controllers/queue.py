@@ -187,6 +187,10 @@ class QueueController:
             self.is_wanted.emit()
             ask()
 
+    def paint(self) -> None:
+        """Take the brush: the work begins with nothing."""
+        self._controller.edits.paint()
+
     def _with_action(self, action: Action, act: Callable[[], None]) -> None:
         store = self.work.store
         if store is not None and action not in store.actions:

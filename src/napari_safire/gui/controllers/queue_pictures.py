@@ -13,7 +13,7 @@ from napari.layers import Image, Labels, Layer
 
 from napari_safire.annotation.annotation import Annotation
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
-from napari_safire.gui.controllers.image import picture_facts
+from napari_safire.gui.controllers.picture_facts import picture_facts
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.io.layer_data import about_picture, picture_layer
 from napari_safire.gui.layers.parts import evidence_layers, picture_of

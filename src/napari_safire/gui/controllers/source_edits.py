@@ -189,6 +189,10 @@ class SourceEdits:
 
         self._act(act)
 
+    def paint(self) -> None:
+        """Take the brush of the current source; where there are no sources yet, begin with none."""
+        self._act(lambda place, key: place.paint(key))
+
     def snap(self) -> None:
         """Move the edge of the last stroke to the edge of the picture that lies near it."""
 

@@ -43,6 +43,11 @@ def exclude(viewer: napari.Viewer) -> None:
     open_widget(viewer).controller.mode.toggle_exclude()
 
 
+def paint(viewer: napari.Viewer) -> None:
+    """Take the brush of the current source."""
+    open_widget(viewer).controller.edits.paint()
+
+
 def next_click(viewer: napari.Viewer) -> None:
     """Mark where a click settles most uncertain pixels, or place the prompt that is marked."""
     open_widget(viewer).workspace.next_click.take()

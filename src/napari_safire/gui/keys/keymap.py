@@ -66,6 +66,9 @@ ACTIONS = (
     KeyAction(
         "snap", "Snap to edges", "Shift-E", "Move the last stroke's edge to the picture's edges."
     ),
+    KeyAction(
+        "paint", "Paint", "Shift-D", "Take the brush of the current source; napari's keys size it."
+    ),
     KeyAction("commit", "Commit", "K", "Settle what is previewed."),
     KeyAction("discard", "Discard", "Shift-X", "Drop the preview and its prompts."),
     KeyAction(

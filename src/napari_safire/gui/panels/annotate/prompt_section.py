@@ -51,7 +51,7 @@ class PromptSection(Section):
         self.body.addWidget(self.segment)
         self.body.addWidget(self.propose)
         self.body.addWidget(Rows([self.source, self.next, self.exclude], 3))
-        self.body.addWidget(Rows([self.commit, self.discard, self.preview], 3))
+        self.body.addWidget(Rows([self.commit, self.discard, self.preview, self.paint], 4))
         self.body.addWidget(self.confidence)
         self.body.addWidget(self.more)
         layers, session = controller.viewer.layers.events, controller.session
@@ -98,6 +98,11 @@ class PromptSection(Section):
         )
         self.next = button(
             "Next source", "New prompts belong to the next source.", controller.mode.next_source
+        )
+        self.paint = button(
+            "Paint",
+            "Take the brush of the current source: what is painted is yours, and protected.",
+            controller.edits.paint,
         )
         self.commit = button(
             "Commit",

@@ -174,6 +174,8 @@ class QueueSection(Section):
                 return
             chosen = Beginning("mask", Path(path))
         self.work.begin_from(chosen)
+        if chosen.what == "nothing":
+            self._queue.paint()
         self._last_begun = chosen
         self._begin_always(self.always.isChecked())
 
