@@ -225,6 +225,7 @@ class QueueController:
         """Let go of viewer and session."""
         self.connections.disconnect()
         self.thumbnails.close()
+        self.pictures.close()
         self._shown = None
         with suppress(RuntimeError):  # at Python's exit Qt may have deleted it before
             self._kept.stop()

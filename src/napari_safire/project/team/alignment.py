@@ -88,6 +88,7 @@ def checked_works(works: Sequence[Labels]) -> tuple[Labels, ...]:
     Returns
     -------
     tuple of (H, W) uint8 array
+        The same.
 
     Raises
     ------

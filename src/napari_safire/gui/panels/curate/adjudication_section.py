@@ -13,14 +13,7 @@ from napari_safire.gui.controllers.adjudication import (
     AdjudicationController,
 )
 from napari_safire.gui.layers.adjudication_layers import letters
-from napari_safire.gui.panels.section import (
-    Rows,
-    Section,
-    beside,
-    button,
-    elided_combo,
-    plain,
-)
+from napari_safire.gui.panels.section import Rows, Section, beside, button, elided_combo, plain
 from napari_safire.project.team.merged_descriptions import Question
 from napari_safire.project.truth import Donor
 from napari_safire.text import isolated
