@@ -164,6 +164,19 @@ def is_empty(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM event LIMIT 1").fetchone() is None
 
 
+def is_up_to_date(connection: sqlite3.Connection) -> bool:
+    """Whether the state is of this version, and of all events."""
+    there = connection.execute(
+        "SELECT count(*) FROM sqlite_schema WHERE name = 'state_version'"
+    ).fetchone()[0]
+    if not there:
+        return False
+    (last,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM event").fetchone()
+    return connection.execute("SELECT number, sequence FROM state_version").fetchall() == [
+        (STATE_VERSION, last)
+    ]
+
+
 def _tables(connection: sqlite3.Connection) -> set[str]:
     rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
     return {row[0] for row in rows}

@@ -393,7 +393,7 @@ class Project:
         database.read(lambda connection: schema.refuse_foreign(connection, name))
         if database.read_only:
             database.read(lambda connection: schema.refuse_newer(connection, name))
-            if not database.read(_is_up_to_date):
+            if not database.read(schema.is_up_to_date):
                 raise DatasetError(
                     f"The state of the project {name} is not that of its events: another version "
                     "or program wrote to it. `napari-safire project rebuild` makes it anew; where "
@@ -401,11 +401,11 @@ class Project:
                 )
             return
         database.alone(lambda connection: schema.migrate(connection, name))
-        if not database.read(_is_up_to_date):
+        if not database.read(schema.is_up_to_date):
             database.write(
                 lambda connection: (
                     None
-                    if _is_up_to_date(connection)
+                    if schema.is_up_to_date(connection)
                     else projections.rebuild(connection, all_events(connection))
                 )
             )
@@ -434,18 +434,6 @@ def _was_never_begun(path: Path) -> bool:
         return False
     finally:
         database.close()
-
-
-def _is_up_to_date(connection: sqlite3.Connection) -> bool:
-    there = connection.execute(
-        "SELECT count(*) FROM sqlite_schema WHERE name = 'state_version'"
-    ).fetchone()[0]
-    if not there:
-        return False
-    (last,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM event").fetchone()
-    return connection.execute("SELECT number, sequence FROM state_version").fetchall() == [
-        (schema.STATE_VERSION, last)
-    ]
 
 
 def _require(connection: sqlite3.Connection, expected: Expected) -> None:
