@@ -65,6 +65,8 @@ def test_a_ghost_is_taken_as_a_prompt_of_the_current_source(opened: Dock) -> Non
     assert (row, col, source) == (*first, 3)
     (second,) = ghost(dock)  # the next one follows
     assert tuple(second) != tuple(first)
+    names = [layer.name for layer in dock.viewer.layers]  # from below: sources do not dim it
+    assert names.index("picture: sources") < names.index("picture: next best click")
     dock.controller.edits.undo()
     dock.settle()
     assert prompts(dock) == []

@@ -48,6 +48,7 @@ BUTTONS: dict[str, Callable[[SafireWidget], QWidget]] = {
     "snap": lambda w: w.sources.snap,
     "commit": lambda w: w.prompts.commit,
     "discard": lambda w: w.prompts.discard,
+    "paint": lambda w: w.prompts.paint,
     "next_source": lambda w: w.prompts.next,
     "undo": lambda w: w.prompts.undo,
     "redo": lambda w: w.prompts.redo,

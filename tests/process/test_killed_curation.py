@@ -44,6 +44,7 @@ while True:
     before = owner.plane.snapshot
     owner.paint(dice.randint(1, 250), row=dice.randint(0, 20))
     owner.until(lambda: owner.plane.snapshot is not before)
+    time.sleep(0.05)
 """
 
 

@@ -17,6 +17,7 @@ from napari_safire.gui.layers.adjudication_layers import (
     OPEN,
     AdjudicationLayers,
     Box,
+    outlines,
 )
 from napari_safire.project.team.adjudicating import OpenAdjudication
 from napari_safire.project.team.disagreement import Region
@@ -54,7 +55,7 @@ class AdjudicationController:
         """What is looked at: the place of an annotator, `RESULT` or `SIDE_BY_SIDE`."""
         self._layers: AdjudicationLayers | None = None
         self._of: OpenAdjudication | None = None  # whose layers these are
-        self._map: npt.NDArray[np.int32] = np.zeros((0, 0), np.int32)
+        self._outlines: npt.NDArray[np.int32] | None = None
         self._drawn: tuple[object, ...] = ()
         self._blinked = 0
         self.connections = Connections()
@@ -147,7 +148,8 @@ class AdjudicationController:
         layers.show_work(self.view if self.view >= 0 else None, works)
         region = self.work.region
         if self.view == SIDE_BY_SIDE and region is not None:
-            outlined = self._map == self.work.place + 1
+            outlined = np.zeros(opened.comparison.shape, np.bool_)
+            outlined.ravel()[opened.comparison.disagreements.pixels(self.work.place)] = True
             layers.show_cut_outs(_around(region, opened.comparison.shape), works, outlined)
         else:
             layers.drop_cut_outs()
@@ -186,28 +188,43 @@ class AdjudicationController:
                 self._layers = AdjudicationLayers(
                     self._controller.viewer, image, self._controller.sources_opacity
                 )
-                self._map = opened.comparison.disagreements.map()
+                self._find_outlines(opened)
         self._outline()
         self.changed.emit()
 
+    def _find_outlines(self, opened: OpenAdjudication) -> None:
+        def found(drawn: npt.NDArray[np.int32]) -> None:
+            if opened is self._of:
+                self._outlines = drawn
+                self._outline()
+
+        listed = opened.comparison.disagreements
+        self._controller.session.run(
+            lambda: outlines(listed.map()), self.connections.while_connected(found)
+        )
+
     def _outline(self) -> None:
-        standing, layers = self.work.standing, self._layers
-        if layers is None or standing is None:
+        standing, layers, drawn_at = self.work.standing, self._layers, self._outlines
+        if layers is None or standing is None or drawn_at is None:
             return
         drawn = (standing.is_open, self.work.place)
         if drawn == self._drawn:
             return
         self._drawn = drawn
         # Regions that are too small to be listed have the numbers after the last.
-        states = np.full(int(self._map.max(initial=0)) + 1, OPEN, np.uint8)
-        states[0] = 0
         listed = np.array(standing.is_open, np.bool_)
+        states = np.full(len(listed) + 1 + self._n_small, OPEN, np.uint8)
+        states[0] = 0
         states[1 : len(listed) + 1] = np.where(listed, OPEN, DECIDED)
         if not standing.n_undecided:
             states[len(listed) + 1 :] = DECIDED
         if self.work.place >= 0:
             states[self.work.place + 1] = LOOKED_AT
-        layers.show_disagreement(states[self._map])
+        layers.show_disagreement(states[drawn_at])
+
+    @property
+    def _n_small(self) -> int:
+        return 0 if self._of is None else self._of.comparison.disagreements.n_small
 
     def _drop_layers(self) -> None:
         if self._layers is not None:
@@ -215,7 +232,8 @@ class AdjudicationController:
             sources = self._controller.sources_layer
             if sources is not None and self.view != RESULT:
                 sources.visible = True
-        self._layers, self._of, self._drawn, self.view = None, None, (), RESULT
+        self._layers = self._of = self._outlines = None
+        self._drawn, self.view = (), RESULT
 
     def _tell(self, sentence: str, failed: bool) -> None:
         self._controller.notice.emit(sentence, failed, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Hashable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -169,9 +170,13 @@ class QueuePictures:
         )
 
     def _remove(self, layers: list[Layer]) -> None:
-        for layer in layers:
-            if layer in self._controller.viewer.layers:
-                self._controller.viewer.layers.remove(layer)
+        there = self._controller.viewer.layers
+        # So napari collects garbage once, .2 s, and not for each; before 0.9 it cannot.
+        batched = getattr(there, "batched_update", nullcontext)
+        with batched():
+            for layer in layers:
+                if layer in there:
+                    there.remove(layer)
 
     def _restore(self, image: Image, made: AnnotatedPlane, *, under_present: bool) -> None:
         empty = Annotation.empty(made.annotation.settled.shape)

@@ -176,7 +176,7 @@ class LayerGroup:
                 metadata={METADATA: {"numbering": FROM_ONE, "image": self.picture.layer.name}},
                 **self.picture.placement(),
             )
-            self._add(self.sources, self.heatmap, self.uncertainty, self.prompts)
+            self._add(self.sources, self.heatmap, self.uncertainty, self.prompts, self.next_click)
             self._connections.connect(self.sources.events.visible, self._toggled)
             self._cover()
             self.view_changed.emit()
