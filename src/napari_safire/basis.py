@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-ALGORITHM = 3
+ALGORITHM = 4
 """Number of the arithmetic from pixels to labels, scores and verdicts: raise it with every change
 that may move a digit of a result (``tests/unit/test_golden_labels.py`` holds labels of this
 number)."""

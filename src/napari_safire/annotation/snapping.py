@@ -65,19 +65,7 @@ def snapped(
     ValueError
         ``reach`` is below 1, or the picture is of another size.
     """
-    if reach < 1:
-        raise ValueError(f"reach is {reach} pixels, but must be at least 1.")
-    if pixels.shape[:2] != before.shape:
-        raise ValueError(
-            f"The picture has {pixels.shape[:2]} pixels, its labels {before.shape}: give those of "
-            "one picture."
-        )
-    found = np.unique(stroke.labels[stroke.mask])
-    if len(found) != 1:
-        raise SafireError(
-            f"The stroke has {len(found)} labels: only a stroke of one source can be snapped."
-        )
-    source = int(found[0])
+    source = _checked_source(before, stroke, pixels, reach)
     rows, cols = (
         slice(max(0, start - 2 * reach), min(side, start + length + 2 * reach))
         for start, length, side in zip(
@@ -103,6 +91,22 @@ def snapped(
     if change is None or np.array_equal(drawn, result):
         return None
     return Stroke(change.top + rows.start, change.left + cols.start, change.mask, change.labels)
+
+
+def _checked_source(before: Labels, stroke: Stroke, pixels: npt.NDArray[Any], reach: int) -> int:
+    if reach < 1:
+        raise ValueError(f"reach is {reach} pixels, but must be at least 1.")
+    if pixels.shape[:2] != before.shape:
+        raise ValueError(
+            f"The picture has {pixels.shape[:2]} pixels, its labels {before.shape}: give those of "
+            "one picture."
+        )
+    found = np.unique(stroke.labels[stroke.mask])
+    if len(found) != 1:
+        raise SafireError(
+            f"The stroke has {len(found)} labels: only a stroke of one source can be snapped."
+        )
+    return int(found[0])
 
 
 def gradient(pixels: npt.NDArray[Any]) -> FloatImage:

@@ -261,8 +261,10 @@ def replay(
         elif one.problem:
             complain(f"{one.picture}, {one.annotator}: {one.problem}")
         else:
-            differing = f"{one.n_differing:,} of {one.n_asked:,} pixels differ"
-            say(f"{one.picture}, {one.annotator}: {differing}.")
+            answers = (
+                f"{one.n_answers} answers, {one.n_differing:,} of {one.n_pixels:,} pixels differ"
+            )
+            say(f"{one.picture}, {one.annotator}: {answers}.")
     if not found:
         say("No model helped with any work: there is nothing to ask again.")
     if any(one.problem or one.n_differing for one in found):
