@@ -43,7 +43,13 @@ from napari_safire.project.queries import (
 )
 from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import DATABASE, Changed, Project
-from napari_safire.project.truth import Donor, Note, PictureDescription, SourceDescription
+from napari_safire.project.truth import (
+    Donor,
+    Note,
+    PictureDescription,
+    SourceDescription,
+    decode_description,
+)
 from napari_safire.project.upkeep.backup import back_up, recover
 from napari_safire.project.upkeep.merge import merge
 from napari_safire.project.upkeep.statistics import statistics
@@ -364,6 +370,38 @@ class TestWork:
     def test_labels_of_another_size_are_refused(self, project: Project) -> None:
         with pytest.raises(DatasetError, match=r"5 x 5 pixels, a\.png has 12 x 16"):
             save_step(project, ids(project)[0], "Ada", Step(np.ones((5, 5), np.uint8)), 0)
+
+
+class TestDescriptions:
+    def test_both_ends_of_a_copy_follow_their_numbers(self) -> None:
+        copied = SourceDescription(2, type="copy-move target", donor=Donor("region", source=3))
+        said = PictureDescription((copied,))
+        assert decode_description(said.as_record()) == said
+        assert said.renumbered({2: 5, 3: 1}).of(5).donor == Donor("region", source=1)
+        assert said.renumbered({3: 2}).of(2).donor == Donor("region")  # they became one
+        assert said.only([2, 3]) == said
+        assert said.only([1, 2]).of(2).donor == Donor("region")
+
+    def test_what_cannot_be_a_donor_is_refused(self) -> None:
+        for wrong in (
+            lambda: Donor("file"),
+            lambda: Donor("region", "a.jpg"),
+            lambda: Donor("file", "a.jpg", source=2),
+            lambda: Donor("region", source=0),
+            lambda: Donor("region", source=256),
+            lambda: SourceDescription(2, donor=Donor("region", source=2)),
+        ):
+            with pytest.raises(DatasetError):
+                wrong()
+        with pytest.raises(DatasetError, match="the source of a donor"):
+            decode_description(
+                {
+                    "sources": [SourceDescription(1).as_record() | {
+                        "donor": {"kind": "region", "name": "", "mask": None, "source": "3"}
+                    }],
+                    "notes": [],
+                }
+            )  # fmt: skip
 
 
 class TestList:
