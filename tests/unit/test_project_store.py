@@ -549,6 +549,21 @@ class TestFile:
         monkeypatch.setattr(database, "file_system", lambda folder: "nfs4")
         assert database.safe_journal(tmp_path) == "rollback"
 
+    def test_a_folder_that_other_machines_reach_is_said_to_be_shared(
+        self, project: Project
+    ) -> None:
+        folder = project.folder
+        project.close()
+        database.say_shared(folder, True)
+        with Project.open(folder) as there:
+            assert there.ask("PRAGMA journal_mode") == [("delete",)]
+            tag_picture(there, "a.png", ["x"])
+            assert verify(there).problems == ()
+        database.say_shared(folder, False)
+        with Project.open(folder) as there:
+            assert there.ask("PRAGMA journal_mode") == [("wal",)]
+            assert find_picture(there, "a.png").tags == ("x",)
+
     def test_a_backup_is_whole_and_opens(self, project: Project, tmp_path: Path) -> None:
         finished(project, ids(project)[0], two_sources())
         folder = back_up(project, tmp_path / "copy")
@@ -689,7 +704,7 @@ class TestPeople:
     def test_settings_out_of_range(self, project: Project) -> None:
         project.change_settings(ProjectSettings(2, 0.1))
         assert project.settings == ProjectSettings(2, 0.1)
-        for wrong in ({"annotators_per_picture": 0}, {"control_share": 1.5}):
+        for wrong in ({"annotators_per_picture": 0}, {"control_share": 0.6}):
             with pytest.raises(DatasetError):
                 ProjectSettings(**wrong)  # type: ignore[arg-type]
 
