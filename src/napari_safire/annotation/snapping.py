@@ -9,6 +9,7 @@ to edges"). All is done in a box around the stroke.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def snapped(
     Parameters
     ----------
     before : (H, W) uint8 array
-        What was shown before the stroke.
+        What was shown.
     stroke : Stroke
         Of one source, or one that erases.
     pixels : (H, W) or (H, W, C) array
@@ -50,13 +51,13 @@ def snapped(
     protected : (H, W) bool array, optional
         Painted or protected before the stroke: it stays as it is.
     reach : int
-        Pixels on both sides of the drawn edge.
+        Pixels on both sides of the edge.
 
     Returns
     -------
     Stroke or None
-        What the stroke would have been, against what was shown before it. Where it took pixels of
-        its own source away, these have the label of their neighbours. None where nothing changes.
+        What it would have been, against what was shown before. Where it took pixels of its own
+        source away, these have the label of their neighbours. None where nothing changes.
 
     Raises
     ------
@@ -66,17 +67,15 @@ def snapped(
         ``reach`` is below 1, or the picture is of another size.
     """
     source = _checked_source(before, stroke, pixels, reach)
+    corner = stroke.top, stroke.left
     rows, cols = (
         slice(max(0, start - 2 * reach), min(side, start + length + 2 * reach))
-        for start, length, side in zip(
-            (stroke.top, stroke.left), stroke.mask.shape, before.shape, strict=True
-        )
+        for start, length, side in zip(corner, stroke.mask.shape, before.shape, strict=True)
     )
     earlier = before[rows, cols]
     inside = np.zeros(earlier.shape, np.bool_)
-    Stroke(stroke.top - rows.start, stroke.left - cols.start, stroke.mask, stroke.labels).put(
-        inside, True
-    )
+    here = replace(stroke, top=stroke.top - rows.start, left=stroke.left - cols.start)
+    here.put(inside, True)
     drawn = np.where(inside, source, earlier).astype(np.int32)
     undecided = _undecided(drawn == source, inside, reach)
     if protected is not None:
@@ -90,7 +89,7 @@ def snapped(
     change = Stroke.between(earlier, result)
     if change is None or np.array_equal(drawn, result):
         return None
-    return Stroke(change.top + rows.start, change.left + cols.start, change.mask, change.labels)
+    return replace(change, top=change.top + rows.start, left=change.left + cols.start)
 
 
 def _checked_source(before: Labels, stroke: Stroke, pixels: npt.NDArray[Any], reach: int) -> int:
