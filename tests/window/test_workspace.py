@@ -41,10 +41,7 @@ from .test_closing import (
 )
 
 Kind = type[WorkspaceDock]
-pytestmark = [
-    pytest.mark.filterwarnings("error:::napari_safire", "error::ResourceWarning"),
-    pytest.mark.own_window,
-]
+pytestmark = pytest.mark.filterwarnings("error:::napari_safire", "error::ResourceWarning")
 
 
 def open_kind(viewer: napari.Viewer, kind: Kind, engine: FakeEngine) -> dict[str, Any]:
@@ -87,13 +84,10 @@ def close_kind(viewer: napari.Viewer, kind: Kind) -> None:
     pump(0.05)
 
 
+@pytest.mark.own_window
 @pytest.mark.parametrize(
     ("first", "second", "closed_first"),
-    [
-        (SafireWidget, CurateWidget, SafireWidget),
-        (SafireWidget, CurateWidget, CurateWidget),
-        (CurateWidget, SafireWidget, CurateWidget),
-    ],
+    [(SafireWidget, CurateWidget, SafireWidget), (CurateWidget, SafireWidget, SafireWidget)],
 )
 def test_all_ends_with_the_last_dock_and_nothing_before(
     viewer: napari.Viewer, quiet: None, first: Kind, second: Kind, closed_first: Kind
@@ -133,6 +127,7 @@ def test_all_ends_with_the_last_dock_and_nothing_before(
     assert keys(viewer, [picture]) == keys_before
 
 
+@pytest.mark.own_window
 def test_both_end_with_the_viewer_in_the_middle_of_an_embedding(
     viewer: napari.Viewer, quiet: None
 ) -> None:
@@ -284,6 +279,7 @@ def open_with_a_note(viewer: napari.Viewer, project: Path) -> None:
     curate.notes.pin.click()
 
 
+@pytest.mark.own_window
 @pytest.mark.parametrize("how", ["dock", "viewer"])
 def test_pinned_notes_go_with_the_dock_or_the_viewer(
     viewer: napari.Viewer, quiet: None, tmp_path: Path, how: str
