@@ -27,6 +27,8 @@ from napari_safire.text import printable
 T = TypeVar("T")
 Journal = Literal["wal", "rollback"]
 
+SHARED = "project.shared"
+"""An empty file that says: several machines reach this folder, see `say_shared`."""
 _WAIT_S = 30.0
 _PAUSE_S = 0.02
 _LEASE = "project.lease"
@@ -248,7 +250,7 @@ class Database:
 
 
 def safe_journal(folder: Path) -> Journal:
-    """Tell which journal is safe on the drive that a folder lies on.
+    """Tell which journal is safe in a folder: by its drive, and by what was said of it.
 
     Parameters
     ----------
@@ -258,8 +260,30 @@ def safe_journal(folder: Path) -> Journal:
     Returns
     -------
     {"wal", "rollback"}
+        "rollback" on a network drive, and where `say_shared` has said that other machines come
+        by one: on the machine whose disk it is, nothing else tells so.
     """
-    return "rollback" if file_system(folder).lower().startswith(_NETWORK) else "wal"
+    shared = (folder / SHARED).exists()
+    return "rollback" if shared or file_system(folder).lower().startswith(_NETWORK) else "wal"
+
+
+def say_shared(folder: Path, shared: bool) -> None:
+    """Say that several machines reach a folder, or that one alone does; for whoever opens it next.
+
+    Raises
+    ------
+    SafireError
+        The folder cannot be written to.
+    """
+    try:
+        if shared:
+            (folder / SHARED).touch()
+        else:
+            (folder / SHARED).unlink(missing_ok=True)
+    except OSError as error:
+        raise SafireError(
+            f"{printable(folder)} cannot be written to ({error.strerror}): have it made writable."
+        ) from error
 
 
 def file_system(folder: Path) -> str:
