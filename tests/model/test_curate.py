@@ -513,9 +513,13 @@ def test_each_source_is_described_and_it_is_kept(curate: CurateWidget, project: 
     assert form.tags.text() == "blurred, night"
     wait_until(lambda: form.donor_name.text() == "b10.png")
     pick(curate, form.donor, "this picture")
-    assert not form.donor_name.isVisible()
+    assert form.donor_name.isVisible()
     settle(curate)
     assert description_of(project, picture).of(2).donor == Donor("region")
+    form.donor_name.setText("1")  # both ends of a copy
+    form.donor_name.editingFinished.emit()
+    settle(curate)
+    assert description_of(project, picture).of(2).donor == Donor("region", source=1)
 
 
 @pytest.mark.parametrize(("text", "told"), [("b", "4 pictures are"), ("nowhere", "No picture is")])

@@ -94,6 +94,27 @@ def test_after_the_last_dock_there_is_a_new_workspace(viewer: ViewerModel) -> No
     assert workspace_of(viewer) is None
 
 
+def test_widgets_that_are_half_gone_hear_nothing_of_the_queue(
+    curate: CurateWidget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[object] = []
+    workspace = curate.workspace
+    work = workspace.queue.work
+    work.rows_changed.connect(heard.append)
+    workspace.queue.described.connect(lambda: heard.append("described"))
+    finish = workspace.controller.finish
+
+    def finish_late() -> None:
+        work.rows_changed.emit(())  # what was looked up is delivered while all is saved
+        workspace.queue.described.emit()
+        finish()
+
+    monkeypatch.setattr(workspace.controller, "finish", finish_late)
+    curate.close_work()
+    assert heard == []
+    assert workspace.is_closed
+
+
 def test_what_a_closed_dock_has_asked_for_reaches_nobody(
     curate: CurateWidget, viewer: ViewerModel
 ) -> None:

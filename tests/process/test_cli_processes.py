@@ -18,13 +18,13 @@ from cli_runs import (
     ONLY,
     SHAPE,
     cli,
-    damaged_models,
     make_batch,
     one_error,
     process,
 )
 from PIL import Image
 
+from napari_safire.corpus.folder_lock import locked
 from napari_safire.images.masks import decode_sources
 from napari_safire.images.records.results import read_results
 
@@ -42,14 +42,27 @@ def test_help_is_quick_and_names_every_command() -> None:
         assert f"\n  {command} " in result.stdout
 
 
-def test_predict_as_a_process(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+def test_predict_as_a_process_waits_for_another_run(
+    tiny_model: Path, picture: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "new" / "results"
-    done = process(
+    command = (
         "predict", picture, "-o", output, "--model", tiny_model, "--device", "cpu",
         "--sources", 2, "--points", "10,20", "--points", "90.5,100", "--seed", 5,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    with locked(output):
+        running = subprocess.Popen(
+            [sys.executable, "-c", MAIN, *map(str, command)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert running.stderr is not None
+        assert "Another run is at work" in running.stderr.readline()
+        assert list(output.glob("*.json")) == []
+    told, complaints = running.communicate(timeout=120)
+    assert running.returncode == 0, complaints
+    assert complaints == ""  # but for the line that was read above
     assert {path.name for path in output.iterdir()} == {
         "street.json",
         "street_heatmap.tif",
@@ -59,7 +72,7 @@ def test_predict_as_a_process(tiny_model: Path, picture: Path, tmp_path: Path) -
         "street_region_02.png",
         "street_sources.png",
     }
-    assert str(output / "street.json") in done.stdout
+    assert str(output / "street.json") in told
     record = json.loads((output / "street.json").read_text(encoding="utf-8"))
     assert record["image"]["file_sha256"] == hashlib.sha256(picture.read_bytes()).hexdigest()
     checkpoint = hashlib.sha256(tiny_model.read_bytes()).hexdigest()
@@ -82,58 +95,11 @@ def test_predict_as_a_process(tiny_model: Path, picture: Path, tmp_path: Path) -
     assert np.asarray(Image.open(output / "street_region_01.png")).shape == SHAPE
 
 
-def test_bad_images_among_good_ones(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
-    """All bad inputs in one run: each is told in one sentence, and the others go on."""
-    whole = picture.read_bytes()
-    image = Image.open(picture)
-    folder = tmp_path / "in"
-    folder.mkdir()
-    bad = {
-        "truncated.png": whole[: len(whole) // 2],
-        "headless.png": whole[:20],
-        "empty.png": b"",
-        "text.jpg": b"Dear all,\nthis is no picture.\n",
-    }
-    for name, content in bad.items():
-        (folder / name).write_bytes(content)
-    (folder / "folder.png").mkdir()
-    bad_paths = [*(folder / name for name in bad), folder / "folder.png", folder / "missing.png"]
-    image.convert("CMYK").save(folder / "cmyk.jpg")
-    frames = [image.convert("P"), image.rotate(180).convert("P")]
-    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
-    output = tmp_path / "out"
-    done = process(
-        "predict", *bad_paths, folder / "cmyk.jpg", folder / "moving.gif", "-o", output,
-        "--model", tiny_model, "--points", "3,4", "--only-points",
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
-    assert len(errors) == len(bad_paths)
-    for path, line in zip(bad_paths, errors, strict=True):
-        assert str(path) in line
-    warnings = [line for line in done.stderr.splitlines() if line.startswith("Warning:")]
-    assert any("CMYK" in line for line in warnings)
-    assert any("moving.gif holds 2 pictures" in line for line in warnings)
-    assert {path.name for path in output.iterdir()} == {
-        "cmyk.json", "cmyk_region_01.png", "moving.json", "moving_region_01.png",
-    }  # fmt: skip
-
-
-def test_checkpoint_with_code_as_a_process(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
-    model = damaged_models(tmp_path, tiny_model)["code"]
-    done = process("predict", picture, "-o", tmp_path / "out", "--model", model)
-    assert done.returncode == 1
-    assert "Python code" in one_error(done.stderr)
-    assert not (tmp_path / "code-was-run").exists()
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (3, signal.SIGINT)])
 def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
     jobs: int, number: int, tiny_model: Path, picture: Path, tmp_path: Path
 ) -> None:
-    """Ctrl-C or SIGTERM in the middle, as a process; the same command then does the rest."""
+    """Ctrl-C or SIGTERM to a process in the middle; the same command then does the rest."""
     count = 100
     folder, output = make_batch(tmp_path / "in", picture, count), tmp_path / "out"
     command = (
@@ -168,8 +134,8 @@ def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
     pending = [n for n in range(count) if not (output / f"p{n}.json").is_file()]
     for left in pending[1:]:  # the rest need not take long
         (folder / f"p{left}.png").unlink()
-    rest = process(*command)
-    assert rest.returncode == 0, rest.stderr
+    rest = cli(*command)
+    assert rest.exit_code == 0, rest.stderr
     assert f"1 done, {len(records)} were there already." in rest.stdout
 
 
@@ -229,36 +195,3 @@ def test_text_that_is_lost_is_told() -> None:
         )
     assert done.returncode == 1
     assert "stdout could not be written" in one_error(done.stderr)
-
-
-def test_two_runs_on_one_folder(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
-    from napari_safire.corpus.folder_lock import locked
-
-    output = tmp_path / "out"
-    command = [
-        "predict", picture, "-o", output, "--model", tiny_model, "--points-per-side", 4, *ONLY,
-    ]  # fmt: skip
-    with locked(output):
-        running = subprocess.Popen(
-            [sys.executable, "-c", MAIN, *map(str, command)], stderr=subprocess.PIPE, text=True
-        )
-        assert running.stderr is not None
-        assert "Another run is at work" in running.stderr.readline()
-        assert list(output.glob("*.json")) == []
-    running.communicate(timeout=120)
-    assert running.returncode == 0
-    assert {path.name for path in output.iterdir()} == {"street.json", "street_region_01.png"}
-
-
-def test_demo(tiny_model: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    done = process("demo", "-o", folder, "--model", tiny_model)
-    assert done.returncode == 0, done.stderr
-    for told in ("sources found", "(true: 3)", "p_mIoU", "inconclusive", "seconds: embed"):
-        assert told in done.stdout
-    assert "no calibration" in done.stdout
-    shown = [line.strip() for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert {Path(path) for path in shown} == set(folder.iterdir())
-    again = cli("demo", "-o", folder, "--model", tiny_model)  # replaces the first results
-    assert again.exit_code == 0
-    assert {Path(path) for path in shown} == set(folder.iterdir())

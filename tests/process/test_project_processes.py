@@ -17,4 +17,4 @@ def test_killed_writers_lose_nothing_that_was_kept(tmp_path: Path) -> None:
 
 
 def test_two_processes_at_once_lose_no_update(tmp_path: Path) -> None:
-    assert at_once(tmp_path, processes=2, seconds=3) == []
+    assert at_once(tmp_path, processes=2, seconds=1.5) == []

@@ -115,12 +115,52 @@ def test_only_bad_images_leave_no_folder(tiny_model: Path, tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
+def test_bad_images_among_good_ones(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
+    """All bad inputs in one run: each is told in one sentence, and the others go on."""
+    whole = picture.read_bytes()
+    image = Image.open(picture)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    bad = {
+        "truncated.png": whole[: len(whole) // 2],
+        "headless.png": whole[:20],
+        "empty.png": b"",
+        "text.jpg": b"Dear all,\nthis is no picture.\n",
+    }
+    for name, content in bad.items():
+        (folder / name).write_bytes(content)
+    (folder / "folder.png").mkdir()
+    bad_paths = [*(folder / name for name in bad), folder / "folder.png", folder / "missing.png"]
+    image.convert("CMYK").save(folder / "cmyk.jpg")
+    frames = [image.convert("P"), image.rotate(180).convert("P")]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    output = tmp_path / "new" / "results"
+    result = cli(
+        "predict", *bad_paths, folder / "cmyk.jpg", folder / "moving.gif", "-o", output,
+        "--model", tiny_model, "--points", "3,4", "--only-points",
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert "Traceback" not in result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+    assert len(errors) == len(bad_paths)
+    for path, line in zip(bad_paths, errors, strict=True):
+        assert str(path) in line
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("Warning:")]
+    assert any("CMYK" in line for line in warnings)
+    assert any("moving.gif holds 2 pictures" in line for line in warnings)
+    assert {path.name for path in output.iterdir()} == {
+        "cmyk.json", "cmyk_region_01.png", "moving.json", "moving_region_01.png",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["keys", "truncated", "text", "shapes", "code", "other keys"])
 def test_bad_checkpoints(name: str, tiny_model: Path, picture: Path, tmp_path: Path) -> None:
     model = damaged_models(tmp_path, tiny_model)[name]
     result = predict(model, picture, "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert str(model) in one_error(result.stderr)
+    complaint = one_error(result.stderr)
+    assert str(model) in complaint
+    assert ("Python code" in complaint) == (name == "code")
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "code-was-run").exists()
 
@@ -530,6 +570,20 @@ def test_all_output_goes_through_one_function() -> None:
 
 
 # -------------------------------------------------------------------- demo and the rest
+
+
+def test_demo(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    done = cli("demo", "-o", folder, "--model", tiny_model)
+    assert done.exit_code == 0, done.stderr
+    for told in ("sources found", "(true: 3)", "p_mIoU", "inconclusive", "seconds: embed"):
+        assert told in done.stdout
+    assert "no calibration" in done.stdout
+    shown = [line.strip() for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert {Path(path) for path in shown} == set(folder.iterdir())
+    again = cli("demo", "-o", folder, "--model", tiny_model)  # replaces the first results
+    assert again.exit_code == 0
+    assert {Path(path) for path in shown} == set(folder.iterdir())
 
 
 def make_data_set(folder: Path, picture: Path) -> Path:

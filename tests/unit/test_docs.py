@@ -42,9 +42,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("name", RUN)
-def test_samples_run(name: str) -> None:
+def test_samples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL)
     assert samples
+    monkeypatch.chdir(tmp_path)
     for sample in samples:
         image, _ = demo_composite()
         exec(compile(sample, name, "exec"), {"image": image})

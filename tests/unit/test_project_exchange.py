@@ -217,6 +217,8 @@ def test_all_commands_on_a_small_project(project: Project, tmp_path: Path, run: 
     for words in (
         ("stats", folder),
         ("stats", folder, "--json"),
+        ("set", folder),
+        ("set", folder, "--annotators", "2", "--licence", "CC0-1.0"),
         ("log", folder, "0.png"),
         ("log", folder, "--json"),
         ("verify", folder),

@@ -43,7 +43,13 @@ from napari_safire.project.queries import (
 )
 from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import DATABASE, Changed, Project
-from napari_safire.project.truth import Donor, Note, PictureDescription, SourceDescription
+from napari_safire.project.truth import (
+    Donor,
+    Note,
+    PictureDescription,
+    SourceDescription,
+    decode_description,
+)
 from napari_safire.project.upkeep.backup import back_up, recover
 from napari_safire.project.upkeep.merge import merge
 from napari_safire.project.upkeep.statistics import statistics
@@ -366,6 +372,38 @@ class TestWork:
             save_step(project, ids(project)[0], "Ada", Step(np.ones((5, 5), np.uint8)), 0)
 
 
+class TestDescriptions:
+    def test_both_ends_of_a_copy_follow_their_numbers(self) -> None:
+        copied = SourceDescription(2, type="copy-move target", donor=Donor("region", source=3))
+        said = PictureDescription((copied,))
+        assert decode_description(said.as_record()) == said
+        assert said.renumbered({2: 5, 3: 1}).of(5).donor == Donor("region", source=1)
+        assert said.renumbered({3: 2}).of(2).donor == Donor("region")  # they became one
+        assert said.only([2, 3]) == said
+        assert said.only([1, 2]).of(2).donor == Donor("region")
+
+    def test_what_cannot_be_a_donor_is_refused(self) -> None:
+        for wrong in (
+            lambda: Donor("file"),
+            lambda: Donor("region", "a.jpg"),
+            lambda: Donor("file", "a.jpg", source=2),
+            lambda: Donor("region", source=0),
+            lambda: Donor("region", source=256),
+            lambda: SourceDescription(2, donor=Donor("region", source=2)),
+        ):
+            with pytest.raises(DatasetError):
+                wrong()
+        with pytest.raises(DatasetError, match="the source of a donor"):
+            decode_description(
+                {
+                    "sources": [SourceDescription(1).as_record() | {
+                        "donor": {"kind": "region", "name": "", "mask": None, "source": "3"}
+                    }],
+                    "notes": [],
+                }
+            )  # fmt: skip
+
+
 class TestList:
     def test_filters_and_orders(self, project: Project) -> None:
         a, b, c = ids(project)
@@ -511,6 +549,21 @@ class TestFile:
         monkeypatch.setattr(database, "file_system", lambda folder: "nfs4")
         assert database.safe_journal(tmp_path) == "rollback"
 
+    def test_a_folder_that_other_machines_reach_is_said_to_be_shared(
+        self, project: Project
+    ) -> None:
+        folder = project.folder
+        project.close()
+        database.say_shared(folder, True)
+        with Project.open(folder) as there:
+            assert there.ask("PRAGMA journal_mode") == [("delete",)]
+            tag_picture(there, "a.png", ["x"])
+            assert verify(there).problems == ()
+        database.say_shared(folder, False)
+        with Project.open(folder) as there:
+            assert there.ask("PRAGMA journal_mode") == [("wal",)]
+            assert find_picture(there, "a.png").tags == ("x",)
+
     def test_a_backup_is_whole_and_opens(self, project: Project, tmp_path: Path) -> None:
         finished(project, ids(project)[0], two_sources())
         folder = back_up(project, tmp_path / "copy")
@@ -651,7 +704,7 @@ class TestPeople:
     def test_settings_out_of_range(self, project: Project) -> None:
         project.change_settings(ProjectSettings(2, 0.1))
         assert project.settings == ProjectSettings(2, 0.1)
-        for wrong in ({"annotators_per_picture": 0}, {"control_share": 1.5}):
+        for wrong in ({"annotators_per_picture": 0}, {"control_share": 0.6}):
             with pytest.raises(DatasetError):
                 ProjectSettings(**wrong)  # type: ignore[arg-type]
 

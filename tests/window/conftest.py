@@ -221,6 +221,9 @@ def viewer(request: pytest.FixtureRequest) -> Iterator[napari.Viewer]:
         own.window.resize(1100, 800)
         pump(0.1)
         yield own
+        # What is to be deleted later, in the shared window too: an ended progress bar turns the
+        # wheel of its window until then, in all tests that follow.
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         return
     shared: SharedWindow = request.getfixturevalue("shared_window")
     yield shared.viewer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,18 @@ def partitioned(dock: Dock) -> Dock:
     dock.settle()
     pump(0.2)
     return dock
+
+
+@pytest.fixture
+def set_letters() -> Iterator[Callable[[int], None]]:
+    """Choose the size of napari's letters, in points; it is as before, however the test ends."""
+    before = get_settings().appearance.font_size
+
+    def choose(size: int) -> None:
+        get_settings().appearance.font_size = size
+
+    yield choose
+    choose(before)
 
 
 def container(dock: Dock) -> QDockWidget:
@@ -118,8 +131,10 @@ def test_nothing_is_cut_off_at_360_pixels(partitioned: Dock) -> None:
     assert cut_off(partitioned) == []
 
 
-def test_nothing_is_cut_off_in_large_letters(partitioned: Dock) -> None:
-    get_settings().appearance.font_size = 16  # the fixture of the viewer resets it
+def test_nothing_is_cut_off_in_large_letters(
+    partitioned: Dock, set_letters: Callable[[int], None]
+) -> None:
+    set_letters(16)
     widen(partitioned, NARROW)
     widget = partitioned.widget
     assert widget.prompts.add.fontMetrics().height() > 20
@@ -136,11 +151,15 @@ def test_nothing_is_cut_off_in_large_letters(partitioned: Dock) -> None:
 
 @pytest.mark.parametrize("font_size", [9, 16])
 def test_nothing_of_the_curate_dock_is_cut_off_at_360_pixels(
-    dock: Dock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, font_size: int
+    dock: Dock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    set_letters: Callable[[int], None],
+    font_size: int,
 ) -> None:
     monkeypatch.setenv("NAPARI_SAFIRE_ANNOTATOR", "annotator of a long name")
     dock.viewer.window.resize(*SMALL)
-    get_settings().appearance.font_size = font_size
+    set_letters(font_size)
     curate = bring_forward(dock.viewer, CurateWidget)
     work = dock.workspace.queue.work
     work.open_queue(make_project(tmp_path))

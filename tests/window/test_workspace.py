@@ -23,6 +23,7 @@ from napari_safire.gui.workspace import workspace_of
 from napari_safire.project.adding import add_pictures
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.store import Project
+from napari_safire.project.truth import Note, PictureDescription
 
 from .hand import Hand, pump, wait_idle, wait_until
 from .test_closing import (
@@ -40,10 +41,7 @@ from .test_closing import (
 )
 
 Kind = type[WorkspaceDock]
-pytestmark = [
-    pytest.mark.filterwarnings("error:::napari_safire", "error::ResourceWarning"),
-    pytest.mark.own_window,
-]
+pytestmark = pytest.mark.filterwarnings("error:::napari_safire", "error::ResourceWarning")
 
 
 def open_kind(viewer: napari.Viewer, kind: Kind, engine: FakeEngine) -> dict[str, Any]:
@@ -86,13 +84,10 @@ def close_kind(viewer: napari.Viewer, kind: Kind) -> None:
     pump(0.05)
 
 
+@pytest.mark.own_window
 @pytest.mark.parametrize(
     ("first", "second", "closed_first"),
-    [
-        (SafireWidget, CurateWidget, SafireWidget),
-        (SafireWidget, CurateWidget, CurateWidget),
-        (CurateWidget, SafireWidget, CurateWidget),
-    ],
+    [(SafireWidget, CurateWidget, SafireWidget), (CurateWidget, SafireWidget, SafireWidget)],
 )
 def test_all_ends_with_the_last_dock_and_nothing_before(
     viewer: napari.Viewer, quiet: None, first: Kind, second: Kind, closed_first: Kind
@@ -132,6 +127,7 @@ def test_all_ends_with_the_last_dock_and_nothing_before(
     assert keys(viewer, [picture]) == keys_before
 
 
+@pytest.mark.own_window
 def test_both_end_with_the_viewer_in_the_middle_of_an_embedding(
     viewer: napari.Viewer, quiet: None
 ) -> None:
@@ -266,3 +262,39 @@ def test_napari_opens_a_project_in_its_dock(
     assert [layer.name for layer in viewer.layers] == ["0.png"]
     curate.close_work()
     assert_threads_end()
+
+
+def open_with_a_note(viewer: napari.Viewer, project: Path) -> None:
+    """Open a project, pin a note, and ask for the place of another; keeps nothing alive."""
+    workspace = workspace_of(viewer)
+    assert workspace is not None
+    work = workspace.queue.work
+    work.open_queue(project)
+    wait_until(lambda: work.opened is not None and not work.doing)
+    workspace.queue.describe(PictureDescription(notes=(Note("here", None, 20.0, 30.0),)))
+    wait_idle(workspace.controller)
+    curate = workspace.dock(CurateWidget)
+    assert curate is not None
+    curate.notes.unfold()
+    curate.notes.pin.click()
+
+
+@pytest.mark.own_window
+@pytest.mark.parametrize("how", ["dock", "viewer"])
+def test_pinned_notes_go_with_the_dock_or_the_viewer(
+    viewer: napari.Viewer, quiet: None, tmp_path: Path, how: str
+) -> None:
+    before = list(viewer.mouse_drag_callbacks)
+    traces = open_kind(viewer, CurateWidget, FakeEngine())
+    open_with_a_note(viewer, make_project(tmp_path))
+    assert "notes" in viewer.layers
+    assert len(viewer.mouse_drag_callbacks) == len(before) + 1
+    if how == "viewer":
+        viewer.close()
+        pump(0.1)
+    else:
+        close_kind(viewer, CurateWidget)
+        assert "notes" not in viewer.layers
+        assert viewer.mouse_drag_callbacks == before
+    assert_threads_end()
+    assert_freed(traces)

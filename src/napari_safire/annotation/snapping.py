@@ -9,6 +9,7 @@ to edges"). All is done in a box around the stroke.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def snapped(
     Parameters
     ----------
     before : (H, W) uint8 array
-        What was shown before the stroke.
+        What was shown.
     stroke : Stroke
         Of one source, or one that erases.
     pixels : (H, W) or (H, W, C) array
@@ -50,13 +51,13 @@ def snapped(
     protected : (H, W) bool array, optional
         Painted or protected before the stroke: it stays as it is.
     reach : int
-        Pixels on both sides of the drawn edge.
+        Pixels on both sides of the edge.
 
     Returns
     -------
     Stroke or None
-        What the stroke would have been, against what was shown before it. Where it took pixels of
-        its own source away, these have the label of their neighbours. None where nothing changes.
+        What it would have been, against what was shown before. Where it took pixels of its own
+        source away, these have the label of their neighbours. None where nothing changes.
 
     Raises
     ------
@@ -65,30 +66,16 @@ def snapped(
     ValueError
         ``reach`` is below 1, or the picture is of another size.
     """
-    if reach < 1:
-        raise ValueError(f"reach is {reach} pixels, but must be at least 1.")
-    if pixels.shape[:2] != before.shape:
-        raise ValueError(
-            f"The picture has {pixels.shape[:2]} pixels, its labels {before.shape}: give those of "
-            "one picture."
-        )
-    found = np.unique(stroke.labels[stroke.mask])
-    if len(found) != 1:
-        raise SafireError(
-            f"The stroke has {len(found)} labels: only a stroke of one source can be snapped."
-        )
-    source = int(found[0])
+    source = _checked_source(before, stroke, pixels, reach)
+    corner = stroke.top, stroke.left
     rows, cols = (
         slice(max(0, start - 2 * reach), min(side, start + length + 2 * reach))
-        for start, length, side in zip(
-            (stroke.top, stroke.left), stroke.mask.shape, before.shape, strict=True
-        )
+        for start, length, side in zip(corner, stroke.mask.shape, before.shape, strict=True)
     )
     earlier = before[rows, cols]
     inside = np.zeros(earlier.shape, np.bool_)
-    Stroke(stroke.top - rows.start, stroke.left - cols.start, stroke.mask, stroke.labels).put(
-        inside, True
-    )
+    here = replace(stroke, top=stroke.top - rows.start, left=stroke.left - cols.start)
+    here.put(inside, True)
     drawn = np.where(inside, source, earlier).astype(np.int32)
     undecided = _undecided(drawn == source, inside, reach)
     if protected is not None:
@@ -102,7 +89,23 @@ def snapped(
     change = Stroke.between(earlier, result)
     if change is None or np.array_equal(drawn, result):
         return None
-    return Stroke(change.top + rows.start, change.left + cols.start, change.mask, change.labels)
+    return replace(change, top=change.top + rows.start, left=change.left + cols.start)
+
+
+def _checked_source(before: Labels, stroke: Stroke, pixels: npt.NDArray[Any], reach: int) -> int:
+    if reach < 1:
+        raise ValueError(f"reach is {reach} pixels, but must be at least 1.")
+    if pixels.shape[:2] != before.shape:
+        raise ValueError(
+            f"The picture has {pixels.shape[:2]} pixels, its labels {before.shape}: give those of "
+            "one picture."
+        )
+    found = np.unique(stroke.labels[stroke.mask])
+    if len(found) != 1:
+        raise SafireError(
+            f"The stroke has {len(found)} labels: only a stroke of one source can be snapped."
+        )
+    return int(found[0])
 
 
 def gradient(pixels: npt.NDArray[Any]) -> FloatImage:

@@ -20,6 +20,16 @@ from napari_safire.cli.models import models
 from napari_safire.cli.predict import predict
 from napari_safire.cli.project import project
 from napari_safire.cli.project_teams import assign, controls, export, import_
+from napari_safire.cli.project_upkeep import (
+    backup,
+    log,
+    merge,
+    rebuild,
+    recover,
+    replay,
+    stats,
+    verify,
+)
 from napari_safire.cli.terminal import (
     FAILED,
     ErrorReportingGroup,
@@ -45,7 +55,9 @@ app.command()(predict)
 app.command()(evaluate)
 app.command()(evidence)
 app.command()(train)
-for command in (assign, controls, export):
+for command in (
+    assign, controls, export, log, stats, verify, rebuild, replay, merge, backup, recover,
+):  # fmt: skip
     project.command()(command)
 project.command("import")(import_)
 app.add_typer(project, name="project")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,13 +43,7 @@ def evidence(
 
     known = [one.name for one in VIEWS]
     wanted = view or known
-    for name in wanted:
-        if name not in known:
-            complain(f"There is no view {name!r}: give one of {', '.join(known)}.")
-            raise typer.Exit(WRONG_USE)
-    if reference is None and "comparison" in (view or ()):
-        complain("The view 'comparison' needs another picture: give it with --reference PATH.")
-        raise typer.Exit(WRONG_USE)
+    _refuse_wrong_views(view or (), known, reference)
     parameters = {}
     if reference is not None:
         try:
@@ -76,6 +70,18 @@ def evidence(
             say(f"  {_line(found[name])}")
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _refuse_wrong_views(
+    wanted: Sequence[str], known: Sequence[str], reference: Path | None
+) -> None:
+    for name in wanted:
+        if name not in known:
+            complain(f"There is no view {name!r}: give one of {', '.join(known)}.")
+            raise typer.Exit(WRONG_USE)
+    if reference is None and "comparison" in wanted:
+        complain("The view 'comparison' needs another picture: give it with --reference PATH.")
+        raise typer.Exit(WRONG_USE)
 
 
 def _views(path: Path) -> Mapping[str, EvidenceView]:

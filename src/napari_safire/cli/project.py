@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,17 +15,12 @@ from napari_safire.cli.options import DeviceOption, ModelOption, SeedOption, Set
 from napari_safire.cli.terminal import FAILED, complain, print_table, progress_bar, say, warn
 
 if TYPE_CHECKING:
-    from napari_safire.engine import Engine
     from napari_safire.project.store import Project
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
 AuthorOption = Annotated[
     str | None,
     typer.Option("--as", metavar="NAME", help="In whose name; default: this machine's annotator."),
-]
-ModelFilesOption = Annotated[
-    list[Path] | None,
-    typer.Option("--model", metavar="FILE", help="A model besides the registered; repeatable."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, on stdout.")]
 
@@ -57,22 +53,75 @@ def create(
         int, typer.Option(min=1, help="How many people annotate each picture, blind.")
     ] = 1,
     controls: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of hidden control pictures.")
+        float, typer.Option(min=0, max=0.5, help="Share of hidden control pictures.")
     ] = 0.0,
     licence: Annotated[str, typer.Option(help="Of the pictures, for the data card.")] = "",
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Other machines reach the folder by a network drive.")
+    ] = False,
     seed: SeedOption = 0,
     set_name: SetOption = None,
     author: AuthorOption = None,
 ) -> None:
     """Begin a project in a folder. Pictures stay where they are."""
+    from napari_safire.project.database import say_shared
     from napari_safire.project.settings import ProjectSettings
     from napari_safire.project.store import Project
 
     settings = ProjectSettings(annotators, controls, seed, licence)
+    if shared:
+        folder.mkdir(parents=True, exist_ok=True)
+        say_shared(folder, True)
     with Project.create(folder, name, author=author, settings=settings) as made:
         say(f"Created {made.name} in {made.folder}, in the name of {made.author}.")
         if pictures:
             _add(made, pictures, set_name, quick=False, tags=[])
+
+
+@project.command("set")
+def set_(
+    folder: FolderArgument,
+    annotators: Annotated[
+        int | None, typer.Option(min=1, help="How many people annotate each picture, blind.")
+    ] = None,
+    controls: Annotated[
+        float | None, typer.Option(min=0, max=0.5, help="Share of hidden control pictures.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the pictures.")] = None,
+    shared: Annotated[
+        bool | None,
+        typer.Option("--shared/--local", help="Whether other machines reach the folder."),
+    ] = None,
+    author: AuthorOption = None,
+) -> None:
+    """Tell how the project is worked on, or change it. Before --shared close it everywhere."""
+    from napari_safire.errors import SafireError
+    from napari_safire.project.database import safe_journal, say_shared
+
+    asked = {
+        "annotators_per_picture": annotators,
+        "control_share": controls,
+        "licence": licence,
+    }
+    changed = {name: value for name, value in asked.items() if value is not None}
+    with opened(folder, author, read_only=not changed) as there:
+        settings = there.settings
+        if changed:
+            settings = replace(settings, **changed)  # type: ignore[arg-type]  # as asked for
+            there.change_settings(settings)
+    if shared is not None:
+        say_shared(folder, shared)
+        try:
+            with opened(folder, author):  # takes the other journal, if nobody is there
+                pass
+        except SafireError as error:
+            say_shared(folder, not shared)
+            raise SafireError(
+                f"{folder} is open in another program: close it everywhere, then say it again."
+            ) from error
+    print_table([(name, str(value)) for name, value in settings.as_record().items()])
+    reach = "several machines" if safe_journal(folder) == "rollback" else "this machine"
+    say(f"reached by  {reach}")
 
 
 @project.command("add")
@@ -132,190 +181,6 @@ def find(
                 warn(picture.problem)
     if flagged:
         raise typer.Exit(FAILED)
-
-
-@project.command("log")
-def log(
-    folder: FolderArgument,
-    picture: Annotated[
-        str | None, typer.Argument(metavar="[PICTURE]", help="Name or path; default: all events.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Tell what happened, to a picture or to all: who, when, what, with which model."""
-    from napari_safire.project.pictures import find_picture
-    from napari_safire.project.upkeep.wording import event_sentence
-
-    with opened(folder, read_only=True) as there:
-        wanted = None if picture is None else find_picture(there, picture).id
-        names = dict(there.ask("SELECT id, name FROM picture"))
-        for event in there.events(picture=wanted):
-            if as_json:
-                values = {name: getattr(event, name) for name in _EVENT_FIELDS}
-                say(json.dumps(values | {"body": dict(event.body)}))
-            else:
-                say(event_sentence(event, names.get(event.picture, "")))
-
-
-_EVENT_FIELDS = ("sequence", "at", "author", "machine", "kind", "picture", "sha256")
-
-
-@project.command("stats")
-def stats(folder: FolderArgument, as_json: JsonOption = False) -> None:
-    """Count pictures, work, time and events; one line for each annotator."""
-    from napari_safire.project.upkeep.statistics import statistics
-
-    with opened(folder, read_only=True) as there:
-        found = statistics(there)
-    if as_json:
-        say(json.dumps(found.as_record()))
-        return
-    stages = ", ".join(f"{stage}: {n}" for stage, n in found.stages.items() if n)
-    say(f"{found.name}: {found.n_pictures} pictures ({stages or 'none'}), {found.n_events} events.")
-    print_table(
-        [
-            (row.annotator, *(str(row.states[s]) for s in row.states), f"{row.hours:.1f}")
-            for row in found.annotators
-        ],
-        header=("annotator", "assigned", "begun", "done", "rejected", "accepted", "hours"),
-    )
-
-
-@project.command("verify")
-def verify(
-    folder: FolderArgument,
-    head: Annotated[
-        str, typer.Option(help="A hash of the chain, noted earlier: it must still be in it.")
-    ] = "",
-    files: ModelFilesOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Prove the chain of events, the masks, the pictures and the models; changes nothing.
-
-    Exit code 1 if anything is not what it was. Note the hash that it prints elsewhere: with it the
-    proof also holds against somebody who could rewrite all files.
-    """
-    from napari_safire.project.upkeep.verify import verify as prove
-
-    with opened(folder, read_only=True) as there, progress_bar("proving") as show:
-        found = prove(there, head=head, known_models=list(_models(files)), progress=show)
-    if as_json:
-        say(json.dumps({name: getattr(found, name) for name in found.__slots__}))
-    else:
-        for problem in found.problems:
-            complain(problem)
-        for remark in found.remarks:
-            warn(remark)
-        say(
-            f"{found.n_events} events, {found.n_objects} masks and annotations, "
-            f"{found.n_pictures} pictures: {len(found.problems) or 'no'} problems."
-        )
-        say(f"Head of the chain: {found.head}")
-    if found.problems:
-        raise typer.Exit(FAILED)
-
-
-@project.command("rebuild")
-def rebuild(folder: FolderArgument) -> None:
-    """Make the state anew from the events; says whether it was what they say."""
-    with opened(folder) as there:
-        same = there.rebuild()
-    say("The state was what the events say." if same else "The state was another: mended.")
-
-
-@project.command("replay")
-def replay(
-    folder: FolderArgument,
-    picture: Annotated[
-        str | None, typer.Argument(metavar="[PICTURE]", help="Default: all.")
-    ] = None,
-    files: ModelFilesOption = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
-) -> None:
-    """Ask the recorded models the recorded prompts again, and count every pixel that differs.
-
-    Exit code 1 if any differs, or a model is not on this machine.
-    """
-    from napari_safire.errors import SafireError
-    from napari_safire.project.pictures import find_picture
-    from napari_safire.project.upkeep.replay import replay as ask_again
-
-    models = _models(files)
-
-    def load(sha256: str) -> Engine:
-        from napari_safire.cli.terminal import open_engine
-
-        if sha256 not in models:
-            raise SafireError(
-                f"The model {sha256[:12]}… is not on this machine: give its file by --model."
-            )
-        return open_engine(models[sha256], device)
-
-    with opened(folder, read_only=True) as there, progress_bar("replaying") as show:
-        wanted = "" if picture is None else find_picture(there, picture).id
-        found = ask_again(there, load, only=wanted, progress=show)
-    for one in found:
-        if as_json:
-            say(json.dumps({name: getattr(one, name) for name in one.__slots__}))
-        elif one.problem:
-            complain(f"{one.picture}, {one.annotator}: {one.problem}")
-        else:
-            answers = (
-                f"{one.n_answers} answers, {one.n_differing:,} of {one.n_pixels:,} pixels differ"
-            )
-            say(f"{one.picture}, {one.annotator}: {answers}.")
-    if not found:
-        say("No model helped with any work: there is nothing to ask again.")
-    if any(one.problem or one.n_differing for one in found):
-        raise typer.Exit(FAILED)
-
-
-@project.command("merge")
-def merge(
-    folder: FolderArgument,
-    other: Annotated[Path, typer.Argument(metavar="OTHER", help="A copy; it is only read.")],
-    author: AuthorOption = None,
-) -> None:
-    """Join what was done in a copy; where both went on, the other's is a second opinion."""
-    from napari_safire.project.upkeep.merge import merge as join
-
-    with opened(folder, author) as there, opened(other, author, read_only=True) as copy:
-        with progress_bar("joining") as show:
-            merged = join(there, copy, show)
-        say(f"{merged.n_common} events in common, {merged.n_joined} joined.")
-        names = dict(there.ask("SELECT id, name FROM picture"))
-        for picture, annotator, kept in merged.second_opinions:
-            say(f"{names[picture]}: {annotator} went on in both copies; the other is by {kept}.")
-
-
-@project.command("backup")
-def backup(
-    folder: FolderArgument,
-    target: Annotated[Path, typer.Argument(metavar="NEW", help="A folder that does not exist.")],
-) -> None:
-    """Copy the project as it is at one moment, whoever works on it meanwhile."""
-    from napari_safire.project.upkeep.backup import back_up
-
-    with opened(folder, read_only=True) as there, progress_bar("copying") as show:
-        say(f"Copied to {back_up(there, target, show)}")
-
-
-@project.command("recover")
-def recover(
-    damaged: FolderArgument,
-    target: Annotated[Path, typer.Argument(metavar="NEW", help="Folder of the new project.")],
-    author: AuthorOption = None,
-) -> None:
-    """Save what can be read of a project with a damaged database into a new one."""
-    from napari_safire.project.upkeep.backup import recover as save
-
-    found = save(damaged, target, author)
-    say(f"{found.n_events} events saved into {found.folder}.")
-    for sentence in found.lost[:20]:
-        warn(sentence)
-    if len(found.lost) > 20:
-        warn(f"and {len(found.lost) - 20} more.")
 
 
 @project.command("agree")
@@ -410,15 +275,9 @@ def _add(
         entries = collect_pictures(source, set_name=set_name)
         with progress_bar("adding") as show:
             added = add_pictures(there, entries, tags=tags, decode=not quick, progress=show)
-        say(f"{source}: {len(added.ids)} added, {added.known} known already.")
+        back = f", {added.n_returned} put back" if added.n_returned else ""
+        say(f"{source}: {len(added.ids)} added, {added.known} known already{back}.")
         for new, same in added.duplicates[:20]:
             warn(f"{new} has the pixels of {same}.")
         for problem in added.problems:
             complain(problem)
-
-
-def _models(files: list[Path] | None) -> dict[str, str]:
-    """Names of the models on this machine, by their hashes."""
-    from napari_safire.model.catalogue.registry import hashed_models
-
-    return hashed_models(files or ())

@@ -97,12 +97,11 @@ def by_strips(
         Rows and columns of the picture.
     cell : int
         Pixels of the picture a side of one value.
-    overlap : int
-        Rows that the function's filters reach to either side.
-    multiple : int
-        Rows begin at its multiples, and at the cell's.
+    overlap, multiple : int
+        Rows that the function's filters reach to either side; rows begin at multiples of this, and
+        of the cell.
     progress : callable, optional
-        Called as ``progress(done, total, stage)``, once a strip.
+        Called once a strip.
     cancel : callable, optional
         Asked before each strip.
     stage : str
@@ -119,8 +118,7 @@ def by_strips(
     Cancelled
     """
     parts = strips(shape, overlap=overlap, multiple=int(np.lcm(cell, multiple)))
-    whole = into
-    pieces = []
+    whole, pieces = into, []
     with _threads(len(parts)) as pool:
         for number, part in enumerate(parts):
             report(progress, cancel, number, len(parts), stage)

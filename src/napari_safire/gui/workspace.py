@@ -139,6 +139,7 @@ class Workspace:
     def finish_before(self, ticket: object) -> None:
         """Wait until all work is kept, if the dock that is about to leave is the last."""
         if self._docks.keys() <= {ticket}:
+            self.queue.fall_silent()
             self.controller.finish()
 
     def leave(self, ticket: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from napari_safire.errors import DatasetError
 
 _MOST_ANNOTATORS = 20
+_MOST_CONTROLS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class ProjectSettings:
     annotators_per_picture : int
         How many people annotate each picture, not knowing what the others do.
     control_share : float
-        Share of an annotator's pictures that are hidden controls with known truth, 0 to 1.
+        Share of an annotator's pictures that are hidden controls with known truth, 0 to .5.
     seed : int
         Of everything that is drawn: assignments, controls, splits.
     licence : str
@@ -43,9 +44,10 @@ class ProjectSettings:
                 f"{self.annotators_per_picture} annotators a picture: choose 1 to "
                 f"{_MOST_ANNOTATORS}."
             )
-        if not 0 <= self.control_share <= 1:
+        if not 0 <= self.control_share <= _MOST_CONTROLS:
             raise DatasetError(
-                f"A share of controls of {self.control_share}: choose one between 0 and 1."
+                f"A share of controls of {self.control_share}: choose one between 0 and "
+                f"{_MOST_CONTROLS}."
             )
 
     def as_record(self) -> dict[str, Any]:
@@ -65,9 +67,9 @@ def read_settings(record: Mapping[str, Any]) -> ProjectSettings:
     ProjectSettings
     """
     default = ProjectSettings()
-    known = {
-        field.name: type(getattr(default, field.name))(record[field.name])
-        for field in fields(default)
-        if isinstance(record.get(field.name), (int, float, str))
-    }
+    known = {}
+    for field in fields(default):
+        kind, value = type(getattr(default, field.name)), record.get(field.name)
+        if isinstance(value, kind) or (kind is float and isinstance(value, int)):
+            known[field.name] = kind(value)
     return replace(default, **known)

@@ -50,8 +50,11 @@ class Donor:
     name : str
         Id of the picture, or path of the file; empty for the others.
     mask : str or None
-        For "region": SHA-256 of the mask of the region in the project's store, where one was
-        drawn.
+        For "region": SHA-256 of the mask of the region in the project's store, where one came with
+        the annotation.
+    source : int or None
+        For "region": the source of the same labels that is this region, where it is marked as one:
+        a copy then has both ends.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class Donor:
     kind: DonorKind = "unknown"
     name: str = ""
     mask: str | None = None
+    source: int | None = None
 
     def __post_init__(self) -> None:
         named = self.kind in ("picture", "file")
@@ -70,10 +74,18 @@ class Donor:
             raise DatasetError(f"A donor of the kind {self.kind!r} is named {self.name!r}: {way}.")
         if self.mask is not None and self.kind != "region":
             raise DatasetError(f"A donor of the kind {self.kind!r} has no mask: leave it out.")
+        if self.source is not None and (
+            self.kind != "region" or not 0 < self.source <= MOST_SOURCES
+        ):
+            raise DatasetError(
+                f"Source {self.source} cannot be a donor of the kind {self.kind!r}: name a source "
+                f"from 1 to {MOST_SOURCES} of the same picture."
+            )
 
     def as_record(self) -> dict[str, Any]:
         """Return JSON values from which `donor_of` makes the same."""
-        return {"kind": self.kind, "name": self.name, "mask": self.mask}
+        record = {"kind": self.kind, "name": self.name, "mask": self.mask}
+        return record if self.source is None else record | {"source": self.source}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,10 @@ class SourceDescription:
         if not 1 <= self.number <= MOST_SOURCES:
             raise DatasetError(
                 f"There is no source {self.number}: sources are numbered from 1 to {MOST_SOURCES}."
+            )
+        if self.donor.source == self.number:
+            raise DatasetError(
+                f"Source {self.number} cannot be copied from itself: name the source it came from."
             )
         if self.order is not None and not 1 <= self.order <= MOST_SOURCES:
             raise DatasetError(
@@ -208,9 +224,10 @@ class PictureDescription:
         return replace(self, sources=(*others, source))
 
     def only(self, numbers: Iterable[int]) -> PictureDescription:
-        """Return the same without sources that the labels do not have."""
+        """Return the same without sources, and ends of copies, that the labels do not have."""
         there = set(numbers)
-        return replace(self, sources=tuple(s for s in self.sources if s.number in there))
+        kept = (source for source in self.sources if source.number in there)
+        return replace(self, sources=tuple(_without_end(source, there) for source in kept))
 
     def renumbered(self, numbers: Mapping[int, int]) -> PictureDescription:
         """Return the same under other numbers; of sources that become one, the first counts.
@@ -223,7 +240,11 @@ class PictureDescription:
         found: dict[int, SourceDescription] = {}
         for source in self.sources:
             number = numbers.get(source.number, source.number)
-            found.setdefault(number, replace(source, number=number))
+            donor = source.donor
+            if donor.source is not None:
+                end = numbers.get(donor.source, donor.source)
+                donor = replace(donor, source=None if end == number else end)
+            found.setdefault(number, replace(source, number=number, donor=donor))
         notes = tuple(
             note
             if note.source is None
@@ -239,6 +260,14 @@ class PictureDescription:
             "notes": [note.as_record() for note in self.notes],
             "waiver": self.waiver,
         }
+
+
+def _without_end(source: SourceDescription, there: set[int]) -> SourceDescription:
+    """The same, without the other end of a copy where the labels do not have it."""
+    end = source.donor.source
+    if end is None or end in there:
+        return source
+    return replace(source, donor=replace(source.donor, source=None))
 
 
 def decode_description(record: Any) -> PictureDescription:
@@ -272,11 +301,12 @@ def decode_description(record: Any) -> PictureDescription:
 def donor_of(record: Any) -> Donor:
     """Make a donor of JSON values; raises as `decode_description`."""
     given = checked.mapping(record, "a donor")
-    mask = given.get("mask")
+    mask, source = given.get("mask"), given.get("source")
     return Donor(
         checked.one_of(given.get("kind"), "the kind of a donor", DONOR_KINDS),
         _text(given.get("name"), "the name of a donor"),
         None if mask is None else _text(mask, "the mask of a donor"),
+        None if source is None else checked.whole(source, "the source of a donor", 1, MOST_SOURCES),
     )
 
 

@@ -222,6 +222,23 @@ class QueueController:
         camera = getattr(viewer, "scene", viewer).camera  # before napari 0.9 the viewer's own
         camera.center = (*camera.center[:-2], *image.data_to_world((row, col))[-2:])
 
+    def fall_silent(self) -> None:
+        """Tell no widget anything from now on: they may be half gone. What is open is saved."""
+        work = self.work
+        for signal in (
+            work.changed,
+            work.listed,
+            work.rows_changed,
+            work.missing_changed,
+            work.conflict_changed,
+            self.changed,
+            self.choices_known,
+            self.seen_changed,
+            self.described,
+            self.thumbnails.known,
+        ):
+            signal.block()
+
     def close(self) -> None:
         """Let go of viewer and session."""
         self.connections.disconnect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,11 @@ from napari_safire.images.files import file_sha256, why_unreadable
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.project import projections
 from napari_safire.project.events import BEGINNING, Event
-from napari_safire.project.pictures import picture_path, project_pictures
+from napari_safire.project.pictures import (
+    ProjectPicture,
+    picture_path,
+    project_pictures,
+)
 from napari_safire.project.store import Project
 from napari_safire.project.team.adjudicating import proved
 from napari_safire.text import printable
@@ -80,48 +84,76 @@ def verify(
     Verification
     """
     chain = _Chain(head)
-    problems: list[str] = []
-    try:
-        for event in project.events():
-            chain.take(event)
-            report(None, cancel, event.sequence, 0, "reading the events")
-    except DatasetError as error:
-        problems.append(str(error))
-    problems += chain.problems
-    if head and not chain.head_found:
-        problems.append(f"No event has the hash {printable(head)}: this is another chain.")
-    if not problems and not _state_fits(project):
-        problems.append("The state is not what the events say: `napari-safire project rebuild`.")
-    for number, digest in enumerate(sorted(chain.objects)):
-        report(progress, cancel, number, len(chain.objects), "checking the masks")
-        problem = project.objects.problem(digest)
-        problems += [problem] if problem else []
-    for number, (key, annotator, name) in enumerate(adjudicated := _adjudicated(project)):
-        report(progress, cancel, number, len(adjudicated), "checking the adjudications")
-        try:
-            proved(project, key, annotator)
-        except DatasetError as error:
-            problems.append(f"{name}: {error}")
-    n_pictures = 0
-    for picture in project_pictures(project):
-        report(progress, cancel, n_pictures, 0, "checking the pictures")
-        n_pictures += 1
-        path = picture_path(project, picture)
-        problem = why_unreadable(path) or ""
-        if not problem and file_sha256(path) != picture.file_sha256:
-            problem = f"{printable(path)} was changed since it was added: its hash is another."
-        problems += [problem] if problem else []
+    problems = list(_of_chain(project, chain, head, cancel))
+    problems += _of_objects(project, chain.objects, progress, cancel)
+    problems += _of_adjudications(project, progress, cancel)
+    pictures = list(project_pictures(project))
+    problems += _of_pictures(project, pictures, progress, cancel)
     missing = set() if known_models is None else chain.models - set(known_models)
     remarks = [f"The model {digest[:12]}… is not on this machine." for digest in sorted(missing)]
     return Verification(
         chain.n_events,
         len(chain.objects),
-        n_pictures,
+        len(pictures),
         chain.last,
         tuple(problems),
         tuple(chain.remarks + remarks),
         tuple(sorted(chain.models)),
     )
+
+
+def _of_chain(project: Project, chain: _Chain, head: str, cancel: Cancel | None) -> Iterator[str]:
+    broken = False
+    try:
+        for event in project.events():
+            chain.take(event)
+            report(None, cancel, event.sequence, 0, "reading the events")
+    except DatasetError as error:
+        broken = True
+        yield str(error)
+    yield from chain.problems
+    if head and not chain.head_found:
+        yield f"No event has the hash {printable(head)}: this is another chain."
+    elif not broken and not chain.problems and not _state_fits(project):
+        yield "The state is not what the events say: `napari-safire project rebuild`."
+
+
+def _of_objects(
+    project: Project, objects: Collection[str], progress: Progress | None, cancel: Cancel | None
+) -> Iterator[str]:
+    for number, digest in enumerate(sorted(objects)):
+        report(progress, cancel, number, len(objects), "checking the masks")
+        problem = project.objects.problem(digest)
+        if problem:
+            yield problem
+
+
+def _of_adjudications(
+    project: Project, progress: Progress | None, cancel: Cancel | None
+) -> Iterator[str]:
+    adjudicated = _adjudicated(project)
+    for number, (key, annotator, name) in enumerate(adjudicated):
+        report(progress, cancel, number, len(adjudicated), "checking the adjudications")
+        try:
+            proved(project, key, annotator)
+        except DatasetError as error:
+            yield f"{name}: {error}"
+
+
+def _of_pictures(
+    project: Project,
+    pictures: Sequence[ProjectPicture],
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> Iterator[str]:
+    for number, picture in enumerate(pictures):
+        report(progress, cancel, number, len(pictures), "checking the pictures")
+        path = picture_path(project, picture)
+        problem = why_unreadable(path) or ""
+        if not problem and file_sha256(path) != picture.file_sha256:
+            problem = f"{printable(path)} was changed since it was added: its hash is another."
+        if problem:
+            yield problem
 
 
 def objects_of(event: Event) -> Iterator[str]:

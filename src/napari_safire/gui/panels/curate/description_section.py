@@ -32,6 +32,12 @@ _DONORS = {
     "region": "this picture",
 }
 
+_NAMED = {
+    "picture": "name of the picture",
+    "file": "path of the file",
+    "region": "number of the source it was copied from",
+}
+
 
 class DescriptionSection(FoldedSection):
     """A form for the current source; whatever is entered is kept at once.
@@ -117,11 +123,10 @@ class DescriptionSection(FoldedSection):
     def _donor_chosen(self, row: int) -> None:
         """Take a donor that needs no name at once; the others once they are named."""
         kind = DONOR_KINDS[row]
-        named = kind in ("picture", "file")
         self._show_donor_name(kind, "")
-        if named:
+        if kind in _NAMED:
             self.donor_name.setFocus()
-        else:
+        if kind not in ("picture", "file"):
             self._say(lambda source: replace(source, donor=Donor(kind)))
 
     def _donor_named(self) -> None:
@@ -132,6 +137,15 @@ class DescriptionSection(FoldedSection):
             self._say(lambda source: replace(source, donor=Donor("file", text)))
         elif kind == "picture":
             self._find_donor(text)
+        elif text.isdecimal() and 0 < int(text) <= MOST_SOURCES and int(text) != self._number:
+            end = int(text)
+            self._say(lambda source: replace(source, donor=Donor("region", source=end)))
+        else:
+            self._controller.notice.emit(
+                "Name the source it was copied from by its number, another one of this picture.",
+                True,
+            )
+            self._show()
 
     def _find_donor(self, text: str) -> None:
         """Take the one picture of the project that is called so."""
@@ -231,14 +245,14 @@ class DescriptionSection(FoldedSection):
             self._show_donor_name(donor.kind, self._donor_text())
 
     def _show_donor_name(self, kind: str, text: str) -> None:
-        self.donor_name.setPlaceholderText(
-            {"picture": "name of the picture", "file": "path of the file"}.get(kind, "")
-        )
+        self.donor_name.setPlaceholderText(_NAMED.get(kind, ""))
         self.donor_name.setText(text)
-        self._form.setRowVisible(self.donor_name, kind in ("picture", "file"))
+        self._form.setRowVisible(self.donor_name, kind in _NAMED)
 
     def _donor_text(self) -> str:
         donor = self._description.of(self._number).donor
+        if donor.kind == "region":
+            return "" if donor.source is None else str(donor.source)
         if donor.kind != "picture":
             return donor.name
         row = self._work.rows.get(donor.name)  # it is told of once it is known

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_safire.corpus.queue import PictureQueue
+from napari_safire.gui.io.writer import write_labels
+from napari_safire.gui.panels.fine_tune import section as fine_tune_section
+from napari_safire.images.masks import decode_sources, encode_sources
+from napari_safire.images.records.head import FROM_ONE
 from napari_safire.learning.comparison import Comparison
 from napari_safire.learning.events import Divided, Event, Outcome, Scoring, Warned, to_line
 from napari_safire.learning.run_log import RunEvent
+from napari_safire.session.fine_tuning import FineTuning
 
 _CODE = r"""
 import json, pathlib, select, sys
@@ -31,6 +42,8 @@ while not (place / "go").exists():
 for line in told["then"]:
     print(line, flush=True)
 """
+
+SHAPE = (24, 32)
 
 BEGIN: tuple[Event, ...] = (
     Divided(31, 28, 4, 3, 9, 7),
@@ -80,3 +93,49 @@ class FakeTuning:
 
     def go_on(self) -> None:
         (self.place / "go").touch()
+
+
+def make_pictures(folder: Path, number: int) -> list[Path]:
+    folder.mkdir()
+    paths = [folder / f"p{i}.png" for i in range(number)]
+    for i, path in enumerate(paths):
+        Image.fromarray(np.full((*SHAPE, 3), 10 * i, np.uint8)).save(path)
+    return paths
+
+
+def make_mask(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def two_sources() -> np.ndarray:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[SHAPE[0] // 2 :] = 1
+    return encode_sources(labels)
+
+
+def finish(folder: Path, numbers: Iterable[int]) -> None:
+    """Save pictures of a series as done, as the plugin does."""
+    entries = PictureQueue.open(folder).entries()
+    labels = decode_sources(two_sources()) + 1
+    done = {"metadata": {"napari_safire": {"numbering": FROM_ONE, "state": "done"}}}
+    for number in numbers:
+        entries[number].record.parent.mkdir(exist_ok=True)
+        write_labels(str(entries[number].record), labels, done)
+
+
+def make_series(folder: Path) -> Path:
+    """A folder of 13 pictures, of which 12 are done."""
+    make_pictures(folder / "photos", 13)
+    finish(folder / "photos", range(12))
+    return folder / "photos"
+
+
+def make_fake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTuning:
+    """What the section starts is this process."""
+    (folder / "fake").mkdir()
+    made = FakeTuning(folder / "fake")
+    made.will_say()
+    command = partial(FineTuning, command=made.command)
+    monkeypatch.setattr(fine_tune_section, "FineTuning", command)
+    return made
