@@ -442,6 +442,7 @@ def test_work_begins_from_a_partition_a_mask_or_nothing(
     section.always.setChecked(True)
     choose(curate, section.begin, "the model's partition")
     assert shown() == [1, 2]
+    wait_until(lambda: " · begun" in section.place.text())  # once it is kept
     press(curate, section.forward)
     wait_until(lambda: shown() == [1, 2])  # always
     section.always.setChecked(False)
