@@ -630,3 +630,79 @@ def test_a_folder_holds_no_descriptions(curate: CurateWidget, photos: Path) -> N
     curate.workspace.queue.note()
     curate.workspace.queue.accept()
     assert "cannot be accepted: open a project" in curate.message.text()
+
+
+def test_the_next_picture_takes_the_layer_of_the_last_and_nothing_else_of_it(
+    curate: CurateWidget, viewer: ViewerModel, project: Path
+) -> None:
+    open_queue(curate, project)
+    queue, controller = curate.workspace.queue, curate.controller
+    image, first, opened = queue.pictures.image, queue.work.key, queue.work.opened
+    assert image is not None
+    mark_two_sources(curate)
+    marked = controller.sources_layer
+    assert marked is not None
+    queue.go_on()
+    settle(curate)
+    work = queue.work.work
+    assert queue.pictures.image is image, "another layer was made"
+    assert work is not None
+    np.testing.assert_array_equal(image.data, work.image.pixels)
+    assert (image.name, queue.work.opened != opened) == (work.name, True)
+    assert marked not in viewer.layers
+    assert controller.sources_layer is None
+    assert controller.session.planes.of(opened) == []
+    controller.edits.undo()  # of the picture before: nothing
+    settle(curate)
+    assert controller.sources_layer is None
+    queue.work.go_to(first)
+    settle(curate)
+    assert controller.sources_layer is not None
+    assert set(np.unique(controller.sources_layer.data)) >= {1, 2}
+
+
+@pytest.mark.parametrize("change", ["opacity", "layer above", "grey", "mode"])
+def test_a_layer_that_is_shown_otherwise_is_not_used_again(
+    curate: CurateWidget, viewer: ViewerModel, photos: Path, change: str
+) -> None:
+    if change == "grey":
+        Image.fromarray(np.full(SHAPE, 9, np.uint8)).save(photos / "a2.png")
+    open_queue(curate, photos)
+    queue = curate.workspace.queue
+    image = queue.pictures.image
+    assert image is not None
+    if change == "opacity":
+        image.opacity = 0.3
+    elif change == "layer above":
+        viewer.add_points(np.zeros((1, 2)), name="mine")
+    elif change == "mode":
+        image.mode = "transform"
+    queue.go_on()
+    settle(curate)
+    then = queue.pictures.image
+    assert then is not None
+    assert then is not image
+    assert image not in viewer.layers
+    assert (then.opacity, then.mode) == (1.0, "pan_zoom")
+    assert then.rgb == (change != "grey")
+    assert ("mine" in viewer.layers) == (change == "layer above")
+
+
+def test_a_picture_of_another_size_fits_the_layer_and_the_view(
+    curate: CurateWidget, viewer: ViewerModel, photos: Path
+) -> None:
+    Image.fromarray(np.full((90, 30, 3), 9, np.uint8)).save(photos / "a2.png")
+    open_queue(curate, photos)
+    queue = curate.workspace.queue
+    image = queue.pictures.image
+    queue.go_on()
+    settle(curate)
+    assert image is not None
+    assert queue.pictures.image is image
+    assert image.data.shape == (90, 30, 3)
+    assert image.extent.world.tolist() == [[0, 0], [89, 29]]
+    camera = getattr(viewer, "scene", viewer).camera
+    np.testing.assert_allclose(camera.center[-2:], (44.5, 14.5))
+    mark_two_sources(curate)
+    assert curate.controller.sources_layer is not None
+    assert curate.controller.sources_layer.data.shape == (90, 30)

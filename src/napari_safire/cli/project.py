@@ -275,7 +275,8 @@ def _add(
         entries = collect_pictures(source, set_name=set_name)
         with progress_bar("adding") as show:
             added = add_pictures(there, entries, tags=tags, decode=not quick, progress=show)
-        say(f"{source}: {len(added.ids)} added, {added.known} known already.")
+        back = f", {added.n_returned} put back" if added.n_returned else ""
+        say(f"{source}: {len(added.ids)} added, {added.known} known already{back}.")
         for new, same in added.duplicates[:20]:
             warn(f"{new} has the pixels of {same}.")
         for problem in added.problems:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,12 +39,15 @@ class Added:
         Names of new ones and of those whose pixels, or bytes, they share.
     problems : tuple of str
         Why others were left out, in sentences.
+    n_returned : int
+        How many had been removed, and are back with all that was made of them.
     """
 
     ids: tuple[str, ...]
     known: int = 0
     duplicates: tuple[tuple[str, str], ...] = ()
     problems: tuple[str, ...] = ()
+    n_returned: int = 0
 
 
 def add_pictures(
@@ -86,6 +90,10 @@ def add_pictures(
         except (SafireError, OSError) as error:
             problems.append(str(error))
             continue
+        if draft.picture in seen.removed:
+            seen.removed.remove(draft.picture)
+            drafts.append(Draft("picture.returned", draft.picture))
+            continue
         if draft.picture in seen.ids:
             known += 1
             continue
@@ -94,10 +102,22 @@ def add_pictures(
             duplicates.append((draft.body["path"], same))
         seen.take(draft)
         drafts.append(draft)
-    project.append_many(drafts)
+    taken: set[str] = set()
+
+    def still(connection: sqlite3.Connection, draft: Draft) -> bool:
+        row = connection.execute("SELECT removed FROM picture WHERE id = ?", (draft.picture,))
+        found = row.fetchone()
+        if draft.kind == "picture.returned":
+            return bool(found and found[0])
+        if found is not None:  # another process has added it meanwhile
+            taken.add(draft.picture)
+        return found is None
+
+    project.append_many(drafts, still=still)
     report(progress, cancel, len(entries), len(entries), "looking at the pictures")
-    ids = tuple(draft.picture for draft in drafts)
-    return Added(ids, known, tuple(duplicates), tuple(problems))
+    new = tuple(d.picture for d in drafts if d.kind == "picture.added" and d.picture not in taken)
+    n_returned = sum(draft.kind == "picture.returned" for draft in drafts)
+    return Added(new, known + len(taken), tuple(duplicates), tuple(problems), n_returned)
 
 
 class _Seen:
@@ -105,13 +125,16 @@ class _Seen:
 
     def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
         self.ids: set[str] = set()
+        self.removed: set[str] = set()
         self._paths: dict[str, str] = {}
-        for picture, path, file, pixels in rows:
+        for picture, path, file, pixels, removed in rows:
             self._take(picture, json.loads(path), file, pixels)
+            if removed:
+                self.removed.add(picture)
 
     @classmethod
     def of(cls, project: Project) -> _Seen:
-        return cls(project.ask("SELECT id, path, file_sha256, pixels_sha256 FROM picture"))
+        return cls(project.ask("SELECT id, path, file_sha256, pixels_sha256, removed FROM picture"))
 
     def same_as(self, draft: Draft) -> str:
         """Path of a picture with the same bytes or pixels; empty where there is none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -186,6 +187,12 @@ class Database:
             )
         if code == sqlite3.SQLITE_FULL:
             return SafireError(f"The disk of the project {name} is full: make room, then go on.")
+        if self.read_only and code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            return SafireError(
+                f"A program was stopped while it wrote to the project {name}, whose last changes "
+                "can be read only where its folder can be written to: `napari-safire project "
+                "rebuild` there, or of a copy."
+            )
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
             return SafireError(
                 f"The project {name} cannot be written to ({error}): have its folder made "
@@ -194,6 +201,12 @@ class Database:
         if code == sqlite3.SQLITE_IOERR:
             return SafireError(f"The disk of the project {name} fails ({error}): check it.")
         return DatasetError(f"The project {name} cannot be used: {error}.")
+
+    def _unwritable(self, error: OSError) -> SafireError:
+        return SafireError(
+            f"The project {self._name} cannot be written to ({error.strerror or error}): make "
+            "room, or have its folder made writable."
+        )
 
     # ---------------------------------------------------------------- lease
 
@@ -205,23 +218,31 @@ class Database:
             return
         path = self.path.with_name(_LEASE)
         deadline = time.monotonic() + _WAIT_S
+        look_again = 0.0
         content = json.dumps({"machine": machine_name(), "process": os.getpid()}).encode()
         while True:
             try:
                 handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
             except FileExistsError:
-                _remove_old_lease(path)
+                if time.monotonic() >= look_again:
+                    _remove_old_lease(path)
+                    look_again = time.monotonic() + 1.0
                 if time.monotonic() > deadline:
                     raise SafireError(
                         f"{_lease_holder(path)} has been writing to the project {self._name} for "
                         f"{_WAIT_S:.0f} seconds: try again when it has ended."
                     ) from None
                 time.sleep(_PAUSE_S)
+            except OSError as error:
+                raise self._unwritable(error) from error
             else:
                 break
         try:
-            os.write(handle, content)
-            os.close(handle)
+            with os.fdopen(handle, "wb", buffering=0) as file:
+                try:
+                    file.write(content)
+                except OSError as error:
+                    raise self._unwritable(error) from error
             yield
         finally:
             with suppress(FileNotFoundError):
@@ -287,13 +308,26 @@ def _address(path: Path, read_only: bool) -> str:
     if not read_only:
         return f"{path.absolute().as_uri()}?mode=rwc"
     # Where nothing may be written beside it, a log cannot be shared: nobody writes there either.
-    frozen = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
-    return f"{path.absolute().as_uri()}?mode=ro{frozen}"
+    # What stands in a log that is left there counts all the same; an immutable file has none.
+    frozen = not os.access(path.parent, os.W_OK) and not _has_log(path)
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    return log.is_file() and log.stat().st_size > 0
 
 
 def _remove_old_lease(path: Path) -> None:
     with suppress(OSError):
-        if time.time() - path.stat().st_mtime > _LEASE_S:
+        # By the drive's own clock: that of this machine may be minutes ahead of it, or behind.
+        now = path.with_name(f"{path.name}.{secrets.token_hex(6)}.now")
+        try:
+            now.touch()
+            age = now.stat().st_mtime - path.stat().st_mtime
+        finally:
+            now.unlink(missing_ok=True)
+        if age > _LEASE_S:
             # Renamed first: of two that find it old, one alone may remove it.
             old = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
             path.rename(old)

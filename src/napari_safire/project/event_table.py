@@ -8,14 +8,28 @@ from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from napari_safire.annotation.checked_values import Damaged
 from napari_safire.errors import DatasetError
-from napari_safire.project.events import Event, canonical
+from napari_safire.project.event_bodies import refuse_damaged
+from napari_safire.project.events import KINDS, Event, canonical
+from napari_safire.text import printable
 
 COLUMNS = "sequence, at, author, machine, kind, picture, body, origin, previous, sha256"
+_WAY_OUT = "`napari-safire project recover` saves the others into a new project"
 
 
 def insert_event(connection: sqlite3.Connection, event: Event) -> None:
-    """Add an event to the table; in a transaction, after the last one."""
+    """Add an event to the table; in a transaction, after the last one.
+
+    Raises
+    ------
+    DatasetError
+        It could not be read again.
+    """
+    try:
+        refuse_damaged(event)
+    except Damaged as error:
+        raise DatasetError(f"This cannot be kept in a project: {error}.") from error
     connection.execute(
         f"INSERT INTO event ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -62,11 +76,16 @@ def read_event(row: Sequence[Any]) -> Event:
     Raises
     ------
     DatasetError
-        The row is damaged.
+        The row is damaged, or of a kind that this version does not know.
     """
     sequence, at, author, machine, kind, picture, body, origin, previous, sha256 = row
+    if kind not in KINDS:
+        raise DatasetError(
+            f"Event {sequence} is of a kind that this version does not know "
+            f"({printable(kind)[:40]}): update napari-safire."
+        )
     try:
-        return Event(
+        event = Event(
             sequence,
             at,
             author,
@@ -78,5 +97,9 @@ def read_event(row: Sequence[Any]) -> Event:
             previous,
             sha256,
         )
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DatasetError(f"Event {sequence} is damaged: {error}.") from error
+        refuse_damaged(event)
+    except (ValueError, TypeError, RecursionError, Damaged) as error:
+        raise DatasetError(f"Event {sequence} is damaged: {error}; {_WAY_OUT}.") from error
+    except DatasetError as error:
+        raise DatasetError(f"Event {sequence} is damaged ({error}); {_WAY_OUT}.") from error
+    return event

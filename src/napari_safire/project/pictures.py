@@ -7,6 +7,7 @@ either is another: `open_picture` refuses it, `look_after` finds it again where 
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -88,15 +89,22 @@ class ProjectPicture:
 
 
 def find_picture(project: Project, picture: str) -> ProjectPicture:
-    """Return a picture by its id, or by its path or name where only one has it.
+    """Return a picture by its id, by its path, or by its name where only one has it.
+
+    The path may be that in the project or, as in a shell, one from the working directory.
 
     Raises
     ------
     DatasetError
         There is none, or more than one.
     """
-    wanted = {"id": picture, "path": canonical(picture), "name": printable(picture)}
-    for column, value in wanted.items():
+    wanted = [
+        ("id", printable(picture)),
+        ("path", canonical(picture)),
+        ("path", canonical(recorded_path(picture, project.folder))),  # as it lies from here
+        ("name", printable(picture)),
+    ]
+    for column, value in wanted:
         rows = project.ask(f"SELECT {_COLUMNS} FROM picture WHERE {column} = ?", (value,))
         if len(rows) == 1:
             return _picture(rows[0])
@@ -195,7 +203,7 @@ def look_after(
     for number, picture in enumerate(pictures):
         report(progress, cancel, number, len(pictures), "looking at the pictures")
         path = picture_path(project, picture)
-        if not path.is_file():
+        if not os.path.isfile(path):  # Path.is_file raises for names that no file can have
             missing.append(picture)
             continue
         try:

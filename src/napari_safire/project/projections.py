@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
+from napari_safire.errors import DatasetError
 from napari_safire.project.events import Event, canonical
 from napari_safire.project.schema import STATE_TABLES, make_state_tables
 from napari_safire.project.settings import read_settings
@@ -26,8 +27,20 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 def apply(connection: sqlite3.Connection, event: Event) -> None:
-    """Do to the state what an event says; in a transaction."""
-    _ACTS[event.kind](connection, event, event.body)
+    """Do to the state what an event says; in a transaction.
+
+    Raises
+    ------
+    DatasetError
+        It contradicts the events before it.
+    """
+    try:
+        _ACTS[event.kind](connection, event, event.body)
+    except sqlite3.IntegrityError as error:
+        raise DatasetError(
+            f"Event {event.sequence} ({event.kind}) contradicts those before it ({error}): "
+            "`napari-safire project recover` saves the others into a new project."
+        ) from error
     connection.execute("UPDATE state_version SET sequence = ?", (event.sequence,))
 
 

@@ -147,6 +147,41 @@ def refuse_newer(connection: sqlite3.Connection, name: str, newest: int = len(MI
         )
 
 
+def refuse_foreign(connection: sqlite3.Connection, name: str) -> None:
+    """Raise a `DatasetError` for the database of another program; nothing is written to it."""
+    tables = _tables(connection)
+    if tables and (_version(connection) < 1 or "event" not in tables):
+        raise DatasetError(
+            f"The database in {name} is that of another program: choose another folder."
+        )
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether there is no event yet, nor anything of another program."""
+    tables = _tables(connection)
+    if "event" not in tables:
+        return not tables
+    return connection.execute("SELECT 1 FROM event LIMIT 1").fetchone() is None
+
+
+def is_up_to_date(connection: sqlite3.Connection) -> bool:
+    """Whether the state is of this version, and of all events."""
+    there = connection.execute(
+        "SELECT count(*) FROM sqlite_schema WHERE name = 'state_version'"
+    ).fetchone()[0]
+    if not there:
+        return False
+    (last,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM event").fetchone()
+    return connection.execute("SELECT number, sequence FROM state_version").fetchall() == [
+        (STATE_VERSION, last)
+    ]
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    return {row[0] for row in rows}
+
+
 def make_state_tables(connection: sqlite3.Connection) -> None:
     """Make empty tables of the state in place of those that are there; in a transaction."""
     for table in reversed(STATE_TABLES):

@@ -67,9 +67,9 @@ def read_settings(record: Mapping[str, Any]) -> ProjectSettings:
     ProjectSettings
     """
     default = ProjectSettings()
-    known = {
-        field.name: type(getattr(default, field.name))(record[field.name])
-        for field in fields(default)
-        if isinstance(record.get(field.name), (int, float, str))
-    }
+    known = {}
+    for field in fields(default):
+        kind, value = type(getattr(default, field.name)), record.get(field.name)
+        if isinstance(value, kind) or (kind is float and isinstance(value, int)):
+            known[field.name] = kind(value)
     return replace(default, **known)

@@ -131,7 +131,7 @@ class Project:
             There is a project already, or the folder cannot be written to.
         """
         folder, settings = Path(os.path.abspath(folder)), settings or ProjectSettings()
-        if (folder / DATABASE).exists():
+        if (folder / DATABASE).exists() and not _was_never_begun(folder / DATABASE):
             raise SafireError(f"{printable(folder)} holds a project already: open it.")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,14 @@ class Project:
                 "create`, or in the Curate dock."
             )
         writable = os.access(path, os.W_OK) and os.access(folder, os.W_OK)
-        return cls._of(folder, author, journal, read_only=read_only or not writable)
+        project = cls._of(folder, author, journal, read_only=read_only or not writable)
+        if project.head is None:
+            project.close()
+            raise DatasetError(
+                f"The project {printable(folder)} was never begun: whoever created it was stopped. "
+                "Create it again."
+            )
+        return project
 
     @classmethod
     def _of(
@@ -279,7 +286,10 @@ class Project:
         return self.database.write(act)
 
     def append_many(
-        self, drafts: Sequence[Draft], told: Callable[[int, int], None] = lambda done, total: None
+        self,
+        drafts: Sequence[Draft],
+        told: Callable[[int, int], None] = lambda done, total: None,
+        still: Callable[[sqlite3.Connection, Draft], bool] = lambda connection, draft: True,
     ) -> None:
         """Write many events in several transactions, so that others are not kept waiting.
 
@@ -288,9 +298,12 @@ class Project:
         drafts : sequence of Draft
         told : callable
             Takes how many are written, and how many there are.
+        still : callable
+            Asked of each inside its transaction: false where another process has made it needless.
         """
         for start in range(0, len(drafts), _AT_ONCE):
-            self.append(drafts[start : start + _AT_ONCE])
+            some = drafts[start : start + _AT_ONCE]
+            self.append_made(partial(_wanted, some, still))
             told(min(len(drafts), start + _AT_ONCE), len(drafts))
 
     def events(self, after: int = 0, picture: str | None = None) -> Iterator[Event]:
@@ -377,20 +390,22 @@ class Project:
 
     def _make_ready(self) -> None:
         database, name = self.database, printable(self.folder)
+        database.read(lambda connection: schema.refuse_foreign(connection, name))
         if database.read_only:
             database.read(lambda connection: schema.refuse_newer(connection, name))
-            if not database.read(_is_up_to_date):
+            if not database.read(schema.is_up_to_date):
                 raise DatasetError(
-                    f"The project {name} was written by another version of napari-safire, and may "
-                    "not be written to: make it writable once, or work on a copy."
+                    f"The state of the project {name} is not that of its events: another version "
+                    "or program wrote to it. `napari-safire project rebuild` makes it anew; where "
+                    "it may not be written to, that of a copy."
                 )
             return
         database.alone(lambda connection: schema.migrate(connection, name))
-        if not database.read(_is_up_to_date):
+        if not database.read(schema.is_up_to_date):
             database.write(
                 lambda connection: (
                     None
-                    if _is_up_to_date(connection)
+                    if schema.is_up_to_date(connection)
                     else projections.rebuild(connection, all_events(connection))
                 )
             )
@@ -402,16 +417,23 @@ def is_project(path: str | os.PathLike[str]) -> bool:
     return (given if given.name == DATABASE else given / DATABASE).is_file()
 
 
-def _is_up_to_date(connection: sqlite3.Connection) -> bool:
-    there = connection.execute(
-        "SELECT count(*) FROM sqlite_schema WHERE name = 'state_version'"
-    ).fetchone()[0]
-    if not there:
+def _wanted(
+    drafts: Sequence[Draft],
+    still: Callable[[sqlite3.Connection, Draft], bool],
+    connection: sqlite3.Connection,
+) -> Sequence[Draft]:
+    return [draft for draft in drafts if still(connection, draft)]
+
+
+def _was_never_begun(path: Path) -> bool:
+    """Whether a database has no event: whoever created it was stopped before the first."""
+    database = Database(path, safe_journal(path.parent), read_only=True)
+    try:
+        return database.read(lambda connection: schema.is_empty(connection))
+    except SafireError:
         return False
-    (last,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM event").fetchone()
-    return connection.execute("SELECT number, sequence FROM state_version").fetchall() == [
-        (schema.STATE_VERSION, last)
-    ]
+    finally:
+        database.close()
 
 
 def _require(connection: sqlite3.Connection, expected: Expected) -> None:

@@ -17,6 +17,7 @@ from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.queue_pictures import QueuePictures
 from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.layers.image_planes import picture_id
 from napari_safire.project.queries import PictureRow
 from napari_safire.project.store import Project
 from napari_safire.project.truth import PictureDescription
@@ -330,10 +331,10 @@ class QueueController:
         closing = image in self._controller.viewer.layers
         # When the docks are gone, so is the place for sentences.
         complain = show_warning if closing else lambda text: self._tell(text, True)
-        self.work.leave(image.unique_id, complain, closing=closing)
+        self.work.leave(picture_id(image), complain, closing=closing)
 
     def _layer_removed(self, event: Any) -> None:
-        self.work.forget(event.value.unique_id)
+        self.work.forget(picture_id(event.value))
 
     def _tell(self, sentence: str, failed: bool, topic: Topic | None = None) -> None:
         self._controller.notice.emit(sentence, failed, topic)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_safire.atomic import remove_leftovers, rename, staging_folder
 from napari_safire.errors import DatasetError, SafireError
+from napari_safire.images.records.paths import whole_path
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.project.event_table import COLUMNS, read_event
 from napari_safire.project.events import Draft, Event
 from napari_safire.project.objects import Objects
+from napari_safire.project.pictures import move_picture, picture_path, project_pictures
+from napari_safire.project.settings import ProjectSettings, read_settings
 from napari_safire.project.store import DATABASE, Project
 from napari_safire.project.upkeep.verify import objects_of
 from napari_safire.text import printable
@@ -101,7 +105,7 @@ def recover(
     damaged : path-like
         Folder of the damaged project; it is only read.
     folder : path-like
-        Of the new one; must hold no project.
+        Of the new one; must not exist; its parent must. It has this name only once it is whole.
     author : str, optional
 
     Returns
@@ -118,26 +122,77 @@ def recover(
     events, lost = _readable_events(path / DATABASE)
     if not events:
         raise DatasetError(f"No event of {printable(path)} can be read: fetch a backup.")
-    old = Objects(path / "objects")
-    with Project.create(folder, f"{path.name} (recovered)", author=author) as project:
-        pictures: set[str] = set()
-        drafts = []
-        for event in events:
-            if event.kind in ("project.created", "settings.changed"):
+    old, target = Objects(path / "objects"), Path(os.path.abspath(folder))
+    drafts = _drafts(events, lost)
+    try:
+        with _named_when_whole(target) as whole:
+            name = f"{path.name} (recovered)"
+            with Project.create(whole, name, author=author, settings=_settings(events)) as project:
+                for digest in dict.fromkeys(d for event in events for d in objects_of(event)):
+                    try:
+                        project.objects.copy_from(old, digest)
+                    except DatasetError as error:
+                        lost.append(str(error))
+                project.append_many(drafts)
+    except OSError as error:
+        raise SafireError(
+            f"{printable(target)} cannot be written: {error.strerror or error}."
+        ) from error
+    with Project.open(target, author=author) as project:
+        lost += _found_from_here(project, path)
+    return Recovered(target, len(drafts), tuple(lost))
+
+
+@contextmanager
+def _named_when_whole(target: Path) -> Iterator[Path]:
+    """Make a project's folder that has its name only at the end."""
+    if os.path.lexists(target):
+        raise SafireError(f"{printable(target)} exists: give the new project another name.")
+    remove_leftovers(target.parent)
+    with staging_folder(target.parent) as staging:
+        whole = staging / target.name
+        whole.mkdir()
+        yield whole
+        rename(whole, target)
+
+
+def _settings(events: Sequence[Event]) -> ProjectSettings:
+    """The last that can be read: above all how many annotate a picture, not seeing each other."""
+    found = [e.body["settings"] for e in events if e.kind == "settings.changed"]
+    return read_settings(found[-1] if found else {})
+
+
+def _drafts(events: Sequence[Event], lost: list[str]) -> list[Draft]:
+    """Make drafts of events that do not contradict each other; say which do."""
+    pictures: set[str] = set()
+    drafts = []
+    for event in events:
+        if event.kind in ("project.created", "settings.changed"):
+            continue
+        if event.kind == "picture.added":
+            if event.picture in pictures:
+                lost.append(f"Event {event.sequence} adds a picture once more.")
                 continue
-            if event.kind == "picture.added":
-                pictures.add(event.picture)
-            elif event.picture and event.picture not in pictures:
-                lost.append(f"Event {event.sequence} is of a picture whose beginning is lost.")
-                continue
-            drafts.append(Draft(event.kind, event.picture, event.body, event.as_origin()))
-            for digest in objects_of(event):
-                try:
-                    project.objects.copy_from(old, digest)
-                except DatasetError as error:
-                    lost.append(str(error))
-        project.append_many(drafts)
-        return Recovered(project.folder, len(drafts), tuple(lost))
+            pictures.add(event.picture)
+        elif event.picture not in pictures:
+            lost.append(f"Event {event.sequence} is of a picture whose beginning is lost.")
+            continue
+        drafts.append(Draft(event.kind, event.picture, event.body, event.as_origin()))
+    return drafts
+
+
+def _found_from_here(project: Project, former: Path) -> list[str]:
+    """Note where pictures lie that were known relative to the damaged project's folder."""
+    problems = []
+    for picture in project_pictures(project):
+        there = whole_path(picture.path, former)
+        if os.path.isfile(picture_path(project, picture)) or not os.path.isfile(there):
+            continue
+        try:
+            move_picture(project, picture, there)
+        except (DatasetError, OSError) as error:
+            problems.append(str(error))
+    return problems
 
 
 def _copy_database(project: Project, target: Path) -> None:
@@ -160,7 +215,8 @@ def _readable_events(path: Path) -> tuple[list[Event], list[str]]:
     try:
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         with closing(connection):
-            last = _last_readable(connection)
+            # An event takes more than 200 bytes: whatever number stands in a damaged page.
+            last = min(_last_readable(connection), _size(path) // 200 + 1)
             for number in range(1, last + 1):
                 try:
                     row = connection.execute(
@@ -176,6 +232,11 @@ def _readable_events(path: Path) -> tuple[list[Event], list[str]]:
     except sqlite3.Error as error:
         lost.append(f"{printable(path)} cannot be read further: {error}.")
     return found, lost
+
+
+def _size(path: Path) -> int:
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _last_readable(connection: sqlite3.Connection) -> int:
