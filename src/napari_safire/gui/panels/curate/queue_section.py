@@ -19,7 +19,8 @@ from napari_safire.gui.panels.section import (
     plain,
     wrapped,
 )
-from napari_safire.session.queue.store import Beginning, PictureRow
+from napari_safire.project.queries import PictureRow
+from napari_safire.session.queue.store import Beginning
 from napari_safire.text import isolated
 
 _MASKS = "Masks (*.png *.tif *.tiff *.bmp *.npz *.npy);;All files (*)"
@@ -232,7 +233,8 @@ class QueueSection(Section):
     def _keep_focus(self, free: bool) -> None:
         """Let a button that rests for a while have the focus again, not its neighbour."""
         if free and self._focused is not None:
-            if self.window().focusWidget() is None:
+            window = self.window()
+            if window is not None and window.focusWidget() is None:
                 self._focused.setFocus()
             self._focused = None
         for step in (self.back, self.forward, self.skip, self.done, self.authentic, self.accept):
