@@ -246,7 +246,8 @@ def test_what_the_user_made_survives_another_model(picture: Dock, tiny: Path) ->
     assert plane.snapshot is not None
     assert len(plane.snapshot.annotation.live_prompts) == before
     assert plane.snapshot.annotation.is_answered  # by the new model
-    assert plane.regions.keys() == {(p.point,) for p in plane.snapshot.annotation.live_prompts}
+    live = {(p.point,) for p in plane.snapshot.annotation.live_prompts}
+    assert {asked.points for asked in plane.regions} == live
 
 
 # ---------------------------------------------------------------- what cannot be used
