@@ -379,6 +379,7 @@ def test_a_picture_is_sent_back_with_a_note_and_accepted(
     press(curate, curate.queue.back)
     press(curate, curate.queue.accept)
     assert column(curate, STATE)[0] == "accepted"
+    assert curate.workspace.queue.n_done == 1  # which a model may learn from, as before
 
 
 def test_another_name_works_on_the_same_project(
@@ -442,6 +443,7 @@ def test_work_begins_from_a_partition_a_mask_or_nothing(
     section.always.setChecked(True)
     choose(curate, section.begin, "the model's partition")
     assert shown() == [1, 2]
+    wait_until(lambda: " · begun" in section.place.text())  # once it is kept
     press(curate, section.forward)
     wait_until(lambda: shown() == [1, 2])  # always
     section.always.setChecked(False)
