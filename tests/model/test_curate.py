@@ -297,6 +297,20 @@ def test_a_project_is_made_of_a_folder_and_gone_through(curate: CurateWidget, ph
     found.close()
 
 
+def test_where_no_project_can_be_made_what_was_typed_stays(
+    curate: CurateWidget, photos: Path
+) -> None:
+    press(curate, curate.opening.new)
+    form = curate.opening.form
+    form.source.setText("/")  # the first letter of a path that is typed
+    form.source.setText(str(photos / "missing"))
+    press(curate, form.create_button)
+    wait_until(lambda: "does not exist" in curate.message.text())
+    assert form.isVisible()
+    assert form.source.text() == str(photos / "missing")
+    assert curate.opening.who.isVisible()
+
+
 def test_more_pictures_are_added_to_an_open_project(
     curate: CurateWidget, project: Path, tmp_path: Path
 ) -> None:
@@ -379,6 +393,7 @@ def test_a_picture_is_sent_back_with_a_note_and_accepted(
     press(curate, curate.queue.back)
     press(curate, curate.queue.accept)
     assert column(curate, STATE)[0] == "accepted"
+    assert curate.workspace.queue.n_done == 1  # which a model may learn from, as before
 
 
 def test_another_name_works_on_the_same_project(
@@ -442,6 +457,7 @@ def test_work_begins_from_a_partition_a_mask_or_nothing(
     section.always.setChecked(True)
     choose(curate, section.begin, "the model's partition")
     assert shown() == [1, 2]
+    wait_until(lambda: " · begun" in section.place.text())  # once it is kept
     press(curate, section.forward)
     wait_until(lambda: shown() == [1, 2])  # always
     section.always.setChecked(False)
@@ -630,3 +646,79 @@ def test_a_folder_holds_no_descriptions(curate: CurateWidget, photos: Path) -> N
     curate.workspace.queue.note()
     curate.workspace.queue.accept()
     assert "cannot be accepted: open a project" in curate.message.text()
+
+
+def test_the_next_picture_takes_the_layer_of_the_last_and_nothing_else_of_it(
+    curate: CurateWidget, viewer: ViewerModel, project: Path
+) -> None:
+    open_queue(curate, project)
+    queue, controller = curate.workspace.queue, curate.controller
+    image, first, opened = queue.pictures.image, queue.work.key, queue.work.opened
+    assert image is not None
+    mark_two_sources(curate)
+    marked = controller.sources_layer
+    assert marked is not None
+    queue.go_on()
+    settle(curate)
+    work = queue.work.work
+    assert queue.pictures.image is image, "another layer was made"
+    assert work is not None
+    np.testing.assert_array_equal(image.data, work.image.pixels)
+    assert (image.name, queue.work.opened != opened) == (work.name, True)
+    assert marked not in viewer.layers
+    assert controller.sources_layer is None
+    assert controller.session.planes.of(opened) == []
+    controller.edits.undo()  # of the picture before: nothing
+    settle(curate)
+    assert controller.sources_layer is None
+    queue.work.go_to(first)
+    settle(curate)
+    assert controller.sources_layer is not None
+    assert set(np.unique(controller.sources_layer.data)) >= {1, 2}
+
+
+@pytest.mark.parametrize("change", ["opacity", "layer above", "grey", "mode"])
+def test_a_layer_that_is_shown_otherwise_is_not_used_again(
+    curate: CurateWidget, viewer: ViewerModel, photos: Path, change: str
+) -> None:
+    if change == "grey":
+        Image.fromarray(np.full(SHAPE, 9, np.uint8)).save(photos / "a2.png")
+    open_queue(curate, photos)
+    queue = curate.workspace.queue
+    image = queue.pictures.image
+    assert image is not None
+    if change == "opacity":
+        image.opacity = 0.3
+    elif change == "layer above":
+        viewer.add_points(np.zeros((1, 2)), name="mine")
+    elif change == "mode":
+        image.mode = "transform"
+    queue.go_on()
+    settle(curate)
+    then = queue.pictures.image
+    assert then is not None
+    assert then is not image
+    assert image not in viewer.layers
+    assert (then.opacity, then.mode) == (1.0, "pan_zoom")
+    assert then.rgb == (change != "grey")
+    assert ("mine" in viewer.layers) == (change == "layer above")
+
+
+def test_a_picture_of_another_size_fits_the_layer_and_the_view(
+    curate: CurateWidget, viewer: ViewerModel, photos: Path
+) -> None:
+    Image.fromarray(np.full((90, 30, 3), 9, np.uint8)).save(photos / "a2.png")
+    open_queue(curate, photos)
+    queue = curate.workspace.queue
+    image = queue.pictures.image
+    queue.go_on()
+    settle(curate)
+    assert image is not None
+    assert queue.pictures.image is image
+    assert image.data.shape == (90, 30, 3)
+    assert image.extent.world.tolist() == [[0, 0], [89, 29]]
+    camera = getattr(viewer, "scene", viewer).camera
+    np.testing.assert_allclose(camera.center[-2:], (44.5, 14.5))
+    mark_two_sources(curate)
+    assert curate.controller.sources_layer is not None
+    assert curate.controller.sources_layer.data.shape == (90, 30)

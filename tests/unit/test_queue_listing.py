@@ -81,3 +81,12 @@ def test_time_worked_leaves_idle_time_out_and_loses_nothing_that_was_not_kept() 
     now += 2
     assert worked.take() == seconds + 2
     assert worked.take() == 0
+
+
+def test_other_wanted_states_leave_the_listing_before_as_it_is() -> None:
+    before = Listing(["a", "b", "c"], ["done", "begun", "done"], wanted=["done"])
+    after = before.with_wanted(["begun"])
+    assert (before.shown, after.shown) == (("a", "c"), ("b",))
+    after.set_state("a", "begun")
+    assert (before.shown, before.state("a"), before.counts["done"]) == (("a", "c"), "done", 2)
+    assert (after.shown, after.counts["begun"]) == (("a", "b"), 2)

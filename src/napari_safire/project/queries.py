@@ -124,8 +124,9 @@ def list_pictures(project: Project, annotator: str, query: PictureQuery) -> tupl
     order = _ORDER.get(query.sort, "p.position")
     down = " DESC" if query.descending and query.sort != "state" else ""
     last = f"{order} IS NULL, " if query.sort in _MAY_BE_UNKNOWN else ""
+    then = "" if order == "p.position" else ", p.position"  # twice, SQLite would sort, not look up
     rows = project.ask(
-        f"SELECT p.id FROM picture p WHERE {where} ORDER BY {last}{order}{down}, p.position",
+        f"SELECT p.id FROM picture p WHERE {where} ORDER BY {last}{order}{down}{then}",
         values | {"annotator": annotator},
     )
     listed = tuple(row[0] for row in rows)
@@ -138,20 +139,16 @@ def _by_state(
     project: Project, annotator: str, listed: tuple[str, ...], query: PictureQuery
 ) -> tuple[str, ...]:
     """Filter and sort by the state of an annotator's work; a fifth of the time of a join."""
-    rows = project.ask("SELECT picture, state FROM work WHERE annotator = ?", (annotator,))
-    states: dict[str, RowState] = dict(rows)
+    states = _states_of(project, annotator)
     if query.states:
         wanted = frozenset(query.states)
         listed = tuple(p for p in listed if states.get(p, "untouched") in wanted)
     if query.sort == "state":
-        rank = {state: place for place, state in enumerate(_STATES)}
-        return tuple(
-            sorted(
-                listed,
-                key=lambda p: rank[states.get(p, "untouched")],
-                reverse=query.descending,
-            )
-        )
+        ranked: dict[RowState, list[str]] = {state: [] for state in _STATES}
+        for picture in listed:
+            ranked[states.get(picture, "untouched")].append(picture)
+        order = reversed(_STATES) if query.descending else _STATES
+        return tuple(picture for state in order for picture in ranked[state])
     return _as_given(project, annotator, listed, query) if query.sort == "added" else listed
 
 
@@ -167,21 +164,26 @@ def _as_given(
     )
     if not given:
         return listed
-    there = set(listed)
-    first = [picture for (picture,) in given if picture in there]
-    there.difference_update(first)
-    return (*first, *(picture for picture in listed if picture in there))
+    first = [picture for (picture,) in given]
+    others = set(first)
+    rest = [picture for picture in listed if picture not in others]
+    if len(first) + len(rest) > len(listed):  # some that were given are not listed
+        there = set(listed)
+        first = [picture for picture in first if picture in there]
+    return (*first, *rest)
+
+
+def _states_of(project: Project, annotator: str) -> dict[str, RowState]:
+    """Return the states of all work of an annotator, that on removed pictures as well."""
+    return dict(project.ask("SELECT picture, state FROM work WHERE annotator = ?", (annotator,)))
 
 
 def own_states(project: Project, annotator: str) -> dict[str, RowState]:
     """Return the state of all work of an annotator, by picture; of the rest nothing was made."""
-    return dict(
-        project.ask(
-            "SELECT w.picture, w.state FROM work w JOIN picture p ON p.id = w.picture "
-            "WHERE w.annotator = ? AND NOT p.removed",
-            (annotator,),
-        )
-    )
+    states = _states_of(project, annotator)
+    for (picture,) in project.ask("SELECT id FROM picture WHERE removed = 1"):
+        states.pop(picture, None)
+    return states
 
 
 def count_pictures(project: Project) -> int:

@@ -21,7 +21,7 @@ from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.mode import Mode
 from napari_safire.gui.controllers.picture_facts import picture_facts
 from napari_safire.gui.layers.evidence_layers import EvidenceLayers
-from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.gui.layers.image_planes import PictureLayer, picture_id
 from napari_safire.gui.layers.layer_group import LayerGroup
 from napari_safire.gui.layers.prompt_layer import PromptLayer
 from napari_safire.gui.layers.source_layer import SourceLayer
@@ -110,11 +110,11 @@ class ImageController:
     @property
     def planes(self) -> list[Plane]:
         """Planes of the picture that are open in the session."""
-        return self._session.planes.of(self.picture.layer.unique_id)
+        return self._session.planes.of(picture_id(self.picture.layer))
 
     def open(self, index: tuple[int, ...]) -> PlaneKey:
         """Open the plane at a position of the stack in the session."""
-        key = PlaneKey(self.picture.layer.unique_id, index)
+        key = PlaneKey(picture_id(self.picture.layer), index)
         picture = self.picture
         self._session.open(key, picture.shape, picture.reader(index), file=picture.file)
         return key
@@ -134,7 +134,7 @@ class ImageController:
         for index, made in known.items():
             if made.annotation.settled.shape != picture.shape or self._sources is None:
                 continue
-            key = PlaneKey(picture.layer.unique_id, index)
+            key = PlaneKey(picture_id(picture.layer), index)
             reader = picture.reader(index)
             begin = made
             if made.predictions != Predictions() and _are_others(reader, pixels.get(index, "")):
@@ -184,7 +184,7 @@ class ImageController:
     def reread(self) -> None:
         """Let the model look again; prompts and labels stay, what views found goes."""
         self.evidence_layers.drop()
-        self._session.reread(self.picture.layer.unique_id)
+        self._session.reread(picture_id(self.picture.layer))
         for plane in self.planes:
             self.open(plane.key.index)
 
@@ -294,7 +294,7 @@ class ImageController:
         """Hand what was painted on any plane to the session."""
         if self._sources is not None:
             for index in np.ndindex(*self.lengths[:-2]):
-                self.read_strokes(PlaneKey(self.picture.layer.unique_id, index))
+                self.read_strokes(PlaneKey(picture_id(self.picture.layer), index))
 
     def mark_saved(self, data: Any) -> None:
         """Note that the sources were saved, if this is their array."""

@@ -17,6 +17,7 @@ from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.queue_pictures import QueuePictures
 from napari_safire.gui.controllers.viewer import ViewerController
+from napari_safire.gui.layers.image_planes import picture_id
 from napari_safire.project.queries import PictureRow
 from napari_safire.project.store import Project
 from napari_safire.project.truth import PictureDescription
@@ -129,8 +130,9 @@ class QueueController:
 
     @property
     def n_done(self) -> int:
-        """How many of its pictures are done."""
-        return self.work.listing.counts["done"]
+        """How many of its pictures are done, or accepted after that."""
+        counts = self.work.listing.counts
+        return counts["done"] + counts["accepted"]
 
     def go_on(self) -> None:
         """Save what was changed, and open the next picture to be seen."""
@@ -330,10 +332,10 @@ class QueueController:
         closing = image in self._controller.viewer.layers
         # When the docks are gone, so is the place for sentences.
         complain = show_warning if closing else lambda text: self._tell(text, True)
-        self.work.leave(image.unique_id, complain, closing=closing)
+        self.work.leave(picture_id(image), complain, closing=closing)
 
     def _layer_removed(self, event: Any) -> None:
-        self.work.forget(event.value.unique_id)
+        self.work.forget(picture_id(event.value))
 
     def _tell(self, sentence: str, failed: bool, topic: Topic | None = None) -> None:
         self._controller.notice.emit(sentence, failed, topic)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
 from napari_safire.gui.controllers.picture_facts import picture_facts
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.io.layer_data import about_picture, picture_layer
+from napari_safire.gui.layers.image_planes import picture_id
 from napari_safire.gui.layers.parts import evidence_layers, picture_of
 from napari_safire.session.planes import Plane, PlaneKey
 from napari_safire.session.queue.store import PictureWork
@@ -37,6 +38,7 @@ class QueuePictures:
         self._image: Image | None = None
         self._others: list[Layer] = []  # what somebody else made of the picture
         self._is_frozen = False
+        self._as_made: dict[str, Any] = {}  # how `_image` is shown where nobody has changed that
 
     @property
     def image(self) -> Image | None:
@@ -78,16 +80,27 @@ class QueuePictures:
     def show(self, work: PictureWork) -> Hashable:
         """See `QueueView`; layers of the last picture go, and an armed prompt tool stays armed."""
         controller, viewer, last = self._controller, self._controller.viewer, self.image
+        extent = None if last is None else last.extent.world.tolist()
         leaving, armed = self._leaving()
         before = self._open_before(work)
-        self._image = image = _image_layer(work) if before is None else before
-        if before is None:
+        if before is None and last is not None and self._fits(last, work, leaving):
+            leaving.remove(last)
+            self._remove(leaving)
+            image = last
+            pixels, options, _ = _layer_data(work)
+            controller.show_in(image, pixels, options["name"], options["metadata"])
+        elif before is None:
+            image = _image_layer(work)
             viewer.add_layer(image)  # before others go: the controller would take another image
+            self._as_made = _looks(image)
+        else:
+            image, self._as_made = before, {}
+        self._image = image
         controller.work_on(image)
         controller.mode.source, controller.mode.exclude = 1, False
         self._restore(image, work.made, under_present=before is not None)
         self._remove(leaving)
-        if last is None or last.extent.world.tolist() != image.extent.world.tolist():
+        if extent != image.extent.world.tolist():
             viewer.reset_view()
         if armed:
             controller.add_prompts()
@@ -98,7 +111,7 @@ class QueuePictures:
                 False,
                 None,
             )
-        return image.unique_id
+        return picture_id(image)
 
     def note(self, noted: dict[str, str]) -> None:
         """Note with the open picture which queue it is of: a dock opened later goes on with it."""
@@ -111,6 +124,22 @@ class QueuePictures:
         """What a dock that was closed had noted with a picture; empty if there is none."""
         found = (image.metadata.get(_NOTED) for image in self._controller.images)
         return next((noted for noted in found if noted), {})
+
+    def _fits(self, last: Image, work: PictureWork, leaving: list[Layer]) -> bool:
+        """Whether a picture can be shown in the last one's layer as if that had been made anew.
+
+        A layer that somebody shows otherwise than it was made, or has put others over, is not
+        used again: the next picture would be shown otherwise, or hidden.
+        """
+        shown, pixels, layers = last.data, work.image.pixels, self._controller.viewer.layers
+        return (
+            isinstance(shown, np.ndarray)
+            and pixels.ndim == 3
+            and pixels.dtype == shown.dtype == np.uint8
+            and pixels.shape[2:] == shown.shape[2:]
+            and all(layer in leaving for layer in layers[layers.index(last) :])
+            and _same(_looks(last), self._as_made)
+        )
 
     def _spare_the_old(self) -> None:
         """Leave what is there already out of garbage collections, for as long as there is a queue.
@@ -166,7 +195,7 @@ class QueuePictures:
     def _has_work(self, image: Image) -> bool:
         """Whether layers were made for an image, by this dock or one that was closed."""
         return any(
-            picture_of(layer) == str(image.unique_id) for layer in self._controller.viewer.layers
+            picture_of(layer) == str(picture_id(image)) for layer in self._controller.viewer.layers
         )
 
     def _remove(self, layers: list[Layer]) -> None:
@@ -184,23 +213,32 @@ class QueuePictures:
             return
         picture, session = self._controller.picture, self._controller.session
         if picture is not None and picture.layer is image:
-            key = PlaneKey(image.unique_id)
+            key = PlaneKey(picture_id(image))
             session.open(key, picture.shape, picture.reader(()), file=picture.file)
             session.annotations.open_saved(key, made, under_present=under_present)
 
 
+def _layer_data(work: PictureWork) -> Any:
+    pixels = work.image.pixels
+    return picture_layer(pixels, work.name, about_picture(work.image), rgb=pixels.ndim == 3)
+
+
 def _image_layer(work: PictureWork) -> Image:
-    image = work.image
-    made = Layer.create(
-        *picture_layer(
-            image.pixels,
-            work.name,
-            about_picture(image),
-            rgb=image.pixels.ndim == 3,
-        )
-    )
+    made = Layer.create(*_layer_data(work))
     assert isinstance(made, Image)
     return made
+
+
+def _looks(image: Image) -> dict[str, Any]:
+    """How an image layer is shown, whatever it shows."""
+    _, state, _ = image.as_layer_data_tuple()
+    return {k: v for k, v in state.items() if k not in ("name", "metadata")} | {"mode": image.mode}
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    return bool(np.array_equal(one, other))
 
 
 def _is_of(image: Image, picture: Path) -> bool:

@@ -18,7 +18,7 @@ from napari_safire.annotation.recorded import PART
 from napari_safire.forensics import Evidence, EvidenceMap, Links
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.layers.colours import source_colormap, source_rgba
-from napari_safire.gui.layers.image_planes import PictureLayer, world_matrix
+from napari_safire.gui.layers.image_planes import PictureLayer, picture_id, world_matrix
 from napari_safire.gui.layers.parts import (
     EVIDENCE,
     METADATA,
@@ -227,7 +227,7 @@ class EvidenceLayers:
 
     def _about(self, index: tuple[int, ...], view: str, kind: str) -> dict[str, Any]:
         layer = self.picture.layer
-        part = (str(layer.unique_id), EVIDENCE, view, kind, index)
+        part = (str(picture_id(layer)), EVIDENCE, view, kind, index)
         return {"metadata": {METADATA: {OVERLAY: layer.name, PART: part}}}
 
     def _follow(self, event: Any = None) -> None:

@@ -5,7 +5,9 @@ The only module that knows how napari's layer axes become the rows and columns o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import uuid
+import weakref
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,25 @@ from napari.layers import Image, Layer
 from napari_safire.geometry import inside
 
 Matrix = npt.NDArray[np.float64]
+_RENAMED: weakref.WeakKeyDictionary[Layer, Hashable] = weakref.WeakKeyDictionary()
+"""Image layers that showed another picture before, with the names of those that they show now."""
+
+
+def picture_id(layer: Layer) -> Hashable:
+    """Return the unique name of what an image layer shows: its picture's, in the session.
+
+    It is the layer's own until the layer was given to another picture by `give_to_another`.
+    """
+    return _RENAMED.get(layer, layer.unique_id)
+
+
+def give_to_another(layer: Layer) -> None:
+    """Let an image layer be another picture's from now on; its data are the caller's business.
+
+    A layer's own name stays the same for as long as it lives, and a picture's must not: work,
+    history and results of the one would be the other's.
+    """
+    _RENAMED[layer] = uuid.uuid4()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from napari_safire.gui.layers.colours import (
     forgery_colormap,
     source_colormap,
 )
-from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.gui.layers.image_planes import PictureLayer, picture_id
 from napari_safire.gui.layers.parts import (
     CHANNELS,
     METADATA,
@@ -107,7 +107,7 @@ class LayerGroup:
 
         Those that do not fit the picture any more stay what they are: the user's.
         """
-        of = str(self.picture.layer.unique_id)
+        of = str(picture_id(self.picture.layer))
         for layer in self._viewer.layers:
             picture, name = part_of(layer)
             if picture == of and getattr(self, name) is None and self._fits(layer):
@@ -409,7 +409,7 @@ class LayerGroup:
         self._made.add(layer)
         name = next(name for name in PARTS if getattr(self, name) is layer)
         about = layer.metadata.setdefault(METADATA, {})
-        about[PART] = (str(self.picture.layer.unique_id), name)
+        about[PART] = (str(picture_id(self.picture.layer)), name)
         about[CHANNELS] = self.picture.channels
         insert_quietly(self._viewer.layers, layer, *below)
 

@@ -9,7 +9,7 @@ from napari.components import LayerList
 from napari.layers import Image, Layer
 
 from napari_safire.annotation.recorded import PART
-from napari_safire.gui.layers.image_planes import Channels, PictureLayer
+from napari_safire.gui.layers.image_planes import Channels, PictureLayer, picture_id
 
 METADATA = "napari_safire"
 OVERLAY = "overlay of"
@@ -52,7 +52,7 @@ def picture_of(layer: Layer, *, evidence: bool = False) -> str:
 
 def channels_before(layers: Iterable[Layer], image: Image) -> Channels | None:
     """Which channels a dock that was closed saw as the picture, by the layers that it has left."""
-    of = str(image.unique_id)
+    of = str(picture_id(image))
     for layer in layers:
         channels = layer.metadata.get(METADATA, {}).get(CHANNELS)
         if picture_of(layer) == of and isinstance(channels, Channels):
@@ -79,7 +79,7 @@ def evidence_layers(layers: Iterable[Layer], picture: Layer) -> list[Layer]:
     layers : iterable of napari.layers.Layer
     picture : napari.layers.Layer
     """
-    of = str(picture.unique_id)
+    of = str(picture_id(picture))
     parts = ((layer, layer.metadata.get(METADATA, {}).get(PART)) for layer in layers)
     return [
         layer
