@@ -297,6 +297,20 @@ def test_a_project_is_made_of_a_folder_and_gone_through(curate: CurateWidget, ph
     found.close()
 
 
+def test_where_no_project_can_be_made_what_was_typed_stays(
+    curate: CurateWidget, photos: Path
+) -> None:
+    press(curate, curate.opening.new)
+    form = curate.opening.form
+    form.source.setText("/")  # the first letter of a path that is typed
+    form.source.setText(str(photos / "missing"))
+    press(curate, form.create_button)
+    wait_until(lambda: "does not exist" in curate.message.text())
+    assert form.isVisible()
+    assert form.source.text() == str(photos / "missing")
+    assert curate.opening.who.isVisible()
+
+
 def test_more_pictures_are_added_to_an_open_project(
     curate: CurateWidget, project: Path, tmp_path: Path
 ) -> None:
