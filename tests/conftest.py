@@ -33,6 +33,8 @@ settings.load_profile("untimed")
 # Tests that are collected, and what they import, are there to stay: see pytest_collection_finish.
 gc.disable()
 
+_looked_through = 0
+
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -42,6 +44,15 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+def pytest_runtest_logfinish() -> None:
+    """Spare it what tests have imported since, once it has looked through that three times."""
+    global _looked_through
+    if gc.get_stats()[2]["collections"] - _looked_through >= 3:
+        gc.collect()
+        gc.freeze()
+        _looked_through = gc.get_stats()[2]["collections"]
 
 
 @dataclass(frozen=True)

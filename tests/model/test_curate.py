@@ -297,6 +297,20 @@ def test_a_project_is_made_of_a_folder_and_gone_through(curate: CurateWidget, ph
     found.close()
 
 
+def test_where_no_project_can_be_made_what_was_typed_stays(
+    curate: CurateWidget, photos: Path
+) -> None:
+    press(curate, curate.opening.new)
+    form = curate.opening.form
+    form.source.setText("/")  # the first letter of a path that is typed
+    form.source.setText(str(photos / "missing"))
+    press(curate, form.create_button)
+    wait_until(lambda: "does not exist" in curate.message.text())
+    assert form.isVisible()
+    assert form.source.text() == str(photos / "missing")
+    assert curate.opening.who.isVisible()
+
+
 def test_more_pictures_are_added_to_an_open_project(
     curate: CurateWidget, project: Path, tmp_path: Path
 ) -> None:
@@ -379,6 +393,7 @@ def test_a_picture_is_sent_back_with_a_note_and_accepted(
     press(curate, curate.queue.back)
     press(curate, curate.queue.accept)
     assert column(curate, STATE)[0] == "accepted"
+    assert curate.workspace.queue.n_done == 1  # which a model may learn from, as before
 
 
 def test_another_name_works_on_the_same_project(
@@ -442,6 +457,7 @@ def test_work_begins_from_a_partition_a_mask_or_nothing(
     section.always.setChecked(True)
     choose(curate, section.begin, "the model's partition")
     assert shown() == [1, 2]
+    wait_until(lambda: " · begun" in section.place.text())  # once it is kept
     press(curate, section.forward)
     wait_until(lambda: shown() == [1, 2])  # always
     section.always.setChecked(False)

@@ -19,6 +19,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
 from toys import small_vit, tiny_lite, write_published_layout
 
+from napari_safire.annotation.region_labels import Asked
 from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.preferences import Preferences
 from napari_safire.gui.widget import SafireWidget
@@ -246,7 +247,8 @@ def test_what_the_user_made_survives_another_model(picture: Dock, tiny: Path) ->
     assert plane.snapshot is not None
     assert len(plane.snapshot.annotation.live_prompts) == before
     assert plane.snapshot.annotation.is_answered  # by the new model
-    assert plane.regions.keys() == {(p.point,) for p in plane.snapshot.annotation.live_prompts}
+    live = plane.snapshot.annotation.live_prompts
+    assert plane.regions.keys() == {Asked((prompt.point,)) for prompt in live}
 
 
 # ---------------------------------------------------------------- what cannot be used

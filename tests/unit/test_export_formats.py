@@ -102,6 +102,8 @@ def test_any_labels_come_back(kind: str, data: st.DataObject, tmp_path: Path) ->
     labels = data.draw(arrays(np.uint8, shape, elements=values))
     if not labels.any():
         labels[0, 0] = 1
+    if kind == "safirems" and (labels == labels[0, 0]).all():
+        labels[:] = 1  # of one source it holds authentic pictures alone
     folder = tmp_path / f"{len(there(tmp_path))}"
     whole = labelled(folder / "in", "a.png", shape=shape, description=described([1, 2]))
     whole = replace(whole, labels=labels)

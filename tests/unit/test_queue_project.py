@@ -21,6 +21,7 @@ from napari_safire.project.truth import PictureDescription, SourceDescription
 from napari_safire.project.upkeep.verify import verify
 from napari_safire.project.work import find_work, read_labels
 from napari_safire.session.autosave import Autosave
+from napari_safire.session.queue.new_project import project_folder_for
 from napari_safire.session.queue.project_pictures import ProjectPictures
 from napari_safire.session.queue.store import Beginning
 
@@ -304,6 +305,34 @@ def test_work_begins_from_nothing_a_mask_the_model_or_another_and_says_so(
         assert ben.labels() == {0}
         assert ben.told
     assert "5 x 7 pixels, 0.png has 24 x 32" in begin_told(begin, tmp_path / "small.png")
+
+
+def test_a_mask_that_did_not_come_wipes_nothing_out(begin: Open) -> None:
+    anna = begin("anna")
+    anna.session.choose_model("fake")
+    anna.work.begin_from(Beginning("partition"))
+    anna.settle()
+    anna.work.begin_from(Beginning("given"))
+    anna.settle()
+    assert anna.labels() == {1, 2}
+    assert anna.told[-1] == "No mask came with 0.png: begin from something else."
+
+
+def test_the_last_picture_says_what_is_left_before_it(begin: Open) -> None:
+    anna = begin("anna")
+    anna.work.go_to(anna.work.listing.keys[2])
+    anna.settle()
+    anna.work.finish()
+    anna.settle()
+    assert "no further picture after this one; 2 before it are still to do" in anna.told[-1]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "project"),
+    [("/", "/_project"), ("/photos", "/photos_project"), ("/a/list.txt", "/a/list_project")],
+)
+def test_a_project_is_suggested_beside_its_pictures(pictures: str, project: str) -> None:
+    assert project_folder_for(pictures).as_posix().endswith(project)
 
 
 def begin_told(begin: Open, mask: Path) -> str:

@@ -109,10 +109,7 @@ class SharedWindow:
                 action_manager.unbind_shortcut(name)
                 for key in usual:
                     action_manager.bind_shortcut(name, key)
-        settings = get_settings()
-        settings._save_on_change = False  # each value that is reset would write the file anew
-        settings.reset()
-        settings._save_on_change = True
+        get_settings().reset()
         viewer.theme = get_settings().appearance.theme
         viewer.window.resize(1100, 800)
         viewer.window._qt_window.restoreState(self._places)
@@ -196,6 +193,12 @@ def _imports_are_no_garbage(qapp: QApplication) -> None:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings_are_not_written() -> None:
+    """Every dock that is added, and every value that is reset, would write napari's file anew."""
+    get_settings()._save_on_change = False
 
 
 @pytest.fixture(scope="session")

@@ -107,24 +107,24 @@ def test_titles_are_told_apart_and_do_not_repeat_the_plugin() -> None:
 # ---------------------------------------------------------------- menus
 
 
-@pytest.mark.parametrize(
-    ("menu", "names"),
-    [
-        ("napari/layers/segment", {"widget", "partition", "partition_all"}),
-        ("napari/layers/annotate", {"add_prompts"}),
-        ("napari/layers/visualize", {"show_forgery_map", "show_uncertainty"}),
-        ("napari/file/io_utilities", {"open_mask", "curate"}),
-        ("napari/plugins/napari-safire", {"widget", "curate"}),
-    ],
-)
-def test_the_menus_hold_the_commands(viewer: napari.Viewer, menu: str, names: set[str]) -> None:
+def test_the_menus_hold_the_commands(viewer: napari.Viewer) -> None:
     application = get_app_model()
-    found = {
-        item.command.id
-        for item in application.menus.get_menu(menu)
-        if hasattr(item, "command") and item.command.id.startswith(PLUGIN)
+    expected = {
+        "napari/layers/segment": {"widget", "partition", "partition_all"},
+        "napari/layers/annotate": {"add_prompts"},
+        "napari/layers/visualize": {"show_forgery_map", "show_uncertainty"},
+        "napari/file/io_utilities": {"open_mask", "curate"},
+        "napari/plugins/napari-safire": {"widget", "curate"},
     }
-    assert found == {f"{PLUGIN}.{name}" for name in names}
+    found = {
+        menu: {
+            item.command.id.removeprefix(f"{PLUGIN}.")
+            for item in application.menus.get_menu(menu)
+            if hasattr(item, "command") and item.command.id.startswith(PLUGIN)
+        }
+        for menu in expected
+    }
+    assert found == expected
 
 
 def layers_menu_actions(viewer: napari.Viewer, submenu: str) -> dict[str, QAction]:
@@ -407,16 +407,15 @@ def test_the_forgery_map_is_made_shown_and_hidden(
     assert layer_group.uncertainty is not None
 
 
-@pytest.mark.parametrize(
-    "name", ["add_prompts", "segment", "partition", "show_forgery_map", "undo", "commit"]
-)
-def test_without_a_picture_a_sentence_says_so(
-    viewer: napari.Viewer, engine: FakeEngine, name: str
-) -> None:
-    execute(name)
-    widget = widget_of(viewer)
-    assert widget is not None
-    assert "open one first" in widget.message.text()
+def test_without_a_picture_a_sentence_says_so(viewer: napari.Viewer, engine: FakeEngine) -> None:
+    for name in ("add_prompts", "segment", "partition", "show_forgery_map", "undo", "commit"):
+        execute(name)
+        widget = widget_of(viewer)
+        assert widget is not None
+        assert "open one first" in widget.message.text(), name
+        for message in widget.workspace.messages.shown:
+            widget.workspace.messages.close_message(message)
+        assert widget.message.text() == ""
 
 
 def test_diagnostics_are_copied(

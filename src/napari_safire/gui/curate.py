@@ -5,7 +5,7 @@ from __future__ import annotations
 import napari
 from qtpy.QtGui import QDropEvent
 
-from napari_safire.gui.dock import WorkspaceDock
+from napari_safire.gui.dock import WorkspaceDock, bring_forward
 from napari_safire.gui.panels.curate.adjudication_section import AdjudicationSection
 from napari_safire.gui.panels.curate.description_section import DescriptionSection
 from napari_safire.gui.panels.curate.notes_section import NotesSection
@@ -38,7 +38,7 @@ class CurateWidget(WorkspaceDock):
         queue = self.workspace.queue
         self.opening = OpeningSection(self.controller, queue)
         self.list = QueueList(queue)
-        self.queue = QueueSection(queue)
+        self.queue = QueueSection(queue, self.show_prompts)
         self.adjudication = AdjudicationSection(self.workspace.adjudication)
         self.descriptions = DescriptionSection(self.controller, queue)
         self.notes = NotesSection(self.controller, queue)
@@ -49,6 +49,14 @@ class CurateWidget(WorkspaceDock):
         self._connections.connect(queue.is_wanted, self.come_forward)
         self._connections.connect(queue.find_wanted, self.list.focus_search)
         self._body.setStretchFactor(self.list, 1)
+
+    def show_prompts(self) -> None:
+        """Bring the dock with prompts, brush and partition forward."""
+        from napari_safire.gui.widget import SafireWidget  # which opens this one
+
+        viewer = self.controller.viewer
+        if hasattr(viewer, "window"):  # a model of a viewer has no place for docks
+            bring_forward(viewer, SafireWidget)
 
     def dropEvent(self, event: QDropEvent | None) -> None:
         """Open what was dropped: as the queue, or as pictures."""

@@ -182,7 +182,10 @@ class AdjudicationController:
         """Show what is there now: layers come and go with the adjudication."""
         opened, image = self.work.opened, self._queue.pictures.image
         if opened is not self._of:
+            left = None if self._of is None else self._of.comparison.shape
             self._drop_layers()
+            if image is not None and left not in (None, image.data.shape[:2]):
+                self._controller.viewer.reset_view()  # it was fitted with the layers of the last
             self._of = opened
             if opened is not None and image is not None:
                 self._layers = AdjudicationLayers(

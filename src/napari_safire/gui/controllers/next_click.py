@@ -9,6 +9,8 @@ from napari_safire.gui.controllers.image import ImageController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.session.planes import PlaneKey, Snapshot
 
+_NOTHING = "Nothing is uncertain. Press Next source and click where you see another one."
+
 
 class NextClickController:
     """Proposes where to click, as long as somebody follows.
@@ -80,7 +82,7 @@ class NextClickController:
             return
         if proposal is None:
             self.stop()
-            self._controller.notice.emit("Nothing is uncertain: no click is proposed.", False, None)
+            self._controller.notice.emit(_NOTHING, False, None)
             return
         self._shown = proposal
         place.layer_group.show_next_click((*key.index, proposal.point.row, proposal.point.col))

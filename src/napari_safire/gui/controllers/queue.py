@@ -130,8 +130,9 @@ class QueueController:
 
     @property
     def n_done(self) -> int:
-        """How many of its pictures are done."""
-        return self.work.listing.counts["done"]
+        """How many of its pictures are done, or accepted after that."""
+        counts = self.work.listing.counts
+        return counts["done"] + counts["accepted"]
 
     def go_on(self) -> None:
         """Save what was changed, and open the next picture to be seen."""

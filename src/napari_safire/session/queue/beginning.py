@@ -35,7 +35,7 @@ def beginning_of(
     Raises
     ------
     SafireError
-        It cannot be read, is of another size, or may not be seen yet.
+        There is none, it cannot be read, is of another size, or may not be seen yet.
     """
     nothing = Annotation.empty(shape)
     if beginning.what == "work":
@@ -45,6 +45,8 @@ def beginning_of(
         if beginning.mask is None:
             raise DatasetError("No mask is named to begin from: choose a file.")
         labels = from_one(read_label_truth(ListEntry(work.path, beginning.mask)).labels)
+    if labels is None and beginning.what == "given":  # what was made is not wiped out for it
+        raise DatasetError(f"No mask came with {work.name}: begin from something else.")
     if labels is None:
         return AnnotatedPlane(nothing)
     if labels.shape != shape:

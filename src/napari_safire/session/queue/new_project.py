@@ -92,4 +92,4 @@ def project_folder_for(source: str | os.PathLike[str]) -> Path:
     """Suggest where the project of some pictures may lie: beside them."""
     path = Path(os.path.abspath(source))
     name = path.stem if path.suffix else path.name
-    return path.with_name(f"{name}_project")
+    return path.parent / f"{name}_project"  # also of a root, which has no name

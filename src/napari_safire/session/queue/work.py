@@ -84,11 +84,22 @@ class QueueWork(Queues):
             return
 
         def saved() -> None:
-            self.notice.emit(f"{told} There is no further picture to show.", False, None)
+            self.notice.emit(f"{told} There is no further picture{before}.", False, None)
             self._look_again([opened.work.key])
 
+        before = self._told_of_open()
         self._begin("Saving …")
         self._save(mark, saved)
+
+    def _told_of_open(self) -> str:
+        """Say how many pictures of the queue, but for the present one, are still to be done."""
+        states = () if self.store is None else self.store.open_states
+        n_open = sum(self.listing.counts[state] for state in states)
+        if self.row is not None and self.row.state in states:
+            n_open -= 1
+        if not n_open:
+            return " to show"
+        return f" after this one; {n_open:,} before it {'is' if n_open == 1 else 'are'} still to do"
 
     def fill_missing(self) -> None:
         """Give all pixels without a source the free number of `missing`."""

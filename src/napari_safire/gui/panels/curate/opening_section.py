@@ -7,6 +7,7 @@ import os
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFileDialog, QLineEdit
 
+from napari_safire.errors import DatasetError
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.curate.new_project import LISTS, NewProjectForm
@@ -18,6 +19,7 @@ from napari_safire.gui.panels.section import (
     run_guarded,
     sentence,
 )
+from napari_safire.progress import Cancel, Progress
 from napari_safire.project.adding import Added
 from napari_safire.project.people import ANNOTATOR_VARIABLE, annotator_name, choose_annotator_name
 from napari_safire.session.messages import ANYWHERE
@@ -69,7 +71,7 @@ class OpeningSection(FoldedSection):
         self.who.setToolTip("Your name, under which your work in projects is kept.")
         self.who.editingFinished.connect(self._name_given)
         self._fields = form()
-        self._fields.addRow("Annotator", self.who)
+        self._fields.addRow("Your name", self.who)
         self.body.addWidget(Rows([self.folder, self.list_file, self.project], 3))
         self.body.addWidget(Rows([self.new, self.more, self.output], 3))
         self.body.addWidget(self.form)
@@ -116,7 +118,18 @@ class OpeningSection(FoldedSection):
             self.form.ask_for_pictures(store.place)
 
     def _make(self, wanted: PicturesToAdd) -> None:
-        def done(added: Added) -> None:
+        def add(progress: Progress, cancel: Cancel) -> Added | DatasetError:
+            try:
+                return add_to_project(wanted, progress, cancel)
+            except DatasetError as error:
+                return error
+
+        def done(added: Added | DatasetError) -> None:
+            if isinstance(added, DatasetError):
+                self._controller.notice.emit(sentence(added), True, ANYWHERE)
+                self.form.show()  # to be mended: nothing that was typed is lost
+                self._show()
+                return
             self._controller.notice.emit(what_was_added(added), bool(added.problems), ANYWHERE)
             store = self._work.store
             if store is not None and store.annotator and store.place == wanted.folder:
@@ -127,7 +140,7 @@ class OpeningSection(FoldedSection):
 
         self._controller.session.run_long(
             "Adding pictures",
-            lambda progress, cancel: add_to_project(wanted, progress, cancel),
+            add,
             self.connections.while_connected(done),
         )
 

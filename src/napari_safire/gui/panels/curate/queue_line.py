@@ -29,9 +29,10 @@ class QueueLine(Section):
         self.curate = button("Curate …", "Show the queue.", show_curate)
         self.body.addWidget(beside(self.label, self.curate))
         self.connections.connect(queue.work.changed, self._show)
+        self.connections.connect(queue.work.rows_changed, self._show)
         self._show()
 
-    def _show(self) -> None:
+    def _show(self, _: object = None) -> None:
         work = self._queue.work
         self.setVisible(work.store is not None)
         if work.store is None:

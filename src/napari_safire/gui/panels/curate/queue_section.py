@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QFrame, QVBoxLayout
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QFrame, QPushButton, QVBoxLayout
 
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.panels.curate.reason_line import ReasonLine
@@ -18,6 +19,7 @@ from napari_safire.gui.panels.section import (
     plain,
     wrapped,
 )
+from napari_safire.project.queries import PictureRow
 from napari_safire.session.queue.store import Beginning
 from napari_safire.text import isolated
 
@@ -38,12 +40,15 @@ class QueueSection(Section):
     ----------
     queue : QueueController
         Does it; this shows how far it is.
+    show_prompts : callable
+        Brings the dock with prompts and brush forward.
     """
 
-    def __init__(self, queue: QueueController) -> None:
+    def __init__(self, queue: QueueController, show_prompts: Callable[[], None]) -> None:
         super().__init__("")
         self._queue, self.work = queue, queue.work
         self._last_begun = Beginning()
+        self._focused: QPushButton | None = None  # that had the focus before a step
         self.place = plain()
         self.place.setAccessibleName("Place in the queue")
         self._make_steps()
@@ -58,6 +63,9 @@ class QueueSection(Section):
         self.always = QCheckBox("always")
         self.always.setToolTip("Begin new pictures of this queue in the same way.")
         self.always.toggled.connect(self._begin_always)
+        self.prompts = button(
+            "Prompts, brush …", "Mark sources: show the dock SAFIRE.", show_prompts
+        )
         for widget in (
             self.place,
             self.conflict,
@@ -67,10 +75,12 @@ class QueueSection(Section):
             self.reason,
             self.question,
             beside(self.begin, self.always),
+            self.prompts,
         ):
             self.body.addWidget(widget)
         for signal, slot in (
             (self.work.changed, self._show),
+            (self.work.rows_changed, self._show_row),
             (self.work.missing_changed, self._ask),
             (self.work.conflict_changed, self._show_conflict),
             (queue.seen_changed, self._show_beginnings),
@@ -215,9 +225,28 @@ class QueueSection(Section):
                     f"the work of {isolated(name)}", Beginning("work", annotator=name)
                 )
 
+    def _show_row(self, rows: tuple[PictureRow, ...]) -> None:
+        """Show how far the open picture is: a step of it may have been kept."""
+        if any(row.id == self.work.key for row in rows):
+            self._show()
+
+    def _keep_focus(self, free: bool) -> None:
+        """Let a button that rests for a while have the focus again, not its neighbour."""
+        if free and self._focused is not None:
+            window = self.window()
+            if window is not None and window.focusWidget() is None:
+                self._focused.setFocus()
+            self._focused = None
+        for step in (self.back, self.forward, self.skip, self.done, self.authentic, self.accept):
+            if not free and step.hasFocus():
+                self._focused = step
+                step.clearFocus()
+
     def _show(self) -> None:
         work, store = self.work, self.work.store
         free, is_shown = not work.doing, work.opened is not None
+        if not free:
+            self._keep_focus(free)
         actions = frozenset() if store is None else store.actions
         self.back.setEnabled(free and work.can_go_back)
         self.forward.setEnabled(free and work.can_go_on)
@@ -237,6 +266,8 @@ class QueueSection(Section):
         for frame in (self.question, self.conflict):
             frame.setEnabled(free)
         self.place.setText(work.doing or self._describe())
+        if free:
+            self._keep_focus(free)
 
     def _describe(self) -> str:
         work, row = self.work, self.work.row
@@ -249,6 +280,8 @@ class QueueSection(Section):
             state = "cannot be opened"
         elif work.opened is None:
             state += ", closed"
+        if row.stage not in ("", "annotate", row.state):
+            state += f", stage {row.stage}"
         place = f"{work.place + 1:,} of {len(work.listing.keys):,}" if work.place >= 0 else "aside"
         counts = work.listing.counts
         told = ", ".join(f"{counts[name]:,} {name}" for name in work.store.states if counts[name])
