@@ -20,6 +20,7 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.lists import ListEntry
 from napari_safire.project import database
 from napari_safire.project.adding import add_pictures
+from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.event_table import last_event
 from napari_safire.project.events import Draft, Event, canonical, now
 from napari_safire.project.pictures import (
@@ -31,11 +32,11 @@ from napari_safire.project.pictures import (
     tag_picture,
 )
 from napari_safire.project.settings import ProjectSettings
-from napari_safire.project.store import DATABASE, Project
+from napari_safire.project.store import DATABASE, Changed, Project
 from napari_safire.project.truth import Note, PictureDescription
 from napari_safire.project.upkeep.backup import recover
 from napari_safire.project.upkeep.verify import verify
-from napari_safire.project.work import Step, find_work, save_step
+from napari_safire.project.work import Step, accept, find_work, finish, reject, save_step
 
 SHAPE = (6, 8)
 HASH = "ab" * 32
@@ -273,3 +274,69 @@ def test_a_lease_is_not_broken_by_a_clock_that_is_ahead(
         os.utime(lease, (1, 1))
         project.change_settings(ProjectSettings())  # whoever held it is gone
         assert sorted(path.name for path in lease.parent.iterdir()) == ["project.sqlite"]
+
+
+def test_a_cut_off_database_gives_back_what_it_still_has(project: Project, tmp_path: Path) -> None:
+    name, folder = ids(project)[0], project.folder
+    tags = [{"tags": [f"{number} {'x' * 400}"]} for number in range(150)]
+    project.append([Draft("picture.tagged", name, body) for body in tags])
+    project.close()
+    path = folder / DATABASE
+    os.truncate(path, path.stat().st_size - 12 * 4_096)
+    with pytest.raises(DatasetError, match="project recover"):
+        Project.open(folder)
+    found = recover(folder, tmp_path / "new")
+    assert found.n_events > 10
+    assert found.lost[-1].startswith("What came after event")
+    with Project.open(found.folder) as new:
+        assert not verify(new).problems
+
+
+def test_a_damaged_index_is_a_problem_although_every_event_is_whole(project: Project) -> None:
+    page = project.ask("SELECT rootpage FROM sqlite_schema WHERE name = 'picture_by_file'")[0][0]
+    folder = project.folder
+    project.close()
+    with (folder / DATABASE).open("r+b") as file:
+        file.seek((page - 1) * 4_096 + 4_000)
+        file.write(b"x" * 60)
+    with Project.open(folder, read_only=True) as again:
+        assert any("database is damaged" in problem for problem in verify(again).problems)
+
+
+def test_work_that_was_accepted_meanwhile_is_not_undone_by_a_step(project: Project) -> None:
+    name = ids(project)[0]
+    finish(project, name, "Ada", 1, authentic=True)
+    accept(project, name, "Ada")
+    step = Step(np.full(SHAPE, 2, np.uint8))
+    with pytest.raises(Changed):
+        save_step(project, name, "Ada", step, 1, unaccepted=True)
+    work = find_work(project, name, "Ada")
+    assert work is not None
+    assert work.state == "accepted"
+    assert save_step(project, name, "Ada", step, 1).state == "begun"  # who knows that it was
+
+
+def test_nobody_judges_a_revision_that_they_have_not_seen(project: Project) -> None:
+    name = ids(project)[0]
+    save_step(project, name, "Ada", Step(np.full(SHAPE, 2, np.uint8)), 1)
+    finish(project, name, "Ada", 2, authentic=True)
+    with pytest.raises(DatasetError, match="Ada has saved since you opened it"):
+        accept(project, name, "Ada", 1)
+    with pytest.raises(DatasetError, match="Ada has saved since you opened it"):
+        reject(project, name, "Ada", "no", 1)
+    assert accept(project, name, "Ada", 2).state == "accepted"
+
+
+def test_a_table_with_a_boundless_field_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path\n" + "a" * 200_000)
+    with pytest.raises(DatasetError, match="is no table: field larger"):
+        collect_pictures(tmp_path / "t.csv")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+def test_moved_pictures_are_found_among_files_that_cannot_be_read(project: Project) -> None:
+    folder = project.folder
+    os.mkfifo(folder / "pipe.png")
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "0.png").rename(folder / "moved.png")
+    assert look_after(project) == (1, 0)

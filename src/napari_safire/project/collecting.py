@@ -111,6 +111,13 @@ def _in_file(path: Path) -> Iterable[ListEntry]:
 def _table(path: Path) -> list[ListEntry] | None:
     """Entries of a table with a heading; None where it is a list without one."""
     text = read_text(path)
+    try:
+        return _entries(path, text)
+    except csv.Error as error:
+        raise DatasetError(f"{printable(path)} is no table: {error}.") from error
+
+
+def _entries(path: Path, text: str) -> list[ListEntry] | None:
     heading = text.partition("\n")[0]
     separator = "\t" if "\t" in heading else ","
     rows = csv.DictReader(io.StringIO(text), delimiter=separator)

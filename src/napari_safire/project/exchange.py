@@ -30,6 +30,7 @@ from napari_safire.project.formats.labelled import (
     Split,
 )
 from napari_safire.project.formats.splits import Division, divide, split_picture
+from napari_safire.project.people import checked_name
 from napari_safire.project.pictures import (
     ProjectPicture,
     find_picture,
@@ -277,7 +278,7 @@ def import_truth(
     -------
     ImportedTruth
     """
-    name = annotator or project.author
+    name = checked_name(annotator) if annotator else project.author
     target = Path(unpack or project.folder / "pictures")
     told: list[str] = []
     done = begun = added = overlapping = 0

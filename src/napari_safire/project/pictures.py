@@ -311,7 +311,10 @@ def _by_hash(
             if path in looked or not is_picture_file(path):
                 continue
             looked.add(path)
-            digest = file_sha256(path)
+            try:
+                digest = file_sha256(path)
+            except OSError:  # a pipe, a loop of links, a file of somebody else's: not the one
+                continue
             if digest in wanted:
                 found[digest].append(path)
     return found

@@ -45,11 +45,14 @@ class Expected:
     picture, annotator : str
     revision : int
         0: no work is there yet.
+    unaccepted : bool
+        It must not have been accepted meanwhile either.
     """
 
     picture: str
     annotator: str
     revision: int
+    unaccepted: bool = False
 
 
 class Changed(SafireError):
@@ -438,9 +441,9 @@ def _was_never_begun(path: Path) -> bool:
 
 def _require(connection: sqlite3.Connection, expected: Expected) -> None:
     row = connection.execute(
-        "SELECT revision, by, at FROM work WHERE picture = ? AND annotator = ?",
+        "SELECT revision, by, at, state FROM work WHERE picture = ? AND annotator = ?",
         (expected.picture, expected.annotator),
     ).fetchone()
-    revision, by, at = row or (0, "", "")
-    if revision != expected.revision:
+    revision, by, at, state = row or (0, "", "", "")
+    if revision != expected.revision or (expected.unaccepted and state == "accepted"):
         raise Changed(expected.picture, expected.annotator, revision, by, at)

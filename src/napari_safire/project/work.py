@@ -142,6 +142,8 @@ def save_step(
     step: Step,
     revision: int,
     role: Role = "annotator",
+    *,
+    unaccepted: bool = False,
 ) -> Work:
     """Keep a step of some work: objects first, then the event that names them.
 
@@ -153,6 +155,8 @@ def save_step(
     revision : int
         That the step goes on from; 0 for the first.
     role : {"annotator", "adjudicator"}
+    unaccepted : bool
+        Raise `Changed` also where it was accepted meanwhile: a step would undo that.
 
     Returns
     -------
@@ -192,7 +196,8 @@ def save_step(
         "n_unassigned": int(counts[0]),
         "version": __version__,
     }
-    project.append([Draft("work.saved", picture, body)], [Expected(picture, annotator, revision)])
+    expected = Expected(picture, annotator, revision, unaccepted)
+    project.append([Draft("work.saved", picture, body)], [expected])
     return _require(project, picture, annotator)
 
 
@@ -256,8 +261,10 @@ def reopen(project: Project, picture: str, annotator: str) -> Work:
     return _judge(project, picture, annotator, "work.reopened", {})
 
 
-def reject(project: Project, picture: str, annotator: str, note: str) -> Work:
-    """Send work back that is done, with a note that says why.
+def reject(
+    project: Project, picture: str, annotator: str, note: str, revision: int | None = None
+) -> Work:
+    """Send work back that is done, with a note that says why; see `accept`.
 
     Raises
     ------
@@ -266,12 +273,25 @@ def reject(project: Project, picture: str, annotator: str, note: str) -> Work:
     """
     if not note.strip():
         raise DatasetError("Work is sent back with a note: say what is to be changed.")
-    return _judge(project, picture, annotator, "work.rejected", {"note": note.strip()})
+    return _judge(project, picture, annotator, "work.rejected", {"note": note.strip()}, revision)
 
 
-def accept(project: Project, picture: str, annotator: str) -> Work:
-    """Accept work that is done: it is the picture's ground truth from now on."""
-    return _judge(project, picture, annotator, "work.accepted", {})
+def accept(project: Project, picture: str, annotator: str, revision: int | None = None) -> Work:
+    """Accept work that is done: it is the picture's ground truth from now on.
+
+    Parameters
+    ----------
+    project : Project
+    picture, annotator : str
+    revision : int, optional
+        That was looked at; default: whatever is there.
+
+    Raises
+    ------
+    DatasetError
+        The work is not done, or another revision is there by now.
+    """
+    return _judge(project, picture, annotator, "work.accepted", {}, revision)
 
 
 def read_labels(project: Project, work: Work) -> npt.NDArray[np.uint8]:
@@ -317,9 +337,18 @@ def truth_of(project: Project, picture: str) -> Work | None:
 
 
 def _judge(
-    project: Project, picture: str, annotator: str, kind: str, about: dict[str, Any]
+    project: Project,
+    picture: str,
+    annotator: str,
+    kind: str,
+    about: dict[str, Any],
+    revision: int | None = None,
 ) -> Work:
     work = _require(project, picture, annotator)
+    if revision is not None and work.revision != revision:
+        raise DatasetError(
+            f"{printable(annotator)} has saved since you opened it: open it again, then judge."
+        )
     if work.state not in _JUDGED[kind]:
         raise DatasetError(
             f"The work of {printable(annotator)} is {work.state}, not {' or '.join(_JUDGED[kind])}."

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from napari_safire.project.settings import ProjectSettings, read_settings
 from napari_safire.project.store import DATABASE, Project
 from napari_safire.project.upkeep.verify import objects_of
 from napari_safire.text import printable
+
+_LONGEST = 1 << 40  # bytes of a database that is believed
 
 
 def back_up(
@@ -212,11 +216,11 @@ def _readable_events(path: Path) -> tuple[list[Event], list[str]]:
     """Events that are whole, read one by one around damaged pages."""
     found: list[Event] = []
     lost: list[str] = []
+    missing: list[int] = []
     try:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-        with closing(connection):
+        with _whole_file(path) as whole, closing(_connected(whole)) as connection:
             # An event takes more than 200 bytes: whatever number stands in a damaged page.
-            last = min(_last_readable(connection), _size(path) // 200 + 1)
+            last = _last_readable(connection, _size(whole) // 200 + 1)
             for number in range(1, last + 1):
                 try:
                     row = connection.execute(
@@ -225,13 +229,41 @@ def _readable_events(path: Path) -> tuple[list[Event], list[str]]:
                     event = None if row is None else read_event(row)
                 except (sqlite3.Error, DatasetError, UnicodeDecodeError):
                     event = None
-                if event is None or event.digest() != event.sha256:
-                    lost.append(f"Event {number} is lost or was changed.")
-                else:
+                if event is not None and event.digest() == event.sha256:
                     found.append(event)
-    except sqlite3.Error as error:
+                else:
+                    missing.append(number)
+    except (sqlite3.Error, OSError) as error:
         lost.append(f"{printable(path)} cannot be read further: {error}.")
+    end = found[-1].sequence if found else 0
+    lost += [f"Event {number} is lost or was changed." for number in missing if number < end]
+    if missing and missing[-1] > end:
+        lost.append(f"What came after event {end} is lost or was changed, if anything did.")
     return found, lost
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """A file that is as long as its head says: SQLite reads nothing at all of a shorter one."""
+    with path.open("rb") as file:
+        head = file.read(100)
+    page = int.from_bytes(head[16:18], "big")
+    length = (65_536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
+    if length <= path.stat().st_size or length > _LONGEST:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / DATABASE
+        shutil.copyfile(path, whole)
+        log = path.with_name(f"{path.name}-wal")
+        if log.is_file():
+            shutil.copyfile(log, whole.with_name(log.name))
+        os.truncate(whole, length)  # longer, by empty pages
+        yield whole
 
 
 def _size(path: Path) -> int:
@@ -239,21 +271,13 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _last_readable(connection: sqlite3.Connection) -> int:
-    """The largest sequence number that can be found, by trying where the end cannot be read."""
+def _last_readable(connection: sqlite3.Connection, most: int) -> int:
+    """The largest sequence number that can be found, at most the given one.
+
+    Where the end cannot be read, all that is beyond it looks as if it were there, and damaged.
+    """
     try:
-        return int(connection.execute("SELECT max(sequence) FROM event").fetchone()[0] or 0)
+        row = connection.execute("SELECT max(sequence) FROM event").fetchone()
     except sqlite3.Error:
-        known, step = 0, 1 << 20
-        while step:
-            try:
-                row = connection.execute(
-                    "SELECT 1 FROM event WHERE sequence = ?", (known + step,)
-                ).fetchone()
-            except sqlite3.Error:
-                row = (1,)  # the page is there, and damaged
-            if row is not None:
-                known += step
-            else:
-                step //= 2
-        return known
+        return most
+    return min(int(row[0] or 0), most)

@@ -84,7 +84,7 @@ def verify(
     Verification
     """
     chain = _Chain(head)
-    problems = list(_of_chain(project, chain, head, cancel))
+    problems = [*_of_file(project), *_of_chain(project, chain, head, cancel)]
     problems += _of_objects(project, chain.objects, progress, cancel)
     problems += _of_adjudications(project, progress, cancel)
     pictures = list(project_pictures(project))
@@ -100,6 +100,13 @@ def verify(
         tuple(chain.remarks + remarks),
         tuple(sorted(chain.models)),
     )
+
+
+def _of_file(project: Project) -> Iterator[str]:
+    """What SQLite itself finds wrong, also in indices, which no event needs to be read."""
+    for (found,) in project.ask("PRAGMA integrity_check(5)"):
+        if found != "ok":
+            yield f"The database is damaged: {printable(found)}."
 
 
 def _of_chain(project: Project, chain: _Chain, head: str, cancel: Cancel | None) -> Iterator[str]:

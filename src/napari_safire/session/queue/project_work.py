@@ -272,9 +272,11 @@ class ProjectWork:
             raise SafireError(f"Nothing was made of {self.name} yet: there is nothing to judge.")
         try:
             if mark.state == "accepted":
-                self.shown = accept(self.project, self.key, shown.annotator)
+                self.shown = accept(self.project, self.key, shown.annotator, shown.revision)
             else:
-                self.shown = reject(self.project, self.key, shown.annotator, mark.reason)
+                self.shown = reject(
+                    self.project, self.key, shown.annotator, mark.reason, shown.revision
+                )
         except Changed as error:
             raise self._conflict(error) from error
 
@@ -291,7 +293,13 @@ class ProjectWork:
         )
         try:
             saved = save_step(
-                self.project, self.key, self.annotator, step, self.revision, self.role
+                self.project,
+                self.key,
+                self.annotator,
+                step,
+                self.revision,
+                self.role,
+                unaccepted=self.shown is None or self.shown.state != "accepted",
             )
         except Changed as error:
             raise self._conflict(error) from error
