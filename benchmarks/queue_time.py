@@ -65,6 +65,7 @@ class Watch:
         scene = self.viewer.window._qt_viewer.canvas._scene_canvas
         scene.events.draw.connect(self._drawn, position="last")
         self.rows: list[dict[str, float | str]] = []
+        self.memory: dict[str, float] = {}
         self._profile_to = profile
         self.profile = cProfile.Profile()
 
@@ -128,12 +129,12 @@ class Watch:
                 stats = pstats.Stats(self.profile, stream=file)
                 stats.sort_stats("cumulative").print_stats(150)
                 stats.sort_stats("tottime").print_stats(60)
-        print(json.dumps({"rows": self.rows, "memory": _memory()}))
+        self.note_memory("memory")
+        print(json.dumps({"rows": self.rows, "memory": self.memory}))
 
-
-def _memory() -> float:
-    """MiB that the process holds."""
-    return float(psutil.Process().memory_info().rss / 2**20)
+    def note_memory(self, name: str) -> None:
+        """Note what the process holds by now, MiB."""
+        self.memory[name] = float(psutil.Process().memory_info().rss / 2**20)
 
 
 def make_files(folder: Path, number: int, size: tuple[int, int]) -> list[Path]:
@@ -214,14 +215,15 @@ def through_project(project: Path, steps: int, profile: Path | None) -> None:
     from napari_safire.project.queries import PictureQuery
 
     watch = Watch(profile)
+    watch.note_memory("window")
     widget, curate = SafireWidget(watch.viewer), CurateWidget(watch.viewer)
     for dock in (widget, curate):
         watch.viewer.window.add_dock_widget(dock, name=dock.name, area="right")
     controller, work = curate.controller, curate.workspace.queue.work
+    watch.rest(0.5)
     while controller.session.engine is None:
         watch.rest(0.05)
-    watch.rest(0.5)
-    docks = _memory()
+    watch.note_memory("docks and model")
 
     def settle() -> None:
         while not controller.idle:
@@ -239,6 +241,7 @@ def through_project(project: Path, steps: int, profile: Path | None) -> None:
         "open", lambda: work.open_queue(project), lambda: is_shown(None), lambda: not work.doing
     )
     settle()
+    watch.note_memory("project and picture open")
     for name, query in QUERIES.items():
         watch.measure(
             name,
@@ -251,7 +254,6 @@ def through_project(project: Path, steps: int, profile: Path | None) -> None:
         before = work.opened
         watch.measure("next picture", work.go_on, lambda b=before: is_shown(b), is_ready)
         settle()
-    print(f"{docks:.0f} MiB with docks and model, nothing open", file=sys.stderr)
     watch.end()
     curate.close_work()
     watch.viewer.close()
@@ -275,11 +277,14 @@ def report(parts: dict[str, dict[str, Any]]) -> bool:
                 f"| {part}: {name} | {middle['drawn']:.0f} | {middle['ready']:.0f} | {slowest:.0f} "
                 f"| {middle['work']:.0f} | {middle['all']:.0f} | {middle['pause']:.0f} |"
             )
+    for part, found in parts.items():
+        told = ", ".join(f"{name} {value:.0f}" for name, value in found["memory"].items())
+        print(f"MiB, {part}: {told.replace('memory', 'at the end')}")
     if parts.keys() < {"bare", "project"}:
         return True
     own = (median["next picture"] - median["layer made anew"]) / 1000
-    over = parts["project"]["memory"] - parts["bare"]["memory"]
-    print(f"\nviewer's thread, next picture / layer made anew: "
+    over = parts["project"]["memory"]["memory"] - parts["bare"]["memory"]["memory"]
+    print(f"viewer's thread, next picture / layer made anew: "
           f"{median['next picture'] / median['layer made anew']:.2f}; "
           f"memory over bare napari: {over:.0f} MiB")  # fmt: skip
     return own <= MOST_OWN_S * TOLERANCE and over <= MOST_MEMORY_MIB * TOLERANCE

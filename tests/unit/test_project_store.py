@@ -38,6 +38,7 @@ from napari_safire.project.queries import (
     PictureQuery,
     count_states,
     list_pictures,
+    own_states,
     picture_rows,
     tags,
 )
@@ -428,6 +429,28 @@ class TestList:
         assert listed(stages=("accept",)) == (c,)
         assert count_states(project, "Ada")["done"] == 1
         assert [row.state for row in picture_rows(project, "Ada", [c, a])] == ["done", "untouched"]
+
+    def test_what_was_given_comes_first_also_where_a_filter_hides_some_of_it(
+        self, project: Project
+    ) -> None:
+        a, b, c = ids(project)
+        tag_picture(project, b, ["night"])
+        tag_picture(project, a, ["night"])
+        for picture in (c, b):
+            project.append([Draft("work.assigned", picture, {"annotator": "Ada"})])
+
+        def listed(**query: object) -> tuple[str, ...]:
+            return list_pictures(project, "Ada", PictureQuery(**query))  # type: ignore[arg-type]
+
+        assert listed() == (c, b, a)
+        assert listed(descending=True) == (b, c, a)
+        assert listed(tag="night") == (b, a)
+        assert listed(sort="state") == (b, c, a)
+        assert listed(sort="state", descending=True) == (a, b, c)
+        assert own_states(project, "Ada") == {c: "assigned", b: "assigned"}
+        remove_picture(project, c)
+        assert listed() == (b, a)
+        assert own_states(project, "Ada") == {b: "assigned"}
 
     def test_others_are_not_seen_before_all_are_done(self, project: Project) -> None:
         name = ids(project)[0]
