@@ -121,6 +121,7 @@ class CurateTour(Tour):
         self.choose(self.curate.list.stage, "adjudicate")
         self.work.go_to(self.curate.list.model.key(0))
         self.settle()
+        self.press(self.curate.adjudication.begin_again)
         self.press(self.curate.adjudication.forward)
         self.scroll_to(self.curate.queue)
 

@@ -43,8 +43,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of two pictures; the first one waits for cy to adjudicate it."""
     monkeypatch.setenv("NAPARI_SAFIRE_ANNOTATOR", "cy")
     (tmp_path / "photos").mkdir()
-    for n in range(2):
-        pixels = np.random.default_rng(n).integers(0, 255, (*SHAPE, 3), dtype=np.uint8)
+    for n, shape in enumerate((SHAPE, (20, 30))):
+        pixels = np.random.default_rng(n).integers(0, 255, (*shape, 3), dtype=np.uint8)
         Picture.fromarray(pixels).save(tmp_path / "photos" / f"{n}.png")
     settings = ProjectSettings(annotators_per_picture=2)
     with Project.create(tmp_path / "project", settings=settings) as project:
@@ -94,6 +94,14 @@ def sources(curate: CurateWidget) -> np.ndarray:
 def press(curate: CurateWidget, act: Callable[[], None]) -> None:
     act()
     settle(curate)
+
+
+def test_the_next_picture_is_fitted_without_the_layers_of_the_last(curate: CurateWidget) -> None:
+    press(curate, curate.queue.forward.click)
+    viewer = curate.controller.viewer
+    assert [layer for layer in viewer.layers if isinstance(layer, Labels)] == []
+    camera = getattr(viewer, "scene", viewer).camera
+    np.testing.assert_allclose(camera.center[-2:], (9.5, 14.5))
 
 
 def test_regions_are_outlined_jumped_to_and_chosen(curate: CurateWidget, folder: Path) -> None:
