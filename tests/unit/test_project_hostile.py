@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cli_runs import cli
 from PIL import Image
 
 from napari_safire.errors import DatasetError, SafireError
@@ -340,3 +341,16 @@ def test_moved_pictures_are_found_among_files_that_cannot_be_read(project: Proje
     (folder / "loop.png").symlink_to("loop.png")
     (folder / "0.png").rename(folder / "moved.png")
     assert look_after(project) == (1, 0)
+
+
+def test_pictures_that_could_not_be_added_are_told_by_the_exit_code(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    picture(tmp_path / "in" / "whole.png", 5)
+    (tmp_path / "in" / "empty.png").touch()
+    result = cli("project", "add", project.folder, tmp_path / "in")
+    assert result.exit_code == 1
+    assert "1 added" in result.output
+    assert "empty.png is empty" in result.output
+    assert len(ids(project)) == 3

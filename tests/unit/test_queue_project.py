@@ -14,12 +14,13 @@ from napari_safire.errors import DatasetError
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.masks import encode_sources
 from napari_safire.project.adding import add_pictures
+from napari_safire.project.pictures import remove_picture
 from napari_safire.project.queries import PictureQuery
 from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import Project
 from napari_safire.project.truth import PictureDescription, SourceDescription
 from napari_safire.project.upkeep.verify import verify
-from napari_safire.project.work import find_work, read_labels
+from napari_safire.project.work import accept, find_work, read_labels, works
 from napari_safire.session.autosave import Autosave
 from napari_safire.session.queue.new_project import project_folder_for
 from napari_safire.session.queue.project_pictures import ProjectPictures
@@ -435,3 +436,46 @@ def test_a_picture_that_is_skipped_comes_again_at_the_end(begin: Open) -> None:
         anna.settle()
     assert anna.shown == ["0.png", "1.png", "2.png", "0.png"]
     assert not anna.work.can_go_on
+
+
+def test_work_accepted_while_it_is_changed_stays_accepted_until_its_annotator_decides(
+    begin: Open, folder: Path
+) -> None:
+    anna = begin("anna")
+    key = anna.work.listing.keys[0]
+    anna.paint(2)
+    anna.work.finish(waiver="dark")
+    anna.settle()
+    anna.work.go_to(key)
+    anna.settle()
+    with Project.open(folder, author="lead") as project:
+        accept(project, key, "anna")
+        anna.paint(3, row=8)
+        anna.settle()
+        assert anna.work.conflict is not None
+        assert anna.work.conflict.by == "lead"
+        work = find_work(project, key, "anna")
+        assert work is not None
+        assert work.state == "accepted"
+        anna.work.keep_mine()
+        anna.settle()
+        assert {w.state for w in works(project, key)} == {"accepted", "begun"}
+        assert verify(project).problems == ()
+
+
+def test_a_picture_that_is_removed_while_it_is_open_keeps_what_is_made_of_it(
+    begin: Open, folder: Path
+) -> None:
+    anna = begin("anna")
+    key = anna.work.listing.keys[0]
+    anna.paint(2)
+    anna.settle()
+    with Project.open(folder, author="lead") as project:
+        remove_picture(project, key, "by mistake")
+        anna.paint(3, row=8)
+        anna.work.go_on()
+        anna.settle()
+        work = find_work(project, key, "anna")
+        assert work is not None
+        assert set(np.unique(read_labels(project, work))) == {0, 2, 3}
+        assert verify(project).problems == ()

@@ -139,7 +139,10 @@ def add(
     ] = False,
     author: AuthorOption = None,
 ) -> None:
-    """Add pictures; those that are known already are left as they are."""
+    """Add pictures; those that are known already are left as they are, removed ones come back.
+
+    Exit code 1 if any could not be added; the others are.
+    """
     with opened(folder, author) as there:
         _add(there, pictures, set_name, quick=quick, tags=tag or [])
 
@@ -271,6 +274,7 @@ def _add(
     from napari_safire.project.adding import add_pictures
     from napari_safire.project.collecting import collect_pictures
 
+    failed = False
     for source in sources:
         entries = collect_pictures(source, set_name=set_name)
         with progress_bar("adding") as show:
@@ -281,3 +285,6 @@ def _add(
             warn(f"{new} has the pixels of {same}.")
         for problem in added.problems:
             complain(problem)
+        failed = failed or bool(added.problems)
+    if failed:  # the others are in the project
+        raise typer.Exit(FAILED)
