@@ -139,6 +139,10 @@ def test_done_needs_every_pixel_or_a_reason(begin: Open, folder: Path) -> None:
     anna.work.finish(authentic=True)
     anna.settle()
     assert state(anna, 1) == "done"
+    with Project.open(folder) as project:
+        work = find_work(project, anna.work.listing.keys[1], "anna")
+        assert work is not None
+        assert work.description.of(1).type == "authentic background"  # exports count by it
     assert anna.labels() == {1, 2}  # of the mask that came with the last one
     anna.work.finish()
     anna.settle()

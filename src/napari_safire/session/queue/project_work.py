@@ -13,6 +13,7 @@ from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
 from napari_safire.errors import SafireError
 from napari_safire.images.reading import ReadImage
 from napari_safire.project.events import Draft
+from napari_safire.project.formats.labelled import AUTHENTIC
 from napari_safire.project.people import machine_name, second_opinion_name
 from napari_safire.project.pictures import ProjectPicture
 from napari_safire.project.projections import Role
@@ -234,6 +235,8 @@ class ProjectWork:
         refused = not_done(made.annotation, mark.authentic, mark.reason)
         if refused is not None and not mark.else_begun:
             raise refused
+        if mark.authentic and refused is None:
+            changed = self._say_authentic(made) or changed
         shown = self.shown
         is_own = shown is not None and shown.annotator == self.annotator
         if changed or not is_own or not self.revision:
@@ -254,6 +257,14 @@ class ProjectWork:
         except Changed as error:
             raise self._conflict(error) from error
         return self._compared()
+
+    def _say_authentic(self, made: AnnotatedPlane) -> bool:
+        """Say what type the one source has, unless that is known; whether it is new."""
+        source = self.description.of(int(made.annotation.shown()[0, 0]))
+        if source.type != "unknown":
+            return False
+        self.describe(self.description.with_source(replace(source, type=AUTHENTIC)))
+        return True
 
     def _compared(self) -> tuple[str, ...]:
         """Have the list know how far annotators agree, once the last of them is done."""
