@@ -372,3 +372,14 @@ def test_the_last_acceptance_counts_whatever_the_clock_says(
     found = verify(project)
     assert not found.problems
     assert "clock was set back" in found.remarks[0]
+
+
+def test_a_damaged_object_is_mended_when_the_same_is_kept_again(project: Project) -> None:
+    labels = np.full(SHAPE, 7, np.uint8)
+    digest = project.objects.put_labels(labels)
+    path = project.objects.path(digest, ".png")
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(DatasetError, match="was changed"):
+        project.objects.labels(digest)
+    assert project.objects.put_labels(labels) == digest
+    np.testing.assert_array_equal(project.objects.labels(digest), labels)
