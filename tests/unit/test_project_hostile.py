@@ -19,7 +19,7 @@ from PIL import Image
 
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.lists import ListEntry
-from napari_safire.project import database
+from napari_safire.project import database, events
 from napari_safire.project.adding import add_pictures
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.event_table import last_event
@@ -37,7 +37,7 @@ from napari_safire.project.store import DATABASE, Changed, Project
 from napari_safire.project.truth import Note, PictureDescription
 from napari_safire.project.upkeep.backup import recover
 from napari_safire.project.upkeep.verify import verify
-from napari_safire.project.work import Step, accept, find_work, finish, reject, save_step
+from napari_safire.project.work import Step, accept, find_work, finish, reject, save_step, truth_of
 
 SHAPE = (6, 8)
 HASH = "ab" * 32
@@ -354,3 +354,21 @@ def test_pictures_that_could_not_be_added_are_told_by_the_exit_code(
     assert "1 added" in result.output
     assert "empty.png is empty" in result.output
     assert len(ids(project)) == 3
+
+
+def test_the_last_acceptance_counts_whatever_the_clock_says(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = ids(project)[0]
+    finish(project, name, "Ada", 1, authentic=True)
+    save_step(project, name, "Bob", Step(np.full(SHAPE, 2, np.uint8)), 0)
+    finish(project, name, "Bob", 1, authentic=True)
+    accept(project, name, "Ada")
+    monkeypatch.setattr(events, "now", lambda: "2015-01-01T00:00:00.000+00:00")
+    accept(project, name, "Bob")
+    truth = truth_of(project, name)
+    assert truth is not None
+    assert truth.annotator == "Bob"
+    found = verify(project)
+    assert not found.problems
+    assert "clock was set back" in found.remarks[0]
