@@ -82,7 +82,7 @@ def test_binary_formats_say_which_types_are_forged(
         forged = [s.number for s in one.description.sources if s.type in rest.forged]
         np.testing.assert_array_equal(back[one.key].labels == 2, np.isin(one.labels, forged))
         assert back[one.key].split == one.split
-    with pytest.raises(DatasetError, match="type 'copy-move target', which was said to be neither"):
+    with pytest.raises(DatasetError, match="type 'copy-move target', which is set neither"):
         export(pictures, tmp_path / "other", kind, types)
 
 

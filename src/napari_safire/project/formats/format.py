@@ -234,8 +234,8 @@ class Format(ABC):
                 kind = picture.description.of(source).type
                 if kind not in known:
                     reasons.append(
-                        f"has a source ({source}) of the type {kind!r}, which was said to be "
-                        "neither forged nor authentic"
+                        f"has a source ({source}) of the type {kind!r}, which is set neither "
+                        "as forged nor as authentic"
                     )
         if not self.holds.turned:
             orientation = inspect_image(picture.path).orientation
