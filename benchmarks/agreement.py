@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from napari_safire.project.events import now
+from napari_safire.project.chain.events import now
 from napari_safire.project.team.adjudicating import OpenAdjudication
 from napari_safire.project.team.adjudication import RegionStep, after, agreed, compare, resolve
 from napari_safire.project.team.agreement import agreement, agreement_of_all

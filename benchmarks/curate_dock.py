@@ -33,7 +33,7 @@ GIVE_UP_S = 60.0
 def make_project(folder: Path, number: int) -> Path:
     """Make a project whose pictures share a few files; tells how long it took and its size."""
     from napari_safire.images.files import file_sha256
-    from napari_safire.project.events import Draft
+    from napari_safire.project.chain.events import Draft
     from napari_safire.project.store import Project
 
     dice = np.random.default_rng(0)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from napari_safire.project.events import Draft
+from napari_safire.project.chain.events import Draft
 from napari_safire.project.queries import PictureQuery, count_states, list_pictures, picture_rows
 from napari_safire.project.store import DATABASE, Project
 

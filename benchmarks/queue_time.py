@@ -186,7 +186,7 @@ def _yes() -> bool:
 def make_project(folder: Path, files: list[Path], pictures: int, size: tuple[int, int]) -> Path:
     """A project of a few files under many names; a third was given to the annotator."""
     from napari_safire.images.files import file_sha256
-    from napari_safire.project.events import Draft
+    from napari_safire.project.chain.events import Draft
     from napari_safire.project.store import Project
 
     hashes = [file_sha256(file) for file in files]

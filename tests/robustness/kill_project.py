@@ -29,9 +29,9 @@ from PIL import Image
 
 from napari_safire.errors import SafireError
 from napari_safire.project.adding import add_pictures
+from napari_safire.project.chain.schema import STATE_TABLES
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.pictures import project_pictures, tag_picture
-from napari_safire.project.schema import STATE_TABLES
 from napari_safire.project.store import DATABASE, Changed, Project
 from napari_safire.project.upkeep.backup import back_up
 from napari_safire.project.upkeep.verify import verify

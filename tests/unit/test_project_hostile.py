@@ -19,11 +19,11 @@ from PIL import Image
 
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.lists import ListEntry
-from napari_safire.project import database, events
 from napari_safire.project.adding import add_pictures
+from napari_safire.project.chain import database, events
+from napari_safire.project.chain.event_table import last_event
+from napari_safire.project.chain.events import Draft, Event, canonical, now
 from napari_safire.project.collecting import collect_pictures
-from napari_safire.project.event_table import last_event
-from napari_safire.project.events import Draft, Event, canonical, now
 from napari_safire.project.pictures import (
     find_picture,
     look_after,

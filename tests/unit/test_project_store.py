@@ -19,11 +19,12 @@ from napari_safire.annotation.annotation import Annotation, SourcePrompt, Stroke
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.lists import ListEntry
-from napari_safire.project import database, projections, schema
+from napari_safire.project import projections
 from napari_safire.project.adding import add_pictures
+from napari_safire.project.chain import database, schema
+from napari_safire.project.chain.events import Draft
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.comparing import compare_all, compare_works, score_pictures
-from napari_safire.project.events import Draft
 from napari_safire.project.people import annotator_name, choose_annotator_name
 from napari_safire.project.pictures import (
     duplicates_of,
@@ -152,7 +153,7 @@ class TestChain:
         self, project: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(
-            "napari_safire.project.events.now", lambda: "1999-01-01T00:00:00.000+00:00"
+            "napari_safire.project.chain.events.now", lambda: "1999-01-01T00:00:00.000+00:00"
         )
         tag_picture(project, ids(project)[0], ["later"])
         found = verify(project)

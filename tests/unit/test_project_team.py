@@ -15,9 +15,9 @@ from test_agreement import SEEDS, renumbered, works
 from napari_safire.errors import DatasetError
 from napari_safire.project.adding import add_pictures
 from napari_safire.project.assigning import control_scores, give_away, make_control
+from napari_safire.project.chain.events import Draft
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.comparing import compare_works
-from napari_safire.project.events import Draft
 from napari_safire.project.pictures import find_picture
 from napari_safire.project.queries import PictureQuery, list_pictures, picture_rows
 from napari_safire.project.settings import ProjectSettings

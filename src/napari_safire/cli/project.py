@@ -64,7 +64,7 @@ def create(
     author: AuthorOption = None,
 ) -> None:
     """Begin a project in a folder. Pictures stay where they are."""
-    from napari_safire.project.database import say_shared
+    from napari_safire.project.chain.database import say_shared
     from napari_safire.project.settings import ProjectSettings
     from napari_safire.project.store import Project
 
@@ -96,7 +96,7 @@ def set_(
 ) -> None:
     """Tell how the project is worked on, or change it. Before --shared close it everywhere."""
     from napari_safire.errors import SafireError
-    from napari_safire.project.database import safe_journal, say_shared
+    from napari_safire.project.chain.database import safe_journal, say_shared
 
     asked = {
         "annotators_per_picture": annotators,

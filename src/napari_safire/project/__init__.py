@@ -2,7 +2,7 @@
 
 =================  =================================================================
 ``truth``          what an annotation says of the sources of a picture
-``events``         the chain of changes, of which all else is a projection
+``chain``          the events, one after the other, of which all else is a projection
 ``store``          the project on disk: `Project`
 ``objects``        labels and annotations, named by their content
 ``pictures``       opened, found again, flagged where they changed; ``adding``,

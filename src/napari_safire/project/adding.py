@@ -18,7 +18,7 @@ from napari_safire.images.reading import image_shape, read_image
 from napari_safire.images.records.paths import recorded_path
 from napari_safire.images.truth import read_label_truth
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.project.events import Draft
+from napari_safire.project.chain.events import Draft
 from napari_safire.project.pictures import picture_identity
 from napari_safire.project.store import Project
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.errors import DatasetError
-from napari_safire.project.events import Draft
+from napari_safire.project.chain.events import Draft
 from napari_safire.project.people import checked_name
 from napari_safire.project.pictures import find_picture, project_pictures
 from napari_safire.project.projections import Role

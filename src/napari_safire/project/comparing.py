@@ -13,7 +13,7 @@ from napari_safire.basis import RunBasis
 from napari_safire.errors import SafireError
 from napari_safire.examination import examine_whole
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.project.events import Draft
+from napari_safire.project.chain.events import Draft
 from napari_safire.project.pictures import open_picture, project_pictures
 from napari_safire.project.store import Project
 from napari_safire.project.team.agreement import (

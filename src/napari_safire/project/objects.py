@@ -24,7 +24,7 @@ from PIL import Image
 from napari_safire.atomic import rename
 from napari_safire.decoding.limits import MAX_PIXELS
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.project.events import canonical
+from napari_safire.project.chain.events import canonical
 from napari_safire.text import printable
 
 Suffix = Literal[".png", ".json.gz"]

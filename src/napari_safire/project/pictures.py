@@ -20,7 +20,7 @@ from napari_safire.images.pixels import PictureReader
 from napari_safire.images.reading import ReadImage, read_image
 from napari_safire.images.records.paths import recorded_path, whole_path
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.project.events import Draft, canonical
+from napari_safire.project.chain.events import Draft, canonical
 from napari_safire.project.projections import Stage
 from napari_safire.project.store import Project
 from napari_safire.text import printable

@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
 from napari_safire.errors import DatasetError
-from napari_safire.project.events import Event, canonical
-from napari_safire.project.schema import STATE_TABLES, make_state_tables
+from napari_safire.project.chain.events import Event, canonical
+from napari_safire.project.chain.schema import STATE_TABLES, make_state_tables
 from napari_safire.project.settings import read_settings
 from napari_safire.text import printable
 

@@ -21,10 +21,16 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.project import projections, schema
-from napari_safire.project.database import Database, Journal, safe_journal
-from napari_safire.project.event_table import all_events, insert_event, last_event, some_events
-from napari_safire.project.events import Draft, Event, following
+from napari_safire.project import projections
+from napari_safire.project.chain import schema
+from napari_safire.project.chain.database import Database, Journal, safe_journal
+from napari_safire.project.chain.event_table import (
+    all_events,
+    insert_event,
+    last_event,
+    some_events,
+)
+from napari_safire.project.chain.events import Draft, Event, following
 from napari_safire.project.objects import Objects
 from napari_safire.project.people import annotator_name, checked_name, machine_name
 from napari_safire.project.settings import ProjectSettings, read_settings
@@ -80,7 +86,7 @@ class Changed(SafireError):
 class Project:
     """Ground truth of a set of pictures, by one person or many. Make one with `create` or `open`.
 
-    Calls may come from any thread. Every change is one event (`napari_safire.project.events`).
+    Calls may come from any thread. Every change is one event (`napari_safire.project.chain.events`).
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from napari_safire.annotation.codec import decode_annotation, encode_annotation
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.basis import RunBasis
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.project.events import Draft
+from napari_safire.project.chain.events import Draft
 from napari_safire.project.projections import Role, WorkState
 from napari_safire.project.store import Expected, Project
 from napari_safire.project.truth import PictureDescription, decode_description

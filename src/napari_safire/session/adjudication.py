@@ -16,7 +16,7 @@ from psygnal import Signal
 
 from napari_safire.annotation.annotation import Labels, Mask
 from napari_safire.errors import SafireError, sentence
-from napari_safire.project.events import now
+from napari_safire.project.chain.events import now
 from napari_safire.project.team.adjudicating import (
     Chosen,
     Decided,

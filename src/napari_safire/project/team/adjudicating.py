@@ -18,7 +18,7 @@ from napari_safire.annotation.annotation import MOST_SOURCES, Labels, Stroke
 from napari_safire.errors import DatasetError
 from napari_safire.metrics import confusion_matrix
 from napari_safire.partitioning.matching import matched_pairs
-from napari_safire.project.events import now
+from napari_safire.project.chain.events import now
 from napari_safire.project.pictures import find_picture
 from napari_safire.project.store import Project
 from napari_safire.project.team.adjudication import (

@@ -15,8 +15,8 @@ from napari_safire.atomic import remove_leftovers, rename, staging_folder
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.records.paths import whole_path
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.project.event_table import COLUMNS, read_event
-from napari_safire.project.events import Draft, Event
+from napari_safire.project.chain.event_table import COLUMNS, read_event
+from napari_safire.project.chain.events import Draft, Event
 from napari_safire.project.objects import Objects
 from napari_safire.project.pictures import move_picture, picture_path, project_pictures
 from napari_safire.project.settings import ProjectSettings, read_settings

@@ -16,7 +16,7 @@ from typing import Any
 
 from napari_safire.errors import DatasetError
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.project.events import Draft, Event
+from napari_safire.project.chain.events import Draft, Event
 from napari_safire.project.people import second_opinion_name
 from napari_safire.project.store import Project
 from napari_safire.project.upkeep.verify import objects_of

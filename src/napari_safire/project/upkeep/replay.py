@@ -22,7 +22,7 @@ from napari_safire.annotation.region_labels import Unions, asked_for
 from napari_safire.basis import ALGORITHM, RunBasis
 from napari_safire.errors import SafireError
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.project.events import Event
+from napari_safire.project.chain.events import Event
 from napari_safire.project.pictures import ProjectPicture, open_picture, project_pictures
 from napari_safire.project.store import Project
 from napari_safire.settings import PartitionSettings

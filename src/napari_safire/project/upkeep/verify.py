@@ -13,7 +13,7 @@ from napari_safire.errors import DatasetError
 from napari_safire.images.files import file_sha256, why_unreadable
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.project import projections
-from napari_safire.project.events import BEGINNING, Event
+from napari_safire.project.chain.events import BEGINNING, Event
 from napari_safire.project.pictures import (
     ProjectPicture,
     picture_path,

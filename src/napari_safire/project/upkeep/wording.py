@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from napari_safire.project.events import Event
+from napari_safire.project.chain.events import Event
 from napari_safire.text import isolated
 
 _Body = Mapping[str, Any]

@@ -12,7 +12,7 @@ from napari_safire.annotation.packed_labels import PackedLabels
 from napari_safire.annotation.predictions import AnnotatedPlane, Predictions
 from napari_safire.errors import SafireError
 from napari_safire.images.reading import ReadImage
-from napari_safire.project.events import Draft
+from napari_safire.project.chain.events import Draft
 from napari_safire.project.formats.labelled import AUTHENTIC
 from napari_safire.project.people import machine_name, second_opinion_name
 from napari_safire.project.pictures import ProjectPicture

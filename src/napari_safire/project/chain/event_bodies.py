@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from napari_safire.annotation import checked_values as checked
-from napari_safire.project.events import Event
+from napari_safire.project.chain.events import Event
 from napari_safire.project.settings import read_settings
 from napari_safire.project.truth import decode_description
 

@@ -78,7 +78,9 @@ class Draft:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"There is no kind of event {self.kind!r}: see project/events.py.")
+            raise ValueError(
+                f"There is no kind of event {self.kind!r}: see project/chain/events.py."
+            )
 
 
 @dataclass(frozen=True, slots=True)

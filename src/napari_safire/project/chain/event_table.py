@@ -10,8 +10,8 @@ from typing import Any
 
 from napari_safire.annotation.checked_values import Damaged
 from napari_safire.errors import DatasetError
-from napari_safire.project.event_bodies import refuse_damaged
-from napari_safire.project.events import KINDS, Event, canonical
+from napari_safire.project.chain.event_bodies import refuse_damaged
+from napari_safire.project.chain.events import KINDS, Event, canonical
 from napari_safire.text import printable
 
 COLUMNS = "sequence, at, author, machine, kind, picture, body, origin, previous, sha256"
