@@ -102,6 +102,15 @@ def add_pictures(
             duplicates.append((draft.body["path"], same))
         seen.take(draft)
         drafts.append(draft)
+    taken = _append(project, drafts)
+    report(progress, cancel, len(entries), len(entries), "looking at the pictures")
+    new = tuple(d.picture for d in drafts if d.kind == "picture.added" and d.picture not in taken)
+    n_returned = sum(draft.kind == "picture.returned" for draft in drafts)
+    return Added(new, known + len(taken), tuple(duplicates), tuple(problems), n_returned)
+
+
+def _append(project: Project, drafts: Sequence[Draft]) -> set[str]:
+    """Write them, but for pictures that another process has added meanwhile: gives those."""
     taken: set[str] = set()
 
     def still(connection: sqlite3.Connection, draft: Draft) -> bool:
@@ -109,15 +118,12 @@ def add_pictures(
         found = row.fetchone()
         if draft.kind == "picture.returned":
             return bool(found and found[0])
-        if found is not None:  # another process has added it meanwhile
+        if found is not None:
             taken.add(draft.picture)
         return found is None
 
     project.append_many(drafts, still=still)
-    report(progress, cancel, len(entries), len(entries), "looking at the pictures")
-    new = tuple(d.picture for d in drafts if d.kind == "picture.added" and d.picture not in taken)
-    n_returned = sum(draft.kind == "picture.returned" for draft in drafts)
-    return Added(new, known + len(taken), tuple(duplicates), tuple(problems), n_returned)
+    return taken
 
 
 class _Seen:

@@ -86,7 +86,7 @@ class Changed(SafireError):
 class Project:
     """Ground truth of a set of pictures, by one person or many. Make one with `create` or `open`.
 
-    Calls may come from any thread. Every change is one event (`napari_safire.project.chain.events`).
+    Calls may come from any thread. Every change is one event (`napari_safire.project.chain`).
 
     Parameters
     ----------

@@ -173,6 +173,14 @@ def save_step(
         The labels do not fit the picture.
     """
     _refuse_other_shape(project, picture, step.labels.shape)
+    body = {"annotator": annotator, "role": role, "revision": revision + 1}
+    expected = Expected(picture, annotator, revision, unaccepted)
+    project.append([Draft("work.saved", picture, body | _kept(project, step))], [expected])
+    return _require(project, picture, annotator)
+
+
+def _kept(project: Project, step: Step) -> dict[str, Any]:
+    """What an event says of a step, whose objects are written."""
     annotation = basis = None
     if step.made is not None:
         record = encode_annotation(step.made.annotation, step.made.predictions)
@@ -180,10 +188,7 @@ def save_step(
         basis = record["basis"]
     counts = np.bincount(step.labels.ravel(), minlength=1)
     numbers = [int(n) for n in np.flatnonzero(counts) if n]
-    body = {
-        "annotator": annotator,
-        "role": role,
-        "revision": revision + 1,
+    return {
         "labels": project.objects.put_labels(step.labels),
         "annotation": annotation,
         "decisions": None if step.decisions is None else project.objects.put_json(step.decisions),
@@ -196,9 +201,6 @@ def save_step(
         "n_unassigned": int(counts[0]),
         "version": __version__,
     }
-    expected = Expected(picture, annotator, revision, unaccepted)
-    project.append([Draft("work.saved", picture, body)], [expected])
-    return _require(project, picture, annotator)
 
 
 def finish(
