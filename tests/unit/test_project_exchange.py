@@ -191,7 +191,7 @@ def test_what_is_done_and_complete_is_learned_from(project: Project, tmp_path: P
 def test_types_and_polygons_are_chosen(project: Project, tmp_path: Path, run: Run) -> None:
     annotate(project, ids(project)[0], 1)
     words = ("export", project.folder, tmp_path / "black", "--format", "lists")
-    assert "neither forged nor authentic" in run(*words, "--forged", "text")[1]
+    assert "neither as forged nor as authentic" in run(*words, "--forged", "text")[1]
     assert run(*words, "--forged", "text", "--authentic", "splice")[0] == 0
     assert (tmp_path / "black/all.txt").read_text().endswith(",None\n")
     words = ("export", project.folder, tmp_path / "coarse", "--format", "coco-polygons")
