@@ -86,7 +86,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("overwrite", "points"), [(False, (1, 2)), (True, (2, 3))])
+@pytest.mark.parametrize(("overwrite", "points"), [(False, (1, 3)), (True, (2, 3))])
 def test_the_same_command_finishes_what_was_killed_anywhere(
     overwrite: bool, points: tuple[int, int], pictures: Path, tmp_path: Path
 ) -> None:

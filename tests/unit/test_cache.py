@@ -435,7 +435,7 @@ def use_at_random(folder: str, max_bytes: int, seed: int, answers: Any) -> None:
         cache = EmbeddingCache(Path(folder), max_bytes)
         rng = np.random.default_rng(seed)
         hits = 0
-        for step in range(400):
+        for step in range(250):
             name = int(rng.integers(12))
             found = cache.get(sha(name), MODEL)
             if found is None:

@@ -304,7 +304,7 @@ def test_simplified_polygons_say_what_they_lose(tmp_path: Path) -> None:
     assert coarse.changed == {"p.png": lost}
     assert 0 < coarse.loss < 0.05
     assert f"changed {lost:,} of 10,800 pixels" in coarse.sentences[0]
-    assert f"{lost} of 10800 pixels differ" in (tmp_path / "coarse/README.md").read_text()
+    assert f"{lost} of 10,800 pixels differ" in (tmp_path / "coarse/README.md").read_text()
     texts = [
         (tmp_path / name / "annotations/all.json").stat().st_size for name in ("exact", "coarse")
     ]

@@ -604,7 +604,6 @@ print("end", flush=True)
 ENDINGS = {
     "the window is closed": "when_embedding(viewer.window._qt_window.close)\nnapari.run()",
     "the application quits": "when_embedding(QApplication.quit)\nnapari.run()",
-    "sys.exit": "pump()\nprint('end', flush=True)\nsys.exit(0)",
     "the script is over": "pump()",
 }
 
