@@ -26,12 +26,13 @@ NAMES = {
     r"napari_safire\.data\.lists": "napari_safire.images.truth",
     r"napari_safire\.data\.demo": "napari_safire.images.demo",
     r"napari_safire\.gui\.sections\.series_section": QUEUE,
+    r"w\.findChild\(SeriesSection\)": "w.workspace.queue.work",  # it has a dock of its own now
     r"\bSeriesSection\b": "QueueSection",
     r"\bopen_series\b": "open_queue",
     r"not w\.desk\.session\.busy": "w.desk.session.idle",
     r"\.desk\b": ".controller",
     r"napari_safire\.engine\.pixels": "napari_safire.images.pixels",
-    r"\bs\._busy\b": "s.work.doing",
+    r"\bs\._busy\b": "s.doing",
 }
 _LONGEST_S = 900
 
