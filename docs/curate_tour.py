@@ -8,7 +8,6 @@ Two annotators, Anna and Berta, work on pieces of the demo picture that ships wi
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from screenshots import IMAGES, Tour, save
+from screenshots import Tour, save, take_tour
 
 PIECE = (430, 520)  # rows and columns of each picture
 CORNERS = {
@@ -218,27 +217,18 @@ def write_pictures(folder: Path, pixels: np.ndarray) -> None:
         Image.fromarray(np.ascontiguousarray(piece)).save(folder / name)
 
 
-def main() -> None:
+def walk(folder: Path, every: bool) -> None:
     """Take the tour."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--all", type=Path, metavar="FOLDER", help="every step, into this folder")
-    options = parser.parse_args()
-    folder: Path = options.all or IMAGES
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as home:
-        for name in ("CONFIG", "DATA", "CACHE"):
-            os.environ[f"XDG_{name}_HOME"] = str(Path(home) / name.lower())
-        tour = CurateTour(Path(home))
+    with tempfile.TemporaryDirectory() as pictures:
+        tour = CurateTour(Path(pictures))
         for number, (step, kept) in enumerate(STEPS, start=1):
             step(tour)
             tour.settle()
-            if kept or options.all:
+            if kept or every:
                 name = f"curate-{number}-{step.__name__.replace('_', '-')}.png"
                 save(tour.screenshot(), folder / name, largest=LARGEST)
         tour.close()
 
 
 if __name__ == "__main__":
-    main()
+    take_tour(__doc__, walk)

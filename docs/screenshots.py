@@ -343,10 +343,14 @@ def save(window: Image.Image, path: Path, largest: int = LARGEST) -> None:
     print(f"{path}  {size / 1000:.0f} kB, {FLAT_COLOURS + n_colours} colours")
 
 
-def main() -> None:
-    """Take the tour."""
+def take_tour(about: str | None, walk: Callable[[Path, bool], None]) -> None:
+    """Read the options, and walk with settings of one's own.
+
+    ``walk(folder, every)`` saves its pictures into the folder; of every step, or those that are
+    kept.
+    """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--all", type=Path, metavar="FOLDER", help="every step, into this folder")
     options = parser.parse_args()
@@ -355,14 +359,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         for name in ("CONFIG", "DATA", "CACHE"):
             os.environ[f"XDG_{name}_HOME"] = str(Path(home) / name.lower())
-        tour = Tour()
-        for number, (step, kept) in enumerate(STEPS, start=1):
-            step(tour)
-            if kept or options.all:
-                name = f"{number:02d}-{step.__name__.replace('_', '-')}.png"
-                save(tour.screenshot(), folder / name)
-        tour.close()
+        walk(folder, options.all is not None)
+
+
+def walk(folder: Path, every: bool) -> None:
+    """Take the tour."""
+    tour = Tour()
+    for number, (step, kept) in enumerate(STEPS, start=1):
+        step(tour)
+        if kept or every:
+            name = f"{number:02d}-{step.__name__.replace('_', '-')}.png"
+            save(tour.screenshot(), folder / name)
+    tour.close()
 
 
 if __name__ == "__main__":
-    main()
+    take_tour(__doc__, walk)

@@ -14,6 +14,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 from window.conftest import Dock as Dock
 
+from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.widget import SafireWidget
 
 from .hand import ModelHand, pump
@@ -63,3 +64,16 @@ def dock(viewer: ViewerModel, hand: ModelHand) -> Iterator[Dock]:
 def lite_dock(viewer: ViewerModel, hand: ModelHand) -> Iterator[Dock]:
     """A dock with the model that ships with the package."""
     yield from open_dock(viewer, hand)
+
+
+@pytest.fixture
+def curate(viewer: ViewerModel) -> Iterator[CurateWidget]:
+    """A Curate dock that is a viewer's first."""
+    widget = CurateWidget(viewer, load_engine=lambda name, device, notice: FakeEngine())
+    widget.resize(360, 900)
+    widget.show()
+    pump(0.02)
+    yield widget
+    widget.close_work()
+    widget.deleteLater()
+    QApplication.sendPostedEvents(widget, QEvent.Type.DeferredDelete)

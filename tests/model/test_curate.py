@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from fakes import FakeEngine
 from napari.components import ViewerModel
 from PIL import Image
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
+from qtpy.QtWidgets import QComboBox, QFileDialog
 from window.hand import pump, wait_idle, wait_until
 
 from napari_safire.errors import DatasetError
@@ -32,18 +31,6 @@ from napari_safire.project.work import Step, find_work, save_step
 from napari_safire.session.queue.listing import Listing
 
 SHAPE = (40, 60)
-
-
-@pytest.fixture
-def curate(viewer: ViewerModel) -> Iterator[CurateWidget]:
-    widget = CurateWidget(viewer, load_engine=lambda name, device, notice: FakeEngine())
-    widget.resize(360, 900)
-    widget.show()
-    pump(0.02)
-    yield widget
-    widget.close_work()
-    widget.deleteLater()
-    QApplication.sendPostedEvents(widget, QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture

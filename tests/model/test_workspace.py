@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from fakes import FakeEngine
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
@@ -17,19 +15,6 @@ from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.widget import SafireWidget
 from napari_safire.gui.workspace import open_workspace, workspace_of
 from napari_safire.session.messages import ANYWHERE
-
-
-@pytest.fixture
-def curate(viewer: ViewerModel) -> Iterator[CurateWidget]:
-    """A Curate dock that is a viewer's first."""
-    widget = CurateWidget(viewer, load_engine=lambda name, device, notice: FakeEngine())
-    widget.resize(400, 800)
-    widget.show()
-    pump(0.02)
-    yield widget
-    widget.close_work()
-    widget.deleteLater()
-    QApplication.sendPostedEvents(widget, QEvent.Type.DeferredDelete)
 
 
 def close(widget: SafireWidget) -> None:
