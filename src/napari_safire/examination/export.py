@@ -18,7 +18,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,16 +42,18 @@ if TYPE_CHECKING:
 
 MOST_SOURCES = MAX_SOURCE + 1
 _WHOLE = 65535
-_FIXED_ENDINGS = (
-    "_sources.png",
-    "_probabilities.tif",
-    "_heatmap.tif",
-    "_overlay.png",
-    ".json",
+ResultKind = Literal["sources", "probabilities", "overlay", "heatmap"]
+RESULT_ENDINGS: Mapping[ResultKind, str] = MappingProxyType(
+    {
+        "sources": "_sources.png",
+        "probabilities": "_probabilities.tif",
+        "overlay": "_overlay.png",
+        "heatmap": "_heatmap.tif",
+    }
 )
-_RESULT = re.compile(
-    rf"(.+)(?:{'|'.join(map(re.escape, _FIXED_ENDINGS))}|_region_\d{{2,}}\.png)", re.DOTALL
-)
+"""How the names of the files end, by what they hold."""
+_FIXED_ENDINGS = "|".join(re.escape(ending) for ending in (*RESULT_ENDINGS.values(), ".json"))
+_RESULT = re.compile(rf"(.+)(?:{_FIXED_ENDINGS}|_region_\d{{2,}}\.png)", re.DOTALL)
 
 
 def results_by_base(names: Iterable[str]) -> dict[str, list[str]]:
@@ -123,7 +126,7 @@ def export_examination(
         More than 6 sources, which masks cannot hold; or the folder cannot be written.
     """
     folder, record = Path(folder), f"{base}.json"
-    _require_few_sources(examination)
+    require_few_sources(examination)
     there = _what_is_there(folder, base, earlier, overwrite)
     path = recorded_path(examination.image.path, folder, absolute=absolute_paths)
     try:
@@ -243,7 +246,8 @@ def _what_is_there(
     return there
 
 
-def _require_few_sources(examination: Examination) -> None:
+def require_few_sources(examination: Examination) -> None:
+    """Raise a `SafireError` for more sources than masks can hold."""
     partition = examination.partition
     if partition is not None and partition.n_sources > MOST_SOURCES:
         raise SafireError(
@@ -259,25 +263,10 @@ def _with_path(text: str, given: str, recorded: str) -> str:
 
 def _write_results(examination: Examination, place: Path, base: str) -> dict[str, Any]:
     """Write all but the record; the names by what they hold."""
-    partition, forgery = examination.partition, examination.forgery
     files: dict[str, Any] = {}
-    if partition is not None:
-        files |= {
-            "sources": f"{base}_sources.png",
-            "probabilities": f"{base}_probabilities.tif",
-            "overlay": f"{base}_overlay.png",
-        }
-        write_image_atomic(place / files["sources"], encode_sources(partition.labels))
-        write_image_atomic(
-            place / files["probabilities"], probabilities_16_bit(partition), stack=True
-        )
-        overlay = render_sources(examination.image.pixels, partition.labels, _captions(partition))
-        write_image_atomic(place / files["overlay"], overlay)
-    if forgery is not None:
-        files["heatmap"] = f"{base}_heatmap.tif"
-        write_image_atomic(
-            place / files["heatmap"], np.rint(forgery.heatmap * _WHOLE).astype(np.uint16)
-        )
+    for kind, ending in RESULT_ENDINGS.items():
+        if write_result(examination, kind, place / f"{base}{ending}"):
+            files[kind] = f"{base}{ending}"
     if examination.regions:
         files["regions"] = [
             f"{base}_region_{number:02d}.png" for number in range(1, len(examination.regions) + 1)
@@ -285,6 +274,43 @@ def _write_results(examination: Examination, place: Path, base: str) -> dict[str
         for name, region in zip(files["regions"], examination.regions, strict=True):
             write_image_atomic(place / name, region.mask)
     return files
+
+
+def write_result(examination: Examination, kind: ResultKind, path: Path) -> bool:
+    """Write one of the pictures that an examination gives.
+
+    Parameters
+    ----------
+    examination : Examination
+    kind : {"sources", "probabilities", "overlay", "heatmap"}
+    path : Path
+
+    Returns
+    -------
+    bool
+        False where it was not asked, so that there is none.
+
+    Raises
+    ------
+    OSError
+    """
+    partition, forgery = examination.partition, examination.forgery
+    if kind == "heatmap":
+        if forgery is None:
+            return False
+        write_image_atomic(path, np.rint(forgery.heatmap * _WHOLE).astype(np.uint16))
+        return True
+    if partition is None:
+        return False
+    if kind == "sources":
+        write_image_atomic(path, encode_sources(partition.labels))
+    elif kind == "probabilities":
+        write_image_atomic(path, probabilities_16_bit(partition), stack=True)
+    else:
+        captions = _captions(partition)
+        overlay = render_sources(examination.image.pixels, partition.labels, captions)
+        write_image_atomic(path, overlay)
+    return True
 
 
 def probabilities_16_bit(partition: SourcePartition) -> npt.NDArray[np.uint16]:

@@ -1,0 +1,125 @@
+"""Tell the pictures of inputs one by one, in memory that does not grow with their number."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProblem
+from napari_safire.corpus.inputs.remote import is_address, remote_pictures
+from napari_safire.corpus.inputs.shards import SHARD_SUFFIXES, members_of
+from napari_safire.corpus.inputs.tables import TABLE_SUFFIXES, paths_in
+from napari_safire.errors import SafireError
+from napari_safire.images.files import is_picture_file, why_unreadable
+from napari_safire.images.records.paths import recorded_path
+from napari_safire.text import printable
+
+_AT_ONCE = 4_096  # names that are sorted together, so that neighbours on the disk come together
+
+
+def enumerate_pictures(
+    inputs: Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    recursive: bool = False,
+) -> Iterator[Input]:
+    """Tell the pictures of inputs, and what among them is none.
+
+    Parameters
+    ----------
+    inputs : iterable of path-like
+        Pictures, folders, patterns (``photos/**/*.jpg``), list files and tables (CSV, TSV, Parquet
+        with a column of paths), tar shards, addresses (``s3://…``, by fsspec).
+    output : path-like
+        Names of files are told from here; nothing below it is taken for a picture.
+    recursive : bool
+        Go into the folders of folders.
+
+    Yields
+    ------
+    CorpusPicture or InputProblem
+        A picture that several inputs name comes several times.
+    """
+    output = Path(os.path.abspath(output))
+    for given in inputs:
+        try:
+            yield from _of_input(os.fspath(given), output, recursive)
+        except (SafireError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            yield InputProblem(printable(given), f"{printable(given)}: {reason}")
+
+
+def _of_input(given: str, output: Path, recursive: bool) -> Iterator[Input]:
+    if is_address(given):
+        yield from remote_pictures(given, recursive=recursive)
+        return
+    path = Path(os.path.abspath(given))
+    if os.path.isdir(path):
+        yield from _below(path, output, recursive)
+    elif not os.path.lexists(path) and glob.has_magic(given):
+        yield from _matching(given, output)
+    else:
+        yield from _of_file(path, output)
+
+
+def _of_file(path: Path, output: Path) -> Iterator[Input]:
+    suffix = path.suffix.lower()
+    if suffix in SHARD_SUFFIXES:
+        yield from members_of(path, recorded_path(path, output))
+    elif suffix in TABLE_SUFFIXES:
+        for written in paths_in(path):
+            if isinstance(written, InputProblem):
+                yield written
+            elif is_address(written):
+                yield from remote_pictures(written, recursive=False)
+            else:
+                yield _picture(Path(written), output)
+    else:
+        yield _picture(path, output)
+
+
+def _below(folder: Path, output: Path, recursive: bool) -> Iterator[Input]:
+    """Pictures of a folder; of its folders after its own, so that few names wait."""
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        below: list[Path] = []
+        with os.scandir(place) as entries:
+            visible = (entry for entry in entries if not entry.name.startswith("."))
+            while some := sorted(islice(visible, _AT_ONCE), key=lambda entry: entry.name):
+                for entry in some:
+                    path = Path(entry.path)
+                    if entry.is_dir(follow_symlinks=False):
+                        if path != output:
+                            below.append(path)
+                    elif path.suffix.lower() in SHARD_SUFFIXES:
+                        yield from members_of(path, recorded_path(path, output))
+                    elif is_picture_file(path):
+                        yield _picture(path, output)
+        if recursive:
+            waiting += sorted(below, reverse=True)
+
+
+def _matching(pattern: str, output: Path) -> Iterator[Input]:
+    n_found = 0
+    for name in glob.iglob(pattern, recursive=True):
+        path = Path(os.path.abspath(name))
+        if os.path.isfile(path) and not path.is_relative_to(output):
+            n_found += 1
+            yield from _of_file(path, output)
+    if not n_found:
+        problem = f"Nothing is called like {printable(pattern)}: check the pattern."
+        yield InputProblem(printable(pattern), problem)
+
+
+def _picture(path: Path, output: Path) -> Input:
+    reason = why_unreadable(path)
+    name = recorded_path(path, output)
+    if reason is not None:
+        return InputProblem(printable(name), reason)
+    status = os.stat(path)
+    stamp = f"{status.st_size}:{status.st_mtime_ns}"
+    return CorpusPicture(name, "file", os.fspath(path), size=status.st_size, stamp=stamp)

@@ -1,0 +1,125 @@
+"""A corpus as a job: what is asked stands in the output folder, and any run goes on with it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_safire import __version__
+from napari_safire.atomic import atomic_path
+from napari_safire.basis import RunBasis
+from napari_safire.corpus.manifest_schema import MANIFEST_VERSION
+from napari_safire.corpus.task import InTheWay
+from napari_safire.errors import DatasetError, SafireError
+from napari_safire.text import printable
+
+JOB = "job.json"
+JOB_FORMAT = "napari-safire corpus"
+_LARGEST = 1 << 20  # bytes of a description from anybody
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusJob:
+    """What is asked of a corpus.
+
+    Parameters
+    ----------
+    basis : RunBasis
+        Model, arithmetic, settings and what is written.
+    model : str
+        Its name, or that of its file.
+    """
+
+    basis: RunBasis
+    model: str
+
+    def as_record(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "format": JOB_FORMAT,
+            "version": MANIFEST_VERSION,
+            "program": __version__,
+            "model": self.model,
+            "basis": self.basis.as_record(),
+        }
+
+
+def read_job(output: Path) -> CorpusJob | None:
+    """Read what was asked of the corpus of a folder; None where there is none.
+
+    Raises
+    ------
+    DatasetError
+        It is damaged, or of a newer version.
+    """
+    path = output / JOB
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_LARGEST)
+        record = json.loads(data)
+        if record["format"] != JOB_FORMAT:
+            return None
+        version, basis = record["version"], RunBasis.from_record(record["basis"])
+        model = str(record["model"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DatasetError(
+            f"{printable(path)} does not say what was asked of this corpus ({error}): choose "
+            "another folder."
+        ) from error
+    if basis is None or version != MANIFEST_VERSION:
+        raise DatasetError(
+            f"{printable(path)} is of version {printable(version)}, this program knows "
+            f"{MANIFEST_VERSION}: update napari-safire, or choose another folder."
+        )
+    return CorpusJob(basis, model)
+
+
+def begin_job(output: Path, job: CorpusJob) -> None:
+    """Write down what is asked, or make sure that the same is asked as before.
+
+    Raises
+    ------
+    InTheWay
+        Something else was asked in this folder, or it holds other things than a corpus.
+    SafireError
+        Nothing can be written there.
+    """
+    there = read_job(output)
+    if there is not None:
+        differences = there.basis.differences(job.basis)
+        if differences:
+            raise InTheWay(
+                f"{printable(output)} holds results of another job, with other "
+                f"{' and '.join(differences)}: choose another folder."
+            )
+        return
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        if (output / JOB).exists():
+            raise InTheWay(
+                f"{printable(output / JOB)} is of another program: choose another folder."
+            )
+        with atomic_path(output / JOB) as temporary:
+            temporary.write_text(json.dumps(job.as_record(), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SafireError(
+            f"Nothing can be written to {printable(output)} ({error.strerror}): choose another "
+            "folder."
+        ) from error
+
+
+def refuse_inputs_in_output(inputs: Iterable[str | os.PathLike[str]], output: Path) -> None:
+    """Raise `InTheWay` where results would lie among the pictures and be taken for some of them."""
+    real = os.path.realpath(output)
+    for given in inputs:
+        if os.path.isdir(given) and os.path.realpath(given) == real:
+            raise InTheWay(
+                f"The results would lie among the pictures of {printable(given)}: choose another "
+                "folder."
+            )

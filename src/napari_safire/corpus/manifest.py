@@ -1,0 +1,262 @@
+"""The manifest of a corpus: Parquet parts, each of which is there whole or not at all.
+
+::
+
+    <output>/job.json              what is asked of the pictures; it never changes
+    <output>/parts/<task>.parquet  rows of one task; that the file is there is its commit
+    <output>/pictures/ab/…         masks and other files of single pictures, by content
+
+A picture may stand in several parts, because a task that was lost was done again, or an error was
+tried once more. Whoever reads takes the row with the highest attempt, and of equal ones any: they
+hold the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_safire.atomic import atomic_path, remove_leftovers
+from napari_safire.corpus.manifest_schema import KEY_BYTES, ManifestRow, manifest_schema
+from napari_safire.errors import DatasetError, SafireError
+from napari_safire.text import printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PARTS = "parts"
+_SUFFIX = ".parquet"
+_KEY = np.dtype((np.void, KEY_BYTES))
+
+
+class Manifest:
+    """The parts in an output folder, as far as they were written.
+
+    Parameters
+    ----------
+    output : Path
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.folder = output / PARTS
+
+    def write_part(self, name: str, rows: Sequence[ManifestRow]) -> Path:
+        """Write the rows of a task: under another name, synced, then renamed.
+
+        Parameters
+        ----------
+        name : str
+            Of the task. A part that is there is replaced by rows of the same pictures.
+        rows : sequence of ManifestRow
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        SafireError
+            It cannot be written; nothing counts then.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.folder / f"{name}{_SUFFIX}"
+        table = pa.Table.from_pylist([row.as_columns() for row in rows], manifest_schema())
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary:
+                pq.write_table(table, temporary, compression="zstd")
+                with open(temporary, "rb") as written:
+                    os.fsync(written.fileno())
+        except OSError as error:
+            raise SafireError(
+                f"The results cannot be written to {printable(self.folder)} "
+                f"({error.strerror or error}): make room, and go on with the same command."
+            ) from error
+        return path
+
+    def parts(self) -> tuple[Path, ...]:
+        """Return the parts that are there, by name."""
+        try:
+            names = sorted(n for n in os.listdir(self.folder) if n.endswith(_SUFFIX))
+        except FileNotFoundError:
+            return ()
+        return tuple(self.folder / name for name in names if not name.startswith("."))
+
+    def tidy(self) -> int:
+        """Remove what killed runs left of parts that were not complete; gives how many."""
+        return remove_leftovers(self.folder) if self.folder.is_dir() else 0
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
+        """Read the parts one after the other.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Only these.
+
+        Yields
+        ------
+        (Path, Table)
+
+        Raises
+        ------
+        DatasetError
+            A part is damaged: a sentence that names it.
+        """
+        for path in self.parts():
+            yield path, read_part(path, columns)
+
+    def rows(self) -> Iterator[ManifestRow]:
+        """Tell the row of each picture, once."""
+        best = self._counting()
+        for number, (_, table) in enumerate(self.tables()):
+            keep = best.rows_of(number)
+            for values in table.take(keep).to_pylist():
+                yield ManifestRow.from_columns(values)
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows of all pictures, each once, as one table."""
+        import pyarrow as pa
+
+        best = self._counting()
+        found = [t.take(best.rows_of(n)) for n, (_, t) in enumerate(self.tables(columns))]
+        if not found:
+            schema = manifest_schema()
+            names = schema.names if columns is None else columns
+            return pa.schema([schema.field(name) for name in names]).empty_table()
+        return pa.concat_tables(found)
+
+    def _counting(self) -> _Counting:
+        return _Counting(table for _, table in self.tables(["key", "attempt"]))
+
+
+class _Counting:
+    """Which row of which part counts, of pictures that stand in several."""
+
+    def __init__(self, tables: Iterable[pa.Table]) -> None:
+        keys, attempts, parts, rows = [], [], [], []
+        for number, table in enumerate(tables):
+            keys.append(keys_of(table))
+            attempts.append(table["attempt"].to_numpy())
+            parts.append(np.full(len(table), number, np.int32))
+            rows.append(np.arange(len(table), dtype=np.int32))
+        if not keys:
+            self._parts = self._rows = np.zeros(0, np.int32)
+            return
+        key, attempt = np.concatenate(keys), np.concatenate(attempts)
+        part, row = np.concatenate(parts), np.concatenate(rows)
+        order = np.lexsort((-part, attempt, *_columns(key)))
+        sorted_key = key[order]
+        last = np.ones(len(order), bool)
+        last[:-1] = sorted_key[1:] != sorted_key[:-1]
+        winners = np.sort(order[last])
+        self._parts, self._rows = part[winners], row[winners]
+
+    def rows_of(self, part: int) -> npt.NDArray[np.int32]:
+        return self._rows[self._parts == part]
+
+
+class KnownKeys:
+    """Keys of pictures that need not be done again; 16 bytes each.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    retry_errors : bool
+        Pictures that failed are not among them.
+    """
+
+    def __init__(self, manifest: Manifest, *, retry_errors: bool = False) -> None:
+        self._sorted = np.zeros(0, _KEY)
+        self.attempts: dict[bytes, int] = {}
+        done: list[npt.NDArray[np.void]] = []
+        failed: list[tuple[bytes, int]] = []
+        for _, table in manifest.tables(["key", "attempt", "error_class"]):
+            keys = keys_of(table)
+            wrong = np.array([bool(c) for c in table["error_class"].to_pylist()], bool)
+            done.append(keys[~wrong] if retry_errors else keys)
+            if retry_errors:
+                failed += zip(keys[wrong].tolist(), table["attempt"].to_numpy()[wrong], strict=True)
+        if done:
+            self._sorted = np.unique(_pairs(np.concatenate(done)))
+        for key, attempt in failed:
+            if key not in self:
+                self.attempts[key] = max(int(attempt) + 1, self.attempts.get(key, 0))
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def __contains__(self, key: bytes) -> bool:
+        wanted = _pairs(np.frombuffer(key, _KEY))[0]
+        place = int(np.searchsorted(self._sorted, wanted))
+        return place < len(self._sorted) and bool(self._sorted[place] == wanted)
+
+
+def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a part of a manifest.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str, optional
+        Only these.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    DatasetError
+        It is damaged, or of another version: a sentence that names it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=None if columns is None else list(columns)).cast(
+                _schema_of(columns)
+            )
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise DatasetError(
+            f"The part {printable(path)} of the manifest is damaged ({printable(error)[:120]}): "
+            "remove it, and the same command does its pictures again."
+        ) from error
+
+
+def keys_of(table: pa.Table) -> npt.NDArray[np.void]:
+    """Keys of the rows of a table, as an array of 16 bytes each."""
+    column = table["key"].combine_chunks()
+    if column.null_count:
+        raise DatasetError("Rows of the manifest have no key: remove the part they stand in.")
+    start = column.offset * KEY_BYTES
+    data = column.buffers()[1]
+    if not len(column) or data is None:
+        return np.zeros(0, _KEY)
+    return np.frombuffer(data, _KEY, count=len(column), offset=start)
+
+
+def _schema_of(columns: Sequence[str] | None) -> pa.Schema:
+    import pyarrow as pa
+
+    schema = manifest_schema()
+    return schema if columns is None else pa.schema([schema.field(name) for name in columns])
+
+
+def _pairs(keys: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Keys as values that can be sorted and searched."""
+    return keys.view(np.dtype(("S", KEY_BYTES)))
+
+
+def _columns(keys: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    pairs = keys.view(np.uint64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]

@@ -1,0 +1,83 @@
+"""A corpus in tasks: pictures that are answered, and committed, together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from napari_safire.corpus.inputs.picture import Input
+from napari_safire.corpus.manifest import KnownKeys
+
+TASK_SIZE = 256
+"""Pictures of a task: as many as may be done again when a worker is lost."""
+MOST_IN_A_TASK = 4_096
+_FIRST_SIZE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusTask:
+    """Pictures that are answered and committed together.
+
+    Parameters
+    ----------
+    pictures : tuple of CorpusPicture or InputProblem
+    attempts : tuple of int
+        Of each: how often it failed before.
+    """
+
+    pictures: tuple[Input, ...]
+    attempts: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """What it is called, and its part: the same pictures at the same attempts have one name."""
+        digest = hashlib.blake2b(digest_size=16)
+        for picture, attempt in zip(self.pictures, self.attempts, strict=True):
+            digest.update(picture.key + attempt.to_bytes(4, "little"))
+        return digest.hexdigest()
+
+    def first(self, number: int) -> CorpusTask:
+        """Return the task of as many of its pictures, for a run that is stopped in between."""
+        return CorpusTask(self.pictures[:number], self.attempts[:number])
+
+
+def make_tasks(
+    pictures: Iterable[Input], known: KnownKeys, size: int = TASK_SIZE
+) -> Iterator[CorpusTask]:
+    """Put pictures that are not done yet into tasks, as they come.
+
+    The first tasks are small, each next one twice the size, so that results are there soon.
+
+    Parameters
+    ----------
+    pictures : iterable of CorpusPicture or InputProblem
+    known : KnownKeys
+    size : int
+        Pictures of a task, 1 to `MOST_IN_A_TASK`.
+
+    Yields
+    ------
+    CorpusTask
+
+    Raises
+    ------
+    ValueError
+        The size is out of range.
+    """
+    if not 1 <= size <= MOST_IN_A_TASK:
+        raise ValueError(f"A task cannot have {size} pictures: choose 1 to {MOST_IN_A_TASK:,}.")
+    now, waiting = min(_FIRST_SIZE, size), []
+    for picture in pictures:
+        if picture.key in known:
+            continue
+        waiting.append(picture)
+        if len(waiting) == now:
+            yield _task(waiting, known)
+            now, waiting = min(2 * now, size), []
+    if waiting:
+        yield _task(waiting, known)
+
+
+def _task(pictures: list[Input], known: KnownKeys) -> CorpusTask:
+    return CorpusTask(tuple(pictures), tuple(known.attempts.get(p.key, 0) for p in pictures))
