@@ -39,7 +39,11 @@ class CorpusTask:
 
     def first(self, number: int) -> CorpusTask:
         """Return the task of as many of its pictures, for a run that is stopped in between."""
-        return CorpusTask(self.pictures[:number], self.attempts[:number])
+        return self.part(0, number)
+
+    def part(self, start: int, stop: int) -> CorpusTask:
+        """Return the task of some of its pictures."""
+        return CorpusTask(self.pictures[start:stop], self.attempts[start:stop])
 
 
 def make_tasks(

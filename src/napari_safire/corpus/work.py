@@ -148,13 +148,16 @@ class CorpusWork:
         """Write the rows of a task, or of as many of its pictures as were answered."""
         return self.manifest.write_part(task.first(len(rows)).name, rows)
 
+    def failed(self, picture: Input, attempt: int, error_class: str, error: str) -> ManifestRow:
+        """Return the row of a picture that nothing was found of."""
+        row = _row_of(picture, attempt)
+        return replace(row, error_class=error_class, error=error)
+
     def _row(self, read: _Read, attempt: int, cancel: Cancel | None) -> ManifestRow:
         picture = read.picture
-        row = ManifestRow(
-            picture.key, printable(picture.name), os.fsencode(picture.name), attempt=attempt
-        )
         if isinstance(picture, InputProblem):
-            return replace(row, error_class="InputProblem", error=picture.problem)
+            return self.failed(picture, attempt, "InputProblem", picture.problem)
+        row = _row_of(picture, attempt)
         if read.sha256:
             row = replace(row, file_sha256=read.sha256)
             known = self._known.find(read.sha256)
@@ -190,6 +193,11 @@ class CorpusWork:
             for kind, path in paths
             if write_result(found, kind, path)
         )
+
+
+def _row_of(picture: Input, attempt: int) -> ManifestRow:
+    name, place = printable(picture.name), os.fsencode(picture.name)
+    return ManifestRow(picture.key, name, place, attempt=attempt)
 
 
 def _answered(row: ManifestRow, found: Examination) -> ManifestRow:

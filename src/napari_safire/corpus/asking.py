@@ -1,0 +1,79 @@
+"""Who answers pictures: a model by its name and hash, opened once in each process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from napari_safire.corpus.work import Ask
+from napari_safire.errors import SafireError
+from napari_safire.examination import Examination, ExaminationSettings, examine_image
+from napari_safire.images.reading import ReadImage
+from napari_safire.progress import Cancel
+from napari_safire.text import printable
+
+OpenAsk = Callable[[], Ask]
+"""Opens what answers; may be sent to another process."""
+
+_OPEN: dict[Any, Ask] = {}
+_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model that another process can open for itself, and what it is asked.
+
+    Parameters
+    ----------
+    name : str
+        Registered, or a file that every process can read.
+    checkpoint_sha256 : str
+        That it must have.
+    settings : ExaminationSettings
+    device : str
+    precision : str
+    """
+
+    name: str
+    checkpoint_sha256: str
+    settings: ExaminationSettings
+    device: str = "auto"
+    precision: str = "float32"
+
+    def __call__(self) -> Ask:
+        """Open it.
+
+        Raises
+        ------
+        SafireError
+            It cannot be opened, or is another than the job's.
+        """
+        from napari_safire.engine import Engine
+        from napari_safire.model.catalogue.registry import load_model
+
+        engine = Engine(
+            load_model(self.name, device=self.device),
+            precision=self.precision,  # type: ignore[arg-type]  # text from the job
+        )
+        found = engine.model.checkpoint_sha256
+        if found != self.checkpoint_sha256:
+            raise SafireError(
+                f"The model {printable(self.name)} is another here ({found[:12]}…) than the "
+                f"job's ({self.checkpoint_sha256[:12]}…): give all machines the same file."
+            )
+
+        def ask(image: ReadImage, cancel: Cancel | None) -> Examination:
+            return examine_image(engine, image, self.settings, cancel=cancel)
+
+        return ask
+
+
+def opened_once(source: OpenAsk) -> Ask:
+    """Open what answers, once in a process for each source."""
+    with _LOCK:
+        if source not in _OPEN:
+            _OPEN.clear()  # one model at a time: a process goes from job to job
+            _OPEN[source] = source()
+        return _OPEN[source]
