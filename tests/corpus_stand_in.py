@@ -50,6 +50,4 @@ class StandIn:
         verdict = "forged" if first > 200 else "no forgery found"
         forgery = ForgeryMap(np.zeros(shape, np.float32), first / 255, verdict, "A stand-in.")
         nothing: Any = SimpleNamespace(warnings=(), notices=())
-        return Examination(
-            image, self.settings, nothing, None, forgery, (), {"ask": self.seconds}
-        )
+        return Examination(image, self.settings, nothing, None, forgery, (), {"ask": self.seconds})
