@@ -14,6 +14,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from napari_safire.cli.corpus import (
+    CorpusOptions,
+    FilesOption,
+    ManifestOption,
+    NamedModel,
+    RecursiveOption,
+    RetryOption,
+    SchedulerFileOption,
+    SchedulerOption,
+    TaskSizeOption,
+    WorkersOption,
+    WriteOption,
+    predict_corpus,
+    tell_of_waiting,
+)
 from napari_safire.cli.options import (
     DeviceOption,
     EvidenceOption,
@@ -37,17 +52,18 @@ if TYPE_CHECKING:
     from napari_safire.corpus.run import Outcome, Run
     from napari_safire.corpus.task import Task
     from napari_safire.engine import Engine
-    from napari_safire.examination import Examination
+    from napari_safire.examination import Examination, ExaminationSettings
     from napari_safire.forgery import ForgeryMap
     from napari_safire.types import PointPrompt
 
 Method = Literal["kmeans", "dbscan", "auto"]
 
 ImagesArgument = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(
         metavar="IMAGE...",
-        help="Picture files, folders of pictures (without their subfolders), or list files.",
+        help="Picture files, folders of pictures, or list files. With --manifest also patterns, "
+        "tables with a column of paths, tar archives and addresses (s3://…).",
     ),
 ]
 OutputOption = Annotated[
@@ -118,33 +134,78 @@ def predict(
     jobs: JobsOption = None,
     overwrite: OverwriteOption = False,
     absolute_paths: AbsolutePathsOption = False,
+    manifest: ManifestOption = False,
+    recursive: RecursiveOption = False,
+    write: WriteOption = None,
+    files: FilesOption = None,
+    retry: RetryOption = None,
+    workers: WorkersOption = 0,
+    scheduler: SchedulerOption = "",
+    scheduler_file: SchedulerFileOption = "",
+    task_size: TaskSizeOption = None,
 ) -> None:
     """Partition pictures into their sources, localise forgeries, write all results to a folder.
 
     A batch that was stopped goes on where it was: pictures whose complete results are there, of the
     same file, model and settings, are passed. Bad pictures are told and do not stop the others.
+    With --manifest, for 10,000 pictures and more, all rows stand in one table; see docs/corpora.md.
     Exit code 1 if any failed or it was stopped, 2 if the command itself is wrong.
     """
-    from napari_safire.corpus.run import Batch, begin
     from napari_safire.corpus.task import InTheWay
+
+    settings = _settings(
+        _clustering(sources, method, eps), points or [], only_points=only_points, seed=seed,
+        points_per_side=points_per_side, evidence=evidence,
+    )  # fmt: skip
+    wanted = CorpusOptions(
+        manifest, recursive, write, files, retry, workers, scheduler, scheduler_file, task_size
+    )
+    named = NamedModel(model, device, precision)
+    try:
+        if wanted.is_corpus:
+            wanted.refuse_with(points=points, jobs=jobs, overwrite=overwrite)
+            predict_corpus(images, output, settings, named, wanted)
+        else:
+            traceback_too = bool(context.find_root().params.get("traceback"))
+            batch = ([Path(image) for image in images], output, settings, overwrite, absolute_paths)
+            _predict_batch(batch, named, jobs, traceback_too=traceback_too)
+    except InTheWay as error:
+        raise typer.BadParameter(str(error), param_hint="--output") from error
+
+
+def _settings(
+    clustering: tuple[str, int | None, float | None],
+    points: Sequence[str],
+    *,
+    only_points: bool,
+    seed: int,
+    points_per_side: int,
+    evidence: Literal["all", "none"],
+) -> ExaminationSettings:
     from napari_safire.examination import ExaminationSettings
     from napari_safire.settings import PartitionSettings
 
-    chosen, n_sources = _clustering(sources, method, eps)
-    settings = ExaminationSettings(
-        PartitionSettings(chosen, n_sources, eps, seed, points_per_side),
-        points=_parse_points(points or []),
+    return ExaminationSettings(
+        PartitionSettings(*clustering, seed, points_per_side),
+        points=_parse_points(points),
         whole_image=not only_points,
         evidence=evidence,
     )
-    batch = Batch(images, output, settings, overwrite, absolute_paths)
-    traceback_too = bool(context.find_root().params.get("traceback"))
-    try:
-        with begin(batch, precision, lambda: _tell_of_waiting(output)) as run:
-            engine = open_engine(model, device, precision)
-            _tell_of_all(run, engine, model, jobs, traceback_too=traceback_too)
-    except InTheWay as error:
-        raise typer.BadParameter(str(error), param_hint="--output") from error
+
+
+def _predict_batch(
+    asked: tuple[list[Path], Path, ExaminationSettings, bool, bool],
+    model: NamedModel,
+    jobs: int | None,
+    *,
+    traceback_too: bool,
+) -> None:
+    from napari_safire.corpus.run import Batch, begin
+
+    batch = Batch(*asked)
+    with begin(batch, model.precision, lambda: tell_of_waiting(batch.output)) as run:
+        engine = open_engine(model.name, model.device, model.precision)
+        _tell_of_all(run, engine, model.name, jobs, traceback_too=traceback_too)
 
 
 def _tell_of_all(
@@ -177,10 +238,6 @@ def _tell_of_all(
     if errors:
         wrong_use = all(isinstance(error, (InTheWay, OutsidePicture)) for error in errors)
         raise typer.Exit(WRONG_USE if wrong_use and not run.written and not passed else FAILED)
-
-
-def _tell_of_waiting(output: Path) -> None:
-    say(f"Another run is at work in {output}: waiting until it has ended.", err=True)
 
 
 def _complain_of(task: Task, error: Exception) -> None:
@@ -253,7 +310,9 @@ def _in_words(found: Examination) -> str:
     return ", ".join(parts)
 
 
-def _clustering(sources: str, method: Method | None, eps: float | None) -> tuple[str, int | None]:
+def _clustering(
+    sources: str, method: Method | None, eps: float | None
+) -> tuple[str, int | None, float | None]:
     """Method and number of sources; refuses options that contradict each other."""
     from napari_safire.images.masks import MAX_SOURCE
 
@@ -287,7 +346,7 @@ def _clustering(sources: str, method: Method | None, eps: float | None) -> tuple
         raise typer.BadParameter(f"{chosen} has no eps: use --method dbscan.", param_hint="--eps")
     if eps is not None and not 0 < eps < float("inf"):
         raise typer.BadParameter(f"{eps} is not a positive distance.", param_hint="--eps")
-    return chosen, number
+    return chosen, number, eps
 
 
 def _parse_points(texts: Sequence[str]) -> tuple[PointPrompt, ...]:

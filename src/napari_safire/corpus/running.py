@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,11 +15,14 @@ from napari_safire.corpus.inputs.enumeration import enumerate_pictures
 from napari_safire.corpus.job import CorpusJob, begin_job, refuse_inputs_in_output
 from napari_safire.corpus.manifest import KnownKeys, Manifest
 from napari_safire.corpus.manifest_schema import ManifestRow
+from napari_safire.corpus.run import uninterrupted
 from napari_safire.corpus.tasks import TASK_SIZE, CorpusTask, make_tasks
+from napari_safire.corpus.under_way import UnderWay
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
 from napari_safire.errors import Cancelled
 from napari_safire.progress import Cancel
 
+_ASKED_EVERY = 0.05  # seconds
 _STOPS_WITHIN = 0.7  # seconds that work under way has to end by itself
 
 
@@ -147,43 +149,54 @@ def run_here(
     Exception
         Whatever else went wrong, with the same promise.
     """
-    for task in tasks:
-        rows: list[ManifestRow] = []
-        stop = threading.Event()
-        failure: list[BaseException] = []
+    work.under_way = UnderWay(work.manifest.folder)
+    try:
+        for task in tasks:
+            _run_task(work, task, tally, told, cancel)
+            work.under_way.died = False  # whatever it was, it is passed
+    finally:
+        work.under_way.end()
 
-        def answer(
-            task: CorpusTask = task,
-            rows: list[ManifestRow] = rows,
-            stop: threading.Event = stop,
-            failure: list[BaseException] = failure,
-        ) -> None:
-            try:
-                for row in work.answer(task, cancel=stop.is_set):
-                    rows.append(row)
-                    told(row)
-                    if stop.is_set():
-                        return
-            except Cancelled:
-                return
-            except BaseException as error:
-                failure.append(error)
 
-        thread = threading.Thread(target=answer, name="napari-safire-corpus", daemon=True)
-        thread.start()
+def _run_task(
+    work: CorpusWork,
+    task: CorpusTask,
+    tally: Tally,
+    told: Callable[[ManifestRow], None],
+    cancel: Cancel,
+) -> None:
+    """Answer a task in a thread, so that this one hears at once of signals and of `cancel`."""
+    rows: list[ManifestRow] = []
+    failure: list[BaseException] = []
+    stop = threading.Event()
+
+    def answer() -> None:
         try:
-            while thread.is_alive() and not cancel():
-                thread.join(0.05)
-        finally:
+            for row in work.answer(task, cancel=stop.is_set):
+                rows.append(row)
+                told(row)
+                if stop.is_set():
+                    return
+        except Cancelled:
+            return
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=answer, name="napari-safire-corpus", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive() and not cancel():
+            thread.join(_ASKED_EVERY)
+    finally:
+        with uninterrupted():
             stop.set()
-            until = time.monotonic() + _STOPS_WITHIN
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(_STOPS_WITHIN)
             finished = rows[:]
             if finished:
                 work.commit(task, finished)
                 for row in finished:
                     tally.count(row)
-        if failure:
-            raise failure[0]
-        if len(finished) < len(task.pictures):
-            raise Cancelled("Stopped; the same command goes on.")
+    if failure:
+        raise failure[0]
+    if len(finished) < len(task.pictures):
+        raise Cancelled("Stopped; the same command goes on.")

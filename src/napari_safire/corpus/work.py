@@ -21,6 +21,7 @@ from napari_safire.corpus.known_content import KnownContent, row_of_copy
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.manifest_schema import ManifestRow
 from napari_safire.corpus.tasks import CorpusTask
+from napari_safire.corpus.under_way import UnderWay
 from napari_safire.errors import Cancelled, SafireError, sentence
 from napari_safire.examination import Examination, ExaminationSettings
 from napari_safire.examination.export import (
@@ -40,6 +41,7 @@ Ask = Callable[[ReadImage, Cancel | None], Examination]
 Which = Literal["none", "forged", "all"]
 PICTURES = "pictures"
 
+_LOST = "The program died again and again at this picture: examine it by itself."
 _READERS = 2
 _AHEAD = 4  # pictures that are read before they are asked
 _AHEAD_BYTES = 512 << 20  # of pixels, but for a single picture that is larger
@@ -94,6 +96,12 @@ class CorpusWork:
         `CorpusSettings.basis` of the model that answers.
     ask : callable
         ``ask(image, cancel) -> Examination``.
+
+    Attributes
+    ----------
+    under_way : UnderWay or None
+        Is told of each picture before it is begun, where the process is to be followed by another
+        that goes on. After a death pictures are read one by one, for it may be the decoder's.
     """
 
     def __init__(
@@ -102,6 +110,7 @@ class CorpusWork:
         self.manifest = manifest
         self.settings = settings
         self.basis = basis
+        self.under_way: UnderWay | None = None
         self._ask = ask
         self._known = KnownContent(manifest)
 
@@ -132,7 +141,7 @@ class CorpusWork:
         self._known.refresh()
         with (
             tempfile.TemporaryDirectory(prefix="napari-safire-") as scratch,
-            _Reading(Path(scratch)) as reading,
+            _Reading(Path(scratch), self) as reading,
         ):
             attempts = zip(task.pictures, task.attempts, strict=True)
             for read, attempt in zip(
@@ -143,6 +152,20 @@ class CorpusWork:
                 self._known.note(row)
                 told(row)
                 yield row
+
+    @property
+    def careful(self) -> bool:
+        """Whether pictures are read one by one."""
+        return self.under_way is not None and self.under_way.died
+
+    def begin(self, picture: Input) -> None:
+        """Note that a picture is under way."""
+        if self.under_way is not None:
+            self.under_way.begin(picture.key)
+
+    def kills(self, picture: Input) -> bool:
+        """Whether processes died again and again with this picture under way."""
+        return self.under_way is not None and self.under_way.kills(picture.key)
 
     def commit(self, task: CorpusTask, rows: list[ManifestRow]) -> Path:
         """Write the rows of a task, or of as many of its pictures as were answered."""
@@ -158,6 +181,10 @@ class CorpusWork:
         if isinstance(picture, InputProblem):
             return self.failed(picture, attempt, "InputProblem", picture.problem)
         row = _row_of(picture, attempt)
+        if read.kills:
+            return self.failed(picture, attempt, "ProcessLost", _LOST)
+        if not self.careful:
+            self.begin(picture)
         if read.sha256:
             row = replace(row, file_sha256=read.sha256)
             known = self._known.find(read.sha256)
@@ -240,6 +267,7 @@ class _Read:
     picture: Input
     lease: ExitStack = field(default_factory=ExitStack)
     path: Path | None = None
+    kills: bool = False
     sha256: str = ""
     decoded: ReadImage | Exception | None = None
 
@@ -257,8 +285,8 @@ class _Reading:
     from the one that is waited for.
     """
 
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
+    def __init__(self, scratch: Path, work: CorpusWork) -> None:
+        self._scratch, self._work = scratch, work
         self._threads = ThreadPoolExecutor(_READERS, "napari-safire-read")
         self._room = threading.Condition()
         self._held = 0
@@ -280,12 +308,16 @@ class _Reading:
             for number, picture in islice(left, count):
                 waiting.append(self._threads.submit(self._read, number, picture))
 
+        careful = self._work.careful
         try:
-            begin(_AHEAD)
+            begin(1 if careful else _AHEAD)
             while waiting:
                 read = waiting.popleft().result()
-                begin(1)
+                if not careful:
+                    begin(1)
                 yield read
+                if careful:
+                    begin(1)
         finally:
             self._close()
             for future in waiting:
@@ -293,9 +325,11 @@ class _Reading:
                     future.result().lease.close()
 
     def _read(self, number: int, picture: Input) -> _Read:
-        read = _Read(picture)
+        read = _Read(picture, kills=self._work.kills(picture))
         try:
-            if isinstance(picture, CorpusPicture):
+            if isinstance(picture, CorpusPicture) and not read.kills:
+                if self._work.careful:
+                    self._work.begin(picture)
                 path = read.path = read.lease.enter_context(local_file(picture, self._scratch))
                 read.sha256 = file_sha256(path)
                 height, width = image_shape(path)
