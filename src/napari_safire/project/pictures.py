@@ -117,8 +117,8 @@ def find_picture(project: Project, picture: str) -> ProjectPicture:
 def project_pictures(project: Project, *, removed: bool = False) -> Iterator[ProjectPicture]:
     """Go through the pictures in the order in which they were added; removed ones if asked."""
     rows = project.ask(
-        f"SELECT {_COLUMNS} FROM picture WHERE removed <= ? ORDER BY position",
-        (int(removed),),  # noqa: S608 (columns and marks are ours, values are bound)
+        f"SELECT {_COLUMNS} FROM picture WHERE removed <= ? ORDER BY position",  # noqa: S608 (columns and marks are ours, values are bound)
+        (int(removed),),
     )
     return (_picture(row) for row in rows)
 

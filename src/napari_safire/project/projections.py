@@ -161,8 +161,8 @@ def _name(path: str) -> str:
 def _put(connection: sqlite3.Connection, event: Event, **values: Any) -> None:
     names = ", ".join(f"{name} = ?" for name in values)
     connection.execute(
-        f"UPDATE picture SET {names} WHERE id = ?",
-        (*values.values(), event.picture),  # noqa: S608 (columns and marks are ours, values are bound)
+        f"UPDATE picture SET {names} WHERE id = ?",  # noqa: S608 (columns and marks are ours, values are bound)
+        (*values.values(), event.picture),
     )
 
 
