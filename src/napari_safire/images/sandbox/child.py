@@ -54,7 +54,7 @@ class _MemoryFile:
 
     def __init__(self, **_: Any) -> None:
         self._file = os.memfd_create("jpeg", os.MFD_CLOEXEC)
-        self.name = f"/proc/self/fd/{self._file}"
+        self.name = _name_of(self._file)
 
     def write(self, data: bytes) -> None:
         left = memoryview(data)
@@ -101,13 +101,18 @@ def _answer(asker: socket.socket, message: dict[str, Any], file: int) -> None:
             answer, content = _pixels(_bytes(file), path)
             shared = [shared_copy("pixels", content)]
     except (ImageReadError, ValueError) as error:
-        answer = {"refused": str(error)[:_LONGEST_ERROR]}
+        told = str(error).replace(_name_of(file), path.name)
+        answer = {"refused": told[:_LONGEST_ERROR]}
     except (MemoryError, OSError) as error:
         answer = {"lacking": str(error)[:_LONGEST_ERROR] or type(error).__name__}
     try:
         send(asker, answer, *shared)
     finally:
         close_all(shared)
+
+
+def _name_of(file: int) -> str:
+    return f"/proc/self/fd/{file}"
 
 
 def _bytes(file: int) -> bytes:
@@ -129,7 +134,7 @@ def _pixels(data: bytes, path: Path) -> tuple[dict[str, Any], memoryview]:
 
 
 def _coefficients(file: int) -> tuple[dict[str, Any], memoryview]:
-    found = stored_coefficients(f"/proc/self/fd/{file}")
+    found = stored_coefficients(_name_of(file))
     blocks = np.ascontiguousarray(found.blocks)
     answer = {
         "blocks": list(blocks.shape),
