@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def main() -> int:
     options.add_argument("--pictures", type=int, default=20_000)
     options.add_argument("--kills", type=int, default=50)
     options.add_argument("--cluster", action="store_true")
-    options.add_argument("--place", type=Path, default=Path("/tmp/napari-safire-kill-corpus"))
+    options.add_argument("--place", type=Path, default=Path(tempfile.gettempdir(), "kill-corpus"))
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--work", nargs=2, type=Path, help=argparse.SUPPRESS)
     options.add_argument("--scheduler", default="", help=argparse.SUPPRESS)
