@@ -175,18 +175,13 @@ class CorpusWork:
         """Write the rows of a task, or of as many of its pictures as were answered."""
         return self.manifest.write_part(task.first(len(rows)).name, rows)
 
-    def failed(self, picture: Input, attempt: int, error_class: str, error: str) -> ManifestRow:
-        """Return the row of a picture that nothing was found of."""
-        row = _row_of(picture, attempt)
-        return replace(row, error_class=error_class, error=error)
-
     def _row(self, read: _Read, attempt: int, cancel: Cancel | None) -> ManifestRow:
         picture = read.picture
         if isinstance(picture, InputProblem):
-            return self.failed(picture, attempt, "InputProblem", picture.problem)
+            return failed_row(picture, attempt, "InputProblem", picture.problem)
         row = _row_of(picture, attempt)
         if read.kills:
-            return self.failed(picture, attempt, "ProcessLost", _LOST)
+            return failed_row(picture, attempt, "ProcessLost", _LOST)
         if not self.careful:
             self.begin(picture)
         if read.sha256:
@@ -224,6 +219,19 @@ class CorpusWork:
             for kind, path in paths
             if write_result(found, kind, path)
         )
+
+
+def failed_row(picture: Input, attempt: int, error_class: str, error: str) -> ManifestRow:
+    """Return the row of a picture that nothing was found of.
+
+    Parameters
+    ----------
+    picture : CorpusPicture or InputProblem
+    attempt : int
+    error_class, error : str
+        See `ManifestRow`.
+    """
+    return replace(_row_of(picture, attempt), error_class=error_class, error=error)
 
 
 def _row_of(picture: Input, attempt: int) -> ManifestRow:

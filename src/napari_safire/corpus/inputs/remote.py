@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProblem
 from napari_safire.decoding.names import is_picture_name
@@ -34,7 +34,7 @@ def shown_address(address: str) -> str:
     'https://host.example/a.jpg'
     """
     parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def remote_pictures(address: str, *, recursive: bool) -> Iterator[Input]:
