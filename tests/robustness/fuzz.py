@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(ROOT / "tests"))
 
 SECONDS = 10
 MOST_BYTES = 1 << 30
@@ -134,7 +134,7 @@ def work(name: str, seed: int, folder: Path) -> None:
     """Answer numbers on stdin with what became of their files."""
     import signal
 
-    from fuzzing.formats import FORMATS
+    from robustness.fuzzing.formats import FORMATS
 
     of = FORMATS[name]
     answers = os.fdopen(os.dup(1), "w")
@@ -195,7 +195,7 @@ def _refusal(error: BaseException) -> tuple[str, str]:
 
 def _whole_files(name: str, folder: Path) -> tuple[dict[str, bytes], list[str]]:
     """Make whole files once in a folder, and hold that they are read."""
-    from fuzzing.formats import FORMATS
+    from robustness.fuzzing.formats import FORMATS
 
     whole = folder / "whole"
     if not whole.is_dir():
@@ -242,7 +242,7 @@ def lead_by_coverage(name: str, seconds: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["napari_safire"]):
-        from fuzzing.formats import FORMATS
+        from robustness.fuzzing.formats import FORMATS
     of = FORMATS[name]
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         seeds, names = _whole_files(name, Path(folder))
@@ -271,7 +271,7 @@ def lead_by_coverage(name: str, seconds: int) -> None:
 
 def main() -> int:
     """Run."""
-    from fuzzing.formats import FORMATS
+    from robustness.fuzzing.formats import FORMATS
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("formats", nargs="*", help=", ".join(FORMATS))

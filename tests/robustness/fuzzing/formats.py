@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-
-from fuzzing import checkpoints, metadata, pictures, stores, texts
+from robustness.fuzzing import checkpoints, metadata, pictures, stores, texts
 
 SHAPE = (48, 64)
 Seeds = Callable[[Path], Mapping[str, bytes]]

@@ -14,8 +14,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-
-from fuzzing.checkpoints import ODD, blanked, cut, flipped, place, stuffed
+from robustness.fuzzing.checkpoints import ODD, blanked, cut, flipped, place, stuffed
 
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT"
 

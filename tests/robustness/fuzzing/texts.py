@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fuzzing.checkpoints import ODD, place
+from robustness.fuzzing.checkpoints import ODD, place
 
 PIECES = (b'"', b",", b"\n", b"#", b"..", b"/../", b"~nobody/", b"\x00", b"\xff\xfe", b"\x1b[2J")
 PIECES += (b"\t", b"'", b"\\", b"[" * 3000, b'{"a":' * 3000, b"/etc/passwd", b"file:///etc/passwd")
