@@ -15,7 +15,7 @@ from napari_safire.basis import RunBasis
 from napari_safire.corpus.manifest_schema import MANIFEST_VERSION
 from napari_safire.corpus.task import InTheWay
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
 JOB = "job.json"
 JOB_FORMAT = "napari-safire corpus"
@@ -69,12 +69,12 @@ def read_job(output: Path) -> CorpusJob | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(
-            f"{printable(path)} does not say what was asked of this corpus ({error}): choose "
-            "another folder."
+            f"{printable(path)} does not say what was asked of this corpus ({brief(error)}): "
+            "choose another folder."
         ) from error
     if basis is None or version != MANIFEST_VERSION:
         raise DatasetError(
-            f"{printable(path)} is of version {printable(version)}, this program knows "
+            f"{printable(path)} is of version {brief(version, 40)}, this program knows "
             f"{MANIFEST_VERSION}: update napari-safire, or choose another folder."
         )
     return CorpusJob(basis, model)

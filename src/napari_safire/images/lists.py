@@ -21,6 +21,7 @@ from napari_safire.errors import DatasetError
 from napari_safire.images.files import DiskNames, composed, why_unreadable
 from napari_safire.images.list_text import AUTHENTIC, COMMENT, is_comment, read_text
 from napari_safire.images.masks import MaskRule
+from napari_safire.text import brief
 
 _N_NAMED = 20  # files or lines named in one message
 _FORMULA = ("=", "+", "-", "@")  # what spreadsheets take a cell for that begins so
@@ -137,7 +138,7 @@ def require_files(path: Path, folder: Path, entries: Iterable[ListEntry]) -> Non
     lost = unreadable_files(entries)
     if lost:
         named = [
-            str(file) if reason.endswith("does not exist.") else reason.rstrip(".")
+            brief(file) if reason.endswith("does not exist.") else reason.rstrip(".")
             for file, reason in lost.items()
         ]
         raise DatasetError(
@@ -263,7 +264,7 @@ def _parse(line: str, folder: Path) -> ListEntry:
         raise ValueError(f"the quotes do not match ({error})") from error
     fields = [field.strip() for field in fields]
     if len(fields) < 2:
-        raise ValueError(f"{line.strip()!r} has one field, `image,mask` are needed")
+        raise ValueError(f"{brief(line.strip())!r} has one field, `image,mask` are needed")
     image, mask, *extra = fields
     if not image or not mask:
         raise ValueError("a path is empty (an authentic image has the mask `None`)")
@@ -284,7 +285,7 @@ def path_inside(name: str | os.PathLike[str], folder: Path) -> Path:
     """
     whole = Path(os.path.normpath(folder / name))
     if not whole.is_relative_to(folder) or whole == folder:
-        raise ValueError(f"{os.fspath(name)!r} leads out of the root folder {folder}")
+        raise ValueError(f"{brief(os.fspath(name))!r} leads out of the root folder {folder}")
     return whole
 
 

@@ -270,7 +270,10 @@ def _made() -> Any:
 def _annotation_seeds(folder: Path) -> dict[str, bytes]:
     from napari_safire.annotation.codec import encode_annotation
 
-    return {"annotation.json": json.dumps(encode_annotation(_made())).encode()}
+    made = _made()
+    return {
+        "annotation.json": json.dumps(encode_annotation(made.annotation, made.predictions)).encode()
+    }
 
 
 def _read_annotation(path: Path) -> None:
@@ -326,12 +329,14 @@ def _database_bytes(path: Path) -> bytes:
 
 
 def _read_autosave(path: Path) -> None:
+    from napari_safire.errors import DatasetError
     from napari_safire.session.autosave import Autosave
 
     autosave = Autosave(path)
     autosave.find("a", SHAPE)
-    assert autosave.keep("three", "a", _made())
-    assert autosave.find("a", SHAPE) is not None
+    if not autosave.keep("three", "a", _made()):
+        raise DatasetError(autosave.problem)
+    autosave.find("a", SHAPE)
 
 
 def _project_seeds(folder: Path) -> dict[str, bytes]:
@@ -348,7 +353,7 @@ def _project_seeds(folder: Path) -> dict[str, bytes]:
         add_pictures(project, [ListEntry(home / name) for name in ("a.png", "b.png")])
         first = next(project_pictures(project)).id
         save_step(project, first, "Ada", Step(np.eye(*SHAPE, dtype=np.uint8)), 0)
-        finish(project, first, "Ada")
+        finish(project, first, "Ada", 1)
     return {DATABASE: _database_bytes(home / DATABASE)}
 
 
@@ -415,12 +420,12 @@ def _read_job(path: Path) -> None:
 
 def _export_seeds(kind: str, name: str) -> Seeds:
     def seeds(folder: Path) -> dict[str, bytes]:
-        from labelled_pictures import blocks, labelled
+        from labelled_pictures import labelled
 
         from napari_safire.project.formats.export import export
         from napari_safire.project.formats.labelled import ExportSettings
 
-        one = labelled(folder / "pictures", "a", blocks(SHAPE, (0, 1, 2)))
+        one = labelled(folder / "pictures", "a", (1, 2))
         export([one], folder / "out", kind, ExportSettings())
         found = sorted((folder / "out").rglob(name))
         home = found[0].parent
