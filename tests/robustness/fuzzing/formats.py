@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -291,8 +292,8 @@ def _record_seeds(folder: Path) -> dict[str, bytes]:
     from napari_safire.annotation.saving import save_labels
 
     _picture(folder.parent / "a.png")
-    about = {"path": os.fspath(folder.parent / "a.png"), "name": "a"}
-    attributes = {"metadata": {"napari_safire": {"image": about}}, "name": "a"}
+    about = {"image_path": os.fspath(folder.parent / "a.png"), "image": "a"}
+    attributes = {"metadata": {"napari_safire": about}, "name": "a"}
     save_labels(folder.parent / "a.json", np.eye(*SHAPE, dtype=np.uint8), attributes)
     return {"record.json": (folder.parent / "a.json").read_bytes()}
 
@@ -352,7 +353,9 @@ def _project_seeds(folder: Path) -> dict[str, bytes]:
     with Project.create(home, author="Ada") as project:
         add_pictures(project, [ListEntry(home / name) for name in ("a.png", "b.png")])
         first = next(project_pictures(project)).id
-        save_step(project, first, "Ada", Step(np.eye(*SHAPE, dtype=np.uint8)), 0)
+        labels = np.ones(SHAPE, np.uint8)
+        labels[9:] = 2
+        save_step(project, first, "Ada", Step(labels), 0)
         finish(project, first, "Ada", 1)
     return {DATABASE: _database_bytes(home / DATABASE)}
 
@@ -428,13 +431,8 @@ def _export_seeds(kind: str, name: str) -> Seeds:
         one = labelled(folder / "pictures", "a", (1, 2))
         export([one], folder / "out", kind, ExportSettings())
         found = sorted((folder / "out").rglob(name))
-        home = found[0].parent
-        for path in sorted(home.rglob("*")):
-            target = folder.parent / path.relative_to(home)
-            if path.is_dir():
-                target.mkdir(exist_ok=True)
-            else:
-                target.write_bytes(path.read_bytes())
+        for home in (folder / "out", found[0].parent):
+            shutil.copytree(home, folder.parent, dirs_exist_ok=True)
         return {found[0].name: found[0].read_bytes()}
 
     return seeds
@@ -446,7 +444,7 @@ def _import(path: Path, kind: str) -> None:
 
     problem = ""
     for one in import_pictures(path, kind, unpack=path.parent / "unpacked"):
-        problem = one.problem or problem
+        problem = one.sentences[-1] if one.sentences else problem
     if problem:
         raise DatasetError(problem)
 
