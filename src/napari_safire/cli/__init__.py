@@ -39,6 +39,7 @@ from napari_safire.cli.terminal import (
     stop_on_sigterm,
 )
 from napari_safire.cli.train import train
+from napari_safire.cli.triage import triage
 
 # Importing this module must not bring torch or napari: `--help` has to be quick.
 app = typer.Typer(
@@ -55,6 +56,7 @@ app.command()(predict)
 app.command()(evaluate)
 app.command()(evidence)
 app.command()(train)
+app.command()(triage)
 for command in (
     assign, controls, export, log, stats, verify, rebuild, replay, merge, backup, recover,
 ):  # fmt: skip

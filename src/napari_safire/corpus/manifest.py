@@ -134,12 +134,18 @@ class Manifest:
             return pa.schema([schema.field(name) for name in names]).empty_table()
         return pa.concat_tables(found)
 
-    def _counting(self) -> _Counting:
-        return _Counting(table for _, table in self.tables(["key", "attempt"]))
+    def _counting(self) -> Counting:
+        return Counting(table for _, table in self.tables(["key", "attempt"]))
 
 
-class _Counting:
-    """Which row of which part counts, of pictures that stand in several."""
+class Counting:
+    """Which row of which part counts, of pictures that stand in several.
+
+    Parameters
+    ----------
+    tables : iterable of Table
+        Of each part the columns ``key`` and ``attempt``.
+    """
 
     def __init__(self, tables: Iterable[pa.Table]) -> None:
         keys, attempts, parts, rows = [], [], [], []
@@ -160,8 +166,13 @@ class _Counting:
         winners = np.sort(order[last])
         self._parts, self._rows = part[winners], row[winners]
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def rows_of(self, part: int) -> npt.NDArray[np.int32]:
-        return self._rows[self._parts == part]
+        """Return the rows of a part that count, in their order."""
+        start, stop = np.searchsorted(self._parts, (part, part + 1))
+        return self._rows[start:stop]
 
 
 class KnownKeys:
@@ -223,7 +234,7 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(columns=None if columns is None else list(columns)).cast(
+            return file.read(None if columns is None else list(columns), use_threads=False).cast(
                 _schema_of(columns)
             )
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
