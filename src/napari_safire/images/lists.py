@@ -290,7 +290,7 @@ def write_paths(
                     file.write(f"{_quoted(_plain(_from(folder, picture)))}\n".encode())
                 except ValueError as error:  # UnicodeEncodeError is one: a name of other bytes
                     is_bytes = isinstance(error, UnicodeEncodeError)
-                    left_out[picture] = "its name is no UTF-8" if is_bytes else str(error)
+                    left_out[picture] = "its name is no UTF-8" if is_bytes else printable(error)
     except OSError as error:
         raise SafireError(
             f"{printable(path)} cannot be written: {error.strerror or error}."

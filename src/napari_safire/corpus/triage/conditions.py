@@ -113,7 +113,10 @@ def parse_condition(text: str, schema: pa.Schema) -> Condition:
             body = ast.parse(text.strip(), mode="eval").body
         parser = _Parser(schema)
         test = parser.truth(body)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        test(schema.empty_table())  # what fails does so now, and not behind a million rows
+    except (
+        SyntaxError, ValueError, TypeError, NotImplementedError, RecursionError, MemoryError
+    ) as error:  # fmt: skip
         where = f" near character {error.offset}" if isinstance(error, SyntaxError) else ""
         raise DatasetError(
             f"The condition {printable(text)!r} cannot be read{where}: write one such as "

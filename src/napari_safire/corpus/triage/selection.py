@@ -86,6 +86,8 @@ class Selection:
 
         source = self.source
         names = list(source.schema.names if columns is None else columns)
+        if not len(self):
+            return pa.schema([source.schema.field(name) for name in names]).empty_table()
         order = np.lexsort((self.rows, self.pieces))
         numbers, starts = np.unique(self.pieces[order], return_index=True)
         stops = np.append(starts[1:], len(order))
@@ -94,8 +96,6 @@ class Selection:
             table.take(self.rows[order[start:stop]])
             for table, start, stop in zip(tables, starts, stops, strict=True)
         ]
-        if not taken:
-            return pa.schema([source.schema.field(name) for name in names]).empty_table()
         back = np.empty(len(order), np.intp)
         back[order] = np.arange(len(order))
         return pa.concat_tables(taken).combine_chunks().take(back)

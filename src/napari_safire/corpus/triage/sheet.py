@@ -30,7 +30,7 @@ from napari_safire.corpus.triage.places import PictureFiles, PicturePlace, place
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
 from napari_safire.images.files import why_unreadable
 from napari_safire.images.lists import ListEntry, path_inside
-from napari_safire.images.masks import UNASSIGNED
+from napari_safire.images.masks import UNASSIGNED, resize_nearest
 from napari_safire.images.thumbnails import picture_thumbnail
 from napari_safire.images.truth import read_labels
 from napari_safire.palette import source_colour
@@ -43,6 +43,7 @@ _SIDE = 240  # pixels of a small picture
 _NAMED = 12  # names of further pictures of a group
 _AT_ONCE = 256
 _WIDEST = 4.6  # log odds at which a bar is full: 100 to 1
+_LEAST = 0.005  # log odds that have a bar
 _TEMPLATES = Path(__file__).parent / "templates"
 _SOURCES = "_sources.png"
 _COLUMNS = (
@@ -167,6 +168,11 @@ def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
     )
     size = f"{row['width']} x {row['height']}" if row.get("width") and row.get("height") else ""
     sources = row.get("n_sources") or 0
+    parts = {
+        name: row[column]
+        for name, column in CONTRIBUTIONS.items()
+        if row.get(column) is not None and np.isfinite(row[column])
+    }
     return {
         "verdict": row.get("verdict") or "",
         "score": "" if score is None else f"{score:.3f}",
@@ -177,11 +183,8 @@ def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
         "sha256": row.get("file_sha256") or "",
         "warnings": row.get("warnings") or [],
         "error": row.get("error") or "",
-        "bars": [
-            _bar(name, row[column])
-            for name, column in CONTRIBUTIONS.items()
-            if row.get(column) is not None and np.isfinite(row[column])
-        ],
+        "bars": [_bar(name, value) for name, value in parts.items() if abs(value) >= _LEAST],
+        "silent": [name for name, value in parts.items() if abs(value) < _LEAST],
     }
 
 
@@ -227,20 +230,20 @@ def _look(files: PictureFiles, corpus: Path, asked: tuple[PicturePlace, tuple[st
     except (SafireError, OSError) as error:
         return _Seen(problem=str(error))
     mask = next((_output(name, corpus) for name in outputs if name.endswith(_SOURCES)), None)
-    drawn = None if mask is None else _draw_mask(mask)
+    drawn = None if mask is None else _draw_mask(mask, (picture.shape[0], picture.shape[1]))
     return _Seen(_embedded(picture, "JPEG"), "" if drawn is None else _embedded(drawn, "PNG"))
 
 
-def _draw_mask(mask: Path) -> npt.NDArray[np.uint8] | None:
-    """The sources of a mask in their colours, small; None where it cannot be read."""
+def _draw_mask(mask: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
+    """The sources of a mask in their colours, small; None of a single one, or of no mask."""
     try:
         labels = read_labels(ListEntry(mask, mask), "sources")
     except (DatasetError, ImageReadError):
         return None
-    step = max(1, -(-max(labels.shape) // _SIDE))
-    small = np.asarray(labels[::step, ::step], np.intp)
+    if labels.min() == labels.max():
+        return None
     colours = np.array([source_colour(k) for k in range(UNASSIGNED + 1)], np.uint8)
-    return colours[small]
+    return colours[resize_nearest(labels, shape)]
 
 
 def _embedded(pixels: npt.NDArray[np.uint8], kind: str) -> str:

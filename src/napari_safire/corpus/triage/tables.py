@@ -143,7 +143,9 @@ def write_picture_list(path: Path, chosen: Chosen) -> tuple[int, list[str]]:
         else:
             files.append(place.file)
     unnamed = write_paths(path, files)
-    left_out += [f"{printable(file)} cannot be listed: {why}." for file, why in unnamed.items()]
+    left_out += [
+        f"{printable(file)} cannot be listed: {why.rstrip('.')}." for file, why in unnamed.items()
+    ]
     return len(files) - len(unnamed), left_out
 
 
