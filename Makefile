@@ -44,9 +44,10 @@ dist: $(STAMP) ## Build wheel and source archive into dist, and read them as an 
 	$(BIN)/python -m hatchling build -d dist
 	$(BIN)/twine check --strict dist/*
 
-lint: $(STAMP) ## ruff, mypy and the import rule
+lint: $(STAMP) ## ruff, mypy, the import rule and the scan for dangerous calls
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python .ci/dangerous_calls.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

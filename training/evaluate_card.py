@@ -168,7 +168,8 @@ def _runnable(command: str) -> list[str]:
     if first == "napari-safire":
         return [sys.executable, "-m", "napari_safire", *rest]
     script, *arguments = rest
-    assert script.split("/")[0] in SCRIPTS
+    if script.split("/")[0] not in SCRIPTS:
+        raise ValueError(f"The card names {script}, which is no script of this repository.")
     return [sys.executable, str(HERE.parent / script), *arguments]
 
 

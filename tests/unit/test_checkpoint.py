@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
+import pickle  # reviewed: writes bombs, reads none
 import shutil
 import zipfile
 from dataclasses import replace

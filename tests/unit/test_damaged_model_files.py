@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from robustness import fuzz_checkpoints
+from robustness.fuzzing import checkpoints as fuzz_checkpoints
 from safetensors.torch import save_file
 from systems import posix
 from toys import tiny_lite, write_published_layout
@@ -473,7 +473,7 @@ def test_the_umask_decides_who_may_read_a_model(made, tmp_path, umask, mode):
 
 @pytest.mark.parametrize("kind", ["own", "torch"])
 def test_a_few_files_of_the_fuzzer(made, tmp_path, kind):
-    """3,000 of them: ``tests/robustness/fuzz_checkpoints.py``."""
+    """3,000 of them: ``tests/robustness/fuzz.py own torch``."""
     damages = fuzz_checkpoints.OWN if kind == "own" else fuzz_checkpoints.TORCH
     whole, wanted, name = (
         (made.own, made.lite, "x.safetensors")

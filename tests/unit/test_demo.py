@@ -41,6 +41,7 @@ def test_credits_name_every_photograph_and_its_licence() -> None:
 
 
 def test_script_makes_the_shipped_files(shared: Path) -> None:
+    # reviewed: a script of ours
     made, labels = runpy.run_path(str(SCRIPT))["make"](shared / "photos")
     shipped, shipped_labels = demo_composite()
     np.testing.assert_array_equal(labels, shipped_labels)

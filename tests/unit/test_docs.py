@@ -48,7 +48,7 @@ def test_samples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     for sample in samples:
         image, _ = demo_composite()
-        exec(compile(sample, name, "exec"), {"image": image})
+        exec(compile(sample, name, "exec"), {"image": image})  # reviewed: samples of our own pages
 
 
 def test_the_site_has_every_page() -> None:

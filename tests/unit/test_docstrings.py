@@ -21,6 +21,7 @@ MODULES = [
 def test_samples_of_a_module(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     options = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    # reviewed: modules of ours
     ran = doctest.testmod(importlib.import_module(name), optionflags=options)
     assert ran.attempted > 0
     assert ran.failed == 0

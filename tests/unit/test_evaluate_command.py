@@ -26,7 +26,7 @@ evaluate_module = importlib.import_module("napari_safire.cli.evaluate")
 def engine(monkeypatch: pytest.MonkeyPatch) -> KnowingEngine:
     """What every model's name stands for."""
     knowing = KnowingEngine()
-    monkeypatch.setattr(evaluate_module, "open_engine", lambda *_: knowing)
+    monkeypatch.setattr("napari_safire.cli.clusters.open_engine", lambda *_: knowing)
     return knowing
 
 
@@ -100,7 +100,7 @@ def test_many_warnings_do_not_flood_the_terminal(engine: KnowingEngine, folder: 
 def test_the_table_is_tried_before_any_model_is_loaded(
     monkeypatch: pytest.MonkeyPatch, folder: Path, name: str
 ) -> None:
-    monkeypatch.setattr(evaluate_module, "open_engine", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("napari_safire.cli.clusters.open_engine", lambda *_: pytest.fail("loaded"))
     (folder / "folder.csv").mkdir()
     result = evaluate(listed(folder), "-o", folder / name)
     assert result.exit_code in (1, 2)

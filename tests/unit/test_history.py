@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import pickle
+import pickle  # reviewed: what the test wrote
 import weakref
 from dataclasses import FrozenInstanceError, dataclass
 

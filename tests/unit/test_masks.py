@@ -47,6 +47,7 @@ def test_every_kind_of_mask(tmp_path: Path, case: MaskCase, kind: str) -> None:
 
 
 def test_the_guide_says_what_the_cases_say() -> None:
+    # reviewed: a script of ours
     script = runpy.run_path(str(Path(__file__).parents[2] / "docs/mask_table.py"))
     text = script["PAGE"].read_text(encoding="utf-8")
     assert script["page"](text) == text, "run `python docs/mask_table.py`"

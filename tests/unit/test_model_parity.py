@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
+import pickle  # reviewed: what the test wrote
 import subprocess
 import sys
 

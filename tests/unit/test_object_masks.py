@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import pickle  # reviewed: what the test wrote
 from functools import partial
 from pathlib import Path
 

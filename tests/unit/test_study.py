@@ -15,7 +15,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # reviewed: charts of ours
 
 import numpy as np
 import pytest
@@ -756,7 +756,7 @@ def load_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     def call(*arguments: object) -> int:
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
+            runpy.run_path(str(SCRIPT), run_name="__main__")  # reviewed: a script of ours
         return int(ended.value.code or 0)
 
     return call

@@ -190,7 +190,7 @@ def _imports_are_no_garbage(qapp: QApplication) -> None:
     napari, torch and scikit-image define; only what tests make can be leaked.
     """
     for module in ("napari._qt.qt_main_window", "napari.view_layers", "napari_safire.engine"):
-        importlib.import_module(module)
+        importlib.import_module(module)  # reviewed: modules of ours
     gc.collect()
     gc.freeze()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from napari_safire.cli.clusters import ClusterOptions
 from napari_safire.cli.options import Precision
 from napari_safire.cli.terminal import FAILED, complain, open_engine, progress_bar, say
 
@@ -55,24 +56,6 @@ RetryOption = Annotated[
     Literal["errors"] | None,
     typer.Option("--retry", help="Try pictures again that failed before; implies --manifest."),
 ]
-WorkersOption = Annotated[
-    int,
-    typer.Option(
-        "--workers", min=0, max=512, help="Processes on this machine, by dask; implies --manifest."
-    ),
-]
-SchedulerOption = Annotated[
-    str,
-    typer.Option(
-        "--scheduler", metavar="ADDRESS", help="A running dask scheduler; implies --manifest."
-    ),
-]
-SchedulerFileOption = Annotated[
-    str,
-    typer.Option(
-        "--scheduler-file", metavar="FILE", help="That tells its address; implies --manifest."
-    ),
-]
 TaskSizeOption = Annotated[
     int | None,
     typer.Option("--task-size", min=1, max=4096, help="Pictures kept together; default: 256."),
@@ -97,18 +80,17 @@ class CorpusOptions:
     write: Write | None
     files: str | None
     retry: Literal["errors"] | None
-    workers: int
-    scheduler: str
-    scheduler_file: str
+    cluster: ClusterOptions
     task_size: int | None
 
     @property
     def is_corpus(self) -> bool:
         """Whether any of them was given."""
-        values = (getattr(self, name) for name in self.__slots__)
-        return any(value not in (False, None, 0, "") for value in values)
+        others = (self.write, self.files, self.retry, self.task_size)
+        chosen = any(value is not None for value in others)
+        return self.manifest or self.recursive or chosen or self.cluster.is_chosen
 
-    def refuse_with(self, *, points: object, jobs: object, overwrite: object) -> None:
+    def refuse_with(self, points: object, jobs: object, overwrite: object) -> None:
         """Refuse what a manifest cannot hold, or has another option for."""
         if points:
             raise typer.BadParameter(
@@ -123,11 +105,6 @@ class CorpusOptions:
             raise typer.BadParameter(
                 "a manifest is never overwritten: choose another folder.", param_hint="--overwrite"
             )
-        if sum(map(bool, (self.workers, self.scheduler, self.scheduler_file))) > 1:
-            raise typer.BadParameter(
-                "choose one of --workers, --scheduler and --scheduler-file.",
-                param_hint="--scheduler",
-            )
 
 
 def predict_corpus(
@@ -138,7 +115,7 @@ def predict_corpus(
     options: CorpusOptions,
 ) -> None:
     """Answer all pictures that are not in the manifest yet, and say what came of them."""
-    from napari_safire.corpus.asking import ModelSource
+    from napari_safire.corpus.asking import EngineSource, ModelSource
     from napari_safire.corpus.running import Corpus, opened
     from napari_safire.corpus.tasks import TASK_SIZE
     from napari_safire.corpus.work import CorpusSettings
@@ -155,11 +132,12 @@ def predict_corpus(
     engine = open_engine(model.name, model.device, model.precision)
     checkpoint = engine.model.checkpoint_sha256
     basis = asked.basis(checkpoint, engine.precision)
-    source = ModelSource(model.name, checkpoint, settings, model.device, model.precision)
+    where = EngineSource(model.name, checkpoint, model.device, model.precision)
+    source = ModelSource(where, settings)
     with opened(corpus, basis, Path(model.name).name, lambda: tell_of_waiting(output)) as begun:
         tally = begun[2]
         try:
-            if options.workers or options.scheduler or options.scheduler_file:
+            if options.cluster.is_chosen:
                 _on_cluster(corpus, begun, basis, source, options)
             else:
                 _here(corpus, begun, basis, engine)
@@ -198,19 +176,14 @@ def _here(corpus: Corpus, begun: Begun, basis: RunBasis, engine: Engine) -> None
 def _on_cluster(
     corpus: Corpus, begun: Begun, basis: RunBasis, source: ModelSource, options: CorpusOptions
 ) -> None:
-    from napari_safire.corpus.cluster import ClusterJob, cluster_client, new_run, run_on_cluster
+    from napari_safire.corpus.cluster.pictures import ClusterJob, new_run, run_on_cluster
 
     _, tasks, tally = begun
     job = ClusterJob(str(corpus.output.absolute()), corpus.settings, basis, source, new_run())
     with (
-        cluster_client(
-            workers=options.workers,
-            scheduler=options.scheduler,
-            scheduler_file=options.scheduler_file,
-        ) as client,
+        options.cluster.client() as client,
         progress_bar("pictures") as show,
     ):
-        say(f"Dashboard: {client.dashboard_link}", err=True)
         run_on_cluster(client, job, tasks, tally, _Watch(show).tasks)
 
 

@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from napari_safire.atomic import require_writable
+from napari_safire.cli.clusters import (
+    ClusterOptions,
+    SchedulerFileOption,
+    SchedulerOption,
+    WorkersOption,
+    evaluation_on,
+)
 from napari_safire.cli.options import (
     DeviceOption,
     EvidenceOption,
@@ -23,7 +30,6 @@ from napari_safire.cli.options import (
 from napari_safire.cli.terminal import (
     FAILED,
     complain,
-    open_engine,
     print_table,
     progress_bar,
     say,
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
         SetScores,
         Study,
     )
+    from napari_safire.evaluation.study import Evaluate
     from napari_safire.synthesis.degradations import Degradation
 
 _MOST_WARNINGS = 20  # on the terminal
@@ -124,6 +131,9 @@ def evaluate(
     precision: PrecisionOption = "float32",
     evidence: EvidenceOption = "all",
     jobs: JobsOption = 1,
+    workers: WorkersOption = 0,
+    scheduler: SchedulerOption = "",
+    scheduler_file: SchedulerFileOption = "",
 ) -> None:
     """Score models on lists of images and masks: means with 95 % bootstrap intervals."""
     from napari_safire.datasets.catalogue import find_set
@@ -142,7 +152,9 @@ def evaluate(
         jobs,
         examples,
     )
-    scores = _run(study, table, lambda model: open_engine(model, device, precision))
+    cluster = ClusterOptions(workers, scheduler, scheduler_file)
+    with evaluation_on(cluster, device, precision) as ways:
+        scores = _run(study, table, *ways)
     # Written before anything is printed: whoever reads stdout may be gone, or not know a letter.
     written = ""
     if table is not None:
@@ -172,14 +184,16 @@ def _outputs(output: Path | None, n_results: int) -> tuple[Path | None, Path | N
     return None, output
 
 
-def _run(study: Study, table: Path | None, open_model: Callable[[str], Engine]) -> list[SetScores]:
+def _run(
+    study: Study, table: Path | None, open_model: Callable[[str], Engine], evaluate: Evaluate
+) -> list[SetScores]:
     """Run a study; what was scored before a stop is saved, or told how to go on with."""
     from napari_safire.evaluation import run_study
 
     scored: list[EvaluatedEntry] = []
     try:
         with progress_bar("evaluating") as show:
-            return run_study(study, open_model, show, scored.append)
+            return run_study(study, open_model, show, scored.append, evaluate)
     except BaseException as error:
         if table is not None and scored:
             _write_partial(table, scored)

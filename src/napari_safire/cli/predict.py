@@ -7,13 +7,19 @@ Options and words alone: what is to be done is planned in `napari_safire.corpus.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from napari_safire.cli.clusters import (
+    ClusterOptions,
+    SchedulerFileOption,
+    SchedulerOption,
+    WorkersOption,
+)
 from napari_safire.cli.corpus import (
     CorpusOptions,
     FilesOption,
@@ -21,10 +27,7 @@ from napari_safire.cli.corpus import (
     NamedModel,
     RecursiveOption,
     RetryOption,
-    SchedulerFileOption,
-    SchedulerOption,
     TaskSizeOption,
-    WorkersOption,
     WriteOption,
     predict_corpus,
     tell_of_waiting,
@@ -148,7 +151,7 @@ def predict(
 
     A batch that was stopped goes on where it was: pictures whose complete results are there, of the
     same file, model and settings, are passed. Bad pictures are told and do not stop the others.
-    With --manifest, for 10,000 pictures and more, all rows stand in one table; see docs/corpora.md.
+    With --manifest, or an option that needs it, all pictures stand in one table.
     Exit code 1 if any failed or it was stopped, 2 if the command itself is wrong.
     """
     from napari_safire.corpus.task import InTheWay
@@ -158,17 +161,22 @@ def predict(
         points_per_side=points_per_side, evidence=evidence,
     )  # fmt: skip
     wanted = CorpusOptions(
-        manifest, recursive, write, files, retry, workers, scheduler, scheduler_file, task_size
+        manifest,
+        recursive,
+        write,
+        files,
+        retry,
+        ClusterOptions(workers, scheduler, scheduler_file),
+        task_size,
     )
     named = NamedModel(model, device, precision)
+    batch = ([Path(image) for image in images], output, settings, overwrite, absolute_paths)
     try:
         if wanted.is_corpus:
-            wanted.refuse_with(points=points, jobs=jobs, overwrite=overwrite)
+            wanted.refuse_with(points, jobs, overwrite)
             predict_corpus(images, output, settings, named, wanted)
         else:
-            traceback_too = bool(context.find_root().params.get("traceback"))
-            batch = ([Path(image) for image in images], output, settings, overwrite, absolute_paths)
-            _predict_batch(batch, named, jobs, traceback_too=traceback_too)
+            _predict_batch(batch, named, jobs, context.find_root().params)
     except InTheWay as error:
         raise typer.BadParameter(str(error), param_hint="--output") from error
 
@@ -197,11 +205,11 @@ def _predict_batch(
     asked: tuple[list[Path], Path, ExaminationSettings, bool, bool],
     model: NamedModel,
     jobs: int | None,
-    *,
-    traceback_too: bool,
+    root: Mapping[str, Any],
 ) -> None:
     from napari_safire.corpus.run import Batch, begin
 
+    traceback_too = bool(root.get("traceback"))
     batch = Batch(*asked)
     with begin(batch, model.precision, lambda: tell_of_waiting(batch.output)) as run:
         engine = open_engine(model.name, model.device, model.precision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from napari_safire.corpus.work import Ask
 from napari_safire.errors import SafireError
@@ -14,16 +14,19 @@ from napari_safire.images.reading import ReadImage
 from napari_safire.progress import Cancel
 from napari_safire.text import printable
 
+if TYPE_CHECKING:
+    from napari_safire.engine import Engine
+
 OpenAsk = Callable[[], Ask]
 """Opens what answers; may be sent to another process."""
 
-_OPEN: dict[Any, Ask] = {}
+_OPEN: dict[EngineSource, Engine] = {}
 _LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSource:
-    """A model that another process can open for itself, and what it is asked.
+class EngineSource:
+    """A model that another process can open for itself.
 
     Parameters
     ----------
@@ -31,25 +34,29 @@ class ModelSource:
         Registered, or a file that every process can read.
     checkpoint_sha256 : str
         That it must have.
-    settings : ExaminationSettings
-    device : str
-    precision : str
+    device, precision : str
     """
 
     name: str
     checkpoint_sha256: str
-    settings: ExaminationSettings
     device: str = "auto"
     precision: str = "float32"
 
-    def __call__(self) -> Ask:
-        """Open it.
+    def open(self) -> Engine:
+        """Return its engine, opened once in a process.
 
         Raises
         ------
         SafireError
             It cannot be opened, or is another than the job's.
         """
+        with _LOCK:
+            if self not in _OPEN:
+                _OPEN.clear()  # one model at a time: a process goes from job to job
+                _OPEN[self] = self._opened()
+            return _OPEN[self]
+
+    def _opened(self) -> Engine:
         from napari_safire.engine import Engine
         from napari_safire.model.catalogue.registry import load_model
 
@@ -63,17 +70,27 @@ class ModelSource:
                 f"The model {printable(self.name)} is another here ({found[:12]}…) than the "
                 f"job's ({self.checkpoint_sha256[:12]}…): give all machines the same file."
             )
+        return engine
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model, and what it is asked of every picture; opens what answers.
+
+    Parameters
+    ----------
+    engine : EngineSource
+    settings : ExaminationSettings
+    """
+
+    engine: EngineSource
+    settings: ExaminationSettings
+
+    def __call__(self) -> Ask:
+        """Open it; raises as `EngineSource.open`."""
+        engine = self.engine.open()
 
         def ask(image: ReadImage, cancel: Cancel | None) -> Examination:
             return examine_image(engine, image, self.settings, cancel=cancel)
 
         return ask
-
-
-def opened_once(source: OpenAsk) -> Ask:
-    """Open what answers, once in a process for each source."""
-    with _LOCK:
-        if source not in _OPEN:
-            _OPEN.clear()  # one model at a time: a process goes from job to job
-            _OPEN[source] = source()
-        return _OPEN[source]

@@ -78,6 +78,13 @@ class Tally:
         self.failed += bool(row.error_class)
         self.forged += row.verdict == "forged"
 
+    def add(self, other: Tally) -> None:
+        """Add what was counted elsewhere."""
+        self.done += other.done
+        self.copies += other.copies
+        self.failed += other.failed
+        self.forged += other.forged
+
 
 @contextmanager
 def opened(

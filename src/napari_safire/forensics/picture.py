@@ -161,7 +161,7 @@ class Picture:
         """
         if self.file is None or not self.is_jpeg:
             raise ValueError("There are no coefficients to read: the picture is no JPEG file.")
-        return read_coefficients(self.file.path)
+        return read_coefficients(self.file.path, self.file.decoder)
 
 
 def as_rgb(pixels: npt.ArrayLike) -> npt.NDArray[np.uint8]:

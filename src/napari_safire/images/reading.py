@@ -12,7 +12,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_safire.atomic import atomic_path
 from napari_safire.decoding import heif, jpeg, limits, names, png, small, tiff
+from napari_safire.decoding.coefficients import StoredCoefficients
 from napari_safire.decoding.source import ByteSource, Damage, Refusal
 from napari_safire.decoding.stated import Decoding as Decoding
 from napari_safire.errors import ImageReadError
@@ -30,6 +31,22 @@ from napari_safire.text import printable
 # Of 1 to 9. Level 6, the usual one, takes twice to three times as long for a tenth less.
 _PNG_LEVEL, _TIFF_LEVEL = 3, 1
 _BEGIN = 32  # bytes that tell the format
+
+
+class PictureDecoder(Protocol):
+    """Decodes picture files elsewhere than in this process: `napari_safire.images.sandbox`."""
+
+    def read(self, path: str | os.PathLike[str]) -> ReadImage:
+        """As `read_image`."""
+        ...
+
+    def shape(self, path: str | os.PathLike[str]) -> tuple[int, int]:
+        """As `image_shape`."""
+        ...
+
+    def coefficients(self, path: str | os.PathLike[str]) -> StoredCoefficients:
+        """As `napari_safire.decoding.coefficients.stored_coefficients`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +67,8 @@ class ReadImage:
         What was mended or left out, in plain sentences.
     decoding : Decoding
         What was read, converted, assumed and left out; default: no more than format and size.
+    decoder : PictureDecoder, optional
+        What decodes whatever else is wanted of the file; None: this process.
     """
 
     pixels: npt.NDArray[Any]
@@ -58,6 +77,7 @@ class ReadImage:
     format: str
     warnings: tuple[str, ...] = ()
     decoding: Decoding = field(default=None)  # type: ignore[assignment]  # replaced below
+    decoder: PictureDecoder | None = None
 
     def __post_init__(self) -> None:
         if self.decoding is None:
@@ -103,7 +123,26 @@ def read_image(path: str | os.PathLike[str]) -> ReadImage:
         picture (complex, five channels).
     """
     path = Path(path)
-    data = read_bytes(path)
+    return decode_image(read_bytes(path), path)
+
+
+def decode_image(data: bytes, path: Path) -> ReadImage:
+    """Decode the bytes of a picture file; what `read_image` gives, and raises.
+
+    Parameters
+    ----------
+    data : bytes
+    path : Path
+        Where they come from, for sentences; nothing is opened.
+
+    Returns
+    -------
+    ReadImage
+
+    Raises
+    ------
+    ImageReadError
+    """
     name = _format_by_content(path, data[:_BEGIN])
     source = ByteSource(data)
     try:
@@ -159,14 +198,26 @@ def inspect_image(path: str | os.PathLike[str]) -> Decoding:
     """
     path = Path(path)
     require_file(path)
-    name = "picture"
     try:
         with open(path, "rb") as file:
-            source = ByteSource(file)
-            name = _format_by_content(path, source.read(0, _BEGIN))
-            if name in _MODULES:
-                return _MODULES[name].inspect(source)
-            return _SHARED.get(name, small).inspect(source, name)
+            return inspect_source(ByteSource(file), path)
+    except OSError as error:
+        raise ImageReadError(f"{printable(path)} cannot be read: {first_line(error)}.") from error
+
+
+def inspect_source(source: ByteSource, path: Path) -> Decoding:
+    """Read a header from bytes; what `inspect_image` gives, and raises.
+
+    Raises
+    ------
+    ImageReadError
+    """
+    name = "picture"
+    try:
+        name = _format_by_content(path, source.read(0, _BEGIN))
+        if name in _MODULES:
+            return _MODULES[name].inspect(source)
+        return _SHARED.get(name, small).inspect(source, name)
     except ImageReadError:
         raise
     except Exception as error:  # on damaged files the decoders raise nearly anything

@@ -34,6 +34,7 @@ def _load_modeling() -> ModuleType:
         package = ModuleType(_PRIVATE_NAME, "segment_anything's folder under a private name.")
         package.__path__ = list(spec.submodule_search_locations)
         sys.modules[_PRIVATE_NAME] = package
+    # reviewed: segment_anything under a name of ours
     return importlib.import_module(f"{_PRIVATE_NAME}.modeling")
 
 

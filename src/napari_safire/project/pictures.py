@@ -105,7 +105,7 @@ def find_picture(project: Project, picture: str) -> ProjectPicture:
         ("name", printable(picture)),
     ]
     for column, value in wanted:
-        rows = project.ask(f"SELECT {_COLUMNS} FROM picture WHERE {column} = ?", (value,))
+        rows = project.ask(f"SELECT {_COLUMNS} FROM picture WHERE {column} = ?", (value,))  # noqa: S608 (columns and marks are ours, values are bound)
         if len(rows) == 1:
             return _picture(rows[0])
         if len(rows) > 1:
@@ -117,7 +117,8 @@ def find_picture(project: Project, picture: str) -> ProjectPicture:
 def project_pictures(project: Project, *, removed: bool = False) -> Iterator[ProjectPicture]:
     """Go through the pictures in the order in which they were added; removed ones if asked."""
     rows = project.ask(
-        f"SELECT {_COLUMNS} FROM picture WHERE removed <= ? ORDER BY position", (int(removed),)
+        f"SELECT {_COLUMNS} FROM picture WHERE removed <= ? ORDER BY position",  # noqa: S608 (columns and marks are ours, values are bound)
+        (int(removed),),
     )
     return (_picture(row) for row in rows)
 
@@ -126,7 +127,7 @@ def duplicates_of(project: Project, picture: str) -> tuple[ProjectPicture, ...]:
     """Return the other pictures that have the same pixels, or the same bytes."""
     known = find_picture(project, picture)
     rows = project.ask(
-        f"SELECT {_COLUMNS} FROM picture WHERE id != ? AND NOT removed "
+        f"SELECT {_COLUMNS} FROM picture WHERE id != ? AND NOT removed "  # noqa: S608 (columns and marks are ours, values are bound)
         "AND (file_sha256 = ? OR pixels_sha256 = ?) ORDER BY position",
         (known.id, known.file_sha256, known.pixels_sha256),
     )

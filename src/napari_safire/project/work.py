@@ -130,7 +130,8 @@ def works(project: Project, picture: str) -> tuple[Work, ...]:
     Whoever shows it asks `napari_safire.project.visibility` who may see what.
     """
     rows = project.ask(
-        f"SELECT {_COLUMNS} FROM work WHERE picture = ? ORDER BY annotator", (picture,)
+        f"SELECT {_COLUMNS} FROM work WHERE picture = ? ORDER BY annotator",  # noqa: S608 (columns and marks are ours, values are bound)
+        (picture,),
     )
     return tuple(_work(row) for row in rows)
 

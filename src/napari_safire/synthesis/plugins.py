@@ -73,6 +73,7 @@ def find_method(kind: str, name: str) -> Callable[..., Any]:
             f"There is no {kind} {name!r}: use {' or '.join(built_in)}, or package.module:name."
         )
     try:
+        # reviewed: its user names it in a command or recipe, no picture or list can
         module = importlib.import_module(module_name)
     except Exception as error:  # a module may fail in any way while it is imported
         raise DatasetError(

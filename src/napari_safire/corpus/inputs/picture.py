@@ -52,7 +52,7 @@ class CorpusPicture:
     @property
     def suffix(self) -> str:
         """The ending of its name."""
-        return Path(self.member or self.place).suffix
+        return Path(self.member or self.name).suffix
 
 
 @dataclass(frozen=True, slots=True)

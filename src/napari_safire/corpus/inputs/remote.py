@@ -5,9 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProblem
 from napari_safire.decoding.names import is_picture_name
@@ -16,6 +17,9 @@ from napari_safire.text import printable
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _CHUNK = 1 << 20
+STALLED = 30.0
+"""Seconds without a byte after which a store over HTTP is given up; drivers of others have their
+own."""
 LONGEST_REMOTE = 4 << 30
 """Bytes of a remote picture: as many as `read_image` takes."""
 
@@ -34,7 +38,7 @@ def shown_address(address: str) -> str:
     'https://host.example/a.jpg'
     """
     parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def remote_pictures(address: str, *, recursive: bool) -> Iterator[Input]:
@@ -57,7 +61,7 @@ def remote_pictures(address: str, *, recursive: bool) -> Iterator[Input]:
     store, path = _store(address)
     shown = shown_address(address)
     try:
-        if is_picture_name(posixpath.basename(path)):
+        if is_picture_name(posixpath.basename(urlsplit(address).path)):
             yield _picture(store, address, shown, store.info(path))
             return
         for folder, _, files in store.walk(path, maxdepth=None if recursive else 1, detail=True):
@@ -112,8 +116,16 @@ def _store(address: str) -> tuple[Any, str]:
     import fsspec
 
     scheme = urlsplit(address).scheme
+    options: dict[str, Any] = {}
+    if scheme in ("http", "https") and find_spec("aiohttp"):
+        import aiohttp
+
+        # Each read, not the whole: large pictures may take long, a store that stalls may not.
+        options["client_kwargs"] = {
+            "timeout": aiohttp.ClientTimeout(sock_connect=STALLED, sock_read=STALLED)
+        }
     try:
-        store, path = fsspec.core.url_to_fs(address)
+        store, path = fsspec.core.url_to_fs(address, **options)
     except ImportError as error:
         raise DatasetError(
             f"Addresses that begin with {scheme}:// need a driver: {printable(error)}."

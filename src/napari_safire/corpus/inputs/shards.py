@@ -35,12 +35,12 @@ def members_of(shard: Path, name: str) -> Iterator[Input]:
         with tarfile.open(shard, "r:") as archive:
             for member in archive:
                 archive.members.clear()  # type: ignore[attr-defined]  # else all headers are kept
-                if not member.isfile() or not is_picture_name(member.name):
+                if not member.isreg() or not is_picture_name(member.name):
                     continue
-                if member.sparse is not None or member.offset_data + member.size > status.st_size:
+                if member.offset_data + member.size > status.st_size:
                     told = f"{shown}!{printable(member.name)}"
                     yield InputProblem(told, f"{told} is cut short: fetch the archive again.")
-                    continue
+                    return
                 yield CorpusPicture(
                     f"{name}!{member.name}",
                     "shard",

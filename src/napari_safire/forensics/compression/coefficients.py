@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import jpeglib
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import dct, dctn, idctn
 
+from napari_safire.decoding.coefficients import stored_coefficients
+from napari_safire.images.reading import PictureDecoder
 from napari_safire.text import printable
 from napari_safire.types import FloatImage
 
@@ -61,12 +62,16 @@ class JpegCoefficients:
         return pixels
 
 
-def read_coefficients(path: str | os.PathLike[str]) -> JpegCoefficients:
+def read_coefficients(
+    path: str | os.PathLike[str], decoder: PictureDecoder | None = None
+) -> JpegCoefficients:
     """Read the luminance coefficients of a JPEG file.
 
     Parameters
     ----------
     path : path-like
+    decoder : PictureDecoder, optional
+        Reads them elsewhere than in this process.
 
     Returns
     -------
@@ -79,16 +84,13 @@ def read_coefficients(path: str | os.PathLike[str]) -> JpegCoefficients:
         fewer samples than the picture has pixels.
     """
     try:
-        jpeg = jpeglib.read_dct(os.fspath(path))
-        blocks = np.asarray(jpeg.Y, np.int16)
-        numbers = [int(n) for n in jpeg.quant_tbl_no]
-        tables = np.asarray(jpeg.qt, np.int64)
-    except (OSError, RuntimeError, ValueError, MemoryError, AttributeError, TypeError) as error:
+        found = (stored_coefficients if decoder is None else decoder.coefficients)(path)
+    except ValueError as error:
         raise ValueError(
             f"{printable(Path(path).name)} has no coefficients that libjpeg can read ({error})."
         ) from error
-    sampling = tuple((int(v), int(h)) for v, h in np.asarray(jpeg.samp_factor))
-    if blocks.shape[0] * BLOCK < jpeg.height or blocks.shape[1] * BLOCK < jpeg.width:
+    blocks, tables, numbers = found.blocks, found.tables, found.numbers
+    if blocks.shape[0] * BLOCK < found.shape[0] or blocks.shape[1] * BLOCK < found.shape[1]:
         raise ValueError(
             f"{printable(Path(path).name)} has fewer samples of luminance than pixels."
         )
@@ -96,9 +98,9 @@ def read_coefficients(path: str | os.PathLike[str]) -> JpegCoefficients:
         blocks,
         tables[numbers[0]],
         tables[numbers[1]] if len(numbers) > 1 else None,
-        sampling,
-        (int(jpeg.height), int(jpeg.width)),
-        bool(jpeg.progressive_mode),
+        found.sampling,
+        found.shape,
+        found.progressive,
     )
 
 

@@ -257,6 +257,7 @@ def _named_edit(
 
     def edit(labels: Labels, protected: Mask) -> Labels:
         guard = None if of_protected else protected
+        # reviewed: modules of ours
         edits = import_module(f"napari_safire.annotation.{module}")
         edited: Labels = getattr(edits, name)(labels, what, protected=guard)
         return edited

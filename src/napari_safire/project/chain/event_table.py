@@ -31,7 +31,7 @@ def insert_event(connection: sqlite3.Connection, event: Event) -> None:
     except Damaged as error:
         raise DatasetError(f"This cannot be kept in a project: {error}.") from error
     connection.execute(
-        f"INSERT INTO event ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO event ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 (columns and marks are ours, values are bound)
         (
             event.sequence, event.at, event.author, event.machine, event.kind, event.picture,
             canonical(dict(event.body)),
@@ -44,7 +44,7 @@ def insert_event(connection: sqlite3.Connection, event: Event) -> None:
 def last_event(connection: sqlite3.Connection) -> Event | None:
     """Return the last event; None where there is none."""
     row = connection.execute(
-        f"SELECT {COLUMNS} FROM event ORDER BY sequence DESC LIMIT 1"
+        f"SELECT {COLUMNS} FROM event ORDER BY sequence DESC LIMIT 1"  # noqa: S608 (columns and marks are ours, values are bound)
     ).fetchone()
     return None if row is None else read_event(row)
 
@@ -58,7 +58,7 @@ def some_events(
     else:
         where, values = "AND picture = ?", [after, picture]  # type: ignore[list-item]
     rows = connection.execute(
-        f"SELECT {COLUMNS} FROM event WHERE sequence > ? {where} ORDER BY sequence LIMIT 1000",
+        f"SELECT {COLUMNS} FROM event WHERE sequence > ? {where} ORDER BY sequence LIMIT 1000",  # noqa: S608 (columns and marks are ours, values are bound)
         values,
     )
     return [read_event(row) for row in rows]
@@ -66,13 +66,13 @@ def some_events(
 
 def all_events(connection: sqlite3.Connection) -> Iterator[Event]:
     """Go through all events, inside one transaction."""
-    for row in connection.execute(f"SELECT {COLUMNS} FROM event ORDER BY sequence"):
+    for row in connection.execute(f"SELECT {COLUMNS} FROM event ORDER BY sequence"):  # noqa: S608 (columns and marks are ours, values are bound)
         yield read_event(row)
 
 
 def all_events_of(connection: sqlite3.Connection, picture: str) -> Iterator[Event]:
     """Go through all events of a picture, inside one transaction."""
-    query = f"SELECT {COLUMNS} FROM event WHERE picture = ? ORDER BY sequence"
+    query = f"SELECT {COLUMNS} FROM event WHERE picture = ? ORDER BY sequence"  # noqa: S608 (columns and marks are ours, values are bound)
     for row in connection.execute(query, (picture,)):
         yield read_event(row)
 

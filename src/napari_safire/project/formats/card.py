@@ -228,7 +228,8 @@ def write_card(folder: Path, form: Format, summary: Summary, values: CardValues)
 def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(_FOLDER),
-        autoescape=False,  # it is no HTML; `_shown` takes away what Markdown would obey
+        # reviewed: it is no HTML; `_shown` takes away what Markdown would obey
+        autoescape=False,  # noqa: S701
         undefined=StrictUndefined,
         finalize=_shown,
         trim_blocks=True,

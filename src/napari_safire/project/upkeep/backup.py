@@ -224,7 +224,8 @@ def _readable_events(path: Path) -> tuple[list[Event], list[str]]:
             for number in range(1, last + 1):
                 try:
                     row = connection.execute(
-                        f"SELECT {COLUMNS} FROM event WHERE sequence = ?", (number,)
+                        f"SELECT {COLUMNS} FROM event WHERE sequence = ?",  # noqa: S608 (columns and marks are ours, values are bound)
+                        (number,),
                     ).fetchone()
                     event = None if row is None else read_event(row)
                 except (sqlite3.Error, DatasetError, UnicodeDecodeError):

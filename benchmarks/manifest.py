@@ -1,0 +1,160 @@
+"""A corpus with a manifest: how much of the model's speed is left, and how soon work begins.
+
+    python training/make_dataset.py ../shared/photos.csv -o runs/composites --split val \\
+        --sources 1,2,3 --size 256x256 --count 600 --seed 11
+    python benchmarks/manifest.py speed runs/composites      # against the bare engine; 1, 2 workers
+    python benchmarks/manifest.py start --pictures 200000    # first result, and a finished job
+
+"speed" asks the same pictures of a bare engine that has them decoded in memory, of a run in this
+process and of dask workers with one thread each, in turn, and tells ratios of pictures a second.
+The bare engine and the runs in this process use as many threads as torch takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, os.fspath(Path(__file__).parents[1] / "tests"))
+from corpus_stand_in import CHECKPOINT, StandIn
+
+from napari_safire import Engine, load_model
+from napari_safire.corpus.asking import EngineSource, ModelSource
+from napari_safire.corpus.cluster.client import cluster_client
+from napari_safire.corpus.cluster.pictures import ClusterJob, new_run, run_on_cluster
+from napari_safire.corpus.inputs.enumeration import enumerate_pictures
+from napari_safire.corpus.manifest import Manifest
+from napari_safire.corpus.running import Corpus, opened, run_here
+from napari_safire.corpus.work import CorpusSettings, CorpusWork
+from napari_safire.examination import examine_image
+from napari_safire.images.reading import read_image
+
+WARM_UP = 8  # pictures, before any time is taken
+
+
+def bare(engine: Engine, settings: CorpusSettings, paths: list[Path]) -> float:
+    images = [read_image(path) for path in paths]
+    begun = time.perf_counter()
+    for image in images:
+        examine_image(engine, image, settings.examination)
+    return len(paths) / (time.perf_counter() - begun)
+
+
+def here(engine: Engine, settings: CorpusSettings, photos: Path, output: Path) -> float:
+    basis = settings.basis(engine.model.checkpoint_sha256, engine.precision)
+    begun = time.perf_counter()
+    with opened(Corpus([photos], output, settings), basis, "safire-lite") as (m, tasks, tally):
+        work = CorpusWork(
+            m, settings, basis,
+            lambda image, cancel: examine_image(engine, image, settings.examination, cancel=cancel),
+        )  # fmt: skip
+        run_here(work, tasks, tally)
+    return tally.done / (time.perf_counter() - begun)
+
+
+def on_workers(
+    engine: Engine, settings: CorpusSettings, photos: Path, output: Path, workers: int
+) -> float:
+    sha256 = engine.model.checkpoint_sha256
+    basis = settings.basis(sha256, engine.precision)
+    source = ModelSource(EngineSource("safire-lite", sha256, "cpu"), settings.examination)
+    with cluster_client(workers=workers) as client:
+        client.run(source)  # opens the model: its time is that of a worker's life, not of a picture
+        begun = time.perf_counter()
+        corpus = Corpus([photos], output, settings, task_size=32)
+        with opened(corpus, basis, "safire-lite") as (_, tasks, tally):
+            job = ClusterJob(str(output), settings, basis, source, new_run())
+            run_on_cluster(client, job, tasks, tally)
+        return tally.done / (time.perf_counter() - begun)
+
+
+def speed(given: argparse.Namespace) -> None:
+    engine = Engine(load_model("safire-lite", device="cpu"))
+    settings = CorpusSettings()
+    photos = given.photos / "images" if (given.photos / "images").is_dir() else given.photos
+    found = [Path(p.place) for p in enumerate_pictures([photos], Path("/nowhere"))]
+    bare(engine, settings, found[:WARM_UP])
+    ways: dict[str, Callable[[Path], float]] = {
+        "bare engine": lambda place: bare(engine, settings, found),
+        "this process": lambda place: here(engine, settings, photos, place),
+        "1 worker": lambda place: on_workers(engine, settings, photos, place, 1),
+        "2 workers": lambda place: on_workers(engine, settings, photos, place, 2),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(given.runs):
+            for name, way in ways.items():
+                rates[name].append(way(Path(folder) / f"{name} {number}"))
+                print(f"{name}: {rates[name][-1]:.2f} pictures a second", flush=True)
+    for above, below in (("this process", "bare engine"), ("2 workers", "1 worker")):
+        ratios = [a / b for a, b in zip(rates[above], rates[below], strict=True)]
+        told = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+        print(f"{above} / {below}: {statistics.median(ratios):.3f} (runs: {told})")
+
+
+def start(given: argparse.Namespace) -> None:
+    """Work begins on many files that are told one by one, and a finished job is gone through."""
+    settings = CorpusSettings(write="none")
+    basis = settings.basis(CHECKPOINT, "float32")
+    place = Path(tempfile.mkdtemp())
+    photos = place / "photos"
+    make_pictures(photos, given.pictures)
+    corpus = Corpus([photos], place / "out", settings, recursive=True, task_size=1024)
+    for what in ("new job", "finished job"):
+        begun = time.perf_counter()
+        first: list[float] = []
+        with opened(corpus, basis, "stand-in") as (manifest, tasks, tally):
+            work = CorpusWork(manifest, settings, basis, StandIn()())
+            run_here(
+                work, tasks, tally,
+                lambda row, first=first, begun=begun: (
+                    first or first.append(time.perf_counter() - begun)
+                ),
+            )  # fmt: skip
+        whole = time.perf_counter() - begun
+        told = f"first result after {first[0]:.2f} s, " if first else ""
+        print(
+            f"{what}: {told}all after {whole:.1f} s ({tally.done:,} done, "
+            f"{tally.failed:,} failed, {tally.there:,} there)"
+        )
+    size = sum(part.stat().st_size for part in Manifest(place / "out").parts())
+    print(f"manifest: {size / given.pictures:.0f} bytes a picture")
+    shutil.rmtree(place)
+
+
+def make_pictures(folder: Path, number: int) -> None:
+    """BMP files of 2 x 2 pixels that all differ, a thousand in a folder."""
+    head = bytes.fromhex(
+        "424d460000000000000036000000280000000200000002000000010018000000000010000000"
+        "00000000000000000000000000000000"
+    )
+    for n in range(number):
+        path = folder / f"{n // 1000:04d}"
+        if n % 1000 == 0:
+            path.mkdir(parents=True)
+        (path / f"{n}.bmp").write_bytes(head + n.to_bytes(8, "little") + bytes(8))
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    commands = options.add_subparsers(required=True)
+    one = commands.add_parser("speed")
+    one.add_argument("photos", type=Path)
+    one.add_argument("--runs", type=int, default=3)
+    one.set_defaults(run=speed)
+    other = commands.add_parser("start")
+    other.add_argument("--pictures", type=int, default=200_000)
+    other.set_defaults(run=start)
+    given = options.parse_args()
+    given.run(given)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The tasks of a corpus on the workers of a cluster: the same tasks, the same parts.
+
+That a picture stands in the manifest once follows from the parts (`napari_safire.corpus.manifest`).
+The output folder must be the same on all machines. A run is found again by it: a client that was
+lost is replaced by the same command, which begins with what is committed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_safire.basis import RunBasis
+from napari_safire.corpus.asking import OpenAsk
+from napari_safire.corpus.cluster.flow import Flow
+from napari_safire.corpus.manifest import PARTS, Manifest
+from napari_safire.corpus.running import Tally
+from napari_safire.corpus.tasks import CorpusTask
+from napari_safire.corpus.work import CorpusSettings, CorpusWork, failed_row
+from napari_safire.errors import Cancelled
+from napari_safire.progress import Cancel
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_ASKED_EVERY = 0.1  # seconds, whether to stop
+_LOST = "Every worker that took it was lost, as by too little memory: examine it by itself."
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterJob:
+    """What a worker has to know.
+
+    Parameters
+    ----------
+    output : str
+    settings : CorpusSettings
+    basis : RunBasis
+    source : callable
+        Opens what answers (`napari_safire.corpus.asking`).
+    run : str
+        Of this client; a file of this name tells its workers to stop.
+    """
+
+    output: str
+    settings: CorpusSettings
+    basis: RunBasis
+    source: OpenAsk
+    run: str
+
+
+def answer_task(job: ClusterJob, task: CorpusTask) -> Tally:
+    """Answer a task and commit it; what a worker does.
+
+    Returns
+    -------
+    Tally
+        Of this task.
+    """
+    manifest = Manifest(Path(job.output))
+    work = CorpusWork(manifest, job.settings, job.basis, job.source())
+    stop = _StopFile(manifest.folder, job.run)
+    tally, rows = Tally(), []
+    with suppress(Cancelled):
+        for row in work.answer(task, cancel=stop):
+            rows.append(row)
+            tally.count(row)
+            if stop():
+                break
+    if rows:
+        work.commit(task, rows)
+    return tally
+
+
+class _StopFile:
+    """Whether the client has asked its workers to stop; looked for now and then."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        self._path = folder / f".stop-{run}"
+        self._looked = 0.0
+        self._stopped = False
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if not self._stopped and now - self._looked > _ASKED_EVERY:
+            self._looked, self._stopped = now, self._path.exists()
+        return self._stopped
+
+    def ask(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.touch()
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def run_on_cluster(
+    client: Client,
+    job: ClusterJob,
+    tasks: Iterator[CorpusTask],
+    tally: Tally,
+    told: Callable[[Tally], None] = lambda tally: None,
+    cancel: Cancel = lambda: False,
+) -> None:
+    """Have tasks answered by the workers of a cluster, a bounded number at a time.
+
+    Parameters
+    ----------
+    client : Client
+    job : ClusterJob
+    tasks : iterator of CorpusTask
+    tally : Tally
+        Is kept up to date.
+    told : callable
+        Takes the tally of each task that is done.
+    cancel : callable
+
+    Raises
+    ------
+    Cancelled
+        It was asked to stop: workers have committed what they had answered.
+    SafireError
+        The scheduler is gone, or a task fails again and again; what is committed stays.
+    """
+    stop = _StopFile(Path(job.output) / PARTS, job.run)
+    flow = Flow(client, answer_task, job, tasks)
+    try:
+        while flow.fill():
+            for task, result in flow.done(cancel):
+                found = _lost(flow, job, task) if result is None else result
+                tally.add(found)
+                told(found)
+            if cancel():
+                raise Cancelled("Stopped; the same command goes on.")
+    except BaseException:
+        stop.ask()
+        flow.wait_a_moment()
+        raise
+    finally:
+        stop.remove()
+
+
+def _lost(flow: Flow[CorpusTask, Tally], job: ClusterJob, task: CorpusTask) -> Tally:
+    """Look in halves of a task for the picture that costs the workers their life."""
+    tally, number = Tally(), len(task.pictures)
+    if number > 1:
+        flow.again(task.part(0, number // 2), task.part(number // 2, number))
+        return tally
+    row = failed_row(task.pictures[0], task.attempts[0], "WorkerLost", _LOST)
+    Manifest(Path(job.output)).write_part(task.name, [row])
+    tally.count(row)
+    return tally
+
+
+def new_run() -> str:
+    """Name a run of a client."""
+    return secrets.token_hex(6)

@@ -1,0 +1,206 @@
+"""Kill a corpus job again and again: here, or its client, workers and scheduler on dask.
+
+    python tests/robustness/kill_corpus.py --pictures 20000 --kills 50
+    python tests/robustness/kill_corpus.py --pictures 20000 --kills 50 --cluster
+
+Pictures are 8 x 8 pixels; a stand-in takes 5 ms for each. In the end every picture must stand in
+the manifest once, with the row that an uninterrupted run gives, timings aside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+sys.path.insert(0, os.fspath(Path(__file__).parents[1]))
+from corpus_stand_in import CHECKPOINT, StandIn
+
+from napari_safire.corpus.cluster.client import cluster_client
+from napari_safire.corpus.cluster.pictures import ClusterJob, new_run, run_on_cluster
+from napari_safire.corpus.manifest import Manifest
+from napari_safire.corpus.running import Corpus, opened, run_here
+from napari_safire.corpus.work import CorpusSettings, CorpusWork
+
+SETTINGS = CorpusSettings(write="none")
+SECONDS = 0.005
+
+
+def work(photos: Path, output: Path, scheduler: str) -> None:
+    """What is killed: a client, or the whole of it."""
+    basis = SETTINGS.basis(CHECKPOINT, "float32")
+    corpus = Corpus([photos], output, SETTINGS, recursive=True)
+    source = StandIn(SECONDS)
+    memory: list[tuple[int, int]] = []
+    process = psutil.Process()
+    with opened(corpus, basis, "stand-in") as (manifest, tasks, tally):
+        if scheduler:
+            job = ClusterJob(os.fspath(output.absolute()), SETTINGS, basis, source, new_run())
+            with cluster_client(scheduler=scheduler) as client:
+                run_on_cluster(client, job, tasks, tally)
+        else:
+
+            def told(row: object) -> None:
+                memory.append((len(memory), process.memory_info().rss))
+
+            run_here(CorpusWork(manifest, SETTINGS, basis, source()), tasks, tally, told)
+    print(json.dumps({"done": tally.done, "there": tally.there, "slope": slope(memory)}))
+
+
+def slope(memory: list[tuple[int, int]]) -> float:
+    """MiB for each 1,000 pictures, over the last half."""
+    half = memory[len(memory) // 2 :]
+    if len(half) < 100:
+        return 0.0
+    x, y = np.array(half, float).T
+    return float(np.polyfit(x / 1000, y / 2**20, 1)[0])
+
+
+def make_pictures(folder: Path, number: int) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(number):
+        path = folder / f"{i // 1000:03d}" / f"{i}.png"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(14, 255, (8, 8, 3), np.uint8)).save(path)
+
+
+def rows_of(output: Path) -> dict[str, tuple[object, ...]]:
+    found: dict[str, tuple[object, ...]] = {}
+    for row in Manifest(output).rows():
+        assert row.picture not in found, f"{row.picture} stands in the manifest twice"
+        found[row.picture] = (row.file_sha256, row.verdict, row.score, row.error, row.attempt)
+    return found
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, __file__, *map(str, arguments)]
+
+
+class Cluster:
+    """A scheduler and two workers as processes of their own, each begun again when it is killed."""
+
+    def __init__(self, place: Path) -> None:
+        self._port = random.randrange(20_000, 40_000)
+        self._place = place
+        self._kinds = {"scheduler": self._scheduler, "worker-1": self._worker,
+                       "worker-2": self._worker}  # fmt: skip
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.keep_up()
+
+    @property
+    def address(self) -> str:
+        return f"tcp://127.0.0.1:{self._port}"
+
+    def keep_up(self) -> None:
+        for name, make in self._kinds.items():
+            if name not in self.processes or self.processes[name].poll() is not None:
+                log = open(self._place / f"{name}.log", "ab")  # noqa: SIM115
+                self.processes[name] = subprocess.Popen(
+                    make(), stdout=log, stderr=log, start_new_session=True, cwd=self._place,
+                    env={**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parents[1])},
+                )  # fmt: skip
+
+    def kill(self, name: str) -> None:
+        os.killpg(self.processes[name].pid, signal.SIGKILL)
+        self.processes[name].wait()
+
+    def close(self) -> None:
+        for name in self.processes:
+            self.kill(name)
+
+    def _scheduler(self) -> list[str]:
+        return [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port",
+                str(self._port), "--no-dashboard", "--host", "127.0.0.1"]  # fmt: skip
+
+    def _worker(self) -> list[str]:
+        return [sys.executable, "-m", "distributed.cli.dask_worker", self.address, "--nthreads",
+                "1", "--no-dashboard", "--death-timeout", "60"]  # fmt: skip
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pictures", type=int, default=20_000)
+    options.add_argument("--kills", type=int, default=50)
+    options.add_argument("--cluster", action="store_true")
+    options.add_argument("--place", type=Path, default=Path(tempfile.gettempdir(), "kill-corpus"))
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--work", nargs=2, type=Path, help=argparse.SUPPRESS)
+    options.add_argument("--scheduler", default="", help=argparse.SUPPRESS)
+    given = options.parse_args()
+    if given.work:
+        work(*given.work, given.scheduler)
+        return 0
+    photos = given.place / "photos"
+    make_pictures(photos, given.pictures)
+    whole = given.place / "whole"
+    begun = time.monotonic()
+    told = subprocess.run(command("--work", photos, whole), check=True, capture_output=True)
+    seconds = time.monotonic() - begun
+    print(f"uninterrupted: {seconds:.0f} s {told.stdout.decode().strip()}")
+    wanted = rows_of(whole)
+    output = given.place / ("killed-cluster" if given.cluster else "killed")
+    shutil.rmtree(output, ignore_errors=True)
+    killed = killed_again_and_again(given, photos, output, seconds)
+    found = rows_of(output)
+    same = found == wanted
+    print(f"{killed} kills: {len(found)} rows of {len(wanted)}; {'the same' if same else 'OTHERS'}")
+    return 0 if same and len(found) >= given.pictures else 1
+
+
+def killed_again_and_again(
+    given: argparse.Namespace, photos: Path, output: Path, seconds: float
+) -> dict[str, int]:
+    rng = random.Random(given.seed)
+    cluster = Cluster(given.place) if given.cluster else None
+    extra = ["--scheduler", cluster.address] if cluster else []
+    killed: dict[str, int] = {}
+    left = given.kills
+    client = None
+    try:
+        while True:
+            if client is None or client.poll() is not None:
+                if client is not None and client.returncode == 0:
+                    return killed
+                client = subprocess.Popen(
+                    command("--work", photos, output, *extra), start_new_session=True,
+                    stderr=subprocess.DEVNULL if cluster else None,
+                )  # fmt: skip
+            if cluster is not None:
+                cluster.keep_up()
+            if not left:
+                time.sleep(0.2)
+                continue
+            time.sleep(rng.uniform(0.5, max(1.0, 2.2 * seconds / given.kills)))
+            names = ["client", *(cluster.processes if cluster else ())]
+            name = rng.choice(names)
+            if name == "client":
+                if client.poll() is not None:
+                    continue
+                os.killpg(client.pid, signal.SIGKILL)
+                client.wait()
+            elif cluster is not None:
+                cluster.kill(name)
+            killed[name] = killed.get(name, 0) + 1
+            left -= 1
+    finally:
+        if client is not None and client.poll() is None:
+            os.killpg(client.pid, signal.SIGKILL)
+        if cluster is not None:
+            cluster.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
