@@ -1,0 +1,1 @@
+"""Expert visual review: cases, findings, judgements, and reports that others can repeat."""
