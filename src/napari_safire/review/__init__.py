@@ -1,1 +1,5 @@
-"""Expert visual review: cases, findings, judgements, and reports that others can repeat."""
+"""Expert review of pictures: what was seen, what it means, who says so, and the report of it.
+
+A review is a run of events in a project (`napari_safire.project`); a *case folder* is a small
+project made for it.
+"""
