@@ -13,7 +13,7 @@ from napari_safire.forgery import ForgeryMap
 from napari_safire.images.demo import demo_composite
 from napari_safire.palette import source_colour
 from napari_safire.review.report import drawing
-from napari_safire.review.report.document import identified
+from napari_safire.review.report.document import figure_file, identified
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 EVENTS = [
@@ -29,7 +29,7 @@ EVENTS = [
 
 @cache
 def sample_figures() -> dict[str, bytes]:
-    """PNG bytes by the id of a figure."""
+    """PNG or JPEG bytes by the id of a figure."""
     rgb, labels = demo_composite()
     rows = np.linspace(0, 1, rgb.shape[0], dtype=np.float32)[:, None]
     heatmap = np.where(labels == 2, np.float32(0.9), 0.1 * rows).astype(np.float32)
@@ -44,7 +44,7 @@ def sample_figures() -> dict[str, bytes]:
         "finding-1": drawing.side_by_side([drawing.framed(rgb, window), cut, noise]),
         "view-noise-level": drawing.resized(noise, drawing.fitted_size(noise.shape, 240)),
     }
-    return {name: drawing.png(pixels) for name, pixels in made.items()}
+    return {name: drawing.encoded(pixels) for name, pixels in made.items()}
 
 
 def sample_document() -> dict[str, Any]:
@@ -73,6 +73,7 @@ def _document() -> dict[str, Any]:
             "at": "2026-11-29T10:05:00+00:00",
             "by": "Anna Example",
             "machine": "lab-3",
+            "device": "cpu",
             "program": {"name": "napari-safire", "version": "0.1.0"},
             "versions": {"napari-safire": "0.1.0", "python": "3.11.2", "torch": "2.9.0",
                          "numpy": "2.3.0", "typst": "0.15.0", "platform": "Linux"},
@@ -98,7 +99,8 @@ def _document() -> dict[str, Any]:
             "metadata": [{"name": "Software", "value": "GIMP 2.10", "remark": "An editor."}],
         },
         "model": {
-            "name": "safire-lite", "sha256": C, "algorithm": 4, "device": "cpu",
+            "name": "safire-lite", "sha256": C, "algorithm": 4, "architecture": "lite",
+            "precision": "float32",
             "card": [{"name": "Image AUC, forgeries of others", "value": ".83 (.77 to .89)"}],
             "calibration": {
                 "basis": "367 authentic pictures and 79 forgeries.", "forged_above": 0.9,
@@ -154,30 +156,34 @@ def _document() -> dict[str, Any]:
                        "level": 0}]},
         ],
         "findings": [
-            {"number": 1, "id": "f1", "kind": "observed", "status": "noted", "view": "noise level",
-             "parameters": {"cell": 16}, "viewport": [300, 350, 600, 750], "source": 3,
+            {"number": 1, "id": "f1", "kind": "observed", "status": "confirmed",
+             "view": "noise level", "parameters": {"cell": 16}, "source": 3,
+             "viewport": [300, 350, 600, 750],
              "comment": "The statues are noisier than the wall behind them.",
-             "by": "Anna Example", "at": EVENTS[4][0], "revision": 1, "figure": "finding-1"},
-            {"number": 2, "id": "f2", "kind": "not available", "status": "noted",
+             "by": "Anna Example", "at": EVENTS[4][0], "first_at": EVENTS[4][0], "revision": 1,
+             "file_sha256": A, "plane": [], "figure": "finding-1"},
+            {"number": 2, "id": "f2", "kind": "not available", "status": "open",
              "view": "double compression", "parameters": {}, "viewport": None, "source": None,
              "comment": "No JPEG history: the file is a PNG.", "by": "Anna Example",
-             "at": EVENTS[4][0], "revision": 1, "figure": None},
+             "at": EVENTS[4][0], "first_at": EVENTS[4][0], "revision": 1, "file_sha256": A,
+             "plane": [], "figure": None},
         ],
         "reviews": [
             {
                 "reviewer": "Anna Example", "blind": True,
                 "order": ["Judged at 09:40, before the model's verdict was shown."],
                 "checklist": [
-                    {"question": "Is it the right question?", "answer": "yes", "note": ""},
-                    {"question": "Are size and quality sufficient?", "answer": "yes",
+                    {"question": "question", "answer": "yes", "note": ""},
+                    {"question": "quality", "answer": "yes",
                      "note": "768 x 1024 pixels."},
-                    {"question": "Is it a screenshot or a print?", "answer": "no", "note": ""},
-                    {"question": "Is it the best available copy?", "answer": "unknown",
+                    {"question": "original", "answer": "yes", "note": ""},
+                    {"question": "best copy", "answer": "not known",
                      "note": "The original was asked for."},
                 ],
                 "judgement": {
                     "verdict": "manipulated", "types": ["splice"], "confidence": "strong support",
-                    "at": EVENTS[5][0], "head": C,
+                    "at": EVENTS[5][0], "sha256": C, "revision": 1, "blind": True,
+                    "labels": B,
                     "sources": [
                         {"number": 1, "verdict": "authentic", "types": [],
                          "confidence": "strong support", "note": ""},
@@ -188,19 +194,21 @@ def _document() -> dict[str, Any]:
                 "interpretation": "The statues come from another photograph.",
                 "countersignatures": [
                     {"by": "Ben Second", "at": EVENTS[6][0], "stance": "signs", "reason": "",
-                     "head": C, "signature": "", "key": ""},
+                     "head": C, "judgement": C, "signature": "", "key": ""},
                 ],
             }
         ],
         "limitations": ["The file is a PNG: nothing is known of former compression."],
         "events": [
             {"sequence": n, "at": at, "author": "Anna Example", "machine": "lab-3", "kind": kind,
-             "what": what, "sha256": hashlib.sha256(what.encode()).hexdigest()}
+             "what": what, "picture": "a" * 16, "body": {}, "origin": None, "previous": A,
+             "sha256": hashlib.sha256(what.encode()).hexdigest()}
             for at, kind, what, n in EVENTS
         ],
         "head": hashlib.sha256(EVENTS[-1][2].encode()).hexdigest(),
         "figures": [
-            {"id": name, "caption": caption, "caveat": caveat, "file": f"figures/{name}.png",
+            {"id": name, "caption": caption, "caveat": caveat,
+             "file": figure_file(name, figures[name]),
              "sha256": hashlib.sha256(figures[name]).hexdigest()}
             for name, (caption, caveat) in captions.items()
         ],

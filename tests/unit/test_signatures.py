@@ -10,9 +10,15 @@ import pytest
 
 from napari_safire.errors import SafireError
 from napari_safire.review import signatures
-from napari_safire.review.signatures import check_signature, public_keys, sign, signed_message
+from napari_safire.review.signatures import (
+    check_signature,
+    fingerprint,
+    public_keys,
+    sign,
+    signed_message,
+)
 
-HEAD, PICTURE = "ab" * 32, "0123456789abcdef"
+HEAD, PICTURE, JUDGED = "ab" * 32, "0123456789abcdef", "cd" * 32
 needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen")
 
 
@@ -28,14 +34,15 @@ def make_key(path: Path, passphrase: str = "") -> Path:
 def test_a_signature_holds_for_its_bytes_its_stance_and_its_signer_alone(tmp_path, monkeypatch):
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     key = make_key(tmp_path / "-key of \u05d0nna")
-    message = signed_message(HEAD, PICTURE, "signs")
+    message = signed_message(HEAD, PICTURE, JUDGED, "signs")
     signature = sign(message, key)
     assert sign(message, f"{key}.pub").startswith("-----BEGIN SSH SIGNATURE-----")
     found = check_signature(message, signature)
     assert (found.valid, found.trusted) == (True, None)
     assert found.key.startswith("SHA256:")
     assert found.key in found.words
-    assert not check_signature(signed_message(HEAD, PICTURE, "disputes"), signature).valid
+    assert found.key == fingerprint(Path(f"{key}.pub").read_text())
+    assert not check_signature(signed_message(HEAD, PICTURE, JUDGED, "disputes"), signature).valid
     lines = signature.splitlines()
     assert not check_signature(message, "\n".join([*lines[:2], *lines[3:]])).valid
 
@@ -87,7 +94,7 @@ def test_what_is_no_signature_is_not_given_to_any_program(text, monkeypatch):
 @pytest.mark.parametrize("value", ["", "a\nstance: disputes", "a\u202e"])
 def test_what_would_leave_its_line_is_not_signed(value):
     with pytest.raises(ValueError, match="cannot be signed"):
-        signed_message(HEAD, value, "signs")
+        signed_message(HEAD, value, JUDGED, "signs")
 
 
 def test_folders_without_keys_have_none(tmp_path):
@@ -95,3 +102,8 @@ def test_folders_without_keys_have_none(tmp_path):
     (tmp_path / "gone.pub").symlink_to(tmp_path / "nothing")
     assert public_keys(tmp_path) == ()
     assert public_keys(tmp_path / "none") == ()
+
+
+@pytest.mark.parametrize("line", ["", "ssh-ed25519", "ssh-ed25519 a*b anna"])
+def test_what_is_no_key_has_no_fingerprint(line):
+    assert fingerprint(line) == ""

@@ -12,6 +12,8 @@ allowed signers, says whose key it is.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 import shutil
@@ -55,7 +57,7 @@ class SignatureCheck:
     words: str
 
 
-def signed_message(head: str, picture_id: str, stance: str) -> bytes:
+def signed_message(head: str, picture_id: str, judgement: str, stance: str) -> bytes:
     r"""Return the bytes that a reviewer signs.
 
     Parameters
@@ -63,13 +65,15 @@ def signed_message(head: str, picture_id: str, stance: str) -> bytes:
     head : str
         SHA-256 of the last event of the case's chain that was seen.
     picture_id : str
+    judgement : str
+        SHA-256 of the event by which the verdict was given that is signed.
     stance : str
         "signs" or "disputes".
 
     Returns
     -------
     bytes
-        Four lines of UTF-8, each ended by a line feed.
+        Five lines of UTF-8, each ended by a line feed.
 
     Raises
     ------
@@ -78,15 +82,37 @@ def signed_message(head: str, picture_id: str, stance: str) -> bytes:
 
     Examples
     --------
-    >>> signed_message("ab" * 32, "0123456789abcdef", "signs").splitlines()[-1]
+    >>> signed_message("ab" * 32, "0123456789abcdef", "cd" * 32, "signs").splitlines()[-1]
     b'stance: signs'
     """
-    for value in (head, picture_id, stance):
+    for value in (head, picture_id, judgement, stance):
         if not value or printable(value) != value:
             raise ValueError(f"{printable(value)[:80]!r} cannot be signed: give one line of text.")
     return (
-        f"napari-safire review 1\nhead: {head}\npicture: {picture_id}\nstance: {stance}\n"
+        f"napari-safire review 1\nhead: {head}\npicture: {picture_id}\njudgement: {judgement}\n"
+        f"stance: {stance}\n"
     ).encode()
+
+
+def fingerprint(public_key: str) -> str:
+    """Give the fingerprint of a public key, as OpenSSH writes it.
+
+    Parameters
+    ----------
+    public_key : str
+        One line: kind, key in base 64, perhaps a comment.
+
+    Returns
+    -------
+    str
+        "SHA256:…"; empty where it is no public key.
+    """
+    parts = public_key.split()
+    try:
+        data = base64.b64decode(parts[1], validate=True)
+    except (IndexError, ValueError):
+        return ""
+    return f"SHA256:{base64.b64encode(hashlib.sha256(data).digest()).decode().rstrip('=')}"
 
 
 def public_keys(folder: Path | None = None) -> tuple[Path, ...]:

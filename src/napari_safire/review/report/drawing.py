@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ Window = tuple[int, int, int, int]
 
 LONGEST = 1_000
 """Pixels of a figure's longer side, at most."""
+_HEAVY = 150_000  # bytes of a PNG
 _LEAST = 320  # small pictures are enlarged, each pixel a square, until a side is as long
 _PANEL = 400  # pixels: height of each cut-out of a row, and its width at most
 _GAP = 10
@@ -33,10 +35,24 @@ _MARK: Rgb = (255, 0, 200)  # a frame in no colour that photographs or the first
 _SCALE = 26  # pixels: height of a colour scale with its numbers
 
 
-def png(pixels: RgbImage) -> bytes:
-    """Write a PNG file; the same pixels give the same bytes with one version of Pillow."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", compress_level=6)
+def encoded(pixels: RgbImage) -> bytes:
+    """Write pixels as a file.
+
+    Parameters
+    ----------
+    pixels : (h, w, 3) uint8 array
+
+    Returns
+    -------
+    bytes
+        A PNG; a JPEG (90, colours at full resolution) where that would be heavy, as photographs
+        are. One version of Pillow gives the same bytes for the same pixels.
+    """
+    image, buffer = Image.fromarray(np.ascontiguousarray(pixels)), io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=6)
+    if buffer.tell() > _HEAVY:
+        buffer = io.BytesIO()
+        image.save(buffer, format="JPEG", quality=90, subsampling=0)
     return buffer.getvalue()
 
 
@@ -147,21 +163,19 @@ def forgery_map(rgb: RgbImage, forgery: ForgeryMap, longest: int = LONGEST) -> R
     (h, w, 3) uint8 array
     """
     size = fitted_size(rgb.shape, longest)
-    small = resized(rgb, size)
     heat = Image.fromarray(forgery.heatmap).resize((size[1], size[0]), Image.Resampling.BOX)
-    grey = small @ np.array([0.299, 0.587, 0.114], np.float32)
-    drawn = tinted_heatmap(grey, np.clip(np.asarray(heat), 0, 1), muted=bool(forgery.caveat))
+    small = replace(forgery, heatmap=np.asarray(heat, np.float32))
+    drawn = heat_over(resized(rgb, size), small)
     ramp = np.broadcast_to(np.linspace(0, 1, size[1], dtype=np.float32), (_SCALE // 2, size[1]))
     bar = tinted_heatmap(np.full(ramp.shape, 200, np.float32), ramp, muted=bool(forgery.caveat))
     return _with_scale(drawn, bar, ("0", "1"))
 
 
-def scaled_map(pixels: RgbImage, limits: tuple[float, float], unit: str) -> RgbImage:
-    """Put a scale of greys below a map whose darkest and brightest values are known."""
-    ramp = np.linspace(0, 255, pixels.shape[1]).round().astype(np.uint8)
-    bar = np.repeat(np.broadcast_to(ramp, (_SCALE // 2, pixels.shape[1]))[..., None], 3, axis=2)
-    low, high = (f"{limit:.3g} {unit}".strip() for limit in limits)
-    return _with_scale(pixels, bar, (low, high))
+def heat_over(rgb: RgbImage, forgery: ForgeryMap) -> RgbImage:
+    """Draw a forgery map over the grey picture, each of its pixels; (H, W, 3) uint8."""
+    grey = (rgb @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.float32, copy=False)
+    heat = np.clip(forgery.heatmap, 0, 1)
+    return tinted_heatmap(grey, heat, muted=bool(forgery.caveat))
 
 
 def _with_scale(picture: RgbImage, bar: RgbImage, ends: tuple[str, str]) -> RgbImage:
