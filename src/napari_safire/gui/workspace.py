@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QWidget
 from napari_safire.gui.controllers.adjudication import AdjudicationController
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.earlier_work import EarlierWork
+from napari_safire.gui.controllers.evidence import EvidenceController
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.messages import Messages
 from napari_safire.gui.controllers.next_click import NextClickController
@@ -70,6 +71,7 @@ class Workspace:
     messages : Messages
     earlier : EarlierWork
     switch : ViewSwitch
+    evidence : EvidenceController
     next_click : NextClickController
     queue : QueueController
     adjudication : AdjudicationController
@@ -98,6 +100,7 @@ class Workspace:
             controller.work_on(controller.images[-1])
         self.earlier = EarlierWork(controller)
         self.switch = ViewSwitch(controller)
+        self.evidence = EvidenceController(controller)
         self.next_click = NextClickController(controller)
         self.queue = QueueController(controller)
         self.adjudication = AdjudicationController(controller, self.queue)
@@ -157,6 +160,7 @@ class Workspace:
             self.adjudication.close,
             self.queue.close,
             self.next_click.connections.disconnect,
+            self.evidence.connections.disconnect,
             self.earlier.connections.disconnect,
             self.messages.connections.disconnect,
             self.switch.connections.disconnect,
