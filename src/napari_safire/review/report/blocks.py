@@ -175,14 +175,14 @@ class Content:
         blocks = (block for section in self.sections for block in section.blocks)
         return tuple(_figures((self.summary, *blocks)))
 
-    def runs(self) -> Iterator[Run]:
+    def all_runs(self) -> Iterator[Run]:
         """All characters of the report."""
         for words in (self.title, *self.head):
             yield from words
-        yield from _runs((self.summary,))
+        yield from runs((self.summary,))
         for section in self.sections:
             yield from section.title
-            yield from _runs(section.blocks)
+            yield from runs(section.blocks)
 
 
 def _figures(blocks: tuple[Block, ...]) -> Iterator[Figure]:
@@ -193,11 +193,12 @@ def _figures(blocks: tuple[Block, ...]) -> Iterator[Figure]:
             yield block
 
 
-def _runs(blocks: tuple[Block, ...]) -> Iterator[Run]:
+def runs(blocks: tuple[Block, ...]) -> Iterator[Run]:
+    """All characters of blocks."""
     for block in blocks:
         if isinstance(block, Box):
             yield from block.title
-            yield from _runs(block.blocks)
+            yield from runs(block.blocks)
         else:
             for words in _words(block):
                 yield from words

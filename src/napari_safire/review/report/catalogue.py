@@ -24,6 +24,13 @@ _FOLDER = Path(__file__).parent / "texts"
 ENGLISH = "en"
 _PLACE = re.compile(r"\{(\w+)\}")
 _UNITS = ("bytes", "kB", "MB", "GB")
+_OF_MOMENT = {
+    "month_number": "%m",
+    "day_number": "%d",
+    "hour": "%H",
+    "minute": "%M",
+    "second": "%S",
+}
 _PLAIN = 1e-3, 1e6  # outside, a number with decimals is written with an exponent
 
 
@@ -35,6 +42,18 @@ def languages() -> tuple[str, ...]:
     tuple of str
     """
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+
+
+def language_of(document: Mapping[str, Any]) -> str:
+    """Return the language in which a document's sentences were recorded.
+
+    Returns
+    -------
+    str
+        English unless the document names another one of `languages`.
+    """
+    language = document.get("language")
+    return language if isinstance(language, str) and language in languages() else ENGLISH
 
 
 class Texts:
@@ -149,6 +168,7 @@ class Texts:
         else:
             before = len(str(int(abs(value)))) if abs(value) >= 1 else 0
             text = f"{value:,.{max(0, digits - before)}f}"
+            text = text.rstrip("0").rstrip(".") if "." in text else text
         marks = {",": self.line("format.thousands"), ".": self.line("format.decimal")}
         return "".join(marks.get(character, character) for character in text)
 
@@ -183,11 +203,8 @@ class Texts:
         if at is None:
             return Run(text, "data")
         months = self.line("format.months").split(" ")
-        values = {
-            "year": f"{at.year:04}", "month": months[at.month - 1],
-            "month_number": f"{at.month:02}", "day": str(at.day), "day_number": f"{at.day:02}", "hour": f"{at.hour:02}",
-            "minute": f"{at.minute:02}", "second": f"{at.second:02}",
-        }  # fmt: skip
+        values = {name: f"{at:{code}}" for name, code in _OF_MOMENT.items()}
+        values |= {"year": f"{at.year:04}", "month": months[at.month - 1], "day": str(at.day)}
         return Run(_PLACE.sub(lambda place: values[place[1]], self.line(f"format.{form}")))
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-Plain: TypeAlias = "str | int | float | bool | None"
+_LARGEST = 10**18
 
 
 class Record:
@@ -54,9 +54,10 @@ class Record:
         return as_number(self.values.get(key))
 
     def whole(self, key: str) -> int | None:
-        """Return the whole number under a key."""
+        """Return the whole number under a key; nothing if nobody counts that far."""
         value = self.values.get(key)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        counted = isinstance(value, int) and not isinstance(value, bool)
+        return value if counted and abs(value) < _LARGEST else None
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """Return the numbers in the list under a key; nothing if one of them is none."""

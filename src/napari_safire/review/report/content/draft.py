@@ -155,14 +155,14 @@ class Draft:
                 self.words("format.pair", name=Run(str(key), "code"), value=self.value(of))
                 for key, of in value.items()
             )
-            return self.joined(parts) or self.nothing
+            return self.joined(parts) or self.words("format.none")
         if isinstance(value, (list, tuple)):
             shown = [self.value(of) for of in value[:_MOST_VALUES]]
             if len(value) > _MOST_VALUES:
                 shown.append(
                     self.words("format.more", n=self.texts.whole(len(value) - _MOST_VALUES))
                 )
-            return self.joined(shown) or self.nothing
+            return self.joined(shown) or self.words("format.none")
         # Parameters and settings are data: they are written as they must be typed.
         text = as_text(value)
         return (

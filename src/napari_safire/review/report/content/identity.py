@@ -74,7 +74,7 @@ def _shape(draft: Draft, shape: tuple[float, ...]) -> Words:
     if len(shape) != 2:
         return draft.nothing
     rows, cols = (int(side) for side in shape)
-    megapixels = draft.texts.number(rows * cols / 1e6, 2)
+    megapixels = draft.texts.number(shape[0] * shape[1] / 1e6, 2)
     return draft.words(
         "picture.shape",
         rows=draft.texts.whole(rows),

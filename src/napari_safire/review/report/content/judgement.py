@@ -153,10 +153,12 @@ def _program(draft: Draft) -> Part:
         return Part(
             "program", title, (draft.paragraph("program.none_given"), *draft.figure("forgery-map"))
         )
-    rows = [("verdict", (draft.texts.term("program_verdict", given.text("verdict")),))]
-    for key, text in (("reason", "reason"), ("obstacle", "obstacle"), ("means", "means")):
-        if given.text(text):
-            rows.append((key, draft.recorded(given.text(text))))
+    rows: list[tuple[str, Words]] = [
+        ("verdict", (draft.texts.term("program_verdict", given.text("verdict")),))
+    ]
+    for key in ("reason", "obstacle", "means"):
+        if given.text(key):
+            rows.append((key, draft.recorded(given.text(key))))
     rows.append(("probability", draft.share(given.number("score"))))
     ratio = given.number("likelihood_ratio")
     told = ratio_words(draft, ratio) if ratio is not None and ratio > 0 else draft.nothing

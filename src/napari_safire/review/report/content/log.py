@@ -55,9 +55,9 @@ def events(draft: Draft) -> Chapter:
         draft.column("at", 1.0),
         draft.column("by", 1.1),
         draft.column("machine", 0.8),
-        draft.column("event", 1.1),
-        draft.column("what", 2.2),
-        draft.column("sha256", 1.1),
+        draft.column("event", 1.4),
+        draft.column("what", 2.0),
+        draft.column("sha256", 1.2),
     )
     rows = [
         (

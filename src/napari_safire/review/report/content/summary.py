@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from napari_safire.review.report.blocks import Block, Box, Facts, Paragraph, Words
+from napari_safire.review.report.catalogue import language_of
 from napari_safire.review.report.content.draft import Draft
 from napari_safire.review.report.content.ratios import support_words
 from napari_safire.review.report.record import Record
+
+
+_LONGEST_NUMBER = 40  # characters of a case's number that the head of a page has room for
 
 
 def page_head(draft: Draft) -> tuple[Words, ...]:
     """Say on each page what it belongs to: case, report, chain of events."""
     document = draft.document
     number = document.record("case").text("number")
+    if len(number) > _LONGEST_NUMBER:
+        number = number[:_LONGEST_NUMBER] + "…"
     return (
         draft.words("page.case", number=draft.data(number)),
         draft.words("page.report", digest=draft.short_hash(document.text("digest"))),
@@ -34,7 +41,7 @@ def summary(draft: Draft) -> Box:
         (draft.words("label.question"), draft.data(document.record("case").text("question"))),
         (draft.words("label.picture"), name),
         *_answers(draft),
-        (draft.words("label.program"), program_answer(draft)),
+        (draft.words("label.program"), _strong(program_answer(draft))),
     ]
     blocks: list[Block] = [Facts(tuple(rows)), Paragraph(draft.words("summary.caveat"), "caveat")]
     blocks.append(
@@ -45,9 +52,13 @@ def summary(draft: Draft) -> Box:
             version=_program(draft, made),
         )
     )
-    if document.text("language") not in ("", draft.texts.language):
+    if language_of(document.values) != draft.texts.language:
         blocks.append(draft.note("summary.recorded"))
     return Box(draft.words("summary.title"), tuple(blocks))
+
+
+def _strong(words: Words) -> Words:
+    return tuple(replace(run, strong=True) for run in words)
 
 
 def _program(draft: Draft, made: Record) -> Words:
@@ -62,7 +73,7 @@ def _answers(draft: Draft) -> Iterator[tuple[Words, Words]]:
     for review in reviews:
         label = draft.words("summary.by", name=draft.data(review.text("reviewer")))
         answer = judgement_words(draft, review.record("judgement"))
-        yield label, (*answer, *_countersigned(draft, review))
+        yield label, (*_strong(answer), *_countersigned(draft, review))
 
 
 def _countersigned(draft: Draft, review: Record) -> Words:
