@@ -14,7 +14,7 @@ from napari_safire.gui.panels.review.case_section import CaseSection
 from napari_safire.gui.panels.review.finding_section import FindingSection
 from napari_safire.gui.panels.review.judgement_section import JudgementSection
 from napari_safire.gui.panels.review.region_section import RegionSection
-from napari_safire.gui.panels.section import Section, button
+from napari_safire.gui.panels.section import Rows, Section, button
 from napari_safire.gui.preferences import Preferences
 from napari_safire.project.store import is_project
 from napari_safire.session.chosen_model import LoadEngine
@@ -61,8 +61,8 @@ class ReviewWidget(WorkspaceDock):
             self.judgement,
         ]  # fmt: skip
         shown = [
-            self.case, self.verdict, self.reveal, self.note, self.evidence, self.regions,
-            self.findings, self.judgement,
+            self.case, self.verdict, Rows([self.note, self.reveal], 2), self.evidence,
+            self.regions, self.findings, self.judgement,
         ]  # fmt: skip
         self._lay_out(shown, [*sections, _Begun(review)])
         for signal in (self.controller.session.blind.changed, review.work.changed):

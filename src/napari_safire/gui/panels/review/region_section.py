@@ -15,7 +15,7 @@ from napari_safire.session.review.region_work import COMPARING
 from napari_safire.text import printable
 
 if TYPE_CHECKING:
-    from napari_safire.review.regions import RegionRow
+    from napari_safire.review.regions import RegionRow, RegionTable
 
 _NOT_YET = "Select a row to see what it says."
 
@@ -145,7 +145,7 @@ class RegionSection(FoldedSection):
             self._shown = compared
             table = None if compared is None else compared.table
             self.table.show_table(table)
-            self.detail.setText("" if compared is None else _NOT_YET)
+            self.detail.setText(_NOT_YET if self.table.rows else "")
             lines = (
                 []
                 if table is None
@@ -158,10 +158,9 @@ class RegionSection(FoldedSection):
             self.why_not.setText(printable("; ".join(lines)))
             self.others.say_beside_title(str(len(lines)))
             self.others.setVisible(bool(lines))
-        self.detail.setVisible(compared is not None)
+        self.detail.setVisible(bool(self.detail.text()))
         self.others.setVisible(bool(self.why_not.text()))
-        n_out = 0 if compared is None else len(compared.table.outliers)
-        self.say_beside_title("" if compared is None else _outliers(n_out))
+        self.say_beside_title("" if compared is None else outlier_words(compared.table))
         self._show_why()
 
     def _show_why(self) -> None:
@@ -212,7 +211,11 @@ def why_words(made: MadeAnalysis, source: int | None, *, hidden: bool) -> str:
     return "\n".join(lines)
 
 
-def _outliers(number: int) -> str:
+def outlier_words(table: RegionTable) -> str:
+    """Say in a few words how many rows stand out."""
+    if not any(row.applicable for row in table.rows):
+        return "nothing to compare"
+    number = len(table.outliers)
     if not number:
         return "nothing stands out"
     return "1 outlier" if number == 1 else f"{number} outliers"
