@@ -20,6 +20,7 @@ from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.messages import Messages
 from napari_safire.gui.controllers.next_click import NextClickController
 from napari_safire.gui.controllers.queue import QueueController
+from napari_safire.gui.controllers.review import ReviewController
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.keys.binder import KeyBinder
@@ -75,6 +76,7 @@ class Workspace:
     next_click : NextClickController
     queue : QueueController
     adjudication : AdjudicationController
+    review : ReviewController
     keymap : Keymap
     binder : KeyBinder
     """
@@ -104,6 +106,7 @@ class Workspace:
         self.next_click = NextClickController(controller)
         self.queue = QueueController(controller)
         self.adjudication = AdjudicationController(controller, self.queue)
+        self.review = ReviewController(controller, self.evidence, self.switch, self.queue)
         self.keymap = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
         self.binder = KeyBinder(viewer, self.keymap, _callbacks(self))
         guard_canvas(viewer)
@@ -143,6 +146,7 @@ class Workspace:
         """Wait until all work is kept, if the dock that is about to leave is the last."""
         if self._docks.keys() <= {ticket}:
             self.queue.fall_silent()
+            self.review.fall_silent()
             self.controller.finish()
 
     def leave(self, ticket: object) -> None:
@@ -158,6 +162,7 @@ class Workspace:
             self._connections.disconnect,
             self.binder.unbind,
             self.adjudication.close,
+            self.review.close,
             self.queue.close,
             self.next_click.connections.disconnect,
             self.evidence.connections.disconnect,
@@ -274,6 +279,7 @@ def _callbacks(workspace: Workspace) -> dict[str, Callable[[], None]]:
         "next_region": workspace.adjudication.go_on,
         "previous_region": workspace.adjudication.go_back,
         "blink": workspace.adjudication.blink,
+        "note_finding": workspace.review.note,
         "add_prompts": controller.add_prompts,
         "segment": controller.segment,
         "exclude": controller.mode.toggle_exclude,

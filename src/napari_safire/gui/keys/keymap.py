@@ -165,6 +165,12 @@ ACTIONS = (
         "previous_region", "Previous region", ",", "Look at the region of disagreement before."
     ),
     KeyAction("blink", "Blink", "/", "Look at A's sources, then at B's, at each press."),
+    KeyAction(
+        "note_finding",
+        "Note finding",
+        "Shift-B",
+        "Note what you see in the open view, with its parameters and the part on screen.",
+    ),
     KeyAction("cancel", "Cancel", "Q", "Stop the job that is running."),
 )
 
