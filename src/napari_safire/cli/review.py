@@ -34,8 +34,9 @@ from napari_safire.errors import Cancelled, SafireError, sentence
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
-    from napari_safire.review.analysis import Analysis, AnalysisSettings
+    from napari_safire.review.analysis import Analysis
     from napari_safire.review.report.write import WrittenReport
+    from napari_safire.review.settings import AnalysisSettings
     from napari_safire.review.values import CaseDescription
 
 Copies = Literal["all", "quick", "none"]
@@ -97,8 +98,8 @@ def review(
     case, time and versions give the same bytes. With --json each picture is one line. Exit code 1
     if any picture failed, 2 if there are reports already.
     """
-    from napari_safire.review.analysis import AnalysisSettings
     from napari_safire.review.report.making import time_of_making
+    from napari_safire.review.settings import AnalysisSettings
     from napari_safire.review.values import CaseDescription
     from napari_safire.settings import PartitionSettings
 

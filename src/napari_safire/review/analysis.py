@@ -61,6 +61,8 @@ class Analysis:
         Forensic views; their arrays lie in the views' cache, and are made anew when they are gone.
     evidence : tuple of dict
         What each view found, as records.
+    thumbnails : mapping of str to (h, w, 3) uint8 array
+        Of views that have a map or links.
     votes : Votes or None
     stability : Stability or None
     saved_again : SavedAgain or None
@@ -76,6 +78,7 @@ class Analysis:
     answer: Answer | None
     views: Mapping[str, EvidenceView]
     evidence: tuple[dict[str, Any], ...]
+    thumbnails: Mapping[str, npt.NDArray[np.uint8]]
     votes: Votes | None = None
     stability: Stability | None = None
     saved_again: SavedAgain | None = None
@@ -186,7 +189,7 @@ def analyse(
                 progress=within(progress, _READ, _ANSWERED), cancel=cancel,
             )  # fmt: skip
         views = chosen_views(picture, settings, other)
-        evidence = look_through(views, within(progress, _ANSWERED, _LOOKED), cancel)
+        evidence, small = look_through(views, within(progress, _ANSWERED, _LOOKED), cancel)
         identity = picture_record(picture, evidence)
         votes = tried = again = None
         if answer is not None:
@@ -205,6 +208,7 @@ def analyse(
         answer,
         views,
         evidence,
+        small,
         votes,
         tried,
         again,

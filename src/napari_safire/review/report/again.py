@@ -54,14 +54,16 @@ def drawn_again(stored: StoredReport) -> Iterator[Check]:
 
 
 def analysed_again(
-    stored: StoredReport, picture: Path, engine: Engine | None, cancel: Cancel | None
+    stored: StoredReport, picture: Path, engine: Engine, cancel: Cancel | None
 ) -> Iterator[Check]:
     """Analyse the picture once more, and tell what differs."""
-    from napari_safire.review.analysis import AnalysisSettings, analyse, differences
+    from napari_safire.review.analysis import analyse
+    from napari_safire.review.differences import differences
+    from napari_safire.review.settings import AnalysisSettings
 
     document, what = stored.document, "analysis made again"
     model = document["model"]
-    if model is not None and model["algorithm"] != ALGORITHM:
+    if model["algorithm"] != ALGORITHM:
         yield unchecked(
             what,
             f"It was made by algorithm {model['algorithm']}, this program has {ALGORITHM}: install "
@@ -74,7 +76,7 @@ def analysed_again(
             picture,
             engine,
             settings,
-            model_name="" if model is None else model["name"],
+            model_name=model["name"],
             cancel=cancel,
         ).as_record()
     except Cancelled:

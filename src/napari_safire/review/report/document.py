@@ -219,7 +219,8 @@ def window_of(viewport: Viewport, shape: Sequence[int]) -> tuple[int, int, int, 
 
 def _custody(file_sha256: str, events: Iterable[Event]) -> Iterator[dict[str, Any]]:
     """Who had the picture: how it is said to have come first, then each step in its order."""
-    steps, received = [], ""
+    steps: list[dict[str, Any]] = []
+    received = ""
     for event in events:
         if event.kind not in _CUSTODY:
             continue

@@ -229,17 +229,18 @@ def _of_analysis(
     if picture is None or not is_picture:
         yield unchecked(what, "The picture of the report is not there.")
         return
-    engine = None
-    if stored.document["model"] is not None:
-        model, is_model = found_model(stored, given.model)
-        if model is None or not is_model:
-            yield unchecked(what, "The model of the report is not there.")
-            return
-        try:
-            engine = load_engine(model)
-        except (SafireError, OSError, RuntimeError) as error:
-            yield unchecked(what, f"The model cannot be loaded: {sentence(error)}")
-            return
+    if stored.document["model"] is None:
+        yield unchecked(what, "No model was asked.")
+        return
+    model, is_model = found_model(stored, given.model)
+    if model is None or not is_model:
+        yield unchecked(what, "The model of the report is not there.")
+        return
+    try:
+        engine = load_engine(model)
+    except (SafireError, OSError, RuntimeError) as error:
+        yield unchecked(what, f"The model cannot be loaded: {sentence(error)}")
+        return
     yield from analysed_again(stored, picture, engine, cancel)
 
 
