@@ -1,21 +1,22 @@
-"""Documents of reports for the tests of HTML and PDF: full, empty, hostile, large."""
+"""Documents of reports for the tests of HTML and PDF: full, changed, hostile."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from report_cases import sample_document
 
-ANNA = "Anna Example"
-HASH = "0123456789abcdef" * 4
-AT = "2026-11-29T09:41:07.250+00:00"
 HOSTILE = '<script>alert(1)</script>\u202egnp.\u0000\x1b[2J"\'&{{7*7}}#eval("1")*_`$x$\\'
 
 
+@cache
 def png(rows: int = 12, cols: int = 20) -> bytes:
+    """A small picture: figures in tests need not be more."""
     pixels = np.linspace(0, 255, rows * cols * 3).reshape(rows, cols, 3).astype(np.uint8)
     into = io.BytesIO()
     Image.fromarray(pixels).save(into, "PNG")
@@ -28,140 +29,66 @@ def figures_of(document: dict[str, Any]) -> dict[str, bytes]:
 
 def full_document() -> dict[str, Any]:
     """Everything that a report may hold, and of each kind at least one."""
-    return {
-        "format": "napari-safire report",
-        "version": 1,
-        "language": "en",
-        "digest": HASH,
-        "made": _made(),
-        "case": _case(),
-        "custody": [_event("received", kind=None)],
-        "picture": _picture(),
-        "model": _model(),
-        "settings": {"partition": {"method": "auto", "seed": 0, "eps": None}, "views": None},
-        "model_verdict": _model_verdict(),
-        "partition": _partition(),
-        "regions": _regions(),
-        "voting": _voting(),
-        "stability": _stability(),
-        "saved_again": _saved_again(),
-        "evidence": _evidence(),
-        "findings": [_finding(1), _finding(2)],
-        "reviews": [_review(ANNA, "signs"), _review("Ben Second", "disputes")],
-        "limitations": ["The file is a PNG: nothing is known of former compression."],
-        "events": [_event("added the picture", kind="picture.added")],
-        "head": HASH,
-        "figures": [
-            {"id": name, "caption": f"Shows {name}.", "caveat": "Texture misleads."}
-            for name in ("picture", "partition", "forgery-map", "finding-1", "view-noise-level")
-        ],
-        "files": {},
-    }
-
-
-def _made() -> dict[str, Any]:
-    return {
-        "at": AT,
-        "by": ANNA,
-        "machine": "lab-3",
-        "program": {"name": "napari-safire", "version": "0.1.0"},
-        "versions": {"python": "3.12.1", "numpy": "2.3.0"},
-    }
-
-
-def _case() -> dict[str, Any]:
-    return {
-        "number": "17/26",
-        "title": "Figure 3",
-        "question": "Was anything pasted into the picture?",
-        "organisation": "Office for Research Integrity",
-        "requested_by": "The editor",
-        "received": "2026-11-28, by e-mail",
-        "notes": "First line.\nSecond line.",
-    }
-
-
-def _event(what: str, kind: str | None) -> dict[str, Any]:
-    event = {"sequence": 3, "at": AT, "machine": "lab-3", "what": what, "sha256": HASH}
-    return event | ({"by": ANNA} if kind is None else {"author": ANNA, "kind": kind})
-
-
-def _picture() -> dict[str, Any]:
-    return {
-        "id": "abcd",
-        "name": "figure3.png",
-        "path": "figure3.png",
-        "bytes": 1204117,
-        "file_sha256": HASH,
-        "pixels_sha256": HASH[::-1],
-        "format": "PNG",
-        "shape": [768, 1024],
-        "dtype": "uint8",
-        "orientation": 1,
-        "decoder": "Pillow 12",
-        "decoding": ["An embedded colour profile was not applied."],
-        "metadata": [{"name": "Software", "value": "GIMP", "remark": "An editor."}],
-        "why_no_pixels": "",
-    }
-
-
-def _model() -> dict[str, Any]:
-    calibration = {
-        "basis": "On 446 pictures.",
-        "false_alarm_rate": 0.027,
-        "highest_false_alarm_rate": 0.06,
-        "miss_rate": 0.3,
-        "n_authentic": 367,
-        "n_forged": 79,
-        "forged_above": 0.9,
-        "clean_below": 0.3,
-        "slope": 1.0,
-        "intercept": 0.0,
-    }
-    return {
-        "name": "safire-lite",
-        "sha256": HASH,
-        "algorithm": 4,
-        "architecture": "lite",
-        "precision": "float32",
-        "device": "cpu",
-        "card": [{"name": "Image AUC", "value": ".83"}],
-        "calibration": calibration,
-    }
-
-
-def _model_verdict() -> dict[str, Any]:
-    alone = {"verdict": "inconclusive", "likelihood_ratio": 3.0}
-    return {
-        "verdict": "forged",
-        "score": 0.97,
-        "likelihood_ratio": 32.3,
-        "means": "A forgery looks like this more often.",
-        "reason": "Network and copy-move speak for it.",
+    document = sample_document()
+    document["regions"] = _regions()
+    document["voting"] = _voting()
+    document["stability"] = _stability()
+    document["saved_again"] = _saved_again()
+    document["model_verdict"] |= {
         "obstacle": "The picture is small.",
-        "caveat": "If anything were pasted, most likely here.",
-        "contributions": [
-            {"name": "network", "log_odds": 2.9, "weight": "strong", "words": "two sources"}
-        ],
-        "network_alone": alone,
+        "caveat": "Most likely here.",
     }
-
-
-def _partition() -> dict[str, Any]:
-    source = {"colour": [0, 114, 178], "n_pixels": 393216, "share": 0.5, "confidence": 0.9}
-    return {
-        "method": "auto",
-        "n_sources": 2,
+    document["partition"] |= {
         "parameters": {"radius": 1.5},
         "seed": 0,
-        "number_probabilities": [{"n_sources": 2, "probability": 0.8}],
-        "labels_sha256": HASH,
+        "number_probabilities": [{"n_sources": 3, "probability": 0.8}],
         "notices": ["One prompt had no region."],
-        "sources": [
-            source | {"number": number, "bounds": [0, 0, 384, 1024], "certainty": None}
-            for number in (1, 2)
-        ],
     }
+    document["findings"][0] |= {"revision": 2, "file_sha256": "f" * 64, "status": "withdrawn"}
+    document["findings"][1]["comment"] = ""
+    _second_review(document)
+    _evidence(document)
+    return document
+
+
+def _second_review(document: dict[str, Any]) -> None:
+    first = document["reviews"][0]
+    signed = {
+        "stance": "disputes",
+        "signature": "SSH SIGNATURE",
+        "key": "SHA256:abc",
+        "reason": "No.",
+    }
+    judgement = first["judgement"] | {
+        "verdict": "cannot be determined",
+        "types": [],
+        "confidence": None,
+        "sources": [],
+    }
+    second = {
+        "reviewer": "Ben Second",
+        "blind": False,
+        "judgement": judgement,
+        "interpretation": "",
+        "checklist": [],
+        "countersignatures": [first["countersignatures"][0] | signed],
+    }
+    third = {"reviewer": "Carl", "judgement": None, "countersignatures": []}
+    document["reviews"] += [first | second, first | third]
+
+
+def _evidence(document: dict[str, Any]) -> None:
+    noise, _, metadata = document["evidence"]
+    noise |= {
+        "shows": "Noise.",
+        "score": 1.5,
+        "score_means": "larger: noisier",
+        "caveat": "The picture is small.",
+        "parameters": {"cell": 16, "channels": list(range(80)), "nested": {}, "wide": True},
+    }
+    plain = {"name": "mean", "value": "3", "remark": "", "level": 0}
+    metadata["rows"].append(plain)
+    document["evidence"].append(metadata | {"name": "file", "rows": [plain]})
 
 
 def _regions() -> dict[str, Any]:
@@ -215,73 +142,6 @@ def _stability() -> dict[str, Any]:
 def _saved_again() -> dict[str, Any]:
     copy = _run("JPEG 95") | {"differs": True, "differences": ["Source 2 is smaller."]}
     return {"copies": [copy], "words": "The PNG gives the same."}
-
-
-def _evidence() -> list[dict[str, Any]]:
-    view = {
-        "name": "noise level",
-        "applicable": True,
-        "why_not": "",
-        "shows": "Noise.",
-        "finding": "noisier in source 2",
-        "score": 1.5,
-        "score_means": "larger: noisier",
-        "caveat": "The picture is small.",
-        "misleads": "texture",
-        "source": "Mahdian and Saic 2009",
-        "parameters": {"cell": 16, "channels": [0, 1], "nested": {}},
-        "rows": [
-            {"name": "cells", "value": "12", "remark": "few", "level": 0},
-            {"name": "mean", "value": "3", "remark": "", "level": 0},
-        ],
-    }
-    plain = view | {"name": "file", "rows": view["rows"][1:], "score": None}
-    return [
-        view,
-        plain,
-        view | {"name": "ghosts", "applicable": False, "why_not": "no JPEG", "finding": ""},
-    ]
-
-
-def _finding(number: int) -> dict[str, Any]:
-    return {
-        "number": number,
-        "id": f"f{number}",
-        "kind": "observed",
-        "status": "confirmed" if number == 1 else "withdrawn",
-        "view": "noise level",
-        "parameters": {"cell": 16},
-        "viewport": [300, 350, 600, 750] if number == 1 else None,
-        "source": number,
-        "comment": "Noisier than the wall." if number == 1 else "",
-        "by": ANNA,
-        "at": AT,
-        "revision": number,
-        "figure": "finding-1" if number == 1 else None,
-    }
-
-
-def _review(name: str, stance: str) -> dict[str, Any]:
-    ssh = {"signature": "-----BEGIN SSH SIGNATURE-----", "key": "SHA256:abc"}
-    signature = {"by": "Carl", "at": AT, "stance": stance, "reason": "Seen.", "head": HASH}
-    of_source = {"number": 2, "verdict": "cannot be determined", "types": [], "confidence": None}
-    judgement = {
-        "verdict": "manipulated",
-        "types": ["splice"],
-        "confidence": "strong support",
-        "at": AT,
-        "head": HASH,
-        "sources": [of_source | {"note": "Blurred."}],
-    }
-    return {
-        "reviewer": name,
-        "blind": stance == "signs",
-        "order": ["Judged before the program's verdict was shown."],
-        "checklist": [{"question": "quality", "answer": "not known", "note": "Small."}],
-        "judgement": judgement,
-        "interpretation": "The statues are from elsewhere.",
-        "countersignatures": [signature | (ssh if stance == "signs" else {})],
-    }
 
 
 def changed(value: Any, leaf: Callable[[Any], Any]) -> Any:

@@ -17,7 +17,7 @@ from functools import cache
 EMBEDDED = ("Libertinus Serif", "DejaVu Sans Mono", "New Computer Modern")
 """In the order in which a character is looked for."""
 _MOST_FAMILIES = 8
-_REFUSED = re.compile(r'the text `"((?:[^"\\]|\\.)+)"` could not be displayed')
+_REFUSED = re.compile(r'(?:the text|the codepoint) `"((?:[^"\\]|\\.)+)"`')
 _ESCAPE = re.compile(r"\\u\{([0-9a-f]+)\}")
 _PLACEHOLDER = ("lastresort", "last resort", "adobe blank")  # fonts that draw a box for anything
 _TRIAL = """\
@@ -103,7 +103,7 @@ def not_shown(
             _TRIAL.encode(),
             sys_inputs=inputs,
             ignore_system_fonts=not machine,
-            pdf_standards=["ua-1"],
+            pdf_standards=["ua-1", "a-2a"],
             timestamp=0,
         )
     except typst.TypstError as error:

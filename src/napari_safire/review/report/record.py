@@ -56,8 +56,9 @@ class Record:
     def whole(self, key: str) -> int | None:
         """Return the whole number under a key; nothing if nobody counts that far."""
         value = self.values.get(key)
-        counted = isinstance(value, int) and not isinstance(value, bool)
-        return value if counted and abs(value) < _LARGEST else None
+        if not isinstance(value, int) or isinstance(value, bool):
+            return None
+        return value if abs(value) < _LARGEST else None
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """Return the numbers in the list under a key; nothing if one of them is none."""

@@ -39,6 +39,9 @@ def _finding(draft: Draft, finding: Record, order: int) -> Block:
         ("by", draft.data(finding.text("by"))),
         ("at", draft.moment(finding.text("at"))),
     ]
+    file = finding.text("file_sha256")
+    if file not in ("", draft.document.record("picture").text("file_sha256")):
+        rows.append(("other_file", draft.code(file)))
     if (finding.whole("revision") or 1) > 1:
         rows.append(("revision", draft.data(finding.text("revision"))))
     comment = draft.comment(finding.text("comment")) or (draft.paragraph("findings.no_comment"),)
@@ -74,8 +77,8 @@ def _review(draft: Draft, review: Record, order: int) -> Part:
     rows = [("verdict", judgement_words(draft, judgement))]
     if judgement.text("at"):
         rows.append(("at", draft.moment(judgement.text("at"))))
-    if judgement.text("head"):
-        rows.append(("head", draft.code(judgement.text("head"))))
+    if judgement.text("sha256"):
+        rows.append(("event_sha256", draft.code(judgement.text("sha256"))))
     blocks.append(draft.facts(*rows))
     if judgement.records("sources"):
         blocks.append(_source_verdicts(draft, judgement))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_safire.review.report.blocks import Block, Run
 from napari_safire.review.report.content.draft import Draft, Part
-from napari_safire.review.report.record import Record
+from napari_safire.review.report.record import Record, as_number
 
 
 def voting(draft: Draft) -> Part | None:
@@ -110,11 +110,7 @@ def _runs(draft: Draft, given: Record, key: str) -> Block:
     rows = []
     for run in given.records(key):
         verdict = run.text("verdict")
-        ious = (
-            draft.nothing if value is None else draft.number(float(value), 2)
-            for value in run.items("ious")
-            if value is None or isinstance(value, (int, float))
-        )
+        ious = (draft.number(as_number(value), 2) for value in run.items("ious"))
         rows.append(
             (
                 draft.data(run.text("name")),

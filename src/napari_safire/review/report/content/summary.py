@@ -11,7 +11,6 @@ from napari_safire.review.report.content.draft import Draft
 from napari_safire.review.report.content.ratios import support_words
 from napari_safire.review.report.record import Record
 
-
 _LONGEST_NUMBER = 40  # characters of a case's number that the head of a page has room for
 
 
