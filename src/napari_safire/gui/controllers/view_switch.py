@@ -5,6 +5,7 @@ from __future__ import annotations
 from weakref import WeakSet
 
 from napari.layers import Layer
+from psygnal import Signal
 
 from napari_safire.annotation.annotation import Annotation
 from napari_safire.gui.controllers.connections import Connections
@@ -26,7 +27,14 @@ class ViewSwitch:
     Parameters
     ----------
     controller : ViewerController
+
+    Attributes
+    ----------
+    asked : Signal()
+        A view is about to be shown alone.
     """
+
+    asked = Signal()
 
     def __init__(self, controller: ViewerController) -> None:
         self._controller = controller
@@ -71,6 +79,7 @@ class ViewSwitch:
 
     def show(self, view: View) -> None:
         """Look at a view; what it needs is made first."""
+        self.asked.emit()
         controller, group = self._controller, self._controller.layer_group
         if view in ("forgery map", "uncertainty") and not self.is_there(view):
             if self._would_cover_work:
@@ -108,6 +117,7 @@ class ViewSwitch:
 
     def toggle(self, view: View) -> None:
         """Look at a view, or, where it is looked at, at the one before."""
+        self.asked.emit()
         if self.view != view:
             self.show(view)
         else:

@@ -1,0 +1,1 @@
+"""The panels for an expert's review of a picture."""
