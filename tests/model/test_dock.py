@@ -32,8 +32,8 @@ from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.keys.key_editor import KeyField
 from napari_safire.gui.keys.keymap import ACTIONS
 from napari_safire.gui.layers.colours import face_colours, source_rgba
-from napari_safire.gui.panels.review.compare_section import CompareSection
 from napari_safire.gui.panels.section import FoldedSection
+from napari_safire.gui.review import ReviewWidget
 from napari_safire.gui.widget import SafireWidget
 
 from .conftest import Dock
@@ -132,10 +132,12 @@ def test_dock_keys_and_palette_call_an_action_by_one_name(dock: Dock) -> None:
     curate = CurateWidget(dock.viewer)
     buttons = {name: find(dock.widget) for name, find in BUTTONS.items()}
     buttons |= {name: find(curate) for name, find in CURATE_BUTTONS.items()}
-    compare = CompareSection(dock.workspace.comparison)
-    compared = {name: compare.modes[mode].text() for name, mode in COMPARE_BUTTONS.items()}
+    review = ReviewWidget(dock.viewer)
+    buttons["note_finding"] = review.note
+    modes = review.compare.modes
+    compared = {name: modes[mode].text() for name, mode in COMPARE_BUTTONS.items()}
     shown = {name: found.text() for name, found in buttons.items()}  # type: ignore[attr-defined]
-    compare.close_section()
+    review.close_work()
     curate.close_work()
     assert keys.keys() == ((buttons | compared).keys() & keys.keys()) | WITHOUT_A_BUTTON
     assert compared == {name: keys[name] for name in compared}

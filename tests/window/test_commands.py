@@ -87,6 +87,7 @@ def test_the_manifest_names_functions_that_exist() -> None:
     assert [w.display_name for w in manifest.contributions.widgets or ()] == [
         "SAFIRE",
         "SAFIRE Curate",
+        "SAFIRE Review",
     ]
 
 
@@ -114,7 +115,7 @@ def test_the_menus_hold_the_commands(viewer: napari.Viewer) -> None:
         "napari/layers/annotate": {"add_prompts"},
         "napari/layers/visualize": {"show_forgery_map", "show_uncertainty"},
         "napari/file/io_utilities": {"open_mask", "curate"},
-        "napari/plugins/napari-safire": {"widget", "curate"},
+        "napari/plugins/napari-safire": {"widget", "curate", "review"},
     }
     found = {
         menu: {

@@ -74,7 +74,7 @@ class SafireWidget(WorkspaceDock):
         self.partition = PartitionSection(controller)
         self.sources = SourceSection(controller)
         self.plots = PlotSection(controller, self.partition)
-        self.evidence = EvidenceSection(controller)
+        self.evidence = EvidenceSection(controller, self.workspace.evidence)
         chosen = controller.session.model_choice  # by a dock that was opened before
         self.model = ModelSection(controller, *(chosen or (preferences.model, preferences.device)))
         self.queue_line = QueueLine(self.workspace.queue, self.show_curate)
@@ -104,7 +104,15 @@ class SafireWidget(WorkspaceDock):
             "Go through the pictures of a folder, a list or a project, in a dock of its own.",
             self.show_curate,
         )
-        self._body.addWidget(Rows([self.curate, self.show_keys, self.show_diagnostics], 3))
+        self.review = button(
+            "Review …",
+            "Note what you see, give a verdict of your own, and write a report, in its own dock.",
+            self.show_review,
+        )
+        panels: list[QWidget] = [
+            self.curate, self.review, self.show_keys, self.show_diagnostics,
+        ]  # fmt: skip
+        self._body.addWidget(Rows(panels, 4))
         for panel in (self.keys, self.diagnostics):
             panel.hide()
             self._body.addWidget(panel)

@@ -15,10 +15,12 @@ from qtpy.QtWidgets import QWidget
 from napari_safire.gui.controllers.adjudication import AdjudicationController
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.earlier_work import EarlierWork
+from napari_safire.gui.controllers.evidence import EvidenceController
 from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.messages import Messages
 from napari_safire.gui.controllers.next_click import NextClickController
 from napari_safire.gui.controllers.queue import QueueController
+from napari_safire.gui.controllers.review import ReviewController
 from napari_safire.gui.controllers.view_comparison import ViewComparison
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
@@ -72,9 +74,11 @@ class Workspace:
     earlier : EarlierWork
     switch : ViewSwitch
     comparison : ViewComparison
+    evidence : EvidenceController
     next_click : NextClickController
     queue : QueueController
     adjudication : AdjudicationController
+    review : ReviewController
     keymap : Keymap
     binder : KeyBinder
     """
@@ -102,9 +106,11 @@ class Workspace:
         self.switch = ViewSwitch(controller)
         self._fit = ViewFit(viewer)
         self.comparison = ViewComparison(controller, self.switch, self._fit)
+        self.evidence = EvidenceController(controller)
         self.next_click = NextClickController(controller)
         self.queue = QueueController(controller)
         self.adjudication = AdjudicationController(controller, self.queue)
+        self.review = ReviewController(controller, self.evidence, self.switch, self.queue)
         self.keymap = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
         self.binder = KeyBinder(viewer, self.keymap, _callbacks(self))
         guard_canvas(viewer)
@@ -143,6 +149,7 @@ class Workspace:
         """Wait until all work is kept, if the dock that is about to leave is the last."""
         if self._docks.keys() <= {ticket}:
             self.queue.fall_silent()
+            self.review.fall_silent()
             self.controller.finish()
 
     def leave(self, ticket: object) -> None:
@@ -159,8 +166,10 @@ class Workspace:
             self.binder.unbind,
             self.comparison.close,
             self.adjudication.close,
+            self.review.close,
             self.queue.close,
             self.next_click.connections.disconnect,
+            self.evidence.connections.disconnect,
             self.earlier.connections.disconnect,
             self.messages.connections.disconnect,
             self.switch.connections.disconnect,
@@ -286,6 +295,7 @@ def _callbacks(workspace: Workspace) -> dict[str, Callable[[], None]]:
         "fade": partial(workspace.comparison.toggle, "opacity"),
         "less_of_b": workspace.comparison.less,
         "more_of_b": workspace.comparison.more,
+        "note_finding": workspace.review.note,
         "add_prompts": controller.add_prompts,
         "segment": controller.segment,
         "exclude": controller.mode.toggle_exclude,

@@ -257,6 +257,10 @@ def _work(connection: sqlite3.Connection, event: Event, **values: Any) -> None:
     _restage(connection, event.picture)
 
 
+def _nothing(connection: sqlite3.Connection, event: Event, body: _Body) -> None:
+    return
+
+
 def _restage(connection: sqlite3.Connection, picture: str) -> None:
     rows = connection.execute(
         "SELECT role, state FROM work WHERE picture = ?", (picture,)
@@ -321,4 +325,14 @@ _ACTS: dict[str, _Act] = {
     "work.reopened": _reopen,
     "work.rejected": _reject,
     "work.accepted": _accept,
+    # Reviews change no list: they are read off the events of their picture (`review.reading`).
+    "case.described": _nothing,
+    "review.begun": _nothing,
+    "review.shown": _nothing,
+    "review.analysed": _nothing,
+    "review.checked": _nothing,
+    "review.noted": _nothing,
+    "review.judged": _nothing,
+    "review.signed": _nothing,
+    "review.reported": _nothing,
 }

@@ -25,6 +25,7 @@ from napari_safire.errors import sentence
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.annotation_store import AnnotationStore
 from napari_safire.session.autosave import Autosave, AutosavedWork
+from napari_safire.session.blind_look import BlindLook
 from napari_safire.session.chosen_model import ChosenModel, LoadEngine
 from napari_safire.session.embedded_ahead import EmbeddedAhead
 from napari_safire.session.evidence import SessionEvidence
@@ -72,6 +73,8 @@ class Session:
         Forensic views of planes.
     weighing : Weighing
         Verdicts that count them.
+    blind : BlindLook
+        Planes whose verdict stays hidden.
     changed : Signal(Snapshot)
         A plane is to be shown anew.
     embedded : Signal(PlaneKey)
@@ -109,6 +112,7 @@ class Session:
         self._file_worker = Worker(deliver, lasting=True)
         self._reading_worker = Worker(deliver)
         self.planes = Planes()
+        self.blind = BlindLook()
         self.ahead = EmbeddedAhead(self._model_worker, self._chosen)
         self.annotations = AnnotationStore(
             self._annotation_worker,
@@ -248,6 +252,7 @@ class Session:
     def forget(self, picture: Hashable) -> None:
         """Drop all planes of a picture and stop the work on them."""
         self.evidence.forget(picture)
+        self.blind.forget(picture)
         for plane in self.planes.of(picture):
             self.planes.remove(plane)
             self._stop_asking(plane.key)
@@ -363,6 +368,23 @@ class Session:
             Job("", lambda progress, cancel: work(), done, failed or self._failed, ahead=ahead)
         )
 
+    def keep(
+        self,
+        work: Callable[[], T],
+        done: Callable[[T], None],
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """Write what users made, off the owner's thread; closing waits for it.
+
+        Parameters
+        ----------
+        work, done, failed
+            As of `run`; in the file worker.
+        """
+        self._file_worker.submit(
+            Job("", lambda progress, cancel: work(), done, failed or self._failed)
+        )
+
     def run_long(
         self, title: str, work: Callable[[Progress, Cancel], Any], done: Callable[[Any], None]
     ) -> None:
@@ -400,6 +422,7 @@ class Session:
             self.autosaved_work,
         ):
             signal.disconnect()
+        self.blind.changed.disconnect()
         self.evidence.fall_silent()
 
     def join(self, timeout: float | None = None) -> bool:

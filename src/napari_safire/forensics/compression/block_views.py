@@ -42,7 +42,7 @@ def double_compression_view(
 ) -> Evidence:
     """Blocks that were compressed once, in a picture that was compressed twice."""
     jpeg = picture.coefficients
-    found = double_compression(jpeg, _clipped(picture), progress=progress, cancel=cancel)
+    found = double_compression(jpeg, clipped_pixels(picture), progress=progress, cancel=cancel)
     judged = judge_blocks(found.log_ratios, window)
     told = len(found.first_steps) / len(DOUBLE_FREQUENCIES)
     # few frequencies may be chance, or steps that another first table explains as well
@@ -80,7 +80,7 @@ def nonaligned_view(
     jpeg = picture.coefficients
     luminance = jpeg.luminance[: picture.shape[0], : picture.shape[1]]
     found = former_compression(
-        luminance, _clipped(picture), jpeg.table, progress=progress, cancel=cancel
+        luminance, clipped_pixels(picture), jpeg.table, progress=progress, cancel=cancel
     )
     judged = judge_blocks(found.log_ratios, window)
     drawn = _map(judged, values, "lacks the former compression", found.grid or (0, 0))
@@ -102,7 +102,8 @@ def nonaligned_view(
     return Evidence(drawn, table=table, finding=finding)
 
 
-def _clipped(picture: Picture) -> npt.NDArray[np.bool_]:
+def clipped_pixels(picture: Picture) -> npt.NDArray[np.bool_]:
+    """Mark pixels at the end of a channel's range: compression blurs them; (H, W)."""
     low, high = _CLIPPED
     ends = (picture.rgb <= low) | (picture.rgb >= high)
     clipped: npt.NDArray[np.bool_] = np.any(ends, axis=2)

@@ -370,7 +370,8 @@ class ImageController:
         """Take results out of their layers that no longer are those of their planes."""
         for plane in self.planes:
             shown = plane.partition if plane.shows_partition else None
-            self.layer_group.drop_outdated(plane.key.index, plane.forgery, shown)
+            forgery = None if self._session.blind.hides(plane.key) else plane.forgery
+            self.layer_group.drop_outdated(plane.key.index, forgery, shown)
 
     def show_mode(self) -> None:
         """Show what the next prompt, and the brush, are for."""

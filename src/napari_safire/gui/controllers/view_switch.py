@@ -11,6 +11,7 @@ from napari_safire.annotation.annotation import Annotation
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.layer_group import View
+from napari_safire.session.blind_look import HIDDEN, WHY_HIDDEN
 from napari_safire.session.planes import PlaneKey, Snapshot
 
 _PARTITION_FIRST = (
@@ -69,18 +70,29 @@ class ViewSwitch:
             return group is not None and group.sources is not None
         if plane is None:
             return False
-        return plane.forgery is not None if view == "forgery map" else plane.shows_partition
+        if view == "uncertainty":
+            return plane.shows_partition
+        return plane.forgery is not None and not self.is_hidden
 
     def can_be_shown(self, view: View) -> bool:
         """Whether it is there, or the model makes it when it is asked for."""
         if view in ("forgery map", "uncertainty"):
-            return self._controller.plane is not None
+            hidden = view == "forgery map" and self.is_hidden
+            return self._controller.plane is not None and not hidden
         return self.is_there(view)
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the forgery map waits for a reviewer's own verdict."""
+        return self._controller.session.blind.hides(self._controller.key)
 
     def show(self, view: View) -> None:
         """Look at a view; what it needs is made first."""
         self.asked.emit()
         controller, group = self._controller, self._controller.layer_group
+        if view == "forgery map" and self.is_hidden:
+            controller.notice.emit(f"{HIDDEN}. {WHY_HIDDEN}", False, None)
+            return
         if view in ("forgery map", "uncertainty") and not self.is_there(view):
             if self._would_cover_work:
                 controller.notice.emit(_PARTITION_FIRST, True, None)

@@ -89,6 +89,7 @@ class ViewerController(ViewedPictures):
             (session.partitioned, self._show_heatmap),
             (session.model_changed, self._embed_here),
             (session.model_changed, self._style_maps),
+            (session.blind.changed, self._show_heatmap),
             (self.plane_changed, self._style_maps),
             (self.shown, self._style_maps),
             (session.notice, self._tell_of_session),
@@ -400,7 +401,8 @@ class ViewerController(ViewedPictures):
     def _put_heatmap(self, key: PlaneKey) -> None:
         self._maps.discard(key)
         place, plane = self.place_of(key), self.session.planes.find(key)
-        if place is not None and plane is not None:
+        hidden = self.session.blind.hides(key)
+        if place is not None and plane is not None and not hidden:
             place.show_heatmap(plane, self.heatmap_visible)
         self._style_maps()
 

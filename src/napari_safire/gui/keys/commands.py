@@ -19,6 +19,7 @@ from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.dock import bring_forward, open_dock
 from napari_safire.gui.io.reader import read_mask_file
+from napari_safire.gui.review import ReviewWidget
 from napari_safire.gui.widget import SafireWidget
 from napari_safire.gui.workspace import Workspace, workspace_of
 
@@ -245,6 +246,11 @@ def cancel(viewer: napari.Viewer) -> None:
         show_info("SAFIRE is not open in this viewer, so nothing of it runs.")
     else:
         workspace.session.cancel()
+
+
+def note_finding(viewer: napari.Viewer) -> None:
+    """Note what is seen in the open view, in the dock for reviews."""
+    bring_forward(viewer, ReviewWidget).workspace.review.note()
 
 
 def copy_diagnostics(viewer: napari.Viewer) -> None:

@@ -179,6 +179,12 @@ ACTIONS = (
     KeyAction("fade", "Opacity", "Shift-Q", "Lay B over A, as opaque as chosen; again: end it."),
     KeyAction("less_of_b", "Less of B", "Shift-Left", "Move the line, or let B be less opaque."),
     KeyAction("more_of_b", "More of B", "Shift-Right", "Move the line, or let B be more opaque."),
+    KeyAction(
+        "note_finding",
+        "Note finding",
+        "Shift-B",
+        "Note what you see in the open view, with its parameters and the part on screen.",
+    ),
     KeyAction("cancel", "Cancel", "Q", "Stop the job that is running."),
 )
 

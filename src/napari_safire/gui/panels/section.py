@@ -185,6 +185,15 @@ def button(text: str, help_text: str, act: Callable[[], None]) -> QPushButton:
     return made
 
 
+def small_button(text: str, name: str, act: Callable[[], None]) -> QPushButton:
+    """A button that takes no more room than its text, beside a field."""
+    made = button(text, f"{name}.", act)
+    made.setMinimumWidth(0)
+    made.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+    made.setAccessibleName(name)
+    return made
+
+
 class Rows(QWidget):
     """Controls side by side, in as many columns as show all of their texts.
 

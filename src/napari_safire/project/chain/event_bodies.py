@@ -42,7 +42,7 @@ def refuse_damaged(event: Event) -> None:
     for name, check in possible.items():
         if name in body and (body[name] is not None or name not in _MAY_BE_UNKNOWN):
             check(body[name], repr(name))
-    if event.kind.split(".")[0] in ("picture", "work") and not event.picture:
+    if event.kind.split(".")[0] in ("picture", "work", "review") and not event.picture:
         raise checked.Damaged("it names no picture")
     if event.origin is not None:
         _whole(event.origin.get("sequence"), "the number in its origin")
@@ -103,6 +103,26 @@ def _score(value: Any, name: str) -> None:
         checked.number(value, name)
 
 
+def _mappings(value: Any, name: str) -> None:
+    checked.each({name: value}, name, lambda entry: checked.mapping(entry, f"an entry of {name}"))
+
+
+def _named_finding(value: Any, name: str) -> None:
+    _text(checked.mapping(value, name).get("id"), "the id of a finding")
+
+
+def _judgement(value: Any, name: str) -> None:
+    labels = checked.mapping(value, name).get("labels")
+    if labels is not None:
+        _hash(labels, "the labels of a judgement")
+
+
+def _hashes(value: Any, name: str) -> None:
+    for file, digest in checked.mapping(value, name).items():
+        _text(file, f"a file in {name}")
+        _hash(digest, f"the hash of a file in {name}")
+
+
 _MAY_BE_UNKNOWN = frozenset(
     {
         "pixels_sha256", "shape", "orientation", "begin", "score", "uncertainty", "basis", "labels",
@@ -147,4 +167,15 @@ _BODIES: Mapping[str, tuple[Mapping[str, _Check], Mapping[str, _Check]]] = {
     "work.reopened": (_OF_WORK, _REVISED),
     "work.rejected": (_OF_WORK, {**_REVISED, "note": _text}),
     "work.accepted": (_OF_WORK, _REVISED),
+    "case.described": ({"case": checked.mapping}, {}),
+    "review.begun": ({"blind": checked.flag}, {}),
+    "review.shown": ({}, {}),
+    "review.analysed": ({"record": _hash, "basis": _basis, "verdict": _text}, {"labels": _hash}),
+    "review.checked": ({"answers": _mappings}, {}),
+    "review.noted": (
+        {"finding": _named_finding, "revision": _whole, "file_sha256": _text}, {},
+    ),
+    "review.judged": ({"judgement": _judgement, "revision": _whole}, {}),
+    "review.signed": ({"signature": checked.mapping}, {}),
+    "review.reported": ({"files": _hashes, "head": _hash}, {}),
 }  # fmt: skip

@@ -70,6 +70,19 @@ def all_events(connection: sqlite3.Connection) -> Iterator[Event]:
         yield read_event(row)
 
 
+def all_events_of(connection: sqlite3.Connection, picture: str) -> Iterator[Event]:
+    """Go through all events of a picture, inside one transaction."""
+    query = f"SELECT {COLUMNS} FROM event WHERE picture = ? ORDER BY sequence"
+    for row in connection.execute(query, (picture,)):
+        yield read_event(row)
+
+
+def has_event(connection: sqlite3.Connection, sha256: str) -> bool:
+    """Whether an event has this hash."""
+    found = connection.execute("SELECT 1 FROM event WHERE sha256 = ? LIMIT 1", (sha256,))
+    return found.fetchone() is not None
+
+
 def read_event(row: Sequence[Any]) -> Event:
     """Make an event of a row of its table.
 

@@ -27,9 +27,19 @@ work.done                 annotator, revision, waiver, authentic
 work.reopened             annotator, revision
 work.rejected             annotator, revision, note
 work.accepted             annotator, revision
+case.described            case: what is reviewed, and why
+review.begun              blind: whether the author is to see the model's verdict after their own
+review.shown              (nothing): the model's verdict was shown to the author
+review.analysed           record, labels, basis, verdict: what the model and the views said
+review.checked            answers: the author's whole checklist
+review.noted              finding, revision, file_sha256
+review.judged             judgement, revision: the author's own
+review.signed             signature
+review.reported           files: their SHA-256 by name; head: that the report tells of
 ========================  =====================================================================
 
-Labels, annotations and decisions are SHA-256 of objects (`napari_safire.project.objects`).
+Labels, annotations, decisions and records are SHA-256 of objects (`napari_safire.project.objects`).
+What a review's values hold is said by `napari_safire.review.codec`.
 """
 
 from __future__ import annotations
@@ -48,7 +58,9 @@ KINDS = frozenset(
         "picture.identified", "picture.flagged", "picture.tagged", "picture.removed",
         "picture.returned", "picture.scored", "picture.compared", "picture.controlled",
         "work.assigned", "work.withdrawn", "work.saved", "work.done", "work.reopened",
-        "work.rejected", "work.accepted",
+        "work.rejected", "work.accepted", "case.described", "review.begun", "review.shown",
+        "review.analysed", "review.checked", "review.noted", "review.judged", "review.signed",
+        "review.reported",
     }
 )  # fmt: skip
 BEGINNING = "0" * 64

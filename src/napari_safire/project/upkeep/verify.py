@@ -27,6 +27,7 @@ _OBJECTS_OF: dict[str, tuple[str, ...]] = {
     "picture.added": ("begin",),
     "picture.controlled": ("labels",),
     "work.saved": ("labels", "annotation", "decisions"),
+    "review.analysed": ("record", "labels"),
 }
 
 
@@ -169,6 +170,9 @@ def objects_of(event: Event) -> Iterator[str]:
         digest = event.body.get(name)
         if isinstance(digest, str):
             yield digest
+    judged = (event.body.get("judgement") or {}).get("labels")
+    if judged:
+        yield judged
     for source in (event.body.get("description") or {}).get("sources", ()):
         mask = source["donor"]["mask"]
         if mask:

@@ -32,6 +32,12 @@ def event_sentence(event: Event, picture: str = "") -> str:
     return f"{event.sequence}  {when} UTC  {isolated(event.made_by)}  {where}{what}{joined}"
 
 
+def event_words(event: Event) -> str:
+    """Say what an event did, in plain characters; without who, when and to which picture."""
+    # `isolated` escapes such marks that a name brings along: these are its own.
+    return _WORDS[event.kind](event.body).translate({0x2068: None, 0x2069: None})
+
+
 def _said(text: Any) -> str:
     return f": {isolated(text)}" if text else ""
 
@@ -62,6 +68,27 @@ def _compared(body: _Body) -> str:
     return f"{names} agree to p_mIoU {'?' if value is None else f'{value:.3f}'}"
 
 
+def _noted(body: _Body) -> str:
+    finding, changed = body["finding"], body["revision"] > 1
+    name, view = isolated(finding["id"]), isolated(finding.get("view") or "picture")
+    done = "withdrew" if finding.get("status") == "withdrawn" else "changed" if changed else "noted"
+    return f"{done} finding {name} in {view}"
+
+
+def _judged(body: _Body) -> str:
+    judgement = body["judgement"]
+    confidence = judgement.get("confidence")
+    how = f", {isolated(confidence)}" if confidence else ""
+    return f"gave verdict {body['revision']}: {isolated(judgement.get('verdict'))}{how}"
+
+
+def _signed(body: _Body) -> str:
+    signature = body["signature"]
+    key = " with an SSH key" if signature.get("ssh_signature") else ""
+    whose = isolated(signature.get("reviewer"))
+    return f"{isolated(signature.get('stance'))} the verdict of {whose}{key}"
+
+
 _WORDS: Mapping[str, Callable[[_Body], str]] = {
     "project.created": lambda body: f"created the project {isolated(body['name'])}",
     "settings.changed": lambda body: "changed the settings",
@@ -86,4 +113,20 @@ _WORDS: Mapping[str, Callable[[_Body], str]] = {
         f"work of {isolated(body['annotator'])} sent back{_said(body.get('note'))}"
     ),
     "work.accepted": lambda body: f"work of {isolated(body['annotator'])} accepted",
+    "case.described": lambda body: f"described the case{_said(body['case'].get('number'))}",
+    "review.begun": lambda body: (
+        f"began a review, {'not seeing' if body['blind'] else 'seeing'} the model's verdict"
+    ),
+    "review.shown": lambda body: "was shown the model's verdict",
+    "review.analysed": lambda body: (
+        f"had it analysed: {isolated(body['verdict'])}, model "
+        f"{body['basis']['checkpoint_sha256'][:12]}"
+    ),
+    "review.checked": lambda body: "answered the checklist",
+    "review.noted": _noted,
+    "review.judged": _judged,
+    "review.signed": _signed,
+    "review.reported": lambda body: (
+        f"wrote a report: {', '.join(isolated(name) for name in sorted(body['files']))}"
+    ),
 }

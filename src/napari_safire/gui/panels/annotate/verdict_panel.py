@@ -14,6 +14,7 @@ from napari_safire.gui.panels.annotate.verdict_words import (
 )
 from napari_safire.gui.panels.section import ControllerSection, FoldedSection, wrapped
 from napari_safire.gui.preferences import EVEN_ODDS
+from napari_safire.session.blind_look import HIDDEN, WHY_HIDDEN
 from napari_safire.session.planes import PlaneKey
 from napari_safire.session.weighing import WEIGHING
 
@@ -55,6 +56,7 @@ class VerdictPanel(ControllerSection):
             (controller.plane_changed, self._show),
             (controller.shown, self._show),
             (controller.session.model_changed, self._show),
+            (controller.session.blind.changed, self._show),
             (controller.session.partitioned, self._partitioned),
             (controller.session.evidence.progress, self._progressed),
         ):
@@ -71,18 +73,27 @@ class VerdictPanel(ControllerSection):
         self._prior = prior
         self._show()
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it waits for a reviewer's own verdict."""
+        return self._controller.session.blind.hides(self._controller.key)
+
     def _partitioned(self, key: PlaneKey) -> None:
         if key == self._controller.key:
             self._show()
 
     def _progressed(self, key: PlaneKey, name: str, done: int, total: int, stage: str) -> None:
-        if key == self._controller.key and name == WEIGHING and total:
+        hidden = self._controller.session.blind.hides(key)
+        if key == self._controller.key and name == WEIGHING and total and not hidden:
             self.reason.setText(f"{SO_FAR} ({100 * done // total} %)")
 
     def _show(self, _: object = None) -> None:
-        plane = self._controller.plane
-        forgery = None if plane is None else plane.forgery
-        if plane is None or forgery is None:
+        plane, hidden = self._controller.plane, self.is_hidden
+        forgery = None if plane is None or hidden else plane.forgery
+        if hidden:
+            self._say(HIDDEN, _SO_FAR)
+            self.reason.setText(WHY_HIDDEN)
+        elif plane is None or forgery is None:
             self._say("No verdict yet", "")
             nothing = self._controller.picture is None
             self.reason.setText(

@@ -64,6 +64,7 @@ class ViewPanel(Section):
             controller.shown,
             controller.session.partitioned,
             controller.session.model_changed,
+            controller.session.blind.changed,
         ):
             self.connections.connect(signal, self._show)
         self._show()

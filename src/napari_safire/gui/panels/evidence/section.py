@@ -23,12 +23,14 @@ class EvidenceSection(FoldedSection):
     Parameters
     ----------
     controller : ViewerController
+    evidence : EvidenceController
+        The workspace's.
     """
 
-    def __init__(self, controller: ViewerController) -> None:
+    def __init__(self, controller: ViewerController, evidence: EvidenceController) -> None:
         super().__init__("Evidence", "Views that do not rest on the network, each with its limits.")
         self._controller = controller
-        self._evidence = EvidenceController(controller)
+        self._evidence = evidence
         self.cards: dict[str, ViewCard] = {}  # made when they are first seen
         self.state = plain()
         self.state.setAccessibleName("State of the evidence")
@@ -54,19 +56,14 @@ class EvidenceSection(FoldedSection):
         ):
             self.body.addWidget(widget)
         self.unfolded.connect(self._look)
-        evidence = controller.session.evidence
+        views = controller.session.evidence
         for signal, slot in (
             (controller.plane_changed, self._look),
-            (evidence.changed, self._changed),
-            (evidence.progress, self._progressed),
+            (views.changed, self._changed),
+            (views.progress, self._progressed),
             (controller.session.model_changed, self._show),
         ):
             self.connections.connect(signal, slot)
-
-    def close_section(self) -> None:
-        """Disconnect from everything that outlives the widget."""
-        super().close_section()
-        self._evidence.connections.disconnect()
 
     def _look(self) -> None:
         """Show what is known of the present picture, and find out what is not."""

@@ -1,1 +1,1 @@
-"""The panels for an expert's review of a picture."""
+"""The dock *SAFIRE Review*: a case, what was seen, a verdict, a report."""
