@@ -14,6 +14,7 @@ from napari_safire.gui.panels.review.case_section import CaseSection
 from napari_safire.gui.panels.review.compare_section import CompareSection
 from napari_safire.gui.panels.review.finding_section import FindingSection
 from napari_safire.gui.panels.review.judgement_section import JudgementSection
+from napari_safire.gui.panels.review.region_section import RegionSection
 from napari_safire.gui.panels.section import Section, button
 from napari_safire.gui.preferences import Preferences
 from napari_safire.project.store import is_project
@@ -54,14 +55,16 @@ class ReviewWidget(WorkspaceDock):
             "Look at it before you give your own; the report will say so.",
             review.work.reveal,
         )
+        self.regions = RegionSection(self.controller, review)
         self.findings = FindingSection(self.controller, review)
         self.judgement = JudgementSection(self.controller, review)
         sections: list[Section] = [
-            self.case, self.verdict, self.evidence, self.compare, self.findings, self.judgement,
+            self.case, self.verdict, self.evidence, self.compare, self.regions, self.findings,
+            self.judgement,
         ]  # fmt: skip
         shown = [
             self.case, self.verdict, self.reveal, self.note, self.evidence, self.compare,
-            self.findings, self.judgement,
+            self.regions, self.findings, self.judgement,
         ]  # fmt: skip
         self._lay_out(shown, [*sections, _Begun(review)])
         for signal in (self.controller.session.blind.changed, review.work.changed):
