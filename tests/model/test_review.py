@@ -35,10 +35,9 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def write_picture(path: Path, seed: int) -> np.ndarray:
-    values = np.random.default_rng(seed).integers(60, 200, (*SHAPE, 3)).astype(np.uint8)
+def write_picture(path: Path, seed: int, shape: tuple[int, int] = SHAPE) -> None:
+    values = np.random.default_rng(seed).integers(60, 200, (*shape, 3)).astype(np.uint8)
     PillowImage.fromarray(values).save(path)
-    return values
 
 
 def load(viewer: ViewerModel, path: Path) -> Image:
@@ -375,3 +374,39 @@ def test_a_second_reviewer_signs_or_disputes(
     assert signed.signature.comment == "The noise differs."
     assert "disputed by Anna" in section.others.findChildren(QLabel)[0].text()
     other.project.close()
+
+
+# ---------------------------------------------------------------- regions
+
+
+def test_a_row_selects_its_region_and_goes_there(review: ReviewWidget, photo: Path) -> None:
+    write_picture(photo, 3, (256, 320))
+    make_case(review, photo)
+    section = review.regions
+    press(review, section.compare)
+    assert told(review) == ["There are no sources yet: partition the picture, or mark some."]
+    review.controller.partition()
+    settle(review)
+    press(review, section.compare)
+    table = section.table
+    assert table.rowCount() == len(table.rows) > 0
+    effects = [abs(row.effect or 0) for row in table.rows if not row.outlier]
+    assert effects == sorted(effects, reverse=True)
+    number = next(n for n, row in enumerate(table.rows) if row.source == 2)
+    viewer = review.controller.viewer
+    camera = getattr(viewer, "scene", viewer).camera
+    table.selectRow(number)
+    settle(review)
+    assert review.controller.sources_layer.selected_label == 2  # type: ignore[union-attr]
+    compared = review.workspace.review.regions.of(review.controller.key)
+    assert compared is not None
+    top, left, bottom, right = compared.bounds[2]
+    middle = ((top + bottom) / 2, (left + right) / 2)
+    assert tuple(camera.center)[1:] == pytest.approx(middle)
+    assert "Effect" in section.detail.text()
+    press(review, review.note)
+    assert review.findings.form.source.currentText() == "source 2"
+    assert review.findings.form.values["view"] == "partition"
+    review.controller.edits.merge([1, 2])
+    settle(review)
+    assert section.state.text().startswith("The sources have changed since: compare again.")
