@@ -11,9 +11,11 @@ from napari_safire.gui.panels.annotate.verdict_panel import VerdictPanel
 from napari_safire.gui.panels.drops import dropped_paths, open_pictures, sort_dropped
 from napari_safire.gui.panels.evidence.section import EvidenceSection
 from napari_safire.gui.panels.review.case_section import CaseSection
+from napari_safire.gui.panels.review.compare_section import CompareSection
 from napari_safire.gui.panels.review.finding_section import FindingSection
 from napari_safire.gui.panels.review.judgement_section import JudgementSection
 from napari_safire.gui.panels.review.region_section import RegionSection
+from napari_safire.gui.panels.review.report_section import ReportSection
 from napari_safire.gui.panels.section import Rows, Section, button
 from napari_safire.gui.preferences import Preferences
 from napari_safire.project.store import is_project
@@ -48,6 +50,7 @@ class ReviewWidget(WorkspaceDock):
         self.verdict = VerdictPanel(self.controller)
         self.verdict.prior = workspace.preferences.prior_percent / 100
         self.evidence = EvidenceSection(self.controller, workspace.evidence)
+        self.compare = CompareSection(workspace.comparison)
         self.reveal = button(
             "Show the model's verdict",
             "Look at it before you give your own; the report will say so.",
@@ -56,13 +59,14 @@ class ReviewWidget(WorkspaceDock):
         self.regions = RegionSection(self.controller, review)
         self.findings = FindingSection(self.controller, review)
         self.judgement = JudgementSection(self.controller, review)
+        self.report = ReportSection(self.controller, review)
         sections: list[Section] = [
-            self.case, self.verdict, self.evidence, self.regions, self.findings,
-            self.judgement,
+            self.case, self.verdict, self.evidence, self.compare, self.regions, self.findings,
+            self.judgement, self.report,
         ]  # fmt: skip
         shown = [
             self.case, self.verdict, Rows([self.note, self.reveal], 2), self.evidence,
-            self.regions, self.findings, self.judgement,
+            self.compare, self.regions, self.findings, self.judgement, self.report,
         ]  # fmt: skip
         self._lay_out(shown, [*sections, _Begun(review)])
         for signal in (self.controller.session.blind.changed, review.work.changed):

@@ -47,7 +47,7 @@ class RegionSection(FoldedSection):
         self.others = FoldedSection("Not applicable", "Measures that say nothing here.", quiet=True)
         self.why_not = plain()
         self.others.body.addWidget(self.why_not)
-        self._add_why()
+        self._add_why(review)
         for widget in (
             Rows([self.compare], 1), self.comparing, self.state, self.table, self.detail,
             self.others, self.why,
@@ -69,7 +69,7 @@ class RegionSection(FoldedSection):
             self.connections.connect(signal, slot)
         self._show()
 
-    def _add_why(self) -> None:
+    def _add_why(self, review: ReviewController) -> None:
         self.why = FoldedSection(
             "Why, and how stable",
             "Which patches vote for a source, and what changed copies keep of it.",
@@ -78,7 +78,7 @@ class RegionSection(FoldedSection):
         self.analyse = button(
             "Analyse",
             "Ask the model about the picture's file again, and about changed copies of it.",
-            self._analyse,
+            review.analyse,
         )
         self.analysing = JobLine("the analysis", self._analyses.cancel)
         self.told = plain()
@@ -95,16 +95,6 @@ class RegionSection(FoldedSection):
     def _stop_comparing(self) -> None:
         if self._controller.key is not None:
             self._regions.cancel(self._controller.key)
-
-    def _analyse(self) -> None:
-        key, work = self._controller.key, self._review.work
-        file = None if work.selected is None else work.selected.file
-        if key is None or file is None:
-            self._controller.notice.emit(
-                "An analysis reads the picture's file: save this picture first.", True, None
-            )
-        else:
-            self._analyses.ask(key, file, self._controller.settings)
 
     def _chosen(self, row: RegionRow) -> None:
         self._review.choose_source(row.source)

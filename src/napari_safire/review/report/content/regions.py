@@ -79,6 +79,7 @@ def _measures(draft: Draft, given: Record) -> tuple[Block, ...]:
             draft.recorded(measure.text("what")),
             draft.recorded(measure.text("caveat")),
             draft.recorded(measure.text("source")),
+            draft.number(measure.number("limit"), 2),
         )
         for measure in given.records("measures")
     ]
@@ -87,6 +88,7 @@ def _measures(draft: Draft, given: Record) -> tuple[Block, ...]:
         draft.column("what", 1.4),
         draft.column("misleads", 1.8),
         draft.column("method_source", 1.0),
+        draft.column("limit", 0.6, numbers=True),
     )
     return (draft.table("measures", columns, rows),) if rows else ()
 
