@@ -62,6 +62,8 @@ class Analysis:
         Forensic views; their arrays lie in the views' cache, and are made anew when they are gone.
     evidence : tuple of dict
         What each view found, as records.
+    thumbnails : mapping of str to (h, w, 3) uint8 array
+        Of views that have a map or links.
     regions : RegionTable or None
         Each source against the rest; sources are numbered from 1.
     votes : Votes or None
@@ -79,6 +81,7 @@ class Analysis:
     answer: Answer | None
     views: Mapping[str, EvidenceView]
     evidence: tuple[dict[str, Any], ...]
+    thumbnails: Mapping[str, npt.NDArray[np.uint8]]
     regions: RegionTable | None = None
     votes: Votes | None = None
     stability: Stability | None = None
@@ -190,7 +193,7 @@ def analyse(
                 progress=within(progress, _READ, _ANSWERED), cancel=cancel,
             )  # fmt: skip
         views = chosen_views(picture, settings, other)
-        evidence = look_through(views, within(progress, _ANSWERED, _LOOKED), cancel)
+        evidence, small = look_through(views, within(progress, _ANSWERED, _LOOKED), cancel)
         identity = picture_record(picture, evidence)
         regions = votes = tried = again = None
         if answer is not None:
@@ -213,6 +216,7 @@ def analyse(
         answer,
         views,
         evidence,
+        small,
         regions,
         votes,
         tried,

@@ -34,7 +34,7 @@ _TEMPLATE = Path(__file__).parent / "templates" / "report.typ"
 _PIECE = 8  # characters after which a word that is too long for its line may be broken
 _LINE, _VALUE, _NAME, _CELLS = 85, 58, 24, 104  # characters that surely fit into one line
 _LONG_ROW = 600  # characters of a table's row, which then may go over a page
-_SHORT_START = 900  # characters of a box that stay together with its first figure
+_SHORT_START = 900  # characters of a box that stay together, as far as its first figure
 _MOST_CODE_POINTS = 100  # of one stretch of characters that no font shows
 _TRIES = 4
 _WORD = re.compile(r"\S+|\s+")
@@ -254,8 +254,9 @@ class _Setter:
 
 
 def _together(box: Box) -> int:
-    """How many blocks of a box stay on one page: all up to its first figure, if they are short."""
-    until = next((n for n, of in enumerate(box.blocks, 1) if isinstance(of, Figure)), 0)
+    """How many blocks of a box stay on one page: those up to its figure, if they are short."""
+    figures = (n for n, of in enumerate(box.blocks, 1) if isinstance(of, Figure))
+    until = next(figures, len(box.blocks))
     before = Box(box.title, box.blocks[:until])
     length = sum(len(run.text) for run in runs((before,)))
     return until if length < _SHORT_START else 0
