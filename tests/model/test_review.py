@@ -14,14 +14,14 @@ from napari.layers import Image
 from PIL import Image as PillowImage
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton
 from window.hand import wait_idle
 
 from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.gui.review import ReviewWidget
 from napari_safire.project.people import ANNOTATOR_VARIABLE
 from napari_safire.review.case import Case, case_folder_of, open_case
-from napari_safire.review.values import CaseDescription, Finding
+from napari_safire.review.values import CaseDescription, Finding, Judgement
 
 from .hand import pump, wait_until
 
@@ -35,10 +35,9 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def write_picture(path: Path, seed: int) -> np.ndarray:
-    values = np.random.default_rng(seed).integers(60, 200, (*SHAPE, 3)).astype(np.uint8)
+def write_picture(path: Path, seed: int, shape: tuple[int, int] = SHAPE) -> None:
+    values = np.random.default_rng(seed).integers(60, 200, (*shape, 3)).astype(np.uint8)
     PillowImage.fromarray(values).save(path)
-    return values
 
 
 def load(viewer: ViewerModel, path: Path) -> Image:
@@ -288,3 +287,126 @@ def test_the_models_verdict_waits(review: ReviewWidget, photo: Path) -> None:
     kinds = [event.kind for event in with_case.events() if event.kind.startswith("review.")]
     assert kinds == ["review.begun", "review.noted", "review.shown"]
     with_case.project.close()
+
+
+# ---------------------------------------------------------------- a verdict
+
+
+def choose(box: QComboBox, text: str) -> None:
+    assert box.findText(text) >= 0, text
+    box.setCurrentText(text)
+    box.activated.emit(box.currentIndex())
+
+
+def give_verdict(review: ReviewWidget, verdict: str, support: str = "") -> None:
+    section = review.judgement
+    section.unfold()
+    for name, box in section.questions.boxes.items():
+        choose(box, "no" if name == "unmodified" else "yes")
+    choose(section.form.picture.verdict, verdict)
+    if support:
+        choose(section.form.picture.support, support)
+
+
+def test_a_verdict_needs_its_checklist_and_is_signed(review: ReviewWidget, photo: Path) -> None:
+    make_case(review, photo)
+    review.controller.partition()
+    settle(review)
+    section = review.judgement
+    section.unfold()
+    assert section.why_not.text() == "Answer the checklist: 6 open."
+    assert not section.sign.isEnabled()
+    give_verdict(review, "manipulated")
+    assert section.why_not.text() == "Choose how strongly the findings support it."
+    choose(section.form.picture.support, "strong support")
+    section.form.picture.types[0].setChecked(True)
+    section.form.interpretation.setPlainText("The bird has the noise of another camera.")
+    section.questions.notes["unmodified"].setText("sent by a messenger")
+    section.questions.notes["unmodified"].textEdited.emit("")
+    choose(section.form.sources[2].verdict, "manipulated")
+    assert section.why_not.text() == "Source 2: choose how strongly the findings support it."
+    choose(section.form.sources[2].support, "strong support")
+    press(review, section.sign)
+    opened = review.workspace.review.work.opened
+    assert opened is not None
+    judged = opened.mine.verdict
+    assert judged is not None, told(review)
+    given = judged.judgement
+    assert (given.verdict, given.types, given.confidence) == (
+        "manipulated", ("splice",), "strong support",
+    )  # fmt: skip
+    assert [source.source for source in given.sources] == [2]
+    assert given.labels is not None
+    labels = opened.case.labels(given.labels)
+    np.testing.assert_array_equal(labels, review.controller.plane.snapshot.labels)  # type: ignore[union-attr]
+    assert judged.blind
+    assert [s.by for s in judged.signatures] == ["Anna"]
+    assert opened.mine.checklist[2].note == "sent by a messenger"
+    assert "signed by Anna" in section.given.text()
+    assert not section.sign.isEnabled()
+    assert not review.verdict.is_hidden, "the model's verdict is shown after one's own"
+    settle(review)
+    assert review.workspace.review.work.opened.mine.shown_at  # type: ignore[union-attr]
+
+
+def test_a_second_reviewer_signs_or_disputes(
+    review: ReviewWidget, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = case_of(photo, "Berta")
+    other.begin(blind=True)
+    other.judge(Judgement("authentic", confidence="weak support", interpretation="<i>nothing</i>"))
+    load(review.controller.viewer, photo)
+    settle(review)
+    section = review.judgement
+    section.unfold()
+    assert section._listed == (), "hers is hidden until one has given one's own"
+    give_verdict(review, "cannot be determined")
+    press(review, section.sign)
+    texts = [label.text() for label in section.others.findChildren(QLabel)]
+    assert "Berta: authentic, weak support" in texts[0]
+    assert "<i>nothing</i>" in texts[0]
+    dispute = section.others.findChildren(QPushButton)[1]
+    press(review, dispute)
+    section.reason.line.setText("The noise differs.")
+    press(review, section.reason.yes)
+    (signed,) = other.review().of("Berta").verdict.signatures  # type: ignore[union-attr]
+    assert (signed.by, signed.signature.stance) == ("Anna", "disputes")
+    assert signed.signature.comment == "The noise differs."
+    assert "disputed by Anna" in section.others.findChildren(QLabel)[0].text()
+    other.project.close()
+
+
+# ---------------------------------------------------------------- regions
+
+
+def test_a_row_selects_its_region_and_goes_there(review: ReviewWidget, photo: Path) -> None:
+    write_picture(photo, 3, (256, 320))
+    make_case(review, photo)
+    section = review.regions
+    press(review, section.compare)
+    assert told(review) == ["There are no sources yet: partition the picture, or mark some."]
+    review.controller.partition()
+    settle(review)
+    press(review, section.compare)
+    table = section.table
+    assert table.rowCount() == len(table.rows) > 0
+    effects = [abs(row.effect or 0) for row in table.rows if not row.outlier]
+    assert effects == sorted(effects, reverse=True)
+    number = next(n for n, row in enumerate(table.rows) if row.source == 2)
+    viewer = review.controller.viewer
+    camera = getattr(viewer, "scene", viewer).camera
+    table.selectRow(number)
+    settle(review)
+    assert review.controller.sources_layer.selected_label == 2  # type: ignore[union-attr]
+    compared = review.workspace.review.regions.of(review.controller.key)
+    assert compared is not None
+    top, left, bottom, right = compared.bounds[2]
+    middle = ((top + bottom) / 2, (left + right) / 2)
+    assert tuple(camera.center)[1:] == pytest.approx(middle)
+    assert "Effect" in section.detail.text()
+    press(review, review.note)
+    assert review.findings.form.source.currentText() == "source 2"
+    assert review.findings.form.values["view"] == "partition"
+    review.controller.edits.merge([1, 2])
+    settle(review)
+    assert section.state.text().startswith("The sources have changed since: compare again.")

@@ -156,7 +156,8 @@ def _of_copies(analysis: Analysis) -> Iterator[str]:
     if lost:
         named = ", ".join(map(str, lost))
         sources = f"Source {named} is" if len(lost) == 1 else f"Sources {named} are"
-        yield f"{sources} lost in half of the changed copies or more: weak findings by themselves."
+        weak = "a weak finding by itself" if len(lost) == 1 else "weak findings by themselves"
+        yield f"{sources} lost in half of the changed copies or more: {weak}."
     if again is not None and again.differs:
         yield "Saved once more, the same picture is answered otherwise: see what differs."
 

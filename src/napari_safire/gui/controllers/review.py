@@ -16,7 +16,9 @@ from napari_safire.gui.controllers.review_sight import ReviewSight
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.image_planes import picture_id
+from napari_safire.session.review.analyses import Analyses
 from napari_safire.session.review.cases import Selected
+from napari_safire.session.review.region_work import RegionWork
 from napari_safire.session.review.work import ReviewWork
 
 _TYPED_MS = 1_000  # until what was typed is written down
@@ -38,6 +40,9 @@ class ReviewController:
         Keeps what is said.
     sight : ReviewSight
         What is looked at.
+    regions : RegionWork
+        Tables of sources.
+    analyses : Analyses
     source : int or None
         The source that is selected in the table of sources.
     source_changed : Signal()
@@ -62,6 +67,8 @@ class ReviewController:
         self._controller, self._queue = controller, queue
         self.work = ReviewWork(controller.session)
         self.sight = ReviewSight(controller, evidence, switch)
+        self.regions = RegionWork(controller.session)
+        self.analyses = Analyses(controller.session)
         self.source: int | None = None
         self._later = QTimer()
         self._later.setSingleShot(True)
@@ -94,7 +101,13 @@ class ReviewController:
     def fall_silent(self) -> None:
         """Tell no widget anything from now on; what was typed is kept."""
         self.work.fall_silent()
-        for signal in (self.source_changed, self.note_wanted, self.is_wanted):
+        for signal in (
+            self.source_changed,
+            self.note_wanted,
+            self.is_wanted,
+            self.regions.changed,
+            self.analyses.changed,
+        ):
             signal.block()
 
     def close(self) -> None:
@@ -155,4 +168,6 @@ class ReviewController:
             self.work.select(selected)
 
     def _layer_removed(self, event: Any) -> None:
-        self.work.forget(picture_id(event.value))
+        picture = picture_id(event.value)
+        for work in (self.regions, self.analyses, self.work):
+            work.forget(picture)

@@ -38,6 +38,11 @@ class ViewFit:
         self._connections.connect(viewer.events.reset_view, self._remember)
         self._connections.connect(size, self._resized)
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the view is as it was last fitted."""
+        return self._fits_at_all and self._fitted is not None and _same(self._fitted, self._camera)
+
     def close(self) -> None:
         """Let go of the viewer."""
         self._connections.disconnect()
@@ -64,7 +69,7 @@ class ViewFit:
         self._late.start(0)
 
     def _fit(self) -> None:
-        if self._fits_at_all and self._fitted is not None and _same(self._fitted, self._camera):
+        if self.is_fitted:
             self._viewer.reset_view()
 
     @property

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from psygnal import Signal
 
 from napari_safire.errors import sentence
-from napari_safire.project.store import Changed, Project
+from napari_safire.project.store import Project
 from napari_safire.review.case import Case, case_folder_of
 from napari_safire.review.values import (
     CaseDescription,
@@ -30,14 +30,15 @@ from napari_safire.session.planes import PlaneKey
 from napari_safire.session.review.cases import Cases, Selected
 from napari_safire.session.review.drafts import Drafts
 from napari_safire.session.review.opened import OpenCase, read_case_of
+from napari_safire.session.review.steps import by_name, do_step, with_key
 from napari_safire.session.review.typed import Typed
 from napari_safire.session.session import Session
-from napari_safire.text import isolated
 
 Then = Callable[[], None]
 LOOKING = "Looking for the case …"
 OPENING = "Opening the case …"
 KEEPING = "Keeping it …"
+SIGNING = "Signing …"
 FINDING, CASE, VERDICT = "finding", "case", "verdict"
 """Forms."""
 
@@ -242,7 +243,8 @@ class ReviewWork:
         judgement: Callable[[str | None], Judgement],
         labels: npt.NDArray[np.integer[Any]] | None,
         answers: Sequence[Checked],
-        then: Then,
+        key: Path | None = None,
+        then: Then | None = None,
     ) -> None:
         """Give a verdict and sign it.
 
@@ -254,7 +256,9 @@ class ReviewWork:
             The sources that it speaks of, from 1.
         answers : sequence of Checked
             The checklist, as it was answered for this verdict.
-        then : callable
+        key : Path, optional
+            Public key of an SSH key to sign with; default: by name alone.
+        then : callable, optional
             Called once it is kept.
         """
         opened = self.opened
@@ -266,26 +270,62 @@ class ReviewWork:
                 case.check(answers)
             kept = None if labels is None else case.keep_labels(labels)
             judged = case.judge(judgement(kept), revision)
-            _sign(case, case.reviewer, judged.sha256)
+            if key is None:
+                case.sign(by_name(case, case.reviewer, judged.sha256))
 
-        self._act(act, then, form=VERDICT)
+        def given() -> None:
+            now = self.opened
+            if key is not None and now is not None:
+                self.sign(now.case.reviewer, key=key)
+            if then is not None:
+                then()
 
-    def sign(self, reviewer: str, stance: Stance, comment: str, then: Then) -> None:
-        """Sign the verdict of somebody, or dispute it.
+        self._act(act, given, form=VERDICT)
+
+    def sign(
+        self,
+        reviewer: str,
+        stance: Stance = "signs",
+        comment: str = "",
+        key: Path | None = None,
+        then: Then | None = None,
+    ) -> None:
+        """Sign the verdict of a reviewer, or dispute it.
 
         Parameters
         ----------
         reviewer : str
         stance : {"signs", "disputes"}
         comment : str
-        then : callable
+        key : Path, optional
+            As of `judge`.
+        then : callable, optional
         """
         opened = self.opened
         judged = None if opened is None else opened.review.of(reviewer).verdict
-        if judged is None:
+        if opened is None or judged is None:
             self._tell("There is no verdict to sign.", failed=True)
             return
-        self._act(lambda case: _sign(case, reviewer, judged.sha256, stance, comment), then)
+        case, sha256, selected = opened.case, judged.sha256, self.selected
+
+        def keep(signature: Signature) -> None:
+            if _picture(self.selected) == _picture(selected):
+                self._act(lambda case: case.sign(signature), then)
+            else:
+                self._tell("Not signed: another picture was selected meanwhile.", failed=True)
+
+        def refused(error: Exception) -> None:
+            self.doing = ""
+            self._failed(error)
+            self.changed.emit()
+
+        def make() -> Signature:
+            signature = by_name(case, reviewer, sha256, stance, comment)
+            return signature if key is None else with_key(case, signature, key)
+
+        # Not in the file worker: a passphrase may have to be typed, and no autosave waits for it.
+        self._begin(SIGNING)
+        self._session.run(make, keep, refused)
 
     def _act(
         self,
@@ -313,7 +353,7 @@ class ReviewWork:
         def work() -> tuple[OpenCase, str]:
             before = read_case_of(case, pixels, own=own)
             problem = before.problem if begins else ""
-            problem = problem or _do(case, before, act, begins=begins, seen=seen)
+            problem = problem or do_step(case, before, act, begins=begins, seen=seen)
             return read_case_of(case, pixels, own=own), problem
 
         def done(answer: tuple[OpenCase, str]) -> None:
@@ -393,38 +433,6 @@ class ReviewWork:
     def _tell(self, text: str, *, failed: bool = False, key: PlaneKey | None = None) -> None:
         if not self._silent:
             self._session.notice.emit(text, failed, ANYWHERE if key is None else Topic(key))
-
-
-def _do(
-    case: Case,
-    before: OpenCase,
-    act: Callable[[Case], object],
-    *,
-    begins: bool,
-    seen: bool,
-) -> str:
-    """Do a step of a review, which begins with the first one; gives why it was not done."""
-    if begins and not before.mine.begun_at:
-        case.begin(blind=before.description.blind)
-        if seen:
-            case.show_verdict()
-    try:
-        act(case)
-    except Changed as changed:
-        at = changed.at[:16].replace("T", " ")
-        return (
-            f"{isolated(changed.by)} was quicker ({at} UTC): theirs is shown. What you typed is "
-            "still in the form; keep it again to go on from theirs."
-        )
-    return ""
-
-
-def _sign(
-    case: Case, reviewer: str, judgement: str, stance: Stance = "signs", comment: str = ""
-) -> None:
-    head = case.project.head
-    assert head is not None  # there is a verdict
-    case.sign(Signature(stance, reviewer, judgement, head.sha256, comment))
 
 
 def _picture(selected: Selected | None) -> Hashable:
