@@ -37,7 +37,7 @@ def _finding(draft: Draft, finding: Record, order: int) -> Block:
     if finding.items("plane"):
         rows.append(("plane", draft.value(finding.values["plane"])))
     rows += [
-        ("parameters", draft.parameters(finding.record("parameters"))),
+        ("parameters", draft.value(finding.values.get("parameters"))),
         ("by", draft.data(finding.text("by"))),
         ("at", draft.moment(finding.text("at"))),
     ]

@@ -20,15 +20,14 @@ def part(draft: Draft) -> Part | None:
     blocks: list[Block] = [draft.paragraph("regions.meaning")]
     if len(shown) < len(rows):
         blocks.append(draft.note("regions.outliers_alone", n=draft.texts.whole(len(rows))))
-    if not outliers:
+    if rows and not outliers:
         blocks.append(draft.paragraph("regions.no_outlier"))
     if shown:
-        blocks += [
-            _table(draft, given, shown),
-            draft.note("regions.interval", level=draft.share(given.number("level"))),
-        ]
+        level = draft.share(given.number("level"))
+        blocks += [_table(draft, given, shown), draft.note("regions.interval", level=level)]
     blocks += draft.bullets(given.texts("notices"))
-    blocks += _measures(draft, given)
+    if rows:
+        blocks += _measures(draft, given)
     blocks += _left_out(draft, given)
     return Part("regions", draft.words("section.regions"), tuple(blocks))
 
@@ -95,21 +94,24 @@ def _measures(draft: Draft, given: Record) -> tuple[Block, ...]:
 
 def _left_out(draft: Draft, given: Record) -> tuple[Block, ...]:
     """Say why something was not measured, each reason once."""
-    reasons: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for row in given.records("rows"):
         if row.text("why_not"):
-            reasons.setdefault((row.text("measure"), row.text("why_not")), []).append(
-                row.text("source")
-            )
+            measures, sources = reasons.setdefault(row.text("why_not"), ({}, {}))
+            measures[row.text("measure")] = sources[row.text("source")] = None
     if not reasons:
         return ()
     columns = (
-        draft.column("measure", 1.0),
+        draft.column("measure", 1.6),
         draft.column("sources", 1.0),
-        draft.column("why_not", 3.0),
+        draft.column("why_not", 2.4),
     )
     rows = [
-        ((draft.texts.term("measure", name),), (Run(", ".join(numbers)),), draft.recorded(why))
-        for (name, why), numbers in reasons.items()
+        (
+            draft.joined((draft.texts.term("measure", name),) for name in measures),
+            draft.joined((Run(number),) for number in sources),
+            draft.recorded(why),
+        )
+        for why, (measures, sources) in reasons.items()
     ]
     return (draft.table("left_out", columns, rows),)
