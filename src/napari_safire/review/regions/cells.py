@@ -20,7 +20,7 @@ CELL = 16
 TILE = 256
 """Pixels a side of a square that is looked at."""
 _MARGIN = CELL  # pixels around a tile that filters see
-_MOST_TILES = 40  # 2.6 megapixels
+_MOST_TILES = 36  # 2.4 megapixels
 _OF_EACH = 8  # tiles with most of a source's pixels that are always among them
 _COARSE = 4  # pixels a side that are averaged before texture is measured: noise is no texture
 _FLAT = 0.25  # grey levels

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_safire.forensics.compression.block_views import clipped_pixels
 from napari_safire.forensics.compression.coefficients import BLOCK
+from napari_safire.forensics.compression.compatibility import out_of_range
 from napari_safire.forensics.compression.compatibility_view import former_jpeg
 from napari_safire.forensics.compression.double import double_compression
 from napari_safire.forensics.compression.grid import N_GRIDS, votes_surprise
@@ -89,7 +89,7 @@ def history(picture: Picture, cells: Places, *, cancel: Cancel | None = None) ->
             jpeg = picture.coefficients
         except ValueError as error:
             return str(error).removesuffix(".")
-        found = double_compression(jpeg, clipped_pixels(picture), cancel=cancel)
+        found = double_compression(jpeg, out_of_range(picture.rgb), cancel=cancel)
         if not found.first_steps:
             return "the file shows no compression before its last"
         return on_cells(found.log_ratios, (0, 0), cells)

@@ -83,7 +83,7 @@ def region_table(
     labels : (H, W) int array
         Source of each pixel; values below 0 are looked at nowhere.
     seed : int
-        Of the bootstrap, and of the choice of squares in pictures above 2.6 megapixels.
+        Of the bootstrap, and of the choice of squares in pictures above 2.4 megapixels.
     progress : callable, optional
         Called as ``progress(done, total, stage)``.
     cancel : callable, optional
