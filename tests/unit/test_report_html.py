@@ -148,7 +148,7 @@ def test_documents_of_another_kind_are_drawn_as_far_as_they_go(leaf: Any) -> Non
     Page(render_html(changed(full_document(), leaf), {}))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=40) | st.just(HOSTILE) | st.just('"><img src=x onerror=1>\u2066'))
 def test_no_text_becomes_markup(text: str) -> None:
     document = full_document()
