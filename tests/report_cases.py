@@ -30,18 +30,20 @@ EVENTS = [
 @cache
 def sample_figures() -> dict[str, bytes]:
     """PNG or JPEG bytes by the id of a figure."""
-    rgb, labels = demo_composite()
+    rgb, labels = (image[::2, ::2] for image in demo_composite())
     rows = np.linspace(0, 1, rgb.shape[0], dtype=np.float32)[:, None]
     heatmap = np.where(labels == 2, np.float32(0.9), 0.1 * rows).astype(np.float32)
     forgery = ForgeryMap(heatmap, 0.97, "forged", "")
-    window = (300, 350, 600, 750)
+    window = (150, 175, 300, 375)
     cut = rgb[window[0] : window[2], window[1] : window[3]]
     noise = np.repeat((cut.std(axis=2, keepdims=True) * 3).clip(0, 255).astype(np.uint8), 3, axis=2)
     made = {
         "picture": drawing.resized(rgb, drawing.fitted_size(rgb.shape)),
         "partition": drawing.contours(rgb, labels),
         "forgery-map": drawing.forgery_map(rgb, forgery),
-        "finding-1": drawing.side_by_side([drawing.framed(rgb, window), cut, noise]),
+        "finding-1": drawing.side_by_side(
+            [drawing.framed(drawing.resized(rgb, (300, 400)), window, rgb.shape), cut, noise]
+        ),
         "view-noise-level": drawing.resized(noise, drawing.fitted_size(noise.shape, 240)),
     }
     return {name: drawing.encoded(pixels) for name, pixels in made.items()}

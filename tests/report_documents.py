@@ -37,6 +37,7 @@ def full_document() -> dict[str, Any]:
     document["model_verdict"] |= {
         "obstacle": "The picture is small.",
         "caveat": "Most likely here.",
+        "regions": [{"name": "copy-move", "share": 0.03}],
     }
     document["partition"] |= {
         "parameters": {"radius": 1.5},
@@ -44,7 +45,12 @@ def full_document() -> dict[str, Any]:
         "number_probabilities": [{"n_sources": 3, "probability": 0.8}],
         "notices": ["One prompt had no region."],
     }
-    document["findings"][0] |= {"revision": 2, "file_sha256": "f" * 64, "status": "withdrawn"}
+    document["findings"][0] |= {
+        "revision": 2,
+        "file_sha256": "f" * 64,
+        "status": "withdrawn",
+        "plane": [3],
+    }
     document["findings"][1]["comment"] = ""
     _second_review(document)
     _evidence(document)
@@ -100,7 +106,14 @@ def _regions() -> dict[str, Any]:
         "sources": [1, 2],
         "notices": ["Flat cells were left out."],
         "measures": [
-            {"name": "noise", "what": "N.", "unit": "levels", "caveat": "T.", "source": "X 2009"}
+            {
+                "name": "noise",
+                "what": "N.",
+                "unit": "levels",
+                "caveat": "T.",
+                "source": "X 2009",
+                "limit": 0.62,
+            }
         ],
         "rows": [
             row | told | {"outlier": True},

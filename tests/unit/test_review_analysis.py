@@ -62,6 +62,7 @@ def test_a_record_holds_every_section_as_json(whole, path):
     assert sum(one["n_pixels"] for one in sources) == 256 * 256
     assert [one["number"] for one in sources] == list(range(1, whole.partition.n_sources + 1))
     assert [one["number"] for one in record["voting"]["sources"]] == [s["number"] for s in sources]
+    assert record["regions"]["sources"] == [one["number"] for one in sources]
     assert len(record["stability"]["sources"]) == len(sources)
     assert [one["name"] for one in record["saved_again"]["copies"]] == ["JPEG 95", "PNG"]
     assert record["model_verdict"]["network_alone"]["verdict"] == whole.network.verdict

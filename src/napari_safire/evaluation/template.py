@@ -15,9 +15,20 @@ _FOLDER = Path(__file__).parent / "templates"
 
 
 @cache
-def _environment() -> Environment:
+def environment(folder: Path) -> Environment:
+    """Return the templates of a folder: strings are escaped, a missing value is an error.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    Environment
+        The same one for the same folder.
+    """
     return Environment(
-        loader=FileSystemLoader(_FOLDER),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
@@ -45,4 +56,4 @@ def render(name: str, **values: Any) -> str:
     -------
     str
     """
-    return _environment().get_template(name).render(**values)
+    return environment(_FOLDER).get_template(name).render(**values)

@@ -201,7 +201,8 @@ class WorkspaceDock(QScrollArea):
             bar.setValue(bar.minimum())
 
     def _show_theme(self, event: object = None) -> None:
-        self.setStyleSheet(focus_style(get_theme(self.controller.viewer.theme).text.as_hex()))
+        theme = get_theme(self.controller.viewer.theme)
+        self.setStyleSheet(focus_style(theme.text.as_hex(), theme.foreground.as_hex()))
 
     def _scroll_to_begin(self, panel: QWidget, heading: QWidget) -> None:
         """Show a panel from its beginning on, and its heading."""

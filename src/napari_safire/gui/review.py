@@ -15,7 +15,8 @@ from napari_safire.gui.panels.review.compare_section import CompareSection
 from napari_safire.gui.panels.review.finding_section import FindingSection
 from napari_safire.gui.panels.review.judgement_section import JudgementSection
 from napari_safire.gui.panels.review.region_section import RegionSection
-from napari_safire.gui.panels.section import Section, button
+from napari_safire.gui.panels.review.report_section import ReportSection
+from napari_safire.gui.panels.section import Rows, Section, button
 from napari_safire.gui.preferences import Preferences
 from napari_safire.project.store import is_project
 from napari_safire.session.chosen_model import LoadEngine
@@ -58,13 +59,14 @@ class ReviewWidget(WorkspaceDock):
         self.regions = RegionSection(self.controller, review)
         self.findings = FindingSection(self.controller, review)
         self.judgement = JudgementSection(self.controller, review)
+        self.report = ReportSection(self.controller, review)
         sections: list[Section] = [
             self.case, self.verdict, self.evidence, self.compare, self.regions, self.findings,
-            self.judgement,
+            self.judgement, self.report,
         ]  # fmt: skip
         shown = [
-            self.case, self.verdict, self.reveal, self.note, self.evidence, self.compare,
-            self.regions, self.findings, self.judgement,
+            self.case, self.verdict, Rows([self.note, self.reveal], 2), self.evidence,
+            self.compare, self.regions, self.findings, self.judgement, self.report,
         ]  # fmt: skip
         self._lay_out(shown, [*sections, _Begun(review)])
         for signal in (self.controller.session.blind.changed, review.work.changed):

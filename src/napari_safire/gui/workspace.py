@@ -110,7 +110,9 @@ class Workspace:
         self.next_click = NextClickController(controller)
         self.queue = QueueController(controller)
         self.adjudication = AdjudicationController(controller, self.queue)
-        self.review = ReviewController(controller, self.evidence, self.switch, self.queue)
+        self.review = ReviewController(
+            controller, self.evidence, self.switch, self.queue, self.comparison
+        )
         self.keymap = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
         self.binder = KeyBinder(viewer, self.keymap, _callbacks(self))
         guard_canvas(viewer)

@@ -27,6 +27,7 @@ from napari_safire.progress import Cancel, Progress, report, within
 from napari_safire.review.answers import Answer, ask
 from napari_safire.review.identity import model_record, picture_record
 from napari_safire.review.looking import chosen_views, look_through
+from napari_safire.review.regions import RegionTable, region_table
 from napari_safire.review.saved_again import SavedAgain, saved_again
 from napari_safire.review.settings import AnalysisSettings
 from napari_safire.review.stability import Stability, stability
@@ -61,6 +62,10 @@ class Analysis:
         Forensic views; their arrays lie in the views' cache, and are made anew when they are gone.
     evidence : tuple of dict
         What each view found, as records.
+    thumbnails : mapping of str to (h, w, 3) uint8 array
+        Of views that have a map or links.
+    regions : RegionTable or None
+        Each source against the rest; sources are numbered from 1.
     votes : Votes or None
     stability : Stability or None
     saved_again : SavedAgain or None
@@ -76,6 +81,8 @@ class Analysis:
     answer: Answer | None
     views: Mapping[str, EvidenceView]
     evidence: tuple[dict[str, Any], ...]
+    thumbnails: Mapping[str, npt.NDArray[np.uint8]]
+    regions: RegionTable | None = None
     votes: Votes | None = None
     stability: Stability | None = None
     saved_again: SavedAgain | None = None
@@ -123,7 +130,7 @@ class Analysis:
             "settings": self.settings.as_record(),
             "model_verdict": None if self.answer is None else verdict_record(self.answer),
             "partition": None if self.answer is None else partition_record(self.answer, self.votes),
-            "regions": None,
+            "regions": None if self.regions is None else self.regions.as_record(),
             "voting": None if self.votes is None else self.votes.as_record(),
             "stability": None if self.stability is None else self.stability.as_record(),
             "saved_again": None if self.saved_again is None else self.saved_again.as_record(),
@@ -186,10 +193,14 @@ def analyse(
                 progress=within(progress, _READ, _ANSWERED), cancel=cancel,
             )  # fmt: skip
         views = chosen_views(picture, settings, other)
-        evidence = look_through(views, within(progress, _ANSWERED, _LOOKED), cancel)
+        evidence, small = look_through(views, within(progress, _ANSWERED, _LOOKED), cancel)
         identity = picture_record(picture, evidence)
-        votes = tried = again = None
+        regions = votes = tried = again = None
         if answer is not None:
+            regions = region_table(
+                picture, answer.partition.labels + 1, seed=settings.partition.seed,
+                progress=within(progress, _LOOKED, _MEASURED), cancel=cancel,
+            )  # fmt: skip
             votes = source_votes(answer.partition, answer.embedding.uninformative)
             tried, again = _copies(engine, picture, answer, settings, progress, cancel)
     rule = engine.rules.combination
@@ -205,6 +216,8 @@ def analyse(
         answer,
         views,
         evidence,
+        small,
+        regions,
         votes,
         tried,
         again,

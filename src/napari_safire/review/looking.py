@@ -7,18 +7,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_safire.errors import Cancelled, sentence
 from napari_safire.forensics import Evidence, EvidenceView, views
 from napari_safire.forensics.cache import array_sha256
 from napari_safire.forensics.export import parameters_record
 from napari_safire.forensics.picture import Picture
+from napari_safire.forensics.thumbnails import thumbnail
 from napari_safire.progress import Cancel, Progress, report, within
 from napari_safire.review.identity import named_only
 from napari_safire.review.settings import AnalysisSettings
 from napari_safire.text import printable
 
 STAGE = "looking through forensic views"
+THUMBNAIL = 240
+"""Pixels of a thumbnail's longer side, at most."""
 _FAILED = "failed: "
 
 
@@ -55,11 +59,12 @@ def look_through(
     chosen: Mapping[str, EvidenceView],
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> tuple[dict[str, Any], ...]:
+) -> tuple[tuple[dict[str, Any], ...], dict[str, npt.NDArray[np.uint8]]]:
     """Make every view that applies, and tell what it found.
 
-    Arrays stay in the views' cache; a record holds their hashes. A view that fails is told as one
-    that does not apply, with what went wrong: the others shall not be lost with it.
+    Arrays stay in the views' cache as long as there is room; a record holds their hashes. A view
+    that fails is told as one that does not apply, with what went wrong: the others shall not be
+    lost with it.
 
     Parameters
     ----------
@@ -68,14 +73,16 @@ def look_through(
 
     Returns
     -------
-    tuple of dict
+    records : tuple of dict
         JSON values, a view each.
+    thumbnails : dict of str to (h, w, 3) uint8 array
+        Of the views that have a map or links, by name; at most `THUMBNAIL` pixels a side.
 
     Raises
     ------
     Cancelled
     """
-    records = []
+    records, thumbnails = [], {}
     for number, (name, view) in enumerate(chosen.items()):
         begin, end = (100 * n // len(chosen) for n in (number, number + 1))
         report(progress, cancel, begin, 100, f"{STAGE}: {name}")
@@ -88,7 +95,10 @@ def look_through(
             except Exception as error:  # whatever a view makes of a file that somebody has made
                 why_not = f"{_FAILED}{printable(sentence(error))}"
         records.append(_record(view, found, why_not))
-    return tuple(records)
+        small = None if found is None else thumbnail(found, view.picture.rgb, THUMBNAIL)
+        if small is not None:
+            thumbnails[name] = small
+    return tuple(records), thumbnails
 
 
 def failed_views(records: tuple[dict[str, Any], ...]) -> tuple[str, ...]:

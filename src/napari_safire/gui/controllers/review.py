@@ -13,12 +13,14 @@ from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.evidence import EvidenceController
 from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.controllers.review_sight import ReviewSight
+from napari_safire.gui.controllers.view_comparison import ViewComparison
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.image_planes import picture_id
-from napari_safire.session.review.analyses import Analyses
+from napari_safire.session.review.analyses import Analyses, MadeAnalysis
 from napari_safire.session.review.cases import Selected
 from napari_safire.session.review.region_work import RegionWork
+from napari_safire.session.review.report_work import ReportWork
 from napari_safire.session.review.work import ReviewWork
 
 _TYPED_MS = 1_000  # until what was typed is written down
@@ -33,6 +35,7 @@ class ReviewController:
     evidence : EvidenceController
     switch : ViewSwitch
     queue : QueueController
+    comparison : ViewComparison
 
     Attributes
     ----------
@@ -43,6 +46,7 @@ class ReviewController:
     regions : RegionWork
         Tables of sources.
     analyses : Analyses
+    reports : ReportWork
     source : int or None
         The source that is selected in the table of sources.
     source_changed : Signal()
@@ -63,12 +67,14 @@ class ReviewController:
         evidence: EvidenceController,
         switch: ViewSwitch,
         queue: QueueController,
+        comparison: ViewComparison,
     ) -> None:
         self._controller, self._queue = controller, queue
         self.work = ReviewWork(controller.session)
-        self.sight = ReviewSight(controller, evidence, switch)
+        self.sight = ReviewSight(controller, evidence, switch, comparison)
         self.regions = RegionWork(controller.session)
         self.analyses = Analyses(controller.session)
+        self.reports = ReportWork(controller.session, self.work, self.analyses)
         self.source: int | None = None
         self._later = QTimer()
         self._later.setSingleShot(True)
@@ -107,6 +113,7 @@ class ReviewController:
             self.is_wanted,
             self.regions.changed,
             self.analyses.changed,
+            self.reports.changed,
         ):
             signal.block()
 
@@ -136,6 +143,23 @@ class ReviewController:
         if number is not None:
             self._controller.mode.source = number
         self.source_changed.emit()
+
+    def analyse(self) -> None:
+        """Analyse the selected picture's file; its case keeps what comes of it."""
+        key, selected = self._controller.key, self.work.selected
+        if key is None or selected is None or selected.file is None:
+            self._controller.notice.emit(
+                "An analysis reads the picture's file: save this picture first.", True, None
+            )
+        else:
+            self.analyses.ask(key, selected.file, self._controller.settings, self._keep_analysis)
+
+    def _keep_analysis(self, made: MadeAnalysis) -> None:
+        opened, key = self.work.opened, self._controller.key
+        if opened is None or self.work.problem or self.analyses.of(key) is not made:
+            return  # another picture, or none, is selected by now: the report keeps it
+        if made.file_sha256 == opened.picture.file_sha256:
+            self.work.keep_analysis(made.analysis)
 
     def type_in(self, form: str, values: dict[str, Any] | None) -> None:
         """Note what is typed into a form; it is written down a moment later."""

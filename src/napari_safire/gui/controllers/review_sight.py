@@ -13,6 +13,7 @@ from napari.layers import Layer
 from napari_safire.annotation.recorded import PART
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.evidence import EvidenceController
+from napari_safire.gui.controllers.view_comparison import ViewComparison
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.layer_group import View
@@ -30,6 +31,7 @@ _NAMES: Mapping[View, str] = {
 }
 """Views of the switch as findings name them."""
 _VIEWS = {name: view for view, name in _NAMES.items()}
+_OWN = frozenset(_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,14 @@ class Sight:
     parameters : mapping
         JSON values.
     viewport : Viewport or None
+    words : str
+        How views are compared; empty where one is looked at alone.
     """
 
     view: str
     parameters: Mapping[str, Any]
     viewport: Viewport | None
+    words: str = ""
 
 
 @dataclass(slots=True)
@@ -67,12 +72,18 @@ class ReviewSight:
     controller : ViewerController
     evidence : EvidenceController
     switch : ViewSwitch
+    comparison : ViewComparison
     """
 
     def __init__(
-        self, controller: ViewerController, evidence: EvidenceController, switch: ViewSwitch
+        self,
+        controller: ViewerController,
+        evidence: EvidenceController,
+        switch: ViewSwitch,
+        comparison: ViewComparison,
     ) -> None:
         self._controller, self._evidence, self._switch = controller, evidence, switch
+        self._comparison = comparison
         self._wanted: _Wanted | None = None
         self.connections = Connections()
         self.connections.connect(evidence.evidence.changed, self._made)
@@ -85,12 +96,23 @@ class ReviewSight:
         if picture is None or controller.key is None:
             return None
         viewport = viewport_of(controller.viewer, picture, controller.key.index)
-        name = self._open_view
-        if name:
-            return Sight(name, self._parameters(name), viewport)
-        view = _NAMES[self._switch.view]
-        settings = plain(asdict(controller.settings)) if view else {}
-        return Sight(view, settings, viewport)
+        name = self._compared_view or self._open_view or self._switch.view
+        words = self._comparison.words
+        if name in _OWN:
+            view = _NAMES[name]
+            settings = plain(asdict(controller.settings)) if view else {}
+            return Sight(view, settings, viewport, words)
+        return Sight(name, self._parameters(name), viewport, words)
+
+    @property
+    def _compared_view(self) -> str:
+        """The view in front while several are compared; of those side by side the last."""
+        if not self._comparison.mode:
+            return ""
+        name = self._comparison.shown or self._comparison.chosen[-1]
+        known = self._evidence.known
+        views = () if known is None else known.views
+        return name if name in _OWN or name in views else "picture"  # somebody's own layer
 
     @property
     def _open_view(self) -> str:

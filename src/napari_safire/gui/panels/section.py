@@ -153,16 +153,18 @@ class FoldedSection(Section):
             self.unfolded.emit()
 
 
-def focus_style(ink: str) -> str:
-    """Style sheet by which whoever works with the keyboard sees where it is.
+def focus_style(ink: str, field: str) -> str:
+    """Style sheet by which whoever works with the keyboard sees where it is, and where to type.
 
     Parameters
     ----------
-    ink : str
-        Colour of the theme's text; Qt's own palette does not know it.
+    ink, field : str
+        Colours of the theme's text, and of its fields; Qt's own palette does not know them, and
+        napari leaves boxes for longer texts out.
     """
     focused = ", ".join(f"{kind}:focus" for kind in _FOCUSED)
-    return f"{focused} {{ border: 1px solid {ink}; }}"
+    boxes = f'QPlainTextEdit[readOnly="false"] {{ background: {field}; }}'
+    return f"{boxes} {focused} {{ border: 1px solid {ink}; }}"
 
 
 def form() -> QFormLayout:

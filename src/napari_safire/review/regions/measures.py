@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.forensics.compression.coefficients import BLOCK
 from napari_safire.forensics.compression.grid import N_GRIDS, grid_votes
 from napari_safire.forensics.compression.resaving import ghosts
 from napari_safire.forensics.picture import Picture
@@ -24,27 +23,28 @@ WINDOW, STEP = 128, 64
 _QUALITIES = tuple(range(50, 96, 5))
 _MOST_CLIPPED = 0.5  # of a cell: more leaves no residual
 _BLACK = 16  # grey levels: colours of darker pixels are chance
+_FORCED = " Of authentic photographs that a model is made to cut, one in five is marked."
 
 MEASURES: tuple[RegionMeasure, ...] = (
     RegionMeasure(
         "noise",
         "Standard deviation of the noise, from the finest wavelet's diagonal.",
-        "grey levels", "less noisy than the rest", "noisier than the rest", 0.65,
-        "Fine texture counts as noise; denoising, blur and lost focus lower it.",
+        "grey levels", "less noisy than the rest", "noisier than the rest", 0.7,
+        "Fine texture counts as noise; denoising, blur and lost focus lower it." + _FORCED,
         "Mahdian and Saic 2009",
     ),
     RegionMeasure(
         "residual",
         "Energy of what a median filter takes away.",
-        "grey levels", "smoother than the rest", "rougher than the rest", 0.65,
-        "Fine texture and edges count as residual.",
+        "grey levels", "smoother than the rest", "rougher than the rest", 0.7,
+        "Fine texture and edges count as residual." + _FORCED,
         "Mahdian and Saic 2009",
     ),
     RegionMeasure(
         "sharpness",
         "Share of local variation that lies in fine detail.",
-        "", "less sharp than the rest", "sharper than the rest", 0.55,
-        "Focus and motion change it in every photograph.",
+        "", "less sharp than the rest", "sharper than the rest", 0.5,
+        "Focus and motion change it in every photograph." + _FORCED,
         "Laplacian over gradient energy; common practice",
     ),
     RegionMeasure(
@@ -65,7 +65,7 @@ MEASURES: tuple[RegionMeasure, ...] = (
         "JPEG grid",
         "Share of votes for the leading grid of 8 x 8 blocks that is not the rest's.",
         "%", "less clearly on the rest's grid of blocks",
-        "more clearly on the rest's grid of blocks", 0.3,
+        "more clearly on the rest's grid of blocks", 0.15,
         "Flat places do not vote; a paste lies on the same grid by chance once in 64 times.",
         "ZERO: Nikoukhah et al. 2022",
     ),
@@ -73,7 +73,7 @@ MEASURES: tuple[RegionMeasure, ...] = (
         "JPEG history",
         "How much speaks for blocks that lack the former compression of the others.",
         "log ratio", "more like compressed before than the rest",
-        "more like never compressed before than the rest", 0.2,
+        "more like never compressed before than the rest", 0.15,
         "The last quality has to be clearly above the first; flat places tell nothing.",
         "Bianchi and Piva 2012; Fridrich, Goljan and Du 2001",
     ),
@@ -81,7 +81,7 @@ MEASURES: tuple[RegionMeasure, ...] = (
         "JPEG ghosts",
         "Quality at which a place changes least when it is saved again.",
         "quality", "changes least at a lower quality than the rest",
-        "changes least at a higher quality than the rest", 0.2,
+        "changes least at a higher quality than the rest", 0.15,
         "Only lower qualities than the last leave a ghost; smooth places may look like one.",
         "Farid 2009",
     ),
@@ -89,7 +89,7 @@ MEASURES: tuple[RegionMeasure, ...] = (
         "resampling",
         "Strength of the period that enlarging or turning leaves.",
         "times the usual", "weaker periods of resampling than the rest",
-        "stronger periods of resampling than the rest", 0.3,
+        "stronger periods of resampling than the rest", 0.2,
         "Fences, fabric and screens are periodic; JPEG hides it.",
         "Gallagher 2005; Mahdian and Saic 2008",
     ),
@@ -159,8 +159,9 @@ def measured(picture: Picture, tile: Tile) -> Measured:
 
 
 def _saturation(rgb: npt.NDArray[np.uint8]) -> FloatImage:
-    most = rgb.max(axis=2).astype(np.float32)
-    range_ = most - rgb.min(axis=2)
+    red, green, blue = (rgb[..., channel] for channel in range(3))  # ten times as fast as axis=2
+    most = np.maximum(np.maximum(red, green), blue).astype(np.float32)
+    range_ = most - np.minimum(np.minimum(red, green), blue)
     told = most > _BLACK
     share = np.where(told, range_ / np.maximum(most, 1), 0)
     of_cell = mean_of(told)
@@ -197,36 +198,3 @@ def _periods(luminance: FloatImage, tile: Tile, windows: Places) -> FloatImage:
         window = luminance[top : top + WINDOW, left : left + WINDOW]
         found.append([spectrum(window, axis) for axis in (0, 1)])
     return np.array(found, np.float32).reshape(-1, 2, WINDOW // 2)
-
-
-def on_cells(ratios: FloatImage, grid: tuple[int, int], cells: Places) -> npt.NDArray[np.float64]:
-    """Average what blocks of 8 x 8 pixels say over the cells in which their centres lie.
-
-    Parameters
-    ----------
-    ratios : (h, w) float32 array
-        One value a block; ``nan`` where it says nothing.
-    grid : (int, int)
-        Row and column where the first block begins.
-    cells : Places
-
-    Returns
-    -------
-    (n,) float array
-        ``nan`` where no block says anything.
-    """
-    at = [
-        (start + BLOCK * np.arange(n) + BLOCK // 2) // CELL
-        for start, n in zip(grid, ratios.shape, strict=True)
-    ]
-    shape = tuple(
-        max(int(blocks.max(initial=0)), int(places.max(initial=0)) // CELL) + 1
-        for blocks, places in zip(at, (cells.rows, cells.cols), strict=True)
-    )
-    bins = (at[0][:, None] * shape[1] + at[1]).ravel()
-    told = np.isfinite(ratios).ravel()
-    n_bins = shape[0] * shape[1]
-    sums = np.bincount(bins[told], ratios.ravel()[told].astype(np.float64), n_bins)
-    counts = np.bincount(bins[told], minlength=n_bins)
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    return np.asarray(means[cells.rows // CELL * shape[1] + cells.cols // CELL])

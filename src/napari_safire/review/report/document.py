@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
 from napari_safire import __version__
@@ -18,8 +19,15 @@ from napari_safire.project.chain.events import Event, canonical
 from napari_safire.project.people import machine_name
 from napari_safire.project.upkeep.wording import event_words
 from napari_safire.review.case import Case
-from napari_safire.review.codec import as_record
-from napari_safire.review.reading import Judged, Noted, PictureReview, Review, Signed
+from napari_safire.review.codec import as_record, read_case
+from napari_safire.review.reading import (
+    Judged,
+    Noted,
+    PictureReview,
+    Review,
+    Signed,
+    read_review,
+)
 from napari_safire.review.values import CHECKLIST, CaseDescription, Viewport
 
 FORMAT = "napari-safire report"
@@ -34,8 +42,9 @@ _OF_ANALYSIS = (
 )  # fmt: skip
 ANALYSED = (*_OF_ANALYSIS, "evidence")
 """Entries that come from the analysis alone: made again, they have to be the same."""
-OF_CASE = ("case", "custody", "findings", "reviews", "events", "head")
-"""Entries that follow from the events of the case."""
+OF_EVENTS = ("case", "custody", "findings", "reviews", "head")
+"""Entries that follow from the events."""
+_SEEN = ("picture.added", "picture.identified", "review.analysed")
 _CUSTODY = frozenset(
     {
         "case.described", "picture.added", "picture.moved", "picture.identified",
@@ -43,9 +52,6 @@ _CUSTODY = frozenset(
         "review.analysed", "review.reported",
     }
 )  # fmt: skip
-
-
-_SEEN = ("picture.added", "picture.identified", "review.analysed")
 
 
 def content_digest(document: Mapping[str, Any]) -> str:
@@ -94,8 +100,8 @@ def make_document(
     DatasetError
         An event of the case is damaged.
     """
-    review, versions = case.review(), dict(record.get("versions") or {})
-    document = {
+    events, known = _told(case.events()), case.picture
+    document: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "language": language,
@@ -105,15 +111,16 @@ def make_document(
             "machine": machine_name(),
             "device": device,
             "program": {"name": "napari-safire", "version": __version__},
-            "versions": versions,
+            "versions": {**(record.get("versions") or {}), **drawn_by()},
         },
-        "picture": _picture(case, record["picture"]),
+        "picture": {"id": known.id, "name": known.name, "path": known.path, **record["picture"]},
         **{name: record.get(name) for name in _OF_ANALYSIS},
         "evidence": record.get("evidence") or [],
-        **of_case(case),
-        "limitations": [*(record.get("limitations") or ()), *_limitations(review)],
         "figures": [dict(figure) for figure in figures],
     }
+    document |= of_events(events, document["picture"])
+    review = read_review(known.id, events)
+    document["limitations"] = [*(record.get("limitations") or ()), *_limitations(review)]
     shown = {figure["id"] for figure in figures}
     for finding in document["findings"]:
         name = f"finding-{finding['number']}"
@@ -121,22 +128,52 @@ def make_document(
     return identified(document)
 
 
-def of_case(case: Case) -> dict[str, Any]:
-    """Return the entries of a document that follow from the events of a case (`OF_CASE`).
+def drawn_by() -> dict[str, str]:
+    """Versions of what makes HTML and PDF of a document."""
+    return {name: version(name) for name in ("jinja2", "typst")}
 
-    Trailing events that only say that a report was written are left out: they change nothing of
-    the case, and the same case gives the same report again.
+
+def _told(events: Iterable[Event]) -> list[Event]:
+    """Events of a case without those at the end that only say that a report was written.
+
+    They change nothing of the case, and the same case gives the same report again.
     """
-    review, picture, events = case.review(), case.picture, list(case.events())
-    shape = (picture.height or 0, picture.width or 0)
-    while events and events[-1].kind == "review.reported":
-        events.pop()
-    described = asdict(case.description)
-    described.pop("blind")
+    told = list(events)
+    while told and told[-1].kind == "review.reported":
+        told.pop()
+    return told
+
+
+def of_events(events: Sequence[Event], picture: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a document that follow from its events (`OF_EVENTS`).
+
+    Parameters
+    ----------
+    events : sequence of Event
+        Of the case.
+    picture : mapping
+        The document's: its "id", "file_sha256" and "shape" count.
+
+    Returns
+    -------
+    dict
+        Findings without their figures.
+
+    Raises
+    ------
+    DatasetError
+        An event is damaged.
+    """
+    review, described = read_review(picture["id"], events), CaseDescription()
+    for event in events:
+        if event.kind == "case.described":
+            described = read_case(event.body["case"])
+    shape = picture.get("shape") or (0, 0)
+    chosen = chosen_findings(review)
     return {
-        "case": described,
-        "custody": list(_custody(picture.file_sha256, events)),
-        "findings": [_finding(n, one, shape) for n, one in enumerate(chosen_findings(review), 1)],
+        "case": {name: value for name, value in asdict(described).items() if name != "blind"},
+        "custody": list(_custody(picture["file_sha256"], events)),
+        "findings": [_finding(n, one, shape) for n, one in enumerate(chosen, 1)],
         "reviews": [_review(one) for one in review.reviews],
         "events": [_event(event) for event in events],
         "head": events[-1].sha256 if events else None,
@@ -180,24 +217,22 @@ def window_of(viewport: Viewport, shape: Sequence[int]) -> tuple[int, int, int, 
     return (top, left, bottom, right) if top < bottom and left < right else None
 
 
-def _picture(case: Case, identity: Mapping[str, Any]) -> dict[str, Any]:
-    known = case.picture
-    return {"id": known.id, "name": known.name, "path": known.path, **identity}
-
-
 def _custody(file_sha256: str, events: Iterable[Event]) -> Iterator[dict[str, Any]]:
-    """Who had the picture, from the moment at which it is said to have come."""
+    """Who had the picture: how it is said to have come first, then each step in its order."""
+    steps: list[dict[str, Any]] = []
     received = ""
     for event in events:
         if event.kind not in _CUSTODY:
             continue
         what = event_words(event)
         if event.kind == "case.described":
-            told = CaseDescription(**event.body["case"]).received
+            told = read_case(event.body["case"]).received
             if not told or told == received:
                 continue
-            received, what = told, f"received: {told}"
-        yield {
+            what, is_first, received = f"received: {told}", not received, told
+        else:
+            is_first = False
+        step = {
             "sequence": event.sequence,
             "at": event.made_at,
             "by": event.made_by,
@@ -205,9 +240,11 @@ def _custody(file_sha256: str, events: Iterable[Event]) -> Iterator[dict[str, An
             "what": what,
             "sha256": file_sha256 if event.kind in _SEEN else "",
         }
+        steps.insert(0 if is_first else len(steps), step)
+    yield from steps
 
 
-def _finding(number: int, noted: Noted, shape: tuple[int, int]) -> dict[str, Any]:
+def _finding(number: int, noted: Noted, shape: Sequence[int]) -> dict[str, Any]:
     finding = noted.finding
     record = as_record(finding)
     del record["in_report"]

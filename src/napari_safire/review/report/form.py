@@ -16,7 +16,6 @@ Form = Callable[[Any, str], object]
 
 LONGEST_TEXT = 200_000  # characters
 _MOST_ROWS = 20_000
-_DEEPEST = 24
 _LARGEST = 2**53
 
 
@@ -54,16 +53,14 @@ def _plain(part: str) -> bool:
 
 
 def anything(value: Any, name: str) -> None:
-    """Any JSON value, if it is not too deep and its texts are not endless."""
-    waiting = [(value, 0)]
+    """Any JSON value whose texts are not endless."""
+    waiting = [value]
     while waiting:
-        one, depth = waiting.pop()
-        if depth > _DEEPEST:
-            raise checked.Damaged(f"{name} is deeper than {_DEEPEST} levels")
+        one = waiting.pop()
         if isinstance(one, Mapping):
-            waiting += [(item, depth + 1) for item in one.values()]
+            waiting += [*one, *one.values()]
         elif isinstance(one, (list, tuple)):
-            waiting += [(item, depth + 1) for item in one]
+            waiting += one
         elif isinstance(one, str):
             text(one, name)
 
@@ -92,16 +89,6 @@ def rows(form: Form, most: int = _MOST_ROWS) -> Form:
     return check
 
 
-def numbers(length: int) -> Form:
-    """A list of so many whole numbers."""
-
-    def check(value: Any, name: str) -> None:
-        for number in checked.row(value, name, length):
-            whole(number, f"a number of {name}")
-
-    return check
-
-
 def table(**forms: Form) -> Form:
     """A table with these entries."""
 
@@ -121,40 +108,10 @@ def texts(*keys: str, **forms: Form) -> Form:
     return table(**dict.fromkeys(keys, text), **forms)
 
 
-_CUSTODY = texts("at", "by", "machine", "what", sequence=whole, sha256=sha256)
-_PICTURE = texts(
-    "id", "name", "path", "format", "decoder",
-    bytes=whole, file_sha256=sha256, pixels_sha256=maybe(sha256), shape=maybe(numbers(2)),
-    orientation=maybe(whole), decoding=rows(text), metadata=rows(texts("name", "value", "remark")),
-)  # fmt: skip
-_MODEL = texts(
-    "name",
-    sha256=sha256, algorithm=whole, card=rows(texts("name", "value")),
-    calibration=maybe(table()),
-)  # fmt: skip
-_VERDICT = texts(
-    "verdict", "means", "reason", "obstacle", "caveat",
-    score=maybe(checked.number), likelihood_ratio=maybe(checked.number),
-    contributions=rows(texts("name", "weight", "words", log_odds=checked.number)),
-    network_alone=maybe(table()),
-)  # fmt: skip
-_SOURCE = table(
-    number=whole, colour=numbers(3), n_pixels=whole, share=checked.share, bounds=numbers(4),
-    confidence=maybe(checked.number), certainty=maybe(checked.number),
-)  # fmt: skip
-_PARTITION = texts(
-    "method", n_sources=whole, labels_sha256=sha256, notices=rows(text), sources=rows(_SOURCE)
-)
-_EVIDENCE = texts(
-    "name", "why_not", "finding", "score_means", "caveat", "misleads", "source",
-    applicable=checked.flag, score=maybe(checked.number), parameters=table(),
-    rows=rows(texts("name", "value", "remark", level=whole)),
-)  # fmt: skip
 _EVENT = texts(
     "at", "author", "machine", "kind", "what", "picture",
     sequence=whole, body=table(), origin=maybe(table()), previous=sha256, sha256=sha256,
 )  # fmt: skip
-_FIGURE = texts("id", "caption", "caveat", file=file_name, sha256=sha256)
 
 DOCUMENT = table(
     format=text,
@@ -162,23 +119,18 @@ DOCUMENT = table(
     language=text,
     digest=sha256,
     made=texts("at", "by", "machine", program=texts("name", "version"), versions=table()),
-    case=texts("number", "title", "question", "organisation", "requested_by", "received", "notes"),
-    custody=rows(_CUSTODY),
-    picture=_PICTURE,
-    model=maybe(_MODEL),
+    case=table(),
+    custody=rows(table()),
+    picture=texts("id", "name", "path", file_sha256=sha256),
+    model=maybe(texts("name", sha256=sha256, algorithm=whole)),
     settings=table(),
-    model_verdict=maybe(_VERDICT),
-    partition=maybe(_PARTITION),
-    regions=maybe(table()),
-    voting=maybe(table()),
-    stability=maybe(table()),
-    saved_again=maybe(table()),
-    evidence=rows(_EVIDENCE),
+    evidence=rows(table()),
     findings=rows(table()),
     reviews=rows(table()),
     limitations=rows(text),
     events=rows(_EVENT),
     head=maybe(sha256),
-    figures=rows(_FIGURE, 1_000),
+    figures=rows(texts("id", "caption", "caveat", file=file_name, sha256=sha256), 1_000),
     files=table(),
 )
+"""Of what is proved; that pages are drawn of anything else is up to those who draw them."""

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
+from napari_safire.evaluation.template import environment
 from napari_safire.review.report.blocks import Content, Words
 from napari_safire.review.report.catalogue import ENGLISH, Texts, language_of
 from napari_safire.review.report.content import make_content
@@ -50,13 +50,13 @@ def render_html(
     content = make_content(document, texts, {name: file.size for name, file in files.items()})
     shown = {figure.id: files[figure.id] for figure in content.figures() if figure.id in files}
     weight = sum(len(file.data) for file in shown.values())
-    template = _environment().get_template("report.html")
+    template = _templates().get_template("report.html")
     return template.render(
         content=content,
         texts=texts,
         weight=texts.words("page.weight", size=texts.size(weight)),
         sources={name: _source(file) for name, file in shown.items()},
-        page_head=Markup(_style_string(content)),
+        page_head=_style_string(content),
         recorded_language=language_of(document),
     )
 
@@ -67,23 +67,11 @@ def plain(words: Words) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = plain
-    environment.tests["block"] = lambda value, name: type(value).__name__ == name
-    return environment
-
-
-def _shown(value: Any) -> Any:
-    """Text that comes from outside without what would turn or hide the text around it."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+def _templates() -> Environment:
+    templates = environment(_FOLDER)
+    templates.filters["plain"] = plain
+    templates.tests["block"] = lambda value, name: type(value).__name__ == name
+    return templates
 
 
 def _source(file: FigureFile) -> str:
@@ -91,11 +79,11 @@ def _source(file: FigureFile) -> str:
 
 
 def _style_string(content: Content) -> str:
-    """What stands on top of each printed page, as a string of a style sheet.
+    """What stands on top of each printed page, between the quotes of a style sheet's string.
 
     Everything but letters and digits of ASCII is written by its code, so that no text can end the
     string, the sheet or the element.
     """
     text = " · ".join(printable(plain(words)) for words in content.head)
     shown = (c if c.isascii() and c.isalnum() else f"\\{ord(c):06x}" for c in text)
-    return '"' + "".join(shown) + '"'
+    return "".join(shown)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,9 @@ from napari_safire.session.review.opened import OpenCase, read_case_of
 from napari_safire.session.review.steps import by_name, do_step, with_key
 from napari_safire.session.review.typed import Typed
 from napari_safire.session.session import Session
+
+if TYPE_CHECKING:
+    from napari_safire.review.analysis import Analysis
 
 Then = Callable[[], None]
 LOOKING = "Looking for the case …"
@@ -234,10 +237,6 @@ class ReviewWork:
             form=FINDING,
         )
 
-    def check(self, answers: Sequence[Checked], then: Then | None = None) -> None:
-        """Answer the checklist."""
-        self._act(lambda case: case.check(answers), then)
-
     def judge(
         self,
         judgement: Callable[[str | None], Judgement],
@@ -326,6 +325,16 @@ class ReviewWork:
         # Not in the file worker: a passphrase may have to be typed, and no autosave waits for it.
         self._begin(SIGNING)
         self._session.run(make, keep, refused)
+
+    def keep_analysis(self, analysis: Analysis) -> None:
+        """Keep what model and views said of the selected picture with its case."""
+
+        def act(case: Case) -> None:
+            from napari_safire.review.report.making import keep_analysis
+
+            keep_analysis(case, analysis)
+
+        self._act(act)
 
     def _act(
         self,

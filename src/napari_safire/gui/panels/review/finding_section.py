@@ -39,6 +39,7 @@ class FindingSection(FoldedSection):
         super().__init__("Findings", "What was seen; what it means stands in the verdict.")
         self._controller, self._review, self._work = controller, review, review.work
         self._listed: tuple[Noted, ...] = ()
+        self._begun_with = ""  # what stands in the comment before anybody writes
         self.form = FindingForm()
         self._make_list()
         self.detail = plain()
@@ -82,7 +83,7 @@ class FindingSection(FoldedSection):
     def begin(self) -> None:
         """Begin a finding of what is looked at; one that is being written goes on."""
         self.unfold()
-        if self.form.values and self.form.comment.text.strip():
+        if self._is_written:
             self._controller.notice.emit(
                 "Note or discard the finding that you are writing first.", False, None
             )
@@ -93,14 +94,22 @@ class FindingSection(FoldedSection):
             viewport = sight.viewport
             values = {
                 "id": new_finding_id(),
+                "comment": f"{sight.words}\n" if sight.words else "",
                 "view": sight.view,
                 "parameters": dict(sight.parameters),
                 "viewport": None if viewport is None else viewport_record(viewport),
                 "source": self._review.source,
             }
+            self._begun_with = str(values["comment"])
             self.form.show_values(values, self._sources)
         self.form.comment.setFocus()
         QTimer.singleShot(0, self._bring_into_view)
+
+    @property
+    def _is_written(self) -> bool:
+        """Whether somebody has written something that would be lost."""
+        text = self.form.comment.text.strip()
+        return bool(self.form.values and text) and text != self._begun_with.strip()
 
     def _bring_into_view(self) -> None:
         around: Any = self.parentWidget()
@@ -118,7 +127,7 @@ class FindingSection(FoldedSection):
             self.form.take_sight(sight)
 
     def _keep(self) -> None:
-        if not self.form.comment.text.strip():
+        if not self._is_written:
             self._controller.notice.emit("Write what you see first.", True, None)
             self.form.comment.setFocus()
             return
@@ -157,7 +166,7 @@ class FindingSection(FoldedSection):
         noted = self._chosen
         if noted is None:
             return
-        if self.form.values and self.form.comment.text.strip():
+        if self._is_written:
             self.begin()
             return
         self.form.show_values(

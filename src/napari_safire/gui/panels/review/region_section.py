@@ -15,7 +15,7 @@ from napari_safire.session.review.region_work import COMPARING
 from napari_safire.text import printable
 
 if TYPE_CHECKING:
-    from napari_safire.review.regions import RegionRow
+    from napari_safire.review.regions import RegionRow, RegionTable
 
 _NOT_YET = "Select a row to see what it says."
 
@@ -47,7 +47,7 @@ class RegionSection(FoldedSection):
         self.others = FoldedSection("Not applicable", "Measures that say nothing here.", quiet=True)
         self.why_not = plain()
         self.others.body.addWidget(self.why_not)
-        self._add_why()
+        self._add_why(review)
         for widget in (
             Rows([self.compare], 1), self.comparing, self.state, self.table, self.detail,
             self.others, self.why,
@@ -69,7 +69,7 @@ class RegionSection(FoldedSection):
             self.connections.connect(signal, slot)
         self._show()
 
-    def _add_why(self) -> None:
+    def _add_why(self, review: ReviewController) -> None:
         self.why = FoldedSection(
             "Why, and how stable",
             "Which patches vote for a source, and what changed copies keep of it.",
@@ -78,7 +78,7 @@ class RegionSection(FoldedSection):
         self.analyse = button(
             "Analyse",
             "Ask the model about the picture's file again, and about changed copies of it.",
-            self._analyse,
+            review.analyse,
         )
         self.analysing = JobLine("the analysis", self._analyses.cancel)
         self.told = plain()
@@ -95,16 +95,6 @@ class RegionSection(FoldedSection):
     def _stop_comparing(self) -> None:
         if self._controller.key is not None:
             self._regions.cancel(self._controller.key)
-
-    def _analyse(self) -> None:
-        key, work = self._controller.key, self._review.work
-        file = None if work.selected is None else work.selected.file
-        if key is None or file is None:
-            self._controller.notice.emit(
-                "An analysis reads the picture's file: save this picture first.", True, None
-            )
-        else:
-            self._analyses.ask(key, file, self._controller.settings)
 
     def _chosen(self, row: RegionRow) -> None:
         self._review.choose_source(row.source)
@@ -145,7 +135,7 @@ class RegionSection(FoldedSection):
             self._shown = compared
             table = None if compared is None else compared.table
             self.table.show_table(table)
-            self.detail.setText("" if compared is None else _NOT_YET)
+            self.detail.setText(_NOT_YET if self.table.rows else "")
             lines = (
                 []
                 if table is None
@@ -158,10 +148,9 @@ class RegionSection(FoldedSection):
             self.why_not.setText(printable("; ".join(lines)))
             self.others.say_beside_title(str(len(lines)))
             self.others.setVisible(bool(lines))
-        self.detail.setVisible(compared is not None)
+        self.detail.setVisible(bool(self.detail.text()))
         self.others.setVisible(bool(self.why_not.text()))
-        n_out = 0 if compared is None else len(compared.table.outliers)
-        self.say_beside_title("" if compared is None else _outliers(n_out))
+        self.say_beside_title("" if compared is None else outlier_words(compared.table))
         self._show_why()
 
     def _show_why(self) -> None:
@@ -212,7 +201,11 @@ def why_words(made: MadeAnalysis, source: int | None, *, hidden: bool) -> str:
     return "\n".join(lines)
 
 
-def _outliers(number: int) -> str:
+def outlier_words(table: RegionTable) -> str:
+    """Say in a few words how many rows stand out."""
+    if not any(row.applicable for row in table.rows):
+        return "nothing to compare"
+    number = len(table.outliers)
     if not number:
         return "nothing stands out"
     return "1 outlier" if number == 1 else f"{number} outliers"

@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_safire.gui.panels.review.text_box import TextBox
-from napari_safire.gui.panels.section import Rows, beside, elided_combo, form, plain
+from napari_safire.gui.panels.section import Rows, elided_combo, plain, sharing
 from napari_safire.gui.panels.swatch import swatch
 from napari_safire.review.scale import LEAST_RATIOS, SCALE, SUPPORTS
 from napari_safire.review.values import MANIPULATIONS, VERDICTS, Judgement, SourceVerdict
@@ -57,7 +57,7 @@ class Choice(QWidget):
         body = QVBoxLayout(self)
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(4)
-        body.addWidget(beside(self.verdict, self.support))
+        body.addWidget(sharing(self.verdict, self.support))
         body.addWidget(self._types)
         self._show()
 
@@ -133,18 +133,18 @@ class VerdictForm(QWidget):
         )
         self.interpretation.setPlaceholderText("What the findings mean")
         self.interpretation.edited.connect(self.edited)
-        self.of_sources = plain()
+        self.of_sources = plain("On its sources, where something can be said of one:")
         self.sources: dict[int, Choice] = {}
         self._rows = QWidget()
         self._layout = QVBoxLayout(self._rows)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(6)
-        fields = form()
-        fields.addRow("Picture", self.picture)
         body = QVBoxLayout(self)
         body.setContentsMargins(0, 0, 0, 0)
-        body.addLayout(fields)
-        for widget in (self.of_sources, self._rows, self.interpretation):
+        for widget in (
+            plain("Verdict on the picture:"), self.picture, self.of_sources, self._rows,
+            self.interpretation,
+        ):  # fmt: skip
             body.addWidget(widget)
         self.show_sources(())
 
@@ -197,13 +197,16 @@ class VerdictForm(QWidget):
         """Offer a verdict on each source; those that something is said of stay."""
         known = {int(n) for n in said or {} if str(n).isdecimal()}
         known |= {n for n, choice in self.sources.items() if said is None and choice.values}
-        wanted = sorted({*list(numbers)[:_MOST_SOURCES], *known})
+        several = list(numbers)[:_MOST_SOURCES] if len(numbers) > 1 else []  # one: the picture
+        wanted = sorted({*several, *known})
         for number in [n for n in self.sources if n not in wanted]:
             self._drop(number)
         for at, number in enumerate(wanted):
             if number not in self.sources:
                 self._layout.insertWidget(at, self._make(number))
-        self.of_sources.setText("Sources, where something can be said of one:" if wanted else "")
+        self.of_sources.setText(
+            "On its sources, where something can be said of one:" if wanted else ""
+        )
         self.of_sources.setVisible(bool(wanted))
 
     def _make(self, number: int) -> QWidget:

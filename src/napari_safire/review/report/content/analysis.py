@@ -16,10 +16,11 @@ def partition(draft: Draft) -> Chapter:
     if not given:
         return Chapter((draft.paragraph("partition.none"),))
     blocks: list[Block] = [*draft.figure("partition")]
+    numbers = _numbers_of_sources(draft, given)
     facts = draft.facts(
         ("method", draft.data(given.text("method"))),
         ("n_sources", draft.data(given.text("n_sources"))),
-        ("number_probabilities", _numbers_of_sources(draft, given)),
+        *((("number_probabilities", numbers),) if numbers else ()),
         ("seed", draft.data(given.text("seed"))),
         ("parameters", draft.value(given.values.get("parameters"))),
         ("labels_sha256", draft.code(given.text("labels_sha256"))),
@@ -45,7 +46,7 @@ def _numbers_of_sources(draft: Draft, given: Record) -> Words:
         for of in given.records("number_probabilities")
         if (of.number("probability") or 0) >= 0.005
     )
-    return draft.joined(found) or draft.nothing
+    return draft.joined(found)
 
 
 def _sources(draft: Draft, given: Record) -> Block:
@@ -96,37 +97,58 @@ def views(draft: Draft) -> Chapter:
         )
         for view in found
     ]
-    parts = tuple(_view(draft, view) for view in found if view.flag("applicable"))
-    return Chapter((draft.paragraph("views.meaning"), draft.table("views", columns, rows)), parts)
+    table = draft.table("views", columns, rows)
+    applicable = [view for view in found if view.flag("applicable")]
+    parts = [part for view in applicable if (part := _view(draft, view)) is not None]
+    if applicable:
+        parts.append(_how_views_work(draft, applicable))
+    return Chapter((draft.paragraph("views.meaning"), table), tuple(parts))
 
 
-def _view(draft: Draft, view: Record) -> Part:
+def _view(draft: Draft, view: Record) -> Part | None:
+    """What a view has beside its finding; None if that is all."""
     name = view.text("name")
     anchor = "view-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    rows = [("finding", draft.recorded(view.text("finding")))]
-    if view.text("shows"):
-        rows.append(("shows", draft.recorded(view.text("shows"))))
-    if view.number("score") is not None:
+    rows: list[tuple[str, Words]] = []
+    if view.number("score"):
         score = draft.number(view.number("score"))
         means = draft.recorded(view.text("score_means"))
         rows.append(("score", draft.words("views.score", score=score, means=means)))
-    rows.append(("misleads", draft.recorded(view.text("misleads"))))
     if view.text("caveat") not in ("", view.text("misleads")):
         rows.append(("caveat", draft.recorded(view.text("caveat"))))
-    rows += [
-        ("parameters", draft.parameters(view.record("parameters"))),
-        ("method_source", draft.recorded(view.text("source"))),
+    figure, remarks = draft.figure(anchor), _remarks(draft, view)
+    if not (rows or figure or remarks):
+        return None
+    finding = ("finding", draft.recorded(view.text("finding")))
+    facts = (draft.facts(finding, *rows),) if rows else ()
+    return Part(anchor, (draft.view(name),), (*figure, *facts, *remarks))
+
+
+def _how_views_work(draft: Draft, views: list[Record]) -> Part:
+    columns = (
+        draft.column("view", 1.0),
+        draft.column("shows", 1.8),
+        draft.column("misleads", 2.0),
+        draft.column("parameters", 1.1),
+        draft.column("method_source", 1.2),
+    )
+    rows = [
+        (
+            (draft.view(view.text("name")),),
+            draft.recorded(view.text("shows")),
+            draft.recorded(view.text("misleads")),
+            draft.value(view.values.get("parameters")),
+            draft.recorded(view.text("source")),
+        )
+        for view in views
     ]
-    blocks = (*draft.figure(anchor), draft.facts(*rows), *_remarks(draft, view))
-    return Part(anchor, (draft.view(name),), blocks)
+    table = draft.table("how_views_work", columns, rows)
+    blocks = (table, draft.note("views.rows"))
+    return Part("how-views-work", draft.words("section.how_views_work"), blocks)
 
 
 def _remarks(draft: Draft, view: Record) -> tuple[Block, ...]:
     """Lines that an expert should notice; the others are in the document."""
-    lines = view.records("rows")
-    noticed = [line for line in lines if line.text("remark")]
-    if not noticed:
-        return (draft.note("views.rows", n=draft.texts.whole(len(lines))),) if lines else ()
     columns = (draft.column("name", 1.0), draft.column("value", 2.0), draft.column("remark", 1.4))
     rows = [
         (
@@ -134,8 +156,7 @@ def _remarks(draft: Draft, view: Record) -> tuple[Block, ...]:
             draft.data(line.text("value")),
             draft.recorded(line.text("remark")),
         )
-        for line in noticed
+        for line in view.records("rows")
+        if line.text("remark")
     ]
-    table = draft.table("remarks", columns, rows)
-    left = len(lines) - len(noticed)
-    return (table, draft.note("views.more_rows", n=draft.texts.whole(left))) if left else (table,)
+    return (draft.table("remarks", columns, rows),) if rows else ()

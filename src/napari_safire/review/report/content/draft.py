@@ -116,7 +116,9 @@ class Draft:
     def table(
         self, caption: str, columns: Iterable[Column], rows: Iterable[tuple[Words, ...]]
     ) -> Table:
-        """Make a table whose caption is a text of the catalogue."""
+        """Make a table whose caption is a text of the catalogue; gaps in it are dashes."""
+        dash = self.words("format.dash")
+        rows = (tuple(dash if cell == self.nothing else cell for cell in row) for row in rows)
         return Table(self.words(f"table.{caption}"), tuple(columns), tuple(rows))
 
     def column(self, key: str, share: float = 1.0, *, numbers: bool = False) -> Column:
@@ -163,6 +165,8 @@ class Draft:
                     self.words("format.more", n=self.texts.whole(len(value) - _MOST_VALUES))
                 )
             return self.joined(shown) or self.words("format.none")
+        if value is None:
+            return self.words("format.unset")
         # Parameters and settings are data: they are written as they must be typed.
         text = as_text(value)
         return (
@@ -177,10 +181,6 @@ class Draft:
             return self.nothing
         top, left, bottom, right = (str(round(value)) for value in bounds)
         return self.words("format.place", top=top, left=left, bottom=bottom, right=right)
-
-    def parameters(self, values: Record) -> Words:
-        """Write parameters on one line."""
-        return self.value(values.values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ def case(draft: Draft) -> Chapter:
 def custody(draft: Draft) -> Chapter:
     """List through whose hands the picture went."""
     columns = (
-        draft.column("sequence", 0.35, numbers=True),
+        draft.column("sequence", 0.5, numbers=True),
         draft.column("at", 1.0),
         draft.column("by", 1.1),
         draft.column("machine", 0.8),

@@ -34,8 +34,10 @@ def _finding(draft: Draft, finding: Record, order: int) -> Block:
     rows = [("place", _viewport(draft, finding))]
     if finding.whole("source") is not None:
         rows.append(("source", draft.data(finding.text("source"))))
+    if finding.items("plane"):
+        rows.append(("plane", draft.value(finding.values["plane"])))
     rows += [
-        ("parameters", draft.parameters(finding.record("parameters"))),
+        ("parameters", draft.value(finding.values.get("parameters"))),
         ("by", draft.data(finding.text("by"))),
         ("at", draft.moment(finding.text("at"))),
     ]
@@ -71,8 +73,10 @@ def verdicts(draft: Draft) -> Chapter:
 
 def _review(draft: Draft, review: Record, order: int) -> Part:
     judgement = review.record("judgement")
-    blind = "verdicts.blind" if review.flag("blind") else "verdicts.not_blind"
-    blocks: list[Block] = [draft.paragraph(blind), *draft.bullets(review.texts("order"))]
+    blocks: list[Block] = [*draft.bullets(review.texts("order"))]
+    if judgement:
+        blind = "verdicts.blind" if review.flag("blind") else "verdicts.not_blind"
+        blocks.insert(0, draft.paragraph(blind))
     blocks.append(_checklist(draft, review))
     rows = [("verdict", judgement_words(draft, judgement))]
     if judgement.text("at"):
@@ -85,7 +89,8 @@ def _review(draft: Draft, review: Record, order: int) -> Part:
     text = review.text("interpretation") or judgement.text("interpretation")
     said = draft.comment(text) or (draft.paragraph("verdicts.no_interpretation"),)
     blocks += [Paragraph(draft.words("verdicts.interpretation"), "label"), *said]
-    blocks += _signatures(draft, review)
+    if judgement:
+        blocks += _signatures(draft, review)
     title = draft.words("section.review", name=draft.data(review.text("reviewer")))
     return Part(f"review-{order}", title, tuple(blocks))
 
@@ -166,6 +171,9 @@ def _program(draft: Draft) -> Part:
     ratio = given.number("likelihood_ratio")
     told = ratio_words(draft, ratio) if ratio is not None and ratio > 0 else draft.nothing
     rows.append(("likelihood_ratio", told))
+    accused = given.records("regions")
+    if accused:
+        rows.append(("accused", draft.joined(_accused(draft, of) for of in accused)))
     alone = given.record("network_alone")
     if alone:
         rows.append(("network_alone", _alone(draft, alone)))
@@ -178,6 +186,11 @@ def _program(draft: Draft) -> Part:
     if given.text("caveat"):
         blocks.append(Paragraph(draft.recorded(given.text("caveat")), "caveat"))
     return Part("program", title, tuple(blocks))
+
+
+def _accused(draft: Draft, region: Record) -> Words:
+    share = draft.share(region.number("share"))
+    return draft.words("program.accused", view=draft.view(region.text("name")), share=share)
 
 
 def _alone(draft: Draft, alone: Record) -> Words:

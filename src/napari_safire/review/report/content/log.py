@@ -51,7 +51,7 @@ def events(draft: Draft) -> Chapter:
     if not given:
         return Chapter((draft.paragraph("events.none"), head))
     columns = (
-        draft.column("sequence", 0.4, numbers=True),
+        draft.column("sequence", 0.5, numbers=True),
         draft.column("at", 1.0),
         draft.column("by", 1.1),
         draft.column("machine", 0.8),

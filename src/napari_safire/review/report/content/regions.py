@@ -16,33 +16,35 @@ def part(draft: Draft) -> Part | None:
         return None
     rows = [row for row in given.records("rows") if not row.text("why_not")]
     outliers = [row for row in rows if row.flag("outlier")]
-    shown = rows if len(rows) <= _MOST_ROWS else outliers
+    shown = rows if len(rows) <= _MOST_ROWS else _clearest(outliers)
     blocks: list[Block] = [draft.paragraph("regions.meaning")]
     if len(shown) < len(rows):
-        blocks.append(draft.note("regions.outliers_alone", n=draft.texts.whole(len(rows))))
-    if not outliers:
+        n, m = draft.texts.whole(len(rows)), draft.texts.whole(len(shown))
+        blocks.append(draft.note("regions.outliers_alone", n=n, shown=m))
+    if rows and not outliers:
         blocks.append(draft.paragraph("regions.no_outlier"))
     if shown:
-        blocks += [
-            _table(draft, given, shown),
-            draft.note("regions.interval", level=draft.share(given.number("level"))),
-        ]
+        level = draft.share(given.number("level"))
+        blocks += [_table(draft, shown), draft.note("regions.interval", level=level)]
     blocks += draft.bullets(given.texts("notices"))
-    blocks += _measures(draft, given)
+    if rows:
+        blocks += _measures(draft, given)
     blocks += _left_out(draft, given)
     return Part("regions", draft.words("section.regions"), tuple(blocks))
 
 
-def _table(draft: Draft, given: Record, rows: list[Record]) -> Block:
-    units = {measure.text("name"): measure.text("unit") for measure in given.records("measures")}
+def _clearest(outliers: list[Record]) -> list[Record]:
+    """Of more outliers than anybody reads, those with the largest effects, in order."""
+    order = sorted(range(len(outliers)), key=lambda n: -abs(outliers[n].number("effect") or 0))
+    return [outliers[n] for n in sorted(order[:_MOST_ROWS])]
+
+
+def _table(draft: Draft, rows: list[Record]) -> Block:
     columns = (
         draft.column("source", 0.5, numbers=True),
         draft.column("measure", 1.0),
-        draft.column("inside", 0.7, numbers=True),
-        draft.column("rest", 0.7, numbers=True),
-        draft.column("unit", 0.9),
-        draft.column("effect", 1.5),
-        draft.column("words", 2.2),
+        draft.column("effect", 1.3),
+        draft.column("words", 3.2),
     )
     cells = []
     for row in rows:
@@ -52,9 +54,6 @@ def _table(draft: Draft, given: Record, rows: list[Record]) -> Block:
             (
                 (Run(row.text("source")),),
                 (draft.texts.term("measure", name),),
-                draft.number(row.number("inside"), 2),
-                draft.number(row.number("rest"), 2),
-                draft.recorded(units.get(name, "")) if units.get(name) else (),
                 _effect(draft, row),
                 (Run(said, "recorded", strong=row.flag("outlier")),),
             )
@@ -79,6 +78,7 @@ def _measures(draft: Draft, given: Record) -> tuple[Block, ...]:
             draft.recorded(measure.text("what")),
             draft.recorded(measure.text("caveat")),
             draft.recorded(measure.text("source")),
+            draft.number(measure.number("limit"), 2),
         )
         for measure in given.records("measures")
     ]
@@ -87,27 +87,31 @@ def _measures(draft: Draft, given: Record) -> tuple[Block, ...]:
         draft.column("what", 1.4),
         draft.column("misleads", 1.8),
         draft.column("method_source", 1.0),
+        draft.column("limit", 0.6, numbers=True),
     )
     return (draft.table("measures", columns, rows),) if rows else ()
 
 
 def _left_out(draft: Draft, given: Record) -> tuple[Block, ...]:
     """Say why something was not measured, each reason once."""
-    reasons: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for row in given.records("rows"):
         if row.text("why_not"):
-            reasons.setdefault((row.text("measure"), row.text("why_not")), []).append(
-                row.text("source")
-            )
+            measures, sources = reasons.setdefault(row.text("why_not"), ({}, {}))
+            measures[row.text("measure")] = sources[row.text("source")] = None
     if not reasons:
         return ()
     columns = (
-        draft.column("measure", 1.0),
+        draft.column("measure", 1.6),
         draft.column("sources", 1.0),
-        draft.column("why_not", 3.0),
+        draft.column("why_not", 2.4),
     )
     rows = [
-        ((draft.texts.term("measure", name),), (Run(", ".join(numbers)),), draft.recorded(why))
-        for (name, why), numbers in reasons.items()
+        (
+            draft.joined((draft.texts.term("measure", name),) for name in measures),
+            draft.joined((Run(number),) for number in sources),
+            draft.recorded(why),
+        )
+        for why, (measures, sources) in reasons.items()
     ]
     return (draft.table("left_out", columns, rows),)

@@ -57,14 +57,14 @@ def stability(draft: Draft) -> Part | None:
         draft.paragraph("stability.meaning", bound=draft.number(given.number("kept_from"))),
         *_said(draft, given),
     ]
-    if given.text("reference") == "window":
+    if given.numbers("window"):
         blocks.append(draft.note("stability.window", place=draft.place(given.numbers("window"))))
     columns = (
         draft.column("source", 0.5, numbers=True),
         draft.column("kept", 0.8, numbers=True),
         draft.column("median_iou", 0.8, numbers=True),
         draft.column("least_iou", 0.8, numbers=True),
-        draft.column("words", 3.0),
+        draft.column("worst", 2.0),
     )
     rows = [
         (
@@ -72,7 +72,7 @@ def stability(draft: Draft) -> Part | None:
             draft.words("stability.of", kept=of.text("kept"), runs=of.text("runs")),
             draft.number(of.number("median_iou"), 2),
             draft.number(of.number("least_iou"), 2),
-            draft.recorded(of.text("words")),
+            draft.recorded(of.text("worst")),
         )
         for of in given.records("sources")
     ]
@@ -85,14 +85,13 @@ def saved_again(draft: Draft) -> Part | None:
     given = draft.document.record("saved_again")
     if not given:
         return None
-    blocks: list[Block] = [draft.paragraph("saved_again.meaning"), *_said(draft, given)]
-    blocks.append(_runs(draft, given, "copies"))
-    for copy in given.records("copies"):
-        differences = draft.bullets(copy.texts("differences"))
-        if differences:
-            name = draft.data(copy.text("name"))
-            blocks += [draft.paragraph("saved_again.differs", name=name), *differences]
-    return Part("saved-again", draft.words("section.saved_again"), tuple(blocks))
+    blocks = (
+        draft.paragraph("saved_again.meaning"),
+        *draft.bullets(copy.text("words") for copy in given.records("copies")),
+        *draft.bullets((given.text("notice"),)),
+        _runs(draft, given, "copies"),
+    )
+    return Part("saved-again", draft.words("section.saved_again"), blocks)
 
 
 def _said(draft: Draft, given: Record) -> tuple[Block, ...]:
