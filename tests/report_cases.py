@@ -41,7 +41,9 @@ def sample_figures() -> dict[str, bytes]:
         "picture": drawing.resized(rgb, drawing.fitted_size(rgb.shape)),
         "partition": drawing.contours(rgb, labels),
         "forgery-map": drawing.forgery_map(rgb, forgery),
-        "finding-1": drawing.side_by_side([drawing.framed(rgb, window), cut, noise]),
+        "finding-1": drawing.side_by_side(
+            [drawing.framed(drawing.resized(rgb, (300, 400)), window, rgb.shape), cut, noise]
+        ),
         "view-noise-level": drawing.resized(noise, drawing.fitted_size(noise.shape, 240)),
     }
     return {name: drawing.encoded(pixels) for name, pixels in made.items()}

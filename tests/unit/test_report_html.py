@@ -148,7 +148,7 @@ def test_documents_of_another_kind_are_drawn_as_far_as_they_go(leaf: Any) -> Non
     Page(render_html(changed(full_document(), leaf), {}))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=40) | st.just(HOSTILE) | st.just('"><img src=x onerror=1>\u2066'))
 def test_no_text_becomes_markup(text: str) -> None:
     document = full_document()
@@ -206,7 +206,13 @@ def test_long_tables_of_regions_show_what_stands_out() -> None:
     row = document["regions"]["rows"][1]
     document["regions"]["rows"] += [row | {"source": number} for number in range(3, 200)]
     text = Page(page_of(document)).text
-    assert "Of 199 rows only those that stand out are shown" in text
+    assert "Of 199 rows only 1 are shown, which stand out most" in text
+    outlier = document["regions"]["rows"][0]
+    document["regions"]["rows"] += [outlier | {"effect": 0.5 + n / 1000} for n in range(300)]
+    page = Page(page_of(document)).text
+    assert "Of 499 rows only 120 are shown" in page
+    assert "▲ 0.8 " in page
+    assert "▲ 0.5 " not in page  # the weakest
 
 
 # -- the catalogue ---------------------------------------------------------------------------------

@@ -166,8 +166,8 @@ class Texts:
         if value and not _PLAIN[0] <= abs(value) < _PLAIN[1]:
             text = f"{value:.{digits - 1}e}"
         else:
-            before = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-            text = f"{value:,.{max(0, digits - before)}f}"
+            decimals = digits - 1 - math.floor(math.log10(abs(value)))
+            text = f"{value:,.{max(0, decimals)}f}"
             text = text.rstrip("0").rstrip(".") if "." in text else text
         marks = {",": self.line("format.thousands"), ".": self.line("format.decimal")}
         return "".join(marks.get(character, character) for character in text)

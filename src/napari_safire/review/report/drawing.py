@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from scipy import ndimage
 from napari_safire.examination.overlay import source_borders, tinted_heatmap
 from napari_safire.forgery import ForgeryMap
 from napari_safire.palette import Rgb, source_colour
+from napari_safire.types import FloatImage
 
 RgbImage = npt.NDArray[np.uint8]
 Window = tuple[int, int, int, int]
@@ -120,7 +120,7 @@ def contours(rgb: RgbImage, labels: npt.NDArray[Any], longest: int = LONGEST) ->
     picture = resized(rgb, size).copy()
     numbers = [int(number) for number in np.unique(shown)]
     width = max(1, round(min(size) / 300))
-    rim = ndimage.binary_dilation(source_borders(shown), iterations=2 * width)
+    rim = ndimage.binary_dilation(source_borders(shown), iterations=2 * width + 1)
     colours = np.zeros((max(numbers) + 1, 3), np.uint8)
     for number in numbers:
         colours[number] = source_colour(number)
@@ -164,18 +164,29 @@ def forgery_map(rgb: RgbImage, forgery: ForgeryMap, longest: int = LONGEST) -> R
     """
     size = fitted_size(rgb.shape, longest)
     heat = Image.fromarray(forgery.heatmap).resize((size[1], size[0]), Image.Resampling.BOX)
-    small = replace(forgery, heatmap=np.asarray(heat, np.float32))
-    drawn = heat_over(resized(rgb, size), small)
+    muted = bool(forgery.caveat)
+    drawn = heat_over(resized(rgb, size), np.asarray(heat, np.float32), muted=muted)
     ramp = np.broadcast_to(np.linspace(0, 1, size[1], dtype=np.float32), (_SCALE // 2, size[1]))
-    bar = tinted_heatmap(np.full(ramp.shape, 200, np.float32), ramp, muted=bool(forgery.caveat))
+    bar = tinted_heatmap(np.full(ramp.shape, 200, np.float32), ramp, muted=muted)
     return _with_scale(drawn, bar, ("0", "1"))
 
 
-def heat_over(rgb: RgbImage, forgery: ForgeryMap) -> RgbImage:
-    """Draw a forgery map over the grey picture, each of its pixels; (H, W, 3) uint8."""
+def heat_over(rgb: RgbImage, heatmap: FloatImage, *, muted: bool) -> RgbImage:
+    """Draw a heatmap over a grey picture of its size.
+
+    Parameters
+    ----------
+    rgb : (H, W, 3) uint8 array
+    heatmap : (H, W) float32 array
+    muted : bool
+        In fog, as of every verdict but "forged".
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
     grey = (rgb @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.float32, copy=False)
-    heat = np.clip(forgery.heatmap, 0, 1)
-    return tinted_heatmap(grey, heat, muted=bool(forgery.caveat))
+    return tinted_heatmap(grey, np.clip(heatmap, 0, 1), muted=muted)
 
 
 def _with_scale(picture: RgbImage, bar: RgbImage, ends: tuple[str, str]) -> RgbImage:
@@ -190,23 +201,24 @@ def _with_scale(picture: RgbImage, bar: RgbImage, ends: tuple[str, str]) -> RgbI
     return np.asarray(canvas)
 
 
-def framed(rgb: RgbImage, window: Window, longest: int = _PANEL) -> RgbImage:
-    """Draw the whole picture small, with a frame around a part of it.
+def framed(small: RgbImage, window: Window, shape: Sequence[int]) -> RgbImage:
+    """Draw a frame around a part of a picture that is drawn small.
 
     Parameters
     ----------
-    rgb : (H, W, 3) uint8 array
+    small : (h, w, 3) uint8 array
+        The whole picture.
     window : Window
         In pixels of the picture.
-    longest : int
+    shape : (H, W, …)
+        Of the picture.
 
     Returns
     -------
     (h, w, 3) uint8 array
     """
-    size = fitted_size(rgb.shape, longest)
-    image = Image.fromarray(resized(rgb, size).copy())
-    down, across = size[0] / rgb.shape[0], size[1] / rgb.shape[1]
+    image = Image.fromarray(small.copy())
+    down, across = small.shape[0] / shape[0], small.shape[1] / shape[1]
     top, left, bottom, right = window
     box = (
         round(left * across),

@@ -132,9 +132,9 @@ def _data(
     words = _Setter(fonts.missing)
     summary = Box(content.summary.title, (*content.summary.blocks, *_about_fonts(texts, fonts)))
     return {
-        "language": texts.language,
+        "language": _typst_language(texts.language),
         "direction": texts.direction,
-        "recorded_language": language_of(document),
+        "recorded_language": _typst_language(language_of(document)),
         "title": words.set(content.title),
         "plain_title": words.line(_plain(content.title)),
         "author": words.line(content.author),
@@ -160,6 +160,11 @@ def _data(
         "of_machine": list(fonts.of_machine),
         "files": {name: f"{k}.{file.suffix}" for k, (name, file) in enumerate(files.items())},
     }
+
+
+def _typst_language(code: str) -> str:
+    """Typst takes the first part of a BCP 47 code: for hyphens and for readers' programs."""
+    return code.partition("-")[0]
 
 
 def _about_fonts(texts: Texts, fonts: Fonts) -> Iterator[Block]:
@@ -200,7 +205,11 @@ class _Setter:
         return [[run.kind, run.strong, self._pieces(run, longest)] for run in words]
 
     def _pieces(self, run: Run, longest: int) -> list[str]:
-        return [run.text] if run.kind == "swatch" else list(_pieces(self.line(run.text), longest))
+        if run.kind == "swatch":
+            return [run.text]
+        line = self.line(run.text)
+        # Words of the catalogue are hyphenated by typst, which knows their language.
+        return [line] if run.kind == "own" else list(_pieces(line, longest))
 
     def block(self, block: Block) -> dict[str, Any]:
         """Return a block as JSON values, by the names of its fields."""

@@ -109,7 +109,7 @@ def _view(draft: Draft, view: Record) -> Part | None:
     """What a view has beside its finding; None if that is all."""
     name = view.text("name")
     anchor = "view-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    rows = [("finding", draft.recorded(view.text("finding")))]
+    rows: list[tuple[str, Words]] = []
     if view.number("score"):
         score = draft.number(view.number("score"))
         means = draft.recorded(view.text("score_means"))
@@ -117,9 +117,11 @@ def _view(draft: Draft, view: Record) -> Part | None:
     if view.text("caveat") not in ("", view.text("misleads")):
         rows.append(("caveat", draft.recorded(view.text("caveat"))))
     figure, remarks = draft.figure(anchor), _remarks(draft, view)
-    if len(rows) == 1 and not figure and not remarks:
+    if not (rows or figure or remarks):
         return None
-    return Part(anchor, (draft.view(name),), (*figure, draft.facts(*rows), *remarks))
+    finding = ("finding", draft.recorded(view.text("finding")))
+    facts = (draft.facts(finding, *rows),) if rows else ()
+    return Part(anchor, (draft.view(name),), (*figure, *facts, *remarks))
 
 
 def _how_views_work(draft: Draft, views: list[Record]) -> Part:

@@ -16,15 +16,16 @@ def part(draft: Draft) -> Part | None:
         return None
     rows = [row for row in given.records("rows") if not row.text("why_not")]
     outliers = [row for row in rows if row.flag("outlier")]
-    shown = rows if len(rows) <= _MOST_ROWS else outliers
+    shown = rows if len(rows) <= _MOST_ROWS else _clearest(outliers)
     blocks: list[Block] = [draft.paragraph("regions.meaning")]
     if len(shown) < len(rows):
-        blocks.append(draft.note("regions.outliers_alone", n=draft.texts.whole(len(rows))))
+        n, m = draft.texts.whole(len(rows)), draft.texts.whole(len(shown))
+        blocks.append(draft.note("regions.outliers_alone", n=n, shown=m))
     if rows and not outliers:
         blocks.append(draft.paragraph("regions.no_outlier"))
     if shown:
         level = draft.share(given.number("level"))
-        blocks += [_table(draft, given, shown), draft.note("regions.interval", level=level)]
+        blocks += [_table(draft, shown), draft.note("regions.interval", level=level)]
     blocks += draft.bullets(given.texts("notices"))
     if rows:
         blocks += _measures(draft, given)
@@ -32,16 +33,18 @@ def part(draft: Draft) -> Part | None:
     return Part("regions", draft.words("section.regions"), tuple(blocks))
 
 
-def _table(draft: Draft, given: Record, rows: list[Record]) -> Block:
-    units = {measure.text("name"): measure.text("unit") for measure in given.records("measures")}
+def _clearest(outliers: list[Record]) -> list[Record]:
+    """Of more outliers than anybody reads, those with the largest effects, in order."""
+    order = sorted(range(len(outliers)), key=lambda n: -abs(outliers[n].number("effect") or 0))
+    return [outliers[n] for n in sorted(order[:_MOST_ROWS])]
+
+
+def _table(draft: Draft, rows: list[Record]) -> Block:
     columns = (
         draft.column("source", 0.5, numbers=True),
         draft.column("measure", 1.0),
-        draft.column("inside", 0.7, numbers=True),
-        draft.column("rest", 0.7, numbers=True),
-        draft.column("unit", 0.9),
-        draft.column("effect", 1.5),
-        draft.column("words", 2.2),
+        draft.column("effect", 1.3),
+        draft.column("words", 3.2),
     )
     cells = []
     for row in rows:
@@ -51,9 +54,6 @@ def _table(draft: Draft, given: Record, rows: list[Record]) -> Block:
             (
                 (Run(row.text("source")),),
                 (draft.texts.term("measure", name),),
-                draft.number(row.number("inside"), 2),
-                draft.number(row.number("rest"), 2),
-                draft.recorded(units.get(name, "")) if units.get(name) else (),
                 _effect(draft, row),
                 (Run(said, "recorded", strong=row.flag("outlier")),),
             )
