@@ -5,12 +5,16 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import gaussian_filter, zoom
 
 from napari_safire.errors import Cancelled, DatasetError, SafireError
 from napari_safire.forensics import Picture
 from napari_safire.review.regions import MEASURES, RegionTable, region_table
+from napari_safire.review.regions.cells import CELL, Places, tiles
+from napari_safire.review.regions.effects import block_draws, effect_of, pairs_of, simultaneous
 
 SIDE = 512
 PLACE = slice(128, 320), slice(160, 352)
@@ -183,3 +187,96 @@ def test_places_of_negative_labels_are_looked_at_nowhere(noisy):
     table = region_table(with_patch(noisier), labels)
     assert table.sources == (0, 1)
     assert table.row(0, "noise").n_cells < noisy.row(0, "noise").n_cells
+
+
+SQUARE = 32  # cells a side
+
+
+def cells_in_a_square():
+    rows, cols = (CELL * at.ravel() for at in np.mgrid[:SQUARE, :SQUARE])
+    nothing = np.zeros(SQUARE**2)
+    return Places(rows, cols, nothing, nothing)
+
+
+def of_noise(generator, draws, blocks, pairs):
+    """Effect where there is none: values that are alike within squares of 4 x 4 cells."""
+    shared = np.kron(generator.normal(size=(SQUARE // 4,) * 2), np.ones((4, 4)))
+    values = (shared + 0.5 * generator.normal(size=shared.shape)).ravel()
+    return effect_of(values[pairs.inside], values[pairs.rest], pairs, blocks, draws)
+
+
+def test_intervals_of_blocks_hold_where_those_of_single_cells_would_not():
+    places = cells_in_a_square()
+    sources = ((places.rows < 20 * CELL) & (places.cols < 20 * CELL)).astype(np.int64)
+    pairs = pairs_of(places, sources, 1, alike=False, seed=0)
+    held = {}
+    for side in (4, 1):
+        generator = np.random.default_rng(1)
+        across = SQUARE // side
+        blocks = places.rows // (side * CELL) * across + places.cols // (side * CELL)
+        draws = block_draws(across**2, 199, 0)
+        effects = [of_noise(generator, draws, blocks, pairs) for _ in range(60)]
+        held[side] = np.mean(
+            [low <= 0 <= high for low, high in (e.interval(0.95) for e in effects)]
+        )
+        rows = [effects[first : first + 6] for first in range(0, 60, 6)]
+        together = np.mean(
+            [
+                all(abs(e.delta) < w for e, w in zip(r, simultaneous(r, 0.95), strict=True))
+                for r in rows
+            ]
+        )
+        held[f"six rows, {side}"] = together
+    assert held[4] >= 0.88
+    assert held["six rows, 4"] >= 0.9
+    assert held[1] < 0.7
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=10, deadline=None)
+def test_effects_depend_on_ranks_and_turn_with_their_sides(seed):
+    generator = np.random.default_rng(seed)
+    places = cells_in_a_square()
+    pairs = pairs_of(places, generator.integers(2, size=len(places)), 1, alike=True, seed=0)
+    blocks = places.rows // 64 * 8 + places.cols // 64
+    inside, rest = generator.normal(size=(2, len(pairs.inside)))
+    draws = block_draws(64, 49, seed)
+    one = effect_of(inside, rest, pairs, blocks, draws)
+    stretched = effect_of(np.exp(inside), np.exp(rest), pairs, blocks, draws)
+    turned = effect_of(rest, inside, pairs, blocks, draws)
+    assert -1 <= one.delta <= 1
+    assert stretched.delta == one.delta
+    assert np.array_equal(stretched.drawn, one.drawn, equal_nan=True)
+    assert turned.delta == pytest.approx(-one.delta)
+    assert one.interval(0.95)[0] <= one.delta <= one.interval(0.95)[1]
+
+
+def test_cells_are_compared_with_cells_as_bright_and_as_textured():
+    places = cells_in_a_square()
+    sources = (places.cols >= 16 * CELL).astype(np.int64)
+    bright = Places(places.rows, places.cols, np.where(sources, 200.0, 40.0), places.texture)
+    assert len(pairs_of(bright, sources, 1, alike=True, seed=0).inside) == 0
+    some = np.where((sources == 1) | (places.rows < 4 * CELL), 200.0, 40.0)
+    matched = pairs_of(
+        Places(places.rows, places.cols, some, places.texture), sources, 1, alike=True, seed=0
+    )
+    assert (places.rows[matched.rest] < 4 * CELL).all()
+    assert set(matched.inside) == set(np.flatnonzero(sources == 1))
+
+
+def test_a_large_picture_is_sampled_where_its_sources_lie():
+    labels = np.zeros((3000, 4000), np.uint8)
+    labels[2600:2800, 3500:3800] = 1
+    chosen = tiles(labels, (0, 1), 0)
+    assert len(chosen) == 36
+    assert chosen == tiles(labels, (0, 1), 0) != tiles(labels, (0, 1), 1)
+    of_source = sum((labels[tile.rows, tile.cols] == 1).sum() for tile in chosen)
+    assert of_source == 200 * 300  # all of the small one
+
+
+def test_the_same_picture_gives_the_same_table(noisy):
+    again = region_table(with_patch(noisier), planted_labels())
+    assert again == noisy
+    named = region_table(with_patch(noisier), np.where(planted_labels() == 1, 9, 4))
+    assert named.sources == (4, 9)
+    assert named.row(9, "noise").effect == noisy.row(1, "noise").effect

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _COARSE_QUALITY = 85  # of a JPEG: below, traces of what came before it are mostly gone
 _LEAST_SILENT = 0.1  # of the patches
+_MOST_NAMED = 2  # sources in a sentence
 _CAMERA = ("Image Make", "Image Model", "XMP tiff:Make", "XMP tiff:Model")
 # Pixels of screens, the longer side first: a picture of exactly this size may be a screenshot.
 _SCREENS = frozenset(
@@ -154,10 +155,13 @@ def _of_copies(analysis: Analysis) -> Iterator[str]:
         yield "Changed copies of this large picture were tried in a window only, without verdicts."
     lost = [one.source + 1 for one in tried.of if one.ious and 2 * one.kept <= len(one.ious)]
     if lost:
-        named = ", ".join(map(str, lost))
-        sources = f"Source {named} is" if len(lost) == 1 else f"Sources {named} are"
+        named = f"{len(lost)} of {len(tried.of)} sources are"
+        if len(lost) == 1:
+            named = f"Source {lost[0]} is"
+        elif len(lost) <= _MOST_NAMED:
+            named = f"Sources {' and '.join(map(str, lost))} are"
         weak = "a weak finding by itself" if len(lost) == 1 else "weak findings by themselves"
-        yield f"{sources} lost in half of the changed copies or more: {weak}."
+        yield f"{named} lost in half of the changed copies or more: {weak}."
     if again is not None and again.differs:
         yield "Saved once more, the same picture is answered otherwise: see what differs."
 

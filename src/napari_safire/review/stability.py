@@ -43,6 +43,7 @@ ALL = (
 )  # fmt: skip
 MOST_PIXELS = 1_500_000  # of a picture that "quick" asks as a whole
 _LEAST_SHARE = 0.01  # of a window, for a source to be looked at there
+_MOST_NAMED = 3  # sources in the summary; each has its own sentence besides
 STAGE = "trying changed copies"
 
 
@@ -141,7 +142,13 @@ class Stability:
         if sources and not lost:
             every = "The one source is" if self.n_sources == 1 else "All sources are"
             told.append(f"{every} kept in all {len(self.runs)} copies.")
-        told += [one.words for one in self.of if one in lost or not one.ious]
+        lost.sort(key=lambda one: one.kept / len(one.ious))
+        told += [one.words for one in lost[:_MOST_NAMED]]
+        if len(lost) > _MOST_NAMED:
+            told.append(f"{len(lost) - _MOST_NAMED} more sources are lost in some copies.")
+        unseen = self.n_sources - len(sources)
+        if unseen:
+            told.append(f"Copies show too little of {unseen} of {self.n_sources} sources.")
         verdicts = [run.said["verdict"] or run.said["network_verdict"] for run in self.runs]
         if self.verdict is not None and all(verdicts):
             same = sum(one == self.verdict for one in verdicts)

@@ -226,35 +226,58 @@ def windows_of(tile: Tile, cells: Places, side: int, step: int) -> Places:
     return Places(rows.astype(np.int64), cols.astype(np.int64), brightness, texture)
 
 
-def source_map(labels: LabelImage) -> Ints:
+def quarters(cells: Places) -> Places:
+    """Divide each cell in four squares, which look as the cell does.
+
+    Parameters
+    ----------
+    cells : Places
+
+    Returns
+    -------
+    Places
+        Four times as many, of 8 pixels a side.
+    """
+    by = CELL // 4 * np.array([[-1, -1, 1, 1], [-1, 1, -1, 1]])
+    return Places(
+        (cells.rows[:, None] + by[0]).ravel(),
+        (cells.cols[:, None] + by[1]).ravel(),
+        np.repeat(cells.brightness, 4),
+        np.repeat(cells.texture, 4),
+    )
+
+
+def source_map(labels: LabelImage, cell: int = CELL) -> Ints:
     """Source of each cell of a picture.
 
     Parameters
     ----------
     labels : (H, W) int array
+    cell : int
+        Pixels a side.
 
     Returns
     -------
-    (H // 16, W // 16) int array
+    (H // cell, W // cell) int array
         Value in the labels; -1 where several sources meet, or where nothing is to be looked at.
     """
-    height, width = (n // CELL * CELL for n in labels.shape)
-    blocks = labels[:height, :width].reshape(height // CELL, CELL, width // CELL, CELL)
+    height, width = (n // cell * cell for n in labels.shape)
+    blocks = labels[:height, :width].reshape(height // cell, cell, width // cell, cell)
     low = blocks.min(axis=(1, 3), initial=blocks.max(initial=0)).astype(np.int64)
     high = blocks.max(axis=(1, 3), initial=blocks.min(initial=0)).astype(np.int64)
     return np.where((low == high) & (low >= 0), low, -1)
 
 
-def sources_at(of_cells: Ints, places: Places, side: int, least_share: float = 1.0) -> Ints:
-    """Source of each place.
+def sources_of_windows(of_cells: Ints, windows: Places, side: int, least_share: float) -> Ints:
+    """Source of each window.
 
     Parameters
     ----------
     of_cells : (h, w) int array
         From `source_map`.
-    places : Places
+    windows : Places
     side : int
-        Pixels a side of a place.
+        Pixels a side of a window.
     least_share : float
         Of its cells that have to be of one source.
 
@@ -264,10 +287,8 @@ def sources_at(of_cells: Ints, places: Places, side: int, least_share: float = 1
         -1 where several sources meet.
     """
     n = side // CELL
-    if n == 1:
-        return of_cells[places.rows // CELL, places.cols // CELL]
-    found = np.full(len(places), -1, np.int64)
-    for number, (row, col) in enumerate(zip(places.rows, places.cols, strict=True)):
+    found = np.full(len(windows), -1, np.int64)
+    for number, (row, col) in enumerate(zip(windows.rows, windows.cols, strict=True)):
         top, left = (row - side // 2) // CELL, (col - side // 2) // CELL
         values, counts = np.unique(of_cells[top : top + n, left : left + n], return_counts=True)
         most = int(counts.argmax())

@@ -27,6 +27,7 @@ LEAST_CELLS, LEAST_WINDOWS, LEAST_BLOCKS = 12, 6, 4
 _NEIGHBOURS = 12  # cells of the rest that each cell of a source is compared with
 _BRIGHTNESS, _TEXTURE = 16.0, 0.5  # differences that count alike: grey levels, binary logarithm
 _CALIPER = 1.5  # cells that differ more are not compared
+_JITTER = 0.02  # where many look the same, not all are compared with the same few
 _MOST_CELLS = 2000  # of a source: more make it slower, not surer
 
 
@@ -118,6 +119,7 @@ def pairs_of(places: Places, sources: Ints, source: int, *, alike: bool, seed: i
         drawn = rest[generator.integers(len(rest), size=(len(inside), _NEIGHBOURS))]
         return Pairs(np.repeat(inside, _NEIGHBOURS), drawn.ravel(), n_inside)
     looks = np.stack([places.brightness / _BRIGHTNESS, places.texture / _TEXTURE], axis=1)
+    looks += _JITTER * generator.normal(size=looks.shape)
     distances, nearest = cKDTree(looks[rest]).query(
         looks[inside], min(_NEIGHBOURS, len(rest)), distance_upper_bound=_CALIPER
     )
@@ -160,7 +162,7 @@ def effect_of(
         return "flat, black or clipped"
     n_blocks = min(len(np.unique(blocks[own])), len(np.unique(blocks[others])))
     if n_blocks < LEAST_BLOCKS:
-        return f"it lies in {n_blocks} blocks, {LEAST_BLOCKS} are needed for an interval"
+        return f"it or its like lie in {n_blocks} blocks, an interval needs {LEAST_BLOCKS}"
     signs = np.sign(inside[known] - rest[known])
     shape = (draws.shape[1],) * 2
     at = blocks[pairs.inside[known]], blocks[pairs.rest[known]]

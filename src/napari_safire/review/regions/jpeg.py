@@ -12,7 +12,7 @@ from napari_safire.forensics.compression.grid import N_GRIDS, votes_surprise
 from napari_safire.forensics.picture import Picture
 from napari_safire.progress import Cancel
 from napari_safire.review.regions.cells import Floats, Ints, Places
-from napari_safire.review.regions.measures import on_cells
+from napari_safire.types import FloatImage
 
 _LEAST_VOTES = 32  # pixels of a cell: fewer say nothing
 _SIGNIFICANT = 1.0  # minus log10 of the grids that chance would show
@@ -64,21 +64,22 @@ def _place(grid: int) -> str:
     return "row {}, column {}".format(*divmod(grid, BLOCK))
 
 
-def history(picture: Picture, cells: Places, *, cancel: Cancel | None = None) -> Floats | str:
-    """Tell how much speaks for each cell lacking the former compression of the others.
+def history(picture: Picture, squares: Places, *, cancel: Cancel | None = None) -> Floats | str:
+    """Tell how much speaks for each place lacking the former compression of the others.
 
     Parameters
     ----------
     picture : Picture
-    cells : Places
+    squares : Places
+        Of 8 pixels a side.
     cancel : callable, optional
         Asked in between.
 
     Returns
     -------
     (n,) float array or str
-        Mean log-likelihood ratio of the blocks in each cell, above 0 where they lack it; or why
-        there is none.
+        Log-likelihood ratio of the block whose centre lies in each square, above 0 where it lacks
+        it; or why there is none.
 
     Raises
     ------
@@ -92,10 +93,24 @@ def history(picture: Picture, cells: Places, *, cancel: Cancel | None = None) ->
         found = double_compression(jpeg, out_of_range(picture.rgb), cancel=cancel)
         if not found.first_steps:
             return "the file shows no compression before its last"
-        return on_cells(found.log_ratios, (0, 0), cells)
+        return _on_squares(found.log_ratios, (0, 0), squares)
     former = former_jpeg(picture, cancel=cancel)
     if former is None:
         return "no JPEG file, and no traces of a former one"
     if not former.unchanged:
         return "a JPEG once, but brightness or colours were changed since"
-    return on_cells(former.ratios, former.grid, cells)
+    return _on_squares(former.ratios, former.grid, squares)
+
+
+def _on_squares(ratios: FloatImage, grid: tuple[int, int], squares: Places) -> Floats:
+    """Ratio of each square's block; ``nan`` where none has its centre in it."""
+    at = [
+        (places // BLOCK * BLOCK - start + BLOCK // 2) // BLOCK
+        for places, start in zip((squares.rows, squares.cols), grid, strict=True)
+    ]
+    there = np.ones(len(squares), bool)
+    for numbers, n in zip(at, ratios.shape, strict=True):
+        there &= (numbers >= 0) & (numbers < n)
+    found = np.full(len(squares), np.nan)
+    found[there] = ratios[at[0][there], at[1][there]]
+    return found

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.forensics.compression.coefficients import BLOCK
 from napari_safire.forensics.compression.grid import N_GRIDS, grid_votes
 from napari_safire.forensics.compression.resaving import ghosts
 from napari_safire.forensics.picture import Picture
@@ -199,36 +198,3 @@ def _periods(luminance: FloatImage, tile: Tile, windows: Places) -> FloatImage:
         window = luminance[top : top + WINDOW, left : left + WINDOW]
         found.append([spectrum(window, axis) for axis in (0, 1)])
     return np.array(found, np.float32).reshape(-1, 2, WINDOW // 2)
-
-
-def on_cells(ratios: FloatImage, grid: tuple[int, int], cells: Places) -> npt.NDArray[np.float64]:
-    """Average what blocks of 8 x 8 pixels say over the cells in which their centres lie.
-
-    Parameters
-    ----------
-    ratios : (h, w) float32 array
-        One value a block; ``nan`` where it says nothing.
-    grid : (int, int)
-        Row and column where the first block begins.
-    cells : Places
-
-    Returns
-    -------
-    (n,) float array
-        ``nan`` where no block says anything.
-    """
-    at = [
-        (start + BLOCK * np.arange(n) + BLOCK // 2) // CELL
-        for start, n in zip(grid, ratios.shape, strict=True)
-    ]
-    shape = tuple(
-        max(int(blocks.max(initial=0)), int(places.max(initial=0)) // CELL) + 1
-        for blocks, places in zip(at, (cells.rows, cells.cols), strict=True)
-    )
-    bins = (at[0][:, None] * shape[1] + at[1]).ravel()
-    told = np.isfinite(ratios).ravel()
-    n_bins = shape[0] * shape[1]
-    sums = np.bincount(bins[told], ratios.ravel()[told].astype(np.float64), n_bins)
-    counts = np.bincount(bins[told], minlength=n_bins)
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    return np.asarray(means[cells.rows // CELL * shape[1] + cells.cols // CELL])

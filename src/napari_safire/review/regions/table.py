@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_safire.errors import SafireError
+from napari_safire.forensics.compression.coefficients import BLOCK
 from napari_safire.forensics.compression.grid import N_GRIDS
 from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.tiles import of_each
@@ -19,11 +20,13 @@ from napari_safire.review.regions.cells import (
     Places,
     Tile,
     joined,
+    quarters,
     source_map,
-    sources_at,
+    sources_of_windows,
     tiles,
 )
 from napari_safire.review.regions.effects import (
+    LEAST_CELLS,
     LEAST_WINDOWS,
     Effect,
     Pairs,
@@ -58,12 +61,15 @@ class Looked:
     shape : (int, int)
         Of the picture.
     measured : Measured
+    squares : Places
+        Its cells in quarters.
     history : (n,) float array or str
-        Of each cell, from `napari_safire.review.regions.jpeg.history`; or why there is none.
+        Of each square (`napari_safire.review.regions.jpeg.history`); or why there is none.
     """
 
     shape: tuple[int, int]
     measured: Measured
+    squares: Places
     history: Floats | str
 
 
@@ -147,6 +153,7 @@ def look(
         found += of_each(lambda tile: measured(picture, tile), some)
     report(progress, cancel, 80, 100, "looking for former compressions")
     cells = joined([part.cells for part in found])
+    squares = quarters(cells)
     names = found[0].values if found else ()
     votes = [np.zeros((0, N_GRIDS + 1), np.int64), *(part.votes for part in found)]
     measured_ = Measured(
@@ -156,7 +163,7 @@ def look(
         joined([part.windows for part in found]),
         np.concatenate([np.zeros((0, 2, WINDOW // 2), np.float32), *(p.periods for p in found)]),
     )
-    return Looked(picture.shape, measured_, history_of(picture, cells, cancel=cancel))
+    return Looked(picture.shape, measured_, squares, history_of(picture, squares, cancel=cancel))
 
 
 def compare(
@@ -180,11 +187,11 @@ def compare(
     ------
     Cancelled
     """
-    of_cells = source_map(labels)
     sources = tuple(int(n) for n in np.unique(labels) if n >= 0)
-    n_cells, n_looked_at = of_cells.size, len(looked.measured.cells)
+    n_cells = (looked.shape[0] // CELL) * (looked.shape[1] // CELL)
+    n_looked_at = len(looked.measured.cells)
     return RegionTable(
-        rows=_rows(looked, of_cells, sources, seed, cancel),
+        rows=_rows(looked, labels, sources, seed, cancel),
         sources=sources,
         measures=MEASURES,
         cell=CELL,
@@ -217,41 +224,56 @@ class _Compared:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kind:
-    """Cells, or windows: places of one size, their sources and blocks."""
+    """Places of one size: cells, quarters of them, or windows."""
 
+    name: str
     places: Places
     sources: Ints
     blocks: Ints
+    least: int = LEAST_CELLS
 
     def pairs(self, source: int, seed: int, *, alike: bool = True) -> Pairs:
-        return pairs_of(self.places, self.sources, source, alike=alike, seed=seed)
+        found = pairs_of(self.places, self.sources, source, alike=alike, seed=seed)
+        return replace(found, kind=self.name, least=self.least)
 
     def compared(self, values: Floats, pairs: Pairs, detail: str = "") -> _Compared:
         return _Compared(values[pairs.inside], values[pairs.rest], pairs, self.blocks, detail)
 
 
+def _kinds(looked: Looked, labels: LabelImage) -> tuple[_Kind, _Kind, _Kind]:
+    """Cells, quarters and windows, with the sources and the bootstrap's blocks they lie in."""
+    side = _block_side(looked.shape)
+    across = -(-looked.shape[1] // side)
+    cells, squares, windows = looked.measured.cells, looked.squares, looked.measured.windows
+    of_cells, of_squares = source_map(labels), source_map(labels, BLOCK)
+    blocks = [p.rows // side * across + p.cols // side for p in (cells, squares, windows)]
+    return (
+        _Kind("cells", cells, of_cells[cells.rows // CELL, cells.cols // CELL], blocks[0]),
+        _Kind(
+            "blocks", squares, of_squares[squares.rows // BLOCK, squares.cols // BLOCK], blocks[1]
+        ),
+        _Kind(
+            "windows",
+            windows,
+            sources_of_windows(of_cells, windows, WINDOW, _LEAST_SHARE),
+            blocks[2],
+            LEAST_WINDOWS,
+        ),
+    )
+
+
 def _rows(
-    looked: Looked, of_cells: Ints, sources: Sequence[int], seed: int, cancel: Cancel | None
+    looked: Looked, labels: LabelImage, sources: Sequence[int], seed: int, cancel: Cancel | None
 ) -> tuple[RegionRow, ...]:
     side = _block_side(looked.shape)
-    down, across = (-(-n // side) for n in looked.shape)
-    kinds = [
-        _Kind(
-            places,
-            sources_at(of_cells, places, size, share),
-            places.rows // side * across + places.cols // side,
-        )
-        for places, size, share in (
-            (looked.measured.cells, CELL, 1.0),
-            (looked.measured.windows, WINDOW, _LEAST_SHARE),
-        )
-    ]
-    draws = block_draws(down * across, RESAMPLES, seed)
+    kinds = _kinds(looked, labels)
+    n_blocks = -(-looked.shape[0] // side) * -(-looked.shape[1] // side)
+    draws = block_draws(n_blocks, RESAMPLES, seed)
     effects: dict[tuple[int, str], Effect | str] = {}
     details: dict[tuple[int, str], str] = {}
     for source in sources:
         report(None, cancel, 0, 1, "comparing sources")
-        for name, what in _compared(looked, kinds[0], kinds[1], source, seed).items():
+        for name, what in _compared(looked, kinds, source, seed).items():
             if isinstance(what, str):
                 effects[source, name] = what
                 continue
@@ -263,10 +285,11 @@ def _rows(
 
 
 def _compared(
-    looked: Looked, cells: _Kind, windows: _Kind, source: int, seed: int
+    looked: Looked, kinds: tuple[_Kind, _Kind, _Kind], source: int, seed: int
 ) -> Mapping[str, _Compared | str]:
     """Values and pairs of each measure for one source, or why there are none."""
-    if not ((cells.sources >= 0) & (cells.sources != source)).any():
+    cells, squares, windows = kinds
+    if not ((squares.sources >= 0) & (squares.sources != source)).any():
         return {measure.name: "there is no rest to compare with" for measure in MEASURES}
     like = cells.pairs(source, seed)
     any_ = cells.pairs(source, seed, alike=False)
@@ -278,15 +301,18 @@ def _compared(
     found["JPEG grid"] = (
         shares if isinstance(shares, str) else cells.compared(shares[0], like, shares[1])
     )
-    found["JPEG history"] = history if isinstance(history, str) else cells.compared(history, like)
+    found["JPEG history"] = (
+        history
+        if isinstance(history, str)
+        else squares.compared(history, squares.pairs(source, seed))
+    )
     found["resampling"] = _periods(looked.measured.periods, windows, source, seed)
     return {measure.name: found[measure.name] for measure in MEASURES}
 
 
 def _periods(periods: FloatImage, windows: _Kind, source: int, seed: int) -> _Compared:
     """Compare the strength of the source's period; each half is judged by the other half's."""
-    pairs = replace(windows.pairs(source, seed), kind="windows", least=LEAST_WINDOWS)
-    places = windows.places
+    pairs, places = windows.pairs(source, seed), windows.places
     half = (places.rows // WINDOW + places.cols // WINDOW) % 2
     inside, rest = (np.full(len(pairs.inside), np.nan) for _ in range(2))
     for number in (0, 1):
