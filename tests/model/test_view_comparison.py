@@ -15,12 +15,13 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt
 
 from napari_safire.forensics import Evidence, EvidenceMap, Links
-from napari_safire.gui.controllers.compared_views import MODES, CompareMode, crossfaded
+from napari_safire.gui.controllers.compared_views import MODES, crossfaded
 from napari_safire.gui.controllers.view_comparison import FASTEST, ViewComparison
 from napari_safire.gui.layers.drawn_layers import Look
 from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.gui.layers.loupe import cut_out
 from napari_safire.gui.layers.viewer_before import _shape_of_grid
+from napari_safire.gui.layers.viewport import viewport_of
 from napari_safire.gui.panels.review.compare_section import CompareSection
 
 from .conftest import Dock
@@ -171,27 +172,27 @@ def close_the_dock(dock: Dock) -> None:
     dock.widget.close_work()
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("end", [end_it, press_again, close_the_dock])
-def test_all_is_as_it_was(full: Dock, mode: CompareMode, end: Callable[[Dock], None]) -> None:
+def test_all_is_as_it_was(full: Dock, end: Callable[[Dock], None]) -> None:
     full.viewer.layers["picture: sources"].mode = "paint"
     full.viewer.reset_view()
     before = state(full.viewer)
     compared = comparison(full)
     compared.choose(["forgery map", "noise level"])
-    for between in (*MODES, mode):
-        compared.begin(between)
-    compared.move(0.2)
-    compared.blink_alone(mode == "blink")
-    assert state(full.viewer) != before
-    end(full)
-    assert compared.mode is None
-    assert not compared.blinks_alone
-    if end is not close_the_dock:  # which undoes more
-        assert state(full.viewer) == before
-    else:
-        assert state(full.viewer)["layers"] == before["layers"]
-        assert state(full.viewer)["grid"] == before["grid"]
+    for mode in MODES:
+        for between in (*MODES, mode):
+            compared.begin(between)
+        compared.move(0.2)
+        compared.blink_alone(mode == "blink")
+        assert state(full.viewer) != before
+        end(full)
+        assert compared.mode is None
+        assert not compared.blinks_alone
+        after = state(full.viewer)
+        if end is close_the_dock:  # which undoes more
+            assert (after["layers"], after["grid"]) == (before["layers"], before["grid"])
+            break
+        assert after == before
 
 
 def test_the_users_own_grid_and_view_come_back(full: Dock) -> None:
@@ -204,6 +205,19 @@ def test_the_users_own_grid_and_view_come_back(full: Dock) -> None:
     comparison(full).begin("opacity")
     comparison(full).end()
     assert state(full.viewer) == before
+
+
+def test_a_cell_shows_less_of_a_detail_than_the_canvas(full: Dock) -> None:
+    picture = full.controller.picture
+    assert picture is not None
+    full.viewer.scene.camera.center, full.viewer.scene.camera.zoom = (0, 60, 80), 30.0
+    before = viewport_of(full.viewer, picture, ())
+    comparison(full).choose(["picture", "noise level"])
+    comparison(full).begin("grid")
+    seen = viewport_of(full.viewer, picture, ())
+    assert before is not None
+    assert seen is not None
+    assert seen.width * seen.height == pytest.approx(before.width * before.height / 2, rel=0.05)
 
 
 def test_it_ends_with_what_it_compares(full: Dock) -> None:

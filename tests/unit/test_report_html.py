@@ -206,7 +206,13 @@ def test_long_tables_of_regions_show_what_stands_out() -> None:
     row = document["regions"]["rows"][1]
     document["regions"]["rows"] += [row | {"source": number} for number in range(3, 200)]
     text = Page(page_of(document)).text
-    assert "Of 199 rows only those that stand out are shown" in text
+    assert "Of 199 rows only 1 are shown, which stand out most" in text
+    outlier = document["regions"]["rows"][0]
+    document["regions"]["rows"] += [outlier | {"effect": 0.5 + n / 1000} for n in range(300)]
+    page = Page(page_of(document)).text
+    assert "Of 499 rows only 120 are shown" in page
+    assert "▲ 0.8 " in page
+    assert "▲ 0.5 " not in page  # the weakest
 
 
 # -- the catalogue ---------------------------------------------------------------------------------

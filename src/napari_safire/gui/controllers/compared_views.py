@@ -98,7 +98,7 @@ def _is_own(layer: Layer) -> bool:
 def looks(
     mode: CompareMode, views: Sequence[ComparedView], turn: int, share: float, image: Layer
 ) -> dict[Layer, Look]:
-    """How layers of compared views are drawn; the picture lies under them, unless in the grid.
+    """How layers of compared views are drawn over the picture.
 
     Parameters
     ----------
@@ -112,10 +112,6 @@ def looks(
     image : Layer
         Of the picture.
     """
-    if mode == "grid":  # nothing lies under them
-        return {view.layers[0]: Look(1.0) for view in views if view.layers[0] is not image} | {
-            layer: Look(layer.opacity) for view in views for layer in view.layers[1:]
-        }
     drawn: dict[Layer, Look] = {}
     shares = _shares(mode, views, turn, share)
     sides: tuple[Side, ...] = (-1, 1) if mode == "swipe" else (0, 0)
@@ -132,6 +128,8 @@ def _shares(
 ) -> list[float]:
     if mode == "blink":
         return [float(number == turn) for number in range(len(views))]
+    if mode == "grid":
+        return [1.0] * len(views)
     if mode == "swipe":
         return [1.0, 1.0] + [0.0] * (len(views) - 2)
     return [1 - share, share] + [0.0] * (len(views) - 2)

@@ -23,10 +23,11 @@ from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.canvas_marks import CanvasMarks, Caption
-from napari_safire.gui.layers.drawn_layers import DrawnLayers, Line
+from napari_safire.gui.layers.drawn_layers import DrawnLayers, Line, Look
 from napari_safire.gui.layers.image_planes import world_matrix
 from napari_safire.gui.layers.layer_group import LayerGroup
 from napari_safire.gui.layers.parts import METADATA, is_evidence
+from napari_safire.gui.layers.underlay import Underlay
 from napari_safire.gui.layers.view_fit import ViewFit
 from napari_safire.gui.layers.viewer_before import ViewerBefore
 from napari_safire.text import printable
@@ -85,7 +86,7 @@ class ViewComparison:
         self._ours = False  # layers are shown and hidden by us, just now
         viewer = controller.viewer
         self.marks = CanvasMarks(viewer)
-        self._drawn = DrawnLayers(viewer)
+        self._drawn, self._under = DrawnLayers(viewer), Underlay(viewer)
         self._before = ViewerBefore(viewer, fit)
         self._timer = QTimer()
         self._timer.timeout.connect(self._turn_over)
@@ -219,6 +220,7 @@ class ViewComparison:
         with suppress(RuntimeError):  # at Python's exit Qt may have deleted it before
             self._timer.stop()
         self._of_layers.disconnect()
+        self._under.drop()
         self._drawn.restore()
         self.marks.close()
         self._ours = True
@@ -266,6 +268,13 @@ class ViewComparison:
         drawn = looks(self.mode, self._compared, self._turn, self.share, self._image)
         if self.mode == "opacity":
             drawn = crossfaded(drawn, self.controller.viewer.layers)
+        if self.mode == "grid":
+            first = [view.layers[0] for view in self._compared]
+            self._under.lay_under(self._image, first)
+            alone = {layer: Look(1.0) for layer in first if layer not in self._under.over}
+            drawn |= {layer: look for layer, look in alone.items() if layer is not self._image}
+        else:
+            self._under.drop()
         self._drawn.draw(drawn, self.line)
         if self.mode == "grid":
             for view in self._compared:

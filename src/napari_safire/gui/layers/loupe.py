@@ -102,7 +102,8 @@ def _values(
 def _colours(layer: Layer, values: npt.NDArray[Any]) -> Colours:
     """Colours of values as the layer draws them: (N, 4), red, green, blue, opacity in [0, 1]."""
     if isinstance(layer, Labels):
-        return np.asarray(layer.colormap.map(values)).reshape(-1, 4)
+        colours = np.asarray(layer.colormap.map(values)).reshape(-1, 4)
+        return colours * (1, 1, 1, 0) if layer.contour else colours  # outlines are no areas
     assert isinstance(layer, Image)
     if layer.rgb:
         full = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1

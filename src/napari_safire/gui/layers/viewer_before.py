@@ -28,6 +28,7 @@ class ViewerBefore:
         self._viewer, self._fit = viewer, fit
         self._visible: dict[Layer, bool] = {}  # as it was, of those that were changed
         self._grid: dict[str, Any] | None = None  # as it was; None: we have not touched it
+        self._camera: tuple[Any, float, object] | None = None  # as it was, with the canvas's size
 
     @property
     def in_grid(self) -> bool:
@@ -51,10 +52,11 @@ class ViewerBefore:
         """
         grid: Any = getattr(self._viewer, "canvas", self._viewer).grid  # before 0.9 the viewer's
         fitted = self._fit.is_fitted
+        camera, size = self._scene_camera, self._canvas_size
         if self._grid is None:
+            self._camera = (camera.center, camera.zoom, size)
             names = ("stride", "shape", "spacing", "enabled")
             self._grid = {name: getattr(grid, name) for name in names if hasattr(grid, name)}
-        size = getattr(getattr(self._viewer, "canvas", None), "size", None)
         grid.stride = 1
         grid.shape = (-1, -1) if size is None else _shape_of_grid(n_cells, shape, size)
         if "spacing" in self._grid:
@@ -73,8 +75,22 @@ class ViewerBefore:
         for name in ("enabled", "stride", "shape", "spacing"):
             if name in before and getattr(grid, name) != before[name]:
                 setattr(grid, name, before[name])
-        if fitted:
-            self._viewer.reset_view()
+        if fitted and self._camera is not None:
+            camera = self._scene_camera
+            camera.center, camera.zoom, size = self._camera
+            if size == self._canvas_size:
+                self._fit.remember()
+            else:
+                self._viewer.reset_view()
+
+    @property
+    def _scene_camera(self) -> Any:
+        return getattr(self._viewer, "scene", self._viewer).camera  # before 0.9 the viewer's
+
+    @property
+    def _canvas_size(self) -> tuple[float, float] | None:
+        size = getattr(getattr(self._viewer, "canvas", None), "size", None)
+        return None if size is None else (float(size[0]), float(size[1]))
 
     def restore(self, keep: Container[Layer] = ()) -> None:
         """Let all be as it was.

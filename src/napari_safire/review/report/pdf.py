@@ -205,7 +205,11 @@ class _Setter:
         return [[run.kind, run.strong, self._pieces(run, longest)] for run in words]
 
     def _pieces(self, run: Run, longest: int) -> list[str]:
-        return [run.text] if run.kind == "swatch" else list(_pieces(self.line(run.text), longest))
+        if run.kind == "swatch":
+            return [run.text]
+        line = self.line(run.text)
+        # Words of the catalogue are hyphenated by typst, which knows their language.
+        return [line] if run.kind == "own" else list(_pieces(line, longest))
 
     def block(self, block: Block) -> dict[str, Any]:
         """Return a block as JSON values, by the names of its fields."""

@@ -16,10 +16,11 @@ def part(draft: Draft) -> Part | None:
         return None
     rows = [row for row in given.records("rows") if not row.text("why_not")]
     outliers = [row for row in rows if row.flag("outlier")]
-    shown = rows if len(rows) <= _MOST_ROWS else outliers
+    shown = rows if len(rows) <= _MOST_ROWS else _clearest(outliers)
     blocks: list[Block] = [draft.paragraph("regions.meaning")]
     if len(shown) < len(rows):
-        blocks.append(draft.note("regions.outliers_alone", n=draft.texts.whole(len(rows))))
+        n, m = draft.texts.whole(len(rows)), draft.texts.whole(len(shown))
+        blocks.append(draft.note("regions.outliers_alone", n=n, shown=m))
     if rows and not outliers:
         blocks.append(draft.paragraph("regions.no_outlier"))
     if shown:
@@ -30,6 +31,12 @@ def part(draft: Draft) -> Part | None:
         blocks += _measures(draft, given)
     blocks += _left_out(draft, given)
     return Part("regions", draft.words("section.regions"), tuple(blocks))
+
+
+def _clearest(outliers: list[Record]) -> list[Record]:
+    """Of more outliers than anybody reads, those with the largest effects, in order."""
+    order = sorted(range(len(outliers)), key=lambda n: -abs(outliers[n].number("effect") or 0))
+    return [outliers[n] for n in sorted(order[:_MOST_ROWS])]
 
 
 def _table(draft: Draft, rows: list[Record]) -> Block:
