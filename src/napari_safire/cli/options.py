@@ -41,3 +41,8 @@ EvidenceOption = Annotated[
         help="What the verdict counts: the network and all forensic views, or the network alone.",
     ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, on stdout.")]
+AuthorOption = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="In whose name; default: this machine's annotator."),
+]

@@ -47,6 +47,22 @@ class CorpusJob:
             "basis": self.basis.as_record(),
         }
 
+    @classmethod
+    def from_record(cls, record: Any) -> CorpusJob:
+        """Read what `as_record` gave.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            It is no such record, or of another version.
+        """
+        basis = RunBasis.from_record(record["basis"])
+        if basis is None or record["version"] != MANIFEST_VERSION:
+            raise ValueError(
+                f"version {brief(record['version'], 40)}, this program knows {MANIFEST_VERSION}"
+            )
+        return cls(basis, str(record["model"]))
+
 
 def read_job(output: Path) -> CorpusJob | None:
     """Read what was asked of the corpus of a folder; None where there is none.
@@ -61,23 +77,14 @@ def read_job(output: Path) -> CorpusJob | None:
         with open(path, "rb") as file:
             data = file.read(_LARGEST)
         record = json.loads(data)
-        if record["format"] != JOB_FORMAT:
-            return None
-        version, basis = record["version"], RunBasis.from_record(record["basis"])
-        model = str(record["model"])
+        return None if record["format"] != JOB_FORMAT else CorpusJob.from_record(record)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(
             f"{printable(path)} does not say what was asked of this corpus ({brief(error)}): "
-            "choose another folder."
+            "update napari-safire, or choose another folder."
         ) from error
-    if basis is None or version != MANIFEST_VERSION:
-        raise DatasetError(
-            f"{printable(path)} is of version {brief(version, 40)}, this program knows "
-            f"{MANIFEST_VERSION}: update napari-safire, or choose another folder."
-        )
-    return CorpusJob(basis, model)
 
 
 def begin_job(output: Path, job: CorpusJob) -> None:

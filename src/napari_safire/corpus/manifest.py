@@ -142,12 +142,18 @@ class Manifest:
             return pa.schema([schema.field(name) for name in names]).empty_table()
         return pa.concat_tables(found)
 
-    def _counting(self) -> _Counting:
-        return _Counting(table for _, table in self.tables(["key", "attempt"]))
+    def _counting(self) -> Counting:
+        return Counting(table for _, table in self.tables(["key", "attempt"]))
 
 
-class _Counting:
-    """Which row of which part counts, of pictures that stand in several."""
+class Counting:
+    """Which row of which part counts, of pictures that stand in several.
+
+    Parameters
+    ----------
+    tables : iterable of Table
+        Of each part the columns ``key`` and ``attempt``.
+    """
 
     def __init__(self, tables: Iterable[pa.Table]) -> None:
         keys, attempts, parts, rows = [], [], [], []
@@ -168,8 +174,17 @@ class _Counting:
         winners = np.sort(order[last])
         self._parts, self._rows = part[winners], row[winners]
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rows_of(self, part: int) -> npt.NDArray[np.int32]:
+        """Return the rows of a part that count, in their order."""
+        start, stop = np.searchsorted(self._parts, (part, part + 1))
+        return self._rows[start:stop]
+
     def taken(self, part: int, path: Path, table: pa.Table) -> pa.Table:
-        rows = self._rows[self._parts == part]
+        """Return the rows of a part that count, of its table."""
+        rows = self.rows_of(part)
         if len(rows) and rows.max() >= len(table):
             raise DatasetError(
                 f"The part {printable(path)} of the manifest is damaged (its columns differ in "
@@ -260,7 +275,8 @@ def _read_bounded(file: Any, columns: Sequence[str] | None) -> pa.Table:
         raise ValueError(f"it has {n_rows:,} rows")
     names = None if columns is None else list(columns)
     pieces, size = [], 0
-    for piece in file.iter_batches(batch_rows(file, columns, _MOST_ROWS), columns=names):
+    n_at_once = batch_rows(file, columns, _MOST_ROWS)
+    for piece in file.iter_batches(n_at_once, columns=names, use_threads=False):
         size += piece.nbytes
         if size > _MOST_BYTES:
             raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 20} MiB")

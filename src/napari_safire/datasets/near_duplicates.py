@@ -8,7 +8,9 @@ other forgeries of the same photograph: to look alike is a reason to look, no pr
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ BITS = 64
 _SIDE, _LOW = 32, 8
 _LEAST_CONTRAST = 1 / 255  # standard deviation over largest value; below it the hash is noise
 _ROWS = 1024  # compared at once
+ALIKE_BITS = 6
+"""Of 64 bits, in which perceptual hashes of near duplicates differ at most."""
 
 
 def perceptual_hash(pixels: npt.NDArray[Any]) -> Hash | None:
@@ -72,3 +76,59 @@ def near_duplicates(
         bits = (BITS - rows @ signs.T) / 2  # products of +-1: exact in float32
         for i, j in np.argwhere(bits <= most):
             yield top + int(i), int(j), int(bits[i, j])
+
+
+class AlikeGroups:
+    """Groups of pictures that look like the first of each, told one by one.
+
+    A picture is compared with the first pictures of groups alone, so that no chain of small steps
+    joins two that do not look alike. Hashes that differ in at most `most` of their bits are equal
+    in at least one of ``most + 1`` bands of them: only those that share one are compared.
+
+    Parameters
+    ----------
+    most : int
+        Bits in which a picture may differ from the first of its group.
+
+    Raises
+    ------
+    ValueError
+        It is no number of bits.
+    """
+
+    def __init__(self, most: int = ALIKE_BITS) -> None:
+        if not 0 <= most < BITS:
+            raise ValueError(f"Hashes cannot differ in {most} bits: give 0 to {BITS - 1}.")
+        self._most = most
+        ends = [BITS * band // (most + 1) for band in range(most + 2)]
+        self._bands = [(start, (1 << (stop - start)) - 1) for start, stop in pairwise(ends)]
+        self._first: list[int] = []
+        self._groups: list[int] = []
+        self._by_band: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+
+    def find(self, looks: Hash) -> int | None:
+        """Return the group of the first picture that one looks most like; None: it has none."""
+        value = _as_number(looks)
+        nearest: tuple[int, int] | None = None
+        for key in self._keys(value):
+            for place in self._by_band.get(key, ()):
+                bits = (self._first[place] ^ value).bit_count()
+                if bits <= self._most and (nearest is None or (bits, place) < nearest):
+                    nearest = bits, place
+        return None if nearest is None else self._groups[nearest[1]]
+
+    def begin(self, looks: Hash, group: int) -> None:
+        """Let a picture be the first of a group, whatever the group is called."""
+        value = _as_number(looks)
+        for key in self._keys(value):
+            self._by_band[key].append(len(self._first))
+        self._first.append(value)
+        self._groups.append(group)
+
+    def _keys(self, value: int) -> Iterator[tuple[int, int]]:
+        for band, (start, mask) in enumerate(self._bands):
+            yield band, (value >> start) & mask
+
+
+def _as_number(looks: Hash) -> int:
+    return int.from_bytes(np.packbits(looks).tobytes())

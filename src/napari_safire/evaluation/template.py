@@ -1,4 +1,4 @@
-"""Templates of the report: everything that comes from outside is escaped."""
+"""Templates of pages: everything that comes from outside is escaped."""
 
 from __future__ import annotations
 
@@ -15,9 +15,20 @@ _FOLDER = Path(__file__).parent / "templates"
 
 
 @cache
-def _environment() -> Environment:
+def environment(folder: Path) -> Environment:
+    """Return the templates of a folder: strings are escaped, a missing value is an error.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    Environment
+        The same one for the same folder.
+    """
     return Environment(
-        loader=FileSystemLoader(_FOLDER),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
@@ -31,13 +42,15 @@ def _shown(value: Any) -> Any:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def render(name: str, **values: Any) -> str:
+def render(name: str, *, templates: Path = _FOLDER, **values: Any) -> str:
     """Fill a template in; strings are made printable and escaped unless they are markup already.
 
     Parameters
     ----------
     name : str
-        A file in the folder ``templates``.
+        A file in the folder of templates.
+    templates : Path
+        Default: those of the report.
     **values
         What the template asks for; a missing one is an error.
 
@@ -45,4 +58,4 @@ def render(name: str, **values: Any) -> str:
     -------
     str
     """
-    return _environment().get_template(name).render(**values)
+    return environment(templates).get_template(name).render(**values)

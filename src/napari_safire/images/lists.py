@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_safire.atomic import atomic_path
-from napari_safire.errors import DatasetError
+from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.files import DiskNames, composed, why_unreadable
 from napari_safire.images.list_text import AUTHENTIC, COMMENT, is_comment, read_text
 from napari_safire.images.masks import MaskRule
-from napari_safire.text import brief
+from napari_safire.text import brief, printable
 
+PATH_COLUMN = "path"
 _N_NAMED = 20  # files or lines named in one message
 _FORMULA = ("=", "+", "-", "@")  # what spreadsheets take a cell for that begins so
 
@@ -256,6 +257,54 @@ def write_list(
     return path
 
 
+def write_paths(
+    path: str | os.PathLike[str], pictures: Iterable[str | os.PathLike[str]]
+) -> dict[Path, str]:
+    """Write a table of one column, `path`, that names pictures and says nothing else of them.
+
+    Parameters
+    ----------
+    path : path-like
+        The table. Pictures are named from its folder.
+    pictures : iterable of path-like
+        They need not exist.
+
+    Returns
+    -------
+    dict of Path to str
+        Pictures whose names cannot stand in a table of text, each with why. They are left out.
+
+    Raises
+    ------
+    SafireError
+        The folder of the table does not exist, or it cannot be written.
+    """
+    path = Path(path)
+    folder = Path(os.path.abspath(path.parent))
+    left_out: dict[Path, str] = {}
+    try:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            file.write(f"{PATH_COLUMN}\n".encode())
+            for picture in map(Path, pictures):
+                try:
+                    file.write(f"{_quoted(_plain(_from(folder, picture)))}\n".encode())
+                except ValueError as error:  # UnicodeEncodeError is one: a name of other bytes
+                    is_bytes = isinstance(error, UnicodeEncodeError)
+                    left_out[picture] = "its name is no UTF-8" if is_bytes else printable(error)
+    except OSError as error:
+        raise SafireError(
+            f"{printable(path)} cannot be written: {error.strerror or error}."
+        ) from error
+    return left_out
+
+
+def _from(folder: Path, picture: Path) -> str:
+    try:
+        return Path(os.path.relpath(picture, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return picture.as_posix()
+
+
 def _parse(line: str, folder: Path) -> ListEntry:
     """One entry; a ValueError says in a few words what is wrong with the line."""
     try:
@@ -290,7 +339,10 @@ def path_inside(name: str | os.PathLike[str], folder: Path) -> Path:
 
 
 def _relative(file: Path, folder: Path) -> str:
-    name = path_inside(file, folder).relative_to(folder).as_posix()
+    return _plain(path_inside(file, folder).relative_to(folder).as_posix())
+
+
+def _plain(name: str) -> str:
     # Else it would read as a comment, or a spreadsheet would take it for a formula.
     return f"./{name}" if name.startswith((COMMENT, *_FORMULA)) else name
 

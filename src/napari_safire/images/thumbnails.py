@@ -17,10 +17,10 @@ from napari_safire.text import printable
 
 SIDE = 96
 """Pixels of a thumbnail's longer side, at most."""
-_ENOUGH = 2 * SIDE  # so that the last step is an average, and no choice of single pixels
+_ENOUGH = 2  # times that, so that the last step is an average, and no choice of single pixels
 
 
-def picture_thumbnail(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
+def picture_thumbnail(path: str | os.PathLike[str], side: int = SIDE) -> npt.NDArray[np.uint8]:
     """Read a picture in small.
 
     Of a JPEG file an eighth of the rows and columns are decoded, which takes a hundredth of the
@@ -29,11 +29,12 @@ def picture_thumbnail(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     Parameters
     ----------
     path : path-like
+    side : int
 
     Returns
     -------
     (h, w, 3) uint8 array
-        The longer side has `SIDE` pixels, or fewer where the picture has.
+        The longer side has `side` pixels, or fewer where the picture has.
 
     Raises
     ------
@@ -41,20 +42,20 @@ def picture_thumbnail(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         As `read_image`, except for damage that only all of the pixels show.
     """
     if inspect_image(path).format == "JPEG":
-        small = _of_jpeg(path)
+        small = _of_jpeg(path, _ENOUGH * side)
     else:
         pixels = read_image(path).pixels
-        step = max(1, max(pixels.shape[:2]) // _ENOUGH)
+        step = max(1, max(pixels.shape[:2]) // (_ENOUGH * side))
         reader = PictureReader(pixels[::step, ::step])
         small = Image.fromarray(reader.crop(slice(None), slice(None)).astype(np.uint8))
-    small.thumbnail((SIDE, SIDE))
+    small.thumbnail((side, side))
     return np.asarray(small)
 
 
-def _of_jpeg(path: str | os.PathLike[str]) -> Image.Image:
+def _of_jpeg(path: str | os.PathLike[str], enough: int) -> Image.Image:
     try:
         with open(path, "rb") as file, opened(ByteSource(file), "JPEG") as image:
-            image.draft(None, (_ENOUGH, _ENOUGH))
+            image.draft(None, (enough, enough))
             return image.convert("RGB")
     except Exception as error:  # on damaged files the decoders raise nearly anything
         raise ImageReadError(

@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 
 from napari_safire.datasets.groups import connected, seeded_hash
-from napari_safire.datasets.near_duplicates import Hash, near_duplicates
+from napari_safire.datasets.near_duplicates import ALIKE_BITS, Hash, near_duplicates
 from napari_safire.errors import DatasetError
 from napari_safire.project.formats.labelled import SPLITS, LabelledPicture, Split
 
 SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
-ALIKE_BITS = 6
-"""Of 64 bits, in which perceptual hashes of near duplicates differ at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

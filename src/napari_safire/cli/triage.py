@@ -1,0 +1,179 @@
+"""``napari-safire triage``: of the pictures of a corpus those that somebody should look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from napari_safire.cli.terminal import print_table, progress_bar, say, warn
+
+if TYPE_CHECKING:
+    from napari_safire.corpus.triage.choice import Choice, Chosen
+
+_SHOWN = 50  # rows of a table in a terminal where nobody says how many
+_NAMED = 10  # problems that are told one by one
+
+WhereOption = Annotated[
+    str,
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        help="Only pictures that fulfil it: \"verdict == 'forged' and n_sources >= 3\".",
+    ),
+]
+SortOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sort",
+        metavar="COLUMNS",
+        help="Order: -score (default), or several: n_sources,-contribution_copy_move.",
+    ),
+]
+TopOption = Annotated[
+    int | None, typer.Option("--top", min=1, metavar="N", help="The first so many of them.")
+]
+GroupOption = Annotated[
+    Literal["none", "same", "alike"],
+    typer.Option(
+        "--group",
+        help="Show the same files as one, or also pictures that look alike (they are read).",
+    ),
+]
+ColumnsOption = Annotated[
+    str, typer.Option("--columns", metavar="COLUMNS", help="What is told: picture,score,width.")
+]
+
+
+def triage(
+    manifest: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MANIFEST",
+            help="Output folder of `predict --manifest`, or a Parquet file made of it.",
+        ),
+    ],
+    where: WhereOption = "",
+    sort: SortOption = None,
+    top: TopOption = None,
+    group: GroupOption = "none",
+    columns: ColumnsOption = "",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, on stdout.")] = False,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a table as CSV.")] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a Parquet file, a manifest again.")
+    ] = None,
+    list_: Annotated[
+        Path | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="Write a list of the files, for other commands and for the queue in napari.",
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a contact sheet, one HTML file.")
+    ] = None,
+) -> None:
+    """Choose pictures of a corpus by what was found, and show or list them.
+
+    A condition compares columns of the manifest with values: == != < <= > >=, in, and, or, not,
+    is None. Any wrong column names those that are there.
+    """
+    from napari_safire.corpus.triage.choice import Choice
+
+    chosen = chosen_pictures(manifest, Choice(where, sort, top, group))
+    wanted = tuple(name.strip() for name in columns.split(",") if name.strip())
+    _tell(chosen)
+    _write(
+        chosen, wanted, {"csv": csv, "parquet": parquet, "list": list_, "sheet": sheet}, err=as_json
+    )
+    if as_json:
+        _print_json(chosen, wanted)
+    elif not any((csv, parquet, list_, sheet)):
+        _print(chosen, wanted)
+
+
+def chosen_pictures(manifest: Path, choice: Choice) -> Chosen:
+    """Choose pictures while a bar is shown."""
+    from napari_safire.corpus.triage.choice import choose
+    from napari_safire.corpus.triage.source import open_manifest
+
+    with progress_bar("choosing") as show:
+        return choose(open_manifest(manifest), choice, progress=show)
+
+
+def _tell(chosen: Chosen) -> None:
+    selection, groups = chosen.selection, chosen.groups
+    told = f"{len(selection):,} of {selection.n_pictures:,} pictures are chosen"
+    if groups.n_looked_at is not None:
+        told += f"; {groups.n_looked_at:,} files were compared by their looks"
+    if chosen.choice.grouping != "none":
+        told += f"; {len(chosen):,} stand for {int(groups.sizes().sum()):,}"
+    say(f"{told}.", err=True)
+    if groups.n_unread:
+        warn(f"{groups.n_unread:,} pictures could not be looked at: each is shown by itself.")
+
+
+def _write(
+    chosen: Chosen, columns: Sequence[str], files: Mapping[str, Path | None], *, err: bool
+) -> None:
+    """Write the files that are asked for; said on stderr where stdout is JSON."""
+    from napari_safire.atomic import require_writable
+    from napari_safire.corpus.triage import tables
+
+    wanted = tables.known_columns(chosen, columns)
+    asked = {kind: path for kind, path in files.items() if path is not None}
+    for path in asked.values():
+        require_writable(path)
+    for kind, path in asked.items():
+        told = f"{len(chosen):,} pictures"
+        if kind == "csv":
+            tables.write_csv(path, chosen.table(wanted or tables.readable_columns(chosen)))
+        elif kind == "parquet":
+            tables.write_parquet(path, chosen, wanted or None)
+        elif kind == "list":
+            told = _write_list(path, chosen)
+        else:
+            told = _write_sheet(path, chosen)
+        say(f"{path}: {told}.", err=err)
+
+
+def _write_list(path: Path, chosen: Chosen) -> str:
+    from napari_safire.corpus.triage.tables import write_picture_list
+
+    n_listed, left_out = write_picture_list(path, chosen)
+    for problem in left_out[:_NAMED]:
+        warn(problem)
+    return f"{n_listed:,} pictures" + (f", {len(left_out):,} left out" if left_out else "")
+
+
+def _write_sheet(path: Path, chosen: Chosen) -> str:
+    from napari_safire.corpus.triage.sheet import write_sheet
+
+    with progress_bar("drawing") as show:
+        n_shown = write_sheet(path, chosen, progress=show)
+    more = "" if n_shown == len(chosen) else f", the first of {len(chosen):,}"
+    return f"{n_shown:,} pictures{more}"
+
+
+def _print_json(chosen: Chosen, columns: Sequence[str]) -> None:
+    from napari_safire.corpus.triage import tables
+
+    wanted = tables.known_columns(chosen, columns) or tables.readable_columns(chosen)
+    for line in tables.json_lines(chosen.table(wanted)):
+        say(line)
+
+
+def _print(chosen: Chosen, columns: Sequence[str]) -> None:
+    from napari_safire.corpus.triage import tables
+
+    shown = chosen if chosen.choice.top is not None else chosen.first(_SHOWN)
+    wanted = tables.known_columns(chosen, columns) or tables.shown_columns(chosen)
+    table = shown.table(wanted)
+    if len(table):
+        print_table(tables.text_rows(table), header=tables.head_of(table))
+    if len(shown) < len(chosen):
+        say(f"{len(chosen) - len(shown):,} more: --top says how many are shown.", err=True)

@@ -1,0 +1,1 @@
+"""Which pictures of a corpus somebody should look at: chosen, grouped, shown, listed."""
