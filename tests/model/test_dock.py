@@ -27,11 +27,13 @@ from qtpy.QtWidgets import (
 )
 
 import napari_safire
+from napari_safire.gui.controllers.compared_views import CompareMode
 from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.keys.key_editor import KeyField
 from napari_safire.gui.keys.keymap import ACTIONS
 from napari_safire.gui.layers.colours import face_colours, source_rgba
 from napari_safire.gui.panels.section import FoldedSection
+from napari_safire.gui.review import ReviewWidget
 from napari_safire.gui.widget import SafireWidget
 
 from .conftest import Dock
@@ -79,8 +81,14 @@ CURATE_BUTTONS: dict[str, Callable[[CurateWidget], QWidget]] = {
     "previous_region": lambda w: w.adjudication.back,
     "blink": lambda w: w.adjudication.blink,
 }
-# The arrow of the source's box, and the line that is typed in.
-WITHOUT_A_BUTTON = {"previous_source", "find_picture"}
+COMPARE_BUTTONS: dict[str, CompareMode] = {
+    "blink": "blink",
+    "side_by_side": "grid",
+    "swipe": "swipe",
+    "fade": "opacity",
+}
+# The arrow of the source's box, the line that is typed in, the slider.
+WITHOUT_A_BUTTON = {"previous_source", "find_picture", "less_of_b", "more_of_b"}
 
 
 def partitioned(dock: Dock) -> None:
@@ -124,9 +132,15 @@ def test_dock_keys_and_palette_call_an_action_by_one_name(dock: Dock) -> None:
     curate = CurateWidget(dock.viewer)
     buttons = {name: find(dock.widget) for name, find in BUTTONS.items()}
     buttons |= {name: find(curate) for name, find in CURATE_BUTTONS.items()}
+    review = ReviewWidget(dock.viewer)
+    buttons["note_finding"] = review.note
+    modes = review.compare.modes
+    compared = {name: modes[mode].text() for name, mode in COMPARE_BUTTONS.items()}
     shown = {name: found.text() for name, found in buttons.items()}  # type: ignore[attr-defined]
+    review.close_work()
     curate.close_work()
-    assert keys.keys() == (buttons.keys() & keys.keys()) | WITHOUT_A_BUTTON
+    assert keys.keys() == ((buttons | compared).keys() & keys.keys()) | WITHOUT_A_BUTTON
+    assert compared == {name: keys[name] for name in compared}
     assert {name: palette[name] for name in keys} == keys
     assert {name: palette[name] for name in shown} == shown
     assert len(set(palette.values())) == len(palette), "two actions have one name"

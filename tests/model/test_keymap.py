@@ -144,7 +144,7 @@ def test_an_assigned_key_is_kept_and_told(keymap: Keymap, store: Path):
 
 
 def test_reset_brings_the_defaults_back(keymap: Keymap, store: Path):
-    keymap.assign("commit", "Shift-B")
+    keymap.assign("commit", "Shift-F4")
     keymap.assign("undo", None)
     keymap.reset("commit")
     assert (keymap["commit"], keymap["undo"]) == ("K", None)
@@ -154,11 +154,11 @@ def test_reset_brings_the_defaults_back(keymap: Keymap, store: Path):
 
 
 def test_reset_does_not_take_a_key_from_another_action(keymap: Keymap):
-    keymap.assign("commit", "Shift-B")
+    keymap.assign("commit", "Shift-F4")
     keymap.assign("undo", "K")
     with pytest.raises(ValueError, match='"K" does "Undo" already'):
         keymap.reset("commit")
-    assert keymap["commit"] == "Shift-B"
+    assert keymap["commit"] == "Shift-F4"
 
 
 def test_nothing_is_told_when_nothing_changes(keymap: Keymap, store: Path):
@@ -193,7 +193,7 @@ def test_a_key_that_is_taken_or_malformed_is_refused(
 
 def test_an_unknown_action_is_refused(keymap: Keymap):
     for call in (
-        lambda: keymap.assign("fly", "Shift-B"),
+        lambda: keymap.assign("fly", "Shift-F4"),
         lambda: keymap.reset("fly"),
         lambda: keymap["fly"],
     ):
@@ -209,9 +209,9 @@ def test_a_damaged_file_stands_for_the_defaults(store: Path, content: bytes):
     assert keymap.current == {action.name: action.default for action in ACTIONS}
     assert "cannot be read" in keymap.problem
     assert str(store) in keymap.problem
-    keymap.assign("commit", "Shift-B")
+    keymap.assign("commit", "Shift-F4")
     assert keymap.problem == ""
-    assert Keymap(ACTIONS, store)["commit"] == "Shift-B"
+    assert Keymap(ACTIONS, store)["commit"] == "Shift-F4"
 
 
 @pytest.mark.parametrize("what", ["fifo", "folder", "large"])
@@ -230,7 +230,7 @@ def test_what_is_no_file_of_keys_is_told_at_once(store: Path, what: str):
 
 def test_names_and_keys_from_a_file_are_shown_without_control_characters(store: Path):
     store.parent.mkdir()
-    store.write_text(json.dumps({"fly\x1b[2J\nok": "Shift-B", "segment": "\x1b\n"}))
+    store.write_text(json.dumps({"fly\x1b[2J\nok": "Shift-F4", "segment": "\x1b\n"}))
     problem = Keymap(ACTIONS, store).problem
     assert "\x1b" not in problem
     assert "\n" not in problem
@@ -247,7 +247,7 @@ def test_no_content_of_the_file_raises(tmp_path_factory: pytest.TempPathFactory,
 
 def test_wrong_entries_are_named_and_the_others_hold(store: Path):
     store.parent.mkdir()
-    store.write_text(json.dumps({"commit": "Foo", "undo": 3, "fly": "Shift-B", "redo": "Shift-Y"}))
+    store.write_text(json.dumps({"commit": "Foo", "undo": 3, "fly": "Shift-F4", "redo": "Shift-Y"}))
     keymap = Keymap(ACTIONS, store)
     assert (keymap["commit"], keymap["undo"], keymap["redo"]) == ("K", "U", "Shift-Y")
     for name in ("commit", "undo", "fly"):
@@ -265,8 +265,8 @@ def test_a_chosen_key_wins_over_a_new_default(store: Path):
 def test_keys_hold_though_they_cannot_be_written(tmp_path: Path):
     (tmp_path / "settings").write_text("a file where the folder should be")
     keymap = Keymap(ACTIONS, tmp_path / "settings" / "keys.json")
-    keymap.assign("commit", "Shift-B")
-    assert keymap["commit"] == "Shift-B"
+    keymap.assign("commit", "Shift-F4")
+    assert keymap["commit"] == "Shift-F4"
     assert "was not written" in keymap.problem
 
 
@@ -339,7 +339,7 @@ def test_unbind_leaves_no_trace(viewer: ViewerModel, keymap: Keymap):
     assert [len(event.callbacks) for event in events] == connected
     assert len(keymap.changed) == slots
     viewer.add_points(ndim=2)
-    keymap.assign("segment", "Shift-B")
+    keymap.assign("segment", "Shift-F4")
     assert viewer.layers[-1].keymap == {}
 
 
@@ -497,8 +497,8 @@ def test_a_refused_key_is_explained_and_the_old_one_stays(
     assert editor.message.isVisible()
     assert keymap["segment"] == "G"
     assert shown(editor)["segment"] == "G"
-    type_key(editor, "segment", "Shift+B")  # the next attempt works, and the sentence goes
-    assert keymap["segment"] == "Shift-B"
+    type_key(editor, "segment", "Shift+F4")  # the next attempt works, and the sentence goes
+    assert keymap["segment"] == "Shift-F4"
     assert editor.message.isHidden()
 
 
@@ -533,7 +533,7 @@ def test_a_key_can_be_taken_away_and_reset_with_the_mouse(editor: KeyEditor, key
 
 
 def test_all_defaults_brings_all_back(editor: KeyEditor, keymap: Keymap):
-    keymap.assign("undo", "Shift-B")
+    keymap.assign("undo", "Shift-F4")
     keymap.assign("redo", "U")
     assert shown(editor)["redo"] == "U"
     QTest.mouseClick(editor.reset_button_of("undo"), Qt.MouseButton.LeftButton)
@@ -549,5 +549,5 @@ def test_the_editor_tells_conflicts_and_problems(tmp_path: Path, editor: KeyEdit
         '"Shift+M" does not do "Place prompts": the layer "photo" has this key.'
     )
     (tmp_path / "settings").write_text("a file where the folder should be")
-    keymap.assign("segment", "Shift-B")
+    keymap.assign("segment", "Shift-F4")
     assert "was not written" in editor.message.text()

@@ -87,3 +87,21 @@ def test_an_empty_folder_is_told(tmp_path):
     code, said = run(tmp_path, "-o", tmp_path / "out")
     assert code == 1
     assert "holds no pictures" in said
+
+
+def test_one_view_as_json_is_one_line_a_picture(tmp_path, picture):
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    code, said = run(
+        tmp_path / "a.png", tmp_path / "b.png", "--view", "noise level", "-o", tmp_path, "--json"
+    )
+    assert code == 1
+    (line,) = [line for line in said.splitlines() if line.startswith("{")]
+    told = json.loads(line)
+    (view,) = told["views"]
+    assert told["picture"] == str(tmp_path / "a.png")
+    assert view["view"] == "noise level"
+    assert (tmp_path / view["files"]["map"]).is_file()
+    assert json.loads((tmp_path / "a.png_evidence.json").read_text()) == {
+        name: value for name, value in told.items() if name not in ("picture", "record")
+    }

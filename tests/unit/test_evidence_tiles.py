@@ -290,6 +290,9 @@ def test_other_pixels_parameters_files_and_algorithms_are_other_results(kept, tm
     asked += [EvidenceView(replace(view, algorithm=2), pictures[0])]
     assert len({one._key for one in asked}) == len(asked) == 6
     assert EvidenceView(view, pictures[0], {"cell": 8})._key == asked[0]._key
+    blind = replace(view, of_pixels=True)  # never looks at a file: copy-move
+    assert len({EvidenceView(blind, picture)._key for picture in pictures}) == 2
+    assert forensics.views(pixels)["copy-move"].view.of_pixels
 
 
 def test_what_is_kept_is_bounded_and_the_oldest_goes(kept):

@@ -14,10 +14,10 @@ from test_forensics import photograph
 from test_session import KEY, SHAPE, Owner
 
 from napari_safire.forensics import Evidence, EvidenceMap, Links
+from napari_safire.forensics.thumbnails import SIDE, thumbnail
 from napari_safire.session.evidence import PLANES_KEPT, SessionEvidence
 from napari_safire.session.looked_at import picture_of
 from napari_safire.session.planes import PlaneKey
-from napari_safire.session.thumbnails import SIDE, thumbnail
 
 
 @pytest.fixture

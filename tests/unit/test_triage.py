@@ -406,18 +406,18 @@ def test_a_list_names_what_can_be_named(pictures: Path, tmp_path: Path) -> None:
     for one in odd:
         (pictures / os.fsdecode(one.place)).touch()
     path = tmp_path / "photos" / "listed.txt"
-    n_listed, left_out = write_picture_list(path, choose(open_manifest(pictures), Choice()))
+    listed = write_picture_list(path, choose(open_manifest(pictures), Choice()))
     read = list(paths_in(path))
     assert not any(isinstance(one, InputProblem) for one in read)
     assert {Path(one).name for one in read if isinstance(one, str)} == {
         "a.png", "b.png", "a.jpg", "small.png", "javascript:alert(1).png", "gone.png",
         'q,"uoted.png', "#4.png", "=1+1.png",
     }  # fmt: skip
-    assert n_listed == len(read)
-    told = " ".join(left_out)
+    assert (listed.n_pictures, listed.outside) == (len(read), 0)
+    told = " ".join(listed.left_out)
     for part in ("unpack it first", "fetch it first", "caf\\xe9", "no UTF-8", "line breaks"):
         assert part in told
-    assert len(left_out) == 5
+    assert len(listed.left_out) == 5
 
 
 def test_a_contact_sheet_shows_and_escapes(pictures: Path, tmp_path: Path) -> None:
@@ -547,16 +547,22 @@ def test_tables_of_paths_are_sources_too(tmp_path: Path) -> None:
 
 
 def test_a_list_of_triage_is_a_queue(pictures: Path, tmp_path: Path) -> None:
-    listed = tmp_path / "lists" / "look.txt"
-    listed.parent.mkdir()
-    write_picture_list(listed, choose(open_manifest(pictures), Choice("score > 0.6")))
+    chosen = choose(open_manifest(pictures), Choice("score > 0.6"))
+    below = tmp_path / "lists" / "look.txt"
+    below.parent.mkdir()
+    written = write_picture_list(below, chosen)
+    assert (written.n_pictures, written.outside, written.above) == (3, 3, tmp_path)
+    with pytest.raises(DatasetError, match=r"leads out of its folder .*: move the table above it"):
+        PictureQueue.open(below)
+    listed = tmp_path / "look.txt"
+    write_picture_list(listed, chosen)
     assert names_pictures(listed)
     assert not names_pictures(Path(__file__))
     queue = PictureQueue.open(listed)
     assert [picture.name for picture in queue.pictures] == ["a.png", "b.png", "a.jpg"]
     assert queue.base == tmp_path
     entry = queue.entries()[0]
-    assert entry.record == tmp_path / "lists" / "look_masks" / "photos" / "a.png.json"
+    assert entry.record == tmp_path / "look_masks" / "photos" / "a.png.json"
     assert (entry.state, entry.given) == ("untouched", None)
     listed.write_text("path\n\nhttps://pictures.example/b.png\n")
     with pytest.raises(DatasetError, match="names no pictures"):

@@ -27,6 +27,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QPushButton
 
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.canvas_guard import guard_canvas
+from napari_safire.gui.layers.canvas_marks import LineMark
 from napari_safire.gui.panels.feature_plot import FeaturePlot
 from napari_safire.gui.widget import SafireWidget, widget_of
 from napari_safire.progress import report
@@ -108,6 +109,7 @@ class Opened:
             "dock": self._dock,
             "desk": weakref.ref(widget.controller),
             "session": weakref.ref(widget.controller.session),
+            "comparison": weakref.ref(widget.workspace.comparison),
             "sections": weakref.ref(widget.sources),
             "diagnostics": weakref.ref(widget.diagnostics),
             "engine": self.engine,
@@ -170,6 +172,7 @@ def callbacks(viewer: napari.Viewer, layers: list[Layer] | None = None) -> dict[
         "dims": viewer.dims.events,
         "camera": viewer.camera.events,
         "viewer": viewer.events,
+        "cursor": viewer.cursor.events,
     }
     groups |= {layer.name: layer.events for layer in layers or viewer.layers}
     counts = {
@@ -309,6 +312,22 @@ def _view(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     wait_until(lambda: not section.cards["gradient"].busy.isHidden(), what="the other view")
 
 
+def _compare(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened.until_asked("embed")
+    other = opened.viewer.add_image(np.full(SHAPE, 90, np.uint8), name="other")
+    opened.viewer.layers.selection.active = opened.viewer.layers["picture"]
+    comparison = opened.widget.workspace.comparison
+    # Of a grid napari itself keeps the cameras of the cells.
+    for mode in ("blink", "opacity", "swipe"):
+        comparison.begin(mode)
+        pump(0.02)
+    comparison.blink_alone(True)
+    assert other.visible
+    assert opened.viewer.window._qt_viewer.canvas.native.findChildren(LineMark) == []
+    comparison.begin("swipe")
+    assert len(opened.viewer.window._qt_viewer.canvas.native.findChildren(LineMark)) == 1
+
+
 Stage = Callable[[Opened, pytest.MonkeyPatch], None]
 STAGES: dict[str, tuple[Stage, str]] = {
     "loading the model": (_load, "load"),
@@ -319,6 +338,7 @@ STAGES: dict[str, tuple[Stage, str]] = {
     "download": (_download, ""),
     "diagnostics": (_diagnostics, ""),
     "a view": (_view, ""),
+    "comparing": (_compare, "embed"),
 }
 
 
@@ -337,7 +357,7 @@ def _close_viewer(opened: Opened) -> None:
 @pytest.mark.parametrize(
     ("stage", "close"),
     [(stage, _close_dock) for stage in STAGES]
-    + [(stage, _close_viewer) for stage in ("embedding", "click", "download")]
+    + [(stage, _close_viewer) for stage in ("embedding", "click", "download", "comparing")]
     + [("embedding", _remove_dock)],
 )
 def test_everything_ends_with_the_dock(

@@ -127,5 +127,5 @@ def test_an_editor_whose_window_is_gone_is_left_alone(editor: KeyEditor, keymap:
     editor.deleteLater()
     QApplication.sendPostedEvents(editor, QEvent.Type.DeferredDelete)
     assert not isalive(editor)
-    keymap.assign("segment", "Shift-B")
+    keymap.assign("segment", "Shift-F4")
     assert trace() is editor

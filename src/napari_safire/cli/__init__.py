@@ -1,4 +1,4 @@
-"""The command line: ``napari-safire demo | predict | evaluate | evidence | project | …``.
+"""The command line: ``napari-safire demo | predict | evaluate | evidence | review | project | …``.
 
 Results go to stdout, progress and complaints to stderr, names and messages in printable characters
 only. Exit codes: 0 done; 1 failed (a bad file, a bad checkpoint, nothing to do) or stopped (Ctrl-C,
@@ -30,6 +30,8 @@ from napari_safire.cli.project_upkeep import (
     stats,
     verify,
 )
+from napari_safire.cli.report import report
+from napari_safire.cli.review import review
 from napari_safire.cli.terminal import (
     FAILED,
     ErrorReportingGroup,
@@ -55,6 +57,7 @@ app.command()(demo)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(evidence)
+app.command()(review)
 app.command()(train)
 app.command()(triage)
 for command in (
@@ -63,6 +66,7 @@ for command in (
     project.command()(command)
 project.command("import")(import_)
 app.add_typer(project, name="project")
+app.add_typer(report, name="report")
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")
 

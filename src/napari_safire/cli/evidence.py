@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_safire.cli.terminal import FAILED, WRONG_USE, complain, say, warn
+from napari_safire.cli.options import JsonOption
+from napari_safire.cli.pictures import named_pictures
+from napari_safire.cli.terminal import FAILED, WRONG_USE, complain, say
 from napari_safire.errors import Cancelled, ImageReadError
 
 if TYPE_CHECKING:
@@ -30,12 +33,14 @@ def evidence(
         Path | None,
         typer.Option(metavar="PATH", help="Another picture of the scene, for the view comparison."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Look at pictures through views that do not rest on the network.
 
     For each picture a file …_evidence.json tells what every view found, or why it does not apply;
     maps and links are pictures beside it. Of a file whose pixels cannot be read the views of the
-    file are made all the same. Exit code 1 if any picture failed.
+    file are made all the same. With --json each picture is one line. Exit code 1 if any picture
+    failed.
     """
     from napari_safire.forensics import Picture
     from napari_safire.forensics.catalogue import VIEWS
@@ -51,7 +56,7 @@ def evidence(
         except (ImageReadError, OSError, ValueError) as error:
             complain(f"{reference}: {error}")
             raise typer.Exit(FAILED) from error
-    pictures = _named(images)
+    pictures = named_pictures(images)
     failed = not pictures
     for path, base in pictures:
         try:
@@ -64,6 +69,10 @@ def evidence(
         except (ImageReadError, OSError, ValueError, Cancelled) as error:
             complain(f"{path}: {error}")
             failed = True
+            continue
+        if as_json:
+            written = json.loads(record.read_text("utf-8"))
+            say(json.dumps({"picture": str(path), "record": str(record), **written}))
             continue
         say(f"{path.name} -> {record}")
         for name in wanted:
@@ -99,27 +108,3 @@ def _line(view: EvidenceView) -> str:
         return f"{view.view.name}: {view.why_not}"
     score = "" if view.score is None else f" (score {view.score:.2f})"
     return f"{view.view.name}: {view.finding}{score}"
-
-
-def _named(images: list[Path]) -> list[tuple[Path, str]]:
-    """Pictures and how their results' names begin; two of one name get a hash of their place."""
-    from napari_safire.corpus.naming import folded, marked, result_base
-    from napari_safire.images.files import is_picture_file
-
-    found: list[tuple[Path, str]] = []
-    taken: set[str] = set()
-    for given in images:
-        inside = (
-            sorted(path for path in given.iterdir() if is_picture_file(path))
-            if given.is_dir()
-            else [given]
-        )
-        if not inside:
-            warn(f"{given} holds no pictures.")
-        for path in inside:
-            base = result_base(path.name)
-            if folded(base) in taken:
-                base = marked(base, str(path.absolute()))
-            taken.add(folded(base))
-            found.append((path, base))
-    return found

@@ -61,3 +61,8 @@ TopOption = Annotated[
     int | None,
     typer.Option("--top", min=1, metavar="N", help="Of a manifest only the first so many."),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, on stdout.")]
+AuthorOption = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="In whose name; default: this machine's annotator."),
+]

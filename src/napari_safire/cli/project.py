@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_safire.cli.options import (
+    AuthorOption,
     DeviceOption,
+    JsonOption,
     ModelOption,
     SeedOption,
     SetOption,
@@ -27,11 +29,6 @@ if TYPE_CHECKING:
     from napari_safire.project.store import Project
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
-AuthorOption = Annotated[
-    str | None,
-    typer.Option("--as", metavar="NAME", help="In whose name; default: this machine's annotator."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, on stdout.")]
 
 project = typer.Typer(no_args_is_help=True, help="Ground truth by teams: curate, prove, export.")
 

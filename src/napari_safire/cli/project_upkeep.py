@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_safire.cli.options import DeviceOption
-from napari_safire.cli.project import AuthorOption, FolderArgument, JsonOption, opened
+from napari_safire.cli.options import AuthorOption, DeviceOption, JsonOption
+from napari_safire.cli.project import FolderArgument, opened
 from napari_safire.cli.terminal import FAILED, complain, print_table, progress_bar, say, warn
 
 if TYPE_CHECKING:

@@ -126,10 +126,17 @@ def _write(
 def _write_list(path: Path, chosen: Chosen) -> str:
     from napari_safire.corpus.triage.tables import write_picture_list
 
-    n_listed, left_out = write_picture_list(path, chosen)
-    for problem in left_out[:_NAMED]:
+    listed = write_picture_list(path, chosen)
+    for problem in listed.left_out[:_NAMED]:
         warn(problem)
-    return f"{n_listed:,} pictures" + (f", {len(left_out):,} left out" if left_out else "")
+    if listed.outside:
+        where = "in a folder above them" if listed.above is None else f"in {listed.above}"
+        warn(
+            f"{listed.outside:,} pictures lie outside the folder of {path}, where no list is "
+            f"followed to: write it {where}."
+        )
+    more = f", {len(listed.left_out):,} left out" if listed.left_out else ""
+    return f"{listed.n_pictures:,} pictures{more}"
 
 
 def _write_sheet(path: Path, chosen: Chosen) -> str:

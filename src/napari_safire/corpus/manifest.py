@@ -22,15 +22,24 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.atomic import atomic_path, remove_leftovers
-from napari_safire.corpus.manifest_schema import KEY_BYTES, ManifestRow, manifest_schema
+from napari_safire.corpus.manifest_schema import (
+    CONTRIBUTIONS,
+    KEY_BYTES,
+    ManifestRow,
+    manifest_schema,
+)
+from napari_safire.corpus.parquet import read_bounded
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PARTS = "parts"
 _SUFFIX = ".parquet"
+_MOST_ROWS = 1 << 16  # of a part; tasks have far fewer
+_MOST_BYTES = 256 << 20
+_UNSET = ("score", "likelihood_ratio", "smallest_source")
 _KEY = np.dtype((np.void, KEY_BYTES))
 
 
@@ -117,9 +126,8 @@ class Manifest:
     def rows(self) -> Iterator[ManifestRow]:
         """Tell the row of each picture, once."""
         best = self._counting()
-        for number, (_, table) in enumerate(self.tables()):
-            keep = best.rows_of(number)
-            for values in table.take(keep).to_pylist():
+        for number, (path, table) in enumerate(self.tables()):
+            for values in best.taken(number, path, table).to_pylist():
                 yield ManifestRow.from_columns(values)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -127,7 +135,7 @@ class Manifest:
         import pyarrow as pa
 
         best = self._counting()
-        found = [t.take(best.rows_of(n)) for n, (_, t) in enumerate(self.tables(columns))]
+        found = [best.taken(n, *part) for n, part in enumerate(self.tables(columns))]
         if not found:
             schema = manifest_schema()
             names = schema.names if columns is None else columns
@@ -173,6 +181,10 @@ class Counting:
         """Return the rows of a part that count, in their order."""
         start, stop = np.searchsorted(self._parts, (part, part + 1))
         return self._rows[start:stop]
+
+    def taken(self, part: int, path: Path, table: pa.Table) -> pa.Table:
+        """Return the rows of a part that count, of its table."""
+        return take_rows(path, table, self.rows_of(part))
 
 
 class KnownKeys:
@@ -234,14 +246,38 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(None if columns is None else list(columns), use_threads=False).cast(
-                _schema_of(columns)
-            )
+            table = read_bounded(file, columns, _MOST_ROWS, _MOST_BYTES).cast(_schema_of(columns))
+        table.validate(full=True)
+        unset = [name for name in table.column_names if not _may_be_unset(name)]
+        empty = [name for name in unset if table[name].null_count]
+        if empty:
+            raise ValueError(f"its column {empty[0]} is not filled in")
+        return table
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise DatasetError(
-            f"The part {printable(path)} of the manifest is damaged ({printable(error)[:120]}): "
+            f"The part {printable(path)} of the manifest is damaged ({brief(error, 120)}): "
             "remove it, and the same command does its pictures again."
         ) from error
+
+
+def _may_be_unset(name: str) -> bool:
+    return name in _UNSET or name in CONTRIBUTIONS.values()
+
+
+def take_rows(path: Path, table: pa.Table, rows: npt.NDArray[np.int32]) -> pa.Table:
+    """Take rows of a part that were told by other columns than those of its table.
+
+    Raises
+    ------
+    DatasetError
+        It has fewer rows: a sentence that names it.
+    """
+    if len(rows) and rows.max() >= len(table):
+        raise DatasetError(
+            f"The part {printable(path)} of the manifest is damaged (its columns differ in "
+            "length): remove it, and the same command does its pictures again."
+        )
+    return table.take(rows)
 
 
 def keys_of(table: pa.Table) -> npt.NDArray[np.void]:

@@ -297,21 +297,16 @@ def _read_pictures(path: Path) -> tuple[Path, dict[Path, ListEntry], tuple[str, 
 
 
 def _named_pictures(path: Path) -> tuple[Path, dict[Path, ListEntry], tuple[str, ...]]:
-    """Pictures of a table of paths, which may lie anywhere, with the masks that it names."""
+    """Pictures of a table of paths, which lie below its folder, with the masks that it names."""
     problems: list[str] = []
     listed: dict[Path, ListEntry] = {}
     for entry in read_table(path, problems) or ():
         listed.setdefault(entry.image, entry)
     if not listed:
-        raise DatasetError(f"{printable(path)} names no pictures: there is nothing to work with.")
-    try:  # with the table's own folder: what is added to it seldom changes where the masks lie
-        base = Path(os.path.commonpath([path.parent, *(picture.parent for picture in listed)]))
-    except ValueError as error:
-        raise DatasetError(
-            f"{printable(path)} names pictures on several drives: make a table for each."
-        ) from error
+        why = problems[0] if problems else "there is nothing to work with."
+        raise DatasetError(f"{printable(path)} names no pictures below its folder: {why}")
     notes = (f"{printable(path)}: {enumerated(problems)}",) if problems else ()
-    return base, listed, notes
+    return path.parent, listed, notes
 
 
 def _names_in(folder: Path) -> frozenset[str]:

@@ -15,7 +15,18 @@ _FOLDER = Path(__file__).parent / "templates"
 
 
 @cache
-def _environment(folder: Path) -> Environment:
+def environment(folder: Path) -> Environment:
+    """Return the templates of a folder: strings are escaped, a missing value is an error.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    Environment
+        The same one for the same folder.
+    """
     return Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
@@ -47,4 +58,4 @@ def render(name: str, *, templates: Path = _FOLDER, **values: Any) -> str:
     -------
     str
     """
-    return _environment(templates).get_template(name).render(**values)
+    return environment(templates).get_template(name).render(**values)

@@ -357,7 +357,7 @@ def _partition_record(partition: SourcePartition | None) -> dict[str, Any] | Non
                 "source": k,
                 "grey_value": STEP * k,
                 "area_share": shares[k],
-                "confidence": _confidence(partition, region),
+                "confidence": confidence_of(partition, region),
                 "prompt": _place(region.prompt),
             }
             for k, region in enumerate(partition.representatives)
@@ -368,8 +368,20 @@ def _partition_record(partition: SourcePartition | None) -> dict[str, Any] | Non
     }
 
 
-def _confidence(partition: SourcePartition, region: SourceRegion) -> float | None:
-    """None, not known, where pixels could belong to nothing else: 1 by itself says nothing."""
+def confidence_of(partition: SourcePartition, region: SourceRegion) -> float | None:
+    """Return how sure a source's region is, as records tell it.
+
+    Parameters
+    ----------
+    partition : SourcePartition
+    region : SourceRegion
+        One of its representatives.
+
+    Returns
+    -------
+    float or None
+        None, not known, where pixels could belong to nothing else: 1 by itself says nothing.
+    """
     return None if partition.n_sources == 1 and region.confidence >= 1 else region.confidence
 
 

@@ -63,7 +63,7 @@ def render_sources(
     picture = (1 - _TINT) * _grey(pixels, step)[..., None] + _TINT * colours[shown]
     # white with a dark rim can be seen on any ground
     width = max(1, round(min(shown.shape) / 400))
-    border = _borders(shown)
+    border = source_borders(shown)
     picture[ndimage.binary_dilation(border, iterations=2 * width)] = 0
     picture[ndimage.binary_dilation(border, iterations=width)] = 255
     entries = [(source_colour(k), caption) for k, caption in enumerate(captions)]
@@ -98,11 +98,30 @@ def render_heatmap(pixels: npt.NDArray[Any], forgery: ForgeryMap, caption: str) 
             f"A heatmap of shape {heatmap.shape} does not belong to an image of {pixels.shape[:2]}."
         )
     step = _thinning(heatmap.shape)
-    colour, strongest = (MUTED, _HEAT * MUTED_SHARE) if forgery.caveat else (GLOW, _HEAT)
-    share = strongest * heatmap[::step, ::step, None]
-    picture = (1 - share) * _grey(pixels, step)[..., None] + share * np.array(colour, np.float32)
+    muted = bool(forgery.caveat)
+    picture = tinted_heatmap(_grey(pixels, step), heatmap[::step, ::step], muted=muted)
     told = " ".join(filter(None, (caption, forgery.caveat)))
-    return _with_legend(np.rint(picture).astype(np.uint8), [(colour, told)])
+    return _with_legend(picture, [(MUTED if muted else GLOW, told)])
+
+
+def tinted_heatmap(grey: FloatImage, heatmap: FloatImage, *, muted: bool) -> RgbImage:
+    """Colour a grey picture where a heatmap is high.
+
+    Parameters
+    ----------
+    grey : (h, w) float32 array in 0 .. 255
+    heatmap : (h, w) float32 array in [0, 1]
+    muted : bool
+        In fog, as of every verdict but "forged".
+
+    Returns
+    -------
+    (h, w, 3) uint8 array
+    """
+    colour, strongest = (MUTED, _HEAT * MUTED_SHARE) if muted else (GLOW, _HEAT)
+    share = strongest * heatmap[..., None]
+    picture = (1 - share) * grey[..., None] + share * np.array(colour, np.float32)
+    return np.rint(picture).astype(np.uint8)
 
 
 def _thinning(shape: tuple[int, ...]) -> int:
@@ -116,7 +135,8 @@ def _grey(pixels: npt.NDArray[Any], step: int) -> FloatImage:
     return rgb @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-def _borders(labels: LabelImage) -> npt.NDArray[np.bool_]:
+def source_borders(labels: LabelImage) -> npt.NDArray[np.bool_]:
+    """(H, W) bool: pixels whose right or lower neighbour is of another source."""
     border = np.zeros(labels.shape, dtype=bool)
     border[:-1] |= labels[:-1] != labels[1:]
     border[:, :-1] |= labels[:, :-1] != labels[:, 1:]

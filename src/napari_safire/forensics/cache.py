@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_safire.errors import Cancelled
 from napari_safire.forensics.evidence import Evidence
@@ -131,11 +132,16 @@ def fingerprint(parameters: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((name, _told(value)) for name, value in sorted(parameters.items()))
 
 
+def array_sha256(values: npt.NDArray[Any]) -> str:
+    """SHA-256 of an array's shape, type and values."""
+    digest = hashlib.sha256(f"{values.shape} {values.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
+
+
 def _told(value: Any) -> str:
     if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(f"{value.shape} {value.dtype.str}".encode())
-        digest.update(np.ascontiguousarray(value).data)
-        return digest.hexdigest()
+        return array_sha256(value)
     if isinstance(value, str | os.PathLike) and value and Path(value).is_file():
         found = Path(value).stat()
         return f"{Path(value).absolute()} {found.st_size} {found.st_mtime_ns}"

@@ -87,10 +87,7 @@ def _record(view: EvidenceView, found: Evidence, files: Mapping[str, str]) -> di
     return {
         "shows": view.view.shows,
         "source": view.view.source,
-        "parameters": {
-            name: _named(value)
-            for name, value in {**view.view.parameters, **view.parameters}.items()
-        },
+        "parameters": parameters_record(view),
         "finding": found.finding,
         "score": None if score is None or not math.isfinite(score) else round(float(score), 6),
         "score_means": view.view.score_means,
@@ -98,6 +95,12 @@ def _record(view: EvidenceView, found: Evidence, files: Mapping[str, str]) -> di
         "table": [[row.name, row.value, row.remark, row.level] for row in found.table],
         "files": dict(files),
     }
+
+
+def parameters_record(view: EvidenceView) -> dict[str, Any]:
+    """Return all parameters of a view as JSON values, pictures by name and hash."""
+    every = {**view.view.parameters, **view.parameters}
+    return {name: _named(value) for name, value in every.items()}
 
 
 def _named(value: Any) -> Any:

@@ -23,6 +23,7 @@ STRIP_PIXELS = 1_000_000
 _SAMPLED = 1_000_000
 _JOBS = min(4, os.cpu_count() or 1)  # NumPy and SciPy leave the lock while they compute
 _Value = TypeVar("_Value", bound=np.generic)
+_Part = TypeVar("_Part")
 _Found = TypeVar("_Found")
 
 
@@ -136,8 +137,8 @@ def by_strips(
     return np.concatenate(pieces) if whole is None else whole
 
 
-def of_each(function: Callable[[Strip], _Found], parts: Sequence[Strip]) -> list[_Found]:
-    """Ask a function of each strip, in several threads; answers come in the order of the strips."""
+def of_each(function: Callable[[_Part], _Found], parts: Sequence[_Part]) -> list[_Found]:
+    """Ask a function of each part, in several threads; answers come in the order of the parts."""
     with _threads(len(parts)) as pool:
         return list(pool.map(function, parts))
 

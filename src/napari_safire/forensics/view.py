@@ -52,6 +52,8 @@ class View:
         is none (`napari_safire.forensics.coarse`).
     lasting : bool
         A result may be kept: nothing counts but picture, file and parameters.
+    of_pixels : bool
+        It never looks at the file: the same pixels give the same result, whatever holds them.
     """
 
     name: str
@@ -64,6 +66,7 @@ class View:
     algorithm: int = 1
     square: int = 0
     lasting: bool = True
+    of_pixels: bool = False
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -183,8 +186,8 @@ class EvidenceView:
 
     @cached_property
     def _key(self) -> tuple[Hashable, ...]:
-        """All that a result rests on; the file as well, which any view may look into."""
-        file = self.picture.file
+        """All that a result rests on; the file as well, unless a view never looks into it."""
+        file = None if self.view.of_pixels else self.picture.file
         return (
             self.picture.pixels_sha256,
             "" if file is None else file.sha256,

@@ -92,6 +92,7 @@ class WorkspaceDock(QScrollArea):
         self.setAcceptDrops(True)
         self._connections.connect(self.controller.notice, self._bring_failure_into_view)
         self._connections.connect(self.controller.viewer.events.theme, self._show_theme)
+        self._connections.connect(self.workspace.review.is_wanted, self.show_review)
         self._end_with(closable)
 
     def _end_with(self, closable: Sequence[Closable]) -> None:
@@ -123,6 +124,14 @@ class WorkspaceDock(QScrollArea):
     def close_work(self) -> None:
         """Let go of the workspace, as closing the dock does."""
         self._close_all()
+
+    def show_review(self) -> None:
+        """Bring the dock *SAFIRE Review* forward."""
+        from napari_safire.gui.review import ReviewWidget  # which is one of these
+
+        viewer = self.controller.viewer
+        if hasattr(viewer, "window"):  # a model of a viewer has no place for docks
+            bring_forward(viewer, ReviewWidget)
 
     def give_way(self) -> None:
         """Stop for good, because another dock of this kind is open from now on."""
@@ -192,7 +201,8 @@ class WorkspaceDock(QScrollArea):
             bar.setValue(bar.minimum())
 
     def _show_theme(self, event: object = None) -> None:
-        self.setStyleSheet(focus_style(get_theme(self.controller.viewer.theme).text.as_hex()))
+        theme = get_theme(self.controller.viewer.theme)
+        self.setStyleSheet(focus_style(theme.text.as_hex(), theme.foreground.as_hex()))
 
     def _scroll_to_begin(self, panel: QWidget, heading: QWidget) -> None:
         """Show a panel from its beginning on, and its heading."""

@@ -5,12 +5,22 @@ from __future__ import annotations
 import napari
 from qtpy.QtGui import QDropEvent
 
+from napari_safire.gui.controllers.review import ReviewController
 from napari_safire.gui.dock import WorkspaceDock
 from napari_safire.gui.panels.annotate.verdict_panel import VerdictPanel
 from napari_safire.gui.panels.drops import dropped_paths, open_pictures, sort_dropped
 from napari_safire.gui.panels.evidence.section import EvidenceSection
-from napari_safire.gui.panels.section import Section
+from napari_safire.gui.panels.review.case_section import CaseSection
+from napari_safire.gui.panels.review.compare_section import CompareSection
+from napari_safire.gui.panels.review.finding_section import FindingSection
+from napari_safire.gui.panels.review.judgement_section import JudgementSection
+from napari_safire.gui.panels.review.region_section import RegionSection
+from napari_safire.gui.panels.review.report_section import ReportSection
+from napari_safire.gui.panels.section import Rows, Section, button
+from napari_safire.gui.preferences import Preferences
+from napari_safire.project.store import is_project
 from napari_safire.session.chosen_model import LoadEngine
+from napari_safire.text import isolated
 
 
 class ReviewWidget(WorkspaceDock):
@@ -32,20 +42,75 @@ class ReviewWidget(WorkspaceDock):
         super().__init__(napari_viewer, load_engine)
         workspace = self.workspace
         workspace.need_model()
+        review = workspace.review
+        self.case = CaseSection(self.controller, review)
+        self.note = button(
+            "Note finding", "Note what you see in the open view, and where (Shift+B).", review.note
+        )
         self.verdict = VerdictPanel(self.controller)
         self.verdict.prior = workspace.preferences.prior_percent / 100
         self.evidence = EvidenceSection(self.controller, workspace.evidence)
-        sections: list[Section] = [self.verdict, self.evidence]
-        self._lay_out(sections, sections)
+        self.compare = CompareSection(workspace.comparison)
+        self.reveal = button(
+            "Show the model's verdict",
+            "Look at it before you give your own; the report will say so.",
+            review.work.reveal,
+        )
+        self.regions = RegionSection(self.controller, review)
+        self.findings = FindingSection(self.controller, review)
+        self.judgement = JudgementSection(self.controller, review)
+        self.report = ReportSection(self.controller, review)
+        sections: list[Section] = [
+            self.case, self.verdict, self.evidence, self.compare, self.regions, self.findings,
+            self.judgement, self.report,
+        ]  # fmt: skip
+        shown = [
+            self.case, self.verdict, Rows([self.note, self.reveal], 2), self.evidence,
+            self.compare, self.regions, self.findings, self.judgement, self.report,
+        ]  # fmt: skip
+        self._lay_out(shown, [*sections, _Begun(review)])
+        for signal in (self.controller.session.blind.changed, review.work.changed):
+            self._connections.connect(signal, self._show_reveal)
+        self._connections.connect(workspace.watch.changed, self._preferences_changed)
         self._body.addStretch(1)
+        review.begin()
+        self._show_reveal()
+
+    def _preferences_changed(self, preferences: Preferences) -> None:
+        self.verdict.prior = preferences.prior_percent / 100
+
+    def _show_reveal(self, _: object = None) -> None:
+        is_open = self.workspace.review.work.opened is not None
+        self.reveal.setVisible(is_open and self.verdict.is_hidden)
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open what was dropped: pictures."""
+        """Open what was dropped: the folder of a case, or pictures."""
         paths = [] if event is None else dropped_paths(event)
         if event is None or not paths:
             return
         event.acceptProposedAction()
         dropped = sort_dropped(paths)
         problems = list(dropped.problems)
+        if dropped.queue is not None and is_project(dropped.queue):
+            self.case.open_folder(dropped.queue)
+        elif dropped.queue is not None:
+            problems.append(
+                f"{isolated(dropped.queue.name)} holds no case: drop it on the dock SAFIRE Curate."
+            )
+        if dropped.model is not None:
+            problems.append(
+                f"{isolated(dropped.model.name)} is a model: drop it on the dock SAFIRE."
+            )
         for problem in (*problems, *open_pictures(self.controller.viewer, dropped.pictures)):
             self._tell(problem)
+
+
+class _Begun:
+    """What ends with the dock: cases are let go with the last one."""
+
+    def __init__(self, review: ReviewController) -> None:
+        self._review = review
+
+    def close_section(self) -> None:
+        """See `Closable`."""
+        self._review.end()

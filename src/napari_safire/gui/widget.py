@@ -126,14 +126,6 @@ class SafireWidget(WorkspaceDock):
         if hasattr(viewer, "window"):  # a model of a viewer has no place for docks
             bring_forward(viewer, CurateWidget)
 
-    def show_review(self) -> None:
-        """Bring the dock for expert review forward."""
-        from napari_safire.gui.review import ReviewWidget  # which shares sections with this one
-
-        viewer = self.controller.viewer
-        if hasattr(viewer, "window"):
-            bring_forward(viewer, ReviewWidget)
-
     def _show_conflicts(self) -> None:
         self.keys.set_conflicts(self.workspace.binder.conflicts)
 

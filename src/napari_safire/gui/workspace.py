@@ -20,6 +20,8 @@ from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.messages import Messages
 from napari_safire.gui.controllers.next_click import NextClickController
 from napari_safire.gui.controllers.queue import QueueController
+from napari_safire.gui.controllers.review import ReviewController
+from napari_safire.gui.controllers.view_comparison import ViewComparison
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.keys.binder import KeyBinder
@@ -71,10 +73,12 @@ class Workspace:
     messages : Messages
     earlier : EarlierWork
     switch : ViewSwitch
+    comparison : ViewComparison
     evidence : EvidenceController
     next_click : NextClickController
     queue : QueueController
     adjudication : AdjudicationController
+    review : ReviewController
     keymap : Keymap
     binder : KeyBinder
     """
@@ -100,14 +104,18 @@ class Workspace:
             controller.work_on(controller.images[-1])
         self.earlier = EarlierWork(controller)
         self.switch = ViewSwitch(controller)
+        self._fit = ViewFit(viewer)
+        self.comparison = ViewComparison(controller, self.switch, self._fit)
         self.evidence = EvidenceController(controller)
         self.next_click = NextClickController(controller)
         self.queue = QueueController(controller)
         self.adjudication = AdjudicationController(controller, self.queue)
+        self.review = ReviewController(
+            controller, self.evidence, self.switch, self.queue, self.comparison
+        )
         self.keymap = Keymap(ACTIONS, user_config_path("napari-safire") / "keys.json")
         self.binder = KeyBinder(viewer, self.keymap, _callbacks(self))
         guard_canvas(viewer)
-        self._fit = ViewFit(viewer)
         self._connections = Connections()
         self._connections.connect(self.watch.changed, self._preferences_changed)
         self._docks: dict[object, weakref.ref[QWidget]] = {}
@@ -143,6 +151,7 @@ class Workspace:
         """Wait until all work is kept, if the dock that is about to leave is the last."""
         if self._docks.keys() <= {ticket}:
             self.queue.fall_silent()
+            self.review.fall_silent()
             self.controller.finish()
 
     def leave(self, ticket: object) -> None:
@@ -157,7 +166,9 @@ class Workspace:
             self.controller.finish,
             self._connections.disconnect,
             self.binder.unbind,
+            self.comparison.close,
             self.adjudication.close,
+            self.review.close,
             self.queue.close,
             self.next_click.connections.disconnect,
             self.evidence.connections.disconnect,
@@ -168,6 +179,13 @@ class Workspace:
             self._fit.close,
             self.controller.close,
         )
+
+    def blink(self) -> None:
+        """Look at the next view that is compared, or at the next annotator's sources."""
+        if self.comparison.mode is None and self.adjudication.work.opened is not None:
+            self.adjudication.blink()
+        else:
+            self.comparison.blink()
 
     # ---------------------------------------------------------------- model and preferences
 
@@ -273,7 +291,13 @@ def _callbacks(workspace: Workspace) -> dict[str, Callable[[], None]]:
         "take_neither": workspace.adjudication.take_neither,
         "next_region": workspace.adjudication.go_on,
         "previous_region": workspace.adjudication.go_back,
-        "blink": workspace.adjudication.blink,
+        "blink": workspace.blink,
+        "side_by_side": partial(workspace.comparison.toggle, "grid"),
+        "swipe": partial(workspace.comparison.toggle, "swipe"),
+        "fade": partial(workspace.comparison.toggle, "opacity"),
+        "less_of_b": workspace.comparison.less,
+        "more_of_b": workspace.comparison.more,
+        "note_finding": workspace.review.note,
         "add_prompts": controller.add_prompts,
         "segment": controller.segment,
         "exclude": controller.mode.toggle_exclude,

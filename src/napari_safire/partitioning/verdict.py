@@ -15,7 +15,7 @@ from napari_safire.partitioning.uninformative import Informativeness
 SMALLEST_SIDE = 128  # pixels: eight patches of 16
 MOST_UNINFORMATIVE = 0.5  # of the picture: from here on there is too little to judge by
 MOST_UNINFORMATIVE_STANDING_OUT = 0.6  # of what stands out: from here on it accuses nothing
-_SMALL_SIDE = 512  # pixels: below, a larger version is the first thing to look for
+SMALL_SIDE = 512  # pixels: below, a larger version is the first thing to look for
 _MOST_DECIMALS = 6
 _MOST_NAMED = 5  # kinds of evidence in a sentence
 _UNCALIBRATED = (
@@ -196,7 +196,7 @@ def _between(probability: float, calibration: Calibration, image_shape: tuple[in
     where = f"It is nearer to {names[0]}: {nearer} away, and {further} from {names[1]}."
     if to_low == to_high:
         where = f"It is as near to the one as to the other: {to_low} away."
-    version = "A larger" if min(image_shape) < _SMALL_SIDE else "An earlier, less compressed"
+    version = "A larger" if min(image_shape) < SMALL_SIDE else "An earlier, less compressed"
     return (
         f'{_said(probability, score)} That lies between the thresholds: {low} for "no forgery '
         f'found", {high} for "forged". {where} {version} version could settle it. So could clicks '
@@ -206,7 +206,7 @@ def _between(probability: float, calibration: Calibration, image_shape: tuple[in
 
 def _basis(probability: float, calibration: Calibration) -> str:
     """How often such a verdict was wrong among the pictures of the calibration."""
-    weight = _weight(probability, calibration)
+    weight = weight_in_words(probability, calibration)
     if probability >= calibration.forged_above:
         score, threshold = _told(probability, calibration.forged_above)
         highest = calibration.highest_false_alarm_rate
@@ -236,8 +236,20 @@ def _said(probability: float, shown: str | None = None) -> str:
     return f"At even odds, the probability of forgery is {text}."
 
 
-def _weight(probability: float, calibration: Calibration) -> str:
-    """What the score says whatever the odds: the likelihood ratio, the larger way round."""
+def weight_in_words(probability: float, calibration: Calibration) -> str:
+    """Say what a score means whatever the odds: the likelihood ratio, the larger way round.
+
+    Parameters
+    ----------
+    probability : float
+        At even odds.
+    calibration : Calibration
+
+    Returns
+    -------
+    str
+        One or two sentences.
+    """
     ratio = calibration.likelihood_ratio(probability)
     lowest, highest = calibration.likelihood_bounds
     limit = " Its calibration supports no larger ratio." if ratio in (lowest, highest) else ""

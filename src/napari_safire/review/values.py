@@ -259,7 +259,7 @@ class Signature:
     comment : str
     ssh_signature : str
         Detached signature (``ssh-keygen -Y sign``) of
-        `napari_safire.review.signatures.statement`; empty: a name alone.
+        `napari_safire.review.signatures.signed_message`; empty: a name alone.
     ssh_key : str
         The public key that belongs to it, one line.
     """

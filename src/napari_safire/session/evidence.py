@@ -17,12 +17,12 @@ from psygnal import Signal
 from napari_safire.errors import SafireError, sentence
 from napari_safire.forensics import Evidence, EvidenceView
 from napari_safire.forensics.catalogue import VIEWS
+from napari_safire.forensics.thumbnails import thumbnail
 from napari_safire.forensics.view import View
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.looked_at import REFERENCE, LookedAt, Seen
 from napari_safire.session.messages import Topic
 from napari_safire.session.planes import Plane, PlaneKey, Planes
-from napari_safire.session.thumbnails import thumbnail
 from napari_safire.session.workers import Deliver, Job, Worker
 
 _VIEWS = {view.name: view for view in VIEWS}

@@ -374,22 +374,20 @@ class Session:
         done: Callable[[T], None],
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
-        """Write what users made, off the owner's thread; closing waits for it.
-
-        Parameters
-        ----------
-        work, done, failed
-            As of `run`; in the file worker.
-        """
+        """As `run`, in the file worker: write what users made; closing waits for it."""
         self._file_worker.submit(
             Job("", lambda progress, cancel: work(), done, failed or self._failed)
         )
 
     def run_long(
-        self, title: str, work: Callable[[Progress, Cancel], Any], done: Callable[[Any], None]
-    ) -> None:
+        self,
+        title: str,
+        work: Callable[[Progress, Cancel], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[Exception], None] | None = None,
+    ) -> Job:
         """Do something long with progress and cancel, as the model worker does."""
-        self._model_worker.submit(Job(title, work, done, self._failed))
+        return self._model_worker.submit(Job(title, work, done, failed or self._failed))
 
     def close(self, timeout: float = 30.0) -> None:
         """Stop what the model does, wait until what the user did is kept, and end.

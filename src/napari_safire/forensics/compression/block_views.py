@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_safire.forensics.compression.blocks import (
     Judgement,
     judge_blocks,
     pixels_of,
 )
 from napari_safire.forensics.compression.coefficients import BLOCK, ZIGZAG
+from napari_safire.forensics.compression.compatibility import out_of_range
 from napari_safire.forensics.compression.double import FREQUENCIES as DOUBLE_FREQUENCIES
 from napari_safire.forensics.compression.double import double_compression
 from napari_safire.forensics.compression.nonaligned import FREQUENCIES as FORMER_FREQUENCIES
@@ -24,7 +22,6 @@ from napari_safire.progress import Cancel, Progress
 
 _MOST_RATIO = 10.0  # of the log ratios that are drawn
 _ACCUSES = 2.5  # score from which a finding names a region
-_CLIPPED = (2, 253)  # of a channel: the latest compression blurs the ends
 Window = Annotated[int, {"min": 1, "max": 33, "step": 2, "tooltip": "blocks a side"}]
 Values = Annotated[
     Literal["posterior", "log likelihood ratio"],
@@ -42,7 +39,7 @@ def double_compression_view(
 ) -> Evidence:
     """Blocks that were compressed once, in a picture that was compressed twice."""
     jpeg = picture.coefficients
-    found = double_compression(jpeg, _clipped(picture), progress=progress, cancel=cancel)
+    found = double_compression(jpeg, out_of_range(picture.rgb), progress=progress, cancel=cancel)
     judged = judge_blocks(found.log_ratios, window)
     told = len(found.first_steps) / len(DOUBLE_FREQUENCIES)
     # few frequencies may be chance, or steps that another first table explains as well
@@ -80,7 +77,7 @@ def nonaligned_view(
     jpeg = picture.coefficients
     luminance = jpeg.luminance[: picture.shape[0], : picture.shape[1]]
     found = former_compression(
-        luminance, _clipped(picture), jpeg.table, progress=progress, cancel=cancel
+        luminance, out_of_range(picture.rgb), jpeg.table, progress=progress, cancel=cancel
     )
     judged = judge_blocks(found.log_ratios, window)
     drawn = _map(judged, values, "lacks the former compression", found.grid or (0, 0))
@@ -100,13 +97,6 @@ def nonaligned_view(
     # cropped and saved again, untouched pictures lack the steps in as many blocks as forged ones
     finding = "compressed before on another grid: cropped or moved"
     return Evidence(drawn, table=table, finding=finding)
-
-
-def _clipped(picture: Picture) -> npt.NDArray[np.bool_]:
-    low, high = _CLIPPED
-    ends = (picture.rgb <= low) | (picture.rgb >= high)
-    clipped: npt.NDArray[np.bool_] = np.any(ends, axis=2)
-    return clipped
 
 
 def _map(judged: Judgement, values: str, means: str, grid: tuple[int, int]) -> EvidenceMap:

@@ -187,7 +187,8 @@ def lies_in_a_page(ratios: FloatImage) -> bool:
 def out_of_range(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """Mark pixels of (H, W, 3) colours that decoding may have cut off."""
     low, high = _CLIPPED
-    return np.asarray((rgb.min(axis=2) <= low) | (rgb.max(axis=2) >= high))
+    ends = (rgb <= low) | (rgb >= high)
+    return np.asarray(ends[..., 0] | ends[..., 1] | ends[..., 2])
 
 
 def former_grid(luminance: FloatImage, clipped: npt.NDArray[np.bool_]) -> tuple[int, int] | None:

@@ -181,7 +181,7 @@ def find_grids(
     by_tile = _votes_by_tile(votes)
     counts = by_tile.sum(axis=0)
     strongest = int(counts.argmax())
-    surprise = _surprise(int(counts[strongest]), int(counts.sum()), np.log10(N_GRIDS))
+    surprise = votes_surprise(int(counts[strongest]), int(counts.sum()), np.log10(N_GRIDS))
     everywhere = _in_most_tiles(by_tile, strongest)
     seen = divmod(strongest, BLOCK) if surprise > _SIGNIFICANT and everywhere else None
     main = own or seen
@@ -267,7 +267,7 @@ def _regions(
         if min(sides) < _LEAST_SIDE:
             continue
         inside = numbers[at] == number
-        surprise = _surprise(int((voted[at] & inside).sum()), inside.size, tests, chance)
+        surprise = votes_surprise(int((voted[at] & inside).sum()), inside.size, tests, chance)
         if surprise <= _SIGNIFICANT:
             continue
         rows, cols = (
@@ -310,7 +310,22 @@ def _running(mask: npt.NDArray[np.bool_], axis: int, combine: np.ufunc) -> npt.N
     return np.moveaxis(mask, 0, axis)
 
 
-def _surprise(n_votes: int, n: int, log_tests: float, chance: float = 1 / N_GRIDS) -> float:
-    """Minus log10 of the false alarms expected: votes of one block are counted once."""
+def votes_surprise(n_votes: int, n: int, log_tests: float, chance: float = 1 / N_GRIDS) -> float:
+    """Tell how little chance explains so many votes for one grid.
+
+    Parameters
+    ----------
+    n_votes, n : int
+        Pixels that vote for it, of all; those of one block are counted once.
+    log_tests : float
+        log10 of how many places and grids were tried.
+    chance : float
+        Share of votes that it has by chance.
+
+    Returns
+    -------
+    float
+        Minus log10 of the false alarms expected.
+    """
     tail = binom.logsf(n_votes // N_GRIDS - 1, max(1, n // N_GRIDS), chance)
     return float(min(-tail / np.log(10) - log_tests, _MOST_SURPRISE))

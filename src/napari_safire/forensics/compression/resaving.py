@@ -112,7 +112,9 @@ def ghosts(
         before = rgb[rows].astype(np.int32)
         changes = []
         for quality in qualities:
-            change = ((before - resaved(rgb[rows], quality)) ** 2).mean(axis=2, dtype=np.float32)
+            squares = (before - resaved(rgb[rows], quality)) ** 2
+            summed = squares[..., 0] + squares[..., 1] + squares[..., 2]
+            change = summed.astype(np.float32) / np.float32(3)
             changes.append(uniform_filter(change, window)[middles, middles])
         return np.stack(changes, axis=-1)
 

@@ -112,4 +112,5 @@ VIEW = View(
     copy_move,
     ("size",),
     "log odds of a copy against a thing that looks alike, for the best pair of regions",
+    of_pixels=True,
 )

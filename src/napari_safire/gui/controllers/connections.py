@@ -41,6 +41,11 @@ class Connections:
 
         return call
 
+    def while_connected_call(self, call: Callable[[], None]) -> Callable[[], None]:
+        """The same, for what takes no answer."""
+        slot = self.while_connected(lambda _: call())
+        return lambda: slot(None)
+
     def disconnect(self) -> None:
         """Undo all; signals of objects that are gone are none any more."""
         for signal, slot in self._pairs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from weakref import WeakSet
 
 from napari.layers import Layer
+from psygnal import Signal
 
 from napari_safire.annotation.annotation import Annotation
 from napari_safire.gui.controllers.connections import Connections
@@ -27,7 +28,14 @@ class ViewSwitch:
     Parameters
     ----------
     controller : ViewerController
+
+    Attributes
+    ----------
+    asked : Signal()
+        A view is about to be shown alone.
     """
+
+    asked = Signal()
 
     def __init__(self, controller: ViewerController) -> None:
         self._controller = controller
@@ -80,6 +88,7 @@ class ViewSwitch:
 
     def show(self, view: View) -> None:
         """Look at a view; what it needs is made first."""
+        self.asked.emit()
         controller, group = self._controller, self._controller.layer_group
         if view == "forgery map" and self.is_hidden:
             controller.notice.emit(f"{HIDDEN}. {WHY_HIDDEN}", False, None)
@@ -120,6 +129,7 @@ class ViewSwitch:
 
     def toggle(self, view: View) -> None:
         """Look at a view, or, where it is looked at, at the one before."""
+        self.asked.emit()
         if self.view != view:
             self.show(view)
         else:

@@ -19,8 +19,9 @@ from napari_safire.gui.controllers.queue import QueueController
 from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.dock import bring_forward, open_dock
 from napari_safire.gui.io.reader import read_mask_file
+from napari_safire.gui.review import ReviewWidget
 from napari_safire.gui.widget import SafireWidget
-from napari_safire.gui.workspace import workspace_of
+from napari_safire.gui.workspace import Workspace, workspace_of
 
 if TYPE_CHECKING:
     from napari.types import LayerData
@@ -199,8 +200,33 @@ def previous_region(viewer: napari.Viewer) -> None:
 
 
 def blink(viewer: napari.Viewer) -> None:
-    """Look at the sources of one annotator, then of the next."""
-    _adjudication(viewer).blink()
+    """Look at the next view that is compared, or at the next annotator's sources."""
+    _workspace(viewer).blink()
+
+
+def side_by_side(viewer: napari.Viewer) -> None:
+    """Give each compared view a cell of the canvas, or end that."""
+    _workspace(viewer).comparison.toggle("grid")
+
+
+def swipe(viewer: napari.Viewer) -> None:
+    """Show one view on one side of a line, another on the other, or end that."""
+    _workspace(viewer).comparison.toggle("swipe")
+
+
+def fade(viewer: napari.Viewer) -> None:
+    """Lay one view over another, as opaque as chosen, or end that."""
+    _workspace(viewer).comparison.toggle("opacity")
+
+
+def less_of_b(viewer: napari.Viewer) -> None:
+    """Show less of the second of two compared views."""
+    _workspace(viewer).comparison.less()
+
+
+def more_of_b(viewer: napari.Viewer) -> None:
+    """Show more of the second of two compared views."""
+    _workspace(viewer).comparison.more()
 
 
 def renumber(viewer: napari.Viewer) -> None:
@@ -220,6 +246,11 @@ def cancel(viewer: napari.Viewer) -> None:
         show_info("SAFIRE is not open in this viewer, so nothing of it runs.")
     else:
         workspace.session.cancel()
+
+
+def note_finding(viewer: napari.Viewer) -> None:
+    """Note what is seen in the open view, in the dock for reviews."""
+    bring_forward(viewer, ReviewWidget).workspace.review.note()
 
 
 def copy_diagnostics(viewer: napari.Viewer) -> None:
@@ -262,6 +293,11 @@ def open_widget(viewer: napari.Viewer) -> SafireWidget:
     SafireWidget
     """
     return open_dock(viewer, SafireWidget)
+
+
+def _workspace(viewer: napari.Viewer) -> Workspace:
+    """What the docks of a viewer share; without any, the SAFIRE dock is opened."""
+    return workspace_of(viewer) or open_widget(viewer).workspace
 
 
 def _adjudication(viewer: napari.Viewer) -> AdjudicationController:

@@ -164,7 +164,27 @@ ACTIONS = (
     KeyAction(
         "previous_region", "Previous region", ",", "Look at the region of disagreement before."
     ),
-    KeyAction("blink", "Blink", "/", "Look at A's sources, then at B's, at each press."),
+    KeyAction(
+        "blink",
+        "Blink",
+        "/",
+        "Look at A, then at B, at each press: views, or annotators while that is adjudicated.",
+    ),
+    KeyAction(
+        "side_by_side", "Side by side", "Shift-Z", "Give each compared view a cell; again: end it."
+    ),
+    KeyAction(
+        "swipe", "Swipe", "Shift-S", "Show A on one side of a line, B on the other; again: end it."
+    ),
+    KeyAction("fade", "Opacity", "Shift-Q", "Lay B over A, as opaque as chosen; again: end it."),
+    KeyAction("less_of_b", "Less of B", "Shift-Left", "Move the line, or let B be less opaque."),
+    KeyAction("more_of_b", "More of B", "Shift-Right", "Move the line, or let B be more opaque."),
+    KeyAction(
+        "note_finding",
+        "Note finding",
+        "Shift-B",
+        "Note what you see in the open view, with its parameters and the part on screen.",
+    ),
     KeyAction("cancel", "Cancel", "Q", "Stop the job that is running."),
 )
 

@@ -25,11 +25,12 @@ def guard_canvas(viewer: ViewerModel) -> None:
     viewer : napari.components.ViewerModel
         One without a window needs nothing.
     """
-    window: Any = getattr(viewer, "window", None)  # none: a viewer without a canvas
-    # napari has no public name for it. Where another version calls it otherwise, the dock works as
-    # before, and the test of pairs of pictures (tests/process/test_series_pairs.py) tells.
+    canvas = canvas_of(viewer)
+    if canvas is None:
+        return
+    # Where another version calls it otherwise, the dock works as before, and the test of pairs of
+    # pictures (tests/process/test_series_pairs.py) tells.
     try:
-        canvas = window._qt_viewer.canvas
         context, make_current = canvas._scene_canvas.context, canvas.native.makeCurrent
     except AttributeError:
         return
@@ -44,3 +45,12 @@ def guard_canvas(viewer: ViewerModel) -> None:
         finish()
 
     context.finish = finish_here
+
+
+def canvas_of(viewer: ViewerModel) -> Any:
+    """What draws the layers of a viewer; None for one without a window.
+
+    napari has no public name for it; this is the one place where it is asked for.
+    """
+    window: Any = getattr(viewer, "window", None)
+    return getattr(getattr(window, "_qt_viewer", None), "canvas", None)

@@ -51,7 +51,7 @@ class LayerGroup:
     """Layers that go with an image layer in a viewer.
 
     Forgery map and uncertainty lie over the sources, which are hidden while one of them is shown
-    and come back when none is. They are never shown together.
+    and come back when none is. They are never shown together, unless views are compared.
 
     Parameters
     ----------
@@ -66,6 +66,8 @@ class LayerGroup:
         The forgery map is shown or hidden, by the dock or in napari's list of layers.
     view_changed : Signal()
         Any of sources, map and uncertainty is shown or hidden.
+    compared : bool
+        Views are compared: whoever compares them shows and hides these layers.
     """
 
     map_shown = Signal(bool)
@@ -87,6 +89,7 @@ class LayerGroup:
         # Of which result the values at a position of the stack are: ("heatmap", (3,)).
         self._results: dict[tuple[str, tuple[int, ...]], object] = {}
         self._covers = False  # the sources were hidden for what lies over them
+        self.compared = False
         self._connections = Connections()
         for name in TRANSFORMS:
             self._connections.connect(getattr(picture.layer.events, name), self._follow)
@@ -318,6 +321,8 @@ class LayerGroup:
 
     def _shown(self, layer: Layer) -> None:
         """Make room for a layer that was shown, or for what a hidden one covered."""
+        if self.compared:
+            return
         shown = layer.visible
         if layer in (self.heatmap, self.uncertainty):
             for other in (self.heatmap, self.uncertainty):

@@ -35,8 +35,13 @@ class ViewFit:
         if size is None:
             return
         self._look()
-        self._connections.connect(viewer.events.reset_view, self._remember)
+        self._connections.connect(viewer.events.reset_view, self.remember)
         self._connections.connect(size, self._resized)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the view is as it was last fitted."""
+        return self._fits_at_all and self._fitted is not None and _same(self._fitted, self._camera)
 
     def close(self) -> None:
         """Let go of the viewer."""
@@ -52,19 +57,20 @@ class ViewFit:
         self._viewer.reset_view()
         now, fitted = self._camera
         if _same((centre, 1.0), (now, 1.0)) and 1 / _GROWN < zoom / fitted < _GROWN:
-            self._remember()
+            self.remember()
             return
         camera: Any = getattr(self._viewer, "scene", self._viewer).camera
         camera.center, camera.zoom = centre, zoom
 
-    def _remember(self, event: object = None) -> None:
+    def remember(self, event: object = None) -> None:
+        """Take the view as it is for fitted."""
         self._fitted = self._camera
 
     def _resized(self, event: object = None) -> None:
         self._late.start(0)
 
     def _fit(self) -> None:
-        if self._fits_at_all and self._fitted is not None and _same(self._fitted, self._camera):
+        if self.is_fitted:
             self._viewer.reset_view()
 
     @property

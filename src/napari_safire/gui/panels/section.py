@@ -153,16 +153,18 @@ class FoldedSection(Section):
             self.unfolded.emit()
 
 
-def focus_style(ink: str) -> str:
-    """Style sheet by which whoever works with the keyboard sees where it is.
+def focus_style(ink: str, field: str) -> str:
+    """Style sheet by which whoever works with the keyboard sees where it is, and where to type.
 
     Parameters
     ----------
-    ink : str
-        Colour of the theme's text; Qt's own palette does not know it.
+    ink, field : str
+        Colours of the theme's text, and of its fields; Qt's own palette does not know them, and
+        napari leaves boxes for longer texts out.
     """
     focused = ", ".join(f"{kind}:focus" for kind in _FOCUSED)
-    return f"{focused} {{ border: 1px solid {ink}; }}"
+    boxes = f'QPlainTextEdit[readOnly="false"] {{ background: {field}; }}'
+    return f"{boxes} {focused} {{ border: 1px solid {ink}; }}"
 
 
 def form() -> QFormLayout:
@@ -182,6 +184,15 @@ def button(text: str, help_text: str, act: Callable[[], None]) -> QPushButton:
     made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     made.setMinimumWidth(40)
     made.clicked.connect(lambda checked=False: act())
+    return made
+
+
+def small_button(text: str, name: str, act: Callable[[], None]) -> QPushButton:
+    """A button that takes no more room than its text, beside a field."""
+    made = button(text, f"{name}.", act)
+    made.setMinimumWidth(0)
+    made.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+    made.setAccessibleName(name)
     return made
 
 

@@ -103,6 +103,26 @@ def verify(
     )
 
 
+def verify_chain(
+    project: Project, *, head: str = "", cancel: Cancel | None = None
+) -> tuple[str, ...]:
+    """Prove the chain and the state of a project alone; see `verify`.
+
+    Parameters
+    ----------
+    project : Project
+    head : str
+        A hash noted earlier, or its begin: it must be in the chain.
+    cancel : callable, optional
+
+    Returns
+    -------
+    tuple of str
+        What is wrong, in sentences; empty: nothing.
+    """
+    return (*_of_file(project), *_of_chain(project, _Chain(head), head, cancel))
+
+
 def _of_file(project: Project) -> Iterator[str]:
     """What SQLite itself finds wrong, also in indices, which no event needs to be read."""
     for (found,) in project.ask("PRAGMA integrity_check(5)"):

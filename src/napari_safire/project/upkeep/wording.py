@@ -32,6 +32,12 @@ def event_sentence(event: Event, picture: str = "") -> str:
     return f"{event.sequence}  {when} UTC  {isolated(event.made_by)}  {where}{what}{joined}"
 
 
+def event_words(event: Event) -> str:
+    """Say what an event did, in plain characters; without who, when and to which picture."""
+    # `isolated` escapes such marks that a name brings along: these are its own.
+    return _WORDS[event.kind](event.body).translate({0x2068: None, 0x2069: None})
+
+
 def _said(text: Any) -> str:
     return f": {isolated(text)}" if text else ""
 

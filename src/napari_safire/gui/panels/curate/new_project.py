@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
@@ -11,13 +10,11 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFrame,
     QLineEdit,
-    QPushButton,
-    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
 )
 
-from napari_safire.gui.panels.section import Rows, beside, button, form, wrapped
+from napari_safire.gui.panels.section import Rows, beside, button, form, small_button, wrapped
 from napari_safire.session.queue.new_project import PicturesToAdd, project_folder_for
 
 LISTS = "Lists (*.txt *.csv *.tsv);;All files (*)"
@@ -59,9 +56,9 @@ class NewProjectForm(QFrame):
         self.create_button = button("Create", "Make the project.", self._create)
         self.cancel = button("Not now", "Make no project.", self.hide)
         self._fields = form()
-        browse_folder = _small("Folder", "Choose a folder of pictures", self._browse_folder)
-        browse_file = _small("List", "Choose a list or table", self._browse_file)
-        browse_project = _small("…", "Choose a folder for the project", self._browse_project)
+        browse_folder = small_button("Folder", "Choose a folder of pictures", self._browse_folder)
+        browse_file = small_button("List", "Choose a list or table", self._browse_file)
+        browse_project = small_button("…", "Choose a folder for the project", self._browse_project)
         self._place = beside(self.folder, browse_project)
         self._fields.addRow("Pictures", beside(self.source, browse_folder, browse_file))
         self._fields.addRow("Project in", self._place)
@@ -129,11 +126,3 @@ class NewProjectForm(QFrame):
         path = QFileDialog.getExistingDirectory(self, "Choose a folder for the project")
         if path:
             self.folder.setText(path)
-
-
-def _small(text: str, name: str, act: Callable[[], None]) -> QPushButton:
-    made = button(text, f"{name}.", act)
-    made.setMinimumWidth(0)
-    made.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-    made.setAccessibleName(name)
-    return made

@@ -7,14 +7,16 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.forensics import Evidence, EvidenceMap, Links
+from napari_safire.forensics.evidence import Evidence, EvidenceMap, Links
 from napari_safire.forensics.export import render_links, render_map
 
 SIDE = 96
-"""Pixels of a thumbnail's longer side, at most."""
+"""Pixels of a thumbnail's longer side, at most, where nothing else is asked."""
 
 
-def thumbnail(evidence: Evidence, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
+def thumbnail(
+    evidence: Evidence, rgb: npt.NDArray[np.uint8], side: int = SIDE
+) -> npt.NDArray[np.uint8] | None:
     """Draw a map, or links over their picture, in small.
 
     Parameters
@@ -22,6 +24,8 @@ def thumbnail(evidence: Evidence, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.
     evidence : Evidence
     rgb : (H, W, 3) uint8 array
         The picture.
+    side : int
+        Pixels of the longer side, at most.
 
     Returns
     -------
@@ -29,19 +33,19 @@ def thumbnail(evidence: Evidence, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.
         None where there is neither map nor links.
     """
     if evidence.map is not None:
-        return render_map(_smaller_map(evidence.map))
+        return render_map(_smaller_map(evidence.map, side))
     if evidence.links is not None:
-        step = _step(rgb.shape[:2])
+        step = _step(rgb.shape[:2], side)
         return render_links(_smaller_links(evidence.links, step), rgb[::step, ::step])
     return None
 
 
-def _step(shape: tuple[int, ...]) -> int:
-    return max(1, -(-max(shape) // SIDE))
+def _step(shape: tuple[int, ...], side: int) -> int:
+    return max(1, -(-max(shape) // side))
 
 
-def _smaller_map(drawn: EvidenceMap) -> EvidenceMap:
-    step = _step(drawn.values.shape[:2])
+def _smaller_map(drawn: EvidenceMap, side: int) -> EvidenceMap:
+    step = _step(drawn.values.shape[:2], side)
     return replace(drawn, values=np.ascontiguousarray(drawn.values[::step, ::step]))
 
 

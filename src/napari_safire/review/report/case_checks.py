@@ -1,0 +1,168 @@
+"""The events of a report: what each proves, what follows from them, and what the case says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from napari_safire.annotation.checked_values import Damaged
+from napari_safire.errors import DatasetError, SafireError
+from napari_safire.project.chain.event_bodies import refuse_damaged
+from napari_safire.project.chain.events import BEGINNING, KINDS, Event
+from napari_safire.project.store import Project
+from napari_safire.project.upkeep.verify import verify_chain
+from napari_safire.project.upkeep.wording import event_words
+from napari_safire.review.reading import read_review
+from napari_safire.review.report.checks import Check, right, settled, unchecked, wrong
+from napari_safire.review.report.document import OF_EVENTS, of_events
+from napari_safire.review.report.reading import StoredReport
+from napari_safire.review.report.write import JSON
+from napari_safire.review.signatures import check_signature, fingerprint, signed_message
+from napari_safire.text import printable
+
+
+def event_checks(stored: StoredReport) -> Iterator[Check]:
+    """Prove the events by their own hashes, and that findings and verdicts follow from them."""
+    document, what = stored.document, "event log"
+    events = [_event(record) for record in document["events"]]
+    problems = [*_chained(events), *_worded(events, document["events"])]
+    head = events[-1].sha256 if events else None
+    if head != document["head"]:
+        problems.append("The head is not the hash of the last event.")
+    yield settled(what, problems, f"{len(events)} events, each with its hash; head {head}.")
+    if problems:
+        return
+    try:
+        told = of_events(events, document["picture"])
+    except DatasetError as error:
+        yield wrong("findings and verdicts", str(error))
+        return
+    other = [name for name in OF_EVENTS if _plain(told[name]) != _plain(document[name])]
+    yield settled(
+        "findings and verdicts",
+        [f"Not what the events say: {', '.join(other)}."] if other else [],
+        "Case, custody, findings and verdicts are those of the events.",
+    )
+
+
+def _event(record: Mapping[str, Any]) -> Event:
+    values = {
+        name: record[name]
+        for name in (
+            "sequence", "at", "author", "machine", "kind", "picture", "previous", "sha256",
+        )
+    }  # fmt: skip
+    origin = record["origin"]
+    return Event(
+        **values,
+        body=MappingProxyType(dict(record["body"])),
+        origin=None if origin is None else MappingProxyType(dict(origin)),
+    )
+
+
+def _chained(events: list[Event]) -> Iterator[str]:
+    before: Event | None = None
+    for event in events:
+        name = f"Event {event.sequence}"
+        if event.kind not in KINDS:
+            yield f"{name} is of an unknown kind."
+        elif (damage := _damage(event)) != "":
+            yield f"{name} is damaged: {damage}."
+        if event.digest() != event.sha256:
+            yield f"{name} was changed: its hash is another."
+        if before is None:
+            if event.sequence == 1 and event.previous != BEGINNING:
+                yield "The first event follows another one."
+        elif event.sequence <= before.sequence:
+            yield f"{name} stands behind event {before.sequence}."
+        elif event.sequence == before.sequence + 1 and event.previous != before.sha256:
+            yield f"{name} does not follow the one before it."
+        before = event
+
+
+def _damage(event: Event) -> str:
+    try:
+        refuse_damaged(event)
+    except (Damaged, DatasetError) as damage:
+        return str(damage).rstrip(".")
+    return ""
+
+
+def _worded(events: list[Event], records: list[Mapping[str, Any]]) -> Iterator[str]:
+    for event, record in zip(events, records, strict=True):
+        if event.kind in KINDS and not _damage(event) and record["what"] != event_words(event):
+            yield f"The words of event {event.sequence} are not what it did."
+
+
+def _plain(value: Any) -> Any:
+    """A finding's figure is chosen by the report, not by the case."""
+    if isinstance(value, list):
+        return [
+            {k: v for k, v in one.items() if k != "figure"} if isinstance(one, Mapping) else one
+            for one in value
+        ]
+    return value
+
+
+def signature_checks(stored: StoredReport, signers: Path | None) -> Iterator[Check]:
+    """Check the signatures with SSH keys, and whose they are where a list says so."""
+    picture = stored.document["picture"]["id"]
+    for review in stored.document["reviews"]:
+        for signed in review["countersignatures"]:
+            what = f"signature of {printable(signed['by'])}"
+            if not signed["signature"]:
+                yield unchecked(what, "A name and the head of the chain; no key was used.")
+                continue
+            message = signed_message(signed["head"], picture, signed["judgement"], signed["stance"])
+            try:
+                found = check_signature(
+                    message, signed["signature"], name=signed["by"], allowed_signers=signers
+                )
+            except SafireError as error:
+                yield unchecked(what, str(error))
+                continue
+            is_its_key = not signed["key"] or fingerprint(signed["key"]) == found.key
+            is_right = found.valid and found.trusted is not False and is_its_key
+            words = found.words if is_its_key else "It is of another key than it says."
+            yield right(what, words) if is_right else wrong(what, words)
+
+
+def case_checks(stored: StoredReport, folder: Path) -> Iterator[Check]:
+    """Prove the chain of the case, that the events are its own, and that it names the report."""
+    document = stored.document
+    try:
+        project = Project.open(folder, read_only=True)
+    except SafireError as error:
+        yield wrong("case", str(error))
+        return
+    with project:
+        problems = list(verify_chain(project, head=document["head"] or ""))
+        known = {event.sequence: event.sha256 for event in project.events()}
+        problems += [
+            f"Event {event['sequence']} is another in the case."
+            for event in document["events"]
+            if known.get(event["sequence"]) != event["sha256"]
+        ]
+        last = document["events"][-1]["sequence"] if document["events"] else 0
+        picture = document["picture"]["id"]
+        since = [e for e in project.events(after=last) if e.picture in ("", picture)]
+        news = sum(event.kind != "review.reported" for event in since)
+        more = f" {news} changes came since." if news else " Nothing was changed since."
+        yield settled("case", problems, f"Its chain holds every event of the report.{more}")
+        if not problems:
+            yield _named(stored, project)
+
+
+def _named(stored: StoredReport, project: Project) -> Check:
+    """Whether the chain holds the hash of this very report."""
+    what, head = "report in the case", stored.document["head"]
+    picture = stored.document["picture"]["id"]
+    reports = read_review(picture, project.events(picture=picture)).reports
+    named = [one.files.get(JSON) for one in reports if one.head == head]
+    if stored.sha256 in named:
+        return right(what, "The case names this report by its hash.")
+    if named:
+        return wrong(what, "The case names a report of these events, and it is another.")
+    return unchecked(what, "The case does not say that a report of these events was written.")

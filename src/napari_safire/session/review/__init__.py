@@ -1,0 +1,1 @@
+"""Reviewing pictures: the case that is open, what was typed and not kept yet, and reports."""
