@@ -12,14 +12,18 @@ from fakes import FakeEngine
 from napari.components import ViewerModel
 from napari.layers import Image
 from PIL import Image as PillowImage
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton
 from window.hand import wait_idle
 
 from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.gui.review import ReviewWidget
+from napari_safire.images.lists import ListEntry
+from napari_safire.project.adding import add_pictures
 from napari_safire.project.people import ANNOTATOR_VARIABLE
+from napari_safire.project.store import Project
 from napari_safire.review.case import Case, case_folder_of, open_case
 from napari_safire.review.values import CaseDescription, Finding, Judgement
 
@@ -164,6 +168,65 @@ def test_a_picture_that_changed_or_is_gone_says_nothing_any_more(
     press(review, review.case.again)
     assert review.case.state.isHidden()
     press(review, review.findings.form.keep)
+    assert review.findings.list.count() == 1
+
+
+def test_a_folder_that_is_dropped_is_opened_as_the_case(
+    review: ReviewWidget, photo: Path, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / "other.png", 5)
+    other = open_case(tmp_path / "many", tmp_path / "other.png", reviewer="Berta")
+    other.project.close()
+    load(review.controller.viewer, photo)
+    settle(review)
+    for folder, sentence in (
+        (tmp_path, f"{tmp_path.name} holds no case: drop it on the dock SAFIRE Curate."),
+        (tmp_path / "many", "photo.png is in the case many now."),
+    ):
+        review.workspace.messages.clear()
+        drop(review, folder)
+        settle(review)
+        assert told(review) == [sentence]
+    opened = review.workspace.review.work.opened
+    assert opened is not None
+    assert opened.case.project.folder == tmp_path / "many"
+    reports = review.workspace.review.reports
+    assert reports.suggested == tmp_path / "many" / "report"
+
+
+def drop(review: ReviewWidget, path: Path) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    action, button = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
+    none = Qt.KeyboardModifier.NoModifier
+    review.dropEvent(QDropEvent(QPointF(9, 9), action, data, button, none))
+
+
+def test_a_picture_of_a_project_is_reviewed_in_the_project(
+    review: ReviewWidget, viewer: ViewerModel, photo: Path, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / "second.png", 6)
+    with Project.create(tmp_path / "town", author="Anna") as project:
+        add_pictures(project, [ListEntry(photo), ListEntry(tmp_path / "second.png")])
+    queue = review.workspace.queue
+    queue.work.open_queue(tmp_path / "town")
+    wait_until(lambda: queue.work.opened is not None and not queue.work.doing)
+    settle(review)
+    work = review.workspace.review.work
+    assert work.opened is not None
+    assert work.opened.case.project is queue.project
+    assert review.case.who.isReadOnly()
+    note(review, "of the first")
+    first = work.opened.picture.id
+    queue.go_on()
+    wait_until(lambda: not queue.work.doing)
+    settle(review)
+    assert work.opened is not None
+    assert work.opened.picture.id != first
+    assert review.findings.list.count() == 0
+    queue.go_back()
+    wait_until(lambda: not queue.work.doing)
+    settle(review)
     assert review.findings.list.count() == 1
 
 
@@ -393,16 +456,18 @@ def test_a_row_selects_its_region_and_goes_there(review: ReviewWidget, photo: Pa
     effects = [abs(row.effect or 0) for row in table.rows if not row.outlier]
     assert effects == sorted(effects, reverse=True)
     number = next(n for n, row in enumerate(table.rows) if row.source == 2)
-    viewer = review.controller.viewer
-    camera = getattr(viewer, "scene", viewer).camera
     table.selectRow(number)
     settle(review)
     assert review.controller.sources_layer.selected_label == 2  # type: ignore[union-attr]
     compared = review.workspace.review.regions.of(review.controller.key)
     assert compared is not None
     top, left, bottom, right = compared.bounds[2]
-    middle = ((top + bottom) / 2, (left + right) / 2)
-    assert tuple(camera.center)[1:] == pytest.approx(middle)
+    sight = review.workspace.review.sight.now()
+    assert sight is not None
+    seen = sight.viewport
+    assert seen is not None
+    assert seen.row <= top < bottom <= seen.row + seen.height + 1
+    assert 0 < seen.col <= left < right <= seen.col + seen.width + 1
     assert "Effect" in section.detail.text()
     press(review, review.note)
     assert review.findings.form.source.currentText() == "source 2"
