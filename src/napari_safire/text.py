@@ -32,6 +32,33 @@ def printable(text: object) -> str:
     return "".join(_shown(character) for character in str(text))
 
 
+def brief(text: object, most: int = 300) -> str:
+    """Return a printable text of which the middle is left out if it is long: for sentences.
+
+    Parameters
+    ----------
+    text : object
+        As of `printable`.
+    most : int
+        Characters, at least 20.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> brief("a" * 50 + ".png", 20)
+    'aaaaaaaaaaaaaaa….png'
+    """
+    whole = str(text)
+    if len(whole) > 2 * most:  # before it is escaped, character by character
+        whole = whole[:most] + whole[-most:]
+    line = printable(whole)
+    kept = most * 3 // 4
+    return line if len(line) <= most else f"{line[:kept]}…{line[kept + 1 - most :]}"
+
+
 def isolated(text: object) -> str:
     """Return a printable text that does not turn the direction of what is written around it.
 

@@ -63,7 +63,9 @@ class Outcome:
         )
 
 
-def fuzz(name: str, numbers: Sequence[int], seed: int, *, keep: Path | None = None) -> Outcome:
+def fuzz(
+    name: str, numbers: Sequence[int], seed: int, *, keep: Path | None = None, tell: bool = False
+) -> Outcome:
     """Damage and read files of a format."""
     outcome, start = Outcome(name), time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
@@ -71,6 +73,8 @@ def fuzz(name: str, numbers: Sequence[int], seed: int, *, keep: Path | None = No
         for number in numbers:
             told = child.ask(number)
             outcome.counts[told["became"]] += 1
+            if tell and told["said"]:
+                print(f"{number} {told['became']}: {told['said']}")
             outcome.slowest = max(outcome.slowest, told["seconds"])
             outcome.largest = max(outcome.largest, told["bytes"])
             if told["became"] not in ("read", "refused"):
@@ -101,10 +105,11 @@ class Child:
                 raise RuntimeError(f"The child for {self._name} did not begin: run it by hand.")
         self._process.stdin.write(f"{number}\n")
         self._process.stdin.flush()
+        start = time.perf_counter()
         line = self._line(SECONDS + 5)
         if line:
             return json.loads(line)
-        hangs = self._process.poll() is None
+        hangs = time.perf_counter() - start > SECONDS
         self.close()
         became = "hung" if hangs else "killed the process"
         return {"became": became, "said": "", "seconds": SECONDS * hangs, "bytes": 0}
@@ -150,6 +155,7 @@ def work(name: str, seed: int, folder: Path) -> None:
         data = of.damage(seeds[chosen], chosen, rng)
         home = folder / "now"
         _begin_anew(folder / "whole", home)
+        (home / chosen).unlink(missing_ok=True)  # it may be a link to the whole one
         (home / chosen).write_bytes(data)
         Path("/proc/self/clear_refs").write_text("5")  # forget the largest size so far
         start = time.perf_counter()
@@ -179,13 +185,14 @@ def _refusal(error: BaseException) -> tuple[str, str]:
     import traceback
 
     from napari_safire.errors import SafireError
+    from napari_safire.text import printable
 
     text = str(error)
     if isinstance(error, _Slow):
         where = traceback.extract_tb(error.__traceback__)[-4:]
         return "hung", " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(where))
     if isinstance(error, SafireError):
-        if not text.isprintable():
+        if text != printable(text):
             return "no sentence", repr(text)[:300]
         if len(text) > LONGEST_SENTENCE or not text.endswith((".", "…", ". ")):
             return "no sentence", f"{len(text)} characters: {text[:200]} … {text[-40:]}"
@@ -279,6 +286,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="folder for files that are faults")
+    parser.add_argument("--tell", action="store_true", help="print every sentence")
     parser.add_argument("--atheris", type=int, metavar="SECONDS")
     parser.add_argument("--work-in", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -291,7 +299,7 @@ def main() -> int:
     n_faults = 0
     for name in options.formats or FORMATS:
         numbers = range(options.first, options.first + options.n)
-        outcome = fuzz(name, numbers, options.seed, keep=options.keep)
+        outcome = fuzz(name, numbers, options.seed, keep=options.keep, tell=options.tell)
         print(outcome, *outcome.faults, sep="\n", flush=True)
         n_faults += len(outcome.faults)
     return int(n_faults > 0)

@@ -182,3 +182,47 @@ def test_what_leads_to_no_picture_is_told(given: str, tmp_path: Path) -> None:
     (problem,) = found
     assert isinstance(problem, InputProblem)
     assert problem.problem.endswith(".")
+
+
+OUTSIDE = ("../secret.png", "/etc/passwd", "below/../../secret.png", "~/../secret.png/../../x.png")
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".tsv", ".parquet"])
+@pytest.mark.parametrize("written", OUTSIDE)
+def test_lists_lead_nowhere_but_below_their_folder(
+    written: str, suffix: str, photos: Path, tmp_path: Path
+) -> None:
+    picture(tmp_path / "secret.png")
+    table = photos / f"table{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"path": [written, "a.png"]}), table)
+    else:
+        table.write_text(f"path\n{written}\na.png\n" if suffix != ".txt" else f"{written}\n")
+    first, *rest = told(table, output=tmp_path)
+    assert isinstance(first, InputProblem)
+    assert "leads out of its folder" in first.problem
+    assert len(rest) == (suffix != ".txt")
+
+
+def test_a_root_lets_lists_lead_further(photos: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "secret.png")
+    lines = f"path\n../secret.png\n{tmp_path}/secret.png\n/etc/passwd\n"
+    (photos / "table.csv").write_text(lines)
+    found = list(enumerate_pictures([photos / "table.csv"], tmp_path / "out", root=tmp_path))
+    assert [isinstance(one, CorpusPicture) for one in found] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "file:///etc/passwd.png", "local:///a.png", "reference://a.png", "github://a:b@c/d.png",
+        "zip://a.png::https://example.org/b.zip", "simplecache::https://example.org/a.png",
+        "memory://a.png::memory://b", "ssh://host/a.png", "jupyter://host/a.png",
+    ],
+)  # fmt: skip
+def test_stores_that_unpack_run_or_read_here_are_not_asked(address: str, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"{address}\n")
+    for given in (address, tmp_path / "list.txt"):
+        (problem,) = told(given, output=tmp_path)
+        assert isinstance(problem, InputProblem)
+        assert "are not asked" in problem.problem

@@ -6,18 +6,22 @@ import io
 import json
 import math
 import struct
+from pathlib import Path
 
 import numpy as np
 import picture_cases
 import pytest
 from PIL import Image
+from refusals import refusal
 from typer.testing import CliRunner
 
 from napari_safire import forensics
 from napari_safire.cli import app
+from napari_safire.decoding import limits
 from napari_safire.errors import ImageReadError
 from napari_safire.forensics import Picture
 from napari_safire.forensics.export import write_evidence
+from napari_safire.images.reading import image_shape, read_image
 from napari_safire.text import printable
 
 RNG = np.random.default_rng(5)
@@ -172,3 +176,38 @@ def test_views_of_the_file_of_every_format(tmp_path, case):
     views = forensics.views(picture)
     chosen = ("file", "metadata", "content credentials", "thumbnail")
     check({name: views[name] for name in chosen}, tmp_path)
+
+
+# ------------------------------------------------------------------- limits that are chosen
+
+
+@pytest.mark.parametrize(
+    ("given", "pixels"),
+    [("", 200_000_000), (" ", 200_000_000), ("1000", 1_000_000_000), ("0.5", 500_000)],
+)
+def test_the_limit_of_megapixels_can_be_chosen(given: str, pixels: int) -> None:
+    assert limits._chosen(given) == (pixels, "")
+
+
+@pytest.mark.parametrize("given", ["many", "-1", "0", "nan", "inf", "1e9", "2148", "\x1b[2J"])
+def test_a_limit_that_is_none_is_told_at_the_first_picture(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, problem = limits._chosen(given)
+    monkeypatch.setattr(limits, "_PROBLEM", problem)
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    text = refusal(ImageReadError, read_image, tmp_path / "a.png")
+    assert limits.MEGAPIXELS_VARIABLE in text
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize("name", ["rgb.png", "rgb.jpg", "rgb.bmp", "rgb.tif", "rgb.gif"])
+def test_the_limit_holds_before_anything_is_decoded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / name)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 1_000)
+    for module in ("napari_safire.decoding.pillow.array_of", "napari_safire.decoding.png.zlib"):
+        monkeypatch.setattr(module, None)  # whoever decoded would fail by another name
+    for read in (read_image, image_shape):
+        assert "megapixels, more than the 0.001" in refusal(ImageReadError, read, tmp_path / name)

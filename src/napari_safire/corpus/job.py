@@ -15,7 +15,7 @@ from napari_safire.basis import RunBasis
 from napari_safire.corpus.manifest_schema import MANIFEST_VERSION
 from napari_safire.corpus.task import InTheWay
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
 JOB = "job.json"
 JOB_FORMAT = "napari-safire corpus"
@@ -59,7 +59,7 @@ class CorpusJob:
         basis = RunBasis.from_record(record["basis"])
         if basis is None or record["version"] != MANIFEST_VERSION:
             raise ValueError(
-                f"version {printable(record['version'])}, this program knows {MANIFEST_VERSION}"
+                f"version {brief(record['version'], 40)}, this program knows {MANIFEST_VERSION}"
             )
         return cls(basis, str(record["model"]))
 
@@ -82,8 +82,8 @@ def read_job(output: Path) -> CorpusJob | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(
-            f"{printable(path)} does not say what was asked of this corpus ({error}): update "
-            "napari-safire, or choose another folder."
+            f"{printable(path)} does not say what was asked of this corpus ({brief(error)}): "
+            "update napari-safire, or choose another folder."
         ) from error
 
 

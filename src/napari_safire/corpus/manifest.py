@@ -16,21 +16,30 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_safire.atomic import atomic_path, remove_leftovers
-from napari_safire.corpus.manifest_schema import KEY_BYTES, ManifestRow, manifest_schema
+from napari_safire.corpus.manifest_schema import (
+    CONTRIBUTIONS,
+    KEY_BYTES,
+    ManifestRow,
+    manifest_schema,
+)
+from napari_safire.corpus.parquet import batch_rows
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PARTS = "parts"
 _SUFFIX = ".parquet"
+_MOST_ROWS = 1 << 16  # of a part; tasks have far fewer
+_MOST_BYTES = 256 << 20
+_UNSET = ("score", "likelihood_ratio", "smallest_source")
 _KEY = np.dtype((np.void, KEY_BYTES))
 
 
@@ -117,9 +126,8 @@ class Manifest:
     def rows(self) -> Iterator[ManifestRow]:
         """Tell the row of each picture, once."""
         best = self._counting()
-        for number, (_, table) in enumerate(self.tables()):
-            keep = best.rows_of(number)
-            for values in table.take(keep).to_pylist():
+        for number, (path, table) in enumerate(self.tables()):
+            for values in best.taken(number, path, table).to_pylist():
                 yield ManifestRow.from_columns(values)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -127,7 +135,7 @@ class Manifest:
         import pyarrow as pa
 
         best = self._counting()
-        found = [t.take(best.rows_of(n)) for n, (_, t) in enumerate(self.tables(columns))]
+        found = [best.taken(n, *part) for n, part in enumerate(self.tables(columns))]
         if not found:
             schema = manifest_schema()
             names = schema.names if columns is None else columns
@@ -173,6 +181,16 @@ class Counting:
         """Return the rows of a part that count, in their order."""
         start, stop = np.searchsorted(self._parts, (part, part + 1))
         return self._rows[start:stop]
+
+    def taken(self, part: int, path: Path, table: pa.Table) -> pa.Table:
+        """Return the rows of a part that count, of its table."""
+        rows = self.rows_of(part)
+        if len(rows) and rows.max() >= len(table):
+            raise DatasetError(
+                f"The part {printable(path)} of the manifest is damaged (its columns differ in "
+                "length): remove it, and the same command does its pictures again."
+            )
+        return table.take(rows)
 
 
 class KnownKeys:
@@ -234,14 +252,42 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(None if columns is None else list(columns), use_threads=False).cast(
-                _schema_of(columns)
-            )
+            table = _read_bounded(file, columns).cast(_schema_of(columns))
+        table.validate(full=True)
+        unset = [name for name in table.column_names if not _may_be_unset(name)]
+        empty = [name for name in unset if table[name].null_count]
+        if empty:
+            raise ValueError(f"its column {empty[0]} is not filled in")
+        return table
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise DatasetError(
-            f"The part {printable(path)} of the manifest is damaged ({printable(error)[:120]}): "
+            f"The part {printable(path)} of the manifest is damaged ({brief(error, 120)}): "
             "remove it, and the same command does its pictures again."
         ) from error
+
+
+def _read_bounded(file: Any, columns: Sequence[str] | None) -> pa.Table:
+    """Read a part that may be anybody's: piece by piece, and no more than parts have."""
+    import pyarrow as pa
+
+    n_rows = file.metadata.num_rows
+    if n_rows > _MOST_ROWS:
+        raise ValueError(f"it has {n_rows:,} rows")
+    names = None if columns is None else list(columns)
+    pieces, size = [], 0
+    n_at_once = batch_rows(file, columns, _MOST_ROWS)
+    for piece in file.iter_batches(n_at_once, columns=names, use_threads=False):
+        size += piece.nbytes
+        if size > _MOST_BYTES:
+            raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 20} MiB")
+        pieces.append(piece)
+    schema = file.schema_arrow
+    wanted = schema if names is None else pa.schema([schema.field(name) for name in names])
+    return pa.Table.from_batches(pieces, pieces[0].schema if pieces else wanted)
+
+
+def _may_be_unset(name: str) -> bool:
+    return name in _UNSET or name in CONTRIBUTIONS.values()
 
 
 def keys_of(table: pa.Table) -> npt.NDArray[np.void]:

@@ -38,6 +38,8 @@ class Corpus:
     settings : CorpusSettings
     recursive : bool
         Go into the folders of folders.
+    root : Path, optional
+        Lists and tables may name pictures anywhere below it.
     retry_errors : bool
         Try pictures again that failed before.
     task_size : int
@@ -48,6 +50,7 @@ class Corpus:
     output: Path
     settings: CorpusSettings = field(default_factory=CorpusSettings)
     recursive: bool = False
+    root: Path | None = None
     retry_errors: bool = False
     task_size: int = TASK_SIZE
 
@@ -122,7 +125,9 @@ def opened(
         manifest.tidy()
         known = KnownKeys(manifest, retry_errors=corpus.retry_errors)
         tally = Tally(there=len(known))
-        pictures = enumerate_pictures(corpus.inputs, corpus.output, recursive=corpus.recursive)
+        pictures = enumerate_pictures(
+            corpus.inputs, corpus.output, recursive=corpus.recursive, root=corpus.root
+        )
         yield manifest, make_tasks(pictures, known, corpus.task_size), tally
 
 

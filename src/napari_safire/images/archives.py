@@ -115,7 +115,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArr
         if min(shape, default=1) < 0 or n_values * dtype.itemsize > _LARGEST_BYTES:
             raise Refusal(
                 f"unpacks to an array of {' x '.join(map(str, shape))}, more than a mask of "
-                f"{MAX_PIXELS // 1_000_000} megapixels has: it is no mask."
+                f"{MAX_PIXELS / 1e6:g} megapixels has: it is no mask."
             )
         if member.file_size < n_values * dtype.itemsize:
             raise ValueError(f"it holds {member.file_size} of {n_values * dtype.itemsize} bytes")

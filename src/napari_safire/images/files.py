@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 
 from napari_safire.decoding.names import is_picture_name, surely_picture
 from napari_safire.errors import DatasetError
-from napari_safire.text import printable
+from napari_safire.text import brief
 
 _NO_PICTURES = frozenset(
     {".txt", ".csv", ".json", ".jsonl", ".npz", ".npy", ".toml", ".md", ".html"}
@@ -38,7 +38,7 @@ def why_unreadable(path: str | os.PathLike[str]) -> str | None:
     >>> print(why_unreadable("gone.png"))
     gone.png does not exist: check its name and folder.
     """
-    name = printable(path)
+    name = brief(path)
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):

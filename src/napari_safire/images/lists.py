@@ -21,7 +21,7 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.files import DiskNames, composed, why_unreadable
 from napari_safire.images.list_text import AUTHENTIC, COMMENT, is_comment, read_text
 from napari_safire.images.masks import MaskRule
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
 PATH_COLUMN = "path"
 _N_NAMED = 20  # files or lines named in one message
@@ -139,7 +139,7 @@ def require_files(path: Path, folder: Path, entries: Iterable[ListEntry]) -> Non
     lost = unreadable_files(entries)
     if lost:
         named = [
-            str(file) if reason.endswith("does not exist.") else reason.rstrip(".")
+            brief(file) if reason.endswith("does not exist.") else reason.rstrip(".")
             for file, reason in lost.items()
         ]
         raise DatasetError(
@@ -313,7 +313,7 @@ def _parse(line: str, folder: Path) -> ListEntry:
         raise ValueError(f"the quotes do not match ({error})") from error
     fields = [field.strip() for field in fields]
     if len(fields) < 2:
-        raise ValueError(f"{line.strip()!r} has one field, `image,mask` are needed")
+        raise ValueError(f"{brief(line.strip())!r} has one field, `image,mask` are needed")
     image, mask, *extra = fields
     if not image or not mask:
         raise ValueError("a path is empty (an authentic image has the mask `None`)")
@@ -334,7 +334,7 @@ def path_inside(name: str | os.PathLike[str], folder: Path) -> Path:
     """
     whole = Path(os.path.normpath(folder / name))
     if not whole.is_relative_to(folder) or whole == folder:
-        raise ValueError(f"{os.fspath(name)!r} leads out of the root folder {folder}")
+        raise ValueError(f"{brief(os.fspath(name))!r} leads out of the root folder {folder}")
     return whole
 
 

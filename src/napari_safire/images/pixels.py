@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.decoding.limits import MAX_PIXELS
 from napari_safire.types import FloatImage
 
 _STRIP_PIXELS = 4_000_000
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
-_LARGEST = 200_000_000
 _FEW = 1e-3  # of the values may lie outside the scale
 _OVERSHOOT = 0.1  # of the scale by which any number of values may pass it
 _FAINT = 16.0  # of 255: floats that are no brighter are not meant as grey levels
@@ -179,10 +179,10 @@ def checked_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, in
         )
     if shape[0] == 0 or shape[1] == 0:
         raise ValueError(f"The picture is empty: its shape is {shape}.")
-    if shape[0] * shape[1] > _LARGEST:
+    if shape[0] * shape[1] > MAX_PIXELS:
         raise ValueError(
             f"A picture of {shape[0]} x {shape[1]} pixels is beyond the limit of "
-            f"{_LARGEST // 10**6} megapixels: cut it into parts."
+            f"{MAX_PIXELS / 1e6:g} megapixels: cut it into parts."
         )
     return shape[0], shape[1]
 

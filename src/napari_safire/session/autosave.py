@@ -26,6 +26,7 @@ from napari_safire.annotation.codec import decode_annotation, encode_annotation
 from napari_safire.annotation.forgery_codec import encode_forgery
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.errors import DatasetError
+from napari_safire.sqlite_files import trust_little
 from napari_safire.text import printable
 
 T = TypeVar("T")
@@ -245,12 +246,12 @@ class Autosave:
         self._refuse_other_than_files()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self.path, timeout=_LOCKED_S)) as connection:
+            # A damaged row must not take more memory than the largest good one.
+            trust_little(connection, 2 * _LARGEST_STATE)
             # Readers and writers of several processes do not wait for each other, and a killed
             # process leaves a file that is whole.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            # A damaged row must not take more memory than the largest good one.
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * _LARGEST_STATE)
             connection.executescript(_TABLES)
             with connection:
                 answer = act(connection)

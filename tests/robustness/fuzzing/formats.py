@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -270,7 +271,10 @@ def _made() -> Any:
 def _annotation_seeds(folder: Path) -> dict[str, bytes]:
     from napari_safire.annotation.codec import encode_annotation
 
-    return {"annotation.json": json.dumps(encode_annotation(_made())).encode()}
+    made = _made()
+    return {
+        "annotation.json": json.dumps(encode_annotation(made.annotation, made.predictions)).encode()
+    }
 
 
 def _read_annotation(path: Path) -> None:
@@ -288,8 +292,8 @@ def _record_seeds(folder: Path) -> dict[str, bytes]:
     from napari_safire.annotation.saving import save_labels
 
     _picture(folder.parent / "a.png")
-    about = {"path": os.fspath(folder.parent / "a.png"), "name": "a"}
-    attributes = {"metadata": {"napari_safire": {"image": about}}, "name": "a"}
+    about = {"image_path": os.fspath(folder.parent / "a.png"), "image": "a"}
+    attributes = {"metadata": {"napari_safire": about}, "name": "a"}
     save_labels(folder.parent / "a.json", np.eye(*SHAPE, dtype=np.uint8), attributes)
     return {"record.json": (folder.parent / "a.json").read_bytes()}
 
@@ -326,12 +330,14 @@ def _database_bytes(path: Path) -> bytes:
 
 
 def _read_autosave(path: Path) -> None:
+    from napari_safire.errors import DatasetError
     from napari_safire.session.autosave import Autosave
 
     autosave = Autosave(path)
     autosave.find("a", SHAPE)
-    assert autosave.keep("three", "a", _made())
-    assert autosave.find("a", SHAPE) is not None
+    if not autosave.keep("three", "a", _made()):
+        raise DatasetError(autosave.problem)
+    autosave.find("a", SHAPE)
 
 
 def _project_seeds(folder: Path) -> dict[str, bytes]:
@@ -347,8 +353,10 @@ def _project_seeds(folder: Path) -> dict[str, bytes]:
     with Project.create(home, author="Ada") as project:
         add_pictures(project, [ListEntry(home / name) for name in ("a.png", "b.png")])
         first = next(project_pictures(project)).id
-        save_step(project, first, "Ada", Step(np.eye(*SHAPE, dtype=np.uint8)), 0)
-        finish(project, first, "Ada")
+        labels = np.ones(SHAPE, np.uint8)
+        labels[9:] = 2
+        save_step(project, first, "Ada", Step(labels), 0)
+        finish(project, first, "Ada", 1)
     return {DATABASE: _database_bytes(home / DATABASE)}
 
 
@@ -415,21 +423,16 @@ def _read_job(path: Path) -> None:
 
 def _export_seeds(kind: str, name: str) -> Seeds:
     def seeds(folder: Path) -> dict[str, bytes]:
-        from labelled_pictures import blocks, labelled
+        from labelled_pictures import labelled
 
         from napari_safire.project.formats.export import export
         from napari_safire.project.formats.labelled import ExportSettings
 
-        one = labelled(folder / "pictures", "a", blocks(SHAPE, (0, 1, 2)))
+        one = labelled(folder / "pictures", "a", (1, 2))
         export([one], folder / "out", kind, ExportSettings())
         found = sorted((folder / "out").rglob(name))
-        home = found[0].parent
-        for path in sorted(home.rglob("*")):
-            target = folder.parent / path.relative_to(home)
-            if path.is_dir():
-                target.mkdir(exist_ok=True)
-            else:
-                target.write_bytes(path.read_bytes())
+        for home in (folder / "out", found[0].parent):
+            shutil.copytree(home, folder.parent, dirs_exist_ok=True)
         return {found[0].name: found[0].read_bytes()}
 
     return seeds
@@ -441,7 +444,7 @@ def _import(path: Path, kind: str) -> None:
 
     problem = ""
     for one in import_pictures(path, kind, unpack=path.parent / "unpacked"):
-        problem = one.problem or problem
+        problem = one.sentences[-1] if one.sentences else problem
     if problem:
         raise DatasetError(problem)
 

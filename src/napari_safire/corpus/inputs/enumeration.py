@@ -25,6 +25,7 @@ def enumerate_pictures(
     output: str | os.PathLike[str],
     *,
     recursive: bool = False,
+    root: str | os.PathLike[str] | None = None,
 ) -> Iterator[Input]:
     """Tell the pictures of inputs, and what among them is none.
 
@@ -37,6 +38,9 @@ def enumerate_pictures(
         Names of files are told from here; nothing below it is taken for a picture.
     recursive : bool
         Go into the folders of folders.
+    root : path-like, optional
+        Lists and tables may name pictures anywhere below this folder; default: below the folder
+        that their own paths are relative to.
 
     Yields
     ------
@@ -44,15 +48,16 @@ def enumerate_pictures(
         A picture that several inputs name comes several times.
     """
     output = Path(os.path.abspath(output))
+    root = None if root is None else Path(os.path.abspath(root))
     for given in inputs:
         try:
-            yield from _of_input(os.fspath(given), output, recursive)
+            yield from _of_input(os.fspath(given), output, recursive, root)
         except (SafireError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             yield InputProblem(printable(given), f"{printable(given)}: {reason}")
 
 
-def _of_input(given: str, output: Path, recursive: bool) -> Iterator[Input]:
+def _of_input(given: str, output: Path, recursive: bool, root: Path | None) -> Iterator[Input]:
     if is_address(given):
         yield from remote_pictures(given, recursive=recursive)
         return
@@ -60,17 +65,17 @@ def _of_input(given: str, output: Path, recursive: bool) -> Iterator[Input]:
     if os.path.isdir(path):
         yield from _below(path, output, recursive)
     elif not os.path.lexists(path) and glob.has_magic(given):
-        yield from _matching(given, output)
+        yield from _matching(given, output, root)
     else:
-        yield from _of_file(path, output)
+        yield from _of_file(path, output, root)
 
 
-def _of_file(path: Path, output: Path) -> Iterator[Input]:
+def _of_file(path: Path, output: Path, root: Path | None) -> Iterator[Input]:
     suffix = path.suffix.lower()
     if suffix in SHARD_SUFFIXES:
         yield from members_of(path, recorded_path(path, output))
     elif suffix in TABLE_SUFFIXES:
-        for written in paths_in(path):
+        for written in paths_in(path, root):
             if isinstance(written, InputProblem):
                 yield written
             elif is_address(written):
@@ -103,13 +108,13 @@ def _below(folder: Path, output: Path, recursive: bool) -> Iterator[Input]:
             waiting += sorted(below, reverse=True)
 
 
-def _matching(pattern: str, output: Path) -> Iterator[Input]:
+def _matching(pattern: str, output: Path, root: Path | None) -> Iterator[Input]:
     n_found = 0
     for name in glob.iglob(pattern, recursive=True):
         path = Path(os.path.abspath(name))
         if os.path.isfile(path) and not path.is_relative_to(output):
             n_found += 1
-            yield from _of_file(path, output)
+            yield from _of_file(path, output, root)
     if not n_found:
         problem = f"Nothing is called like {printable(pattern)}: check the pattern."
         yield InputProblem(printable(pattern), problem)

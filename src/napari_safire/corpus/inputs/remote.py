@@ -13,9 +13,14 @@ from urllib.parse import urlsplit
 from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProblem
 from napari_safire.decoding.names import is_picture_name
 from napari_safire.errors import DatasetError, ImageReadError
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")
+STORES = (
+    "http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "hdfs",
+    "webhdfs", "ftp", "sftp", "hf", "memory",
+)  # fmt: skip
+"""Stores that are asked; fsspec knows others, some of which unpack or run what they get."""
 _CHUNK = 1 << 20
 STALLED = 30.0
 """Seconds without a byte after which a store over HTTP is given up; drivers of others have their
@@ -113,9 +118,15 @@ def _picture(store: Any, place: str, shown: str, info: dict[str, Any]) -> Corpus
 
 
 def _store(address: str) -> tuple[Any, str]:
+    scheme = urlsplit(address).scheme.lower()
+    # Chains, as of zip://…::https://…, hand what one store gives to the next one.
+    if scheme not in STORES or "::" in address:
+        raise DatasetError(
+            f"Addresses like {brief(shown_address(address), 80)} are not asked: begin with one of "
+            f"{', '.join(STORES[:5])}."
+        )
     import fsspec
 
-    scheme = urlsplit(address).scheme
     options: dict[str, Any] = {}
     if scheme in ("http", "https") and find_spec("aiohttp"):
         import aiohttp

@@ -21,14 +21,18 @@ from typing import Literal, TypeVar
 import psutil
 
 from napari_safire.errors import DatasetError, SafireError
+from napari_safire.project.chain.schema import own_triggers
 from napari_safire.project.people import machine_name
-from napari_safire.text import printable
+from napari_safire.sqlite_files import trust_little
+from napari_safire.text import brief, printable
 
 T = TypeVar("T")
 Journal = Literal["wal", "rollback"]
 
 SHARED = "project.shared"
 """An empty file that says: several machines reach this folder, see `say_shared`."""
+LONGEST_VALUE = 64 << 20
+"""Bytes of a value; labels and annotations lie beside the database."""
 _WAIT_S = 30.0
 _PAUSE_S = 0.02
 _LEASE = "project.lease"
@@ -153,6 +157,7 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
         )
+        trust_little(connection, LONGEST_VALUE, own_triggers())
         connection.execute("PRAGMA foreign_keys = ON")
         if not self.read_only:
             mode = "WAL" if self.journal == "wal" else "DELETE"
@@ -179,10 +184,10 @@ class Database:
                 raise self._said(error, code) from error
 
     def _said(self, error: sqlite3.Error, code: int) -> SafireError:
-        name = self._name
+        name, told = self._name, brief(error, 120)
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return DatasetError(
-                f"The project {name} is damaged ({error}): `napari-safire project recover` saves "
+                f"The project {name} is damaged ({told}): `napari-safire project recover` saves "
                 "what can be read into a new one."
             )
         if code == sqlite3.SQLITE_FULL:
@@ -195,12 +200,12 @@ class Database:
             )
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
             return SafireError(
-                f"The project {name} cannot be written to ({error}): have its folder made "
+                f"The project {name} cannot be written to ({told}): have its folder made "
                 "writable, or work on a copy."
             )
         if code == sqlite3.SQLITE_IOERR:
-            return SafireError(f"The disk of the project {name} fails ({error}): check it.")
-        return DatasetError(f"The project {name} cannot be used: {error}.")
+            return SafireError(f"The disk of the project {name} fails ({told}): check it.")
+        return DatasetError(f"The project {name} cannot be used: {told}.")
 
     def _unwritable(self, error: OSError) -> SafireError:
         return SafireError(

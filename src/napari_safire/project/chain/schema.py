@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import cache
 
 from napari_safire.errors import DatasetError
 
@@ -135,6 +136,13 @@ def migrate(
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+
+
+@cache
+def own_triggers() -> tuple[str, ...]:
+    """Return the statements that make the triggers of a project: others are not ours."""
+    statements = (one for script in MIGRATIONS for one in _statements(script))
+    return tuple(one for one in statements if one.lstrip().startswith("CREATE TRIGGER"))
 
 
 def refuse_newer(connection: sqlite3.Connection, name: str, newest: int = len(MIGRATIONS)) -> None:

@@ -50,6 +50,9 @@ from napari_safire.project.truth import (
     SourceDescription,
     decode_description,
 )
+from napari_safire.text import brief
+
+_LONGEST_OUTLINE = 50_000_000  # pixels; of a picture of 200 megapixels, around each third row
 
 _FOLDER = "annotations"
 _CATEGORIES = [
@@ -218,16 +221,22 @@ def _read_file(file: Path) -> Iterator[Imported]:
         for annotation in record["annotations"]:
             of_image[annotation["image_id"]].append(annotation)
         names = {one["id"]: str(one["name"]) for one in record.get("categories", [])}
-        images = [(image["id"], str(image["file_name"]), image) for image in record["images"]]
+        images = [
+            (str(image["file_name"]), image, of_image.get(image["id"], []))
+            for image in record["images"]
+        ]
     except (TypeError, KeyError, AttributeError) as error:
         raise DatasetError(
             f"{file} is no file of COCO: its images and annotations cannot be told ({error!r})."
         ) from error
-    for image_id, name, image in images:
+    for name, image, objects in images:
         try:
-            yield _read_image(file, name, image, of_image[image_id], names)
+            yield _read_image(file, name, image, objects, names)
         except SafireError as error:
             yield Imported(name, None, (str(error),))
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+            said = f"Objects of {brief(name)} are damaged ({brief(repr(error), 120)}): mend them."
+            yield Imported(name, None, (said,))
 
 
 def _read_image(
@@ -247,6 +256,10 @@ def _read_image(
         )
     ours = all("source" in annotation for annotation in annotations) and bool(annotations)
     numbers = [one["source"] if ours else n for n, one in enumerate(annotations, start=1)]
+    if not all(type(number) is int and 1 <= number <= MOST_SOURCES for number in numbers):
+        raise DatasetError(
+            f"{brief(name)} has a source that is no number from 1 to {MOST_SOURCES}: mend it."
+        )
     described = PictureDescription(
         tuple(_described(n, one, names) for n, one in zip(numbers, annotations, strict=True))
     )
@@ -301,6 +314,7 @@ def _mask(name: str, annotation: Record, shape: tuple[int, int]) -> npt.NDArray[
             rings = [[float(value) for value in ring] for ring in said]
             if not rings or any(len(ring) < 6 or len(ring) % 2 for ring in rings):
                 raise ValueError("a polygon needs three points or more")
+            _refuse_endless(rings, shape)
             packed = run_lengths.merge(run_lengths.frPyObjects(rings, *shape))
         else:
             size, counts = said["size"], said["counts"]  # type: ignore[index]
@@ -314,6 +328,18 @@ def _mask(name: str, annotation: Record, shape: tuple[int, int]) -> npt.NDArray[
             f"Object {annotation.get('id')} of {name} cannot be drawn ({error}): mend its "
             "segmentation."
         ) from error
+
+
+def _refuse_endless(rings: list[list[float]], shape: tuple[int, int]) -> None:
+    """Raise a ValueError for polygons that pycocotools would follow for minutes, or to nowhere."""
+    around = 0.0
+    for ring in rings:
+        points = np.array(ring).reshape(-1, 2)
+        if not (np.abs(points) <= 2 * max(shape) + 100).all():  # nor is a nan
+            raise ValueError("a point lies far outside of the picture")
+        around += float(np.abs(np.diff(points, axis=0)).sum())
+    if around > _LONGEST_OUTLINE:
+        raise ValueError("its outline goes round and round")
 
 
 def _runs(counts: str) -> list[int]:

@@ -34,6 +34,7 @@ from napari_safire.project.formats.huggingface import columns, with_columns
 from napari_safire.project.formats.label_files import import_packed, png_bytes
 from napari_safire.project.formats.labelled import ExportSettings, split_of_name
 from napari_safire.project.formats.tables import unpacked
+from napari_safire.text import brief
 
 MASK = "mask.png"
 _MOST_BYTES = 4 << 30  # of one file in an archive
@@ -83,7 +84,8 @@ class WebDataset(Format):
                 mask = sample.files.get(MASK)
                 if not sample.picture or mask is None:
                     said = (
-                        f"The sample {sample.stem} of {archive.name} has no picture or no {MASK}."
+                        f"The sample {brief(sample.stem)} of {archive.name} has no picture or no "
+                        f"{MASK}."
                     )
                     yield Imported(sample.stem, None, (said,))
                     continue
@@ -126,8 +128,9 @@ def _samples(path: Path) -> Iterator[_Sample]:
                     if sample is not None:
                         yield sample
                     sample = _Sample(stem)
-                if member.size > _MOST_BYTES:
-                    raise DatasetError(f"{member.name} in {path} is too large to be a picture.")
+                if member.size > _MOST_BYTES or member.issparse():  # which is large of nothing
+                    shown = brief(member.name)
+                    raise DatasetError(f"{shown} in {path} is too large to be a picture.")
                 file = archive.extractfile(member)
                 sample.files[ending] = b"" if file is None else file.read()
     except (tarfile.TarError, OSError, EOFError, UnicodeError) as error:

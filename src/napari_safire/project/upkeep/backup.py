@@ -15,13 +15,16 @@ from napari_safire.atomic import remove_leftovers, rename, staging_folder
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.records.paths import whole_path
 from napari_safire.progress import Cancel, Progress, report
+from napari_safire.project.chain.database import LONGEST_VALUE
 from napari_safire.project.chain.event_table import COLUMNS, read_event
 from napari_safire.project.chain.events import Draft, Event
+from napari_safire.project.chain.schema import own_triggers
 from napari_safire.project.objects import Objects
 from napari_safire.project.pictures import move_picture, picture_path, project_pictures
 from napari_safire.project.settings import ProjectSettings, read_settings
 from napari_safire.project.store import DATABASE, Project
 from napari_safire.project.upkeep.verify import objects_of
+from napari_safire.sqlite_files import trust_little
 from napari_safire.text import printable
 
 _LONGEST = 1 << 40  # bytes of a database that is believed
@@ -244,7 +247,9 @@ def _readable_events(path: Path) -> tuple[list[Event], list[str]]:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    trust_little(connection, LONGEST_VALUE, own_triggers())
+    return connection
 
 
 @contextmanager
