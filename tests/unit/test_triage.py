@@ -231,6 +231,25 @@ def test_what_is_no_condition_is_told_in_a_sentence(
     assert not list(tmp_path.iterdir())
 
 
+_WORDS = (
+    "score verdict picture warnings key and or not in is None < == > ( ) [ ] , 'a' 1 - . ** "
+    "lambda : { } f'{1}' \x00 \n # \\ 1e999 True ~ @ := if else await"
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.text(max_size=40) | st.lists(st.sampled_from(_WORDS.split(" ")), max_size=12).map(" ".join)
+)
+def test_any_text_is_a_condition_or_refused_in_a_line(text: str) -> None:
+    try:
+        condition = parse_condition(text, SCHEMA)
+    except DatasetError as error:
+        assert str(error).isprintable()  # noqa: PT017 (nothing is to be raised where it can be)
+    else:
+        assert condition.fulfilled(SCHEMA.empty_table()).tolist() == []
+
+
 # ---------------------------------------------------------------------- order and pieces
 
 
