@@ -174,6 +174,10 @@ def test_what_does_not_apply_says_why():
     assert table.row(1, "noise").words == "not applicable: flat, black or clipped"
     assert table.row(1, "JPEG grid").why_not == "no grid of 8 x 8 blocks shows"
     assert table.row(1, "JPEG history").why_not == "no JPEG file, and no traces of a former one"
+    many = np.arange(SIDE * SIDE).reshape(SIDE, SIDE) // (SIDE * 8)
+    rows = region_table(Picture.of_pixels(flat), many).rows
+    few = [row for row in rows if row.why_not == "only the 32 largest sources are compared"]
+    assert len(few) == 32 * len(MEASURES)
     alone = region_table(Picture.of_pixels(flat), np.zeros((SIDE, SIDE), np.uint8))
     assert {row.why_not for row in alone.rows} == {"there is no rest to compare with"}
     nothing = region_table(Picture.of_pixels(flat[:9, :9]), np.zeros((9, 9), int))

@@ -263,8 +263,7 @@ def source_map(labels: LabelImage, cell: int = CELL) -> Ints:
     """
     height, width = (n // cell * cell for n in labels.shape)
     blocks = labels[:height, :width].reshape(height // cell, cell, width // cell, cell)
-    low = blocks.min(axis=(1, 3), initial=blocks.max(initial=0)).astype(np.int64)
-    high = blocks.max(axis=(1, 3), initial=blocks.min(initial=0)).astype(np.int64)
+    low, high = (np.asarray(of(axis=(1, 3)), np.int64) for of in (blocks.min, blocks.max))
     return np.where((low == high) & (low >= 0), low, -1)
 
 

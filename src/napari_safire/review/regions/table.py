@@ -44,6 +44,8 @@ from napari_safire.types import FloatImage, LabelImage
 
 LEVEL = 0.95
 RESAMPLES = 499
+MOST_SOURCES = 32
+"""That are compared; of more, the largest."""
 _AT_ONCE = 4  # tiles between two looks at `cancel`
 _BLOCKS_A_SIDE = 16
 _LEAST_BLOCK = 64  # pixels
@@ -271,8 +273,14 @@ def _rows(
     draws = block_draws(n_blocks, RESAMPLES, seed)
     effects: dict[tuple[int, str], Effect | str] = {}
     details: dict[tuple[int, str], str] = {}
+    counts = [int((kinds[1].sources == source).sum()) for source in sources]
+    largest = {sources[n] for n in np.argsort([-n for n in counts], kind="stable")[:MOST_SOURCES]}
     for source in sources:
         report(None, cancel, 0, 1, "comparing sources")
+        if source not in largest:
+            why_not = f"only the {MOST_SOURCES} largest sources are compared"
+            effects |= {(source, measure.name): why_not for measure in MEASURES}
+            continue
         for name, what in _compared(looked, kinds, source, seed).items():
             if isinstance(what, str):
                 effects[source, name] = what

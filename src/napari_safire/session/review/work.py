@@ -164,7 +164,7 @@ class ReviewWork:
         if self._cases.of(selected) is None:
             self._session.blind.hide(selected.key, hidden=False)
         for notice in () if opened is None else opened.notices:
-            self._tell(notice, failed=True, key=selected.key)
+            self._tell(notice, key=selected.key)
         if _picture(self.selected) == _picture(selected):
             self._hide()
             if opened is not None:
