@@ -231,6 +231,25 @@ def test_what_is_no_condition_is_told_in_a_sentence(
     assert not list(tmp_path.iterdir())
 
 
+_WORDS = (
+    "score verdict picture warnings key and or not in is None < == > ( ) [ ] , 'a' 1 - . ** "
+    "lambda : { } f'{1}' \x00 \n # \\ 1e999 True ~ @ := if else await"
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.text(max_size=40) | st.lists(st.sampled_from(_WORDS.split(" ")), max_size=12).map(" ".join)
+)
+def test_any_text_is_a_condition_or_refused_in_a_line(text: str) -> None:
+    try:
+        condition = parse_condition(text, SCHEMA)
+    except DatasetError as error:
+        assert str(error).isprintable()  # noqa: PT017 (nothing is to be raised where it can be)
+    else:
+        assert condition.fulfilled(SCHEMA.empty_table()).tolist() == []
+
+
 # ---------------------------------------------------------------------- order and pieces
 
 
@@ -344,22 +363,23 @@ def pictures(tmp_path: Path) -> Path:
     labels[40:80] = 1
     Image.fromarray(encode_sources(labels)).save(mask)
     told: dict[str, Any] = {"verdict": "forged", "n_sources": 2}
+    sha256 = {path.name: file_sha256(path) for path in photos.iterdir()}
     return corpus(
         output,
         [
-            row(1, "../photos/a.png", score=0.9, file_sha256="a1", outputs=(
+            row(1, "../photos/a.png", score=0.9, file_sha256=sha256["a.png"], outputs=(
                 "pictures/ab/ab_sources.png", "../photos/a.jpg", "gone.png"), **told,
                 contributions={"network": -6.0, "copy-move": 1.5, "thumbnail": 0.0}),
-            row(2, "../photos/b.png", score=0.8, file_sha256="b1",
+            row(2, "../photos/b.png", score=0.8, file_sha256=sha256["b.png"],
                 warnings=("is \x1b[2J <i>odd</i>.",), smallest_source=0.25, **told),
-            row(3, "../photos/a.jpg", score=0.7, file_sha256="a2"),
-            row(4, "../photos/s.tar!x/!b.png", score=0.6, file_sha256="b1"),
+            row(3, "../photos/a.jpg", score=0.7, file_sha256=sha256["a.jpg"]),
+            row(4, "../photos/s.tar!x/!b.png", score=0.6, file_sha256=sha256["b.png"]),
         ],
         [
-            row(5, f"../photos/{BYTES_NAME}", score=0.5, file_sha256="b2"),
+            row(5, f"../photos/{BYTES_NAME}", score=0.5, file_sha256=sha256[BYTES_NAME]),
             row(6, "https://pictures.example/c.jpg", score=0.4, file_sha256="c"),
             row(7, "../photos/javascript:alert(1).png", error="<script>alert(1)</script>"),
-            row(8, "../photos/small.png", score=0.3, file_sha256="a3"),
+            row(8, "../photos/small.png", score=0.3, file_sha256=sha256["small.png"]),
             row(9, "../photos/gone.png", error_class="InputProblem", error="It is gone."),
         ],
     )  # fmt: skip
@@ -442,6 +462,10 @@ def test_a_contact_sheet_shows_and_escapes(pictures: Path, tmp_path: Path) -> No
     assert 'class="against" style="left: 0.0%; width: 50.0%"' in page  # bars end at the edge
     assert "Say nothing: thumbnail." in page
     assert "Model stand-in, checkpoint abababababababab" in page
+    Image.new("RGB", (9, 9)).save(tmp_path / "photos" / "a.png")  # another picture by now
+    write_sheet(sheet, choose(open_manifest(pictures), Choice(top=1)))
+    assert "a.png was changed since it was examined." in sheet.read_text("utf-8")
+    assert "data:image" not in sheet.read_text("utf-8").partition("<main")[2]
 
 
 # ------------------------------------------------------------------------- command line
