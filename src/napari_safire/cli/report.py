@@ -50,7 +50,7 @@ def verify(
     One line for each thing that was looked at: RIGHT, WRONG, or not checked and why. Nothing is
     changed. Exit code 1 if anything is wrong.
     """
-    from napari_safire.review.report.verify import Originals, as_record, verify_report
+    from napari_safire.review.proof.verify import Originals, as_record, verify_report
 
     def load(file: Path) -> Engine:
         return open_engine(str(file), device, precision)

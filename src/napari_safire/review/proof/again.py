@@ -16,9 +16,9 @@ from napari_safire.basis import ALGORITHM
 from napari_safire.errors import Cancelled, SafireError, sentence
 from napari_safire.images.records.writing import versions
 from napari_safire.progress import Cancel
-from napari_safire.review.report.checks import Check, right, settled, unchecked, wrong
+from napari_safire.review.proof.checks import Check, right, settled, unchecked, wrong
+from napari_safire.review.proof.reading import StoredReport, read_file
 from napari_safire.review.report.document import ANALYSED, drawn_by
-from napari_safire.review.report.reading import StoredReport, read_file
 from napari_safire.review.report.write import HTML, PDF, rendered
 from napari_safire.text import printable
 

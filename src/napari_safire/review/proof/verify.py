@@ -20,16 +20,16 @@ from napari_safire import __version__
 from napari_safire.errors import SafireError, sentence
 from napari_safire.images.records.writing import record_text
 from napari_safire.progress import Cancel, Progress, report
-from napari_safire.review.report.again import analysed_again, drawn_again
-from napari_safire.review.report.case_checks import (
+from napari_safire.review.proof.again import analysed_again, drawn_again
+from napari_safire.review.proof.case_checks import (
     case_checks,
     event_checks,
     signature_checks,
 )
-from napari_safire.review.report.checks import Check, right, settled, tried, unchecked, wrong
+from napari_safire.review.proof.checks import Check, right, settled, tried, unchecked, wrong
+from napari_safire.review.proof.originals import found_case, found_model, found_picture
+from napari_safire.review.proof.reading import StoredReport, read_file, read_report
 from napari_safire.review.report.document import VERSION, content_digest
-from napari_safire.review.report.originals import found_case, found_model, found_picture
-from napari_safire.review.report.reading import StoredReport, read_file, read_report
 from napari_safire.review.report.write import HTML, JSON, PDF
 from napari_safire.text import printable
 
