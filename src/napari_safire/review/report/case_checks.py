@@ -129,8 +129,11 @@ def signature_checks(stored: StoredReport, signers: Path | None) -> Iterator[Che
             yield right(what, words) if is_right else wrong(what, words)
 
 
-def case_checks(stored: StoredReport, folder: Path) -> Iterator[Check]:
-    """Prove the chain of the case, that the events are its own, and that it names the report."""
+def case_checks(stored: StoredReport, folder: Path, *, was_given: bool) -> Iterator[Check]:
+    """Prove the chain of the case, that the events are its own, and that it names the report.
+
+    A project that only lies near may be another one.
+    """
     document = stored.document
     try:
         project = Project.open(folder, read_only=True)
@@ -138,6 +141,10 @@ def case_checks(stored: StoredReport, folder: Path) -> Iterator[Check]:
         yield wrong("case", str(error))
         return
     with project:
+        hashes = {event["sha256"] for event in document["events"]}
+        if not was_given and not any(event.sha256 in hashes for event in project.events()):
+            yield unchecked("case", f"The project {printable(folder)} is not that of the report.")
+            return
         problems = list(verify_chain(project, head=document["head"] or ""))
         known = {event.sequence: event.sha256 for event in project.events()}
         problems += [

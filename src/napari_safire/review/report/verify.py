@@ -178,7 +178,7 @@ def _of_case(stored: StoredReport, given: Originals) -> Iterator[Check]:
     if folder is None:
         yield unchecked("case", "No case lies beside the report: give its folder by --case.")
         return
-    yield from case_checks(stored, folder)
+    yield from case_checks(stored, folder, was_given=given.case is not None)
 
 
 def _of_picture(stored: StoredReport, given: Originals) -> Iterator[Check]:
