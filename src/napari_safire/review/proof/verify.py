@@ -227,12 +227,12 @@ def _of_analysis(
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> Iterator[Check]:
-    from napari_safire.engine.precision import Precision as known
-
     what = "analysis made again"
     if load_engine is None:
         yield unchecked(what, "It was not asked for.")
         return
+    from napari_safire.engine.precision import Precision as known  # brings torch
+
     picture, is_picture = found_picture(stored, given.picture, given.case)
     if picture is None or not is_picture:
         yield unchecked(what, "The picture of the report is not there.")
