@@ -14,6 +14,7 @@ import typer
 from napari_safire.cli.clusters import ClusterOptions
 from napari_safire.cli.options import Precision
 from napari_safire.cli.terminal import FAILED, complain, open_engine, progress_bar, say
+from napari_safire.errors import SafireError
 
 if TYPE_CHECKING:
     from napari_safire.basis import RunBasis
@@ -155,6 +156,10 @@ def predict_corpus(
                 _here(corpus, begun, basis, engine, sandbox=options.sandbox)
         finally:
             say(_summary(tally))
+    if not (tally.done or tally.there):
+        raise SafireError(
+            "No picture was found: check the names, and add --recursive for folders of folders."
+        )
     if tally.failed:
         raise typer.Exit(FAILED)
 
