@@ -78,6 +78,7 @@ def read_bounded(
     for piece in file.iter_batches(
         batch_rows(file, columns, most_rows), groups, names, use_threads=False
     ):
+        piece = _written_out(piece)
         size += piece.nbytes
         if size > most_bytes:
             raise ValueError(f"it unpacks to more than {most_bytes >> 20} MiB")
@@ -85,3 +86,19 @@ def read_bounded(
     schema = file.schema_arrow
     wanted = schema if names is None else pa.schema([schema.field(name) for name in names])
     return pa.Table.from_batches(pieces, pieces[0].schema if pieces else wanted)
+
+
+def _written_out(piece: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows with their own values, where they name values of a list that they share.
+
+    Else a gigabyte would come to light when the rows are counted already.
+    """
+    import pyarrow as pa
+
+    if not any(pa.types.is_dictionary(field.type) for field in piece.schema):
+        return piece
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for column in piece.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, piece.schema.names)
