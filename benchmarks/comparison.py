@@ -60,14 +60,17 @@ class Window:
         from fakes import FakeEngine
         from hand import pump, wait_idle
 
-        from napari_safire.gui.widget import SafireWidget
+        from napari_safire.gui.review import ReviewWidget
 
         self.viewer = viewer = napari.Viewer(show_welcome_screen=False)
         viewer.window.resize(1280, 800)
         pump(0.5)
-        dock = SafireWidget(viewer, load_engine=lambda name, device, notice: FakeEngine())
-        viewer.window.add_dock_widget(dock, name="SAFIRE", area="right")
+        dock = ReviewWidget(viewer, load_engine=lambda name, device, notice: FakeEngine())
+        viewer.window.add_dock_widget(dock, name="SAFIRE Review", area="right")
         pump(0.5)
+        dock.compare.unfold()
+        dock.compare.further.unfold()
+        dock.compare.loupe_box.setChecked(True)
         dice = np.random.default_rng(0)
         picture = dice.integers(0, 255, (height, width, 3), dtype=np.uint8)
         viewer.add_image(picture, name="picture")

@@ -9,19 +9,28 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import FakeEngine
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image
 from PIL import Image as PillowImage
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton
 from window.hand import wait_idle
 
+from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.gui.layers.viewport import show_viewport, viewport_of
 from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.gui.review import ReviewWidget
+from napari_safire.gui.widget import SafireWidget
+from napari_safire.images.lists import ListEntry
+from napari_safire.project.adding import add_pictures
 from napari_safire.project.people import ANNOTATOR_VARIABLE
+from napari_safire.project.store import Project
 from napari_safire.review.case import Case, case_folder_of, open_case
-from napari_safire.review.values import CaseDescription, Finding, Judgement
+from napari_safire.review.values import CaseDescription, Finding, Judgement, Viewport
 
 from .hand import pump, wait_until
 
@@ -167,6 +176,65 @@ def test_a_picture_that_changed_or_is_gone_says_nothing_any_more(
     assert review.findings.list.count() == 1
 
 
+def test_a_folder_that_is_dropped_is_opened_as_the_case(
+    review: ReviewWidget, photo: Path, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / "other.png", 5)
+    other = open_case(tmp_path / "many", tmp_path / "other.png", reviewer="Berta")
+    other.project.close()
+    load(review.controller.viewer, photo)
+    settle(review)
+    for folder, sentence in (
+        (tmp_path, f"{tmp_path.name} holds no case: drop it on the dock SAFIRE Curate."),
+        (tmp_path / "many", "photo.png is in the case many now."),
+    ):
+        review.workspace.messages.clear()
+        drop(review, folder)
+        settle(review)
+        assert told(review) == [sentence]
+    opened = review.workspace.review.work.opened
+    assert opened is not None
+    assert opened.case.project.folder == tmp_path / "many"
+    reports = review.workspace.review.reports
+    assert reports.suggested == tmp_path / "many" / "report"
+
+
+def drop(review: ReviewWidget, path: Path) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    action, button = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
+    none = Qt.KeyboardModifier.NoModifier
+    review.dropEvent(QDropEvent(QPointF(9, 9), action, data, button, none))
+
+
+def test_a_picture_of_a_project_is_reviewed_in_the_project(
+    review: ReviewWidget, viewer: ViewerModel, photo: Path, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / "second.png", 6)
+    with Project.create(tmp_path / "town", author="Anna") as project:
+        add_pictures(project, [ListEntry(photo), ListEntry(tmp_path / "second.png")])
+    queue = review.workspace.queue
+    queue.work.open_queue(tmp_path / "town")
+    wait_until(lambda: queue.work.opened is not None and not queue.work.doing)
+    settle(review)
+    work = review.workspace.review.work
+    assert work.opened is not None
+    assert work.opened.case.project is queue.project
+    assert review.case.who.isReadOnly()
+    note(review, "of the first")
+    first = work.opened.picture.id
+    queue.go_on()
+    wait_until(lambda: not queue.work.doing)
+    settle(review)
+    assert work.opened is not None
+    assert work.opened.picture.id != first
+    assert review.findings.list.count() == 0
+    queue.go_back()
+    wait_until(lambda: not queue.work.doing)
+    settle(review)
+    assert review.findings.list.count() == 1
+
+
 # ---------------------------------------------------------------- findings
 
 
@@ -276,13 +344,22 @@ def test_the_models_verdict_waits(review: ReviewWidget, photo: Path) -> None:
     assert plane is not None
     assert plane.forgery is not None
     assert review.verdict.line.text() == "Hidden until you have given your own verdict"
+    first = SafireWidget(review.controller.viewer)
+    first.show()
+    settle(review)
+    assert first.verdict.line.text() == review.verdict.line.text()
+    assert first.plots.isHidden(), "they tell how probable one source is"
+    assert not first.view.buttons["forgery map"].isEnabled()
     switch = review.workspace.switch
     assert not switch.can_be_shown("forgery map")
     assert [layer.name for layer in review.controller.viewer.layers if "map" in layer.name] == []
     note(review, "seen before")
     press(review, review.reveal)
     assert plane.forgery.verdict in review.verdict.line.text().lower()
-    assert switch.can_be_shown("forgery map")
+    assert first.view.buttons["forgery map"].isEnabled()
+    assert not first.plots.isHidden()
+    first.close_work()
+    first.deleteLater()
     with_case = case_of(photo, "Anna")
     kinds = [event.kind for event in with_case.events() if event.kind.startswith("review.")]
     assert kinds == ["review.begun", "review.noted", "review.shown"]
@@ -380,7 +457,7 @@ def test_a_second_reviewer_signs_or_disputes(
 
 
 def test_a_row_selects_its_region_and_goes_there(review: ReviewWidget, photo: Path) -> None:
-    write_picture(photo, 3, (256, 320))
+    write_picture(photo, 3, (160, 240))
     make_case(review, photo)
     section = review.regions
     press(review, section.compare)
@@ -393,16 +470,18 @@ def test_a_row_selects_its_region_and_goes_there(review: ReviewWidget, photo: Pa
     effects = [abs(row.effect or 0) for row in table.rows if not row.outlier]
     assert effects == sorted(effects, reverse=True)
     number = next(n for n, row in enumerate(table.rows) if row.source == 2)
-    viewer = review.controller.viewer
-    camera = getattr(viewer, "scene", viewer).camera
     table.selectRow(number)
     settle(review)
     assert review.controller.sources_layer.selected_label == 2  # type: ignore[union-attr]
     compared = review.workspace.review.regions.of(review.controller.key)
     assert compared is not None
     top, left, bottom, right = compared.bounds[2]
-    middle = ((top + bottom) / 2, (left + right) / 2)
-    assert tuple(camera.center)[1:] == pytest.approx(middle)
+    sight = review.workspace.review.sight.now()
+    assert sight is not None
+    seen = sight.viewport
+    assert seen is not None
+    assert seen.row <= top < bottom <= seen.row + seen.height + 1
+    assert 0 < seen.col <= left < right <= seen.col + seen.width + 1
     assert "Effect" in section.detail.text()
     press(review, review.note)
     assert review.findings.form.source.currentText() == "source 2"
@@ -410,3 +489,43 @@ def test_a_row_selects_its_region_and_goes_there(review: ReviewWidget, photo: Pa
     review.controller.edits.merge([1, 2])
     settle(review)
     assert section.state.text().startswith("The sources have changed since: compare again.")
+
+
+# ---------------------------------------------------------------- the part on screen
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    top=st.floats(0, 60), left=st.floats(0, 90), height=st.floats(5, 30), width=st.floats(5, 30),
+    scale=st.tuples(st.floats(0.2, 5), st.floats(0.2, 5)), plane=st.integers(0, 2),
+)  # fmt: skip
+def test_a_part_that_was_on_screen_is_shown_again(
+    top: float, left: float, height: float, width: float, scale: tuple[float, float], plane: int
+) -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(
+        np.zeros((3, *SHAPE), np.uint8), scale=(7.0, *scale), translate=(5, -3, 11)
+    )
+    picture = PictureLayer(image)
+    wanted = Viewport(top, left, height, width, (plane,))
+    show_viewport(viewer, picture, wanted)
+    assert picture.index_at(viewer.dims.point) == (plane,)
+    seen = viewport_of(viewer, picture, (plane,))
+    assert seen is not None
+    assert seen.row <= top + 0.1
+    assert seen.col <= left + 0.1
+    assert seen.row + seen.height >= top + height - 0.2
+    assert seen.col + seen.width >= left + width - 0.2
+    show_viewport(viewer, picture, seen)
+    again = viewport_of(viewer, picture, (plane,))
+    assert again is not None
+    assert (again.row, again.col) == pytest.approx((seen.row, seen.col), abs=0.5)
+
+
+def test_where_nothing_of_a_picture_is_on_screen(viewer: ViewerModel) -> None:
+    image = viewer.add_image(np.zeros(SHAPE, np.uint8))
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center, camera.zoom = (0.0, -5_000.0, 60.0), 10.0
+    assert viewport_of(viewer, PictureLayer(image), ()) is None
+    viewer.dims.ndisplay = 3
+    assert viewport_of(viewer, PictureLayer(image), ()) is None

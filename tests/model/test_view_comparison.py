@@ -21,6 +21,7 @@ from napari_safire.gui.layers.drawn_layers import Look
 from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.gui.layers.loupe import cut_out
 from napari_safire.gui.layers.viewer_before import _shape_of_grid
+from napari_safire.gui.layers.viewport import viewport_of
 from napari_safire.gui.panels.review.compare_section import CompareSection
 
 from .conftest import Dock
@@ -155,6 +156,9 @@ def test_each_mode_shows_what_is_compared_and_the_picture_under_it(full: Dock) -
     assert [compared.shown] + [compared.blink() or compared.shown for _ in range(3)] == [
         "sources", "forgery map", "copy-move", "sources",
     ]  # fmt: skip
+    full.controller.plane_changed.emit()  # the dock looks which view is shown
+    compared.end()
+    assert full.widget.view.buttons["sources"].isChecked()
 
 
 def end_it(dock: Dock) -> None:
@@ -204,6 +208,19 @@ def test_the_users_own_grid_and_view_come_back(full: Dock) -> None:
     comparison(full).begin("opacity")
     comparison(full).end()
     assert state(full.viewer) == before
+
+
+def test_a_cell_shows_less_of_a_detail_than_the_canvas(full: Dock) -> None:
+    picture = full.controller.picture
+    assert picture is not None
+    full.viewer.scene.camera.center, full.viewer.scene.camera.zoom = (0, 60, 80), 30.0
+    before = viewport_of(full.viewer, picture, ())
+    comparison(full).choose(["picture", "noise level"])
+    comparison(full).begin("grid")
+    seen = viewport_of(full.viewer, picture, ())
+    assert before is not None
+    assert seen is not None
+    assert seen.width * seen.height == pytest.approx(before.width * before.height / 2, rel=0.05)
 
 
 def test_it_ends_with_what_it_compares(full: Dock) -> None:

@@ -109,7 +109,7 @@ def test_standards_order_findings_before_their_meaning() -> None:
         "forged; likelihood ratio 32: moderate support for a manipulation",
         "cannot be determined; disputed by Ben Second",
         "8 bits a sample, RGB, deflated.",
-        "rows 300 to 600, columns 350 to 750",
+        "rows 300 to 599, columns 350 to 749",
         "observed, withdrawn",
         "▲ 0.71 [0.55 to 0.83]",
         "768 rows, 1,024 columns (0.79 megapixels)",

@@ -296,3 +296,18 @@ def test_likelihood_ratios_are_put_into_the_words_of_the_scale() -> None:
     for wrong in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="likelihood ratio"):
             supported_by(wrong)
+
+
+def test_a_file_that_is_cut_short_can_be_reviewed_and_no_picture_leaves_no_folder(
+    tmp_path: Path,
+) -> None:
+    whole = tmp_path / "whole.jpg"
+    noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
+    Image.fromarray(noise).save(whole)
+    (tmp_path / "cut.jpg").write_bytes(whole.read_bytes()[:20_000])
+    with open_case(tmp_path / "case", tmp_path / "cut.jpg").project as project:
+        assert Case(project, "cut.jpg").picture.height == 200
+    (tmp_path / "none.jpg").write_bytes(b"hello")
+    with pytest.raises(SafireError, match="is not a PNG"):
+        open_case(tmp_path / "other", tmp_path / "none.jpg")
+    assert not (tmp_path / "other").exists()

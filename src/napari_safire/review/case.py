@@ -16,7 +16,7 @@ import numpy.typing as npt
 from napari_safire.basis import RunBasis
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.lists import ListEntry
-from napari_safire.images.reading import ReadImage
+from napari_safire.images.reading import ReadImage, image_shape
 from napari_safire.project.adding import add_pictures
 from napari_safire.project.chain.event_table import all_events_of, has_event
 from napari_safire.project.chain.events import Draft, Event
@@ -415,6 +415,7 @@ def open_case(
     """
     is_new = not is_project(folder)
     if is_new:
+        image_shape(picture)  # what is no picture leaves no folder behind
         name = description.title if description and description.title else Path(folder).name
         project = Project.create(folder, name, author=reviewer)
     else:
@@ -435,6 +436,8 @@ def _picture_in(project: Project, path: Path) -> str:
         return find_picture(project, os.fspath(path)).id
     except DatasetError:
         added = add_pictures(project, [ListEntry(path, None)])
+    if added.problems:  # of a file that is cut short or damaged the bytes can be reviewed
+        added = add_pictures(project, [ListEntry(path, None)], decode=False)
     if added.problems:
         raise SafireError(added.problems[0])
     return find_picture(project, os.fspath(path)).id

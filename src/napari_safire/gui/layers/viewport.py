@@ -98,9 +98,12 @@ def _corners(viewer: ViewerModel) -> npt.NDArray[np.float64]:
 
 
 def _canvas_size(viewer: ViewerModel) -> npt.NDArray[np.float64]:
-    """Height and width of the canvas, in its pixels; before napari 0.9 the viewer's own."""
-    canvas = getattr(viewer, "canvas", None)
-    size = getattr(canvas, "size", None) or getattr(viewer, "_canvas_size")  # noqa: B009
+    """Height and width of the canvas or a cell of its grid; before napari 0.9 the viewer's own."""
+    canvas: Any = getattr(viewer, "canvas", None)
+    if canvas is not None:
+        size = canvas.viewbox_size(viewer.layers)
+    else:
+        size = getattr(viewer, "_canvas_size")  # noqa: B009
     return np.maximum(np.asarray(size, float), 1.0)
 
 

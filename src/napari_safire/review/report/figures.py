@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,7 @@ def _reduced(shape: Sequence[int]) -> str:
 def _of_views(analysis: Analysis) -> Iterator[Figure]:
     for name, pixels in analysis.thumbnails.items():
         view = analysis.views[name].view
-        figure = f"view-{name.lower().replace(' ', '-')}"
+        figure = f"view-{re.sub('[^a-z0-9]+', '-', name.lower())}"
         yield Figure(figure, f"{name}: {view.shows}", view.misleads, drawing.encoded(pixels))
 
 

@@ -51,7 +51,7 @@ def render_pdf(
         Of `napari_safire.review.report.document`. It may be from anybody: text reaches typst as
         data, never as markup.
     figures : mapping of str to bytes
-        PNG or JPEG pictures by the ids of the document's figures; others are not drawn.
+        By the ids of the document's figures, as of `render_html`.
     language : str
         See `napari_safire.review.report.catalogue.languages`.
 

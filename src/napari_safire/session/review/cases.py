@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import os
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_safire.errors import SafireError, sentence
+from napari_safire.errors import DatasetError, SafireError, sentence
 from napari_safire.project.people import choose_annotator_name
+from napari_safire.project.pictures import find_picture
 from napari_safire.project.store import Project, is_project
 from napari_safire.review.case import Case, case_folder_of, open_case
 from napari_safire.review.values import CaseDescription
@@ -56,7 +58,7 @@ class Cases:
     def __init__(self, session: Session, typed: Typed) -> None:
         self._session, self._typed = session, typed
         self._open: dict[Hashable, OpenCase] = {}
-        self._looked: set[Hashable] = set()
+        self._looked: dict[Hashable, Project | None] = {}  # and as whose picture
 
     def of(self, selected: Selected | None) -> OpenCase | None:
         """The open case of a picture."""
@@ -66,7 +68,8 @@ class Cases:
         """Whether nobody has looked yet if a picture has a case, or it is that of another queue."""
         opened = self.of(selected)
         if opened is None:
-            return selected.key.picture not in self._looked
+            name = selected.key.picture
+            return name not in self._looked or self._looked[name] is not selected.project
         return selected.project is not None and opened.case.project is not selected.project
 
     def look_for(self, selected: Selected, answer: Answer) -> None:
@@ -77,7 +80,7 @@ class Cases:
         selected : Selected
         answer : callable
         """
-        self._looked.add(selected.key.picture)
+        self._looked[selected.key.picture] = selected.project
 
         def look() -> Case | None:
             if selected.project is not None:
@@ -109,12 +112,16 @@ class Cases:
         file = selected.file
         assert file is not None
 
+        came: list[str] = []
+
         def look() -> Case:
             if description is None and not is_project(folder):
                 raise SafireError(f"{isolated(folder.name)} holds no case: make one, or choose it.")
+            if is_project(folder) and not _has(folder, file):
+                came.append(f"{isolated(file.name)} is in the case {isolated(folder.name)} now.")
             return open_case(folder, file, description=description)
 
-        self._read(selected, look, answer, own=True)
+        self._read(selected, look, answer, own=True, notices=came)
 
     def review_as(self, selected: Selected, name: str, answer: Answer) -> None:
         """Keep another name for this machine, and open the case of a picture in it."""
@@ -129,7 +136,13 @@ class Cases:
         self._read(selected, look, answer, own=True)
 
     def _read(
-        self, selected: Selected, look: Callable[[], Case | None], answer: Answer, *, own: bool
+        self,
+        selected: Selected,
+        look: Callable[[], Case | None],
+        answer: Answer,
+        *,
+        own: bool,
+        notices: Sequence[str] = (),
     ) -> None:
         pixels = self.pixels(selected.key)
 
@@ -138,8 +151,9 @@ class Cases:
             if case is None:
                 return None
             try:
-                drafts, notices = self._typed.read(place_of(case))
-                return read_case_of(case, pixels, own=own, drafts=drafts, notices=notices)
+                drafts, problems = self._typed.read(place_of(case))
+                told = (*notices, *problems)
+                return read_case_of(case, pixels, own=own, drafts=drafts, notices=told)
             except BaseException:
                 if own:
                     case.project.close()
@@ -182,7 +196,7 @@ class Cases:
     def forget(self, picture: Hashable) -> None:
         """A picture is closed: its case is let go."""
         self._typed.forget(picture)
-        self._looked.discard(picture)
+        self._looked.pop(picture, None)
         opened = self._open.pop(picture, None)
         if opened is not None:
             self._close(opened)
@@ -211,6 +225,16 @@ class Cases:
         except RuntimeError:  # the session has ended: all of it is written
             with suppress(SafireError):
                 close()
+
+
+def _has(folder: Path, picture: Path) -> bool:
+    """Whether a project has a picture already."""
+    with Project.open(folder, read_only=True) as project:
+        try:
+            find_picture(project, os.path.abspath(picture))
+        except DatasetError:
+            return False
+    return True
 
 
 def _ignore(_: object) -> None:

@@ -164,7 +164,7 @@ class ReviewWork:
         if self._cases.of(selected) is None:
             self._session.blind.hide(selected.key, hidden=False)
         for notice in () if opened is None else opened.notices:
-            self._tell(notice, failed=True, key=selected.key)
+            self._tell(notice, key=selected.key)
         if _picture(self.selected) == _picture(selected):
             self._hide()
             if opened is not None:
@@ -363,7 +363,7 @@ class ReviewWork:
             before = read_case_of(case, pixels, own=own)
             problem = before.problem if begins else ""
             problem = problem or do_step(case, before, act, begins=begins, seen=seen)
-            return read_case_of(case, pixels, own=own), problem
+            return read_case_of(case, pixels, own=own, problem=before.problem), problem
 
         def done(answer: tuple[OpenCase, str]) -> None:
             now, problem = answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_safire.gui.controllers.review import ReviewController
+from napari_safire.gui.controllers.review.controller import ReviewController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.review.job_line import JobLine
 from napari_safire.gui.panels.review.region_table import RegionTableWidget, effect_words
@@ -33,7 +33,7 @@ class RegionSection(FoldedSection):
         super().__init__("Regions", "Each source against the rest of the picture.")
         self._controller, self._review = controller, review
         self._regions, self._analyses = review.regions, review.analyses
-        self._shown: object = None
+        self._shown: object = self
         self.compare = button(
             "Compare sources", "Measure each source against the rest.", self._compare
         )
@@ -47,10 +47,13 @@ class RegionSection(FoldedSection):
         self.others = FoldedSection("Not applicable", "Measures that say nothing here.", quiet=True)
         self.why_not = plain()
         self.others.body.addWidget(self.why_not)
+        self.misleads = FoldedSection("When it misleads", "What limits the table.", quiet=True)
+        self.notices = plain()
+        self.misleads.body.addWidget(self.notices)
         self._add_why(review)
         for widget in (
             Rows([self.compare], 1), self.comparing, self.state, self.table, self.detail,
-            self.others, self.why,
+            self.misleads, self.others, self.why,
         ):  # fmt: skip
             self.body.addWidget(widget)
         session = controller.session
@@ -127,31 +130,29 @@ class RegionSection(FoldedSection):
         self.comparing.show_asked(asked)
         self.compare.setEnabled(key is not None and not asked)
         outdated = key is not None and self._regions.is_outdated(key)
-        notices = () if compared is None else compared.table.notices
-        words = ["The sources have changed since: compare again."] if outdated else []
-        self.state.setText(printable(" ".join([*words, *notices])))
-        self.state.setVisible(bool(self.state.text()))
+        self.state.setText("The sources have changed since: compare again." if outdated else "")
+        self.state.setVisible(outdated)
         if compared is not self._shown:
             self._shown = compared
-            table = None if compared is None else compared.table
-            self.table.show_table(table)
-            self.detail.setText(_NOT_YET if self.table.rows else "")
-            lines = (
-                []
-                if table is None
-                else [
-                    f"source {row.source}, {row.measure}: {row.why_not}"
-                    for row in table.rows
-                    if not row.applicable
-                ]
-            )
-            self.why_not.setText(printable("; ".join(lines)))
-            self.others.say_beside_title(str(len(lines)))
-            self.others.setVisible(bool(lines))
-        self.detail.setVisible(bool(self.detail.text()))
-        self.others.setVisible(bool(self.why_not.text()))
+            self._show_table(None if compared is None else compared.table)
         self.say_beside_title("" if compared is None else outlier_words(compared.table))
         self._show_why()
+
+    def _show_table(self, table: RegionTable | None) -> None:
+        self.table.show_table(table)
+        self.detail.setText(_NOT_YET if self.table.rows else "")
+        self.detail.setVisible(bool(self.table.rows))
+        rows = () if table is None else table.rows
+        lines = [
+            f"source {row.source}, {row.measure}: {row.why_not}"
+            for row in rows
+            if not row.applicable
+        ]
+        self.why_not.setText("\n".join(map(printable, lines)))
+        self.others.say_beside_title(str(len(lines)))
+        self.others.setVisible(bool(lines))
+        self.notices.setText("" if table is None else printable(" ".join(table.notices)))
+        self.misleads.setVisible(bool(self.notices.text()))
 
     def _show_why(self) -> None:
         made = self._analyses.of(self._controller.key)

@@ -165,10 +165,10 @@ class Draft:
                     self.words("format.more", n=self.texts.whole(len(value) - _MOST_VALUES))
                 )
             return self.joined(shown) or self.words("format.none")
-        if value is None:
-            return self.words("format.unset")
         # Parameters and settings are data: they are written as they must be typed.
         text = as_text(value)
+        if not text:
+            return self.words("format.unset")
         return (
             self.code(text)
             if as_number(value) is not None or isinstance(value, bool)
@@ -176,11 +176,22 @@ class Draft:
         )
 
     def place(self, bounds: tuple[float, ...]) -> Words:
-        """Name a part of the picture: its rows and columns, the last ones exclusive."""
+        """Name a part of the picture by its first and last rows and columns.
+
+        Parameters
+        ----------
+        bounds : (top, left, bottom, right)
+            In pixels, bottom and right exclusive; anything else is no place.
+
+        Returns
+        -------
+        tuple of Run
+        """
         if len(bounds) != 4:
             return self.nothing
-        top, left, bottom, right = (str(round(value)) for value in bounds)
-        return self.words("format.place", top=top, left=left, bottom=bottom, right=right)
+        top, left, bottom, right = (round(value) for value in bounds)
+        last = {"bottom": str(max(top, bottom - 1)), "right": str(max(left, right - 1))}
+        return self.words("format.place", top=str(top), left=str(left), **last)
 
 
 @dataclass(frozen=True, slots=True)

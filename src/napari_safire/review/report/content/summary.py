@@ -42,6 +42,10 @@ def summary(draft: Draft) -> Box:
         *_answers(draft),
         (draft.words("label.program"), _strong(program_answer(draft))),
     ]
+    limits = len(document.texts("limitations"))
+    if limits:
+        told = draft.words("summary.limitations", n=draft.texts.whole(limits))
+        rows.append((draft.words("section.limitations"), told))
     blocks: list[Block] = [Facts(tuple(rows)), Paragraph(draft.words("summary.caveat"), "caveat")]
     blocks.append(
         draft.note(

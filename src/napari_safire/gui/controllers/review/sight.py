@@ -164,11 +164,11 @@ class ReviewSight:
         if picture is None or key is None:
             return
         top, left, bottom, right = bounds
-        height, width = bottom - top, right - left
-        room = 0.15 * max(height, width)
-        part = Viewport(
-            top - room, left - room, height + 2 * room, width + 2 * room, tuple(key.index)
-        )
+        room = 0.15 * max(bottom - top, right - left)
+        rows, cols = picture.shape
+        first = max(top - room, -0.5), max(left - room, -0.5)
+        last = min(bottom + room, rows - 0.5), min(right + room, cols - 0.5)
+        part = Viewport(*first, last[0] - first[0], last[1] - first[1], tuple(key.index))
         show_viewport(self._controller.viewer, picture, part)
 
     def _ask_for(self, key: PlaneKey, finding: Finding) -> None:
