@@ -19,11 +19,12 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.records.writing import record_text
 from napari_safire.project.chain.events import canonical
 from napari_safire.review.case import Case, open_case
-from napari_safire.review.report import again, write
+from napari_safire.review.proof import again
+from napari_safire.review.proof.reading import read_report
+from napari_safire.review.proof.verify import Originals, ReportProof, verify_report
+from napari_safire.review.report import write
 from napari_safire.review.report.document import identified
 from napari_safire.review.report.making import EPOCH, report_on, time_of_making
-from napari_safire.review.report.reading import read_report
-from napari_safire.review.report.verify import Originals, ReportProof, verify_report
 from napari_safire.review.signatures import sign, signed_message
 from napari_safire.review.values import Signature
 

@@ -14,10 +14,10 @@ from napari_safire.project.chain.events import BEGINNING, KINDS, Event
 from napari_safire.project.store import Project
 from napari_safire.project.upkeep.verify import verify_chain
 from napari_safire.project.upkeep.wording import event_words
+from napari_safire.review.proof.checks import Check, right, settled, unchecked, wrong
+from napari_safire.review.proof.reading import StoredReport
 from napari_safire.review.reading import read_review
-from napari_safire.review.report.checks import Check, right, settled, unchecked, wrong
 from napari_safire.review.report.document import OF_EVENTS, of_events
-from napari_safire.review.report.reading import StoredReport
 from napari_safire.review.report.write import JSON
 from napari_safire.review.signatures import check_signature, fingerprint, signed_message
 from napari_safire.text import printable
