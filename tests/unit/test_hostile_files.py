@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import tarfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +236,20 @@ def test_what_another_run_rested_on_is_told_in_a_sentence(odd: Any, tmp_path: Pa
     told = RunBasis("ab", {"\x1b[2J" + "a" * 10**5: 1}).differences(RunBasis("ab"))
     assert printable(told[0]) == told[0]
     assert len(told[0]) < 100
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.REGTYPE])
+@pytest.mark.parametrize("size", [1 << 33, (1 << 80) - 1, -1, -(1 << 20)])
+def test_headers_of_archives_take_no_memory(kind: bytes, size: int, tmp_path: Path) -> None:
+    head = bytearray(tarfile.TarInfo("a.png").tobuf(tarfile.GNU_FORMAT))
+    head[156:157] = kind
+    head[124:136] = (b"\xff" if size < 0 else b"\x80") + (size % (1 << 88)).to_bytes(11, "big")
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head[:512])
+    path = tmp_path / "all-000000.tar"
+    path.write_bytes(bytes(head) + bytes(2048))
+    for found in enumerate_pictures([path], tmp_path / "out"):
+        assert isinstance(found, InputProblem)
+        assert found.problem == printable(found.problem)
+    with suppress(DatasetError):
+        list(import_pictures(path, "webdataset", unpack=tmp_path / "in"))
