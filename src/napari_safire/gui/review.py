@@ -47,6 +47,12 @@ class ReviewWidget(WorkspaceDock):
         self.note = button(
             "Note finding", "Note what you see in the open view, and where (Shift+B).", review.note
         )
+        self.partition = button(
+            "Partition",
+            "Divide the picture into its sources, as in the dock SAFIRE; in a blind first look the "
+            "verdict stays hidden.",
+            self.controller.partition,
+        )
         self.verdict = VerdictPanel(self.controller)
         self.verdict.prior = workspace.preferences.prior_percent / 100
         self.evidence = EvidenceSection(self.controller, workspace.evidence)
@@ -64,22 +70,29 @@ class ReviewWidget(WorkspaceDock):
             self.case, self.verdict, self.evidence, self.compare, self.regions, self.findings,
             self.judgement, self.report,
         ]  # fmt: skip
+        buttons = Rows([self.note, self.partition, self.reveal], 3)
         shown = [
-            self.case, self.verdict, Rows([self.note, self.reveal], 2), self.evidence,
-            self.compare, self.regions, self.findings, self.judgement, self.report,
+            self.case, self.verdict, buttons, self.evidence, self.compare, self.regions,
+            self.findings, self.judgement, self.report,
         ]  # fmt: skip
         self._lay_out(shown, [*sections, _Begun(review)])
-        for signal in (self.controller.session.blind.changed, review.work.changed):
-            self._connections.connect(signal, self._show_reveal)
+        session = self.controller.session
+        for signal in (
+            session.blind.changed, review.work.changed, session.partitioned,
+            self.controller.plane_changed, self.controller.shown,
+        ):  # fmt: skip
+            self._connections.connect(signal, self._show_buttons)
         self._connections.connect(workspace.watch.changed, self._preferences_changed)
         self._body.addStretch(1)
         review.begin()
-        self._show_reveal()
+        self._show_buttons()
 
     def _preferences_changed(self, preferences: Preferences) -> None:
         self.verdict.prior = preferences.prior_percent / 100
 
-    def _show_reveal(self, _: object = None) -> None:
+    def _show_buttons(self, _: object = None) -> None:
+        plane = self.controller.plane
+        self.partition.setVisible(plane is not None and plane.predictions.partition is None)
         is_open = self.workspace.review.work.opened is not None
         self.reveal.setVisible(is_open and self.verdict.is_hidden)
 

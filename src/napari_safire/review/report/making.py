@@ -69,7 +69,6 @@ def report_on(
         be written to.
     Cancelled
     """
-    at = (made_at or time_of_making()).astimezone(UTC).isoformat(timespec="seconds")
     record = analysis.as_record()
     refuse_existing(Path(os.path.abspath(folder)), overwrite)
     _refuse_other_picture(case, record["picture"]["file_sha256"])
@@ -77,6 +76,7 @@ def report_on(
         keep_analysis(case, analysis)
         if not case.review().of(case.reviewer).may_see_verdicts:
             case.show_verdict()
+    at = (made_at or time_of_making()).astimezone(UTC).isoformat(timespec="seconds")
     findings = [noted.finding for noted in chosen_findings(case.review())]
     figures = make_figures(analysis, findings, progress=within(progress, 0, 70), cancel=cancel)
     document = make_document(
