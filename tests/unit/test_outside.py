@@ -23,7 +23,7 @@ from napari_safire.images.records.results import read_results
 from napari_safire.model.catalogue.entry import ModelEntry
 from napari_safire.project.formats.catalogue import import_pictures
 from napari_safire.project.formats.names import Wanted, export_names
-from napari_safire.review.report.reading import read_report
+from napari_safire.review.proof.reading import read_report
 
 NAMES = ("../secret.png", "/etc/passwd.png", "below/../../secret.png", "..\\secret.png")
 

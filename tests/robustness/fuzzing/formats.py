@@ -457,7 +457,7 @@ def _report_seeds(folder: Path) -> dict[str, bytes]:
 
 
 def _read_report(path: Path) -> None:
-    from napari_safire.review.report.reading import read_report
+    from napari_safire.review.proof.reading import read_report
 
     document = read_report(path).document
     for figure in document["figures"] if document["version"] == 1 else ():
