@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import FakeEngine
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image
 from PIL import Image as PillowImage
@@ -18,6 +20,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton
 from window.hand import wait_idle
 
+from napari_safire.gui.layers.image_planes import PictureLayer
+from napari_safire.gui.layers.viewport import show_viewport, viewport_of
 from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.gui.review import ReviewWidget
 from napari_safire.images.lists import ListEntry
@@ -25,7 +29,7 @@ from napari_safire.project.adding import add_pictures
 from napari_safire.project.people import ANNOTATOR_VARIABLE
 from napari_safire.project.store import Project
 from napari_safire.review.case import Case, case_folder_of, open_case
-from napari_safire.review.values import CaseDescription, Finding, Judgement
+from napari_safire.review.values import CaseDescription, Finding, Judgement, Viewport
 
 from .hand import pump, wait_until
 
@@ -443,7 +447,7 @@ def test_a_second_reviewer_signs_or_disputes(
 
 
 def test_a_row_selects_its_region_and_goes_there(review: ReviewWidget, photo: Path) -> None:
-    write_picture(photo, 3, (256, 320))
+    write_picture(photo, 3, (160, 240))
     make_case(review, photo)
     section = review.regions
     press(review, section.compare)
@@ -475,3 +479,43 @@ def test_a_row_selects_its_region_and_goes_there(review: ReviewWidget, photo: Pa
     review.controller.edits.merge([1, 2])
     settle(review)
     assert section.state.text().startswith("The sources have changed since: compare again.")
+
+
+# ---------------------------------------------------------------- the part on screen
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    top=st.floats(0, 60), left=st.floats(0, 90), height=st.floats(5, 30), width=st.floats(5, 30),
+    scale=st.tuples(st.floats(0.2, 5), st.floats(0.2, 5)), plane=st.integers(0, 2),
+)  # fmt: skip
+def test_a_part_that_was_on_screen_is_shown_again(
+    top: float, left: float, height: float, width: float, scale: tuple[float, float], plane: int
+) -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(
+        np.zeros((3, *SHAPE), np.uint8), scale=(7.0, *scale), translate=(5, -3, 11)
+    )
+    picture = PictureLayer(image)
+    wanted = Viewport(top, left, height, width, (plane,))
+    show_viewport(viewer, picture, wanted)
+    assert picture.index_at(viewer.dims.point) == (plane,)
+    seen = viewport_of(viewer, picture, (plane,))
+    assert seen is not None
+    assert seen.row <= top + 0.1
+    assert seen.col <= left + 0.1
+    assert seen.row + seen.height >= top + height - 0.2
+    assert seen.col + seen.width >= left + width - 0.2
+    show_viewport(viewer, picture, seen)
+    again = viewport_of(viewer, picture, (plane,))
+    assert again is not None
+    assert (again.row, again.col) == pytest.approx((seen.row, seen.col), abs=0.5)
+
+
+def test_where_nothing_of_a_picture_is_on_screen(viewer: ViewerModel) -> None:
+    image = viewer.add_image(np.zeros(SHAPE, np.uint8))
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center, camera.zoom = (0.0, -5_000.0, 60.0), 10.0
+    assert viewport_of(viewer, PictureLayer(image), ()) is None
+    viewer.dims.ndisplay = 3
+    assert viewport_of(viewer, PictureLayer(image), ()) is None

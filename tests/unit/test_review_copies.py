@@ -268,6 +268,9 @@ def test_a_large_picture_is_tried_in_a_window(tmp_path):
     assert [one.whole for one in again.copies] == [False, True]
     assert again.copies[0].copy.change == SAVED_AS_JPEG
     assert not again.differs
+    assert again.copies[0].words == (
+        "Saved as JPEG 95: the sources of the window stay the same; no verdict was asked."
+    )
 
 
 def test_stability_can_be_stopped_between_and_within_copies(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import napari
 from qtpy.QtGui import QDropEvent
 
-from napari_safire.gui.controllers.review import ReviewController
+from napari_safire.gui.controllers.review.controller import ReviewController
 from napari_safire.gui.dock import WorkspaceDock
 from napari_safire.gui.panels.annotate.verdict_panel import VerdictPanel
 from napari_safire.gui.panels.drops import dropped_paths, open_pictures, sort_dropped

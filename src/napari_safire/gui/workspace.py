@@ -20,7 +20,7 @@ from napari_safire.gui.controllers.gui_thread import gui_thread
 from napari_safire.gui.controllers.messages import Messages
 from napari_safire.gui.controllers.next_click import NextClickController
 from napari_safire.gui.controllers.queue import QueueController
-from napari_safire.gui.controllers.review import ReviewController
+from napari_safire.gui.controllers.review.controller import ReviewController
 from napari_safire.gui.controllers.view_comparison import ViewComparison
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController

@@ -51,7 +51,9 @@ class SavedCopy:
         """In sentences, the copy's name first."""
         if self.differences:
             return f"Saved as {self.copy.change.name}: {' '.join(self.differences)}"
-        what = "sources and verdict stay the same" if self.whole else "the sources stay the same"
+        what = "sources and verdict stay the same"
+        if not self.whole:
+            what = "the sources of the window stay the same; no verdict was asked"
         return f"Saved as {self.copy.change.name}: {what}."
 
     def as_record(self) -> dict[str, Any]:
@@ -156,26 +158,26 @@ def _said(copy: ChangedCopy, base: Answer, in_window: ChangedCopy | None = None)
     """Tell what differs; of a window, from what it gives by itself."""
     if in_window is None:
         count, found = base.partition.n_sources, (1.0,) * base.partition.n_sources
-        told = [*_other_sources(copy, count, found, 1.0), *_other_verdict(copy, base)]
+        told = [*_other_sources(copy, "it", count, found, 1.0), *_other_verdict(copy, base)]
     else:
         before = in_window.n_sources, in_window.ious, in_window.agreement
-        told = [*_other_sources(copy, *before)]
+        told = [*_other_sources(copy, "the window", *before)]
     return SavedCopy(copy, in_window is None, tuple(told))
 
 
 def _other_sources(
-    copy: ChangedCopy, count: int, found: Iterable[float | None], agreement: float
+    copy: ChangedCopy, what: str, count: int, found: Iterable[float | None], agreement: float
 ) -> Iterable[str]:
     """What became of the sources, which had so many, such IoUs and such an agreement before."""
     if copy.n_sources != count:
         sources = "source" if copy.n_sources == 1 else "sources"
-        yield f"It falls into {copy.n_sources} {sources} instead of {count}."
+        yield f"{what.capitalize()} falls into {copy.n_sources} {sources} instead of {count}."
     for source, (iou, before) in enumerate(zip(copy.ious, found, strict=True)):
         if iou is not None and before is not None and iou <= KEPT < before:
             yield f"Source {source + 1} is not found again (IoU {iou:.2f})."
     changed = agreement - copy.agreement
     if changed > _LEAST_SHARE:
-        yield f"{changed:.0%} of it comes into another source.".replace("%", " %")
+        yield f"{changed:.0%} of {what} comes into another source.".replace("%", " %")
 
 
 def _other_verdict(copy: ChangedCopy, base: Answer) -> Iterable[str]:

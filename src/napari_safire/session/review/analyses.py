@@ -109,29 +109,10 @@ class Analyses:
         plane = self._session.planes.find(key)
         snapshot = None if plane is None else plane.snapshot
         labels = None if snapshot is None else snapshot.labels
-        choice = self._session.model_choice
         self.cancel()
 
         def work(progress: Progress, cancel: Cancel) -> MadeAnalysis:
-            from napari_safire.review.analysis import analyse
-            from napari_safire.review.settings import AnalysisSettings
-
-            engine = self._session.engine
-            if engine is None:
-                raise SafireError(NO_MODEL)
-            found = analyse(
-                path,
-                engine,
-                AnalysisSettings(settings),
-                model_name="" if choice is None else choice[0],
-                progress=progress,
-                cancel=cancel,
-            )
-            numbers: Mapping[int, int] = {}
-            if found.labels is not None and labels is not None:
-                numbers = numbers_of(labels, found.labels)
-            assert found.picture.file is not None
-            return MadeAnalysis(found, engine, settings, found.picture.file.sha256, numbers)
+            return self._made_of(path, settings, labels, progress, cancel)
 
         def done(made: MadeAnalysis) -> None:
             self._asked = None
@@ -148,6 +129,35 @@ class Analyses:
 
         self._asked = self._session.run_long(ANALYSING, work, done, failed)
         self.changed.emit()
+
+    def _made_of(
+        self,
+        path: Path,
+        settings: PartitionSettings,
+        labels: LabelImage | None,
+        progress: Progress,
+        cancel: Cancel,
+    ) -> MadeAnalysis:
+        """Analyse, in the model worker; `labels` are the sources on screen."""
+        from napari_safire.review.analysis import analyse
+        from napari_safire.review.settings import AnalysisSettings
+
+        engine, choice = self._session.engine, self._session.model_choice
+        if engine is None or choice is None:
+            raise SafireError(NO_MODEL)
+        found = analyse(
+            path,
+            engine,
+            AnalysisSettings(settings),
+            model_name=choice[0],
+            progress=progress,
+            cancel=cancel,
+        )
+        numbers: Mapping[int, int] = {}
+        if found.labels is not None and labels is not None:
+            numbers = numbers_of(labels, found.labels)
+        assert found.picture.file is not None
+        return MadeAnalysis(found, engine, settings, found.picture.file.sha256, numbers)
 
     def cancel(self) -> None:
         """Give up an analysis that is being made."""

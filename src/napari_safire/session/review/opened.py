@@ -90,6 +90,7 @@ def read_case_of(
     own: bool,
     drafts: Mapping[str, Any] | None = None,
     notices: tuple[str, ...] = (),
+    problem: str | None = None,
 ) -> OpenCase:
     """Read a case anew; for the file worker.
 
@@ -100,6 +101,8 @@ def read_case_of(
         Those that are on screen; None where they are one of several planes of a file.
     own, drafts, notices
         See `OpenCase`.
+    problem : str, optional
+        Where it was looked at a moment ago whether the picture is the same; default: look.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def read_case_of(
         picture,
         case.path,
         case.review(),
-        why_another(picture, case.path, pixels),
+        why_another(picture, case.path, pixels) if problem is None else problem,
         "" if head is None else head.sha256,
         place_of(case),
         own,

@@ -363,7 +363,7 @@ class ReviewWork:
             before = read_case_of(case, pixels, own=own)
             problem = before.problem if begins else ""
             problem = problem or do_step(case, before, act, begins=begins, seen=seen)
-            return read_case_of(case, pixels, own=own), problem
+            return read_case_of(case, pixels, own=own, problem=before.problem), problem
 
         def done(answer: tuple[OpenCase, str]) -> None:
             now, problem = answer

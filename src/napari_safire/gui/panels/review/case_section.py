@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFileDialog, QLineEdit
 
 from napari_safire.errors import DatasetError
-from napari_safire.gui.controllers.review import ReviewController
+from napari_safire.gui.controllers.review.controller import ReviewController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.review.case_form import CaseForm
 from napari_safire.gui.panels.section import FoldedSection, Rows, button, form, plain

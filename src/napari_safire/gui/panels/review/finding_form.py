@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFrame, QVBoxLayout
 
-from napari_safire.gui.controllers.review_sight import Sight
+from napari_safire.gui.controllers.review.sight import Sight
 from napari_safire.gui.panels.review.text_box import TextBox
 from napari_safire.gui.panels.section import Rows, button, elided_combo, form, plain
 from napari_safire.review.codec import as_record, read_finding

@@ -10,7 +10,7 @@ from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
 
 from napari_safire.errors import DatasetError
-from napari_safire.gui.controllers.review import ReviewController
+from napari_safire.gui.controllers.review.controller import ReviewController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.review.finding_form import FindingForm, about_words, viewport_record
 from napari_safire.gui.panels.section import FoldedSection, Rows, button, plain

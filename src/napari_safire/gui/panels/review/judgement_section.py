@@ -10,7 +10,7 @@ from typing import Any
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_safire.errors import DatasetError
-from napari_safire.gui.controllers.review import ReviewController
+from napari_safire.gui.controllers.review.controller import ReviewController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.curate.reason_line import ReasonLine
 from napari_safire.gui.panels.review.checklist import ChecklistForm

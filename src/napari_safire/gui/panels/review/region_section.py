@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_safire.gui.controllers.review import ReviewController
+from napari_safire.gui.controllers.review.controller import ReviewController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.review.job_line import JobLine
 from napari_safire.gui.panels.review.region_table import RegionTableWidget, effect_words

@@ -9,7 +9,7 @@ from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QLineEdit
 
-from napari_safire.gui.controllers.review import ReviewController
+from napari_safire.gui.controllers.review.controller import ReviewController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.review.job_line import JobLine
 from napari_safire.gui.panels.section import (

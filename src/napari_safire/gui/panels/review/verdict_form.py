@@ -48,9 +48,14 @@ class Choice(QWidget):
         for row in range(1, self.support.count()):
             self.support.setItemData(row, ratio_words(row), Qt.ItemDataRole.ToolTipRole)
         self.types = [QCheckBox(kind) for kind in MANIPULATIONS] if several else []
-        self.type = _combo(f"Type of manipulation of {about}", "Which one.", MANIPULATIONS)
-        self._types = Rows([*self.types], 3) if several else self.type
-        for box in (self.verdict, self.support, self.type):
+        self._types: QWidget
+        if several:
+            self._types = Rows([*self.types], 3)
+        else:
+            self.type = _combo(f"Type of manipulation of {about}", "Which one.", MANIPULATIONS)
+            self.type.activated.connect(lambda _: self._chosen())
+            self._types = self.type
+        for box in (self.verdict, self.support):
             box.activated.connect(lambda _: self._chosen())
         for check in self.types:
             check.toggled.connect(lambda _: self._chosen())
@@ -88,14 +93,12 @@ class Choice(QWidget):
     def show_values(self, values: Mapping[str, Any]) -> None:
         """Show a choice; what does not fit is left open."""
         types = values.get("types") or ()
-        with (
-            QSignalBlocker(self.verdict),
-            QSignalBlocker(self.support),
-            QSignalBlocker(self.type),
-        ):
+        with QSignalBlocker(self.verdict), QSignalBlocker(self.support):
             _choose(self.verdict, values.get("verdict"))
             _choose(self.support, values.get("confidence"))
-            _choose(self.type, next(iter(types), None))
+        if not self.types:
+            with QSignalBlocker(self.type):
+                _choose(self.type, next(iter(types), None))
         for check in self.types:
             with QSignalBlocker(check):
                 check.setChecked(check.text() in types)

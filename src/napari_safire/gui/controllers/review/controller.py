@@ -12,7 +12,7 @@ from qtpy.QtCore import QTimer
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.evidence import EvidenceController
 from napari_safire.gui.controllers.queue import QueueController
-from napari_safire.gui.controllers.review_sight import ReviewSight
+from napari_safire.gui.controllers.review.sight import ReviewSight
 from napari_safire.gui.controllers.view_comparison import ViewComparison
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
