@@ -7,12 +7,12 @@ Each photograph is divided by the nearest of four random points, by superpixels 
 and by the model as it sees fit (one source: nothing to compare). Of each measure the largest effect
 of a picture that is sure (`RegionRow.at_least`) is kept. A half's limit is the value that one of 40
 of its photographs exceeds, by the worst of these; each photograph is judged by the limits of the
-half that it does not belong to. What ships is the larger of both halves' limits. Besides, the model
-is made to cut each photograph in two and in three, which nothing in it asks for: it then cuts along
-the strongest difference there is. Halves share no photographer or camera (column "group" of
-PHOTOS.csv, where there is one). FORGED is a folder with FORGED.csv beside it (columns image, mask,
-pasted_mask); each forgery is divided by its mask. Photographs of --other folders are judged by what
-ships alone. Prints tables for docs/review.md.
+half that it does not belong to. What ships is the largest limit of both halves and of photographs
+saved again (--other). Besides, the model is made to cut each photograph in two and in three, which
+nothing in it asks for: it then cuts along the strongest difference there is. Halves share no
+photographer or camera (column "group" of PHOTOS.csv, where there is one). FORGED is a folder with
+FORGED.csv beside it (columns image, mask, pasted_mask); each forgery is divided by its mask.
+Photographs of --other folders are judged by what ships. Prints tables for docs/review.md.
 """
 
 from __future__ import annotations
@@ -247,7 +247,8 @@ def main() -> None:
     shipped = {measure.name: measure.limit for measure in MEASURES}
     for folder in given.other:
         others = of_photographs(folder)
-        print(f"\n{folder.name}, {len(others) // len(WAYS + FORCED)} photographs:\n")
+        print(f"\n{folder.name}, {len(others) // len(WAYS + FORCED)} photographs. Their limits:")
+        print("; ".join(f"{name} {limit:.2f}" for name, limit in limits_of(others).items()) + "\n")
         print_rates(others, {file: shipped for file, _, _ in others})
     if given.forged:
         print()

@@ -24,6 +24,7 @@ from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.gui.layers.viewport import show_viewport, viewport_of
 from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.gui.review import ReviewWidget
+from napari_safire.gui.widget import SafireWidget
 from napari_safire.images.lists import ListEntry
 from napari_safire.project.adding import add_pictures
 from napari_safire.project.people import ANNOTATOR_VARIABLE
@@ -343,13 +344,22 @@ def test_the_models_verdict_waits(review: ReviewWidget, photo: Path) -> None:
     assert plane is not None
     assert plane.forgery is not None
     assert review.verdict.line.text() == "Hidden until you have given your own verdict"
+    first = SafireWidget(review.controller.viewer)
+    first.show()
+    settle(review)
+    assert first.verdict.line.text() == review.verdict.line.text()
+    assert first.plots.isHidden(), "they tell how probable one source is"
+    assert not first.view.buttons["forgery map"].isEnabled()
     switch = review.workspace.switch
     assert not switch.can_be_shown("forgery map")
     assert [layer.name for layer in review.controller.viewer.layers if "map" in layer.name] == []
     note(review, "seen before")
     press(review, review.reveal)
     assert plane.forgery.verdict in review.verdict.line.text().lower()
-    assert switch.can_be_shown("forgery map")
+    assert first.view.buttons["forgery map"].isEnabled()
+    assert not first.plots.isHidden()
+    first.close_work()
+    first.deleteLater()
     with_case = case_of(photo, "Anna")
     kinds = [event.kind for event in with_case.events() if event.kind.startswith("review.")]
     assert kinds == ["review.begun", "review.noted", "review.shown"]

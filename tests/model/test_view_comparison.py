@@ -156,6 +156,9 @@ def test_each_mode_shows_what_is_compared_and_the_picture_under_it(full: Dock) -
     assert [compared.shown] + [compared.blink() or compared.shown for _ in range(3)] == [
         "sources", "forgery map", "copy-move", "sources",
     ]  # fmt: skip
+    full.controller.plane_changed.emit()  # the dock looks which view is shown
+    compared.end()
+    assert full.widget.view.buttons["sources"].isChecked()
 
 
 def end_it(dock: Dock) -> None:

@@ -56,3 +56,10 @@ def test_the_site_has_every_page() -> None:
     for page in sorted((ROOT / "docs").rglob("*.md")):
         name = page.relative_to(ROOT / "docs").with_suffix("").as_posix()
         assert name == "index" or re.search(rf"^{name}$", index, re.MULTILINE), name
+
+
+def test_pictures_of_the_review_are_small_and_all_of_them_are_used() -> None:
+    guide = (ROOT / "docs/review.md").read_text(encoding="utf-8")
+    made = {path.name for path in (ROOT / "docs/images").glob("review-*.png")}
+    assert set(re.findall(r"images/(review-[\w-]+\.png)", guide)) == made
+    assert [n for n in made if (ROOT / "docs/images" / n).stat().st_size > 200_000] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -18,11 +19,12 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.records.writing import record_text
 from napari_safire.project.chain.events import canonical
 from napari_safire.review.case import Case, open_case
-from napari_safire.review.report import again, write
+from napari_safire.review.proof import again
+from napari_safire.review.proof.reading import read_report
+from napari_safire.review.proof.verify import Originals, ReportProof, verify_report
+from napari_safire.review.report import write
 from napari_safire.review.report.document import identified
 from napari_safire.review.report.making import EPOCH, report_on, time_of_making
-from napari_safire.review.report.reading import read_report
-from napari_safire.review.report.verify import Originals, ReportProof, verify_report
 from napari_safire.review.signatures import sign, signed_message
 from napari_safire.review.values import Signature
 
@@ -340,3 +342,68 @@ def test_a_blind_first_look_that_is_not_over_is_logged(made: Path, tmp_path: Pat
     assert case.review().of("Dora").shown_at
     case.project.close()
     assert verify_report(folder / "report").holds
+
+
+def test_a_report_of_one_picture_of_a_project_holds(made: Path, tmp_path: Path) -> None:
+    """Events of other pictures lie between its own; the chain of the project proves them."""
+    folder = tmp_path / "all"
+    shutil.copytree(made, folder)
+    other = open_case(folder / "case", small_picture(folder / "b.png", seed=3), reviewer="Ben")
+    other.note(finding(7))
+    other.project.close()
+    with begun_again(folder).project as project:
+        Case(project, "photo.png").note(finding(8))
+    write_one(folder, to=folder / "case" / "report")
+    document = read_report(folder / "case" / "report").document
+    assert all(event["picture"] in ("", document["picture"]["id"]) for event in document["events"])
+    assert len(document["findings"]) == 3
+    proof = verify_report(folder / "case" / "report")
+    assert proof.holds
+    assert states(proof)["report in the case"] == "right"
+
+
+def test_a_project_that_only_lies_near_is_not_taken_for_the_case(
+    report: Path, tmp_path: Path
+) -> None:
+    path = small_picture(tmp_path / "other.png", seed=1)
+    shutil.rmtree(report.parent / "case")
+    begun_case(report.parent / "case", path).project.close()
+    found = verify_report(report)
+    assert states(found)["case"] == "not checked"
+    assert found.holds
+
+
+HOSTILE = [
+    None, True, -1, 1.5, 10**20, "", "x" * 70_000, "\udce9", "../../x", "\0", "<script>", [], {},
+    [[]], [{}], {"a": {"b": [1]}}, ["x"] * 50, 1e308, "\u202e", "a" * 64, "signs", {"sequence": 1},
+]  # fmt: skip
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path] if path else []
+    inside = value.items() if isinstance(value, dict) else ()
+    inside = enumerate(value[:6]) if isinstance(value, list) else inside
+    return found + [place for key, one in inside for place in places(one, (*path, key))]
+
+
+def test_no_document_raises_anything_else_or_passes_for_another(report: Path) -> None:
+    stored, draw = json.loads((report / "report.json").read_bytes()), random.Random(0)
+    everywhere, held = places(stored), []
+    for _ in range(60):
+        document, (*way, last) = json.loads(json.dumps(stored)), draw.choice(everywhere)
+        inside = document
+        for key in way:
+            inside = inside[key]
+        if draw.random() < 0.2 and isinstance(inside, dict):
+            del inside[last]
+        else:
+            inside[last] = draw.choice(HOSTILE)
+        document = {**identified(document), "files": stored["files"]}
+        (report / "report.json").write_text(record_text(document), "utf-8", newline="\n")
+        try:
+            if verify_report(report).holds:
+                held.append(way)
+        except DatasetError:
+            continue
+    # Digest and files themselves were written anew.
+    assert {way[0] if way else "" for way in held} <= {"", "files"}

@@ -17,6 +17,7 @@ from napari_safire.errors import Cancelled, DatasetError, ImageReadError, Safire
 from napari_safire.images.demo import demo_composite
 from napari_safire.review.analysis import analyse
 from napari_safire.review.differences import MOST, differences
+from napari_safire.review.identity import model_record
 from napari_safire.review.settings import AnalysisSettings
 from napari_safire.settings import PartitionSettings
 
@@ -58,6 +59,9 @@ def test_a_record_holds_every_section_as_json(whole, path):
     assert picture["decoding"][0].startswith("JPEG decoded by Pillow")
     assert record["model"]["sha256"] == whole.answer.embedding.checkpoint_sha256
     assert record["model"]["calibration"]["n_authentic"] > 0
+    assert [one["name"] for one in record["model"]["card"]] == [
+        "What it is", "Licence", "Trained on",
+    ]  # fmt: skip
     sources = record["partition"]["sources"]
     assert sum(one["n_pixels"] for one in sources) == 256 * 256
     assert [one["number"] for one in sources] == list(range(1, whole.partition.n_sources + 1))
@@ -79,6 +83,17 @@ def test_the_same_question_gives_the_same_record(engine, path):
     first, second = (analyse(path, engine, asked).as_record() for _ in range(2))
     assert first == second
     assert not differences(first, second)
+
+
+def test_a_model_is_not_believed_to_be_what_it_is_called(engine, path):
+    """Another checkpoint under a registered name has the card of its own file."""
+    named = engine.model.checkpoint_sha256
+    engine.model.checkpoint_sha256 = "0" * 64
+    try:
+        card = model_record(engine, "safire-lite", None)["card"]
+    finally:
+        engine.model.checkpoint_sha256 = named
+    assert [one["name"] for one in card] == ["Licence", "Trained on"]
 
 
 def test_a_second_opinion_on_settings_and_model(engine, path, whole):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_safire.cli.options import DeviceOption, JsonOption, PrecisionOption
+from napari_safire.cli.options import DeviceOption, JsonOption, Precision
 from napari_safire.cli.terminal import FAILED, open_engine, progress_bar, say
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ def verify(
         bool, typer.Option("--rerun/--no-rerun", help="Make the analysis once more.")
     ] = True,
     device: DeviceOption = "cpu",
-    precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
     """Prove a report: hashes, pages, events, case, signatures, picture, model, the analysis again.
@@ -50,9 +49,9 @@ def verify(
     One line for each thing that was looked at: RIGHT, WRONG, or not checked and why. Nothing is
     changed. Exit code 1 if anything is wrong.
     """
-    from napari_safire.review.report.verify import Originals, as_record, verify_report
+    from napari_safire.review.proof.verify import Originals, as_record, verify_report
 
-    def load(file: Path) -> Engine:
+    def load(file: Path, precision: Precision) -> Engine:
         return open_engine(str(file), device, precision)
 
     with progress_bar("proving the report") as show:

@@ -139,8 +139,8 @@ def _reported(path: Path, base: str, engine: Engine, wanted: _Wanted) -> tuple[d
     """Analyse a picture and write its report; gives what is told of it, and what is wrong."""
     from napari_safire.review.analysis import analyse
     from napari_safire.review.case import open_case
+    from napari_safire.review.proof.originals import CASE
     from napari_safire.review.report.making import report_on
-    from napari_safire.review.report.originals import CASE
 
     folder = wanted.output / base
     with progress_bar(path.name) as show:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,44 +185,51 @@ def analyse(
     picture = Picture.undecoded(path)
     assert picture.file is not None
     other = None if reference is None else Picture.read(reference)
+    model = model_record(engine, model_name, _calibration(engine, settings))
     with _unchanged(path, picture.file.sha256):
-        answer = None
-        if not picture.why_no_pixels:
-            answer = ask(
-                engine, picture, settings.examination, pixels=picture.file.pixels,
-                progress=within(progress, _READ, _ANSWERED), cancel=cancel,
-            )  # fmt: skip
-        views = chosen_views(picture, settings, other)
-        evidence, small = look_through(views, within(progress, _ANSWERED, _LOOKED), cancel)
-        identity = picture_record(picture, evidence)
-        regions = votes = tried = again = None
-        if answer is not None:
-            regions = region_table(
-                picture, answer.partition.labels + 1, seed=settings.partition.seed,
-                progress=within(progress, _LOOKED, _MEASURED), cancel=cancel,
-            )  # fmt: skip
-            votes = source_votes(answer.partition, answer.embedding.uninformative)
-            tried, again = _copies(engine, picture, answer, settings, progress, cancel)
-    rule = engine.rules.combination
-    calibration: Calibration | None = engine.rules.calibration
-    if settings.evidence == "all" and rule is not None:
-        calibration = rule.calibration
+        found = _analysed(engine, picture, settings, model, other, (progress, cancel))
     report(progress, cancel, 100, 100, "done")
+    return replace(found, notices=tuple(engine.notices[heard:]))
+
+
+def _analysed(
+    engine: Engine,
+    picture: Picture,
+    settings: AnalysisSettings,
+    model: Mapping[str, Any],
+    reference: Picture | None,
+    watch: tuple[Progress | None, Cancel | None],
+) -> Analysis:
+    progress, cancel = watch
+    answer = None
+    if picture.file is not None and not picture.why_no_pixels:
+        answer = ask(
+            engine, picture, settings.examination, pixels=picture.file.pixels,
+            progress=within(progress, _READ, _ANSWERED), cancel=cancel,
+        )  # fmt: skip
+    views = chosen_views(picture, settings, reference)
+    evidence, small = look_through(views, within(progress, _ANSWERED, _LOOKED), cancel)
+    identity = picture_record(picture, evidence)
+    regions = votes = tried = again = None
+    if answer is not None:
+        regions = region_table(
+            picture, answer.partition.labels + 1, seed=settings.partition.seed,
+            progress=within(progress, _LOOKED, _MEASURED), cancel=cancel,
+        )  # fmt: skip
+        votes = source_votes(answer.partition, answer.embedding.uninformative)
+        tried, again = _copies(engine, picture, answer, settings, progress, cancel)
     return Analysis(
-        picture,
-        identity,
-        settings,
-        model_record(engine, model_name, calibration),
-        answer,
-        views,
-        evidence,
-        small,
-        regions,
-        votes,
-        tried,
+        picture, identity, settings, model, answer, views, evidence, small, regions, votes, tried,
         again,
-        tuple(engine.notices[heard:]),
-    )
+    )  # fmt: skip
+
+
+def _calibration(engine: Engine, settings: AnalysisSettings) -> Calibration | None:
+    """What the verdict that is asked for rests on."""
+    rule = engine.rules.combination
+    if settings.evidence == "all" and rule is not None:
+        return rule.calibration
+    return engine.rules.calibration
 
 
 def _copies(

@@ -138,7 +138,7 @@ def model_record(engine: Engine, name: str, calibration: Calibration | None) -> 
         "algorithm": ALGORITHM,
         "architecture": about["architecture"],
         "precision": about["precision"],
-        "card": _card(engine, name, calibration),
+        "card": _card(engine, name),
         "calibration": None if calibration is None else _calibration_record(calibration),
     }
 
@@ -147,37 +147,22 @@ def _calibration_record(calibration: Calibration) -> dict[str, Any]:
     return {**asdict(calibration), "likelihood_bounds": list(calibration.likelihood_bounds)}
 
 
-def _card(engine: Engine, name: str, calibration: Calibration | None) -> list[dict[str, str]]:
-    """Lines of the model's card: from the catalogue, its own file, and its calibration."""
+def _card(engine: Engine, name: str) -> list[dict[str, str]]:
+    """Lines of the model's card, from the catalogue or its own file; rates stand in calibration."""
     from napari_safire.model.catalogue.registry import model_entry
 
     facts: dict[str, str] = {}
     try:
         entry = model_entry(name)
     except CheckpointError:  # a file of the user's own: all that is known lies in it
-        metadata = engine.model.metadata
-        facts["Licence"] = str(metadata.get("licence", "not stated"))
-        facts["Trained on"] = str(metadata.get("trained_on", "not stated"))
-    else:
+        entry = None
+    if entry is not None and entry.sha256 == engine.model.checkpoint_sha256:
         facts["What it is"] = entry.description
-        facts["Licence"] = entry.licence
-        facts["Trained on"] = entry.trained_on
-    if calibration is None:
-        facts["Calibration"] = "none: it gives no verdict"
+        facts["Licence"], facts["Trained on"] = entry.licence, entry.trained_on
     else:
-        facts["Calibration"] = calibration.basis
-        facts['"Forged" from a probability of'] = f"{calibration.forged_above:.2f}"
-        facts['"No forgery found" up to'] = f"{calibration.clean_below:.2f}"
-        facts["Authentic pictures of the calibration called forged"] = _percent(
-            calibration.false_alarm_rate
-        )
-        facts["Most of one kind of them"] = _percent(calibration.highest_false_alarm_rate)
-        facts["Forged pictures of the calibration missed"] = _percent(calibration.miss_rate)
+        for key, what in (("licence", "Licence"), ("trained_on", "Trained on")):
+            facts[what] = str(engine.model.metadata.get(key, "not stated"))
     return [{"name": key, "value": printable(value)} for key, value in facts.items()]
-
-
-def _percent(share: float | None) -> str:
-    return "not kept" if share is None else f"{100 * share:.1f} %"
 
 
 def named_only(picture: Picture, text: str) -> str:

@@ -222,6 +222,19 @@ def stability(
         window = window_of(original.labels)
         original = _part_of(original, window)
         changes = (UNCHANGED, *changes)
+    runs = _runs(engine, original, changes, settings, window is None, (progress, cancel))
+    return Stability(runs, window, base.verdict.verdict, base.partition.n_sources)
+
+
+def _runs(
+    engine: Engine,
+    original: Original,
+    changes: Sequence[Change],
+    settings: ExaminationSettings,
+    whole: bool,
+    watch: tuple[Progress | None, Cancel | None],
+) -> tuple[ChangedCopy, ...]:
+    progress, cancel = watch
     runs = []
     for number, change in enumerate(changes):
         begin, end = (100 * n // len(changes) for n in (number, number + 1))
@@ -232,13 +245,13 @@ def stability(
                 original,
                 change,
                 settings,
-                with_verdict=window is None,
-                keep_labels=window is None and change == SAVED_AS_JPEG,
+                with_verdict=whole,
+                keep_labels=whole and change == SAVED_AS_JPEG,
                 progress=_about(change, within(progress, begin, end)),
                 cancel=cancel,
             )
         )
-    return Stability(tuple(runs), window, base.verdict.verdict, base.partition.n_sources)
+    return tuple(runs)
 
 
 def _part_of(original: Original, window: Window) -> Original:

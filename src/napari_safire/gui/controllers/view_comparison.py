@@ -231,6 +231,7 @@ class ViewComparison:
             if self._group is not None:
                 self._group.compared = False
             self._image = self._group = None
+        self.controller.view_changed.emit()  # whoever looked meanwhile saw what was compared
         self.changed.emit()
 
     def _lay_out(self) -> None:

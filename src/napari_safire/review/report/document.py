@@ -2,7 +2,7 @@
 
 Its digest covers all of it but itself and the hashes of the files made of it. Events stand in it
 whole, so that each proves its own hash, and the chain where no event of another picture lies
-between; the case proves the rest (`napari_safire.review.report.verify`).
+between; the case proves the rest (`napari_safire.review.proof.verify`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A document read tolerantly: what is missing or of another kind is nothing, never an error.
 
 Reports of other versions and documents that somebody edited are drawn as far as they go; whether a
-document is right is said by `napari_safire.review.report.verify`.
+document is right is said by `napari_safire.review.proof.verify`.
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ class PlotSection(Section):
             (controller.plane_changed, self._plane_changed),
             (controller.session.model_changed, self._model_changed),
             (controller.session.partitioned, self._partitioned),
+            (controller.session.blind.changed, self._partitioned),
             (controller.shown, self._show_snapshot),
         ):
             self.connections.connect(signal, slot)
@@ -97,6 +98,9 @@ class PlotSection(Section):
         if plane is None or plane.key != key:
             return
         basis, partition = plane.patches or plane.grid, plane.partition
+        if self._controller.session.blind.hides(key):
+            self._clear()  # how probable one source is comes close to a verdict
+            return
         if basis is None or partition is None:
             self._clear()  # it was another model's, or that of earlier work
             return

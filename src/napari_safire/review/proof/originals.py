@@ -10,7 +10,7 @@ from napari_safire.errors import SafireError
 from napari_safire.images.files import file_sha256, why_unreadable
 from napari_safire.images.records.paths import whole_path
 from napari_safire.project.store import is_project
-from napari_safire.review.report.reading import StoredReport
+from napari_safire.review.proof.reading import StoredReport
 
 CASE = "case"
 """Folder of a case beside its report."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from napari_safire.basis import ALGORITHM
 from napari_safire.errors import Cancelled, SafireError, sentence
 from napari_safire.images.records.writing import versions
-from napari_safire.progress import Cancel
-from napari_safire.review.report.checks import Check, right, settled, unchecked, wrong
+from napari_safire.progress import Cancel, Progress
+from napari_safire.review.proof.checks import Check, right, settled, unchecked, wrong
+from napari_safire.review.proof.reading import StoredReport, read_file
 from napari_safire.review.report.document import ANALYSED, drawn_by
-from napari_safire.review.report.reading import StoredReport, read_file
 from napari_safire.review.report.write import HTML, PDF, rendered
 from napari_safire.text import printable
 
@@ -71,7 +71,11 @@ def _needs_fonts(document: Mapping[str, Any]) -> bool:
 
 
 def analysed_again(
-    stored: StoredReport, picture: Path, engine: Engine, cancel: Cancel | None
+    stored: StoredReport,
+    picture: Path,
+    engine: Engine,
+    progress: Progress | None,
+    cancel: Cancel | None,
 ) -> Iterator[Check]:
     """Analyse the picture once more, and tell what differs."""
     from napari_safire.review.analysis import analyse
@@ -91,7 +95,12 @@ def analysed_again(
         settings = AnalysisSettings.from_record(document["settings"])
         with _called(document["picture"]["name"], picture) as path:
             found = analyse(
-                path, engine, settings, model_name=model["name"], cancel=cancel
+                path,
+                engine,
+                settings,
+                model_name=model["name"],
+                progress=progress,
+                cancel=cancel,
             ).as_record()
     except Cancelled:
         raise

@@ -13,7 +13,7 @@ from napari_safire.annotation.checked_values import Damaged
 from napari_safire.errors import DatasetError
 from napari_safire.images.files import why_unreadable
 from napari_safire.model.files.strict_json import parse_json
-from napari_safire.review.report import form
+from napari_safire.review.proof import form
 from napari_safire.review.report.document import FORMAT, VERSION
 from napari_safire.review.report.write import JSON
 from napari_safire.text import printable

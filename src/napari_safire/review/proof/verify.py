@@ -14,27 +14,28 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from napari_safire import __version__
 from napari_safire.errors import SafireError, sentence
 from napari_safire.images.records.writing import record_text
-from napari_safire.progress import Cancel, Progress, report
-from napari_safire.review.report.again import analysed_again, drawn_again
-from napari_safire.review.report.case_checks import (
+from napari_safire.progress import Cancel, Progress, report, within
+from napari_safire.review.proof.again import analysed_again, drawn_again
+from napari_safire.review.proof.case_checks import (
     case_checks,
     event_checks,
     signature_checks,
 )
-from napari_safire.review.report.checks import Check, right, settled, tried, unchecked, wrong
+from napari_safire.review.proof.checks import Check, right, settled, tried, unchecked, wrong
+from napari_safire.review.proof.originals import found_case, found_model, found_picture
+from napari_safire.review.proof.reading import StoredReport, read_file, read_report
 from napari_safire.review.report.document import VERSION, content_digest
-from napari_safire.review.report.originals import found_case, found_model, found_picture
-from napari_safire.review.report.reading import StoredReport, read_file, read_report
 from napari_safire.review.report.write import HTML, JSON, PDF
 from napari_safire.text import printable
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
+    from napari_safire.engine.precision import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def verify_report(
     path: str | os.PathLike[str],
     originals: Originals | None = None,
     *,
-    load_engine: Callable[[Path], Engine] | None = None,
+    load_engine: Callable[[Path, Precision], Engine] | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ReportProof:
@@ -93,7 +94,8 @@ def verify_report(
         Its folder, or a file of it.
     originals : Originals, optional
     load_engine : callable, optional
-        Takes a model's file and gives its engine; without it the analysis is not made again.
+        Takes a model's file and a precision, and gives its engine; without it the analysis is not
+        made again.
     progress, cancel : callable, optional
 
     Returns
@@ -119,11 +121,14 @@ def verify_report(
         ("picture", partial(_of_picture, stored, given)),
         ("model", partial(_of_model, stored, given)),
         ("pages made again", partial(_of_pages, stored)),
-        ("analysis made again", partial(_of_analysis, stored, given, load_engine, cancel)),
+        (
+            "analysis made again",
+            partial(_of_analysis, stored, given, load_engine, within(progress, 90, 100), cancel),
+        ),
     ]
     checks: list[Check] = []
     for number, (what, make) in enumerate(steps):
-        report(progress, cancel, number, len(steps), what)
+        report(progress, cancel, 10 * number, 100, what)
         checks += tried(what, make, other)
     digest = stored.document.get("digest")
     return ReportProof(stored.path, digest if isinstance(digest, str) else "", tuple(checks))
@@ -178,7 +183,7 @@ def _of_case(stored: StoredReport, given: Originals) -> Iterator[Check]:
     if folder is None:
         yield unchecked("case", "No case lies beside the report: give its folder by --case.")
         return
-    yield from case_checks(stored, folder)
+    yield from case_checks(stored, folder, was_given=given.case is not None)
 
 
 def _of_picture(stored: StoredReport, given: Originals) -> Iterator[Check]:
@@ -218,13 +223,16 @@ def _of_pages(stored: StoredReport) -> Iterator[Check]:
 def _of_analysis(
     stored: StoredReport,
     given: Originals,
-    load_engine: Callable[[Path], Engine] | None,
+    load_engine: Callable[[Path, Precision], Engine] | None,
+    progress: Progress | None,
     cancel: Cancel | None,
 ) -> Iterator[Check]:
     what = "analysis made again"
     if load_engine is None:
         yield unchecked(what, "It was not asked for.")
         return
+    from napari_safire.engine.precision import Precision as known  # brings torch
+
     picture, is_picture = found_picture(stored, given.picture, given.case)
     if picture is None or not is_picture:
         yield unchecked(what, "The picture of the report is not there.")
@@ -236,12 +244,16 @@ def _of_analysis(
     if model is None or not is_model:
         yield unchecked(what, "The model of the report is not there.")
         return
+    precision = stored.document["model"].get("precision")
+    if precision not in get_args(known):
+        yield unchecked(what, "The precision that the report names is none of this program's.")
+        return
     try:
-        engine = load_engine(model)
+        engine = load_engine(model, precision)
     except (SafireError, OSError, RuntimeError) as error:
         yield unchecked(what, f"The model cannot be loaded: {sentence(error)}")
         return
-    yield from analysed_again(stored, picture, engine, cancel)
+    yield from analysed_again(stored, picture, engine, progress, cancel)
 
 
 def as_record(proof: ReportProof) -> Mapping[str, Any]:

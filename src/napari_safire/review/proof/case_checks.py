@@ -14,10 +14,10 @@ from napari_safire.project.chain.events import BEGINNING, KINDS, Event
 from napari_safire.project.store import Project
 from napari_safire.project.upkeep.verify import verify_chain
 from napari_safire.project.upkeep.wording import event_words
+from napari_safire.review.proof.checks import Check, right, settled, unchecked, wrong
+from napari_safire.review.proof.reading import StoredReport
 from napari_safire.review.reading import read_review
-from napari_safire.review.report.checks import Check, right, settled, unchecked, wrong
 from napari_safire.review.report.document import OF_EVENTS, of_events
-from napari_safire.review.report.reading import StoredReport
 from napari_safire.review.report.write import JSON
 from napari_safire.review.signatures import check_signature, fingerprint, signed_message
 from napari_safire.text import printable
@@ -129,8 +129,11 @@ def signature_checks(stored: StoredReport, signers: Path | None) -> Iterator[Che
             yield right(what, words) if is_right else wrong(what, words)
 
 
-def case_checks(stored: StoredReport, folder: Path) -> Iterator[Check]:
-    """Prove the chain of the case, that the events are its own, and that it names the report."""
+def case_checks(stored: StoredReport, folder: Path, *, was_given: bool) -> Iterator[Check]:
+    """Prove the chain of the case, that the events are its own, and that it names the report.
+
+    A project that only lies near may be another one.
+    """
     document = stored.document
     try:
         project = Project.open(folder, read_only=True)
@@ -138,6 +141,10 @@ def case_checks(stored: StoredReport, folder: Path) -> Iterator[Check]:
         yield wrong("case", str(error))
         return
     with project:
+        hashes = {event["sha256"] for event in document["events"]}
+        if not was_given and not any(event.sha256 in hashes for event in project.events()):
+            yield unchecked("case", f"The project {printable(folder)} is not that of the report.")
+            return
         problems = list(verify_chain(project, head=document["head"] or ""))
         known = {event.sequence: event.sha256 for event in project.events()}
         problems += [

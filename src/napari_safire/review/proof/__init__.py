@@ -1,0 +1,1 @@
+"""Proof of a report: its bytes, its events, its case, and the analysis made again."""
