@@ -14,7 +14,7 @@ GUI_PACKAGES := xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 lib
 	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick installed docs dist lint format clean
+.PHONY: help demo test test-quick installed docs dist lint audit format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -50,6 +50,9 @@ lint: $(STAMP) ## ruff, mypy, the import rule and the scan for dangerous calls
 	$(BIN)/python .ci/dangerous_calls.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(STAMP) ## Known faults of the installed packages, where the index of advisories can be reached
+	@.ci/audit $(BIN)/python
 
 format: $(STAMP) ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .

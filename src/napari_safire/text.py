@@ -29,7 +29,10 @@ def printable(text: object) -> str:
     >>> print(printable("a\x1b[2Jb\nc"), printable("caf\udce9.png"))
     a\x1b[2Jb\nc caf\xe9.png
     """
-    return "".join(_shown(character) for character in str(text))
+    line = str(text)
+    if line.isascii() and line.isprintable():
+        return line  # nearly all of them, and quicker
+    return "".join(_shown(character) for character in line)
 
 
 def brief(text: object, most: int = 300) -> str:

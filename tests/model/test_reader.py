@@ -18,6 +18,7 @@ from PIL import Image
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.forgery import NO_EVIDENCE
 from napari_safire.gui.io import reader
+from napari_safire.gui.io.queue_reader import read_queue
 from napari_safire.gui.io.reader import get_reader
 from napari_safire.gui.layers.colours import MUTED_NAME
 from napari_safire.gui.layers.parts import is_overlay
@@ -402,6 +403,15 @@ def foreign_files(root: Path) -> list[Path]:
 def test_foreign_files_are_left_to_others(tmp_path):
     for path in foreign_files(tmp_path):
         assert get_reader(str(path)) is None, path
+
+
+def test_a_table_of_paths_is_gone_through(tmp_path, monkeypatch):
+    table = tmp_path / "look.txt"
+    table.write_text("path\na.png\n")
+    assert get_reader(str(table)) is read_queue
+    monkeypatch.setattr("napari.current_viewer", lambda: None)
+    with pytest.raises(DatasetError, match="opened in the dock SAFIRE Curate"):
+        read_queue(table)
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_safire.corpus.inputs.picture import InputProblem
-from napari_safire.corpus.inputs.tables import paths_in
+from napari_safire.corpus.inputs.tables import names_pictures, paths_in
 from napari_safire.corpus.job import CorpusJob, begin_job
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.manifest_schema import ManifestRow, manifest_schema
+from napari_safire.corpus.queue import PictureQueue
 from napari_safire.corpus.triage.choice import Choice, Chosen, choose
 from napari_safire.corpus.triage.conditions import parse_condition
 from napari_safire.corpus.triage.places import place_of
@@ -35,7 +36,12 @@ from napari_safire.corpus.work import CorpusSettings
 from napari_safire.datasets.near_duplicates import AlikeGroups, near_duplicates
 from napari_safire.errors import DatasetError
 from napari_safire.images.demo import demo_composite
+from napari_safire.images.files import file_sha256
 from napari_safire.images.masks import encode_sources
+from napari_safire.project.collecting import collect
+from napari_safire.project.pictures import project_pictures
+from napari_safire.project.store import Project
+from napari_safire.text import printable
 
 BYTES_NAME = os.fsdecode(b"caf\xe9 <b>&.jpg")
 SCHEMA = manifest_schema()
@@ -225,6 +231,25 @@ def test_what_is_no_condition_is_told_in_a_sentence(
     assert not list(tmp_path.iterdir())
 
 
+_WORDS = (
+    "score verdict picture warnings key and or not in is None < == > ( ) [ ] , 'a' 1 - . ** "
+    "lambda : { } f'{1}' \x00 \n # \\ 1e999 True ~ @ := if else await"
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.text(max_size=40) | st.lists(st.sampled_from(_WORDS.split(" ")), max_size=12).map(" ".join)
+)
+def test_any_text_is_a_condition_or_refused_in_a_line(text: str) -> None:
+    try:
+        condition = parse_condition(text, SCHEMA)
+    except DatasetError as error:
+        assert str(error).isprintable()  # noqa: PT017 (nothing is to be raised where it can be)
+    else:
+        assert condition.fulfilled(SCHEMA.empty_table()).tolist() == []
+
+
 # ---------------------------------------------------------------------- order and pieces
 
 
@@ -338,22 +363,23 @@ def pictures(tmp_path: Path) -> Path:
     labels[40:80] = 1
     Image.fromarray(encode_sources(labels)).save(mask)
     told: dict[str, Any] = {"verdict": "forged", "n_sources": 2}
+    sha256 = {path.name: file_sha256(path) for path in photos.iterdir()}
     return corpus(
         output,
         [
-            row(1, "../photos/a.png", score=0.9, file_sha256="a1", outputs=(
+            row(1, "../photos/a.png", score=0.9, file_sha256=sha256["a.png"], outputs=(
                 "pictures/ab/ab_sources.png", "../photos/a.jpg", "gone.png"), **told,
                 contributions={"network": -6.0, "copy-move": 1.5, "thumbnail": 0.0}),
-            row(2, "../photos/b.png", score=0.8, file_sha256="b1",
+            row(2, "../photos/b.png", score=0.8, file_sha256=sha256["b.png"],
                 warnings=("is \x1b[2J <i>odd</i>.",), smallest_source=0.25, **told),
-            row(3, "../photos/a.jpg", score=0.7, file_sha256="a2"),
-            row(4, "../photos/s.tar!x/!b.png", score=0.6, file_sha256="b1"),
+            row(3, "../photos/a.jpg", score=0.7, file_sha256=sha256["a.jpg"]),
+            row(4, "../photos/s.tar!x/!b.png", score=0.6, file_sha256=sha256["b.png"]),
         ],
         [
-            row(5, f"../photos/{BYTES_NAME}", score=0.5, file_sha256="b2"),
+            row(5, f"../photos/{BYTES_NAME}", score=0.5, file_sha256=sha256[BYTES_NAME]),
             row(6, "https://pictures.example/c.jpg", score=0.4, file_sha256="c"),
             row(7, "../photos/javascript:alert(1).png", error="<script>alert(1)</script>"),
-            row(8, "../photos/small.png", score=0.3, file_sha256="a3"),
+            row(8, "../photos/small.png", score=0.3, file_sha256=sha256["small.png"]),
             row(9, "../photos/gone.png", error_class="InputProblem", error="It is gone."),
         ],
     )  # fmt: skip
@@ -400,18 +426,18 @@ def test_a_list_names_what_can_be_named(pictures: Path, tmp_path: Path) -> None:
     for one in odd:
         (pictures / os.fsdecode(one.place)).touch()
     path = tmp_path / "photos" / "listed.txt"
-    n_listed, left_out = write_picture_list(path, choose(open_manifest(pictures), Choice()))
+    listed = write_picture_list(path, choose(open_manifest(pictures), Choice()))
     read = list(paths_in(path))
     assert not any(isinstance(one, InputProblem) for one in read)
     assert {Path(one).name for one in read if isinstance(one, str)} == {
         "a.png", "b.png", "a.jpg", "small.png", "javascript:alert(1).png", "gone.png",
         'q,"uoted.png', "#4.png", "=1+1.png",
     }  # fmt: skip
-    assert n_listed == len(read)
-    told = " ".join(left_out)
+    assert (listed.n_pictures, listed.outside) == (len(read), 0)
+    told = " ".join(listed.left_out)
     for part in ("unpack it first", "fetch it first", "caf\\xe9", "no UTF-8", "line breaks"):
         assert part in told
-    assert len(left_out) == 5
+    assert len(listed.left_out) == 5
 
 
 def test_a_contact_sheet_shows_and_escapes(pictures: Path, tmp_path: Path) -> None:
@@ -436,6 +462,10 @@ def test_a_contact_sheet_shows_and_escapes(pictures: Path, tmp_path: Path) -> No
     assert 'class="against" style="left: 0.0%; width: 50.0%"' in page  # bars end at the edge
     assert "Say nothing: thumbnail." in page
     assert "Model stand-in, checkpoint abababababababab" in page
+    Image.new("RGB", (9, 9)).save(tmp_path / "photos" / "a.png")  # another picture by now
+    write_sheet(sheet, choose(open_manifest(pictures), Choice(top=1)))
+    assert "a.png was changed since it was examined." in sheet.read_text("utf-8")
+    assert "data:image" not in sheet.read_text("utf-8").partition("<main")[2]
 
 
 # ------------------------------------------------------------------------- command line
@@ -483,3 +513,81 @@ def test_wrong_use_of_the_command(
     result = cli("triage", scored, *arguments)
     assert result.exit_code == code
     assert told in one_error(result.stderr)
+
+
+# --------------------------------------------------------------------- projects and queues
+
+
+def test_a_project_takes_a_manifest(pictures: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    rows = [
+        row(n, f"../photos/{name}", score=score, verdict="forged", file_sha256=sha)
+        for n, name, score, sha in (
+            (1, "a.png", 0.4, file_sha256(photos / "a.png")),
+            (2, "b.png", 0.8, "another file by now"),
+            (3, "small.png", 0.6, file_sha256(photos / "small.png")),
+            (4, BYTES_NAME, 0.7, file_sha256(photos / BYTES_NAME)),
+            (5, "s.tar!x/!b.png", 0.9, "c"),
+        )
+    ]
+    output = corpus(tmp_path / "second", rows)
+    made = cli(
+        "project", "create", tmp_path / "p", output, "--where", "score > 0.5", "--sort", "score",
+        "--as", "Ada",
+    )  # fmt: skip
+    assert made.exit_code == 1  # one lies in an archive
+    assert "unpack it first" in one_error(made.stderr)
+    assert "3 added" in made.stdout
+    assert "2 have the score of the manifest" in made.stdout
+    with Project.open(tmp_path / "p", read_only=True) as there:
+        found = [(p.name, p.score, p.verdict) for p in project_pictures(there)]
+    assert found == [
+        ("small.png", 0.6, "forged"),
+        (printable(BYTES_NAME), 0.7, "forged"),
+        ("b.png", None, ""),
+    ]
+    added = cli("project", "add", tmp_path / "p", output, "--top", 5, "--as", "Ada")
+    assert "1 added, 3 known already" in added.stdout
+    assert cli("project", "verify", tmp_path / "p").exit_code == 0
+    wrong = cli("project", "add", tmp_path / "p", photos, "--top", 5, "--as", "Ada")
+    assert "is no manifest of a corpus" in one_error(wrong.stderr)
+    none = cli("project", "add", tmp_path / "p", output, "--where", "score > 2", "--as", "Ada")
+    assert "none fulfils the condition" in one_error(none.stderr)
+
+
+def test_tables_of_paths_are_sources_too(tmp_path: Path) -> None:
+    names = ["a.png", "https://pictures.example/b.png", ""]
+    pq.write_table(pa.table({"Path": names}), tmp_path / "t.parquet")
+    found = collect(tmp_path / "t.parquet")
+    assert [entry.image for entry in found.entries] == [tmp_path / "a.png"]
+    assert len(found.left_out) == 2
+    (tmp_path / "t.csv").write_text("id,Image,mask\n1,a.png,m.png\n2,b.png,None\n3,s3://x/c.png,\n")
+    found = collect(tmp_path / "t.csv")
+    assert [(entry.image.name, entry.mask) for entry in found.entries] == [
+        ("a.png", tmp_path / "m.png"),
+        ("b.png", None),
+    ]
+    assert "lies in a remote store" in found.left_out[0]
+
+
+def test_a_list_of_triage_is_a_queue(pictures: Path, tmp_path: Path) -> None:
+    chosen = choose(open_manifest(pictures), Choice("score > 0.6"))
+    below = tmp_path / "lists" / "look.txt"
+    below.parent.mkdir()
+    written = write_picture_list(below, chosen)
+    assert (written.n_pictures, written.outside, written.above) == (3, 3, tmp_path)
+    with pytest.raises(DatasetError, match=r"leads out of its folder .*: move the table above it"):
+        PictureQueue.open(below)
+    listed = tmp_path / "look.txt"
+    write_picture_list(listed, chosen)
+    assert names_pictures(listed)
+    assert not names_pictures(Path(__file__))
+    queue = PictureQueue.open(listed)
+    assert [picture.name for picture in queue.pictures] == ["a.png", "b.png", "a.jpg"]
+    assert queue.base == tmp_path
+    entry = queue.entries()[0]
+    assert entry.record == tmp_path / "look_masks" / "photos" / "a.png.json"
+    assert (entry.state, entry.given) == ("untouched", None)
+    listed.write_text("path\n\nhttps://pictures.example/b.png\n")
+    with pytest.raises(DatasetError, match="names no pictures"):
+        PictureQueue.open(listed)

@@ -1,4 +1,4 @@
-"""The command line: ``napari-safire demo | predict | evaluate | evidence | review | project | …``.
+"""The command line: ``napari-safire demo | predict | triage | evaluate | evidence | review | …``.
 
 Results go to stdout, progress and complaints to stderr, names and messages in printable characters
 only. Exit codes: 0 done; 1 failed (a bad file, a bad checkpoint, nothing to do) or stopped (Ctrl-C,

@@ -41,6 +41,26 @@ EvidenceOption = Annotated[
         help="What the verdict counts: the network and all forensic views, or the network alone.",
     ),
 ]
+WhereOption = Annotated[
+    str,
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        help="Of a manifest only what fulfils it: \"verdict == 'forged' and n_sources >= 3\".",
+    ),
+]
+SortOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sort",
+        metavar="COLUMNS",
+        help="Order of a manifest: -score (default), or several: n_sources,-score.",
+    ),
+]
+TopOption = Annotated[
+    int | None,
+    typer.Option("--top", min=1, metavar="N", help="Of a manifest only the first so many."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, on stdout.")]
 AuthorOption = Annotated[
     str | None,

@@ -18,10 +18,14 @@ from napari_safire.cli.options import (
     ModelOption,
     SeedOption,
     SetOption,
+    SortOption,
+    TopOption,
+    WhereOption,
 )
 from napari_safire.cli.terminal import FAILED, complain, print_table, progress_bar, say, warn
 
 if TYPE_CHECKING:
+    from napari_safire.corpus.triage.choice import Choice
     from napari_safire.project.store import Project
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
@@ -47,7 +51,7 @@ def create(
         list[str] | None,
         typer.Argument(
             metavar="[PICTURES...]",
-            help='Folders, patterns ("photos/**/*.jpg"), lists or tables; more later by `add`.',
+            help='Folders, patterns ("photos/**/*.jpg"), lists, tables, manifests; more by `add`.',
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="What it is called; default: its folder.")] = "",
@@ -63,6 +67,9 @@ def create(
     ] = False,
     seed: SeedOption = 0,
     set_name: SetOption = None,
+    where: WhereOption = "",
+    sort: SortOption = None,
+    top: TopOption = None,
     author: AuthorOption = None,
 ) -> None:
     """Begin a project in a folder. Pictures stay where they are."""
@@ -77,7 +84,7 @@ def create(
     with Project.create(folder, name, author=author, settings=settings) as made:
         say(f"Created {made.name} in {made.folder}, in the name of {made.author}.")
         if pictures:
-            _add(made, pictures, set_name, quick=False, tags=[])
+            _add(made, pictures, set_name, _choice(where, sort, top))
 
 
 @project.command("set")
@@ -131,7 +138,9 @@ def add(
     folder: FolderArgument,
     pictures: Annotated[
         list[str],
-        typer.Argument(metavar="PICTURES...", help="Folders, patterns, lists, tables or pictures."),
+        typer.Argument(
+            metavar="PICTURES...", help="Folders, patterns, lists, tables, manifests, pictures."
+        ),
     ],
     set_name: SetOption = None,
     tag: Annotated[list[str] | None, typer.Option(help="For all of them; repeatable.")] = None,
@@ -139,6 +148,9 @@ def add(
         bool,
         typer.Option("--quick", help="Read their pixels when they are opened, not now."),
     ] = False,
+    where: WhereOption = "",
+    sort: SortOption = None,
+    top: TopOption = None,
     author: AuthorOption = None,
 ) -> None:
     """Add pictures; those that are known already are left as they are, removed ones come back.
@@ -146,7 +158,7 @@ def add(
     Exit code 1 if any could not be added; the others are.
     """
     with opened(folder, author) as there:
-        _add(there, pictures, set_name, quick=quick, tags=tag or [])
+        _add(there, pictures, set_name, _choice(where, sort, top), quick=quick, tags=tag)
 
 
 @project.command("remove")
@@ -270,23 +282,43 @@ def judge(
         say(f"{picture}, {annotator}: {work.state}.")
 
 
+def _choice(where: str, sort: str | None, top: int | None) -> Choice | None:
+    """What is chosen of a manifest; None where nothing is asked of it."""
+    from napari_safire.corpus.triage.choice import Choice
+
+    return Choice(where, sort, top) if where or sort is not None or top is not None else None
+
+
 def _add(
-    there: Project, sources: list[str], set_name: str | None, *, quick: bool, tags: list[str]
+    there: Project,
+    sources: list[str],
+    set_name: str | None,
+    choice: Choice | None,
+    *,
+    quick: bool = False,
+    tags: list[str] | None = None,
 ) -> None:
     from napari_safire.project.adding import add_pictures
-    from napari_safire.project.collecting import collect_pictures
+    from napari_safire.project.collecting import collect
+    from napari_safire.project.manifest_scores import note_scores
 
     failed = False
     for source in sources:
-        entries = collect_pictures(source, set_name=set_name)
+        found = collect(source, set_name=set_name, choice=choice)
         with progress_bar("adding") as show:
-            added = add_pictures(there, entries, tags=tags, decode=not quick, progress=show)
+            added = add_pictures(
+                there, found.entries, tags=tags or [], decode=not quick, progress=show
+            )
+        n_scored = note_scores(there, found.scores)
         back = f", {added.n_returned} put back" if added.n_returned else ""
         say(f"{source}: {len(added.ids)} added, {added.known} known already{back}.")
+        if n_scored:
+            say(f"{source}: {n_scored} have the score of the manifest.")
         for new, same in added.duplicates[:20]:
             warn(f"{new} has the pixels of {same}.")
-        for problem in added.problems:
+        problems = (*found.left_out, *added.problems)
+        for problem in problems:
             complain(problem)
-        failed = failed or bool(added.problems)
+        failed = failed or bool(problems)
     if failed:  # the others are in the project
         raise typer.Exit(FAILED)

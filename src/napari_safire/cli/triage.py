@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from napari_safire.cli.options import SortOption, TopOption, WhereOption
 from napari_safire.cli.terminal import print_table, progress_bar, say, warn
 
 if TYPE_CHECKING:
@@ -16,25 +17,6 @@ if TYPE_CHECKING:
 _SHOWN = 50  # rows of a table in a terminal where nobody says how many
 _NAMED = 10  # problems that are told one by one
 
-WhereOption = Annotated[
-    str,
-    typer.Option(
-        "--where",
-        metavar="CONDITION",
-        help="Only pictures that fulfil it: \"verdict == 'forged' and n_sources >= 3\".",
-    ),
-]
-SortOption = Annotated[
-    str | None,
-    typer.Option(
-        "--sort",
-        metavar="COLUMNS",
-        help="Order: -score (default), or several: n_sources,-contribution_copy_move.",
-    ),
-]
-TopOption = Annotated[
-    int | None, typer.Option("--top", min=1, metavar="N", help="The first so many of them.")
-]
 GroupOption = Annotated[
     Literal["none", "same", "alike"],
     typer.Option(
@@ -144,10 +126,17 @@ def _write(
 def _write_list(path: Path, chosen: Chosen) -> str:
     from napari_safire.corpus.triage.tables import write_picture_list
 
-    n_listed, left_out = write_picture_list(path, chosen)
-    for problem in left_out[:_NAMED]:
+    listed = write_picture_list(path, chosen)
+    for problem in listed.left_out[:_NAMED]:
         warn(problem)
-    return f"{n_listed:,} pictures" + (f", {len(left_out):,} left out" if left_out else "")
+    if listed.outside:
+        where = "in a folder above them" if listed.above is None else f"in {listed.above}"
+        warn(
+            f"{listed.outside:,} pictures lie outside the folder of {path}, where no list is "
+            f"followed to: write it {where}."
+        )
+    more = f", {len(listed.left_out):,} left out" if listed.left_out else ""
+    return f"{listed.n_pictures:,} pictures{more}"
 
 
 def _write_sheet(path: Path, chosen: Chosen) -> str:

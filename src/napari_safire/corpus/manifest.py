@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from napari_safire.corpus.manifest_schema import (
     ManifestRow,
     manifest_schema,
 )
-from napari_safire.corpus.parquet import batch_rows
+from napari_safire.corpus.parquet import read_bounded
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.text import brief, printable
 
@@ -184,13 +184,7 @@ class Counting:
 
     def taken(self, part: int, path: Path, table: pa.Table) -> pa.Table:
         """Return the rows of a part that count, of its table."""
-        rows = self.rows_of(part)
-        if len(rows) and rows.max() >= len(table):
-            raise DatasetError(
-                f"The part {printable(path)} of the manifest is damaged (its columns differ in "
-                "length): remove it, and the same command does its pictures again."
-            )
-        return table.take(rows)
+        return take_rows(path, table, self.rows_of(part))
 
 
 class KnownKeys:
@@ -252,7 +246,7 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
     try:
         with pq.ParquetFile(path) as file:
-            table = _read_bounded(file, columns).cast(_schema_of(columns))
+            table = read_bounded(file, columns, _MOST_ROWS, _MOST_BYTES).cast(_schema_of(columns))
         table.validate(full=True)
         unset = [name for name in table.column_names if not _may_be_unset(name)]
         empty = [name for name in unset if table[name].null_count]
@@ -266,28 +260,24 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         ) from error
 
 
-def _read_bounded(file: Any, columns: Sequence[str] | None) -> pa.Table:
-    """Read a part that may be anybody's: piece by piece, and no more than parts have."""
-    import pyarrow as pa
-
-    n_rows = file.metadata.num_rows
-    if n_rows > _MOST_ROWS:
-        raise ValueError(f"it has {n_rows:,} rows")
-    names = None if columns is None else list(columns)
-    pieces, size = [], 0
-    n_at_once = batch_rows(file, columns, _MOST_ROWS)
-    for piece in file.iter_batches(n_at_once, columns=names, use_threads=False):
-        size += piece.nbytes
-        if size > _MOST_BYTES:
-            raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 20} MiB")
-        pieces.append(piece)
-    schema = file.schema_arrow
-    wanted = schema if names is None else pa.schema([schema.field(name) for name in names])
-    return pa.Table.from_batches(pieces, pieces[0].schema if pieces else wanted)
-
-
 def _may_be_unset(name: str) -> bool:
     return name in _UNSET or name in CONTRIBUTIONS.values()
+
+
+def take_rows(path: Path, table: pa.Table, rows: npt.NDArray[np.int32]) -> pa.Table:
+    """Take rows of a part that were told by other columns than those of its table.
+
+    Raises
+    ------
+    DatasetError
+        It has fewer rows: a sentence that names it.
+    """
+    if len(rows) and rows.max() >= len(table):
+        raise DatasetError(
+            f"The part {printable(path)} of the manifest is damaged (its columns differ in "
+            "length): remove it, and the same command does its pictures again."
+        )
+    return table.take(rows)
 
 
 def keys_of(table: pa.Table) -> npt.NDArray[np.void]:

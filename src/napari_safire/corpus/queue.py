@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from napari_safire.atomic import remove_leftovers
+from napari_safire.corpus.inputs.tables import names_pictures, read_table
 from napari_safire.corpus.naming import result_base
 from napari_safire.decoding.names import is_picture_name
 from napari_safire.errors import DatasetError, SafireError
@@ -70,7 +71,7 @@ class QueueEntry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PictureQueue:
-    """The pictures of a folder or of a list file. Make one with `open`.
+    """The pictures of a folder, a list file or a table. Make one with `open`.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ class PictureQueue:
         ----------
         path : path-like
             A folder: the pictures directly in it in natural order (2 before 10), without masks that
-            lie beside them. A file: a list, in its own order.
+            lie beside them. A file: a list or a table of paths, in its own order.
         output : path-like, optional
             Default: ``<folder>_masks`` or ``<list>_masks``, beside it.
 
@@ -124,8 +125,8 @@ class PictureQueue:
             base, (pictures, notes) = path, _pictures_in(path, pairs)
             listed = _paired(path, pairs)
         else:
-            base, listed = _read_pictures(path)
-            pictures, notes = tuple(listed), ()
+            base, listed, notes = _read_pictures(path)
+            pictures = tuple(listed)
         if output is None:
             output = path.parent / f"{path.name if path.is_dir() else path.stem}_masks"
         return cls(base, pictures, Path(os.path.abspath(output)), MappingProxyType(listed), notes)
@@ -278,19 +279,34 @@ def _paired(folder: Path, pairs: Sequence[FolderPair]) -> dict[Path, ListEntry]:
         return {}
 
 
-def _read_pictures(path: Path) -> tuple[Path, dict[Path, ListEntry]]:
+def _read_pictures(path: Path) -> tuple[Path, dict[Path, ListEntry], tuple[str, ...]]:
+    if names_pictures(path):
+        return _named_pictures(path)
     if not looks_like_list(path):
         if path.suffix.lower() in LIST_SUFFIXES and not read_text(path).strip():  # or says why not
             raise DatasetError(f"{path} has no entries: there is nothing in it to work with.")
         raise DatasetError(
             f"{path} is neither a folder nor a list file: choose a folder of pictures, or a text "
-            "file with lines `image,mask` or `image,None`."
+            "file with lines `image,mask` or `image,None`, or with a column `path`."
         )
     base = list_root(path)
     listed: dict[Path, ListEntry] = {}
     for entry in read_list(path, base):
         listed.setdefault(entry.image, entry)
-    return base, listed
+    return base, listed, ()
+
+
+def _named_pictures(path: Path) -> tuple[Path, dict[Path, ListEntry], tuple[str, ...]]:
+    """Pictures of a table of paths, which lie below its folder, with the masks that it names."""
+    problems: list[str] = []
+    listed: dict[Path, ListEntry] = {}
+    for entry in read_table(path, problems) or ():
+        listed.setdefault(entry.image, entry)
+    if not listed:
+        why = problems[0] if problems else "there is nothing to work with."
+        raise DatasetError(f"{printable(path)} names no pictures below its folder: {why}")
+    notes = (f"{printable(path)}: {enumerated(problems)}",) if problems else ()
+    return path.parent, listed, notes
 
 
 def _names_in(folder: Path) -> frozenset[str]:

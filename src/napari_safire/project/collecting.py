@@ -1,60 +1,105 @@
-"""Which pictures a project is made of: those of a folder, a pattern, a list, a table or a set."""
+"""Which pictures a project is made of: those of a folder, pattern, list, table, manifest or set."""
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from napari_safire.corpus.inputs.tables import TABLE_SUFFIXES, read_table
+from napari_safire.corpus.triage.choice import Choice, choose
+from napari_safire.corpus.triage.source import is_manifest, open_manifest
+from napari_safire.corpus.triage.tables import places as picture_places
 from napari_safire.datasets.catalogue import pair_set
 from napari_safire.errors import DatasetError
 from napari_safire.images.files import is_picture_file, pictures_below
-from napari_safire.images.list_text import LIST_SUFFIXES, list_root, read_text
+from napari_safire.images.list_text import list_root
 from napari_safire.images.lists import ListEntry, read_list
 from napari_safire.images.mask_pairs import find_folder_pairs, is_source_mask_name, pair_pictures
+from napari_safire.project.manifest_scores import ManifestScore, manifest_scores
 from napari_safire.project.store import DATABASE
 from napari_safire.text import printable
 
-PATH_COLUMNS = ("path", "image", "picture", "file", "filename", "image_path", "file_name")
-"""Headings under which a table may name its pictures; the first that is there counts."""
-_MASK_COLUMNS = ("mask", "mask_path")
-_TABLE_SUFFIXES = (*LIST_SUFFIXES, ".tsv")
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Pictures that were found.
+
+    Parameters
+    ----------
+    entries : tuple of ListEntry
+        With whole paths, each picture once.
+    left_out : tuple of str
+        Why others that were named are not among them, in sentences.
+    scores : tuple of ManifestScore
+        What a manifest says of them.
+    """
+
+    entries: tuple[ListEntry, ...]
+    left_out: tuple[str, ...] = ()
+    scores: tuple[ManifestScore, ...] = ()
 
 
 def collect_pictures(
     source: str | os.PathLike[str], *, set_name: str | None = None
 ) -> tuple[ListEntry, ...]:
-    """Find pictures, and the masks that come with them.
-
-    Parameters
-    ----------
-    source : path-like
-        A folder, with its subfolders, in which masks are told from pictures by the folder pairs of
-        published sets; a pattern such as ``photos/**/*.jpg``; a list file of lines ``image,mask``;
-        a table (CSV or TSV) whose heading names a column of `PATH_COLUMNS`; or a picture.
-    set_name : str, optional
-        The folder is a published data set of this name (`napari_safire.datasets`).
-
-    Returns
-    -------
-    tuple of ListEntry
-        With whole paths, each picture once.
+    """Find pictures as `collect` does; those that cannot be had are passed over.
 
     Raises
     ------
     DatasetError
         Nothing is there, or it cannot be read.
     """
+    return collect(source, set_name=set_name).entries
+
+
+def collect(
+    source: str | os.PathLike[str],
+    *,
+    set_name: str | None = None,
+    choice: Choice | None = None,
+) -> Collected:
+    """Find pictures, and what comes with them: masks, or a manifest's scores.
+
+    Parameters
+    ----------
+    source : path-like
+        A folder, with its subfolders, in which masks are told from pictures by the folder pairs of
+        published sets; a pattern such as ``photos/**/*.jpg``; a list file of lines ``image,mask``;
+        a table (CSV, TSV or Parquet) with a column of paths; the manifest of a corpus (its folder,
+        or a Parquet file made of it); or a picture.
+    set_name : str, optional
+        The folder is a published data set of this name (`napari_safire.datasets`).
+
+    choice : Choice, optional
+        Which pictures of a manifest, in which order. Default: all, the highest score first.
+
+    Returns
+    -------
+    Collected
+
+    Raises
+    ------
+    DatasetError
+        Nothing is there, or it cannot be read; or pictures are chosen of what is no manifest.
+    """
     path = Path(os.path.abspath(source))
+    if set_name is None and is_manifest(path):
+        return _in_manifest(path, choice or Choice())
+    if choice is not None:
+        raise DatasetError(
+            f"{printable(source)} is no manifest of a corpus: nothing can be chosen by what was "
+            "found."
+        )
+    left_out: list[str] = []
     if set_name is not None:
         found: Iterable[ListEntry] = pair_set(set_name, path).entries
     elif path.is_dir():
         found = _in_folder(path)
     elif path.is_file():
-        found = _in_file(path)
+        found = _in_file(path, left_out)
     else:
         found = _matching(os.fspath(source))
     once: dict[Path, ListEntry] = {}
@@ -62,7 +107,18 @@ def collect_pictures(
         once.setdefault(entry.image, entry)
     if not once:
         raise DatasetError(f"There are no pictures in {printable(source)}: choose another place.")
-    return tuple(once.values())
+    return Collected(tuple(once.values()), tuple(left_out))
+
+
+def _in_manifest(path: Path, choice: Choice) -> Collected:
+    chosen = choose(open_manifest(path), choice)
+    places = picture_places(chosen)
+    files = list(dict.fromkeys(place.file for place in places if place.file is not None))
+    left_out = tuple(place.why_no_file for place in places if place.file is None)
+    if not files:
+        more = f": {left_out[0]}" if left_out else ", or none fulfils the condition: change it."
+        raise DatasetError(f"The manifest {printable(path)} names no files{more}")
+    return Collected(tuple(map(ListEntry, files)), left_out, manifest_scores(chosen))
 
 
 def _in_folder(folder: Path) -> list[ListEntry]:
@@ -96,55 +152,16 @@ def _is_mask(path: Path, paths: list[Path]) -> bool:
     )
 
 
-def _in_file(path: Path) -> Iterable[ListEntry]:
-    if path.suffix.lower() in _TABLE_SUFFIXES:
-        table = _table(path)
+def _in_file(path: Path, left_out: list[str]) -> Iterable[ListEntry]:
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        table = read_table(path, left_out)
         return read_list(path, list_root(path)) if table is None else table
     if is_picture_file(path):
         return [ListEntry(path)]
     raise DatasetError(
         f"{printable(path)} is no list, table or picture: give a folder, a pattern, or a file that "
-        f"ends in {', '.join(_TABLE_SUFFIXES)}."
+        f"ends in {', '.join(TABLE_SUFFIXES)}."
     )
-
-
-def _table(path: Path) -> list[ListEntry] | None:
-    """Entries of a table with a heading; None where it is a list without one."""
-    text = read_text(path)
-    try:
-        return _entries(path, text)
-    except csv.Error as error:
-        raise DatasetError(f"{printable(path)} is no table: {error}.") from error
-
-
-def _entries(path: Path, text: str) -> list[ListEntry] | None:
-    heading = text.partition("\n")[0]
-    separator = "\t" if "\t" in heading else ","
-    rows = csv.DictReader(io.StringIO(text), delimiter=separator)
-    names = {name.strip().lower(): name for name in rows.fieldnames or ()}
-    column = next((names[name] for name in PATH_COLUMNS if name in names), None)
-    if column is None:
-        if path.suffix.lower() == ".tsv":
-            raise DatasetError(
-                f"{printable(path)} has no column of paths: call one of them "
-                f"{', '.join(PATH_COLUMNS[:-1])} or {PATH_COLUMNS[-1]}."
-            )
-        return None
-    mask = next((names[name] for name in _MASK_COLUMNS if name in names), None)
-    return [
-        ListEntry(_beside(path, row[column]), _mask_of(path, row, mask))
-        for row in rows
-        if (row[column] or "").strip()
-    ]
-
-
-def _mask_of(table: Path, row: dict[str, str], column: str | None) -> Path | None:
-    written = (row.get(column) or "").strip() if column else ""
-    return None if written in ("", "None") else _beside(table, written)
-
-
-def _beside(table: Path, written: str) -> Path:
-    return Path(os.path.abspath(table.parent / written.strip()))
 
 
 def _matching(pattern: str) -> list[ListEntry]:

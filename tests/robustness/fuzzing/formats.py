@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from PIL import Image
@@ -157,9 +158,9 @@ def _read_registry(path: Path) -> None:
     from napari_safire.model import available_models, registry_problems
     from napari_safire.model.catalogue.user_models import REGISTRIES_VARIABLE
 
-    os.environ[REGISTRIES_VARIABLE] = os.fspath(path)
-    available_models()
-    problems = registry_problems()
+    with mock.patch.dict(os.environ, {REGISTRIES_VARIABLE: os.fspath(path)}):
+        available_models()
+        problems = registry_problems()
     if problems:
         raise CheckpointError(problems[0])
 
@@ -449,9 +450,26 @@ def _import(path: Path, kind: str) -> None:
         raise DatasetError(problem)
 
 
+def _report_seeds(folder: Path) -> dict[str, bytes]:
+    from report_cases import sample_document
+
+    return {"report.json": json.dumps(sample_document()).encode()}
+
+
+def _read_report(path: Path) -> None:
+    from napari_safire.review.proof.reading import read_report
+
+    document = read_report(path).document
+    for figure in document["figures"] if document["version"] == 1 else ():
+        texts.nothing_outside(path, Path(os.path.normpath(path.parent / figure["file"])))
+
+
 FORMATS: dict[str, Format] = {
     "png": _of_pictures(".png"),
     "jpeg": _of_pictures(".jpg", ".jpeg", ".mpo"),
+    "coefficients": Format(
+        lambda folder: pictures.seeds(".jpg"), pictures.mutated, pictures.read_stored_coefficients
+    ),
     "webp": _of_pictures(".webp"),
     "gif": _of_pictures(".gif"),
     "bmp": _of_pictures(".bmp"),
@@ -474,6 +492,7 @@ FORMATS: dict[str, Format] = {
     "scores": Format(_score_seeds, _damage_scores, _read_scores),
     "annotation": Format(_annotation_seeds, texts.damaged_json, _read_annotation),
     "record": Format(_record_seeds, texts.damaged_json, _read_record),
+    "report": Format(_report_seeds, texts.damaged_json, _read_report),
     "autosave": Format(_autosave_seeds, stores.damaged_database, _read_autosave),
     "project": Format(_project_seeds, stores.damaged_database, _read_project),
     "coco": Format(

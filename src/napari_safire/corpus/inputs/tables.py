@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from napari_safire.corpus.inputs.picture import InputProblem
-from napari_safire.corpus.inputs.remote import is_address
+from napari_safire.corpus.inputs.remote import is_address, shown_address
 from napari_safire.corpus.parquet import batch_rows
 from napari_safire.errors import DatasetError
 from napari_safire.images.files import DiskNames, why_unreadable
-from napari_safire.images.list_text import LIST_SUFFIXES, is_comment, list_root
+from napari_safire.images.list_text import (
+    AUTHENTIC,
+    LIST_SUFFIXES,
+    is_comment,
+    list_root,
+    read_text,
+)
+from napari_safire.images.lists import ListEntry
 from napari_safire.text import brief, printable
 
 PATH_COLUMNS = ("path", "image", "picture", "file", "filename", "image_path", "file_name")
 """Headings under which a table may name its pictures; the first that is there counts."""
 TABLE_SUFFIXES = (*LIST_SUFFIXES, ".tsv", ".parquet")
+_MASK_COLUMNS = ("mask", "mask_path")
 _LONGEST_FIELD = 100_000  # characters, of a table from anybody
 _ROWS_AT_ONCE = 8_192
 
@@ -54,13 +63,81 @@ def paths_in(table: Path, root: Path | None = None) -> Iterator[str | InputProbl
         yield from _of_text(table, root)
 
 
+def read_table(path: Path, left_out: list[str]) -> list[ListEntry] | None:
+    """Read the files that a table names, with their masks where it names some.
+
+    Parameters
+    ----------
+    path : Path
+        CSV, TSV or text with a heading; or Parquet, which names no masks. Files outside its folder
+        are left out: a table may come from anybody.
+    left_out : list of str
+        Gets a sentence for each row that names no file.
+
+    Returns
+    -------
+    list of ListEntry or None
+        None where it is no table, but perhaps a list without a heading.
+
+    Raises
+    ------
+    DatasetError
+        It cannot be read, or is a TSV or Parquet table without a column of paths.
+    """
+    if path.suffix.lower() == ".parquet":
+        named = [_entry(found, None, left_out) for found in paths_in(path)]
+        return [entry for entry in named if entry is not None]
+    try:
+        return _of_rows(path, left_out)
+    except csv.Error as error:
+        raise DatasetError(f"{printable(path)} is no table: {error}.") from error
+
+
+def _of_rows(path: Path, left_out: list[str]) -> list[ListEntry] | None:
+    text = read_text(path)
+    separator = "\t" if "\t" in text.partition("\n")[0] else ","
+    rows = csv.DictReader(io.StringIO(text), delimiter=separator)
+    names = {name.strip().lower(): name for name in rows.fieldnames or ()}
+    column = path_column(names.values())
+    if column is None:
+        if path.suffix.lower() == ".tsv":
+            require_path_column(names.values(), path)
+        return None
+    masks = next((names[name] for name in _MASK_COLUMNS if name in names), "")
+    entries = []
+    for row in rows:
+        written, mask = (row[column] or "").strip(), (row.get(masks) or "").strip()
+        if not written:
+            continue
+        beside = None
+        if mask not in ("", AUTHENTIC):
+            beside = Path(os.path.abspath(path.parent / mask))
+            if not beside.is_relative_to(path.parent):
+                left_out.append(f"The mask {brief(mask, 120)} leads out of the table's folder.")
+                continue
+        for found in _place(written, path.parent, None, printable(written)):
+            entry = _entry(found, beside, left_out)
+            entries += [] if entry is None else [entry]
+    return entries
+
+
+def _entry(found: str | InputProblem, mask: Path | None, left_out: list[str]) -> ListEntry | None:
+    if isinstance(found, InputProblem):
+        left_out.append(found.problem)
+    elif is_address(found):
+        left_out.append(f"{printable(shown_address(found))} lies in a remote store: fetch it.")
+    else:
+        return ListEntry(Path(found), mask)
+    return None
+
+
 def _of_parquet(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(table) as file:
-            column = _path_column(file.schema_arrow.names, table)
+            column = require_path_column(file.schema_arrow.names, table)
             n_rows = batch_rows(file, [column], _ROWS_AT_ONCE)
             where = f"a row of {printable(table.name)}"
             for batch in file.iter_batches(n_rows, columns=[column]):
@@ -82,7 +159,7 @@ def _of_text(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
             known = [field.strip().lower() for field in fields]
             file.seek(0)
             if any(name in known for name in PATH_COLUMNS) or table.suffix.lower() == ".tsv":
-                index = known.index(_path_column(known, table).lower())
+                index = known.index(require_path_column(known, table).lower())
                 folder, is_table = table.parent, True
             else:
                 index, folder, is_table = 0, list_root(table), False
@@ -98,9 +175,41 @@ def _of_text(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
         raise DatasetError(f"{printable(table)} is no table of UTF-8 text: {error}.") from error
 
 
-def _path_column(names: list[str], table: Path) -> str:
+def path_column(names: Iterable[str]) -> str | None:
+    """Return the heading, of some, under which pictures are named; None if there is none.
+
+    Examples
+    --------
+    >>> path_column(["id", " Path ", "image"])
+    ' Path '
+    """
     lower = {name.strip().lower(): name for name in names}
-    column = next((lower[name] for name in PATH_COLUMNS if name in lower), None)
+    return next((lower[name] for name in PATH_COLUMNS if name in lower), None)
+
+
+def names_pictures(path: str | os.PathLike[str]) -> bool:
+    """Whether a text file is a table that names pictures; only its heading is read."""
+    file = Path(path)
+    if file.suffix.lower() not in (*LIST_SUFFIXES, ".tsv"):
+        return False
+    try:
+        heading = read_text(file, _LONGEST_FIELD).partition("\n")[0]
+        separator = "\t" if "\t" in heading else ","
+        fields = next(csv.reader([heading], delimiter=separator), [])
+    except (DatasetError, ValueError, csv.Error):
+        return False
+    return path_column(fields) is not None
+
+
+def require_path_column(names: Iterable[str], table: Path) -> str:
+    """As `path_column`.
+
+    Raises
+    ------
+    DatasetError
+        There is none.
+    """
+    column = path_column(names)
     if column is None:
         raise DatasetError(
             f"{printable(table)} has no column of paths: call one of them "
@@ -121,7 +230,7 @@ def _place(
     else:
         path = Path(os.path.abspath(folder / written))
         if not path.is_relative_to(folder if root is None else root):
-            told = f"{where} leads out of its folder ({brief(written, 120)}): give --root."
-            yield InputProblem(where, told)
+            told = f"{where} leads out of its folder ({brief(written, 120)})"
+            yield InputProblem(where, f"{told}: move the table above it, or give --root.")
             return
         yield os.fspath(path if names is None else names.find(path))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.corpus.manifest import Counting
+from napari_safire.corpus.manifest import Counting, take_rows
 from napari_safire.corpus.triage.conditions import (
     Condition,
     column_kind,
@@ -91,14 +91,19 @@ class Selection:
         order = np.lexsort((self.rows, self.pieces))
         numbers, starts = np.unique(self.pieces[order], return_index=True)
         stops = np.append(starts[1:], len(order))
-        tables = source.read_all((source.pieces[n] for n in numbers), names)
+        pieces = [source.pieces[number] for number in numbers]
         taken = [
-            table.take(self.rows[order[start:stop]])
-            for table, start, stop in zip(tables, starts, stops, strict=True)
+            take_rows(path, table, self.rows[order[start:stop]])
+            for (path, _), table, start, stop in zip(
+                pieces, source.read_all(pieces, names), starts, stops, strict=True
+            )
         ]
         back = np.empty(len(order), np.intp)
         back[order] = np.arange(len(order))
-        return pa.concat_tables(taken).combine_chunks().take(back)
+        table = pa.concat_tables(taken)
+        del taken  # else the rows would be there three times
+        table = table.combine_chunks()
+        return table.take(back)
 
 
 def parse_sort(text: str, schema: pa.Schema) -> tuple[SortKey, ...]:

@@ -28,7 +28,7 @@ from napari_safire.corpus.triage.ahead import ahead
 from napari_safire.corpus.triage.choice import Chosen
 from napari_safire.corpus.triage.places import PictureFiles, PicturePlace, place_of
 from napari_safire.errors import DatasetError, ImageReadError, SafireError
-from napari_safire.images.files import why_unreadable
+from napari_safire.images.files import file_sha256, why_unreadable
 from napari_safire.images.lists import ListEntry, path_inside
 from napari_safire.images.masks import UNASSIGNED, resize_nearest
 from napari_safire.images.thumbnails import picture_thumbnail
@@ -124,9 +124,7 @@ def _cards(
     places = [place_of(row["place"], corpus) for row in rows]
     cards = []
     with PictureFiles(places) as files:
-        looked = ahead(
-            partial(_look, files, corpus), list(zip(places, map(_outputs, rows), strict=True))
-        )
+        looked = ahead(partial(_look, files, corpus), list(zip(places, rows, strict=True)))
         for number, (row, place, seen) in enumerate(zip(rows, places, looked, strict=True)):
             report(progress, cancel, number, len(rows), printable(place.name))
             cards.append(
@@ -222,14 +220,17 @@ def _output(name: str, corpus: Path) -> Path | None:
     return path if why_unreadable(path) is None else None
 
 
-def _look(files: PictureFiles, corpus: Path, asked: tuple[PicturePlace, tuple[str, ...]]) -> _Seen:
-    place, outputs = asked
+def _look(files: PictureFiles, corpus: Path, asked: tuple[PicturePlace, dict[str, Any]]) -> _Seen:
+    place, row = asked
     try:
         with files.opened(place) as path:
+            # What was found must not be shown beside what it was not found in.
+            if row.get("file_sha256") not in (None, "", file_sha256(path)):
+                return _Seen(problem=f"{printable(place.name)} was changed since it was examined.")
             picture = picture_thumbnail(path, _SIDE)
     except (SafireError, OSError) as error:
         return _Seen(problem=str(error))
-    mask = next((_output(name, corpus) for name in outputs if name.endswith(_SOURCES)), None)
+    mask = next((_output(name, corpus) for name in _outputs(row) if name.endswith(_SOURCES)), None)
     drawn = None if mask is None else _draw_mask(mask, (picture.shape[0], picture.shape[1]))
     return _Seen(_embedded(picture, "JPEG"), "" if drawn is None else _embedded(drawn, "PNG"))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_safire.corpus.job import JOB, CorpusJob, read_job
 from napari_safire.corpus.manifest import PARTS, Manifest, read_part
 from napari_safire.corpus.manifest_schema import manifest_schema
+from napari_safire.corpus.parquet import read_bounded
 from napari_safire.corpus.triage.ahead import ahead
 from napari_safire.errors import DatasetError
 from napari_safire.images.files import why_unreadable
@@ -25,7 +26,8 @@ PARQUET = ".parquet"
 NOTE = b"napari-safire"
 """Under which a Parquet file says of which corpus it was made."""
 _NEEDED = ("picture", "place")
-_LARGEST_GROUP = 1 << 25  # rows of a Parquet file from anybody that are read at once
+_MOST_ROWS = 1 << 22  # of a group of a Parquet file from anybody
+_MOST_BYTES = 1 << 30
 
 Piece = tuple[Path, int]
 """A part of a manifest, or a group of rows of a Parquet file by its number."""
@@ -143,7 +145,7 @@ def _of_parquet(path: Path) -> ManifestSource:
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+            n_groups = file.num_row_groups
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DatasetError(f"{shown} is no Parquet file ({printable(error)[:120]}).") from error
     lacking = [name for name in _NEEDED if name not in schema.names]
@@ -154,13 +156,8 @@ def _of_parquet(path: Path) -> ManifestSource:
         )
     if len(set(schema.names)) < len(schema.names):
         raise DatasetError(f"{shown} has two columns of one name: write it anew.")
-    if max(sizes, default=0) > _LARGEST_GROUP:
-        raise DatasetError(
-            f"{shown} has {max(sizes):,} rows in one group: write it in groups of at most "
-            f"{_LARGEST_GROUP:,}."
-        )
     corpus, job = _noted(schema, path)
-    pieces = tuple((path, number) for number in range(len(sizes)))
+    pieces = tuple((path, number) for number in range(n_groups))
     return ManifestSource(path, corpus, schema.remove_metadata(), pieces, job)
 
 
@@ -183,9 +180,10 @@ def _read_group(path: Path, group: int, columns: Sequence[str] | None) -> pa.Tab
 
     try:
         with pq.ParquetFile(path) as file:
-            names = None if columns is None else list(columns)
-            return file.read_row_group(group, names, use_threads=False).replace_schema_metadata()
-    except (pa.ArrowException, OSError, ValueError) as error:
+            table = read_bounded(file, columns, _MOST_ROWS, _MOST_BYTES, group=group)
+        table.validate(full=True)
+        return table.replace_schema_metadata()
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise DatasetError(
             f"{printable(path)} is damaged ({printable(error)[:120]}): make it anew."
         ) from error

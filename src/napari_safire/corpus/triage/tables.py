@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 SHOWN = ("picture", "verdict", "score", "n_sources", "smallest_source")
 """Columns of a table in a terminal, where no others are asked for."""
 _BYTES = ("key", "place")
+_GROUP = 8_192  # rows of a Parquet file that are read together
 _ROWS = 4_096  # turned to Python's values at once
 
 
@@ -108,7 +111,7 @@ def write_parquet(path: Path, chosen: Chosen, columns: Sequence[str] | None) -> 
     table = chosen.table(columns).replace_schema_metadata(chosen.source.note(path))
     try:
         with atomic_path(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+            pq.write_table(table, temporary, row_group_size=_GROUP, compression="zstd")
     except OSError as error:
         raise SafireError(
             f"{printable(path)} cannot be written: {error.strerror or error}."
@@ -121,7 +124,28 @@ def places(chosen: Chosen) -> list[PicturePlace]:
     return [place_of(place, corpus) for place in chosen.table(["place"])["place"].to_pylist()]
 
 
-def write_picture_list(path: Path, chosen: Chosen) -> tuple[int, list[str]]:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A list that was written.
+
+    Parameters
+    ----------
+    n_pictures : int
+    left_out : tuple of str
+        Of those that no list can name, a sentence each.
+    outside : int
+        Pictures that lie outside the list's folder, where whoever reads it looks for none.
+    above : Path or None
+        The folder that the list and all pictures lie below; None if there is none.
+    """
+
+    n_pictures: int
+    left_out: tuple[str, ...]
+    outside: int
+    above: Path | None
+
+
+def write_picture_list(path: Path, chosen: Chosen) -> Listed:
     """Write a list of the chosen pictures for other commands, and for the queue of the plugin.
 
     Parameters
@@ -131,9 +155,7 @@ def write_picture_list(path: Path, chosen: Chosen) -> tuple[int, list[str]]:
 
     Returns
     -------
-    n_listed : int
-    left_out : list of str
-        Of those that no list can name, a sentence each.
+    Listed
     """
     files: list[Path] = []
     left_out: list[str] = []
@@ -146,7 +168,14 @@ def write_picture_list(path: Path, chosen: Chosen) -> tuple[int, list[str]]:
     left_out += [
         f"{printable(file)} cannot be listed: {why.rstrip('.')}." for file, why in unnamed.items()
     ]
-    return len(files) - len(unnamed), left_out
+    folder = Path(os.path.abspath(path.parent))
+    named = [file for file in files if file not in unnamed]
+    outside = sum(not file.is_relative_to(folder) for file in named)
+    try:
+        above = Path(os.path.commonpath([folder, *(file.parent for file in named)]))
+    except ValueError:  # several drives of Windows
+        above = None
+    return Listed(len(named), tuple(left_out), outside, above)
 
 
 def _plain(value: Any) -> Any:

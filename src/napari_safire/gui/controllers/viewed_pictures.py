@@ -381,7 +381,8 @@ class ViewedPictures:
             place.drop_outdated()
         plane, layer_group = self.plane, self.layer_group
         if layer_group is not None:
-            layer_group.style_heatmap(None if plane is None else plane.forgery)
+            hidden = plane is None or self.session.blind.hides(plane.key)
+            layer_group.style_heatmap(None if hidden or plane is None else plane.forgery)
 
     def _map_toggled(self, shown: bool) -> None:
         self.heatmap_visible = shown

@@ -1,8 +1,8 @@
 """Reader of what belongs together: pictures with their masks, and results with their picture.
 
 `get_reader` takes list files, SafireMS-style folders, masks in SafireMS encoding, the records that
-this package writes, and TIFF pictures, which are read as everywhere else in the package. Everything
-else stays with napari's own readers.
+this package writes, and TIFF pictures, which are read as everywhere else in the package. Projects
+and tables of pictures open the dock SAFIRE Curate. Everything else stays with napari's own readers.
 
 napari asks its user for a reader, or refuses, wherever two plugins *declare* the same file pattern,
 whatever their `get_reader` says. The manifest therefore declares no ``*.png``, ``*.jpg`` or
@@ -26,6 +26,7 @@ from napari.utils.notifications import show_warning
 
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.annotation.recorded import ANNOTATED, RECORD, recorded_planes, shown_labels
+from napari_safire.corpus.inputs.tables import names_pictures
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.gui.io.layer_data import (
     about_picture,
@@ -34,7 +35,7 @@ from napari_safire.gui.io.layer_data import (
     picture_layer,
     points_layer,
 )
-from napari_safire.gui.io.project_reader import read_project
+from napari_safire.gui.io.queue_reader import read_queue
 from napari_safire.images.list_text import list_root, looks_like_list
 from napari_safire.images.lists import ListEntry, read_list
 from napari_safire.images.mask_pairs import (
@@ -94,10 +95,12 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
         return None
     file = Path(path)
     if is_project(file):
-        return read_project
+        return read_queue
     if file.is_dir():
         return read_folder if find_folder_pairs(file) else None
     suffix = file.suffix.lower()
+    if names_pictures(file):
+        return read_queue
     if suffix in (".txt", ".csv"):
         return read_list_file if looks_like_list(file) else None
     if suffix == ".json":

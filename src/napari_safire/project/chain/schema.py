@@ -173,16 +173,38 @@ def is_empty(connection: sqlite3.Connection) -> bool:
 
 
 def is_up_to_date(connection: sqlite3.Connection) -> bool:
-    """Whether the state is of this version, and of all events."""
+    """Whether the state is of this version and of all events, and can be read as such."""
     there = connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'state_version'"
     ).fetchone()[0]
     if not there:
         return False
     (last,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM event").fetchone()
-    return connection.execute("SELECT number, sequence FROM state_version").fetchall() == [
-        (STATE_VERSION, last)
-    ]
+    versions = connection.execute("SELECT number, sequence FROM state_version").fetchall()
+    return versions == [(STATE_VERSION, last)] and _is_readable(connection)
+
+
+def _is_readable(connection: sqlite3.Connection) -> bool:
+    """Whether what the state keeps as JSON is JSON; another program may have written there."""
+    kept = (
+        ("project", "settings", "object"), ("picture", "path", "text"),
+        ("picture", "tags", "array"), ("work", "description", "object"),
+        ("work", "basis", "object"),
+    )  # fmt: skip
+    try:
+        if connection.execute("SELECT count(*) FROM project").fetchone() != (1,):
+            return False
+        return not any(
+            connection.execute(
+                # A case, for json_type fails where there is no JSON.
+                f"SELECT 1 FROM {table} WHERE {column} IS NOT NULL AND "  # noqa: S608 (names of ours)
+                f"CASE WHEN json_valid({column}) THEN json_type({column}) ELSE '' END != ? LIMIT 1",
+                (kind,),
+            ).fetchone()
+            for table, column, kind in kept
+        )
+    except sqlite3.OperationalError:  # a table or column is missing
+        return False
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:

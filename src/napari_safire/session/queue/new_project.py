@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_safire.images.lists import enumerated
 from napari_safire.progress import Cancel, Progress
 from napari_safire.project.adding import Added, add_pictures
-from napari_safire.project.collecting import collect_pictures
+from napari_safire.project.collecting import collect
+from napari_safire.project.manifest_scores import note_scores
 from napari_safire.project.settings import ProjectSettings
 from napari_safire.project.store import Project, is_project
 
@@ -21,7 +22,7 @@ class PicturesToAdd:
     Parameters
     ----------
     source : path-like
-        See `napari_safire.project.collecting.collect_pictures`.
+        See `napari_safire.project.collecting.collect`.
     folder : Path
         Of the project; it is made where there is none.
     annotators : int
@@ -55,16 +56,18 @@ def add_to_project(
     SafireError
         There are no pictures, or the project cannot be made or opened.
     """
-    entries = collect_pictures(wanted.source)
+    found = collect(wanted.source)
     if is_project(wanted.folder):
         project = Project.open(wanted.folder)
     else:
         settings = ProjectSettings(annotators_per_picture=wanted.annotators)
         project = Project.create(wanted.folder, settings=settings)
     try:
-        return add_pictures(
-            project, entries, decode=wanted.decode, progress=progress, cancel=cancel
+        added = add_pictures(
+            project, found.entries, decode=wanted.decode, progress=progress, cancel=cancel
         )
+        note_scores(project, found.scores)
+        return replace(added, problems=(*found.left_out, *added.problems))
     finally:
         project.close()
 

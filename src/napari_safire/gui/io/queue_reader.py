@@ -1,4 +1,4 @@
-"""A project that napari is told to open: it has no layers, it opens its dock."""
+"""What napari is told to open that has no layers, but is gone through: it opens its dock."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 _NO_LAYERS: list[Any] = [(None,)]  # npe2's sign that a reader has done its work
 
 
-def read_project(path: str | os.PathLike[str]) -> list[LayerData]:
-    """Open a project in the dock *SAFIRE Curate* of the current viewer.
+def read_queue(path: str | os.PathLike[str]) -> list[LayerData]:
+    """Open a project, or a table of pictures, in the dock *SAFIRE Curate* of the current viewer.
 
     Parameters
     ----------
     path : path-like
-        Its folder, or the ``project.sqlite`` in it.
+        The folder of the project, or the ``project.sqlite`` in it; or a table with
+        a column of paths, such as `napari-safire triage --list` writes.
 
     Returns
     -------
@@ -38,8 +39,8 @@ def read_project(path: str | os.PathLike[str]) -> list[LayerData]:
     viewer = napari.current_viewer()
     if viewer is None:
         raise DatasetError(
-            f"{path} is a project: it is opened in the dock SAFIRE Curate of a viewer, and there "
-            "is none."
+            f"{path} is a project or a table of pictures: it is opened in the dock SAFIRE Curate "
+            "of a viewer, and there is none."
         )
     # Once napari has done with reading: it shows what it has read first.
     QTimer.singleShot(0, partial(_open, viewer, os.fspath(path)))
