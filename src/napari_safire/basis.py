@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from napari_safire.text import brief
+
+_NAMED = 10  # settings in one sentence
 ALGORITHM = 4
 """Number of the arithmetic from pixels to labels, scores and verdicts: raise it with every change
 that may move a digit of a result (``tests/unit/test_golden_labels.py`` holds labels of this
@@ -90,7 +93,9 @@ class RunBasis:
         if self.checkpoint_sha256 != other.checkpoint_sha256:
             found.append("model")
         if self.algorithm != other.algorithm:
-            found.append(f"algorithm ({self.algorithm} and {other.algorithm})")
+            found.append(
+                f"algorithm ({brief(self.algorithm, 20)} and {brief(other.algorithm, 20)})"
+            )
         names = sorted(self.settings.keys() | other.settings.keys())
         missing = object()
         changed = [
@@ -99,5 +104,7 @@ class RunBasis:
             if self.settings.get(name, missing) != other.settings.get(name, missing)
         ]
         if changed:
-            found.append(f"settings ({', '.join(changed)})")
+            more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+            named = ", ".join(brief(name, 60) for name in changed[:_NAMED])
+            found.append(f"settings ({named}{more})")
         return tuple(found)

@@ -248,11 +248,16 @@ def lead_by_coverage(name: str, seconds: int) -> None:
     """Let atheris choose the damage, in this process; it ends at the first fault."""
     import atheris
 
-    with atheris.instrument_imports(include=["napari_safire"]):
-        from robustness.fuzzing.formats import FORMATS
-    of = FORMATS[name]
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        seeds, names = _whole_files(name, Path(folder))
+        with atheris.instrument_imports(include=["napari_safire"]):
+            from robustness.fuzzing.formats import FORMATS
+
+            of = FORMATS[name]
+            seeds, names = _whole_files(name, Path(folder))
+            _begin_anew(Path(folder) / "whole", Path(folder) / "now")
+            path = Path(folder) / "now" / names[0]
+            path.write_bytes(seeds[names[0]])
+            of.read(path)  # which imports what reads it: later there is nothing to be led by
 
         def one(data: bytes) -> None:
             home = Path(folder) / "now"
@@ -266,7 +271,11 @@ def lead_by_coverage(name: str, seconds: int) -> None:
                     raise
 
         def damage(data: bytes, most: int, seed: int) -> bytes:
-            return of.damage(data or seeds[names[0]], names[0], random.Random(seed))[:most]
+            rng, whole = random.Random(seed), seeds[names[0]]
+            try:
+                return of.damage(data or whole, names[0], rng)[:most]
+            except Exception:  # it is damaged so much already that its structure is not found
+                return of.damage(whole, names[0], rng)[:most]
 
         limits = [f"-max_total_time={seconds}", "-rss_limit_mb=4096", "-timeout=10"]
         start = [str(Path(folder) / "seeds")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import tarfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from PIL import Image
 from refusals import refusal
 from robustness.fuzzing.stores import ENDLESS, saved_rows
 
+from napari_safire.basis import RunBasis
 from napari_safire.corpus.inputs.enumeration import enumerate_pictures
 from napari_safire.corpus.inputs.picture import InputProblem
 from napari_safire.corpus.manifest import Manifest
-from napari_safire.errors import DatasetError
+from napari_safire.errors import DatasetError, SafireError
+from napari_safire.evaluation.results import ResultFile
 from napari_safire.images.lists import read_list
 from napari_safire.project.chain.schema import own_triggers
 from napari_safire.project.formats import coco as coco_format
@@ -28,6 +30,7 @@ from napari_safire.project.formats.catalogue import import_pictures
 from napari_safire.project.store import DATABASE, Project
 from napari_safire.session.autosave import Autosave
 from napari_safire.sqlite_files import trust_little
+from napari_safire.text import printable
 
 TRAPS = {
     "view": f"CREATE VIEW more AS {ENDLESS} x FROM c",
@@ -211,3 +214,42 @@ def test_files_with_holes_in_archives_are_not_filled(tmp_path: Path) -> None:
 def test_a_name_of_a_megabyte_stays_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("a/" * 500_000 + "a.png,None\n")
     assert len(refusal(DatasetError, read_list, tmp_path / "list.txt")) < 1_500
+
+
+@pytest.mark.parametrize("odd", ["\x1b[2J", "\ud800", "a" * 10**5, list(range(10**4)), 10**30])
+def test_what_another_run_rested_on_is_told_in_a_sentence(odd: Any, tmp_path: Path) -> None:
+    path = tmp_path / "scores.jsonl"
+    with ResultFile(path, RunBasis("ab", {"kind": "binary"})):
+        pass
+    for place in ("checkpoint_sha256", "picture_sha256", "algorithm", "settings"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        basis = record.get("basis", record)
+        basis[place] = {str(odd)[:9000]: odd} if place == "settings" else odd
+        (tmp_path / "other.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+        with (
+            pytest.raises(SafireError) as caught,
+            ResultFile(tmp_path / "other.jsonl", RunBasis("ab", {"kind": "binary"})),
+        ):
+            pass
+        assert len(str(caught.value)) < 1_500
+        assert str(caught.value) == printable(caught.value)
+    told = RunBasis("ab", {"\x1b[2J" + "a" * 10**5: 1}).differences(RunBasis("ab"))
+    assert printable(told[0]) == told[0]
+    assert len(told[0]) < 100
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.REGTYPE])
+@pytest.mark.parametrize("size", [1 << 33, (1 << 80) - 1, -1, -(1 << 20)])
+def test_headers_of_archives_take_no_memory(kind: bytes, size: int, tmp_path: Path) -> None:
+    head = bytearray(tarfile.TarInfo("a.png").tobuf(tarfile.GNU_FORMAT))
+    head[156:157] = kind
+    head[124:136] = (b"\xff" if size < 0 else b"\x80") + (size % (1 << 88)).to_bytes(11, "big")
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head[:512])
+    path = tmp_path / "all-000000.tar"
+    path.write_bytes(bytes(head) + bytes(2048))
+    for found in enumerate_pictures([path], tmp_path / "out"):
+        assert isinstance(found, InputProblem)
+        assert found.problem == printable(found.problem)
+    with suppress(DatasetError):
+        list(import_pictures(path, "webdataset", unpack=tmp_path / "in"))

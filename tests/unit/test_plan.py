@@ -25,7 +25,7 @@ from napari_safire.corpus.plan import (
 from napari_safire.corpus.task import InTheWay
 from napari_safire.errors import ImageReadError, SafireError
 from napari_safire.examination import ExaminationSettings
-from napari_safire.examination.export import _FIXED_ENDINGS, results_by_base
+from napari_safire.examination.export import RESULT_ENDINGS, results_by_base
 from napari_safire.images.files import file_sha256
 from napari_safire.images.records.head import (
     EXAMINATION_FORMAT,
@@ -39,6 +39,8 @@ from napari_safire.settings import PartitionSettings
 
 SETTINGS = ExaminationSettings()
 BASIS = SETTINGS.basis("c" * 64, "float32")
+
+ENDINGS = (*RESULT_ENDINGS.values(), ".json")
 
 
 def pictures(folder: Path, *names: str) -> Path:
@@ -89,7 +91,7 @@ def test_other_names_become_ones_that_can_be_written(name: str, tmp_path: Path) 
     assert result_base(base) == base
     assert len(base.encode("utf-8")) + LONGEST_ENDING <= LONGEST_NAME
     assert base.isprintable()
-    for ending in (*_FIXED_ENDINGS, "_region_1000.png"):
+    for ending in (*ENDINGS, "_region_1000.png"):
         (tmp_path / f"{base}{ending}").write_bytes(b"")
     assert result_base(name + "x") != base
 
@@ -99,7 +101,7 @@ def test_names_that_begin_alike_do_not_become_one() -> None:
 
 
 def test_no_ending_is_longer_than_the_longest() -> None:
-    assert max(map(len, _FIXED_ENDINGS)) == LONGEST_ENDING
+    assert max(map(len, ENDINGS)) == LONGEST_ENDING
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +14,7 @@ import typer
 from napari_safire.cli.clusters import ClusterOptions
 from napari_safire.cli.options import Precision
 from napari_safire.cli.terminal import FAILED, complain, open_engine, progress_bar, say
+from napari_safire.errors import SafireError
 
 if TYPE_CHECKING:
     from napari_safire.basis import RunBasis
@@ -62,6 +64,25 @@ TaskSizeOption = Annotated[
 ]
 
 
+SandboxOption = Annotated[
+    bool,
+    typer.Option(
+        "--sandbox",
+        help="Decode pictures in processes that can do nothing else (Linux); implies --manifest.",
+    ),
+]
+
+
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        help="Lists may name pictures anywhere below this folder, not only below their own; "
+        "implies --manifest.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class NamedModel:
     """A model as it was asked for."""
@@ -82,13 +103,16 @@ class CorpusOptions:
     retry: Literal["errors"] | None
     cluster: ClusterOptions
     task_size: int | None
+    sandbox: bool
+    root: Path | None
 
     @property
     def is_corpus(self) -> bool:
         """Whether any of them was given."""
-        others = (self.write, self.files, self.retry, self.task_size)
+        others = (self.write, self.files, self.retry, self.task_size, self.root)
         chosen = any(value is not None for value in others)
-        return self.manifest or self.recursive or chosen or self.cluster.is_chosen
+        flags = self.manifest or self.recursive or self.sandbox
+        return flags or chosen or self.cluster.is_chosen
 
     def refuse_with(self, points: object, jobs: object, overwrite: object) -> None:
         """Refuse what a manifest cannot hold, or has another option for."""
@@ -128,6 +152,7 @@ def predict_corpus(
         recursive=options.recursive,
         retry_errors=options.retry == "errors",
         task_size=options.task_size or TASK_SIZE,
+        root=options.root,
     )
     engine = open_engine(model.name, model.device, model.precision)
     checkpoint = engine.model.checkpoint_sha256
@@ -140,9 +165,13 @@ def predict_corpus(
             if options.cluster.is_chosen:
                 _on_cluster(corpus, begun, basis, source, options)
             else:
-                _here(corpus, begun, basis, engine)
+                _here(corpus, begun, basis, engine, sandbox=options.sandbox)
         finally:
             say(_summary(tally))
+    if not (tally.done or tally.there):
+        raise SafireError(
+            "No picture was found: check the names, and add --recursive for folders of folders."
+        )
     if tally.failed:
         raise typer.Exit(FAILED)
 
@@ -155,7 +184,7 @@ def tell_of_waiting(output: Path) -> None:
 Begun = tuple["Manifest", "Iterator[CorpusTask]", "Tally"]
 
 
-def _here(corpus: Corpus, begun: Begun, basis: RunBasis, engine: Engine) -> None:
+def _here(corpus: Corpus, begun: Begun, basis: RunBasis, engine: Engine, *, sandbox: bool) -> None:
     from napari_safire.corpus.running import run_here
     from napari_safire.corpus.work import CorpusWork
     from napari_safire.examination import examine_image
@@ -168,8 +197,12 @@ def _here(corpus: Corpus, begun: Begun, basis: RunBasis, engine: Engine) -> None
         basis,
         lambda image, cancel: examine_image(engine, image, asked, cancel=cancel),
     )
-    with progress_bar("pictures") as show:
-        watch = _Watch(show)
+    with ExitStack() as open_things:
+        if sandbox:
+            from napari_safire.images.sandbox import SandboxedDecoder
+
+            work.decoder = open_things.enter_context(SandboxedDecoder())
+        watch = _Watch(open_things.enter_context(progress_bar("pictures")))
         run_here(work, tasks, tally, watch.row)
 
 
@@ -179,7 +212,14 @@ def _on_cluster(
     from napari_safire.corpus.cluster.pictures import ClusterJob, new_run, run_on_cluster
 
     _, tasks, tally = begun
-    job = ClusterJob(str(corpus.output.absolute()), corpus.settings, basis, source, new_run())
+    job = ClusterJob(
+        str(corpus.output.absolute()),
+        corpus.settings,
+        basis,
+        source,
+        new_run(),
+        sandbox=options.sandbox,
+    )
     with (
         options.cluster.client() as client,
         progress_bar("pictures") as show,

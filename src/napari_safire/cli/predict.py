@@ -27,6 +27,8 @@ from napari_safire.cli.corpus import (
     NamedModel,
     RecursiveOption,
     RetryOption,
+    RootOption,
+    SandboxOption,
     TaskSizeOption,
     WriteOption,
     predict_corpus,
@@ -146,6 +148,8 @@ def predict(
     scheduler: SchedulerOption = "",
     scheduler_file: SchedulerFileOption = "",
     task_size: TaskSizeOption = None,
+    sandbox: SandboxOption = False,
+    root: RootOption = None,
 ) -> None:
     """Partition pictures into their sources, localise forgeries, write all results to a folder.
 
@@ -160,15 +164,10 @@ def predict(
         _clustering(sources, method, eps), points or [], only_points=only_points, seed=seed,
         points_per_side=points_per_side, evidence=evidence,
     )  # fmt: skip
+    cluster = ClusterOptions(workers, scheduler, scheduler_file)
     wanted = CorpusOptions(
-        manifest,
-        recursive,
-        write,
-        files,
-        retry,
-        ClusterOptions(workers, scheduler, scheduler_file),
-        task_size,
-    )
+        manifest, recursive, write, files, retry, cluster, task_size, sandbox, root
+    )  # fmt: skip
     named = NamedModel(model, device, precision)
     batch = ([Path(image) for image in images], output, settings, overwrite, absolute_paths)
     try:

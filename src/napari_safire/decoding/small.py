@@ -159,6 +159,8 @@ def _webp(source: ByteSource) -> _Small:
         place += 8 + length + length % 2
     if shape is None:
         raise Damage("it has no picture")
+    if max(shape) > _WEBP_LONGEST:
+        raise Damage(f"it has {shape[0]} x {shape[1]} pixels, which no WebP has")
     limits.check_size(shape[1], shape[0])
     limits.check_working(16 * shape[0] * shape[1], "WebP")  # its decoder keeps two canvases
     besides = ["a colour profile, not applied"] if profile else []
@@ -184,6 +186,7 @@ def _plus_one(body: bytes) -> int:
 
 # -------------------------------------------------------------------------------------- BMP
 
+_WEBP_LONGEST = 16_384  # pixels of a side, which no file can have more of
 _BMP_KINDS = {0: "none", 1: "run lengths", 2: "run lengths", 3: "none", 6: "none"}
 
 

@@ -26,7 +26,7 @@ from napari_safire.images.files import why_unreadable
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.records.paths import recorded_path, whole_path
 from napari_safire.synthesis.degradations import NONE, Degradation
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
 SCORES_FORMAT = "napari-safire scores 2"
 # What reading a damaged line raises: numbers may be too large, lists too deep.
@@ -143,12 +143,12 @@ class ResultFile:
         if before.differences(basis):
             was, now = ({**b.as_record(), **b.settings} for b in (before, basis))
             differ = [
-                f"{name} was {was.get(name)}, not {now.get(name)}"
+                f"{brief(name, 60)} was {brief(was.get(name), 80)}, not {brief(now.get(name), 80)}"
                 for name in dict.fromkeys([*was, *now])
                 if name != "settings" and was.get(name) != now.get(name)
             ]
             raise SafireError(
-                f"{self.path} holds scores of another run: {'; '.join(differ)}. Choose another "
+                f"{self.path} holds scores of another run: {'; '.join(differ[:8])}. Choose another "
                 "folder, or ask for the same again."
             )
 

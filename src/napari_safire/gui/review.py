@@ -14,6 +14,7 @@ from napari_safire.gui.panels.review.case_section import CaseSection
 from napari_safire.gui.panels.review.compare_section import CompareSection
 from napari_safire.gui.panels.review.finding_section import FindingSection
 from napari_safire.gui.panels.review.judgement_section import JudgementSection
+from napari_safire.gui.panels.review.next_step import NextStep
 from napari_safire.gui.panels.review.region_section import RegionSection
 from napari_safire.gui.panels.review.report_section import ReportSection
 from napari_safire.gui.panels.section import Rows, Section, button
@@ -44,6 +45,7 @@ class ReviewWidget(WorkspaceDock):
         workspace.need_model()
         review = workspace.review
         self.case = CaseSection(self.controller, review)
+        self.next = NextStep(self.controller, review)
         self.note = button(
             "Note finding", "Note what you see in the open view, and where (Shift+B).", review.note
         )
@@ -61,11 +63,11 @@ class ReviewWidget(WorkspaceDock):
         self.judgement = JudgementSection(self.controller, review)
         self.report = ReportSection(self.controller, review)
         sections: list[Section] = [
-            self.case, self.verdict, self.evidence, self.compare, self.regions, self.findings,
-            self.judgement, self.report,
+            self.case, self.next, self.verdict, self.evidence, self.compare, self.regions,
+            self.findings, self.judgement, self.report,
         ]  # fmt: skip
         shown = [
-            self.case, self.verdict, Rows([self.note, self.reveal], 2), self.evidence,
+            self.case, self.next, self.verdict, Rows([self.note, self.reveal], 2), self.evidence,
             self.compare, self.regions, self.findings, self.judgement, self.report,
         ]  # fmt: skip
         self._lay_out(shown, [*sections, _Begun(review)])

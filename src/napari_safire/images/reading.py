@@ -26,7 +26,7 @@ from napari_safire.decoding.source import ByteSource, Damage, Refusal
 from napari_safire.decoding.stated import Decoding as Decoding
 from napari_safire.errors import ImageReadError
 from napari_safire.images.files import why_unreadable
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
 # Of 1 to 9. Level 6, the usual one, takes twice to three times as long for a tenth less.
 _PNG_LEVEL, _TIFF_LEVEL = 3, 1
@@ -415,4 +415,4 @@ def first_line(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):  # its own text names an object in memory
         return "its header cannot be read"
     lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
-    return printable(lines[0].rstrip(".:")) if lines else type(error).__name__
+    return brief(lines[0].rstrip(".:"), 200) if lines else type(error).__name__

@@ -467,6 +467,9 @@ def _read_report(path: Path) -> None:
 FORMATS: dict[str, Format] = {
     "png": _of_pictures(".png"),
     "jpeg": _of_pictures(".jpg", ".jpeg", ".mpo"),
+    "coefficients": Format(
+        lambda folder: pictures.seeds(".jpg"), pictures.mutated, pictures.read_stored_coefficients
+    ),
     "webp": _of_pictures(".webp"),
     "gif": _of_pictures(".gif"),
     "bmp": _of_pictures(".bmp"),

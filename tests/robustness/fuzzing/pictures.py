@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_safire.decoding.coefficients import stored_coefficients
+from napari_safire.errors import ImageReadError
 from napari_safire.images.reading import image_header, inspect_image, read_image
+from napari_safire.text import printable
 
 ODD = [0, 1, 2, 3, 4, 7, 8, 15, 16, 127, 128, 255, 256, 4095, 4096, 14142, 32767, 32768, 65535]
 ODD += [65536, 2**20, 2**24, 2**31 - 1, 2**31, 2**32 - 1]
@@ -135,6 +138,17 @@ def seeds(*suffixes: str) -> dict[str, bytes]:
     from picture_cases import CASES
 
     return {case.name: case.make() for case in CASES if case.name.endswith(suffixes)}
+
+
+def read_stored_coefficients(path: Path) -> None:
+    """Read the coefficients of a JPEG that can be decoded, as the views of evidence do."""
+    shape = read_image(path).pixels.shape[:2]
+    try:
+        found = stored_coefficients(path)
+    except ValueError as error:  # which a view says
+        raise ImageReadError(f"No coefficients: {printable(error)}.") from error
+    assert found.blocks.shape[2:] == (8, 8)
+    assert found.shape == shape
 
 
 def read(path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,8 @@ class ClusterJob:
         Opens what answers (`napari_safire.corpus.asking`).
     run : str
         Of this client; a file of this name tells its workers to stop.
+    sandbox : bool
+        Pictures are decoded in processes that can do nothing else.
     """
 
     output: str
@@ -52,6 +54,7 @@ class ClusterJob:
     basis: RunBasis
     source: OpenAsk
     run: str
+    sandbox: bool = False
 
 
 def answer_task(job: ClusterJob, task: CorpusTask) -> Tally:
@@ -66,7 +69,12 @@ def answer_task(job: ClusterJob, task: CorpusTask) -> Tally:
     work = CorpusWork(manifest, job.settings, job.basis, job.source())
     stop = _StopFile(manifest.folder, job.run)
     tally, rows = Tally(), []
-    with suppress(Cancelled):
+    with ExitStack() as open_things:
+        open_things.enter_context(suppress(Cancelled))
+        if job.sandbox:
+            from napari_safire.images.sandbox import SandboxedDecoder
+
+            work.decoder = open_things.enter_context(SandboxedDecoder())
         for row in work.answer(task, cancel=stop):
             rows.append(row)
             tally.count(row)

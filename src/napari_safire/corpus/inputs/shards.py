@@ -6,12 +6,36 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProblem
 from napari_safire.decoding.names import is_picture_name
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
 SHARD_SUFFIXES = (".tar",)
+_LARGEST_HEADER = 1 << 20  # bytes, of a name or what else stands before a member
+
+
+class BoundedFile:
+    """An archive's file, of which not too much is read at once, whatever its headers claim.
+
+    Parameters
+    ----------
+    file : binary file
+    most : int
+        Bytes; a longer read is a ``tarfile.ReadError``.
+    """
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self._file, self._most = file, most
+        self.name = getattr(file, "name", "")
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as many bytes."""
+        if not 0 <= size <= self._most:
+            raise tarfile.ReadError(f"a part of it claims to have {brief(size, 40)} bytes")
+        return self._file.read(size)
 
 
 def members_of(shard: Path, name: str) -> Iterator[Input]:
@@ -32,10 +56,17 @@ def members_of(shard: Path, name: str) -> Iterator[Input]:
     try:
         status = os.stat(shard)
         stamp = f"{status.st_size}:{status.st_mtime_ns}"
-        with tarfile.open(shard, "r:") as archive:
+        with (
+            open(shard, "rb") as file,
+            tarfile.open(fileobj=_headers(file), mode="r:") as archive,
+        ):
             for member in archive:
                 archive.members.clear()  # type: ignore[attr-defined]  # else all headers are kept
                 if not member.isreg() or not is_picture_name(member.name):
+                    continue
+                if member.issparse() or member.size < 0:
+                    told = f"{shown}!{printable(member.name)}"
+                    yield InputProblem(told, f"{told} is no plain file: pack it again.")
                     continue
                 if member.offset_data + member.size > status.st_size:
                     told = f"{shown}!{printable(member.name)}"
@@ -50,5 +81,10 @@ def members_of(shard: Path, name: str) -> Iterator[Input]:
                     member.size,
                     stamp,
                 )
-    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
-        yield InputProblem(shown, f"{shown} cannot be read as a tar archive: {error}.")
+    except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError) as error:
+        reason = brief(error, 120).rstrip(".")
+        yield InputProblem(shown, f"{shown} cannot be read as a tar archive: {reason}.")
+
+
+def _headers(file: BinaryIO) -> Any:
+    return BoundedFile(file, _LARGEST_HEADER)

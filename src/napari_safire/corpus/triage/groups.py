@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, cast, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -104,14 +104,13 @@ def group_pictures(
 
 def _same(selection: Selection) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Group of each picture by the hash of its file, and the first picture of each group."""
-    column = selection.table(["file_sha256"])["file_sha256"]
-    coded = cast("Any", column.combine_chunks()).dictionary_encode()
-    hashes = np.asarray(coded.dictionary.to_pylist() or [""], object)
-    numbers = np.asarray(coded.indices.fill_null(-1), np.intp)
-    unknown = numbers < 0
-    unknown |= (hashes == "")[numbers]
+    import pyarrow.compute as pc
+
+    column = pc.fill_null(selection.table(["file_sha256"])["file_sha256"], "").combine_chunks()
+    numbers = np.asarray(column.dictionary_encode().indices, np.intp)
     # What could not be read is like nothing else.
-    numbers = np.where(unknown, len(hashes) + np.arange(len(numbers)), numbers)
+    unknown = np.asarray(pc.equal(column, ""))
+    numbers = np.where(unknown, len(numbers) + np.arange(len(numbers)), numbers)
     _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
     order = np.argsort(first)
     ranks = np.empty(len(order), np.intp)

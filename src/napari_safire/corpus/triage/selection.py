@@ -100,7 +100,10 @@ class Selection:
         ]
         back = np.empty(len(order), np.intp)
         back[order] = np.arange(len(order))
-        return pa.concat_tables(taken).combine_chunks().take(back)
+        table = pa.concat_tables(taken)
+        del taken  # else the rows would be there three times
+        table = table.combine_chunks()
+        return table.take(back)
 
 
 def parse_sort(text: str, schema: pa.Schema) -> tuple[SortKey, ...]:

@@ -13,11 +13,12 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
+from napari_safire.corpus.inputs.shards import BoundedFile
 from napari_safire.decoding.names import is_picture_name
 from napari_safire.errors import DatasetError
 from napari_safire.project.formats.format import (
@@ -119,7 +120,10 @@ def _samples(path: Path) -> Iterator[_Sample]:
     """
     sample: _Sample | None = None
     try:
-        with tarfile.open(path, "r:") as archive:
+        with (
+            open(path, "rb") as whole,
+            tarfile.open(fileobj=_bounded(whole), mode="r:") as archive,
+        ):
             for member in archive:
                 if not member.isfile():
                     continue
@@ -128,15 +132,21 @@ def _samples(path: Path) -> Iterator[_Sample]:
                     if sample is not None:
                         yield sample
                     sample = _Sample(stem)
-                if member.size > _MOST_BYTES or member.issparse():  # which is large of nothing
+                if (
+                    not 0 <= member.size <= _MOST_BYTES or member.issparse()
+                ):  # which is large of nothing
                     shown = brief(member.name)
                     raise DatasetError(f"{shown} in {path} is too large to be a picture.")
                 file = archive.extractfile(member)
                 sample.files[ending] = b"" if file is None else file.read()
-    except (tarfile.TarError, OSError, EOFError, UnicodeError) as error:
-        raise DatasetError(f"{path} cannot be read as an archive ({error}).") from error
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
+        raise DatasetError(f"{path} cannot be read as an archive ({brief(error, 120)}).") from error
     if sample is not None:
         yield sample
+
+
+def _bounded(file: BinaryIO) -> Any:
+    return BoundedFile(file, _MOST_BYTES + tarfile.BLOCKSIZE)
 
 
 def _cut(name: str) -> tuple[str, str]:

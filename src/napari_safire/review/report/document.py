@@ -123,11 +123,16 @@ def make_document(
     document |= of_events(events, document["picture"])
     review = read_review(known.id, events)
     document["limitations"] = [*(record.get("limitations") or ()), *review_limitations(review)]
-    shown = {figure["id"] for figure in figures}
+    _name_figures(document)
+    return identified(document)
+
+
+def _name_figures(document: dict[str, Any]) -> None:
+    """Say of each finding which figure shows it."""
+    shown = {figure["id"] for figure in document["figures"]}
     for finding in document["findings"]:
         name = f"finding-{finding['number']}"
         finding["figure"] = name if name in shown else None
-    return identified(document)
 
 
 def drawn_by() -> dict[str, str]:
