@@ -50,8 +50,10 @@ class GuiCalls:
 
         connect = Connections.connect
 
-        def connect_timed(self_: Connections, signal: Any, slot: Callable[..., Any]) -> None:
-            connect(self_, signal, self.ours(slot))
+        def connect_timed(
+            self_: Connections, signal: Any, slot: Callable[..., Any], **options: Any
+        ) -> None:
+            connect(self_, signal, self.ours(slot), **options)
 
         def make(call: Callable[[], None]) -> None:
             self.ours(call)()

@@ -125,6 +125,21 @@ def note(review: ReviewWidget, text: str) -> None:
 # ---------------------------------------------------------------- the case
 
 
+def test_the_dock_says_what_comes_next_and_partitions(review: ReviewWidget, photo: Path) -> None:
+    next_ = review.next
+    assert not next_.words.isVisible()
+    assert not next_.partition.isVisible()
+    make_case(review, photo)
+    assert next_.words.text().startswith("Next: partition the picture")
+    press(review, next_.partition)
+    assert review.controller.plane is not None
+    assert review.controller.plane.partition is not None
+    assert not next_.partition.isVisible()
+    assert next_.words.text().startswith("Next: open views under Evidence")
+    note(review, "A seam.")
+    assert next_.words.text() == "Next: answer the checklist and give your verdict."
+
+
 def test_a_case_is_made_beside_the_picture_and_opened_again(
     review: ReviewWidget, photo: Path
 ) -> None:

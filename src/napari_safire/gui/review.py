@@ -14,6 +14,7 @@ from napari_safire.gui.panels.review.case_section import CaseSection
 from napari_safire.gui.panels.review.compare_section import CompareSection
 from napari_safire.gui.panels.review.finding_section import FindingSection
 from napari_safire.gui.panels.review.judgement_section import JudgementSection
+from napari_safire.gui.panels.review.next_step import NextStep
 from napari_safire.gui.panels.review.region_section import RegionSection
 from napari_safire.gui.panels.review.report_section import ReportSection
 from napari_safire.gui.panels.section import Rows, Section, button
@@ -44,14 +45,9 @@ class ReviewWidget(WorkspaceDock):
         workspace.need_model()
         review = workspace.review
         self.case = CaseSection(self.controller, review)
+        self.next = NextStep(self.controller, review)
         self.note = button(
             "Note finding", "Note what you see in the open view, and where (Shift+B).", review.note
-        )
-        self.partition = button(
-            "Partition",
-            "Divide the picture into its sources, as in the dock SAFIRE; in a blind first look the "
-            "verdict stays hidden.",
-            self.controller.partition,
         )
         self.verdict = VerdictPanel(self.controller)
         self.verdict.prior = workspace.preferences.prior_percent / 100
@@ -67,32 +63,26 @@ class ReviewWidget(WorkspaceDock):
         self.judgement = JudgementSection(self.controller, review)
         self.report = ReportSection(self.controller, review)
         sections: list[Section] = [
-            self.case, self.verdict, self.evidence, self.compare, self.regions, self.findings,
-            self.judgement, self.report,
+            self.case, self.next, self.verdict, self.evidence, self.compare, self.regions,
+            self.findings, self.judgement, self.report,
         ]  # fmt: skip
-        buttons = Rows([self.note, self.partition, self.reveal], 3)
+        buttons = Rows([self.note, self.reveal], 2)
         shown = [
-            self.case, self.verdict, buttons, self.evidence, self.compare, self.regions,
+            self.case, self.next, self.verdict, buttons, self.evidence, self.compare, self.regions,
             self.findings, self.judgement, self.report,
         ]  # fmt: skip
         self._lay_out(shown, [*sections, _Begun(review)])
-        session = self.controller.session
-        for signal in (
-            session.blind.changed, review.work.changed, session.partitioned,
-            self.controller.plane_changed, self.controller.shown,
-        ):  # fmt: skip
-            self._connections.connect(signal, self._show_buttons)
+        for signal in (self.controller.session.blind.changed, review.work.changed):
+            self._connections.connect(signal, self._show_reveal)
         self._connections.connect(workspace.watch.changed, self._preferences_changed)
         self._body.addStretch(1)
         review.begin()
-        self._show_buttons()
+        self._show_reveal()
 
     def _preferences_changed(self, preferences: Preferences) -> None:
         self.verdict.prior = preferences.prior_percent / 100
 
-    def _show_buttons(self, _: object = None) -> None:
-        plane = self.controller.plane
-        self.partition.setVisible(plane is not None and plane.predictions.partition is None)
+    def _show_reveal(self, _: object = None) -> None:
         is_open = self.workspace.review.work.opened is not None
         self.reveal.setVisible(is_open and self.verdict.is_hidden)
 
