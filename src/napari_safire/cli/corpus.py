@@ -73,6 +73,16 @@ SandboxOption = Annotated[
 ]
 
 
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        help="Lists may name pictures anywhere below this folder, not only below their own; "
+        "implies --manifest.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class NamedModel:
     """A model as it was asked for."""
@@ -94,11 +104,12 @@ class CorpusOptions:
     cluster: ClusterOptions
     task_size: int | None
     sandbox: bool
+    root: Path | None
 
     @property
     def is_corpus(self) -> bool:
         """Whether any of them was given."""
-        others = (self.write, self.files, self.retry, self.task_size)
+        others = (self.write, self.files, self.retry, self.task_size, self.root)
         chosen = any(value is not None for value in others)
         flags = self.manifest or self.recursive or self.sandbox
         return flags or chosen or self.cluster.is_chosen
@@ -141,6 +152,7 @@ def predict_corpus(
         recursive=options.recursive,
         retry_errors=options.retry == "errors",
         task_size=options.task_size or TASK_SIZE,
+        root=options.root,
     )
     engine = open_engine(model.name, model.device, model.precision)
     checkpoint = engine.model.checkpoint_sha256

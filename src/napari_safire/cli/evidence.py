@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_safire.cli.options import JsonOption
+from napari_safire.cli.options import ImagesArgument, JsonOption
 from napari_safire.cli.pictures import named_pictures
 from napari_safire.cli.terminal import FAILED, WRONG_USE, complain, say
 from napari_safire.errors import Cancelled, ImageReadError
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 def evidence(
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Picture files or folders of them.")
-    ],
+    images: ImagesArgument,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for pictures and JSON.")
     ],

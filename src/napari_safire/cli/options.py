@@ -66,3 +66,6 @@ AuthorOption = Annotated[
     str | None,
     typer.Option("--as", metavar="NAME", help="In whose name; default: this machine's annotator."),
 ]
+ImagesArgument = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE...", help="Picture files or folders of them.")
+]

@@ -27,6 +27,7 @@ from napari_safire.cli.corpus import (
     NamedModel,
     RecursiveOption,
     RetryOption,
+    RootOption,
     SandboxOption,
     TaskSizeOption,
     WriteOption,
@@ -148,6 +149,7 @@ def predict(
     scheduler_file: SchedulerFileOption = "",
     task_size: TaskSizeOption = None,
     sandbox: SandboxOption = False,
+    root: RootOption = None,
 ) -> None:
     """Partition pictures into their sources, localise forgeries, write all results to a folder.
 
@@ -164,7 +166,7 @@ def predict(
     )  # fmt: skip
     cluster = ClusterOptions(workers, scheduler, scheduler_file)
     wanted = CorpusOptions(
-        manifest, recursive, write, files, retry, cluster, task_size, sandbox
+        manifest, recursive, write, files, retry, cluster, task_size, sandbox, root
     )  # fmt: skip
     named = NamedModel(model, device, precision)
     batch = ([Path(image) for image in images], output, settings, overwrite, absolute_paths)

@@ -16,6 +16,7 @@ from napari_safire.cli.options import (
     AuthorOption,
     DeviceOption,
     EvidenceOption,
+    ImagesArgument,
     JsonOption,
     ModelOption,
     SeedOption,
@@ -57,36 +58,39 @@ class _Wanted:
     overwrite: bool
 
 
+CaseOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="A case or project; default: one beside each report."),
+]
+TimestampOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Told as the time of making, ISO 8601; default: SOURCE_DATE_EPOCH, else now.",
+    ),
+]
+StabilityOption = Annotated[
+    Copies, typer.Option(help="Changed copies that the partition is tried on.")
+]
+OutputOption = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="One folder in it for each picture.")
+]
+
+
 def review(
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Picture files or folders of them.")
-    ],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="DIR", help="One folder in it for each picture."),
-    ],
-    case: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="A case or project; default: one beside each report."),
-    ] = None,
+    images: ImagesArgument,
+    output: OutputOption,
+    case: CaseOption = None,
     reviewer: AuthorOption = None,
     number: Annotated[str, typer.Option(help="Of the case, if it is begun now.")] = "",
     question: Annotated[str, typer.Option(help="To be answered, if the case is begun now.")] = "",
     model: ModelOption = "safire-lite",
     device: DeviceOption = "auto",
     evidence: EvidenceOption = "all",
-    stability: Annotated[
-        Copies, typer.Option(help="Changed copies that the partition is tried on.")
-    ] = "quick",
+    stability: StabilityOption = "quick",
     seed: SeedOption = 0,
     language: Annotated[str, typer.Option(help="Of HTML and PDF: en, de.")] = "en",
-    timestamp: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Told as the time of making, ISO 8601; default: SOURCE_DATE_EPOCH, else now.",
-        ),
-    ] = None,
+    timestamp: TimestampOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace reports; cases are gone on with.")
     ] = False,

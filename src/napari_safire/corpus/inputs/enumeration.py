@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProbl
 from napari_safire.corpus.inputs.remote import is_address, remote_pictures
 from napari_safire.corpus.inputs.shards import SHARD_SUFFIXES, members_of
 from napari_safire.corpus.inputs.tables import TABLE_SUFFIXES, paths_in
+from napari_safire.decoding.names import is_picture_name
 from napari_safire.errors import SafireError
 from napari_safire.images.files import is_picture_file, why_unreadable
 from napari_safire.images.records.paths import recorded_path
@@ -81,9 +83,9 @@ def _of_file(path: Path, output: Path, root: Path | None) -> Iterator[Input]:
             elif is_address(written):
                 yield from remote_pictures(written, recursive=False)
             else:
-                yield _picture(Path(written), output)
+                yield _picture(written, recorded_path(written, output))
     else:
-        yield _picture(path, output)
+        yield _picture(os.fspath(path), recorded_path(path, output))
 
 
 def _below(folder: Path, output: Path, recursive: bool) -> Iterator[Input]:
@@ -92,18 +94,19 @@ def _below(folder: Path, output: Path, recursive: bool) -> Iterator[Input]:
     while waiting:
         place = waiting.pop()
         below: list[Path] = []
+        begin = recorded_path(place / "x", output)[:-1]  # what the names of all files there share
         with os.scandir(place) as entries:
             visible = (entry for entry in entries if not entry.name.startswith("."))
             while some := sorted(islice(visible, _AT_ONCE), key=lambda entry: entry.name):
                 for entry in some:
-                    path = Path(entry.path)
                     if entry.is_dir(follow_symlinks=False):
+                        path = Path(entry.path)
                         if path != output:
                             below.append(path)
-                    elif path.suffix.lower() in SHARD_SUFFIXES:
-                        yield from members_of(path, recorded_path(path, output))
-                    elif is_picture_file(path):
-                        yield _picture(path, output)
+                    elif entry.name.lower().endswith(SHARD_SUFFIXES):
+                        yield from members_of(Path(entry.path), begin + entry.name)
+                    elif is_picture_name(entry.name) or is_picture_file(entry.path):
+                        yield _picture(entry.path, begin + entry.name)
         if recursive:
             waiting += sorted(below, reverse=True)
 
@@ -120,11 +123,14 @@ def _matching(pattern: str, output: Path, root: Path | None) -> Iterator[Input]:
         yield InputProblem(printable(pattern), problem)
 
 
-def _picture(path: Path, output: Path) -> Input:
-    reason = why_unreadable(path)
-    name = recorded_path(path, output)
-    if reason is not None:
-        return InputProblem(printable(name), reason)
-    status = os.stat(path)
+def _picture(path: str, name: str) -> Input:
+    try:
+        status = os.stat(path)
+        is_readable = stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK)
+    except (OSError, ValueError):
+        is_readable = False
+    if not is_readable:
+        problem = why_unreadable(path) or f"{printable(path)} cannot be read: try again."
+        return InputProblem(printable(name), problem)
     stamp = f"{status.st_size}:{status.st_mtime_ns}"
-    return CorpusPicture(name, "file", os.fspath(path), size=status.st_size, stamp=stamp)
+    return CorpusPicture(name, "file", path, size=status.st_size, stamp=stamp)

@@ -65,37 +65,34 @@ def report_on(
     Raises
     ------
     SafireError
-        The picture changed since it was analysed, is another than the case's, or the folder cannot
-        be written to.
+        The picture is another than was analysed, or than the case's; or nothing can be written.
     Cancelled
     """
-    at = (made_at or time_of_making()).astimezone(UTC).isoformat(timespec="seconds")
-    record = analysis.as_record()
+    moment, record = made_at or time_of_making(), analysis.as_record()
+    at = moment.astimezone(UTC).isoformat(timespec="seconds")
     refuse_existing(Path(os.path.abspath(folder)), overwrite)
     _refuse_other_picture(case, record["picture"]["file_sha256"])
-    if not case.project.read_only:
-        keep_analysis(case, analysis)
-        if not case.review().of(case.reviewer).may_see_verdicts:
-            case.show_verdict()
+    _note_what_is_shown(case, analysis)
     findings = [noted.finding for noted in chosen_findings(case.review())]
     figures = make_figures(analysis, findings, progress=within(progress, 0, 70), cancel=cancel)
-    document = make_document(
-        case,
-        record,
-        [figure.as_record() for figure in figures],
-        at=at,
-        device=device,
-        language=language,
-    )
+    told = {"at": at, "device": device, "language": language}
+    document = make_document(case, record, [figure.as_record() for figure in figures], **told)
     report(progress, cancel, 70, 100, "writing the report")
-    written = write_report(
-        folder, document, {figure.id: figure.data for figure in figures}, overwrite=overwrite
-    )
+    data = {figure.id: figure.data for figure in figures}
+    written = write_report(folder, document, data, overwrite=overwrite)
     if not case.project.read_only:
         files = {written.json.name: file_sha256(written.json), **written.files}
         case.keep_report(files, document["head"])
     report(progress, None, 100, 100, "writing the report")
     return written
+
+
+def _note_what_is_shown(case: Case, analysis: Analysis) -> None:
+    if case.project.read_only:
+        return
+    keep_analysis(case, analysis)
+    if not case.review().of(case.reviewer).may_see_verdicts:
+        case.show_verdict()
 
 
 def keep_analysis(case: Case, analysis: Analysis) -> None:
