@@ -201,6 +201,35 @@ def test_program_that_accuses_nothing_has_no_ratio_in_the_summary() -> None:
     assert "not to be relied on" in rest
 
 
+def test_a_verdict_is_called_blind_only_if_it_was() -> None:
+    document = full_document()
+    document["reviews"] = document["reviews"][:1]
+    assert document["reviews"][0]["blind"]
+    assert "hidden until this one was given" in Page(page_of(document)).text
+    document["reviews"][0]["judgement"]["blind"] = False
+    text = Page(page_of(document)).text
+    assert "hidden until this one was given" not in text
+    assert "could be seen before this one was given" in text
+
+
+def test_ones_own_signature_is_no_second_opinion() -> None:
+    document = full_document()
+    document["reviews"] = document["reviews"][:1]
+    assert "Nobody else has countersigned" not in Page(page_of(document)).text
+    for signed in document["reviews"][0]["countersignatures"]:
+        signed["by"] = document["reviews"][0]["reviewer"]
+    assert "Nobody else has countersigned" in Page(page_of(document)).text
+
+
+def test_folders_of_a_user_are_not_printed() -> None:
+    document = full_document()
+    for path in ("../../../home/anna/a.jpg", "/home/anna/a.jpg"):
+        document["picture"]["path"] = path
+        assert "home/anna" not in page_of(document)
+    document["picture"]["path"] = "../pictures/a.jpg"
+    assert "../pictures/a.jpg" in page_of(document)
+
+
 def test_long_tables_of_regions_show_what_stands_out() -> None:
     document = full_document()
     row = document["regions"]["rows"][1]

@@ -195,6 +195,61 @@ def test_a_changed_event_and_a_changed_word_are_found(report: Path, tmp_path: Pa
     assert "The words of event" in found
 
 
+def test_a_report_that_was_cut_short_is_told_from_one_that_was_proved(report: Path) -> None:
+    """Ben's signature goes, and with it every word of it: only the case knows."""
+
+    def change(document: dict[str, Any]) -> None:
+        events = document["events"]
+        (ben,) = (n for n, one in enumerate(events) if one["kind"] == "review.signed")
+        del events[ben:]
+        last = events[-1]
+        document["custody"] = [c for c in document["custody"] if c["sequence"] <= last["sequence"]]
+        document["reviews"][0]["countersignatures"] = []
+        document["head"] = last["sha256"]
+
+    rewritten(report, change)
+    with begun_again(report.parent, "Cleo").project as project:
+        Case(project, "photo.png").note(finding(9))
+    proof = verify_report(report)
+    assert wrongs(report) == {}
+    assert proof.words == "Nothing is wrong with what was checked; not checked: 3."
+
+
+def test_an_event_left_out_of_the_middle_is_found(report: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        (noted,) = (
+            n for n, one in enumerate(document["events"])
+            if one["kind"] == "review.noted" and one["body"]["finding"]["comment"].endswith("2")
+        )  # fmt: skip
+        del document["events"][noted]
+        del document["findings"][1]
+
+    rewritten(report, change)
+    assert "of the case is left out." in wrongs(report)["case"]
+    (report.parent / "case").rename(report.parent / "elsewhere")
+    told = {check.what: check.words for check in verify_report(report).checks}
+    assert "1 events before it are not in the report" in told["event log"]
+
+
+def test_a_limitation_of_a_reviewer_is_not_left_out(report: Path) -> None:
+    rewritten(report, lambda d: d["limitations"].pop())
+    assert "limitations" in wrongs(report)["findings and verdicts"]
+
+
+def test_a_dispute_outlives_the_verdict_that_it_was_about(report: Path, tmp_path: Path) -> None:
+    case = begun_again(report.parent, "Ben")
+    judged, head = case.review().of("Anna").verdict, case.project.head
+    case.sign(Signature("disputes", "Anna", judged.sha256, head.sha256, "Not so."))
+    case.project.close()
+    case = begun_again(report.parent)
+    case.judge(judged.judgement, judged.revision)
+    case.project.close()
+    write_one(report.parent, to=tmp_path / "new")
+    order = read_report(tmp_path / "new").document["reviews"][0]["order"]
+    assert order[-2].endswith("The verdict was disputed by Ben.")
+    assert verify_report(tmp_path / "new").words.startswith("Nothing is wrong")
+
+
 def test_what_only_the_analysis_says_is_held_by_the_case(report: Path) -> None:
     rewritten(report, lambda d: d["model_verdict"].update(verdict="no forgery found"))
     assert set(wrongs(report)) == {"report in the case"}

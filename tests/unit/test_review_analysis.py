@@ -209,6 +209,11 @@ def test_limitations_of_model_and_work(whole):
 # ------------------------------------------------------------------------------ settings
 
 
+def test_settings_name_no_file_to_open():
+    with pytest.raises(DatasetError, match="reference of the view 'comparison' is no setting"):
+        AnalysisSettings(view_parameters={"comparison": {"reference": "/home/anna/a.png"}})
+
+
 def test_settings_are_read_back():
     asked = AnalysisSettings(
         PartitionSettings("kmeans", 3, seed=7), "none", "all", ("noise level",),

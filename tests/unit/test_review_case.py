@@ -119,6 +119,25 @@ def test_a_verdict_after_the_models_is_not_blind(case: Case) -> None:
     assert not case.judge(Judgement("cannot be determined")).blind
 
 
+def test_no_verdict_is_called_blind_that_may_not_have_been(case: Case) -> None:
+    undecided = Judgement("cannot be determined")
+    case.begin(blind=True)
+    first = case.judge(undecided)
+    assert first.blind
+    assert not case.judge(undecided, 1).blind, "the model's could be seen after the first"
+    ben = open_case(case.project.folder, case.path, reviewer="Ben")
+    ben.begin(blind=False)
+    ben.begin(blind=True)
+    assert not ben.judge(undecided).blind, "it could be seen before"
+    ben.project.close()
+    cleo = open_case(case.project.folder, case.path, reviewer="Cleo")
+    cleo.keep_report({"report.json": "a" * 64}, first.sha256)
+    cleo.begin(blind=True)
+    assert cleo.review().of("Cleo").may_see_verdicts, "her report told it"
+    assert not cleo.judge(undecided).blind
+    cleo.project.close()
+
+
 def test_an_analysis_is_kept_once(case: Case) -> None:
     for _ in range(2):
         case.keep_analysis({"verdict": "forged"}, labels(), BASIS, "forged")

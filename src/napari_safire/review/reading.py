@@ -62,7 +62,7 @@ class Judged:
     sha256 : str
         Of the event by which it was given.
     blind : bool
-        The model's verdict had not been shown to the reviewer before.
+        No verdict of the model or of others could be seen by the reviewer before.
     signatures : tuple of Signed
         Of this very revision.
     """
@@ -85,9 +85,10 @@ class Review:
     begun_at : str
         When (UTC); empty where they only signed, or found something.
     blind : bool
-        Whether the model's verdict was to stay hidden before theirs.
+        Whether the model's verdict was to stay hidden before theirs, from the beginning on.
     shown_at : str
-        When the model's verdict was shown to them first; empty: not yet.
+        When the model's verdict was shown to them first, or they wrote a report, which tells it;
+        empty: not yet.
     checklist : tuple of Checked
         In the order of the questions.
     judged : tuple of Judged
@@ -218,6 +219,7 @@ class _Reader:
     analyses: list[Analysed] = field(default_factory=list)
     reports: list[Reported] = field(default_factory=list)
     signatures: dict[str, list[Signed]] = field(default_factory=dict)
+    reported_at: dict[str, str] = field(default_factory=dict)
 
     def told(self, picture: str) -> PictureReview:
         reviews = tuple(
@@ -240,9 +242,14 @@ class _Reader:
         self.reviews[event.made_by] = replace(review, **values)
 
     def begun(self, event: Event) -> None:
-        before = self.reviews.get(event.made_by)
-        begun_at = before.begun_at if before and before.begun_at else event.made_at
-        self._change(event, begun_at=begun_at, blind=bool(event.body["blind"]))
+        before, blind = self.reviews.get(event.made_by), bool(event.body["blind"])
+        if before is not None and before.begun_at:
+            # Who was free to see verdicts once cannot look blindly afterwards.
+            self._change(event, blind=blind and before.blind)
+            return
+        seen_at = "" if before is None else before.shown_at
+        shown_at = seen_at or self.reported_at.get(event.made_by, "")
+        self._change(event, begun_at=event.made_at, blind=blind, shown_at=shown_at)
 
     def shown(self, event: Event) -> None:
         before = self.reviews.get(event.made_by)
@@ -271,7 +278,7 @@ class _Reader:
             len(before.judged) + 1,
             event.made_at,
             event.first_sha256,
-            blind=not before.shown_at and before.blind,
+            blind=not before.may_see_verdicts,
         )
         self._change(event, judged=(*before.judged, judged))
 
@@ -294,6 +301,7 @@ class _Reader:
         )
 
     def reported(self, event: Event) -> None:
+        self.reported_at.setdefault(event.made_by, event.made_at)
         files = MappingProxyType({str(k): str(v) for k, v in event.body["files"].items()})
         self.reports.append(Reported(files, event.body["head"], event.made_by, event.made_at))
 

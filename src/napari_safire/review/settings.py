@@ -71,6 +71,11 @@ class AnalysisSettings:
                 )
         for name, given in self.view_parameters.items():
             for parameter, value in given.items():
+                if parameter in known[name].needs and value is not None:
+                    # A record from anybody shall not make this program open other files.
+                    raise DatasetError(
+                        f"{parameter} of the view {name!r} is no setting: give that picture itself."
+                    )
                 if parameter not in known[name].parameters:
                     raise DatasetError(f"The view {name!r} has no parameter {parameter!r:.60}.")
                 if not _is_plain(value):

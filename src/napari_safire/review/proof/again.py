@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,22 @@ from napari_safire.basis import ALGORITHM
 from napari_safire.errors import Cancelled, SafireError, sentence
 from napari_safire.images.records.writing import versions
 from napari_safire.progress import Cancel, Progress
+from napari_safire.review.proof.case_checks import stored_events
 from napari_safire.review.proof.checks import Check, right, settled, unchecked, wrong
 from napari_safire.review.proof.reading import StoredReport, read_file
-from napari_safire.review.report.document import ANALYSED, drawn_by
+from napari_safire.review.reading import read_review
+from napari_safire.review.report.document import (
+    ANALYSED,
+    chosen_findings,
+    drawn_by,
+    review_limitations,
+)
 from napari_safire.review.report.write import HTML, PDF, rendered
 from napari_safire.text import printable
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
+    from napari_safire.review.analysis import Analysis
 
 ELSEWHERE = 0.01
 """By how much numbers may differ: with other threads, machines or versions of what computes."""
@@ -94,28 +103,28 @@ def analysed_again(
     try:
         settings = AnalysisSettings.from_record(document["settings"])
         with _called(document["picture"]["name"], picture) as path:
-            found = analyse(
+            analysis = analyse(
                 path,
                 engine,
                 settings,
                 model_name=model["name"],
                 progress=progress,
                 cancel=cancel,
-            ).as_record()
+            )
+            found = analysis.as_record()
     except Cancelled:
         raise
     except (SafireError, OSError) as error:
         yield wrong(what, f"It cannot be made: {sentence(error)}")
         return
     other = _other_versions(document["made"]["versions"], versions())
-    old, new = _compared(document), _compared(found)
+    review = read_review(document["picture"]["id"], stored_events(stored))
+    limits = [*found["limitations"], *review_limitations(review)]
+    old = _compared(document, document["limitations"])
+    new = _compared(found, limits)
     if not differences(old, new):
-        kept = set(document["limitations"])
-        left_out = [one for one in found["limitations"] if one not in kept]
-        if left_out:
-            yield wrong(what, f"The report leaves out a limitation: {left_out[0]}")
-            return
         yield right(what, "Every number and word of it came again.")
+        yield _figures_again(stored, analysis, other, cancel)
         return
     why = other or "as with another number of threads or another device"
     yield settled(
@@ -141,9 +150,39 @@ def _called(name: str, picture: Path) -> Iterator[Path]:
         yield path
 
 
-def _compared(record: Any) -> dict[str, Any]:
+def _figures_again(
+    stored: StoredReport, analysis: Analysis, other: str, cancel: Cancel | None
+) -> Check:
+    """Draw the figures once more: a page is believed for what it shows.
+
+    Those of findings that were seen in the view "comparison" need a file of which only the report
+    says where it lies, and a report from anybody shall not make this program look anywhere.
+    """
+    from napari_safire.review.report.figures import make_figures
+
+    what = "figures made again"
+    review = read_review(stored.document["picture"]["id"], stored_events(stored))
+    findings = [noted.finding for noted in chosen_findings(review)]
+    unseen = {f"finding-{n}" for n, one in enumerate(findings, 1) if one.view == "comparison"}
+    findings = [replace(one, view="") if one.view == "comparison" else one for one in findings]
+    made = [figure.as_record() for figure in make_figures(analysis, findings, cancel=cancel)]
+    new = {figure["id"]: figure for figure in made if figure["id"] not in unseen}
+    old = {one["id"]: one for one in stored.document["figures"] if one["id"] not in unseen}
+    told = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+    if told and other:
+        return unchecked(what, f"Other bytes come; {other}.")
+    left = f" {len(unseen)} were not made: they need another picture." if unseen else ""
+    return settled(
+        what,
+        [f"{printable(name)} is another." for name in told],
+        f"All {len(new)} came again, byte by byte.{left}",
+    )
+
+
+def _compared(record: Any, limitations: list[str]) -> dict[str, Any]:
     picture = record["picture"]
     return {
+        "limitations": limitations,
         **{name: record.get(name) for name in ANALYSED},
         "picture": {name: picture.get(name) for name in _IDENTITY},
     }

@@ -17,7 +17,7 @@ from napari_safire.project.upkeep.wording import event_words
 from napari_safire.review.proof.checks import Check, right, settled, unchecked, wrong
 from napari_safire.review.proof.reading import StoredReport
 from napari_safire.review.reading import read_review
-from napari_safire.review.report.document import OF_EVENTS, of_events
+from napari_safire.review.report.document import OF_EVENTS, of_events, review_limitations
 from napari_safire.review.report.write import JSON
 from napari_safire.review.signatures import check_signature, fingerprint, signed_message
 from napari_safire.text import printable
@@ -26,24 +26,43 @@ from napari_safire.text import printable
 def event_checks(stored: StoredReport) -> Iterator[Check]:
     """Prove the events by their own hashes, and that findings and verdicts follow from them."""
     document, what = stored.document, "event log"
-    events = [_event(record) for record in document["events"]]
+    events = stored_events(stored)
     problems = [*_chained(events), *_worded(events, document["events"])]
     head = events[-1].sha256 if events else None
     if head != document["head"]:
         problems.append("The head is not the hash of the last event.")
-    yield settled(what, problems, f"{len(events)} events, each with its hash; head {head}.")
+    fine = f"{len(events)} events, each with its hash; head {head}.{_gaps(events)}"
+    yield settled(what, problems, fine)
     if problems:
         return
     try:
         told = of_events(events, document["picture"])
+        own = list(review_limitations(read_review(document["picture"]["id"], events)))
     except DatasetError as error:
         yield wrong("findings and verdicts", str(error))
         return
     other = [name for name in OF_EVENTS if _plain(told[name]) != _plain(document[name])]
+    if own and document["limitations"][-len(own) :] != own:
+        other.append("limitations")
     yield settled(
         "findings and verdicts",
         [f"Not what the events say: {', '.join(other)}."] if other else [],
         "Case, custody, findings and verdicts are those of the events.",
+    )
+
+
+def stored_events(stored: StoredReport) -> list[Event]:
+    """Return the events of a report, whether they are right or not."""
+    return [_event(record) for record in stored.document["events"]]
+
+
+def _gaps(events: list[Event]) -> str:
+    missing = events[-1].sequence - len(events) if events else 0
+    if missing <= 0:
+        return ""
+    return (
+        f" {missing} events before it are not in the report: of other pictures, or left out; only "
+        "the case can tell."
     )
 
 
@@ -154,6 +173,13 @@ def case_checks(stored: StoredReport, folder: Path, *, was_given: bool) -> Itera
         ]
         last = document["events"][-1]["sequence"] if document["events"] else 0
         picture = document["picture"]["id"]
+        problems += [
+            f"Event {event.sequence} of the case is left out."
+            for event in project.events()
+            if event.sequence < last
+            and event.picture in ("", picture)
+            and event.sha256 not in hashes
+        ]
         since = [e for e in project.events(after=last) if e.picture in ("", picture)]
         news = sum(event.kind != "review.reported" for event in since)
         more = f" {news} changes came since." if news else " Nothing was changed since."

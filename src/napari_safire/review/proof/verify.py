@@ -77,6 +77,16 @@ class ReportProof:
         """Whether nothing was wrong; what could not be looked at is not wrong."""
         return all(check.state != "wrong" for check in self.checks)
 
+    @property
+    def words(self) -> str:
+        """What came of it in a sentence, which claims no more than was looked at."""
+        if not self.holds:
+            return "The report does not hold."
+        left = sum(check.state == "not checked" for check in self.checks)
+        if not left:
+            return "The report holds."
+        return f"Nothing is wrong with what was checked; not checked: {left}."
+
 
 def verify_report(
     path: str | os.PathLike[str],

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from operator import itemgetter
 from typing import Any
 
 from napari_safire import __version__
@@ -29,6 +30,7 @@ from napari_safire.review.reading import (
     read_review,
 )
 from napari_safire.review.values import CHECKLIST, CaseDescription, Viewport
+from napari_safire.text import isolated
 
 FORMAT = "napari-safire report"
 VERSION = 1
@@ -120,7 +122,7 @@ def make_document(
     }
     document |= of_events(events, document["picture"])
     review = read_review(known.id, events)
-    document["limitations"] = [*(record.get("limitations") or ()), *_limitations(review)]
+    document["limitations"] = [*(record.get("limitations") or ()), *review_limitations(review)]
     _name_figures(document)
     return identified(document)
 
@@ -310,18 +312,27 @@ def _signed(signed: Signed) -> dict[str, Any]:
 
 def _order(review: Review) -> Iterator[str]:
     """What was seen before what."""
-    steps = [(review.shown_at, "The model's verdict was shown.")] if review.shown_at else []
-    if review.begun_at:
-        steps.append((review.begun_at, "The review was begun."))
+    steps = [(review.begun_at, "The review was begun.")] if review.begun_at else []
+    if review.shown_at:
+        steps.append((review.shown_at, "The model's verdict was shown."))
     for judged in review.judged:
         name = "The verdict" if judged.revision == 1 else f"Verdict {judged.revision}"
         seen = "not seeing" if judged.blind else "free to see"
         steps.append((judged.at, f"{name} was given, {seen} the model's."))
-    for at, what in sorted(steps):
+        if judged is not review.verdict:  # those of the last one stand beside it
+            steps += [(s.at, _of_former(name, s)) for s in judged.signatures]
+    for at, what in sorted(steps, key=itemgetter(0)):
         yield f"{at[:16].replace('T', ' ')} UTC: {what}"
 
 
-def _limitations(review: PictureReview) -> Iterator[str]:
+def _of_former(name: str, signed: Signed) -> str:
+    """A dispute does not go away because the verdict was given once more."""
+    what = "signed" if signed.signature.stance == "signs" else "disputed"
+    return f"{name} was {what} by {isolated(signed.by)}."
+
+
+def review_limitations(review: PictureReview) -> Iterator[str]:
+    """Say what limits a report by what its reviewers answered, and by what was not chosen."""
     for one in review.reviews:
         for answer in one.checklist:
             if answer.answer != "yes":

@@ -46,7 +46,7 @@ def picture(draft: Draft) -> Chapter:
     given = draft.document.record("picture")
     facts = draft.facts(
         ("name", draft.data(given.text("name"))),
-        ("path", draft.data(given.text("path"))),
+        ("path", draft.data(_place(given.text("path")))),
         ("format", draft.data(given.text("format"))),
         ("bytes", _bytes(draft, given.whole("bytes"))),
         ("shape", _shape(draft, given.numbers("shape"))),
@@ -61,6 +61,12 @@ def picture(draft: Draft) -> Chapter:
         )
     blocks += draft.figure("picture")
     return Chapter(tuple(blocks), (_decoding(draft), _metadata(draft)))
+
+
+def _place(path: str) -> str:
+    """Where the picture lies, by folders that belong to the case: others may name their user."""
+    folders, _, name = path.rpartition("/")
+    return f"…/{name}" if path.startswith("/") or folders.count("..") > 1 else path
 
 
 def _bytes(draft: Draft, n_bytes: int | None) -> Words:

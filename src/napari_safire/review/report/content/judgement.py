@@ -75,7 +75,7 @@ def _review(draft: Draft, review: Record, order: int) -> Part:
     judgement = review.record("judgement")
     blocks: list[Block] = [*draft.bullets(review.texts("order"))]
     if judgement:
-        blind = "verdicts.blind" if review.flag("blind") else "verdicts.not_blind"
+        blind = "verdicts.blind" if judgement.flag("blind") else "verdicts.not_blind"
         blocks.insert(0, draft.paragraph(blind))
     blocks.append(_checklist(draft, review))
     rows = [("verdict", judgement_words(draft, judgement))]
@@ -133,10 +133,12 @@ def _source_verdicts(draft: Draft, judgement: Record) -> Block:
 
 
 def _signatures(draft: Draft, review: Record) -> Iterable[Block]:
+    """A reviewer's own signature is no second opinion."""
     given = review.records("countersignatures")
-    if not given:
-        return (draft.paragraph("verdicts.no_signature"),)
-    return tuple(_signature(draft, of) for of in given)
+    boxes = tuple(_signature(draft, of) for of in given)
+    if any(of.text("by") != review.text("reviewer") for of in given):
+        return boxes
+    return (*boxes, draft.paragraph("verdicts.no_signature"))
 
 
 def _signature(draft: Draft, signature: Record) -> Block:
