@@ -461,18 +461,6 @@ def test_the_wheel_scrolls_and_never_changes_an_answer(review: ReviewWidget, pho
     assert [box.currentIndex() for box in boxes] == before
 
 
-def test_the_picture_is_divided_without_leaving_the_dock(review: ReviewWidget, photo: Path) -> None:
-    assert review.partition.isHidden()  # there is no picture yet
-    make_case(review, photo)
-    assert not review.partition.isHidden()
-    press(review, review.partition)
-    wait_until(lambda: review.partition.isHidden())
-    plane = review.controller.plane
-    assert plane is not None
-    assert plane.predictions.partition is not None
-    assert review.verdict.is_hidden
-
-
 def test_a_second_reviewer_signs_or_disputes(
     review: ReviewWidget, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,10 +66,9 @@ class ReviewWidget(WorkspaceDock):
             self.case, self.next, self.verdict, self.evidence, self.compare, self.regions,
             self.findings, self.judgement, self.report,
         ]  # fmt: skip
-        buttons = Rows([self.note, self.reveal], 2)
         shown = [
-            self.case, self.next, self.verdict, buttons, self.evidence, self.compare, self.regions,
-            self.findings, self.judgement, self.report,
+            self.case, self.next, self.verdict, Rows([self.note, self.reveal], 2), self.evidence,
+            self.compare, self.regions, self.findings, self.judgement, self.report,
         ]  # fmt: skip
         self._lay_out(shown, [*sections, _Begun(review)])
         for signal in (self.controller.session.blind.changed, review.work.changed):
