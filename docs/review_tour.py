@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from screenshots import Tour, save, take_tour
 
-LARGEST = 200_000  # bytes
+LARGEST = 150_000  # bytes
 VIEW = "noise level"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from labelled_pictures import labelled
 
@@ -134,6 +134,8 @@ PARTS = st.text(st.characters(codec=None) | st.sampled_from('./\\:,"\n\udce9%~-#
 
 
 @given(st.lists(PARTS, min_size=1, max_size=6), st.booleans())
+@example(["0", "0-"], True)
+@example(["0", "0-.png", "0_", "0~.png"], True)
 def test_any_names_become_safe_and_stay_apart(names: list[str], flat: bool) -> None:
     wanted = [Wanted(f"key {n}", name) for n, name in enumerate(names)]
     found = export_names(wanted, flat=flat)

@@ -44,4 +44,4 @@ def test_its_pictures_are_small_and_all_of_them_are_used() -> None:
     named = set(re.findall(r"images/(review-[\w-]+\.png)", GUIDE))
     made = {path.name for path in (DOCS / "images").glob("review-*.png")}
     assert named == made
-    assert [name for name in made if (DOCS / "images" / name).stat().st_size > 200_000] == []
+    assert [name for name in made if (DOCS / "images" / name).stat().st_size > 150_000] == []

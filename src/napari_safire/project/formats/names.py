@@ -24,6 +24,7 @@ from napari_safire.text import printable
 Annotators = Literal["numbers", "initials", "names"]
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/,;]')
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
+_LOW = re.compile(r"[ -\-]")  # sorts before a dot
 _LONGEST_PATH = 150  # characters of all folders together: Windows counts 260 for a whole path
 _BEGINS = ".-#=+@~"  # hidden, an option, a comment, a formula, a home folder
 
@@ -70,17 +71,20 @@ def export_names(wanted: Sequence[Wanted], *, flat: bool = False) -> list[PurePo
     if len(keys) < len(wanted):
         raise ValueError(f"The picture {keys.most_common(1)[0][0]!r} is to be exported twice.")
     safe = [_safe(one.name, flat) for one in wanted]
+    # Beside a name without a suffix, what sorts before the dot of a mask's must not stand in any.
+    tidy = _without_low if flat and not all(name.suffix for name in safe) else PurePosixPath
+    safe = [tidy(name) for name in safe]
     taken = Counter(_compared(name) for name in safe)
     names = []
     for one, name in zip(wanted, safe, strict=True):
         if taken[_compared(name)] > 1:
             stem = marked(name.stem, one.key)
-            name = name.with_name(stem + name.suffix)
+            name = tidy(name.with_name(stem + name.suffix))
         names.append(name)
     if len({_compared(name) for name in names}) < len(names):
         # A name that looks like another one's with its hash; a number tells them apart.
         names = [
-            name.with_name(f"{name.stem}-{number}{name.suffix}")
+            tidy(name.with_name(f"{name.stem}-{number}{name.suffix}"))
             for number, name in enumerate(names, start=1)
         ]
     return names
@@ -118,6 +122,10 @@ def published_names(people: Iterable[str], how: Annotators) -> dict[str, str]:
         seen[short] += 1
         initials[name] = f"{short}{seen[short]}" if shared[short] > 1 else short
     return initials
+
+
+def _without_low(name: PurePosixPath) -> PurePosixPath:
+    return name.with_name(_LOW.sub("_", name.stem) + name.suffix)
 
 
 def _compared(name: PurePosixPath) -> str:

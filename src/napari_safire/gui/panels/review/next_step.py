@@ -55,8 +55,8 @@ class NextStep(Section):
         if not _has_sources(self._controller):
             return "Next: partition the picture, so that its sources can be compared."
         own = opened.case.reviewer
-        mine = opened.mine
-        if mine.verdict is not None:
+        given = [r.verdict for r in opened.review.reviews if r.verdict is not None]
+        if any(signed.by == own for verdict in given for signed in verdict.signatures):
             written = bool(opened.review.reports)
             return "" if written else "Next: write the report, or let a second reviewer sign first."
         if not any(noted.reviewer == own for noted in opened.review.findings):
