@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image
 from PIL import Image as PillowImage
-from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
+from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton
 from window.hand import wait_idle
@@ -439,6 +439,26 @@ def test_a_verdict_needs_its_checklist_and_is_signed(review: ReviewWidget, photo
     assert not review.verdict.is_hidden, "the model's verdict is shown after one's own"
     settle(review)
     assert review.workspace.review.work.opened.mine.shown_at  # type: ignore[union-attr]
+
+
+def test_the_wheel_scrolls_and_never_changes_an_answer(review: ReviewWidget, photo: Path) -> None:
+    make_case(review, photo)
+    review.judgement.unfold()
+    boxes = [
+        *review.judgement.questions.boxes.values(),
+        *review.judgement.form.findChildren(QComboBox),
+        review.findings.form.kind,
+    ]
+    before = [box.currentIndex() for box in boxes]
+    for box in boxes:
+        turned = QWheelEvent(
+            QPointF(5, 5), box.mapToGlobal(QPointF(5, 5)), QPoint(), QPoint(0, -240),
+            Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase, False,
+        )  # fmt: skip
+        QApplication.sendEvent(box, turned)
+        assert not turned.isAccepted(), box.accessibleName()
+    assert [box.currentIndex() for box in boxes] == before
 
 
 def test_a_second_reviewer_signs_or_disputes(

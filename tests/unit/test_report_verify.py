@@ -250,6 +250,16 @@ def test_a_dispute_outlives_the_verdict_that_it_was_about(report: Path, tmp_path
     assert verify_report(tmp_path / "new").words.startswith("Nothing is wrong")
 
 
+def test_labels_and_records_in_the_case_are_looked_at(report: Path) -> None:
+    kept = sorted(one for one in (report.parent / "case" / "objects").rglob("*") if one.is_file())
+    assert kept
+    whole = kept[0].read_bytes()
+    kept[0].write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert "was changed: its hash is another." in wrongs(report)["case"]
+    kept[0].unlink()
+    assert "is missing from" in wrongs(report)["case"]
+
+
 def test_what_only_the_analysis_says_is_held_by_the_case(report: Path) -> None:
     rewritten(report, lambda d: d["model_verdict"].update(verdict="no forgery found"))
     assert set(wrongs(report)) == {"report in the case"}

@@ -53,7 +53,7 @@ class _Wanted:
     description: CaseDescription
     settings: AnalysisSettings
     model: str
-    made_at: datetime
+    made_at: datetime | None
     language: str
     overwrite: bool
 
@@ -114,10 +114,12 @@ def review(
         CaseDescription(number=number, question=question),
         AnalysisSettings(PartitionSettings(seed=seed), evidence=evidence, stability=stability),
         model,
-        time_of_making() if timestamp is None else _time(timestamp),
+        None if timestamp is None else _time(timestamp),
         language,
         overwrite,
     )
+    if timestamp is None:
+        time_of_making()  # a wrong one in the environment is told before any work
     _refuse_unknown_language(language)
     pictures = named_pictures(images)
     _refuse_existing(wanted, [base for _, base in pictures])

@@ -9,6 +9,8 @@ from magicgui import magicgui
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_safire.gui.panels.section import leave_wheel
+
 
 class ParameterForm(QWidget):
     """A field for each parameter of a function, named, ranged and explained as it is there.
@@ -42,6 +44,7 @@ class ParameterForm(QWidget):
             cast(Any, self.field(name)).setSpecialValueText(text)
         for part in self._gui:
             self.field(part.name).setAccessibleName(part.label)
+            leave_wheel(self.field(part.name))
         body = QVBoxLayout(self)
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(self._gui.native)

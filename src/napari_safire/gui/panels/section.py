@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import TypeVar
 
-from qtpy.QtCore import QEvent, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
@@ -269,6 +269,7 @@ def plain(text: str = "") -> QLabel:
 def elided_combo(name: str, help_text: str) -> QComboBox:
     """A combo box that may be narrower than its longest entry."""
     combo = _MiddleElided()
+    leave_wheel(combo)
     combo.setAccessibleName(name)
     combo.setToolTip(help_text)
     may_be_narrow(combo)
@@ -276,6 +277,23 @@ def elided_combo(name: str, help_text: str) -> QComboBox:
     if view is not None:
         view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
     return combo
+
+
+def leave_wheel(field: QWidget) -> None:
+    """Let the wheel scroll the dock over a field, and never change what the user chose."""
+    field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    field.installEventFilter(_NoWheel(field))
+
+
+class _NoWheel(QObject):
+    """A focus policy alone does not do: Qt's fields turn with the wheel without any focus."""
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Leave the wheel to what lies around the field."""
+        if event is None or event.type() != QEvent.Type.Wheel:
+            return False
+        event.ignore()
+        return True
 
 
 class _MiddleElided(QComboBox):

@@ -12,7 +12,7 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.project.chain.event_bodies import refuse_damaged
 from napari_safire.project.chain.events import BEGINNING, KINDS, Event
 from napari_safire.project.store import Project
-from napari_safire.project.upkeep.verify import verify_chain
+from napari_safire.project.upkeep.verify import objects_of, verify_chain
 from napari_safire.project.upkeep.wording import event_words
 from napari_safire.review.proof.checks import Check, right, settled, unchecked, wrong
 from napari_safire.review.proof.reading import StoredReport
@@ -171,6 +171,7 @@ def case_checks(stored: StoredReport, folder: Path, *, was_given: bool) -> Itera
             for event in document["events"]
             if known.get(event["sequence"]) != event["sha256"]
         ]
+        problems += _objects(project, hashes)
         last = document["events"][-1]["sequence"] if document["events"] else 0
         picture = document["picture"]["id"]
         problems += [
@@ -186,6 +187,17 @@ def case_checks(stored: StoredReport, folder: Path, *, was_given: bool) -> Itera
         yield settled("case", problems, f"Its chain holds every event of the report.{more}")
         if not problems:
             yield _named(stored, project)
+
+
+def _objects(project: Project, hashes: set[str]) -> list[str]:
+    """What is wrong with labels and records that events of a report name."""
+    named = {
+        digest
+        for event in project.events()
+        if event.sha256 in hashes
+        for digest in objects_of(event)
+    }
+    return [problem for digest in sorted(named) if (problem := project.objects.problem(digest))]
 
 
 def _named(stored: StoredReport, project: Project) -> Check:

@@ -68,11 +68,12 @@ def report_on(
         The picture is another than was analysed, or than the case's; or nothing can be written.
     Cancelled
     """
-    moment, record = made_at or time_of_making(), analysis.as_record()
-    at = moment.astimezone(UTC).isoformat(timespec="seconds")
+    record = analysis.as_record()
     refuse_existing(Path(os.path.abspath(folder)), overwrite)
     _refuse_other_picture(case, record["picture"]["file_sha256"])
     _note_what_is_shown(case, analysis)
+    moment = made_at or time_of_making()  # not before the events it tells of
+    at = moment.astimezone(UTC).isoformat(timespec="seconds")
     findings = [noted.finding for noted in chosen_findings(case.review())]
     figures = make_figures(analysis, findings, progress=within(progress, 0, 70), cancel=cancel)
     told = {"at": at, "device": device, "language": language}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox
 
@@ -265,5 +265,4 @@ def _choice(
     box = elided_combo(name, f"{name}.")
     box.addItems(shown or list(words))
     box.activated.connect(act)
-    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the wheel scrolls the dock
     return box

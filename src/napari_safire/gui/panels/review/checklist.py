@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
 
-from napari_safire.gui.panels.section import beside, plain
+from napari_safire.gui.panels.section import beside, elided_combo, plain
 from napari_safire.review.values import ANSWERS, CHECKLIST, Checked
 
 _OPEN = "\N{EN DASH}"
@@ -33,11 +33,9 @@ class ChecklistForm(QWidget):
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(4)
         for name, question in CHECKLIST.items():
-            box = self.boxes[name] = QComboBox()
+            box = self.boxes[name] = elided_combo(question, question)
             box.addItems([_OPEN, *ANSWERS])
-            box.setAccessibleName(question)
             box.setFixedWidth(92)
-            box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the wheel scrolls the dock
             box.activated.connect(lambda _: self._answered())
             note = self.notes[name] = QLineEdit()
             note.setAccessibleName(f"Note on: {question}")

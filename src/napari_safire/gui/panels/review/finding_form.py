@@ -163,7 +163,7 @@ class FindingForm(QFrame):
         numbers = sorted({*sources, *([] if chosen is None else [chosen])})
         with QSignalBlocker(self.source):
             self.source.clear()
-            self.source.addItem("picture", None)
+            self.source.addItem("whole picture", None)
             for number in numbers:
                 self.source.addItem(f"source {number}", number)
             self.source.setCurrentIndex(0 if chosen is None else 1 + numbers.index(chosen))
@@ -184,8 +184,8 @@ def about_words(
     parts = [printable(view) or "picture"]
     if viewport is not None:
         top, left = round(viewport["row"]), round(viewport["col"])
-        bottom = round(viewport["row"] + viewport["height"])
-        right = round(viewport["col"] + viewport["width"])
+        bottom = max(top, round(viewport["row"] + viewport["height"]) - 1)  # the last one shown
+        right = max(left, round(viewport["col"] + viewport["width"]) - 1)
         parts.append(f"rows {top} to {bottom}, columns {left} to {right}")
     parts += [
         f"{printable(name).replace('_', ' ')} {printable(value)[:40]}"
@@ -204,5 +204,4 @@ def viewport_record(viewport: Viewport) -> dict[str, Any]:
 def _choice(name: str, words: Sequence[str]) -> QComboBox:
     box = elided_combo(f"{name} of the finding", f"{name} of the finding.")
     box.addItems(list(words))
-    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the wheel scrolls the dock
     return box

@@ -110,7 +110,7 @@ def effect_words(table: RegionTable, row: RegionRow) -> str:
             f"{interval[0]:+.2f} to {interval[1]:+.2f}), {row.n_cells} cells."
         )
     parts.append(
-        "It stands out: authentic photographs hardly show as much."
+        "It stands out: most regions of authentic photographs show less."
         if row.outlier
         else "It does not stand out."
     )

@@ -306,5 +306,4 @@ def _choose(box: QComboBox, text: object) -> None:
 def _combo(name: str, help_text: str, words: Sequence[str]) -> QComboBox:
     box = elided_combo(name, help_text)
     box.addItems([_NONE, *words])
-    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the wheel scrolls the dock
     return box

@@ -40,7 +40,7 @@ def summary(draft: Draft) -> Box:
         (draft.words("label.question"), draft.data(document.record("case").text("question"))),
         (draft.words("label.picture"), name),
         *_answers(draft),
-        (draft.words("label.program"), _strong(program_answer(draft))),
+        (draft.words("label.program"), program_answer(draft)),
     ]
     limits = len(document.texts("limitations"))
     if limits:
@@ -108,7 +108,7 @@ def program_answer(draft: Draft) -> Words:
     verdict = draft.document.record("model_verdict")
     if not verdict.text("verdict"):
         return draft.words("program.none")
-    word = draft.texts.term("program_verdict", verdict.text("verdict"))
+    word = replace(draft.texts.term("program_verdict", verdict.text("verdict")), strong=True)
     ratio = verdict.number("likelihood_ratio")
     if verdict.text("verdict") == "forged" and ratio is not None and ratio > 0:
         return draft.words(
