@@ -66,7 +66,7 @@ def on_workers(
     basis = settings.basis(sha256, engine.precision)
     source = ModelSource(EngineSource("safire-lite", sha256, "cpu"), settings.examination)
     with cluster_client(workers=workers) as client:
-        client.run(source)  # opens the model: its time is that of a worker's life, not of a picture
+        client.run(lambda: source() is None)  # opens the model: once in a worker's life
         begun = time.perf_counter()
         corpus = Corpus([photos], output, settings, task_size=32)
         with opened(corpus, basis, "safire-lite") as (_, tasks, tally):

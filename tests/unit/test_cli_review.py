@@ -94,7 +94,12 @@ def test_lines_for_people_name_each_check(done) -> None:
 
 def test_wrong_use_is_told_before_the_model_is_loaded(tmp_path) -> None:
     picture = small_picture(tmp_path / "a.png")
-    for options in (("--timestamp", "noon"), ("--language", "xx"), ("--stability", "some")):
+    for options in (
+        ("--timestamp", "noon"),
+        ("--timestamp", "9999-12-31T23:59:59-12:00"),
+        ("--language", "xx"),
+        ("--stability", "some"),
+    ):
         assert cli("review", picture, "-o", tmp_path, *options).exit_code == 2
     (tmp_path / "empty").mkdir()
     assert cli("review", tmp_path / "empty", "-o", tmp_path / "out").exit_code == 1

@@ -14,7 +14,7 @@ from robustness.fuzzing.formats import FORMATS
 from napari_safire.errors import SafireError
 from napari_safire.text import printable
 
-N_FILES = 6
+N_FILES = 12
 QUICK = [name for name in FORMATS if name not in ("own", "torch")]  # test_damaged_model_files
 
 

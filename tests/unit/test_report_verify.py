@@ -17,8 +17,9 @@ from review_cases import begun_case, finding, signed_by, small_analysis, small_p
 
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.records.writing import record_text
-from napari_safire.project.chain.events import canonical
+from napari_safire.project.chain.events import Draft, canonical
 from napari_safire.review.case import Case, open_case
+from napari_safire.review.codec import as_record
 from napari_safire.review.proof import again
 from napari_safire.review.proof.reading import read_report
 from napari_safire.review.proof.verify import Originals, ReportProof, verify_report
@@ -229,6 +230,25 @@ def test_an_event_left_out_of_the_middle_is_found(report: Path) -> None:
     (report.parent / "case").rename(report.parent / "elsewhere")
     told = {check.what: check.words for check in verify_report(report).checks}
     assert "1 events before it are not in the report" in told["event log"]
+
+
+def test_what_came_in_before_a_signature_afterwards_is_found(report: Path, tmp_path: Path) -> None:
+    """A signature names the head that was seen; a case made anew with more in it has another."""
+    folder = tmp_path / "forged"
+    folder.mkdir()
+    shutil.copy(report.parent / "photo.png", folder / "photo.png")
+    case = begun_case(folder / "case", folder / "photo.png")
+    judged, seen = case.review().of("Anna").verdict, case.project.head
+    case.project.close()
+    ben = begun_again(folder, "Ben")
+    signature = as_record(Signature("signs", "Anna", judged.sha256, seen.sha256))
+    forged = {**signature, "head": "f" * 64}
+    ben.project.append([Draft("review.signed", ben.id, {"signature": forged})])
+    ben.project.close()
+    write_one(folder)
+    found = wrongs(folder / "report")
+    assert "none of the events" in found["signature of Ben"]
+    assert "The head that Ben signed is none of the case's events." in found["case"]
 
 
 def test_a_limitation_of_a_reviewer_is_not_left_out(report: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +79,37 @@ def test_a_case_is_begun_beside_its_picture_and_opened_again(case: Case, picture
     assert again.description.number == "24-117"
     assert again.read().pixels.shape[:2] == SHAPE
     again.project.close()
+
+
+def test_a_case_that_was_not_finished_is_begun_again(tmp_path: Path, picture: Path) -> None:
+    """Killed, or on a full disk: before the first event, and before it was described."""
+    (tmp_path / "none").mkdir()
+    sqlite3.connect(tmp_path / "none" / "project.sqlite").close()
+    Project.create(tmp_path / "begun", author="Anna").close()
+    for folder in (tmp_path / "none", tmp_path / "begun"):
+        case = open_case(folder, picture, description=CaseDescription("7"), reviewer="Anna")
+        assert case.description.number == "7"
+        case.begin(blind=True)
+        case.project.close()
+        case = open_case(folder, picture, description=CaseDescription("8"), reviewer="Anna")
+        assert case.description.number == "7"
+        case.project.close()
+
+
+def test_a_name_of_any_length_has_a_case_beside_it(tmp_path: Path, picture: Path) -> None:
+    names = ["n" * 251 + ".png", "n" * 250 + "m.png", "é" * 125 + ".png", "a.png"]
+    folders = {case_folder_of(tmp_path / name) for name in names}
+    assert len(folders) == len(names)
+    for folder in folders:
+        folder.mkdir()
+    with pytest.raises(SafireError, match="cannot be made"):
+        open_case(tmp_path / ("x" * 300), picture, reviewer="Anna")
+
+
+def test_a_wrong_name_leaves_no_folder(tmp_path: Path, picture: Path) -> None:
+    with pytest.raises(SafireError, match="cannot be an annotator's name"):
+        open_case(tmp_path / "case", picture, reviewer="a\nb")
+    assert not (tmp_path / "case").exists()
 
 
 def test_what_was_done_is_told_in_its_order(case: Case) -> None:

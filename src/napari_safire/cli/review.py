@@ -229,9 +229,9 @@ def _refuse_unknown_language(language: str) -> None:
 def _time(text: str) -> datetime:
     try:
         given = datetime.fromisoformat(text)
-    except ValueError as error:
+        return (given if given.tzinfo is not None else given.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise typer.BadParameter(
             f"{text!r} is no time: give ISO 8601, such as 2026-11-29T10:05:00Z.",
             param_hint="--timestamp",
         ) from error
-    return given if given.tzinfo is not None else given.replace(tzinfo=UTC)

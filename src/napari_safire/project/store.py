@@ -140,25 +140,22 @@ class Project:
             There is a project already, or the folder cannot be written to.
         """
         folder, settings = Path(os.path.abspath(folder)), settings or ProjectSettings()
-        if (folder / DATABASE).exists() and not _was_never_begun(folder / DATABASE):
-            raise SafireError(f"{printable(folder)} holds a project already: open it.")
+        if author:
+            checked_name(author)  # a wrong one leaves no folder behind
         try:
+            if (folder / DATABASE).exists() and not was_never_begun(folder):
+                raise SafireError(f"{printable(folder)} holds a project already: open it.")
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SafireError(
                 f"The folder {printable(folder)} cannot be made ({error.strerror}): choose another."
             ) from error
         project = cls._of(folder, author, journal, read_only=False)
+        begun = {"name": printable(name or folder.name), "id": secrets.token_hex(16)}
         project.append(
             [
-                Draft(
-                    "project.created",
-                    body={"name": printable(name or folder.name), "id": secrets.token_hex(16)},
-                ),
-                Draft(
-                    "settings.changed",
-                    body={"settings": (settings or ProjectSettings()).as_record()},
-                ),
+                Draft("project.created", body=begun),
+                Draft("settings.changed", body={"settings": settings.as_record()}),
             ]
         )
         return project
@@ -423,7 +420,10 @@ class Project:
 def is_project(path: str | os.PathLike[str]) -> bool:
     """Whether a folder, or the database in it, is a project."""
     given = Path(path)
-    return (given if given.name == DATABASE else given / DATABASE).is_file()
+    try:
+        return (given if given.name == DATABASE else given / DATABASE).is_file()
+    except OSError:  # a name that is too long is none of a folder
+        return False
 
 
 def _wanted(
@@ -434,8 +434,11 @@ def _wanted(
     return [draft for draft in drafts if still(connection, draft)]
 
 
-def _was_never_begun(path: Path) -> bool:
-    """Whether a database has no event: whoever created it was stopped before the first."""
+def was_never_begun(folder: str | os.PathLike[str]) -> bool:
+    """Whether a project has no event: whoever created it was stopped before the first."""
+    if not is_project(folder):
+        return False
+    path = Path(os.path.abspath(folder)) / DATABASE
     database = Database(path, safe_journal(path.parent), read_only=True)
     try:
         return database.read(lambda connection: schema.is_empty(connection))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import sqlite3
@@ -21,9 +22,9 @@ from napari_safire.project.adding import add_pictures
 from napari_safire.project.chain.event_table import all_events_of, has_event
 from napari_safire.project.chain.events import Draft, Event
 from napari_safire.project.pictures import ProjectPicture, find_picture, open_picture, picture_path
-from napari_safire.project.store import Changed, Project, is_project
+from napari_safire.project.store import Changed, Project, is_project, was_never_begun
 from napari_safire.review.codec import as_record, read_case
-from napari_safire.review.reading import Judged, Noted, PictureReview, read_review
+from napari_safire.review.reading import Judged, Noted, PictureReview, read_review, was_stopped
 from napari_safire.review.values import (
     MOST_FINDINGS,
     CaseDescription,
@@ -35,6 +36,7 @@ from napari_safire.review.values import (
 from napari_safire.text import printable
 
 _CASE_SUFFIX = ".case"
+_LONGEST_NAME = 255  # bytes that file systems allow
 
 
 class Case:
@@ -379,7 +381,12 @@ def new_finding_id() -> str:
 def case_folder_of(picture: str | os.PathLike[str]) -> Path:
     """Return where the case of a single picture lies if nothing else is said: beside it."""
     path = Path(os.path.abspath(picture))
-    return path.with_name(path.name + _CASE_SUFFIX)
+    name = os.fsencode(path.name)
+    if len(name) + len(_CASE_SUFFIX) <= _LONGEST_NAME:
+        return path.with_name(path.name + _CASE_SUFFIX)
+    digest = hashlib.sha256(name).hexdigest()[:12]
+    begin = name[: _LONGEST_NAME // 2].decode("utf-8", "ignore")
+    return path.with_name(f"{begin}-{digest}{_CASE_SUFFIX}")
 
 
 def open_case(
@@ -398,7 +405,7 @@ def open_case(
     picture : path-like
         The picture's file, which stays where it is.
     description : CaseDescription, optional
-        Kept if the case is begun now.
+        Kept if the case is begun now, or whoever began it was stopped before this was kept.
     reviewer : str, optional
         Default: the name chosen for this machine.
 
@@ -413,7 +420,7 @@ def open_case(
         The folder cannot be written to, the project cannot be opened, or the picture cannot be read
         or is another than the one that the case is about.
     """
-    is_new = not is_project(folder)
+    is_new = not is_project(folder) or was_never_begun(folder)
     if is_new:
         image_shape(picture)  # what is no picture leaves no folder behind
         name = description.title if description and description.title else Path(folder).name
@@ -422,7 +429,7 @@ def open_case(
         project = Project.open(folder, author=reviewer)
     try:
         case = Case(project, _picture_in(project, Path(os.path.abspath(picture))))
-        if is_new and description is not None:
+        if description is not None and (is_new or was_stopped(case.id, project.events())):
             case.describe(description)
     except BaseException:
         project.close()

@@ -210,6 +210,16 @@ def read_review(picture: str, events: Iterable[Event]) -> PictureReview:
     return reader.told(picture)
 
 
+def was_stopped(picture: str, events: Iterable[Event]) -> bool:
+    """Whether a case of this picture alone was made, but not said yet what it is about."""
+    return not any(
+        event.kind == "case.described"
+        or event.kind.startswith("review.")
+        or event.picture not in ("", picture)
+        for event in events
+    )
+
+
 @dataclass(slots=True)
 class _Reader:
     """Takes events one after the other, each by the method of its kind (`_ACTS`)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -127,10 +127,13 @@ def _plain(value: Any) -> Any:
 
 def signature_checks(stored: StoredReport, signers: Path | None) -> Iterator[Check]:
     """Check the signatures with SSH keys, and whose they are where a list says so."""
-    picture = stored.document["picture"]["id"]
+    picture, events = stored.document["picture"]["id"], stored_events(stored)
     for review in stored.document["reviews"]:
         for signed in review["countersignatures"]:
             what = f"signature of {printable(signed['by'])}"
+            if not _gaps(events) and not _is_head(signed["head"], events):
+                yield wrong(what, "The head that was signed is none of the events: they changed.")
+                continue
             if not signed["signature"]:
                 yield unchecked(what, "A name and the head of the chain; no key was used.")
                 continue
@@ -146,6 +149,14 @@ def signature_checks(stored: StoredReport, signers: Path | None) -> Iterator[Che
             is_right = found.valid and found.trusted is not False and is_its_key
             words = found.words if is_its_key else "It is of another key than it says."
             yield right(what, words) if is_right else wrong(what, words)
+
+
+def _is_head(head: str, events: Iterable[Event]) -> bool:
+    """Whether events hold the one that was the last when somebody signed.
+
+    Of events that were merged from elsewhere nobody knows all that stood before them there.
+    """
+    return any(head in (e.sha256, e.first_sha256) or e.origin is not None for e in events)
 
 
 def case_checks(stored: StoredReport, folder: Path, *, was_given: bool) -> Iterator[Check]:
@@ -172,6 +183,12 @@ def case_checks(stored: StoredReport, folder: Path, *, was_given: bool) -> Itera
             if known.get(event["sequence"]) != event["sha256"]
         ]
         problems += _objects(project, hashes)
+        problems += [
+            f"The head that {printable(signed['by'])} signed is none of the case's events."
+            for review in document["reviews"]
+            for signed in review["countersignatures"]
+            if not _is_head(signed["head"], project.events())
+        ]
         last = document["events"][-1]["sequence"] if document["events"] else 0
         picture = document["picture"]["id"]
         problems += [
