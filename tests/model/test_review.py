@@ -128,14 +128,18 @@ def note(review: ReviewWidget, text: str) -> None:
 def test_the_dock_says_what_comes_next_and_partitions(review: ReviewWidget, photo: Path) -> None:
     next_ = review.next
     assert not next_.words.isVisible()
-    assert not next_.partition.isVisible()
-    make_case(review, photo)
+    load(review.controller.viewer, photo)
+    settle(review)
+    assert not next_.partition.isVisible()  # before the case it would show the model's verdict
+    press(review, review.case.make)
+    settle(review)
     assert next_.words.text().startswith("Next: partition the picture")
     press(review, next_.partition)
     assert review.controller.plane is not None
     assert review.controller.plane.partition is not None
     assert not next_.partition.isVisible()
     assert next_.words.text().startswith("Next: open views under Evidence")
+    assert " source" in review.regions.heading.text()
     note(review, "A seam.")
     assert next_.words.text() == "Next: answer the checklist and give your verdict."
 
