@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
 
-from napari_safire.gui.panels.section import beside, elided_combo, plain
+from napari_safire.gui.panels.section import beside, leave_wheel, plain
 from napari_safire.review.values import ANSWERS, CHECKLIST, Checked
 
 _OPEN = "\N{EN DASH}"
@@ -33,8 +33,10 @@ class ChecklistForm(QWidget):
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(4)
         for name, question in CHECKLIST.items():
-            box = self.boxes[name] = elided_combo(question, question)
+            box = self.boxes[name] = QComboBox()
             box.addItems([_OPEN, *ANSWERS])
+            box.setAccessibleName(question)
+            leave_wheel(box)
             box.setFixedWidth(92)
             box.activated.connect(lambda _: self._answered())
             note = self.notes[name] = QLineEdit()
