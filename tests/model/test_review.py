@@ -125,19 +125,28 @@ def note(review: ReviewWidget, text: str) -> None:
 # ---------------------------------------------------------------- the case
 
 
-def test_the_dock_says_what_comes_next_and_partitions(review: ReviewWidget, photo: Path) -> None:
-    next_ = review.next
-    assert not next_.words.isVisible()
-    assert not next_.partition.isVisible()
+def test_the_dock_says_what_comes_next(review: ReviewWidget, photo: Path) -> None:
+    words = review.next.words
+    assert not words.isVisible()
     make_case(review, photo)
-    assert next_.words.text().startswith("Next: partition the picture")
-    press(review, next_.partition)
-    assert review.controller.plane is not None
-    assert review.controller.plane.partition is not None
-    assert not next_.partition.isVisible()
-    assert next_.words.text().startswith("Next: open views under Evidence")
+    assert words.text().startswith("Next: partition the picture")
+    press(review, review.next.partition)
+    assert words.text().startswith("Next: open views under Evidence")
     note(review, "A seam.")
-    assert next_.words.text() == "Next: answer the checklist and give your verdict."
+    assert words.text() == "Next: answer the checklist and give your verdict."
+
+
+def test_the_answers_of_the_checklist_lie_beside_their_questions(
+    review: ReviewWidget, photo: Path
+) -> None:
+    make_case(review, photo)
+    review.judgement.unfold()
+    review.judgement.checklist.unfold()
+    settle(review)
+    for box in review.judgement.questions.boxes.values():
+        row = box.parentWidget()
+        assert row is not None
+        assert row.rect().contains(box.geometry())
 
 
 def test_a_case_is_made_beside_the_picture_and_opened_again(
