@@ -232,6 +232,9 @@ def test_sources_that_stay_are_kept_in_every_copy(tmp_path):
         "All sources are kept in all 4 copies.",
         'The verdict "inconclusive" stays in 4 of 4 copies.',
     )
+    unseen = replace(tried.runs[0], ious=(1.0, None))
+    partly = replace(tried, runs=(unseen, *tried.runs[1:]))
+    assert partly.sentences[0] == "All sources are kept in all that show them."
     assert {text for _, _, text in stages} >= {"trying changed copies: JPEG 75"}
     assert [done for done, _, _ in stages] == sorted(done for done, _, _ in stages)
     assert tried.as_record()["window"] is None

@@ -141,7 +141,10 @@ class Stability:
         lost = [one for one in sources if one.kept < len(one.ious)]
         if sources and not lost:
             every = "The one source is" if self.n_sources == 1 else "All sources are"
-            told.append(f"{every} kept in all {len(self.runs)} copies.")
+            everywhere = all(len(one.ious) == len(self.runs) for one in self.of)
+            them = "it" if self.n_sources == 1 else "them"
+            copies = f"all {len(self.runs)} copies" if everywhere else f"all that show {them}"
+            told.append(f"{every} kept in {copies}.")
         lost.sort(key=lambda one: one.kept / len(one.ious))
         told += [one.words for one in lost[:_MOST_NAMED]]
         if len(lost) > _MOST_NAMED:

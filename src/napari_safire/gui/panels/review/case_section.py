@@ -44,7 +44,9 @@ class CaseSection(FoldedSection):
             "Open …", "Open a case folder or project. You can also drop it here.", self._open
         )
         self.again = button(
-            "Look again", "Read the case and the picture's file again.", self._work.read_anew
+            "Read anew",
+            "Read the case and the picture's file again: what others did, and whether it changed.",
+            self._work.read_anew,
         )
         self.identity = plain()
         self.identity.setAccessibleName("Which file it is")
@@ -85,12 +87,16 @@ class CaseSection(FoldedSection):
                 "A case is about a picture file: save this picture first.", True, None
             )
         else:
-            self._work.open_case(folder, CaseDescription(), self.data.unfold)
+            self._work.open_case(folder, CaseDescription(), self._ask_data)
 
     def _make_in(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Choose a folder for the case")
         if path:
-            self._work.open_case(Path(path), CaseDescription(), self.data.unfold)
+            self._work.open_case(Path(path), CaseDescription(), self._ask_data)
+
+    def _ask_data(self) -> None:
+        self.data.unfold()
+        self.form.lines["number"].setFocus()  # else what is typed next becomes the reviewer's name
 
     def _open(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Choose a case folder")

@@ -43,7 +43,10 @@ class NextStep(Section):
         words = self._next()
         self.words.setText(words)
         self.words.setVisible(bool(words))
-        is_offered = self._controller.plane is not None and not _has_sources(self._controller)
+        has_plane = self._controller.plane is not None
+        # Before there is a case a partition would show its verdict: no look could be blind.
+        is_offered = has_plane and self._work.opened is not None
+        is_offered = is_offered and not _has_sources(self._controller)
         self.partition.setVisible(is_offered)
         if not is_offered:
             self.partitioning.show_asked(False)

@@ -135,7 +135,10 @@ class RegionSection(FoldedSection):
         if compared is not self._shown:
             self._shown = compared
             self._show_table(None if compared is None else compared.table)
-        self.say_beside_title("" if compared is None else outlier_words(compared.table))
+        told = [_sources_words(self._controller)]
+        if compared is not None:
+            told.append(outlier_words(compared.table))
+        self.say_beside_title(", ".join(filter(None, told)))
         self._show_why()
 
     def _show_table(self, table: RegionTable | None) -> None:
@@ -200,6 +203,13 @@ def why_words(made: MadeAnalysis, source: int | None, *, hidden: bool) -> str:
         if analysis.saved_again is not None:
             lines += [one.words for one in analysis.saved_again.copies]
     return "\n".join(lines)
+
+
+def _sources_words(controller: ViewerController) -> str:
+    plane = controller.plane
+    snapshot = None if plane is None else plane.snapshot
+    number = 0 if snapshot is None else sum(label > 0 for label in snapshot.areas)
+    return "" if not number else "1 source" if number == 1 else f"{number} sources"
 
 
 def outlier_words(table: RegionTable) -> str:
