@@ -15,13 +15,14 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from PIL import Image as PillowImage
 from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent, QWheelEvent
+from qtpy.QtGui import QDropEvent, QKeyEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton
 from window.hand import wait_idle
 
 from napari_safire.gui.layers.image_planes import PictureLayer
 from napari_safire.gui.layers.viewport import show_viewport, viewport_of
+from napari_safire.gui.panels.review.finding_form import about_words
 from napari_safire.gui.panels.section import FoldedSection
 from napari_safire.gui.review import ReviewWidget
 from napari_safire.gui.widget import SafireWidget
@@ -476,6 +477,23 @@ def test_the_wheel_scrolls_and_never_changes_an_answer(review: ReviewWidget, pho
         QApplication.sendEvent(box, turned)
         assert not turned.isAccepted(), box.accessibleName()
     assert [box.currentIndex() for box in boxes] == before
+
+
+def test_keys_of_the_docks_work_while_a_table_has_the_focus(review: ReviewWidget) -> None:
+    for table in (review.regions.table, review.findings.list):
+        pressed = QKeyEvent(
+            QEvent.Type.KeyPress, Qt.Key.Key_B, Qt.KeyboardModifier.ShiftModifier, "B"
+        )
+        assert QApplication.sendEvent(table, pressed)
+        assert not pressed.isAccepted()
+
+
+@pytest.mark.parametrize(("n_rows", "n_cols"), [(683, 1024), (1440, 1921)])
+def test_a_part_is_named_by_the_pixels_that_are_seen(n_rows: int, n_cols: int) -> None:
+    whole = {"row": -0.5, "col": -0.5, "height": float(n_rows), "width": float(n_cols)}
+    assert about_words("picture", whole, {}) == (
+        f"picture · rows 0 to {n_rows - 1}, columns 0 to {n_cols - 1}"
+    )
 
 
 def test_a_second_reviewer_signs_or_disputes(

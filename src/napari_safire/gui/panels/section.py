@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QResizeEvent
+from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -291,6 +291,22 @@ class _NoWheel(QObject):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Leave the wheel to what lies around the field."""
         if event is None or event.type() != QEvent.Type.Wheel:
+            return False
+        event.ignore()
+        return True
+
+
+def leave_letters(table: QWidget) -> None:
+    """Let the keys of the docks work in a table: Qt would look for a row that begins so."""
+    table.installEventFilter(_NoLetters(table))
+
+
+class _NoLetters(QObject):
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Leave keys that type something to what lies around the table."""
+        if not isinstance(event, QKeyEvent) or event.type() != QEvent.Type.KeyPress:
+            return False
+        if not event.text().strip() or not event.text().isprintable():
             return False
         event.ignore()
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil, floor
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
@@ -183,9 +184,10 @@ def about_words(
     """Say of which view and part a finding is, in a line."""
     parts = [printable(view) or "picture"]
     if viewport is not None:
-        top, left = round(viewport["row"]), round(viewport["col"])
-        bottom = max(top, round(viewport["row"] + viewport["height"]) - 1)  # the last one shown
-        right = max(left, round(viewport["col"] + viewport["width"]) - 1)
+        # As the report counts them: all pixels of which something is seen, the last one included.
+        top, left = (max(0, floor(viewport[edge])) for edge in ("row", "col"))
+        bottom = ceil(viewport["row"] + viewport["height"]) - 1
+        right = ceil(viewport["col"] + viewport["width"]) - 1
         parts.append(f"rows {top} to {bottom}, columns {left} to {right}")
     parts += [
         f"{printable(name).replace('_', ' ')} {printable(value)[:40]}"

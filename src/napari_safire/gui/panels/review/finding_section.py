@@ -13,7 +13,7 @@ from napari_safire.errors import DatasetError
 from napari_safire.gui.controllers.review.controller import ReviewController
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.panels.review.finding_form import FindingForm, about_words, viewport_record
-from napari_safire.gui.panels.section import FoldedSection, Rows, button, plain
+from napari_safire.gui.panels.section import FoldedSection, Rows, button, leave_letters, plain
 from napari_safire.gui.panels.swatch import swatch
 from napari_safire.review.case import new_finding_id
 from napari_safire.review.codec import as_record
@@ -68,6 +68,7 @@ class FindingSection(FoldedSection):
 
     def _make_list(self) -> None:
         self.list = QListWidget()
+        leave_letters(self.list)
         self.list.setAccessibleName("Findings")
         self.list.setToolTip("Select a finding to see what it is of.")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)

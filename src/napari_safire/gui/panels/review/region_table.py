@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_safire.gui.panels.section import leave_letters
 from napari_safire.gui.panels.swatch import swatch
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class RegionTableWidget(QTableWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        leave_letters(self)
         self.setTabKeyNavigation(False)  # Tab leaves it, as any other control
         self.setWordWrap(False)
         header, rows = self.horizontalHeader(), self.verticalHeader()
@@ -114,4 +116,4 @@ def effect_words(table: RegionTable, row: RegionRow) -> str:
         if row.outlier
         else "It does not stand out."
     )
-    return " ".join([*parts, measure.what, measure.caveat, f"Source: {measure.source}."])
+    return "\n".join([*parts, measure.what, measure.caveat, f"Source: {measure.source}."])
