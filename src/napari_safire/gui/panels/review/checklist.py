@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_safire.gui.panels.section import beside, elided_combo, plain
 from napari_safire.review.values import ANSWERS, CHECKLIST, Checked
@@ -36,6 +36,8 @@ class ChecklistForm(QWidget):
             box = self.boxes[name] = elided_combo(question, question)
             box.addItems([_OPEN, *ANSWERS])
             box.setFixedWidth(92)
+            # A row gives no room to a width that is ignored: the box would lie outside.
+            box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.activated.connect(lambda _: self._answered())
             note = self.notes[name] = QLineEdit()
             note.setAccessibleName(f"Note on: {question}")
