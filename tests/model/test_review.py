@@ -467,6 +467,11 @@ def test_the_wheel_scrolls_and_never_changes_an_answer(review: ReviewWidget, pho
         *review.judgement.form.findChildren(QComboBox),
         review.findings.form.kind,
     ]
+    for box in review.judgement.questions.boxes.values():
+        around = box.parentWidget()
+        assert around is not None
+        assert around.rect().contains(box.geometry())  # an answer can be given
+        assert box.width() > 60
     before = [box.currentIndex() for box in boxes]
     for box in boxes:
         turned = QWheelEvent(

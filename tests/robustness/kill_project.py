@@ -32,7 +32,8 @@ from napari_safire.project.adding import add_pictures
 from napari_safire.project.chain.schema import STATE_TABLES
 from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.pictures import project_pictures, tag_picture
-from napari_safire.project.store import DATABASE, Changed, Project
+from napari_safire.project.revisions import Changed
+from napari_safire.project.store import DATABASE, Project
 from napari_safire.project.upkeep.backup import back_up
 from napari_safire.project.upkeep.verify import verify
 from napari_safire.project.work import Step, find_work, finish, reopen, save_step

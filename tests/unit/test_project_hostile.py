@@ -32,8 +32,9 @@ from napari_safire.project.pictures import (
     remove_picture,
     tag_picture,
 )
+from napari_safire.project.revisions import Changed
 from napari_safire.project.settings import ProjectSettings
-from napari_safire.project.store import DATABASE, Changed, Project
+from napari_safire.project.store import DATABASE, Project
 from napari_safire.project.truth import Note, PictureDescription
 from napari_safire.project.upkeep.backup import recover
 from napari_safire.project.upkeep.verify import verify

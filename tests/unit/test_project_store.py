@@ -43,8 +43,9 @@ from napari_safire.project.queries import (
     picture_rows,
     tags,
 )
+from napari_safire.project.revisions import Changed
 from napari_safire.project.settings import ProjectSettings
-from napari_safire.project.store import DATABASE, Changed, Project
+from napari_safire.project.store import DATABASE, Project
 from napari_safire.project.truth import (
     Donor,
     Note,

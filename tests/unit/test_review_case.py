@@ -15,7 +15,8 @@ from PIL import Image
 from napari_safire.basis import RunBasis
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.project.chain.events import Draft
-from napari_safire.project.store import Changed, Project
+from napari_safire.project.revisions import Changed
+from napari_safire.project.store import Project
 from napari_safire.project.upkeep.merge import merge
 from napari_safire.project.upkeep.verify import verify
 from napari_safire.project.upkeep.wording import event_sentence

@@ -69,6 +69,9 @@ TimestampOption = Annotated[
         help="Told as the time of making, ISO 8601; default: SOURCE_DATE_EPOCH, else now.",
     ),
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace reports; cases are gone on with.")
+]
 StabilityOption = Annotated[
     Copies, typer.Option(help="Changed copies that the partition is tried on.")
 ]
@@ -91,9 +94,7 @@ def review(
     seed: SeedOption = 0,
     language: Annotated[str, typer.Option(help="Of HTML and PDF: en, de.")] = "en",
     timestamp: TimestampOption = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace reports; cases are gone on with.")
-    ] = False,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a report of each picture: HTML, PDF and JSON, as the Review dock does.

@@ -15,7 +15,6 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -33,6 +32,7 @@ from napari_safire.project.chain.event_table import (
 from napari_safire.project.chain.events import Draft, Event, following
 from napari_safire.project.objects import Objects
 from napari_safire.project.people import annotator_name, checked_name, machine_name
+from napari_safire.project.revisions import Expected, require
 from napari_safire.project.settings import ProjectSettings, read_settings
 from napari_safire.text import printable
 
@@ -40,47 +40,6 @@ T = TypeVar("T")
 
 DATABASE = "project.sqlite"
 _AT_ONCE = 2_000  # events in one transaction, so that others wait for half a second at most
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The revision that a change rests on.
-
-    Parameters
-    ----------
-    picture, annotator : str
-    revision : int
-        0: no work is there yet.
-    unaccepted : bool
-        It must not have been accepted meanwhile either.
-    """
-
-    picture: str
-    annotator: str
-    revision: int
-    unaccepted: bool = False
-
-
-class Changed(SafireError):
-    """Somebody else has saved since the work was opened; nothing was written.
-
-    Attributes
-    ----------
-    picture, annotator : str
-        Whose work it is.
-    revision : int
-        That is there now.
-    by, at : str
-        Who saved it, and when.
-    """
-
-    def __init__(self, picture: str, annotator: str, revision: int, by: str, at: str) -> None:
-        super().__init__(
-            f"Changed by {printable(by)} at {at[:16].replace('T', ' ')} UTC since you opened it: "
-            "take theirs, keep yours as a second opinion, or look at both."
-        )
-        self.picture, self.annotator, self.revision = picture, annotator, revision
-        self.by, self.at = by, at
 
 
 class Project:
@@ -278,7 +237,7 @@ class Project:
 
         def act(connection: sqlite3.Connection) -> tuple[Event, ...]:
             for revision in expected:
-                _require(connection, revision)
+                require(connection, revision)
             drafts = make(connection)
             previous = last_event(connection)
             made = []
@@ -446,13 +405,3 @@ def was_never_begun(folder: str | os.PathLike[str]) -> bool:
         return False
     finally:
         database.close()
-
-
-def _require(connection: sqlite3.Connection, expected: Expected) -> None:
-    row = connection.execute(
-        "SELECT revision, by, at, state FROM work WHERE picture = ? AND annotator = ?",
-        (expected.picture, expected.annotator),
-    ).fetchone()
-    revision, by, at, state = row or (0, "", "", "")
-    if revision != expected.revision or (expected.unaccepted and state == "accepted"):
-        raise Changed(expected.picture, expected.annotator, revision, by, at)

@@ -17,7 +17,8 @@ from napari_safire.basis import RunBasis
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.project.chain.events import Draft
 from napari_safire.project.projections import Role, WorkState
-from napari_safire.project.store import Expected, Project
+from napari_safire.project.revisions import Expected
+from napari_safire.project.store import Project
 from napari_safire.project.truth import PictureDescription, decode_description
 from napari_safire.text import printable
 

@@ -22,7 +22,8 @@ from napari_safire.project.adding import add_pictures
 from napari_safire.project.chain.event_table import all_events_of, has_event
 from napari_safire.project.chain.events import Draft, Event
 from napari_safire.project.pictures import ProjectPicture, find_picture, open_picture, picture_path
-from napari_safire.project.store import Changed, Project, is_project, was_never_begun
+from napari_safire.project.revisions import Changed
+from napari_safire.project.store import Project, is_project, was_never_begun
 from napari_safire.review.codec import as_record, read_case
 from napari_safire.review.reading import Judged, Noted, PictureReview, read_review, was_stopped
 from napari_safire.review.values import (

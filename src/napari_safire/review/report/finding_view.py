@@ -65,6 +65,9 @@ class FindingView:
         elif name == "uncertainty":
             self._take_uncertainty(analysis)
         elif name in analysis.views:
+            if parameters.get("reference"):
+                # A case may come from anybody: it opens no other file, and puts none into a report.
+                raise ValueError("another picture, which a case only names, is not opened")
             view = analysis.views[name].with_parameters(**parameters)
             self._take(view.result, analysis.picture.rgb)
             self.caveat = view.caveat

@@ -79,8 +79,7 @@ def report_on(
     told = {"at": at, "device": device, "language": language}
     document = make_document(case, record, [figure.as_record() for figure in figures], **told)
     report(progress, cancel, 70, 100, "writing the report")
-    data = {figure.id: figure.data for figure in figures}
-    written = write_report(folder, document, data, overwrite=overwrite)
+    written = write_report(folder, document, {f.id: f.data for f in figures}, overwrite=overwrite)
     if not case.project.read_only:
         files = {written.json.name: file_sha256(written.json), **written.files}
         case.keep_report(files, document["head"])

@@ -17,7 +17,8 @@ from napari_safire.project.formats.labelled import AUTHENTIC
 from napari_safire.project.people import machine_name, second_opinion_name
 from napari_safire.project.pictures import ProjectPicture
 from napari_safire.project.projections import Role
-from napari_safire.project.store import Changed, Project
+from napari_safire.project.revisions import Changed
+from napari_safire.project.store import Project
 from napari_safire.project.truth import PictureDescription
 from napari_safire.project.work import (
     Step,

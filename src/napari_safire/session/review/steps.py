@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from napari_safire.project.store import Changed
+from napari_safire.project.revisions import Changed
 from napari_safire.review.case import Case
 from napari_safire.review.signatures import sign, signed_message
 from napari_safire.review.values import Signature, Stance

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
 
-from napari_safire.gui.panels.section import beside, elided_combo, plain
+from napari_safire.gui.panels.section import beside, leave_wheel, plain
 from napari_safire.review.values import ANSWERS, CHECKLIST, Checked
 
 _OPEN = "\N{EN DASH}"
@@ -33,11 +33,11 @@ class ChecklistForm(QWidget):
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(4)
         for name, question in CHECKLIST.items():
-            box = self.boxes[name] = elided_combo(question, question)
+            box = self.boxes[name] = QComboBox()
             box.addItems([_OPEN, *ANSWERS])
+            box.setAccessibleName(question)
+            leave_wheel(box)
             box.setFixedWidth(92)
-            # A row gives no room to a width that is ignored: the box would lie outside.
-            box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.activated.connect(lambda _: self._answered())
             note = self.notes[name] = QLineEdit()
             note.setAccessibleName(f"Note on: {question}")
