@@ -167,7 +167,7 @@ def test_a_case_is_made_beside_the_picture_and_opened_again(
     press(review, review.note)
     assert told(review) == ["Open or make the case of this picture first."]
     press(review, review.case.make)
-    assert "photo.png · PNG · 96 x 128 pixels · SHA-256" in review.case.identity.text()
+    assert "photo.png · PNG · 96 rows, 128 columns · SHA-256" in review.case.identity.text()
     form = review.case.form
     form.lines["title"].setText("Tower")
     form.lines["title"].textEdited.emit("Tower")
