@@ -596,7 +596,7 @@ def test_a_part_that_was_on_screen_is_shown_again(
     assert again is not None
     # A part is told to a tenth of a pixel, and the longer side follows the shorter one.
     off = 0.5 + 0.2 * max(seen.width / seen.height, seen.height / seen.width)
-    off += 0.2 * max(scale) / min(scale)  # a tenth of a long pixel is many of a short one
+    off *= max(scale) / min(scale)  # half a long pixel, cut off at the edge, is many short ones
     assert (again.row, again.col) == pytest.approx((seen.row, seen.col), abs=off)
 
 
