@@ -195,7 +195,7 @@ class CaseSection(FoldedSection):
 def identity_words(opened: OpenCase) -> str:
     """Say which file a case is about, in a line."""
     picture = opened.picture
-    size = "" if picture.width is None else f"{picture.height} x {picture.width} pixels"
+    size = "" if picture.width is None else f"{picture.height} rows, {picture.width} columns"
     parts = (
         isolated(picture.name), picture.format, size, f"SHA-256 {picture.file_sha256[:12]} …",
     )  # fmt: skip
