@@ -95,7 +95,10 @@ def test_predict_as_a_process_waits_for_another_run(
     assert np.asarray(Image.open(output / "street_region_01.png")).shape == SHAPE
 
 
-@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (3, signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("jobs", "number"),
+    [(1, signal.SIGTERM), pytest.param(3, signal.SIGINT, marks=pytest.mark.by_hand)],
+)
 def test_a_batch_that_is_interrupted_leaves_whole_results_and_goes_on(
     jobs: int, number: int, tiny_model: Path, picture: Path, tmp_path: Path
 ) -> None:

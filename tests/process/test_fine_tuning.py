@@ -327,6 +327,7 @@ def test_people_are_told_what_was_decided_and_on_what(
     assert result.stderr.count("Warning:") == 2
 
 
+@pytest.mark.by_hand
 def test_a_line_stops_it_and_resume_goes_on_to_the_same_weights(
     pictures: Path, model: Path, tmp_path: Path
 ) -> None:

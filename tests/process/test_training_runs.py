@@ -543,6 +543,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
     assert rows(tmp_path / "whole") == rows(killed)
 
 
+@pytest.mark.by_hand
 def test_a_photograph_that_breaks_is_told_once_and_training_goes_on(tmp_path: Path) -> None:
     config = configure(tmp_path, steps=12, save_every=12, learning_rate=1e-3)
     for name, content in (("photo3", b""), ("photo5", b"\x89PNG no picture")):
@@ -572,6 +573,7 @@ def test_what_cannot_learn_is_one_sentence_for_the_user(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.by_hand
 def test_two_processes_do_what_one_does_with_both_their_batches(tmp_path: Path) -> None:
     both = {"save_every": 4, "learning_rate": 1e-3, "steps": 4}
     (tmp_path / "two").mkdir()
@@ -628,6 +630,7 @@ with launched(accelerator="cpu", devices=2) as fabric:
 """
 
 
+@pytest.mark.by_hand
 def test_all_processes_skip_the_update_that_is_bad_on_one_and_stop_when_one_is_asked(
     tmp_path: Path,
 ) -> None:

@@ -629,7 +629,14 @@ ENDINGS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ENDINGS)
+@pytest.mark.parametrize(
+    "how",
+    [
+        "the window is closed",
+        "the script is over",
+        pytest.param("the application quits", marks=pytest.mark.by_hand),
+    ],
+)
 def test_a_program_ends_in_the_middle_of_an_embedding(how: str, tmp_path: Path) -> None:
     tests = str(Path(__file__).parents[1])
     script = tmp_path / "program.py"

@@ -352,6 +352,7 @@ def _coarse_disc(prompt: PointPrompt, geometry: Geometry) -> SourceRegion:
     return SourceRegion(prompt, _coarse_logits(prompt, geometry), geometry, 0.8)
 
 
+@pytest.mark.by_hand
 def test_whole_pictures_are_gone_through_in_workers_only(viewer: napari.Viewer) -> None:
     witness = Witness(WHOLE_PICTURE)
     with witness.watching():
