@@ -6,7 +6,8 @@ Run by test_series_pairs in a process of its own, because what it looks for kill
 
 It makes its pictures in the folder and ends with a line "went through 25 pairs" (of all kinds).
 Whether a frame that reads what is gone ends in a segmentation fault is up to the driver; so every
-time something is freed, it is looked whether the canvas's own context is current (docs/napari-issue.md).
+time something is freed, it is looked whether the canvas's own context is current
+(docs/napari-issue.md).
 """
 
 from __future__ import annotations
