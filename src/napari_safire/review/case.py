@@ -142,8 +142,7 @@ class Case:
         Parameters
         ----------
         blind : bool
-            The model's verdict is to stay hidden until the reviewer has given theirs. What was
-            begun blind stays so: said once more, it changes only what comes.
+            The model's verdict is to stay hidden until the reviewer has given theirs.
         """
         self._append("review.begun", {"blind": blind})
 
