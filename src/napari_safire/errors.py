@@ -32,7 +32,7 @@ class OutOfMemory(SafireError):
 
 
 class NotWritten(SafireError):
-    """Results cannot be written: no fault of what was examined, and what follows fares no better."""
+    """Results cannot be written: no fault of what was examined, and the next fares no better."""
 
 
 def sentence(error: Exception) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.atomic import atomic_path, remove_leftovers
+from napari_safire.atomic import not_written, remove_leftovers, rename, staging_folder
 from napari_safire.corpus.manifest_schema import (
     CONTRIBUTIONS,
     KEY_BYTES,
@@ -29,7 +29,7 @@ from napari_safire.corpus.manifest_schema import (
     manifest_schema,
 )
 from napari_safire.corpus.parquet import read_bounded
-from napari_safire.errors import DatasetError, SafireError
+from napari_safire.errors import DatasetError
 from napari_safire.text import brief, printable
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Manifest:
 
         Raises
         ------
-        SafireError
+        NotWritten
             It cannot be written; nothing counts then.
         """
         import pyarrow as pa
@@ -80,15 +80,13 @@ class Manifest:
         table = pa.Table.from_pylist([row.as_columns() for row in rows], manifest_schema())
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path) as temporary:
-                pq.write_table(table, temporary, compression="zstd")
-                with open(temporary, "rb") as written:
+            with staging_folder(self.folder) as staging:  # what is left of it is found, if killed
+                pq.write_table(table, staging / path.name, compression="zstd")
+                with open(staging / path.name, "rb") as written:
                     os.fsync(written.fileno())
+                rename(staging / path.name, path)
         except OSError as error:
-            raise SafireError(
-                f"The results cannot be written to {printable(self.folder)} "
-                f"({error.strerror or error}): make room, and go on with the same command."
-            ) from error
+            raise not_written(self.folder, error) from error
         return path
 
     def parts(self) -> tuple[Path, ...]:

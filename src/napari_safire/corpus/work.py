@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from napari_safire.atomic import rename, staging_folder
+from napari_safire.atomic import not_written, rename, staging_folder
 from napari_safire.basis import RunBasis
 from napari_safire.corpus.inputs.local import local_file
 from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProblem
@@ -227,24 +227,6 @@ class CorpusWork:
         except OSError as error:
             raise not_written(pictures, error) from error
         return tuple((folder / name).relative_to(self.manifest.output).as_posix() for name in made)
-
-
-def not_written(folder: str | os.PathLike[str], error: OSError) -> NotWritten:
-    """Say that a folder takes no results, and what to do.
-
-    Parameters
-    ----------
-    folder : path-like
-    error : OSError
-
-    Returns
-    -------
-    NotWritten
-    """
-    return NotWritten(
-        f"The results cannot be written to {printable(folder)} ({error.strerror or error}): "
-        "make room or give the rights, and go on with the same command."
-    )
 
 
 def _require_room(*errors: BaseException | None) -> None:
