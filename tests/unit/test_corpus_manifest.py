@@ -152,8 +152,14 @@ def test_a_damaged_part_is_named_and_may_be_removed(photos: Path) -> None:
 def test_what_a_killed_writer_left_is_no_part(photos: Path) -> None:
     run(photos)
     parts = photos.parent / "out" / "parts"
-    (parts / ".abc.0123456789ab.tmp.parquet").write_bytes(b"half")
+    left = parts / ".abc.0123456789ab.tmp.parquet"
+    left.write_bytes(b"half")
     assert len(rows(photos)) == N + 2
+    run(photos)
+    assert left.exists()  # its writer may be at work, in another program
+    os.utime(left, (0, 0))
+    run(photos)
+    assert not left.exists()
 
 
 def test_the_row_with_the_highest_attempt_counts(tmp_path: Path) -> None:
