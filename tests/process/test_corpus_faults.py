@@ -158,12 +158,11 @@ def test_a_full_disk_for_unpacked_pictures_is_not_their_fault(
         assert run(tmp_path / "a.tar", output=tmp_path / "out").failed == 0
 
 
-def test_what_a_killed_run_left_is_removed(photos: Path, tmp_path: Path) -> None:
+def test_what_a_killed_run_left_of_a_picture_is_removed(photos: Path, tmp_path: Path) -> None:
     run(photos / "00.png", output=tmp_path / "out", settings=WRITTEN)
-    for folder in ("parts", "pictures"):
-        left = tmp_path / "out" / folder / ".napari-safire-0123456789ab"
-        left.mkdir()
-        (left / "half.tif").write_bytes(b"half")
+    left = tmp_path / "out/pictures/.napari-safire-0123456789ab"
+    left.mkdir()
+    (left / "half.tif").write_bytes(b"half")
     run(photos, output=tmp_path / "out", settings=WRITTEN)
     nothing_left_over(tmp_path / "out")
 
