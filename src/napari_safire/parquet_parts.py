@@ -7,14 +7,12 @@ processes may write to one folder, and whoever is killed leaves nothing that cou
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_safire.atomic import atomic_path
-from napari_safire.errors import DatasetError, SafireError
+from napari_safire.atomic import not_written, remove_leftovers, rename, staging_folder
+from napari_safire.errors import DatasetError
 from napari_safire.text import brief, printable
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ PARTS = "parts"
 """Name of the folder in which parts lie."""
 
 _SUFFIX = ".parquet"
-_UNFINISHED = f".tmp{_SUFFIX}"
-_LEFT_AFTER = 3600.0  # seconds; to write a part takes less than one
 _MOST_ROWS = 1 << 16  # of a part; ours have far fewer
 _MOST_PART_BYTES = 256 << 20
 _MOST_BYTES = 128 << 20
@@ -48,7 +44,7 @@ def write_part(folder: Path, name: str, table: pa.Table) -> Path:
 
     Raises
     ------
-    SafireError
+    NotWritten
         It cannot be written; nothing counts then.
     """
     import pyarrow.parquet as pq
@@ -56,15 +52,14 @@ def write_part(folder: Path, name: str, table: pa.Table) -> Path:
     path = folder / f"{name}{_SUFFIX}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-            with open(temporary, "r+b") as written:  # Windows syncs no file opened to be read
+        with staging_folder(folder) as staging:  # what a killed writer leaves of it is found
+            unfinished = staging / path.name
+            pq.write_table(table, unfinished, compression="zstd")
+            with open(unfinished, "r+b") as written:  # Windows syncs no file opened to be read
                 os.fsync(written.fileno())
+            rename(unfinished, path)
     except OSError as error:
-        raise SafireError(
-            f"The results cannot be written to {printable(folder)} "
-            f"({error.strerror or error}): make room, and go on with the same command."
-        ) from error
+        raise not_written(folder, error) from error
     return path
 
 
@@ -80,19 +75,9 @@ def list_parts(folder: Path) -> tuple[Path, ...]:
 def remove_unfinished(folder: Path) -> int:
     """Remove what killed writers left of parts that were not complete; gives how many.
 
-    Only what is an hour old: workers of another run may be writing now.
+    What workers of another run are writing now stays.
     """
-    count = 0
-    with suppress(FileNotFoundError):
-        for name in os.listdir(folder):
-            if not name.startswith(".") or not name.endswith(_UNFINISHED):
-                continue
-            path = folder / name
-            with suppress(OSError):  # another run's, which has removed it itself
-                if time.time() - path.lstat().st_mtime > _LEFT_AFTER:
-                    path.unlink()
-                    count += 1
-    return count
+    return remove_leftovers(folder) if folder.is_dir() else 0
 
 
 def read_part(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corpus_stand_in import CHECKPOINT, StandIn
+from filelock import FileLock
 from PIL import Image
 
 from napari_safire.corpus.job import JOB
@@ -151,13 +152,13 @@ def test_a_damaged_part_is_named_and_may_be_removed(photos: Path) -> None:
 
 def test_what_a_killed_writer_left_is_no_part(photos: Path) -> None:
     run(photos)
-    parts = photos.parent / "out" / "parts"
-    left = parts / ".abc.0123456789ab.tmp.parquet"
-    left.write_bytes(b"half")
-    assert len(rows(photos)) == N + 2
-    run(photos)
-    assert left.exists()  # its writer may be at work, in another program
-    os.utime(left, (0, 0))
+    left = photos.parent / "out" / "parts" / ".napari-safire-0123456789ab"
+    left.mkdir()
+    (left / "abc.parquet").write_bytes(b"half")
+    with FileLock(left / ".lock"):
+        assert len(rows(photos)) == N + 2
+        run(photos)
+        assert left.exists()  # its writer is at work, in another program
     run(photos)
     assert not left.exists()
 

@@ -65,7 +65,7 @@ class Manifest:
 
         Raises
         ------
-        SafireError
+        NotWritten
             It cannot be written; nothing counts then.
         """
         import pyarrow as pa
