@@ -24,8 +24,9 @@ from PIL import Image
 from napari_safire import Engine, load_model
 from napari_safire.corpus.asking import EngineSource
 from napari_safire.corpus.cluster.client import cluster_client
-from napari_safire.corpus.cluster.pictures import ClusterJob, new_run, run_on_cluster
+from napari_safire.corpus.cluster.pictures import ClusterJob, run_on_cluster
 from napari_safire.corpus.cluster.scores import evaluate_on_cluster
+from napari_safire.corpus.cluster.stop_file import new_run
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.running import Corpus, Tally, opened, run_here
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
