@@ -185,18 +185,13 @@ Begun = tuple["Manifest", "Iterator[CorpusTask]", "Tally"]
 
 
 def _here(corpus: Corpus, begun: Begun, basis: RunBasis, engine: Engine, *, sandbox: bool) -> None:
+    from napari_safire.corpus.asking import asking
     from napari_safire.corpus.running import run_here
     from napari_safire.corpus.work import CorpusWork
-    from napari_safire.examination import examine_image
 
     manifest, tasks, tally = begun
-    asked = corpus.settings.examination
-    work = CorpusWork(
-        manifest,
-        corpus.settings,
-        basis,
-        lambda image, cancel: examine_image(engine, image, asked, cancel=cancel),
-    )
+    settings = corpus.settings
+    work = CorpusWork(manifest, settings, basis, asking(engine, settings.examination))
     with ExitStack() as open_things:
         if sandbox:
             from napari_safire.images.sandbox import SandboxedDecoder
