@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corpus_stand_in import CHECKPOINT, StandIn
+from disks import fill, make_room, mounted_disk, open_folder, unprivileged
 from file_server import serving
 from PIL import Image
 
@@ -20,11 +24,12 @@ from napari_safire.corpus.inputs import remote
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.manifest_schema import ManifestRow
 from napari_safire.corpus.running import Corpus, Tally, opened, run_here
+from napari_safire.corpus.tasks import TASK_SIZE
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
 from napari_safire.errors import SafireError
 
 SETTINGS = CorpusSettings(write="none")
-BASIS = SETTINGS.basis(CHECKPOINT, "float32")
+WRITTEN = CorpusSettings(write="all", files=("heatmap",))
 N = 12
 
 
@@ -44,10 +49,15 @@ def run(
     told: Callable[[ManifestRow], None] = lambda row: None,
     answers: StandIn | None = None,
     retry: bool = False,
+    settings: CorpusSettings = SETTINGS,
+    task_size: int = TASK_SIZE,
 ) -> Tally:
-    corpus = Corpus([os.fspath(i) for i in inputs], output, SETTINGS, retry_errors=retry)
-    with opened(corpus, BASIS, "stand-in") as (manifest, tasks, tally):
-        work = CorpusWork(manifest, SETTINGS, BASIS, (answers or StandIn())())
+    corpus = Corpus(
+        [os.fspath(i) for i in inputs], output, settings, retry_errors=retry, task_size=task_size
+    )
+    basis = settings.basis(CHECKPOINT, "float32")
+    with opened(corpus, basis, "stand-in") as (manifest, tasks, tally):
+        work = CorpusWork(manifest, settings, basis, (answers or StandIn())())
         run_here(work, tasks, tally, told)
     return tally
 
@@ -74,12 +84,87 @@ def test_pictures_that_vanish_or_change_meanwhile_are_rows(photos: Path, tmp_pat
     assert sum(not row.error for row in found.values()) == N - 1
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_an_output_that_may_not_be_written_to_is_told(photos: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    output.mkdir(mode=0o500)
-    with pytest.raises(SafireError, match="Choose another folder"):
-        run(photos, output=output)
+def nothing_left_over(output: Path) -> None:
+    names = [path.name for path in output.rglob("*") if path.is_file()]
+    assert not [name for name in names if name.startswith(".")]
+    assert not [n for n in names if n != "job.json" and not n.endswith((".parquet", ".tif"))]
+
+
+def test_an_output_that_may_not_be_written_to_is_told(photos: Path) -> None:
+    with open_folder() as place:
+        shutil.copytree(photos, place / "photos")
+        output = place / "out"
+        output.mkdir(mode=0o500)
+        with unprivileged(), pytest.raises(SafireError, match="Choose another folder"):
+            run(place / "photos", output=output)
+
+
+@pytest.mark.parametrize("what", ["parts", "pictures"])
+def test_an_output_that_becomes_read_only_ends_in_a_sentence(photos: Path, what: str) -> None:
+    with open_folder() as place:
+        shutil.copytree(photos, place / "photos")
+        output = place / "out"
+        with unprivileged():
+            run(place / "photos/00.png", output=output, settings=WRITTEN)
+            refuse = [lambda: os.chmod(output / what, 0o500)]
+            with pytest.raises(SafireError, match=rf"{what} \(Permission denied\): .*same command"):
+                run(
+                    place / "photos", output=output, settings=WRITTEN,
+                    told=lambda row: refuse.pop()() if refuse else None,
+                )  # fmt: skip
+            os.chmod(output / what, 0o700)
+            tally = run(place / "photos", output=output, settings=WRITTEN)
+        assert tally.there + tally.done == N
+        assert not any(row.error for row in rows(output).values())
+        nothing_left_over(output)
+
+
+def test_a_full_disk_ends_in_a_sentence_and_the_same_command_goes_on(photos: Path) -> None:
+    with mounted_disk() as disk:
+        output = disk / "out"
+
+        def told(row: ManifestRow) -> None:
+            if row.picture.endswith("05.png"):
+                fill(disk)
+
+        with pytest.raises(SafireError, match=r"No space left on device\): make room") as refused:
+            run(photos, output=output, settings=WRITTEN, told=told, task_size=4)
+        assert str(refused.value).count(".") == 1
+        found = rows(output)
+        assert 4 <= len(found) < N  # what is committed is whole
+        assert not any(row.error for row in found.values())
+        with pytest.raises(SafireError, match="No space left"):
+            run(photos, output=output, settings=WRITTEN)
+        make_room(disk)
+        tally = run(photos, output=output, settings=WRITTEN)
+        assert (tally.there, tally.failed) == (len(found), 0)
+        assert tally.done == N - len(found)
+        assert all((output / row.outputs[0]).is_file() for row in rows(output).values())
+        nothing_left_over(output)
+
+
+def test_a_full_disk_for_unpacked_pictures_is_not_their_fault(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as shard:
+        for name in ("00.png", "01.png"):
+            shard.add(photos / name, name)
+    with mounted_disk() as disk:
+        monkeypatch.setattr(tempfile, "tempdir", os.fspath(disk))
+        fill(disk)
+        with pytest.raises(SafireError, match=f"{disk} .*No space left"):
+            run(tmp_path / "a.tar", output=tmp_path / "out")
+        make_room(disk)
+        assert run(tmp_path / "a.tar", output=tmp_path / "out").failed == 0
+
+
+def test_what_a_killed_run_left_of_a_picture_is_removed(photos: Path, tmp_path: Path) -> None:
+    run(photos / "00.png", output=tmp_path / "out", settings=WRITTEN)
+    left = tmp_path / "out/pictures/.napari-safire-0123456789ab"
+    left.mkdir()
+    (left / "half.tif").write_bytes(b"half")
+    run(photos, output=tmp_path / "out", settings=WRITTEN)
+    nothing_left_over(tmp_path / "out")
 
 
 def test_a_second_job_waits_and_does_nothing_twice(photos: Path, tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 from napari_safire.basis import RunBasis
 from napari_safire.corpus.asking import OpenAsk
 from napari_safire.corpus.cluster.flow import Flow
-from napari_safire.corpus.manifest import PARTS, Manifest
+from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.running import Tally
 from napari_safire.corpus.tasks import CorpusTask
 from napari_safire.corpus.work import CorpusSettings, CorpusWork, failed_row
 from napari_safire.errors import Cancelled
+from napari_safire.parquet_parts import PARTS
 from napari_safire.progress import Cancel
 
 if TYPE_CHECKING:
