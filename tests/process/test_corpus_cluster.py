@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corpus_stand_in import CHECKPOINT, StandIn
+from corpus_stand_in import CHECKPOINT, StandIn, calls_in
 from PIL import Image
 
 from napari_safire import Engine, load_model
@@ -22,8 +22,10 @@ from napari_safire.corpus.asking import EngineSource
 from napari_safire.corpus.cluster.client import cluster_client
 from napari_safire.corpus.cluster.pictures import ClusterJob, new_run, run_on_cluster
 from napari_safire.corpus.cluster.scores import evaluate_on_cluster
+from napari_safire.corpus.known_content import KnownContent
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.running import Corpus, Tally, opened, run_here
+from napari_safire.corpus.tasks import CorpusTask
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
 from napari_safire.errors import Cancelled, SafireError
 from napari_safire.evaluation.entries import EvaluatedEntry, Task
@@ -37,7 +39,7 @@ N = 60
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with cluster_client(workers=1) as client:
+    with cluster_client(workers=2) as client:
         yield client
 
 
@@ -69,6 +71,39 @@ def test_workers_make_the_rows_that_this_process_makes(
         run_on_cluster(client, job, tasks, on_cluster)
     assert rows(there) == rows(here)
     assert on_cluster.done == tally.done == N + 1
+
+
+def test_copies_that_two_workers_meet_at_once_are_examined_once(
+    client: Any, photos: Path, tmp_path: Path
+) -> None:
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(40):
+            pixels = np.full((8, 8, 3), 20 + 5 * number, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    corpus = Corpus([tmp_path / "a", tmp_path / "b"], tmp_path / "out", SETTINGS, task_size=40)
+    with opened(corpus, BASIS, "stand-in") as (_, tasks, tally):
+        whole = [picture for task in tasks for picture in task.pictures]
+        both = iter([CorpusTask(tuple(p), (0,) * 40) for p in (whole[:40], whole[40:])])
+        source = StandIn(0.02, calls=os.fspath(calls))
+        job = ClusterJob(os.fspath(corpus.output), SETTINGS, BASIS, source, new_run())
+        run_on_cluster(client, job, both, tally)
+        known = KnownContent(Manifest(corpus.output))
+        assert not [path for path in (corpus.output / "known/claims").rglob("*") if path.is_file()]
+    counted = calls_in(calls)
+    assert len(counted) == 40
+    assert set(counted.values()) == {1}
+    found = list(Manifest(corpus.output).rows())
+    assert (len(found), tally.done, tally.copies) == (80, 80, 40)
+    examined = {row.file_sha256: row.picture for row in found if not row.same_as}
+    assert len(examined) == 40
+    for row in found:
+        assert row.same_as in ("", examined[row.file_sha256])
+        again = known.find(row.file_sha256)
+        assert again is not None
+        assert again.picture == examined[row.file_sha256]
 
 
 def test_a_job_that_is_stopped_is_kept_and_gone_on_with(

@@ -18,9 +18,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_safire.atomic import not_written
 from napari_safire.corpus.content_index import KEY_DIGITS, KNOWN
 from napari_safire.corpus.inputs.picture import CorpusPicture
-from napari_safire.corpus.known_content import make_known, unwritable
+from napari_safire.corpus.known_content import make_known
 from napari_safire.corpus.manifest_schema import KEY_BYTES
 from napari_safire.errors import SafireError
 from napari_safire.text import printable
@@ -31,12 +32,6 @@ _ASIDE = ".claims-"
 
 class Superseded(SafireError):
     """Another run has begun in the output folder: what this one answers is the other's to do."""
-
-    def __init__(self, output: str) -> None:
-        super().__init__(
-            f"Another run has begun in {output}, or its folder {KNOWN} was removed: what is kept "
-            "stays; the same command goes on."
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +65,20 @@ class Claims:
         self._folder = output / KNOWN / _CLAIMS / run
 
     def begin(self) -> None:
-        """Make room for claims; raises SafireError where it cannot be made."""
+        """Make the folder of the claims; raises as `make_known`."""
         try:
             make_known(self._output)
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise unwritable(self._folder, error) from error
+            raise not_written(self._folder, error) from error
 
     def check(self) -> None:
         """Raise `Superseded` where a later run has begun."""
         if not self._folder.is_dir():
-            raise Superseded(printable(self._output))
+            raise Superseded(
+                f"Another run has begun in {printable(self._output)}, or its folder {KNOWN} was "
+                "removed: what is kept stays; the same command goes on."
+            )
 
     def make(self, content: str, key: bytes) -> bool:
         """Claim content for a picture; false where another one has.
@@ -94,9 +92,7 @@ class Claims:
 
         Raises
         ------
-        Superseded
-        SafireError
-            It cannot be written.
+        Superseded, NotWritten
         """
         path = self._path(content)
         try:
@@ -116,7 +112,7 @@ class Claims:
             self.check()
             if isinstance(error, FileNotFoundError | FileExistsError):
                 return False  # it came or went just now
-            raise unwritable(path.parent, error) from error
+            raise not_written(path.parent, error) from error
         return True
 
     def remove(self, contents: Iterable[str]) -> None:
@@ -170,7 +166,7 @@ def remove_claims(output: Path) -> None:
 
     Raises
     ------
-    SafireError
+    NotWritten
         They cannot be removed.
     """
     known = output / KNOWN
@@ -186,7 +182,7 @@ def remove_claims(output: Path) -> None:
             if name.startswith(_ASIDE):
                 shutil.rmtree(known / name, ignore_errors=True)  # a worker may write to it yet
     except OSError as error:
-        raise unwritable(known, error) from error
+        raise not_written(known, error) from error
 
 
 def _create(path: Path) -> int:

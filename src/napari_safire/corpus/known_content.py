@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_safire.atomic import not_written
 from napari_safire.corpus.content_index import (
     KEY,
     KEY_DIGITS,
@@ -73,7 +74,7 @@ class PartContent:
             for row, (sha256, same_as, wrong) in enumerate(values)
             if not same_as and not wrong and _SHA256.fullmatch(sha256)
         ]
-        keys = np.array([key for key, _ in found], KEY)
+        keys: Keys = np.array([key for key, _ in found], KEY)
         return cls(part, keys, np.array([row for _, row in found], np.int32))
 
     @classmethod
@@ -114,6 +115,9 @@ class PublishedContent:
         """Take notice of a part that was written, of rows that were noted."""
         with self._lock:
             self._fresh.clear()
+
+    def publish(self) -> None:
+        """Write down what was taken in: nothing, where another process does."""
 
     def find(self, file_sha256: str) -> ManifestRow | None:
         """Return the row of a picture with these bytes; None if there is none."""
@@ -182,6 +186,11 @@ class KnownContent(PublishedContent):
         late = time.monotonic() - self._published > _WITHIN
         return self._n_waiting >= _AT_ONCE or (late and bool(self._waiting))
 
+    def refresh(self) -> None:
+        """Publish what was taken in, now and then; raises as `publish`."""
+        if self.is_due:
+            self.publish()
+
     def take_in(self, content: PartContent) -> None:
         """Take notice of a part that was written."""
         with self._lock:
@@ -196,8 +205,7 @@ class KnownContent(PublishedContent):
 
         Raises
         ------
-        SafireError
-            It cannot be written.
+        NotWritten
         """
         with self._lock:
             waiting = self._waiting[:]
@@ -214,7 +222,7 @@ class KnownContent(PublishedContent):
             if waiting:
                 self._write(folder, waiting)
         except OSError as error:
-            raise unwritable(folder, error) from error
+            raise not_written(folder, error) from error
         with self._lock:
             self._index.refused -= refused
             self._index.refresh()
@@ -266,7 +274,9 @@ class KnownContent(PublishedContent):
             n, n_parts = n + len(file), n_parts + file.n_parts
         try:
             path = write_index(folder, [entries, *merged])
-        except ValueError:  # somebody's, with the right checksum; its parts are read by the next run
+        except (
+            ValueError
+        ):  # somebody's, with the right checksum; its parts are read by the next run
             path = write_index(folder, [entries])
         for file in merged:
             if file.path != path:
@@ -290,16 +300,8 @@ def make_known(output: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise not_written(folder, error) from error
     return folder
-
-
-def unwritable(folder: Path, error: OSError) -> SafireError:
-    """Say that nothing can be written to the folder of what is known."""
-    return SafireError(
-        f"What is known cannot be written to {printable(folder)} ({error.strerror or error}): "
-        "make room or remove it, and go on with the same command."
-    )
 
 
 def row_of_copy(known: ManifestRow, own: ManifestRow) -> ManifestRow:

@@ -35,9 +35,7 @@ class CorpusTask:
 
     def part(self, start: int, stop: int) -> CorpusTask:
         """Return the task of some of its pictures."""
-        return replace(
-            self, pictures=self.pictures[start:stop], attempts=self.attempts[start:stop]
-        )
+        return replace(self, pictures=self.pictures[start:stop], attempts=self.attempts[start:stop])
 
 
 def part_name(rows: Iterable[ManifestRow]) -> str:

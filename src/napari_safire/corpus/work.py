@@ -17,9 +17,9 @@ from typing import Any, Literal, get_args
 
 from napari_safire.atomic import not_written, rename, staging_folder
 from napari_safire.basis import RunBasis
+from napari_safire.corpus.claims import TaskClaims
 from napari_safire.corpus.inputs.local import local_file
 from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProblem
-from napari_safire.corpus.claims import TaskClaims
 from napari_safire.corpus.known_content import (
     KnownContent,
     PartContent,
@@ -116,10 +116,18 @@ class CorpusWork:
     under_way : UnderWay or None
         Is told of each picture before it is begun, where the process is to be followed by another
         that goes on. After a death pictures are read one by one, for it may be the decoder's.
+    claims : TaskClaims or None
+        Where other processes are at work on the same corpus: of a picture whose bytes another one
+        has claimed no row is made.
     """
 
     def __init__(
-        self, manifest: Manifest, settings: CorpusSettings, basis: RunBasis, ask: Ask
+        self,
+        manifest: Manifest,
+        settings: CorpusSettings,
+        basis: RunBasis,
+        ask: Ask,
+        known: PublishedContent | None = None,
     ) -> None:
         self.manifest = manifest
         self.settings = settings
@@ -153,11 +161,10 @@ class CorpusWork:
         Raises
         ------
         Cancelled
-        SafireError
+        NotWritten
             What is known, or claimed, cannot be written down.
         """
-        if isinstance(self._known, KnownContent) and self._known.is_due:
-            self._known.publish()
+        self._known.refresh()
         with (
             tempfile.TemporaryDirectory(prefix="napari-safire-") as scratch,
             _Reading(Path(scratch), self) as reading,
@@ -197,9 +204,8 @@ class CorpusWork:
         return content
 
     def end(self) -> None:
-        """Write down what is known for the next run; raises SafireError where it cannot."""
-        if isinstance(self._known, KnownContent):
-            self._known.publish()
+        """Write down what is known, for the next run; raises as `KnownContent.publish`."""
+        self._known.publish()
 
     def _row(self, read: _Read, attempt: int, cancel: Cancel | None) -> ManifestRow | None:
         picture = read.picture
