@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from corpus_stand_in import CHECKPOINT, StandIn
 from PIL import Image
@@ -37,7 +39,7 @@ N = 60
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with cluster_client(workers=1) as client:
+    with cluster_client(workers=2, cards=("5", "7")) as client:
         yield client
 
 
@@ -142,6 +144,27 @@ def test_sigterm_keeps_what_was_answered_within_a_second(photos: Path, tmp_path:
     process.wait()
     assert time.monotonic() - begun < 10  # it does not go on to the end
     assert 12 <= len(rows(output)) <= 13 + left
+
+
+def test_workers_of_this_machine_see_one_card_each(client: Any) -> None:
+    seen = client.run(lambda: os.environ.get("CUDA_VISIBLE_DEVICES"))
+    assert sorted(seen.values()) == ["5", "7"]
+
+
+def test_nobody_but_these_processes_talks_to_the_workers(client: Any) -> None:
+    from distributed import Client
+
+    address = client.scheduler.address
+    assert address.startswith("tls://127.0.0.1:")
+    with pytest.raises((OSError, TypeError, ValueError)):  # without the key
+        Client(address, timeout=2)
+    listening = [c.laddr.ip for c in psutil.Process().net_connections() if c.status == "LISTEN"]
+    assert set(listening) <= {"127.0.0.1"}
+
+
+def test_the_dashboard_shows_the_work(client: Any) -> None:
+    with urllib.request.urlopen(client.dashboard_link, timeout=30) as page:
+        assert b"bokeh" in page.read().lower()
 
 
 def test_a_scheduler_that_does_not_answer_is_told() -> None:
