@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import urllib3
 from corpus_stand_in import CHECKPOINT, StandIn, wait_for
 from disks import fill, make_room, mounted_disk
 from PIL import Image
@@ -268,8 +268,8 @@ def test_nobody_but_these_processes_talks_to_the_workers(client: Any) -> None:
 
 
 def test_the_dashboard_shows_the_work(client: Any) -> None:
-    with urllib.request.urlopen(client.dashboard_link, timeout=30) as page:
-        assert b"bokeh" in page.read().lower()
+    page = urllib3.request("GET", client.dashboard_link, timeout=30)
+    assert b"<title>Dask" in page.data  # without bokeh it is a sentence
 
 
 def test_a_scheduler_that_does_not_answer_is_told() -> None:
