@@ -9,8 +9,6 @@ lost is replaced by the same command, which begins with what is committed.
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from napari_safire.corpus.asking import OpenAsk
 from napari_safire.corpus.claims import Claims, PutOffPicture, TaskClaims
 from napari_safire.corpus.cluster.flow import Flow
 from napari_safire.corpus.cluster.put_off import PutOff
+from napari_safire.corpus.cluster.stop_file import StopFile
 from napari_safire.corpus.known_content import KnownContent, PartContent, PublishedContent
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.running import Tally
@@ -34,7 +33,6 @@ from napari_safire.progress import Cancel
 if TYPE_CHECKING:
     from distributed import Client
 
-_ASKED_EVERY = 0.1  # seconds, whether to stop
 _LOST = "Every worker that took it was lost, as by too little memory: examine it by itself."
 
 
@@ -98,7 +96,7 @@ def answer_task(job: ClusterJob, task: CorpusTask) -> TaskAnswer:
     known = PublishedContent(manifest)
     work = CorpusWork(manifest, job.settings, job.basis, job.source(), known)
     work.claims = mine
-    stop = _StopFile(manifest.folder, job.run)
+    stop = StopFile(manifest.folder, job.run)
     tally, rows = Tally(), []
     with ExitStack() as open_things:
         open_things.enter_context(suppress(Cancelled))
@@ -114,28 +112,6 @@ def answer_task(job: ClusterJob, task: CorpusTask) -> TaskAnswer:
     claims.check()  # pictures of a run that was lost are the next one's to answer
     content = work.commit(rows) if rows else None
     return TaskAnswer(tally, content, tuple(mine.made), tuple(mine.put_off))
-
-
-class _StopFile:
-    """Whether the client has asked its workers to stop; looked for now and then."""
-
-    def __init__(self, folder: Path, run: str) -> None:
-        self._path = folder / f".stop-{run}"
-        self._looked = 0.0
-        self._stopped = False
-
-    def __call__(self) -> bool:
-        now = time.monotonic()
-        if not self._stopped and now - self._looked > _ASKED_EVERY:
-            self._looked, self._stopped = now, self._path.exists()
-        return self._stopped
-
-    def ask(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.touch()
-
-    def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
 
 
 def run_on_cluster(
@@ -167,7 +143,7 @@ def run_on_cluster(
         The scheduler is gone, or a task fails again and again; what is committed stays.
     """
     output = Path(job.output)
-    stop = _StopFile(output / PARTS, job.run)
+    stop = StopFile(output / PARTS, job.run)
     claims = Claims(output, job.run)
     claims.begin()
     content = _Content(KnownContent(Manifest(output)), claims)
@@ -232,8 +208,3 @@ def _lost(flow: Flow[CorpusTask, TaskAnswer], job: ClusterJob, task: CorpusTask)
     Manifest(Path(job.output)).write_part(part_name([row]), [row])
     tally.count(row)
     return tally
-
-
-def new_run() -> str:
-    """Name a run of a client."""
-    return secrets.token_hex(6)
