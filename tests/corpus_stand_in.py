@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +14,34 @@ from typing import Any
 
 import numpy as np
 
-from napari_safire.corpus.work import Ask
+from napari_safire.corpus.job import CorpusJob, begin_job
+from napari_safire.corpus.manifest import Manifest
+from napari_safire.corpus.manifest_schema import ManifestRow
+from napari_safire.corpus.work import Ask, CorpusSettings
 from napari_safire.examination import Examination, ExaminationSettings
 from napari_safire.forgery import ForgeryMap
 from napari_safire.images.reading import ReadImage
 from napari_safire.progress import Cancel
 
 CHECKPOINT = "ab" * 32
+
+
+def corpus(folder: Path, *parts: Sequence[ManifestRow]) -> Path:
+    """Write the output folder of a corpus that was asked nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    begin_job(folder, CorpusJob(CorpusSettings().basis(CHECKPOINT, "float32"), "stand-in"))
+    for number, rows in enumerate(parts):
+        Manifest(folder).write_part(f"{number:032x}", list(rows))
+    return folder
+
+
+def manifest(folder: Path, scores: Sequence[tuple[str, float]]) -> Path:
+    """Write a corpus of pictures, by their places and scores."""
+    rows = [
+        ManifestRow(number.to_bytes(16, "big"), place, os.fsencode(place), score=score)
+        for number, (place, score) in enumerate(scores)
+    ]
+    return corpus(folder, rows)
 
 
 def wait_for(path: Path, seconds: float = 60) -> None:
