@@ -10,8 +10,12 @@ import sys
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,7 +23,9 @@ from corpus_stand_in import CHECKPOINT, StandIn
 from disks import fill, make_room, mounted_disk, open_folder, unprivileged
 from file_server import serving
 from PIL import Image
+from typer.testing import CliRunner
 
+from napari_safire.cli import app
 from napari_safire.corpus.inputs import remote
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.manifest_schema import ManifestRow
@@ -87,7 +93,9 @@ def test_pictures_that_vanish_or_change_meanwhile_are_rows(photos: Path, tmp_pat
 def nothing_left_over(output: Path) -> None:
     names = [path.name for path in output.rglob("*") if path.is_file()]
     assert not [name for name in names if name.startswith(".")]
-    assert not [n for n in names if n != "job.json" and not n.endswith((".parquet", ".tif"))]
+    assert not [
+        n for n in names if n != "job.json" and not n.endswith((".parquet", ".tif", ".index"))
+    ]
 
 
 def test_an_output_that_may_not_be_written_to_is_told(photos: Path) -> None:
@@ -240,32 +248,74 @@ def test_remote_stores_that_stall_reset_and_lie_are_rows(
         assert not path.is_file() or b"secret" not in path.read_bytes()
 
 
+@contextmanager
+def answered_by(stand_in: StandIn, asked: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Let the commands ask a stand-in."""
+
+    def examine(engine: object, image: Any, settings: object, *, cancel: Any = None) -> Any:
+        asked()
+        return stand_in.answer(image, cancel)
+
+    model = SimpleNamespace(checkpoint_sha256=CHECKPOINT)
+    engine = SimpleNamespace(model=model, precision="float32")
+    with (
+        mock.patch("napari_safire.cli.corpus.open_engine", return_value=engine),
+        mock.patch("napari_safire.examination.examine_image", examine),
+    ):
+        yield
+
+
+def test_the_command_says_in_a_sentence_that_the_disk_is_full(photos: Path) -> None:
+    with mounted_disk() as disk:
+        asked = [
+            "predict", *(os.fspath(path) for path in sorted(photos.iterdir())), "--manifest",
+            "--write", "all", "--files", "heatmap", "--task-size", "4", "-o", str(disk / "out"),
+        ]  # fmt: skip
+        calls = iter(range(99))
+        with answered_by(StandIn(), lambda: fill(disk) if next(calls) == 5 else None):
+            told = CliRunner().invoke(app, asked)
+        assert told.exit_code == 1
+        (line,) = told.stderr.splitlines()
+        assert line.startswith("Error: The results cannot be written to ")
+        assert line.endswith("and go on with the same command.")
+        make_room(disk)
+        with answered_by(StandIn()):
+            told = CliRunner().invoke(app, asked)
+        assert told.exit_code == 0
+        assert len(rows(disk / "out")) == N
+
+
 SCRIPT = """
-import sys; sys.path[:0] = sys.argv[3:]
+import sys; sys.path[:0] = [sys.argv.pop(1), sys.argv.pop(1)]
 from test_corpus_faults import *
-def told(row):
-    print("row", flush=True)
-try:
-    run(sys.argv[1], output=Path(sys.argv[2]), told=told, answers=StandIn(.05))
-except KeyboardInterrupt:
-    print("stopped", flush=True)
+from napari_safire.cli import main
+with answered_by(StandIn(.05), lambda: print("asked", flush=True)):
+    main()
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_two_interrupts_leave_what_was_answered(photos: Path, tmp_path: Path) -> None:
+def test_two_interrupts_end_the_command_and_leave_what_was_answered(
+    photos: Path, tmp_path: Path
+) -> None:
     output, here = tmp_path / "out", Path(__file__)
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, photos, output, here.parent, here.parents[1]],
-        stdout=subprocess.PIPE, text=True,
+        [
+            sys.executable, "-c", SCRIPT, here.parent, here.parents[1],
+            "predict", photos, "--manifest", "--write", "none", "--task-size", "4", "-o", output,
+        ],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    for _ in range(10):
+    for _ in range(7):
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    assert "stopped" in process.stdout.read()
-    process.wait()
-    assert len(rows(output)) >= 10
+    told, complained = process.communicate()
+    assert process.returncode not in (0, None)
+    assert told.count("asked") < N - 7
+    assert "Traceback" not in complained
+    assert 6 <= len(rows(output)) < N
+    nothing_left_over(output)
     run(photos, output=output)
     assert len(rows(output)) == N
