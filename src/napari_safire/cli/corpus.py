@@ -217,7 +217,7 @@ def _on_cluster(
         sandbox=options.sandbox,
     )
     with (
-        options.cluster.client() as client,
+        options.cluster.client(source.engine.device) as client,
         progress_bar("pictures") as show,
     ):
         run_on_cluster(client, job, tasks, tally, _Watch(show).tasks)
