@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 _MAGIC = b"PAR1"
 _TAIL = 8  # length of the footer, and the magic number
 _MOST_BYTES = 8 << 20  # of a footer: 1,000 groups of 30 columns take less
 _DEEPEST = 12
-_ROW_GROUPS, _COLUMNS, _META_DATA, _PATH, _VALUES, _UNPACKED = 4, 1, 3, 3, 5, 6  # their fields
-_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _MAP, _STRUCT = 1, 2, 3, 7, 8, 11, 12  # their types
-_NUMBERS, _LISTS = (4, 5, 6), (9, 10)
+# Numbers of fields, and of types of values, in the format's own definition.
+_ROW_GROUPS, _COLUMNS, _ROWS, _META_DATA, _PATH, _VALUES, _UNPACKED = 4, 1, 3, 3, 3, 5, 6
+_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
+_NUMBERS = (4, 5, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +39,30 @@ class ColumnChunk:
     unpacked_bytes: int
 
 
-def column_chunks(path: str | os.PathLike[str]) -> Iterator[tuple[int, ColumnChunk]]:
-    """Tell the columns of a Parquet file, group of rows by group of rows.
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows that lie together.
+
+    Parameters
+    ----------
+    n_rows : int
+    columns : tuple of ColumnChunk
+    """
+
+    n_rows: int
+    columns: tuple[ColumnChunk, ...]
+
+
+def row_groups(path: str | os.PathLike[str]) -> tuple[RowGroup, ...]:
+    """Return what the footer of a Parquet file says of its groups of rows.
 
     Parameters
     ----------
     path : path-like
 
-    Yields
-    ------
-    int, ColumnChunk
-        Number of the group, and one of its columns.
+    Returns
+    -------
+    tuple of RowGroup
 
     Raises
     ------
@@ -55,17 +70,24 @@ def column_chunks(path: str | os.PathLike[str]) -> Iterator[tuple[int, ColumnChu
     ValueError
         It has no footer that can be read.
     """
+    about = os.stat(path)
+    return _row_groups(os.fspath(path), about.st_ino, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _row_groups(path: str, *_of_this_file: int) -> tuple[RowGroup, ...]:
+    """Groups of rows are read one by one, their footer once."""
     reader = _Compact(_footer(path))
+    found: list[RowGroup] = []
     try:
         for field, kind in reader.fields():
-            if (field, kind) != (_ROW_GROUPS, _LISTS[0]):
+            if (field, kind) == (_ROW_GROUPS, _LIST):
+                found += [_row_group(reader) for _ in range(reader.elements(_STRUCT))]
+            else:
                 reader.skip(kind)
-                continue
-            for group in range(reader.elements(_STRUCT)):
-                for column in _columns(reader):
-                    yield group, column
     except (IndexError, UnicodeDecodeError) as error:
         raise ValueError("its footer is damaged") from error
+    return tuple(found)
 
 
 def _footer(path: str | os.PathLike[str]) -> bytes:
@@ -84,28 +106,36 @@ def _footer(path: str | os.PathLike[str]) -> bytes:
         return file.read(length)
 
 
-def _columns(reader: _Compact) -> Iterator[ColumnChunk]:
-    """Columns of a group of rows."""
+def _row_group(reader: _Compact) -> RowGroup:
+    n_rows, columns = -1, []
     for field, kind in reader.fields():
-        if (field, kind) != (_COLUMNS, _LISTS[0]):
+        if (field, kind) == (_COLUMNS, _LIST):
+            columns += [_column(reader) for _ in range(reader.elements(_STRUCT))]
+        elif field == _ROWS and kind in _NUMBERS:
+            n_rows = reader.number()
+        else:
             reader.skip(kind)
-            continue
-        for _ in range(reader.elements(_STRUCT)):
-            chunk = None
-            for about, of_kind in reader.fields():
-                if (about, of_kind) == (_META_DATA, _STRUCT):
-                    chunk = _chunk(reader)
-                else:
-                    reader.skip(of_kind)
-            if chunk is None:
-                raise ValueError("one of its columns is not described")
-            yield chunk
+    if n_rows < 0:
+        raise ValueError("it does not say how many rows it has")
+    return RowGroup(n_rows, tuple(columns))
+
+
+def _column(reader: _Compact) -> ColumnChunk:
+    found = None
+    for field, kind in reader.fields():
+        if (field, kind) == (_META_DATA, _STRUCT):
+            found = _chunk(reader)
+        else:
+            reader.skip(kind)
+    if found is None:
+        raise ValueError("one of its columns is not described")
+    return found
 
 
 def _chunk(reader: _Compact) -> ColumnChunk:
     name, numbers = "", {_VALUES: -1, _UNPACKED: -1}
     for field, kind in reader.fields():
-        if (field, kind) == (_PATH, _LISTS[0]):
+        if (field, kind) == (_PATH, _LIST):
             parts = [reader.binary() for _ in range(reader.elements(_BINARY))]
             name = parts[0].decode() if parts else ""
         elif field in numbers and kind in _NUMBERS:
@@ -125,7 +155,7 @@ class _Compact:
         self._at = 0
 
     def fields(self) -> Iterator[tuple[int, int]]:
-        """Tell number and type of each field of a struct; its value must be read before the next."""
+        """Tell number and type of each field of a struct; its value is to be read at once."""
         number = 0
         while head := self._byte():
             delta = head >> 4
@@ -160,7 +190,7 @@ class _Compact:
         elif kind == _STRUCT:
             for _, of_kind in self.fields():
                 self.skip(of_kind, depth + 1)
-        elif kind in _LISTS:
+        elif kind in (_LIST, _SET):
             of_kind, number = self._list()
             for _ in range(number):
                 self._skip_element(of_kind, depth)
