@@ -120,6 +120,8 @@ def read_part(
     import pyarrow.parquet as pq
 
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    if not os.path.isfile(path):  # a pipe would never end
+        raise damaged_part(path, of, "it is no file")
     try:
         with pq.ParquetFile(path) as file:
             table = read_bounded(file, columns, _MOST_ROWS, _MOST_PART_BYTES).cast(wanted)

@@ -23,10 +23,12 @@ from disks import fill, make_room, mounted_disk
 from PIL import Image
 
 from napari_safire import Engine, load_model
+from napari_safire.basis import RunBasis
 from napari_safire.corpus.asking import EngineSource
+from napari_safire.corpus.cluster import scores
 from napari_safire.corpus.cluster.client import cluster_client
 from napari_safire.corpus.cluster.pictures import ClusterJob, run_on_cluster
-from napari_safire.corpus.cluster.scores import evaluate_on_cluster
+from napari_safire.corpus.cluster.scores import Answer, Group, ScoringJob, evaluate_on_cluster
 from napari_safire.corpus.cluster.stop_file import new_run
 from napari_safire.corpus.known_content import KnownContent
 from napari_safire.corpus.manifest import Manifest
@@ -34,8 +36,9 @@ from napari_safire.corpus.running import Corpus, Tally, opened, run_here
 from napari_safire.corpus.tasks import CorpusTask
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
 from napari_safire.errors import Cancelled, SafireError
-from napari_safire.evaluation.entries import EvaluatedEntry, Task
-from napari_safire.evaluation.scoring import ScoringSettings, evaluate_entries
+from napari_safire.evaluation.entries import EvaluatedEntry, Task, entry_content
+from napari_safire.evaluation.saved_scores import SavedScores, commit_scores
+from napari_safire.evaluation.scoring import ScoringSettings, basis_of, evaluate_entries
 from napari_safire.images.lists import ListEntry
 
 SETTINGS = CorpusSettings(write="none")
@@ -147,17 +150,46 @@ def test_scores_are_those_of_one_process(client: Any, tmp_path: Path) -> None:
 
     def plain(results: Iterable[EvaluatedEntry]) -> list[EvaluatedEntry]:
         found = sorted(results, key=lambda result: result.number)
-        return [replace(result, seconds={}, scores=str(result.scores)) for result in found]
+        numbers = [str({name: float(v) for name, v in r.scores.items()}) for r in found]
+        return [replace(r, seconds={}, scores=n) for r, n in zip(found, numbers, strict=True)]
 
     here = plain(evaluate_entries(engine, tasks, settings))
     assert plain(evaluate_on_cluster(client, source, tasks, settings)) == here
-    known = {here[0].content: here[0]}
-    again = evaluate_on_cluster(
-        client, source, tasks, settings, lambda content, degradation: known.get(content)
-    )
-    assert plain(again) == here
+    basis = basis_of(engine, settings)
+    with SavedScores(tmp_path / "scores", basis) as saved:
+        assert plain(evaluate_on_cluster(client, source, tasks, settings, saved)) == here
+        assert len(list((tmp_path / "scores/parts").glob("*.parquet"))) == 1  # the worker's
+    before = [path.read_bytes() for path in (tmp_path / "scores/parts").glob("*.parquet")]
+    with SavedScores(tmp_path / "scores", basis) as saved:
+        assert len(saved) == 1
+        assert plain(evaluate_on_cluster(client, source, tasks, settings, saved)) == here
+    assert [p.read_bytes() for p in (tmp_path / "scores/parts").iterdir()] == before
     with pytest.raises(SafireError, match="is another here"):
         list(evaluate_on_cluster(client, replace(source, checkpoint_sha256="0"), tasks, settings))
+
+
+def test_scores_of_workers_that_see_another_disk_are_kept_here(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scores, "score_group", scored_elsewhere)
+    tasks = [Task(number, ListEntry(tmp_path / f"{number}.png")) for number in range(20)]
+    for task in tasks:
+        Image.fromarray(np.full((8, 8), task.number, np.uint8)).save(task.entry.image)
+    settings, source = ScoringSettings("binary"), EngineSource("none", "ab")
+    with SavedScores(tmp_path / "scores", RunBasis("ab")) as saved:
+        found = list(evaluate_on_cluster(client, source, tasks, settings, saved))
+    assert len(found) == 20
+    with SavedScores(tmp_path / "scores", RunBasis("ab")) as saved:
+        assert len(saved) == 20
+
+
+def scored_elsewhere(job: ScoringJob, tasks: Group) -> Answer:
+    """As a worker does whose disk is its own."""
+    results = [
+        EvaluatedEntry(task.entry, number=task.number, content=entry_content(task.entry))
+        for task in tasks
+    ]
+    return results, commit_scores("/nowhere", results) or "there.parquet"
 
 
 def on_cluster(
