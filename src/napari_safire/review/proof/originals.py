@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from napari_safire.errors import SafireError
 from napari_safire.images.files import file_sha256, why_unreadable
 from napari_safire.images.records.paths import whole_path
+from napari_safire.project.places import remembered
 from napari_safire.project.store import is_project
 from napari_safire.review.proof.reading import StoredReport
 
@@ -51,7 +52,10 @@ def found_picture(
 
 
 def _places(stored: StoredReport, case: Path | None) -> Iterator[Path]:
-    """Relative paths only: a report from anybody shall not make this program look anywhere."""
+    """Relative paths only: a report from anybody shall not make this program look anywhere.
+
+    Last, where this user named a picture with that hash.
+    """
     written, name = stored.document["picture"]["path"], stored.document["picture"]["name"]
     is_relative = not PurePosixPath(written).is_absolute() and "\\" not in written
     for base in (case, stored.folder, stored.folder.parent):
@@ -61,6 +65,9 @@ def _places(stored: StoredReport, case: Path | None) -> Iterator[Path]:
             yield whole_path(written, base)
         if name == os.path.basename(name) and name not in ("", ".", "..") and "\0" not in name:
             yield base / name
+    there = remembered(stored.document["picture"]["file_sha256"])
+    if there is not None:
+        yield there
 
 
 def found_model(stored: StoredReport, given: Path | None) -> tuple[Path | None, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from napari_safire.review.report.blocks import Block, Box, Paragraph, Run, Words
+from napari_safire.review.report.blocks import Block, Box, Bullets, Paragraph, Run, Words
 from napari_safire.review.report.content.draft import Chapter, Draft, Part
 from napari_safire.review.report.content.ratios import ratio_words
 from napari_safire.review.report.content.summary import judgement_words
@@ -73,7 +73,7 @@ def verdicts(draft: Draft) -> Chapter:
 
 def _review(draft: Draft, review: Record, order: int) -> Part:
     judgement = review.record("judgement")
-    blocks: list[Block] = [*draft.bullets(review.texts("order"))]
+    blocks: list[Block] = [*_order(draft, review)]
     if judgement:
         blind = "verdicts.blind" if judgement.flag("blind") else "verdicts.not_blind"
         blocks.insert(0, draft.paragraph(blind))
@@ -93,6 +93,16 @@ def _review(draft: Draft, review: Record, order: int) -> Part:
         blocks += _signatures(draft, review)
     title = draft.words("section.review", name=draft.data(review.text("reviewer")))
     return Part(f"review-{order}", title, tuple(blocks))
+
+
+def _order(draft: Draft, review: Record) -> Iterable[Block]:
+    """What was seen before what; documents of before have it in English alone."""
+    items = []
+    for step in review.items("order"):
+        what, at = draft.sentence(step), Record(step).text("at")
+        at_what = draft.words("order.line", at=draft.moment(at, "short"), what=what)
+        items.append(at_what if at else what)
+    return (Bullets(tuple(items)),) if items else ()
 
 
 def _checklist(draft: Draft, review: Record) -> Block:
