@@ -15,6 +15,8 @@ from napari_safire.review.proof.reading import StoredReport
 
 CASE = "case"
 """Folder of a case beside its report."""
+_NEAR = 2
+"""Folders around a report in which a picture of its name counts as its picture."""
 
 
 def found_case(stored: StoredReport, given: Path | None) -> Path | None:
@@ -58,7 +60,8 @@ def _places(stored: StoredReport, case: Path | None) -> Iterator[Path]:
     """
     written, name = stored.document["picture"]["path"], stored.document["picture"]["name"]
     is_relative = not PurePosixPath(written).is_absolute() and "\\" not in written
-    for base in (case, stored.folder, stored.folder.parent):
+    parents = stored.folder.parents[:_NEAR]
+    for base in (case, stored.folder, *parents):
         if base is None:
             continue
         if is_relative and ":" not in written and "\0" not in written:

@@ -202,7 +202,10 @@ def _of_picture(stored: StoredReport, given: Originals) -> Iterator[Check]:
     elif is_it:
         yield right("picture", f"{printable(path)} has the hash in the document.")
     else:
-        yield wrong("picture", f"{printable(path)} was changed: its hash is another.")
+        yield wrong(
+            "picture",
+            f"{printable(path)} has another hash: it was changed, or is another of this name.",
+        )
 
 
 def _of_model(stored: StoredReport, given: Originals) -> Iterator[Check]:

@@ -159,8 +159,12 @@ class Texts:
             decimals = digits - 1 - math.floor(math.log10(abs(value)))
             text = f"{value:,.{max(0, decimals)}f}"
             text = text.rstrip("0").rstrip(".") if "." in text else text
+        return self.marked(text)
+
+    def marked(self, number: str) -> str:
+        """Write a number that stands in English with the marks of this language."""
         marks = {",": self.line("format.thousands"), ".": self.line("format.decimal")}
-        return "".join(marks.get(character, character) for character in text)
+        return "".join(marks.get(character, character) for character in number)
 
     def share(self, value: float) -> str:
         """Write a share, 0 to 1, in per cent."""

@@ -21,6 +21,7 @@ from napari_safire.review.report.blocks import (
 )
 from napari_safire.review.report.catalogue import Texts
 from napari_safire.review.report.record import Record, as_number, as_text
+from napari_safire.review.report.recorded import said_otherwise
 from napari_safire.review.report.sentences import said_again
 from napari_safire.text import printable
 
@@ -72,7 +73,9 @@ class Draft:
 
     def recorded(self, text: str) -> Words:
         """Return a sentence that the program wrote into the document."""
-        return (Run(text, "recorded"),) if text else self.nothing
+        if not text:
+            return self.nothing
+        return said_otherwise(self.texts, text) or (Run(text, "recorded"),)
 
     def sentence(self, given: Any) -> Words:
         """Say a sentence that stands in the document: with its key, or in English alone."""
@@ -161,11 +164,18 @@ class Draft:
             Figure(
                 id=figure_id,
                 title=self.words("figure.title", number=str(number)),
-                caption=(Run(record.text("caption"), "recorded"),),
-                caveat=(Run(record.text("caveat"), "recorded"),) if record.text("caveat") else (),
+                caption=self._caption(figure_id, record.text("caption")),
+                caveat=self.recorded(record.text("caveat")) if record.text("caveat") else (),
                 size=self.sizes.get(figure_id),
             ),
         )
+
+    def _caption(self, figure_id: str, text: str) -> Words:
+        """What a figure shows; one of a view begins with its name."""
+        name, colon, what = text.partition(": ")
+        if not (colon and figure_id.startswith("view-")):
+            return self.recorded(text)
+        return (self.view(name), Run(colon), *self.recorded(what))
 
     def remaining_figures(self) -> tuple[Block, ...]:
         """Return the figures that nothing has asked for yet, so that none is lost."""

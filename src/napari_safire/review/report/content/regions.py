@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from napari_safire.review.report.blocks import Block, Run, Words
 from napari_safire.review.report.content.draft import Draft, Part
 from napari_safire.review.report.record import Record
@@ -49,13 +51,15 @@ def _table(draft: Draft, rows: list[Record]) -> Block:
     cells = []
     for row in rows:
         name = row.text("measure")
-        said = row.text("words") + (f"; {row.text('detail')}" if row.text("detail") else "")
+        said = draft.recorded(row.text("words"))
+        if row.text("detail"):
+            said = (*said, Run("; "), *draft.recorded(row.text("detail")))
         cells.append(
             (
                 (Run(row.text("source")),),
                 (draft.texts.term("measure", name),),
                 _effect(draft, row),
-                (Run(said, "recorded", strong=row.flag("outlier")),),
+                tuple(replace(run, strong=row.flag("outlier")) for run in said),
             )
         )
     return draft.table("regions", columns, cells)
