@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
-from corpus_stand_in import CHECKPOINT, StandIn
+import urllib3
+from corpus_stand_in import CHECKPOINT, StandIn, wait_for
+from disks import fill, make_room, mounted_disk
 from PIL import Image
 
 from napari_safire import Engine, load_model
 from napari_safire.corpus.asking import EngineSource
 from napari_safire.corpus.cluster.client import cluster_client
-from napari_safire.corpus.cluster.pictures import ClusterJob, new_run, run_on_cluster
+from napari_safire.corpus.cluster.pictures import ClusterJob, run_on_cluster
 from napari_safire.corpus.cluster.scores import evaluate_on_cluster
+from napari_safire.corpus.cluster.stop_file import new_run
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.running import Corpus, Tally, opened, run_here
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
@@ -37,7 +43,7 @@ N = 60
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with cluster_client(workers=1) as client:
+    with cluster_client(workers=1, cards=("5", "7")) as client:
         yield client
 
 
@@ -116,6 +122,107 @@ def test_scores_are_those_of_one_process(client: Any, tmp_path: Path) -> None:
         list(evaluate_on_cluster(client, replace(source, checkpoint_sha256="0"), tasks, settings))
 
 
+def on_cluster(
+    client: Any,
+    photos: Path,
+    output: Path,
+    source: StandIn,
+    *,
+    retry: bool = False,
+    sandbox: bool = False,
+    meanwhile: Callable[[], None] | None = None,
+) -> Tally:
+    """Run a corpus on workers; meanwhile, once a picture of the first task is asked, something."""
+    corpus = Corpus([photos], output, SETTINGS, retry_errors=retry)
+    doing = threading.Thread(target=meanwhile)
+    with opened(corpus, BASIS, "stand-in") as (_, tasks, tally):
+        job = ClusterJob(os.fspath(output), SETTINGS, BASIS, source, new_run(), sandbox=sandbox)
+        if meanwhile is not None:
+            doing.start()
+        run_on_cluster(client, job, tasks, tally)
+    if meanwhile is not None:
+        doing.join()
+    return tally
+
+
+def made_of(folder: Path, number: int) -> Path:
+    folder.mkdir()
+    for n in range(number):
+        Image.fromarray(np.full((8, 8, 3), 20 + n, np.uint8)).save(folder / f"{n:02}.png")
+    return folder
+
+
+def test_a_workers_device_without_memory_is_a_row_and_can_be_tried_again(
+    client: Any, tmp_path: Path
+) -> None:
+    photos, output = made_of(tmp_path / "photos", 5), tmp_path / "out"
+    full = StandIn(fails="CUDA out of memory. Tried to allocate 2.00 GiB")
+    assert on_cluster(client, photos, output, full).failed == 5
+    assert all("out of memory" in told[2] for told in rows(output).values())
+    tally = on_cluster(client, photos, output, StandIn(), retry=True)
+    assert (tally.done, tally.failed) == (5, 0)
+    assert {told[2] for told in rows(output).values()} == {""}
+
+
+def test_pictures_that_vanish_or_change_while_their_task_is_under_way(
+    client: Any, tmp_path: Path
+) -> None:
+    photos, output = made_of(tmp_path / "photos", 20), tmp_path / "out"
+
+    def meanwhile() -> None:
+        wait_for(tmp_path / "asked")
+        Image.new("RGB", (8, 8), (250, 0, 0)).save(photos / "18.png")
+        (photos / "19.png").unlink()
+        (tmp_path / "go").touch()
+
+    on_cluster(client, photos, output, StandIn(gate=str(tmp_path)), meanwhile=meanwhile)
+    found = rows(output)
+    assert found["18.png"][0] == "forged"  # what lies there now, and its hash
+    assert found["18.png"][3] == hashlib.sha256((photos / "18.png").read_bytes()).hexdigest()
+    assert found["19.png"][2]
+    assert [name for name, told in found.items() if told[2]] == ["19.png"]
+
+
+def test_a_workers_full_disk_ends_in_a_sentence_and_the_same_command_goes_on(
+    client: Any, tmp_path: Path
+) -> None:
+    photos = made_of(tmp_path / "photos", 5)
+    with mounted_disk() as disk:
+        on_cluster(client, photos / "00.png", disk / "out", StandIn())
+        fill(disk)
+        with pytest.raises(SafireError, match=r"No space left on device\): make room"):
+            on_cluster(client, photos, disk / "out", StandIn())
+        assert list(rows(disk / "out")) == ["00.png"]
+        make_room(disk)
+        tally = on_cluster(client, photos, disk / "out", StandIn())
+        assert (tally.there, tally.done, tally.failed) == (1, 4, 0)
+        assert not list((disk / "out/parts").glob(".*"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sandbox is of Linux")
+def test_a_worker_killed_with_its_sandbox_loses_nothing_and_leaves_nobody(
+    client: Any, tmp_path: Path
+) -> None:
+    photos, output = made_of(tmp_path / "photos", 12), tmp_path / "out"
+    decoders: list[psutil.Process] = []
+
+    def meanwhile() -> None:
+        wait_for(tmp_path / "asked")
+        (pid,) = client.run(os.getpid).values()
+        worker = psutil.Process(pid)
+        decoders.extend(worker.children(recursive=True))
+        worker.kill()
+        (tmp_path / "go").touch()
+
+    source = StandIn(gate=str(tmp_path))
+    tally = on_cluster(client, photos, output, source, sandbox=True, meanwhile=meanwhile)
+    assert (tally.done, tally.failed) == (12, 0)
+    assert len(rows(output)) == 12
+    assert decoders
+    _, alive = psutil.wait_procs(decoders, timeout=60)
+    assert not alive
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX signals")
 def test_sigterm_keeps_what_was_answered_within_a_second(photos: Path, tmp_path: Path) -> None:
     script = (
@@ -142,6 +249,27 @@ def test_sigterm_keeps_what_was_answered_within_a_second(photos: Path, tmp_path:
     process.wait()
     assert time.monotonic() - begun < 10  # it does not go on to the end
     assert 12 <= len(rows(output)) <= 13 + left
+
+
+def test_a_worker_of_this_machine_sees_one_card(client: Any) -> None:
+    seen = client.run(lambda: os.environ.get("CUDA_VISIBLE_DEVICES"))
+    assert list(seen.values()) == ["5"]
+
+
+def test_nobody_but_these_processes_talks_to_the_workers(client: Any) -> None:
+    from distributed import Client
+
+    address = client.scheduler.address
+    assert address.startswith("tls://127.0.0.1:")
+    with pytest.raises((OSError, TypeError, ValueError)):  # without the key
+        Client(address, timeout=2)
+    listening = [c.laddr.ip for c in psutil.Process().net_connections() if c.status == "LISTEN"]
+    assert set(listening) <= {"127.0.0.1"}
+
+
+def test_the_dashboard_shows_the_work(client: Any) -> None:
+    page = urllib3.request("GET", client.dashboard_link, timeout=30)
+    assert b"<title>Dask" in page.data  # without bokeh it is a sentence
 
 
 def test_a_scheduler_that_does_not_answer_is_told() -> None:

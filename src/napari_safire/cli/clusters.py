@@ -59,12 +59,17 @@ class ClusterOptions:
         return bool(self.workers or self.scheduler or self.scheduler_file)
 
     @contextmanager
-    def client(self) -> Iterator[Client]:
-        """Reach the cluster, or begin it; say where its dashboard is."""
+    def client(self, device: str) -> Iterator[Client]:
+        """Reach the cluster, or begin it, one process a GPU; say where its dashboard is."""
         from napari_safire.corpus.cluster.client import cluster_client
+        from napari_safire.engine.machine import visible_cards
 
         with cluster_client(
-            workers=self.workers, scheduler=self.scheduler, scheduler_file=self.scheduler_file
+            workers=self.workers,
+            # "cuda:1" is one card for all workers, by its number in this process.
+            cards=visible_cards() if self.workers and device in ("auto", "cuda") else (),
+            scheduler=self.scheduler,
+            scheduler_file=self.scheduler_file,
         ) as client:
             say(f"Dashboard: {client.dashboard_link}", err=True)
             yield client
@@ -90,7 +95,7 @@ def evaluation_on(
         names[engine.model.checkpoint_sha256] = model
         return engine
 
-    with options.client() as client:
+    with options.client(device) as client:
 
         def evaluate(
             engine: Engine,

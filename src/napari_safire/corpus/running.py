@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from napari_safire.atomic import remove_leftovers
 from napari_safire.basis import RunBasis
 from napari_safire.corpus.folder_lock import locked
 from napari_safire.corpus.inputs.enumeration import enumerate_pictures
@@ -18,7 +19,7 @@ from napari_safire.corpus.manifest_schema import ManifestRow
 from napari_safire.corpus.run import uninterrupted
 from napari_safire.corpus.tasks import TASK_SIZE, CorpusTask, make_tasks
 from napari_safire.corpus.under_way import UnderWay
-from napari_safire.corpus.work import CorpusSettings, CorpusWork
+from napari_safire.corpus.work import PICTURES, CorpusSettings, CorpusWork
 from napari_safire.errors import Cancelled
 from napari_safire.progress import Cancel
 
@@ -123,6 +124,8 @@ def opened(
         begin_job(corpus.output, CorpusJob(basis, model))
         manifest = Manifest(corpus.output)
         manifest.tidy()
+        if (corpus.output / PICTURES).is_dir():
+            remove_leftovers(corpus.output / PICTURES)
         known = KnownKeys(manifest, retry_errors=corpus.retry_errors)
         tally = Tally(there=len(known))
         pictures = enumerate_pictures(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import threading
@@ -14,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from napari_safire.atomic import not_written, rename, staging_folder
 from napari_safire.basis import RunBasis
 from napari_safire.corpus.inputs.local import local_file
 from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProblem
@@ -22,7 +24,7 @@ from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.manifest_schema import ManifestRow
 from napari_safire.corpus.tasks import CorpusTask
 from napari_safire.corpus.under_way import UnderWay
-from napari_safire.errors import Cancelled, SafireError, sentence
+from napari_safire.errors import Cancelled, NotWritten, SafireError, sentence
 from napari_safire.examination import Examination, ExaminationSettings
 from napari_safire.examination.export import (
     RESULT_ENDINGS,
@@ -42,6 +44,7 @@ Which = Literal["none", "forged", "all"]
 PICTURES = "pictures"
 
 _LOST = "The program died again and again at this picture: examine it by itself."
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # for bytes that are unpacked or fetched
 _READERS = 2
 _AHEAD = 4  # pictures that are read before they are asked
 _AHEAD_BYTES = 512 << 20  # of pixels, but for a single picture that is larger
@@ -196,9 +199,10 @@ class CorpusWork:
             found = self._ask(image, cancel)
             row = _answered(row, found)
             return replace(row, outputs=self._written(found, row))
-        except Cancelled:
+        except (Cancelled, NotWritten):
             raise
         except Exception as error:  # the other pictures can still be answered
+            _require_room(error, error.__cause__)
             name = type(error).__name__
             told = sentence(error) if isinstance(error, SafireError) else f"{name}: {error}."
             return replace(row, error_class=name, error=_named(told, read.path, picture))
@@ -211,14 +215,25 @@ class CorpusWork:
             return ()
         require_few_sources(found)
         base = replace(self.basis, picture_sha256=row.file_sha256).digest[:32]
-        folder = self.manifest.output / PICTURES / base[:2]
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = ((kind, folder / f"{base}{RESULT_ENDINGS[kind]}") for kind in settings.files)
-        return tuple(
-            path.relative_to(self.manifest.output).as_posix()
-            for kind, path in paths
-            if write_result(found, kind, path)
-        )
+        pictures = self.manifest.output / PICTURES
+        folder = pictures / base[:2]
+        names = ((kind, f"{base}{RESULT_ENDINGS[kind]}") for kind in settings.files)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with staging_folder(pictures) as staging:
+                made = [name for kind, name in names if write_result(found, kind, staging / name)]
+                for name in made:
+                    rename(staging / name, folder / name)
+        except OSError as error:
+            raise not_written(pictures, error) from error
+        return tuple((folder / name).relative_to(self.manifest.output).as_posix() for name in made)
+
+
+def _require_room(*errors: BaseException | None) -> None:
+    """Raise where a picture could not be unpacked or fetched because the disk is full."""
+    for error in errors:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise not_written(tempfile.gettempdir(), error) from error
 
 
 def failed_row(picture: Input, attempt: int, error_class: str, error: str) -> ManifestRow:

@@ -33,7 +33,7 @@ class Flow(Generic[T, R]):
     work : callable
         ``work(about, item)``, importable on the workers.
     about : object
-        Sent once to each worker.
+        What all items have in common: names and settings, no data.
     items : iterator
         Taken one by one as there is room.
     """
@@ -44,7 +44,8 @@ class Flow(Generic[T, R]):
         from distributed import as_completed
 
         self._client, self._work, self._items = client, work, items
-        self._about = client.scatter(about, broadcast=True, hash=False)
+        # Sent with each item: what is scattered is gone when the last worker that held it is lost.
+        self._about = about
         self._under_way: dict[Any, T] = {}
         self._again: deque[T] = deque()
         self._answers = as_completed(with_results=False)

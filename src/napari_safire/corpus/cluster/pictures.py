@@ -7,8 +7,6 @@ lost is replaced by the same command, which begins with what is committed.
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -18,17 +16,18 @@ from typing import TYPE_CHECKING
 from napari_safire.basis import RunBasis
 from napari_safire.corpus.asking import OpenAsk
 from napari_safire.corpus.cluster.flow import Flow
-from napari_safire.corpus.manifest import PARTS, Manifest
+from napari_safire.corpus.cluster.stop_file import StopFile
+from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.running import Tally
 from napari_safire.corpus.tasks import CorpusTask
 from napari_safire.corpus.work import CorpusSettings, CorpusWork, failed_row
 from napari_safire.errors import Cancelled
+from napari_safire.parquet_parts import PARTS
 from napari_safire.progress import Cancel
 
 if TYPE_CHECKING:
     from distributed import Client
 
-_ASKED_EVERY = 0.1  # seconds, whether to stop
 _LOST = "Every worker that took it was lost, as by too little memory: examine it by itself."
 
 
@@ -67,7 +66,7 @@ def answer_task(job: ClusterJob, task: CorpusTask) -> Tally:
     """
     manifest = Manifest(Path(job.output))
     work = CorpusWork(manifest, job.settings, job.basis, job.source())
-    stop = _StopFile(manifest.folder, job.run)
+    stop = StopFile(manifest.folder, job.run)
     tally, rows = Tally(), []
     with ExitStack() as open_things:
         open_things.enter_context(suppress(Cancelled))
@@ -83,28 +82,6 @@ def answer_task(job: ClusterJob, task: CorpusTask) -> Tally:
     if rows:
         work.commit(task, rows)
     return tally
-
-
-class _StopFile:
-    """Whether the client has asked its workers to stop; looked for now and then."""
-
-    def __init__(self, folder: Path, run: str) -> None:
-        self._path = folder / f".stop-{run}"
-        self._looked = 0.0
-        self._stopped = False
-
-    def __call__(self) -> bool:
-        now = time.monotonic()
-        if not self._stopped and now - self._looked > _ASKED_EVERY:
-            self._looked, self._stopped = now, self._path.exists()
-        return self._stopped
-
-    def ask(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.touch()
-
-    def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
 
 
 def run_on_cluster(
@@ -135,7 +112,7 @@ def run_on_cluster(
     SafireError
         The scheduler is gone, or a task fails again and again; what is committed stays.
     """
-    stop = _StopFile(Path(job.output) / PARTS, job.run)
+    stop = StopFile(Path(job.output) / PARTS, job.run)
     flow = Flow(client, answer_task, job, tasks)
     try:
         while flow.fill():
@@ -163,8 +140,3 @@ def _lost(flow: Flow[CorpusTask, Tally], job: ClusterJob, task: CorpusTask) -> T
     Manifest(Path(job.output)).write_part(task.name, [row])
     tally.count(row)
     return tally
-
-
-def new_run() -> str:
-    """Name a run of a client."""
-    return secrets.token_hex(6)

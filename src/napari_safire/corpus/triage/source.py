@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_safire.corpus.job import JOB, CorpusJob, read_job
-from napari_safire.corpus.manifest import PARTS, Manifest, read_part
+from napari_safire.corpus.manifest import Manifest, read_part
 from napari_safire.corpus.manifest_schema import manifest_schema
-from napari_safire.corpus.parquet import read_bounded
 from napari_safire.corpus.triage.ahead import ahead
 from napari_safire.errors import DatasetError
 from napari_safire.images.files import why_unreadable
 from napari_safire.images.records.paths import recorded_path, whole_path
+from napari_safire.parquet_parts import PARTS, read_bounded
 from napari_safire.text import printable
 
 if TYPE_CHECKING:
