@@ -72,6 +72,9 @@ class SmallAnalysis:
     thumbnails: Mapping[str, np.ndarray]
     settings: Settings = field(default_factory=Settings)
     partition: None = None
+    evidence: tuple[Mapping[str, str], ...] = (
+        {"name": "noise level", "legend": "Brighter: noisier, -2 to 2 log2."},
+    )
     limitations: tuple[Sentence, ...] = (Sentence("limitation.no_jpeg", {"format": "PNG"}),)
 
     def as_record(self) -> dict[str, Any]:

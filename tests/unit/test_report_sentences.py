@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings, strategies
 from report_cases import sample_document
 
+from napari_safire.forensics.catalogue import VIEWS
 from napari_safire.project.chain.events import KINDS
 from napari_safire.project.upkeep.wording import WORDS, event_told
 from napari_safire.review import limitations
+from napari_safire.review.regions.measures import MEASURES
 from napari_safire.review.report import document as documents
 from napari_safire.review.report.catalogue import ENGLISH, Texts, languages
 from napari_safire.review.report.html import render_html
+from napari_safire.review.report.recorded import said_otherwise
 from napari_safire.review.report.sentences import Sentence, said, said_again
 
+FOLDER = Path(inspect.getfile(documents)).parent / "texts" / "recorded"
 SAID = [key for key in Texts().keys if key.split(".")[0] in ("limitation", "order", "event")]
 PLACES = {"question": "quality", "answer": "no", "view": "noise level", "support": "weak support",
           "verdict": "authentic", "program_verdict": "forged"}  # fmt: skip
@@ -104,3 +111,56 @@ def test_events_of_any_body_are_said_or_refused() -> None:
     document["events"][5] |= {"kind": "review.judged", "body": {"judgement": [], "revision": {}}}
     document["events"][6] |= {"kind": "of another program", "body": None}
     assert "judged: manipulated (splice)" in render_html(document, {}, "de")
+
+
+# -- sentences that are recorded in English --------------------------------------------------------
+
+
+def test_what_views_and_measures_say_of_themselves_is_said_in_german() -> None:
+    texts = [text for view in VIEWS for text in (view.shows, view.misleads, view.score_means)]
+    texts += [text for of in MEASURES for text in (of.what, of.caveat, of.low_word, of.high_word)]
+    for text in filter(None, texts):
+        told = said_otherwise(Texts("de"), text)
+        assert told is not None, text
+        assert {run.kind for run in told} == {"own"}, text
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.toml")), ids=lambda file: file.stem)
+def test_recorded_sentences_keep_their_places(file: Path) -> None:
+    assert file.stem in languages()
+    for english, other in tomllib.loads(file.read_text("utf-8")).items():
+        places = re.findall(r"\{[a-z]+\d*\}", english)
+        assert sorted(places) == sorted(re.findall(r"\{[a-z]+\d*\}", other)), english
+        assert len(set(places)) == len(places), english
+        # Two that take anything at most: a text from anybody is looked up in no time.
+        assert sum(place[1] in "td" for place in places) <= 2, english
+
+
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("not applicable: a PNG file, not a JPEG", "nicht anwendbar: eine PNG-Datei, kein JPEG"),
+        ("Brighter: noisier than usual at this brightness, -2 to 0.5 log2.",
+         "Heller: rauschiger als bei dieser Helligkeit üblich, -2 bis 0,5 log2."),
+        ("slightly noisier than the rest (1.07 against 1,234 grey levels)",
+         "etwas stärker rauschend als der Rest (1,07 gegenüber 1.234 Graustufen)"),
+        ("Strong evidence of a forgery: copy-move, double compression; against one: network. "
+         "At even odds, the probability of forgery is above 0.99.",
+         "Starke Spuren einer Fälschung: kopierte Bereiche, doppelte Kompression; dagegen: Netz. "
+         "Bei gleichen Chancen vorab ist die Wahrscheinlichkeit einer Fälschung größer als 0,99."),
+        ('Saved as JPEG 95: The verdict is "inconclusive" (0.40) instead of "forged" (0.80). '
+         "Something new.",
+         "Gespeichert als JPEG 95: Die Bewertung ist „unentschieden“ (0,40) statt „gefälscht“ "
+         "(0,80). Something new."),
+    ],
+)  # fmt: skip
+def test_recorded_sentences_are_said_with_their_numbers(english: str, german: str) -> None:
+    assert plain(said_otherwise(Texts("de"), english) or ()) == german
+    assert said_otherwise(Texts(ENGLISH), english) is None
+
+
+@settings(max_examples=30)
+@given(strategies.text(max_size=60), strategies.sampled_from(["", "Saved as ", "not applicable: "]))
+def test_text_from_anybody_stays_as_it_is(text: str, before: str) -> None:
+    told = said_otherwise(Texts("de"), before + text)
+    assert told is None or text.strip(".") in plain(told) or "own" in {run.kind for run in told}

@@ -22,7 +22,7 @@ _DECODER = ("decoder", "decoding")
 
 _SENTENCES = frozenset(
     {
-        "caveat", "decoding", "detail", "differences", "finding", "limitations", "means",
+        "caveat", "decoding", "detail", "differences", "finding", "legend", "limitations", "means",
         "misleads", "notice", "notices", "obstacle", "reason", "remark", "score_means", "shows",
         "source", "what", "why_not", "words",
     }

@@ -27,6 +27,7 @@ _KINDS = {
     "view": r"([A-Za-z, -]{1,200}?)",
     "verdict": r"(forged|no forgery found|inconclusive)",
     "t": r"(.{1,600}?)",
+    "w": r"([^:,;()]{1,60})",
     "d": r"(.{1,300}?)",
 }
 """What may stand in a place, by the letters that its name begins with."""
@@ -104,7 +105,7 @@ def _value(texts: Texts, kind: str, value: str, depth: int) -> Words:
         return (Run(texts.line("format.comma").join(names)),)
     if kind == "verdict":
         return (texts.term("program_verdict", value),)
-    known = said_otherwise(texts, value, depth + 1) if kind == "t" else None
+    known = said_otherwise(texts, value, depth + 1) if kind in ("t", "w") else None
     return known or (Run(value, "data"),)
 
 
