@@ -49,7 +49,7 @@ def write_part(folder: Path, name: str, table: pa.Table) -> Path:
     """
     import pyarrow.parquet as pq
 
-    path = folder / f"{name}{_SUFFIX}"
+    path = part_path(folder, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with staging_folder(folder) as staging:  # what a killed writer leaves of it is found
@@ -61,6 +61,11 @@ def write_part(folder: Path, name: str, table: pa.Table) -> Path:
     except OSError as error:
         raise not_written(folder, error) from error
     return path
+
+
+def part_path(folder: Path, name: str) -> Path:
+    """Return where the part of a name lies, or would."""
+    return folder / f"{name}{_SUFFIX}"
 
 
 def list_parts(folder: Path) -> tuple[Path, ...]:
@@ -115,6 +120,8 @@ def read_part(
     import pyarrow.parquet as pq
 
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    if not os.path.isfile(path):  # a pipe would never end
+        raise damaged_part(path, of, "it is no file")
     try:
         with pq.ParquetFile(path) as file:
             table = read_bounded(file, columns, _MOST_ROWS, _MOST_PART_BYTES).cast(wanted)

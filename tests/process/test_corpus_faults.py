@@ -93,7 +93,9 @@ def test_pictures_that_vanish_or_change_meanwhile_are_rows(photos: Path, tmp_pat
 def nothing_left_over(output: Path) -> None:
     names = [path.name for path in output.rglob("*") if path.is_file()]
     assert not [name for name in names if name.startswith(".")]
-    assert not [n for n in names if n != "job.json" and not n.endswith((".parquet", ".tif"))]
+    assert not [
+        n for n in names if n != "job.json" and not n.endswith((".parquet", ".tif", ".index"))
+    ]
 
 
 def test_an_output_that_may_not_be_written_to_is_told(photos: Path) -> None:

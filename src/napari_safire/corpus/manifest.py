@@ -77,6 +77,10 @@ class Manifest:
         """Return the parts that are there, by name."""
         return parquet_parts.list_parts(self.folder)
 
+    def part(self, name: str) -> Path:
+        """Return where the part of a name lies, or would."""
+        return parquet_parts.part_path(self.folder, name)
+
     def tidy(self) -> int:
         """Remove what killed runs left of parts that were not complete; gives how many."""
         return parquet_parts.remove_unfinished(self.folder)
