@@ -264,7 +264,7 @@ def test_every_key_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     few["custody"][0]["what"] = "received: by e-mail"
     many = full_document()
     many["regions"]["rows"] *= 100
-    many["model_verdict"] |= {"likelihood_ratio": 0.01, "verdict": "inconclusive"}
+    many["model_verdict"] |= {"likelihood_ratio": 0.01, "verdict": "inconclusive", "obstacle": ""}
     many["settings"]["x"] = float("nan")
     many["partition"]["sources"][0]["confidence"] = float("nan")
     for made in (document, few, many, {}, changed(document, lambda _: None)):
@@ -325,7 +325,7 @@ def test_german_writes_numbers_and_dates_its_own_way_and_data_as_they_are() -> N
     assert "2,7 %" in plain
     assert "radius 1.5" in plain  # a parameter is typed as it stands
     assert '<html lang="de" dir="ltr">' in text
-    assert '<span lang="en"><bdi>Noise.</bdi></span>' in text
+    assert '<span lang="en"><bdi>Most patches are sure.</bdi></span>' in text
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,8 @@ def differences(
     """
     found: list[str] = []
     more = 0
-    told = (_without(record, wording=wording) for record in (old, new))
-    for sentence in _compared("", *told, tolerance):
+    before, now = (_without(record, wording=wording) for record in (old, new))
+    for sentence in _compared("", before, now, tolerance):
         if len(found) < MOST:
             found.append(sentence)
         else:

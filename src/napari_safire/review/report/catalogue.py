@@ -25,7 +25,7 @@ _FOLDER = Path(__file__).parent / "texts"
 ENGLISH = "en"
 """The language in which sentences stand in a document, whatever that of its pages."""
 _PLACE = re.compile(r"\{(\w+)\}")
-_UNITS = ("bytes", "kB", "MB", "GB")
+_UNITS = ("", "kB", "MB", "GB")
 _OF_MOMENT = {
     "month_number": "%m",
     "day_number": "%d",
@@ -177,6 +177,8 @@ class Texts:
     def size(self, n_bytes: int) -> str:
         """Write a number of bytes, rounded."""
         unit = min(len(_UNITS) - 1, max(0, (len(str(abs(n_bytes))) - 1) // 3))
+        if not unit:
+            return self.line("format.bytes").replace("{n}", self.number(n_bytes))
         return f"{self.number(n_bytes / 1000**unit)} {_UNITS[unit]}"
 
     def moment(self, text: str, form: str = "moment") -> Run:

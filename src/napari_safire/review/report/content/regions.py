@@ -19,18 +19,19 @@ def part(draft: Draft) -> Part | None:
     rows = [row for row in given.records("rows") if not row.text("why_not")]
     outliers = [row for row in rows if row.flag("outlier")]
     shown = rows if len(rows) <= _MOST_ROWS else _clearest(outliers)
+    if not rows:
+        return Part("regions", draft.words("section.regions"), _left_out(draft, given))
     blocks: list[Block] = [draft.paragraph("regions.meaning")]
     if len(shown) < len(rows):
         n, m = draft.texts.whole(len(rows)), draft.texts.whole(len(shown))
         blocks.append(draft.note("regions.outliers_alone", n=n, shown=m))
-    if rows and not outliers:
+    if not outliers:
         blocks.append(draft.paragraph("regions.no_outlier"))
     if shown:
         level = draft.share(given.number("level"))
         blocks += [_table(draft, shown), draft.note("regions.interval", level=level)]
     blocks += draft.bullets(given.texts("notices"))
-    if rows:
-        blocks += _measures(draft, given)
+    blocks += _measures(draft, given)
     blocks += _left_out(draft, given)
     return Part("regions", draft.words("section.regions"), tuple(blocks))
 
