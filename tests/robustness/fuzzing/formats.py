@@ -20,7 +20,7 @@ from unittest import mock
 
 import numpy as np
 from PIL import Image
-from robustness.fuzzing import checkpoints, metadata, pictures, stores, texts
+from robustness.fuzzing import checkpoints, indexes, metadata, pictures, stores, texts
 
 SHAPE = (48, 64)
 Seeds = Callable[[Path], Mapping[str, bytes]]
@@ -490,6 +490,7 @@ FORMATS: dict[str, Format] = {
     "parquet-list": Format(_parquet_list_seeds, stores.damaged_parquet, _enumerate),
     "shard": Format(_shard_seeds, stores.damaged_tar, _enumerate),
     "manifest": Format(_manifest_seeds, stores.damaged_parquet, _read_manifest),
+    "index": Format(indexes.seeds, indexes.damaged, indexes.read),
     "job": Format(_job_seeds, texts.damaged_json, _read_job),
     "mask": Format(_mask_seeds, _damage_mask, _read_mask),
     "scores": Format(_score_seeds, _damage_scores, _read_scores),
