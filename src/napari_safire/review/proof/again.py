@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 ELSEWHERE = 0.01
 """By how much numbers may differ: with other threads, machines or versions of what computes."""
-_IDENTITY = ("bytes", "file_sha256", "pixels_sha256", "format", "shape", "decoding", "metadata")
+_IDENTITY = (
+    "bytes", "file_sha256", "pixels_sha256", "format", "shape", "dtype", "orientation", "decoder",
+    "decoding", "why_no_pixels", "metadata",
+)  # fmt: skip
 
 
 def drawn_again(stored: StoredReport) -> Iterator[Check]:
@@ -125,7 +128,8 @@ def analysed_again(
     old = _compared(document, document["limitations"])
     new = _compared(found, as_written("limitations", limits, stored.version))
     program = other_program(document["made"]["program"])
-    if not differences(old, new):
+    exactly = differences(old, new)
+    if not exactly:
         yield right(what, "Every number and word of it came again.")
         yield _figures_again(stored, analysis, cancel)
         return
@@ -139,7 +143,12 @@ def analysed_again(
         )
         return
     why = other or "as with another number of threads or another device"
-    yield settled(what, told, f"It came again to {ELSEWHERE:.0%}, not to the last digit: {why}.")
+    yield settled(
+        what,
+        told,
+        f"It came again to {ELSEWHERE:.0%}, not to the last digit, {why}. One of "
+        f"{len(exactly)}: {exactly[0]}",
+    )
 
 
 @contextmanager
