@@ -200,18 +200,13 @@ Begun = tuple["Manifest", "Iterator[CorpusTask]", "Tally"]
 
 
 def _here(corpus: Corpus, begun: Begun, basis: RunBasis, engine: Engine, *, sandbox: bool) -> None:
+    from napari_safire.corpus.asking import asking
     from napari_safire.corpus.running import run_here
     from napari_safire.corpus.work import CorpusWork
-    from napari_safire.examination import examine_image
 
     manifest, tasks, tally = begun
-    asked = corpus.settings.examination
-    work = CorpusWork(
-        manifest,
-        corpus.settings,
-        basis,
-        lambda image, cancel: examine_image(engine, image, asked, cancel=cancel),
-    )
+    settings = corpus.settings
+    work = CorpusWork(manifest, settings, basis, asking(engine, settings.examination))
     with ExitStack() as open_things:
         if sandbox:
             from napari_safire.images.sandbox import SandboxedDecoder
@@ -226,7 +221,8 @@ def _here(corpus: Corpus, begun: Begun, basis: RunBasis, engine: Engine, *, sand
 def _on_cluster(
     corpus: Corpus, begun: Begun, basis: RunBasis, source: ModelSource, options: CorpusOptions
 ) -> None:
-    from napari_safire.corpus.cluster.pictures import ClusterJob, new_run, run_on_cluster
+    from napari_safire.corpus.cluster.pictures import ClusterJob, run_on_cluster
+    from napari_safire.corpus.cluster.stop_file import new_run
 
     _, tasks, tally = begun
     job = ClusterJob(
@@ -238,7 +234,7 @@ def _on_cluster(
         sandbox=options.sandbox,
     )
     with (
-        options.cluster.client() as client,
+        options.cluster.client(source.engine.device) as client,
         progress_bar("pictures") as show,
     ):
         run_on_cluster(client, job, tasks, tally, _Watch(show).tasks)

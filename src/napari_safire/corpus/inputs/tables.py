@@ -11,7 +11,6 @@ from typing import Any
 
 from napari_safire.corpus.inputs.picture import InputProblem
 from napari_safire.corpus.inputs.remote import is_address, shown_address
-from napari_safire.corpus.parquet import batch_rows
 from napari_safire.errors import DatasetError
 from napari_safire.images.files import DiskNames, why_unreadable
 from napari_safire.images.list_text import (
@@ -22,6 +21,7 @@ from napari_safire.images.list_text import (
     read_text,
 )
 from napari_safire.images.lists import ListEntry
+from napari_safire.parquet_parts import batch_rows
 from napari_safire.text import brief, printable
 
 PATH_COLUMNS = ("path", "image", "picture", "file", "filename", "image_path", "file_name")
@@ -138,7 +138,7 @@ def _of_parquet(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
     try:
         with pq.ParquetFile(table) as file:
             column = require_path_column(file.schema_arrow.names, table)
-            n_rows = batch_rows(file, [column], _ROWS_AT_ONCE)
+            n_rows = batch_rows(table, [column], _ROWS_AT_ONCE)
             where = f"a row of {printable(table.name)}"
             for batch in file.iter_batches(n_rows, columns=[column]):
                 for written in batch.column(0).to_pylist():
