@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_safire.errors import Cancelled, sentence
 from napari_safire.forensics import Evidence, EvidenceView, views
 from napari_safire.forensics.cache import array_sha256
-from napari_safire.forensics.export import parameters_record
+from napari_safire.forensics.export import drawn_legend, parameters_record
 from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.thumbnails import thumbnail
 from napari_safire.progress import Cancel, Progress, report, within
@@ -122,6 +122,7 @@ def _record(view: EvidenceView, found: Evidence | None, why_not: str) -> dict[st
         "misleads": view.view.misleads,
         "source": view.view.source,
         "algorithm": view.view.algorithm,
+        "legend": "" if found is None else drawn_legend(found),
         "parameters": parameters_record(view),
         "rows": [
             {"name": row.name, "value": row.value, "remark": row.remark, "level": row.level}

@@ -17,7 +17,12 @@ from napari_safire.project.upkeep.wording import event_words
 from napari_safire.review.proof.checks import Check, right, settled, unchecked, wrong
 from napari_safire.review.proof.reading import StoredReport
 from napari_safire.review.reading import read_review
-from napari_safire.review.report.document import OF_EVENTS, of_events, review_limitations
+from napari_safire.review.report.document import (
+    OF_EVENTS,
+    as_written,
+    of_events,
+    review_limitations,
+)
 from napari_safire.review.report.write import JSON
 from napari_safire.review.signatures import check_signature, fingerprint, signed_message
 from napari_safire.text import printable
@@ -37,10 +42,13 @@ def event_checks(stored: StoredReport) -> Iterator[Check]:
         return
     try:
         told = of_events(events, document["picture"])
-        own = list(review_limitations(read_review(document["picture"]["id"], events)))
+        review = read_review(document["picture"]["id"], events)
     except DatasetError as error:
         yield wrong("findings and verdicts", str(error))
         return
+    told = {name: as_written(name, told[name], stored.version) for name in OF_EVENTS}
+    limits = [one.as_record() for one in review_limitations(review)]
+    own = as_written("limitations", limits, stored.version)
     other = [name for name in OF_EVENTS if _plain(told[name]) != _plain(document[name])]
     if own and document["limitations"][-len(own) :] != own:
         other.append("limitations")

@@ -112,7 +112,7 @@ def _runs(draft: Draft, given: Record, key: str) -> Block:
         ious = (draft.number(as_number(value), 2) for value in run.items("ious"))
         rows.append(
             (
-                draft.data(run.text("name")),
+                draft.recorded(run.text("name")),
                 draft.data(run.text("n_sources")),
                 draft.joined(ious),
                 (draft.texts.term("program_verdict", verdict),) if verdict else draft.nothing,
