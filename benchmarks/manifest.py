@@ -28,7 +28,8 @@ from corpus_stand_in import CHECKPOINT, StandIn
 from napari_safire import Engine, load_model
 from napari_safire.corpus.asking import EngineSource, ModelSource
 from napari_safire.corpus.cluster.client import cluster_client
-from napari_safire.corpus.cluster.pictures import ClusterJob, new_run, run_on_cluster
+from napari_safire.corpus.cluster.pictures import ClusterJob, run_on_cluster
+from napari_safire.corpus.cluster.stop_file import new_run
 from napari_safire.corpus.inputs.enumeration import enumerate_pictures
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.running import Corpus, opened, run_here

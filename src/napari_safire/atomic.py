@@ -14,7 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from napari_safire.errors import SafireError
+from napari_safire.errors import NotWritten, SafireError
+from napari_safire.text import printable
 
 _STAGING = re.compile(r"\.napari-safire-[0-9a-f]{12}")
 _HELD = ".lock"
@@ -45,6 +46,26 @@ def rename(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> No
         else:
             return
     os.replace(source, target)
+
+
+def not_written(folder: str | os.PathLike[str], error: OSError) -> NotWritten:
+    """Say that a folder takes no results, and what to do.
+
+    Parameters
+    ----------
+    folder : path-like
+    error : OSError
+
+    Returns
+    -------
+    NotWritten
+    """
+    # What libraries make of a system's error is seldom shorter than what the system says.
+    reason = os.strerror(error.errno) if error.errno else error
+    return NotWritten(
+        f"The results cannot be written to {printable(folder)} ({reason}): make room or give the "
+        "rights, and go on with the same command."
+    )
 
 
 @contextmanager

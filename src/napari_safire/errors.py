@@ -31,6 +31,10 @@ class OutOfMemory(SafireError):
     """A job does not fit into memory, not even in the smallest steps on the CPU."""
 
 
+class NotWritten(SafireError):
+    """Results cannot be written: no fault of what was examined, and the next fares no better."""
+
+
 def sentence(error: Exception) -> str:
     """Say what an error means: those for users as they are, others with their type.
 

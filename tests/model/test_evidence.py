@@ -186,6 +186,7 @@ def test_a_chosen_view_is_made_opened_and_made_anew(dock: Dock) -> None:
     dock.settle()
     assert "noisier than usual" in card.finding.text()
     assert "for the eye" in card.heading.text()
+    assert card.legend.text() == "Brighter: noisier than usual at this brightness, -2 to 2 log2."
     assert section.cards["comparison"].finding.text().startswith("needs another picture")
     dock.press(card.layer_button)
     dock.settle()
@@ -453,7 +454,7 @@ def test_the_verdict_says_what_each_kind_of_evidence_adds(
     dock.widget.evidence.unfold()
     dock.settle()
     counted = dock.widget.evidence.counted
-    assert counted.text() == "The verdict counts: compression grid."
+    assert counted.text() == "The verdict of the model safire-lite counts: compression grid."
     assert not counted.isHidden()
     weighing = dock.controller.session.weighing
     weighing.count(False)

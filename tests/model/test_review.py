@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from corpus_stand_in import manifest
 from fakes import FakeEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -230,6 +231,41 @@ def test_a_folder_that_is_dropped_is_opened_as_the_case(
     assert opened.case.project.folder == tmp_path / "many"
     reports = review.workspace.review.reports
     assert reports.suggested == tmp_path / "many" / "report"
+
+
+def test_results_of_a_corpus_are_reviewed_one_after_the_other(
+    review: ReviewWidget, tmp_path: Path
+) -> None:
+    for seed, name in enumerate(("a", "b", "c")):
+        write_picture(tmp_path / f"{name}.png", seed)
+    scores = [("../a.png", 0.2), ("../b.png", 0.9), ("../c.png", 0.5)]
+    results = manifest(tmp_path / "results", scores)
+    assert not review.queue_line.isVisible()
+    drop(review, results)
+    settle(review)
+    line, work = review.queue_line, review.workspace.queue.work
+    assert work.key == "b.png"
+    assert line.label.text() == "1 of 3 in results · untouched"
+    assert not line.back.isEnabled()
+    press(review, review.case.make)
+    review.case.form.lines["number"].setFocus()
+    QTest.keyClicks(review.case.form.lines["number"], "17")
+    press(review, line.forward)
+    assert work.key == "c.png"
+    selected = review.workspace.review.work.selected
+    assert selected is not None
+    assert selected.file == tmp_path / "c.png"
+    press(review, line.back)
+    assert work.key == "b.png"
+    opened = review.workspace.review.work.opened
+    assert opened is not None
+    assert opened.picture.name == "b.png"
+    assert review.case.form.lines["number"].text() == "17"  # not kept yet, and not lost
+    review.chosen.form.where.setText("score < .7")
+    wait_until(lambda: review.chosen.form.number.text() == "2 of 3 pictures")
+    press(review, review.chosen.go)
+    assert work.listing.keys == ("c.png", "a.png")
+    assert not told(review)
 
 
 def drop(review: ReviewWidget, path: Path) -> None:

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from corpus_stand_in import CHECKPOINT, StandIn
+from disks import fill, make_room, mounted_disk, open_folder, unprivileged
 from file_server import serving
 from PIL import Image
+from typer.testing import CliRunner
 
+from napari_safire.cli import app
 from napari_safire.corpus.inputs import remote
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.manifest_schema import ManifestRow
 from napari_safire.corpus.running import Corpus, Tally, opened, run_here
+from napari_safire.corpus.tasks import TASK_SIZE
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
 from napari_safire.errors import SafireError
 
 SETTINGS = CorpusSettings(write="none")
-BASIS = SETTINGS.basis(CHECKPOINT, "float32")
+WRITTEN = CorpusSettings(write="all", files=("heatmap",))
 N = 12
 
 
@@ -44,10 +55,15 @@ def run(
     told: Callable[[ManifestRow], None] = lambda row: None,
     answers: StandIn | None = None,
     retry: bool = False,
+    settings: CorpusSettings = SETTINGS,
+    task_size: int = TASK_SIZE,
 ) -> Tally:
-    corpus = Corpus([os.fspath(i) for i in inputs], output, SETTINGS, retry_errors=retry)
-    with opened(corpus, BASIS, "stand-in") as (manifest, tasks, tally):
-        work = CorpusWork(manifest, SETTINGS, BASIS, (answers or StandIn())())
+    corpus = Corpus(
+        [os.fspath(i) for i in inputs], output, settings, retry_errors=retry, task_size=task_size
+    )
+    basis = settings.basis(CHECKPOINT, "float32")
+    with opened(corpus, basis, "stand-in") as (manifest, tasks, tally):
+        work = CorpusWork(manifest, settings, basis, (answers or StandIn())())
         run_here(work, tasks, tally, told)
     return tally
 
@@ -74,12 +90,89 @@ def test_pictures_that_vanish_or_change_meanwhile_are_rows(photos: Path, tmp_pat
     assert sum(not row.error for row in found.values()) == N - 1
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_an_output_that_may_not_be_written_to_is_told(photos: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    output.mkdir(mode=0o500)
-    with pytest.raises(SafireError, match="Choose another folder"):
-        run(photos, output=output)
+def nothing_left_over(output: Path) -> None:
+    names = [path.name for path in output.rglob("*") if path.is_file()]
+    assert not [name for name in names if name.startswith(".")]
+    assert not [
+        n for n in names if n != "job.json" and not n.endswith((".parquet", ".tif", ".index"))
+    ]
+
+
+def test_an_output_that_may_not_be_written_to_is_told(photos: Path) -> None:
+    with open_folder() as place:
+        shutil.copytree(photos, place / "photos")
+        output = place / "out"
+        output.mkdir(mode=0o500)
+        with unprivileged(), pytest.raises(SafireError, match="Choose another folder"):
+            run(place / "photos", output=output)
+
+
+@pytest.mark.parametrize("what", ["parts", "pictures"])
+def test_an_output_that_becomes_read_only_ends_in_a_sentence(photos: Path, what: str) -> None:
+    with open_folder() as place:
+        shutil.copytree(photos, place / "photos")
+        output = place / "out"
+        with unprivileged():
+            run(place / "photos/00.png", output=output, settings=WRITTEN)
+            refuse = [lambda: os.chmod(output / what, 0o500)]
+            with pytest.raises(SafireError, match=rf"{what} \(Permission denied\): .*same command"):
+                run(
+                    place / "photos", output=output, settings=WRITTEN,
+                    told=lambda row: refuse.pop()() if refuse else None,
+                )  # fmt: skip
+            os.chmod(output / what, 0o700)
+            tally = run(place / "photos", output=output, settings=WRITTEN)
+        assert tally.there + tally.done == N
+        assert not any(row.error for row in rows(output).values())
+        nothing_left_over(output)
+
+
+def test_a_full_disk_ends_in_a_sentence_and_the_same_command_goes_on(photos: Path) -> None:
+    with mounted_disk() as disk:
+        output = disk / "out"
+
+        def told(row: ManifestRow) -> None:
+            if row.picture.endswith("05.png"):
+                fill(disk)
+
+        with pytest.raises(SafireError, match=r"No space left on device\): make room") as refused:
+            run(photos, output=output, settings=WRITTEN, told=told, task_size=4)
+        assert str(refused.value).count(".") == 1
+        found = rows(output)
+        assert 4 <= len(found) < N  # what is committed is whole
+        assert not any(row.error for row in found.values())
+        with pytest.raises(SafireError, match="No space left"):
+            run(photos, output=output, settings=WRITTEN)
+        make_room(disk)
+        tally = run(photos, output=output, settings=WRITTEN)
+        assert (tally.there, tally.failed) == (len(found), 0)
+        assert tally.done == N - len(found)
+        assert all((output / row.outputs[0]).is_file() for row in rows(output).values())
+        nothing_left_over(output)
+
+
+def test_a_full_disk_for_unpacked_pictures_is_not_their_fault(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as shard:
+        for name in ("00.png", "01.png"):
+            shard.add(photos / name, name)
+    with mounted_disk() as disk:
+        monkeypatch.setattr(tempfile, "tempdir", os.fspath(disk))
+        fill(disk)
+        with pytest.raises(SafireError, match=f"{disk} .*No space left"):
+            run(tmp_path / "a.tar", output=tmp_path / "out")
+        make_room(disk)
+        assert run(tmp_path / "a.tar", output=tmp_path / "out").failed == 0
+
+
+def test_what_a_killed_run_left_of_a_picture_is_removed(photos: Path, tmp_path: Path) -> None:
+    run(photos / "00.png", output=tmp_path / "out", settings=WRITTEN)
+    left = tmp_path / "out/pictures/.napari-safire-0123456789ab"
+    left.mkdir()
+    (left / "half.tif").write_bytes(b"half")
+    run(photos, output=tmp_path / "out", settings=WRITTEN)
+    nothing_left_over(tmp_path / "out")
 
 
 def test_a_second_job_waits_and_does_nothing_twice(photos: Path, tmp_path: Path) -> None:
@@ -155,32 +248,74 @@ def test_remote_stores_that_stall_reset_and_lie_are_rows(
         assert not path.is_file() or b"secret" not in path.read_bytes()
 
 
+@contextmanager
+def answered_by(stand_in: StandIn, asked: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Let the commands ask a stand-in."""
+
+    def examine(engine: object, image: Any, settings: object, *, cancel: Any = None) -> Any:
+        asked()
+        return stand_in.answer(image, cancel)
+
+    model = SimpleNamespace(checkpoint_sha256=CHECKPOINT)
+    engine = SimpleNamespace(model=model, precision="float32")
+    with (
+        mock.patch("napari_safire.cli.corpus.open_engine", return_value=engine),
+        mock.patch("napari_safire.examination.examine_image", examine),
+    ):
+        yield
+
+
+def test_the_command_says_in_a_sentence_that_the_disk_is_full(photos: Path) -> None:
+    with mounted_disk() as disk:
+        asked = [
+            "predict", *(os.fspath(path) for path in sorted(photos.iterdir())), "--manifest",
+            "--write", "all", "--files", "heatmap", "--task-size", "4", "-o", str(disk / "out"),
+        ]  # fmt: skip
+        calls = iter(range(99))
+        with answered_by(StandIn(), lambda: fill(disk) if next(calls) == 5 else None):
+            told = CliRunner().invoke(app, asked)
+        assert told.exit_code == 1
+        (line,) = told.stderr.splitlines()
+        assert line.startswith("Error: The results cannot be written to ")
+        assert line.endswith("and go on with the same command.")
+        make_room(disk)
+        with answered_by(StandIn()):
+            told = CliRunner().invoke(app, asked)
+        assert told.exit_code == 0
+        assert len(rows(disk / "out")) == N
+
+
 SCRIPT = """
-import sys; sys.path[:0] = sys.argv[3:]
+import sys; sys.path[:0] = [sys.argv.pop(1), sys.argv.pop(1)]
 from test_corpus_faults import *
-def told(row):
-    print("row", flush=True)
-try:
-    run(sys.argv[1], output=Path(sys.argv[2]), told=told, answers=StandIn(.05))
-except KeyboardInterrupt:
-    print("stopped", flush=True)
+from napari_safire.cli import main
+with answered_by(StandIn(.05), lambda: print("asked", flush=True)):
+    main()
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_two_interrupts_leave_what_was_answered(photos: Path, tmp_path: Path) -> None:
+def test_two_interrupts_end_the_command_and_leave_what_was_answered(
+    photos: Path, tmp_path: Path
+) -> None:
     output, here = tmp_path / "out", Path(__file__)
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, photos, output, here.parent, here.parents[1]],
-        stdout=subprocess.PIPE, text=True,
+        [
+            sys.executable, "-c", SCRIPT, here.parent, here.parents[1],
+            "predict", photos, "--manifest", "--write", "none", "--task-size", "4", "-o", output,
+        ],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    for _ in range(10):
+    for _ in range(7):
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    assert "stopped" in process.stdout.read()
-    process.wait()
-    assert len(rows(output)) >= 10
+    told, complained = process.communicate()
+    assert process.returncode not in (0, None)
+    assert told.count("asked") < N - 7
+    assert "Traceback" not in complained
+    assert 6 <= len(rows(output)) < N
+    nothing_left_over(output)
     run(photos, output=output)
     assert len(rows(output)) == N

@@ -2,14 +2,18 @@
 
     python tests/robustness/kill_corpus.py --pictures 20000 --kills 50
     python tests/robustness/kill_corpus.py --pictures 20000 --kills 50 --cluster
+    python tests/robustness/kill_corpus.py --composites FOLDER --kills 5 [--cluster]
 
-Pictures are 8 x 8 pixels; a stand-in takes 5 ms for each. In the end every picture must stand in
-the manifest once, with the row that an uninterrupted run gives, timings aside.
+Pictures are 8 x 8 pixels; a stand-in takes 5 ms for each. With ``--composites`` they are those of a
+folder, answered by safire-lite with all evidence, and masks of those called forged are written. In
+the end every picture must stand in the manifest once, with the row that an uninterrupted run gives,
+timings aside; what is written is the same byte for byte, and nothing else lies in the folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -28,26 +32,44 @@ from PIL import Image
 sys.path.insert(0, os.fspath(Path(__file__).parents[1]))
 from corpus_stand_in import CHECKPOINT, StandIn
 
+from napari_safire.basis import RunBasis
+from napari_safire.corpus.asking import EngineSource, ModelSource, OpenAsk
 from napari_safire.corpus.cluster.client import cluster_client
-from napari_safire.corpus.cluster.pictures import ClusterJob, new_run, run_on_cluster
+from napari_safire.corpus.cluster.pictures import ClusterJob, run_on_cluster
+from napari_safire.corpus.cluster.stop_file import new_run
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.running import Corpus, opened, run_here
+from napari_safire.corpus.tasks import TASK_SIZE
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
 
-SETTINGS = CorpusSettings(write="none")
 SECONDS = 0.005
+MODEL = "safire-lite"
+REAL_TASK = 32  # real pictures take longer, and a task that is killed is done again
 
 
-def work(photos: Path, output: Path, scheduler: str) -> None:
+def asked(real: bool) -> tuple[CorpusSettings, RunBasis, OpenAsk]:
+    """What is asked of the pictures, and who answers."""
+    if not real:
+        settings = CorpusSettings(write="none")
+        return settings, settings.basis(CHECKPOINT, "float32"), StandIn(SECONDS)
+    from napari_safire.model.catalogue.registry import load_model
+
+    settings = CorpusSettings()
+    checkpoint = load_model(MODEL, device="cpu").checkpoint_sha256
+    source = ModelSource(EngineSource(MODEL, checkpoint, "cpu"), settings.examination)
+    return settings, settings.basis(checkpoint, "float32"), source
+
+
+def work(photos: Path, output: Path, scheduler: str, *, real: bool) -> None:
     """What is killed: a client, or the whole of it."""
-    basis = SETTINGS.basis(CHECKPOINT, "float32")
-    corpus = Corpus([photos], output, SETTINGS, recursive=True)
-    source = StandIn(SECONDS)
+    settings, basis, source = asked(real)
+    size = REAL_TASK if real else TASK_SIZE
+    corpus = Corpus([photos], output, settings, recursive=True, task_size=size)
     memory: list[tuple[int, int]] = []
     process = psutil.Process()
-    with opened(corpus, basis, "stand-in") as (manifest, tasks, tally):
+    with opened(corpus, basis, MODEL if real else "stand-in") as (manifest, tasks, tally):
         if scheduler:
-            job = ClusterJob(os.fspath(output.absolute()), SETTINGS, basis, source, new_run())
+            job = ClusterJob(os.fspath(output.absolute()), settings, basis, source, new_run())
             with cluster_client(scheduler=scheduler) as client:
                 run_on_cluster(client, job, tasks, tally)
         else:
@@ -55,7 +77,7 @@ def work(photos: Path, output: Path, scheduler: str) -> None:
             def told(row: object) -> None:
                 memory.append((len(memory), process.memory_info().rss))
 
-            run_here(CorpusWork(manifest, SETTINGS, basis, source()), tasks, tally, told)
+            run_here(CorpusWork(manifest, settings, basis, source()), tasks, tally, told)
     print(json.dumps({"done": tally.done, "there": tally.there, "slope": slope(memory)}))
 
 
@@ -77,16 +99,32 @@ def make_pictures(folder: Path, number: int) -> None:
             Image.fromarray(rng.integers(14, 255, (8, 8, 3), np.uint8)).save(path)
 
 
-def rows_of(output: Path) -> dict[str, tuple[object, ...]]:
-    found: dict[str, tuple[object, ...]] = {}
+def rows_of(output: Path) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = {}
     for row in Manifest(output).rows():
         assert row.picture not in found, f"{row.picture} stands in the manifest twice"
-        found[row.picture] = (row.file_sha256, row.verdict, row.score, row.error, row.attempt)
+        columns = row.as_columns()
+        told = {
+            name: value for name, value in columns.items() if name not in ("seconds", "same_as")
+        }
+        found[row.picture] = told
     return found
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, __file__, *map(str, arguments)]
+def written(output: Path) -> dict[str, str]:
+    """All that lies in a folder but parts and job, by name, as hashes."""
+    names = {path.relative_to(output): path for path in output.rglob("*") if path.is_file()}
+    return {
+        name.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in names.items()
+        if name.name != "job.json" and (name.parts[0] != "parts" or name.suffix != ".parquet"
+                                        or name.name.startswith("."))
+    }  # fmt: skip
+
+
+def command(given: argparse.Namespace, photos: Path, output: Path) -> list[str]:
+    real = ["--real"] if given.composites else []
+    return [sys.executable, __file__, "--work", str(photos), str(output), *real]
 
 
 class Cluster:
@@ -135,29 +173,40 @@ def main() -> int:
     options.add_argument("--pictures", type=int, default=20_000)
     options.add_argument("--kills", type=int, default=50)
     options.add_argument("--cluster", action="store_true")
+    options.add_argument("--composites", type=Path, metavar="FOLDER", help="real pictures")
     options.add_argument("--place", type=Path, default=Path(tempfile.gettempdir(), "kill-corpus"))
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--work", nargs=2, type=Path, help=argparse.SUPPRESS)
+    options.add_argument("--real", action="store_true", help=argparse.SUPPRESS)
     options.add_argument("--scheduler", default="", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.work:
-        work(*given.work, given.scheduler)
+        work(*given.work, given.scheduler, real=given.real)
         return 0
-    photos = given.place / "photos"
-    make_pictures(photos, given.pictures)
+    photos = given.composites or given.place / "photos"
+    if not given.composites:
+        make_pictures(photos, given.pictures)
     whole = given.place / "whole"
+    shutil.rmtree(whole, ignore_errors=True)
+    run = command(given, photos, whole)
     begun = time.monotonic()
-    told = subprocess.run(command("--work", photos, whole), check=True, capture_output=True)
+    told = subprocess.run(run, check=True, capture_output=True)
     seconds = time.monotonic() - begun
-    print(f"uninterrupted: {seconds:.0f} s {told.stdout.decode().strip()}")
-    wanted = rows_of(whole)
+    print(f"uninterrupted: {seconds:.0f} s {told.stdout.decode().strip()}", flush=True)
     output = given.place / ("killed-cluster" if given.cluster else "killed")
     shutil.rmtree(output, ignore_errors=True)
     killed = killed_again_and_again(given, photos, output, seconds)
-    found = rows_of(output)
+    wanted, found = rows_of(whole), rows_of(output)
+    files, others = written(whole), written(output)
     same = found == wanted
     print(f"{killed} kills: {len(found)} rows of {len(wanted)}; {'the same' if same else 'OTHERS'}")
-    return 0 if same and len(found) >= given.pictures else 1
+    left = sorted(others.keys() - files.keys())
+    print(
+        f"{len(others)} files of {len(files)} beside the manifest; "
+        f"{'the same' if others == files else 'OTHERS'}; left over: {left or 'nothing'}"
+    )
+    n_asked = len(list(photos.rglob("*.png"))) if given.composites else given.pictures
+    return 0 if same and others == files and len(found) >= n_asked else 1
 
 
 def killed_again_and_again(
@@ -175,7 +224,7 @@ def killed_again_and_again(
                 if client is not None and client.returncode == 0:
                     return killed
                 client = subprocess.Popen(
-                    command("--work", photos, output, *extra), start_new_session=True,
+                    [*command(given, photos, output), *extra], start_new_session=True,
                     stderr=subprocess.DEVNULL if cluster else None,
                 )  # fmt: skip
             if cluster is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corpus_stand_in import CHECKPOINT, StandIn
+from filelock import FileLock
 from PIL import Image
 
 from napari_safire.corpus.job import JOB
@@ -151,9 +152,15 @@ def test_a_damaged_part_is_named_and_may_be_removed(photos: Path) -> None:
 
 def test_what_a_killed_writer_left_is_no_part(photos: Path) -> None:
     run(photos)
-    parts = photos.parent / "out" / "parts"
-    (parts / ".abc.0123456789ab.tmp.parquet").write_bytes(b"half")
-    assert len(rows(photos)) == N + 2
+    left = photos.parent / "out" / "parts" / ".napari-safire-0123456789ab"
+    left.mkdir()
+    (left / "abc.parquet").write_bytes(b"half")
+    with FileLock(left / ".lock"):
+        assert len(rows(photos)) == N + 2
+        run(photos)
+        assert left.exists()  # its writer is at work, in another program
+    run(photos)
+    assert not left.exists()
 
 
 def test_the_row_with_the_highest_attempt_counts(tmp_path: Path) -> None:

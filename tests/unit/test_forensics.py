@@ -259,6 +259,7 @@ def test_every_view_lies_over_the_picture(tmp_path):
         assert found.finding, name
         if found.map is not None:
             drawn = found.map
+            assert 2 <= len(found.legend.split()) <= 20, name
             assert not drawn.values.flags.writeable
             height, width = drawn.values.shape[:2]
             assert abs(height * drawn.cell - 237) < 1.5 * drawn.cell, name

@@ -69,6 +69,23 @@ def test_cards_are_listed_with_name_and_memory(two_cards: None):
     assert lines["Device cuda:1"] == "Card 1, memory unknown"
 
 
+@pytest.mark.parametrize(
+    ("named", "seen"),
+    [("", ("0", "1")), ("3, 5", ("3", "5")), ("MIG-a,MIG-b,7", ("MIG-a", "MIG-b"))],
+)
+def test_cards_are_named_as_another_process_must_be_told(
+    two_cards: None, monkeypatch: pytest.MonkeyPatch, named: str, seen: tuple[str, ...]
+):
+    monkeypatch.setenv(machine.CARDS, named)
+    assert machine.visible_cards() == seen
+
+
+def test_without_a_card_none_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv(machine.CARDS, "0,1")
+    assert machine.visible_cards() == ()
+
+
 def test_apple_gpu_is_listed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)

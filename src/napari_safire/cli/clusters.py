@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_safire.engine import Engine
     from napari_safire.evaluation import EvaluatedEntry, ScoringSettings
     from napari_safire.evaluation.entries import Task
-    from napari_safire.evaluation.scoring import Known
+    from napari_safire.evaluation.saved_scores import SavedScores
     from napari_safire.evaluation.study import Evaluate
 
 WorkersOption = Annotated[
@@ -59,12 +59,17 @@ class ClusterOptions:
         return bool(self.workers or self.scheduler or self.scheduler_file)
 
     @contextmanager
-    def client(self) -> Iterator[Client]:
-        """Reach the cluster, or begin it; say where its dashboard is."""
+    def client(self, device: str) -> Iterator[Client]:
+        """Reach the cluster, or begin it, one process a GPU; say where its dashboard is."""
         from napari_safire.corpus.cluster.client import cluster_client
+        from napari_safire.engine.machine import visible_cards
 
         with cluster_client(
-            workers=self.workers, scheduler=self.scheduler, scheduler_file=self.scheduler_file
+            workers=self.workers,
+            # "cuda:1" is one card for all workers, by its number in this process.
+            cards=visible_cards() if self.workers and device in ("auto", "cuda") else (),
+            scheduler=self.scheduler,
+            scheduler_file=self.scheduler_file,
         ) as client:
             say(f"Dashboard: {client.dashboard_link}", err=True)
             yield client
@@ -75,10 +80,10 @@ def evaluation_on(
     options: ClusterOptions, device: str, precision: Precision
 ) -> Iterator[tuple[Callable[[str], Engine], Evaluate]]:
     """Give what opens models, and what scores entries with them: here or on a cluster."""
-    from napari_safire.evaluation.scoring import evaluate_entries
+    from napari_safire.evaluation.study import evaluate_here
 
     if not options.is_chosen:
-        yield lambda model: open_engine(model, device, precision), evaluate_entries
+        yield lambda model: open_engine(model, device, precision), evaluate_here
         return
     from napari_safire.corpus.asking import EngineSource
     from napari_safire.corpus.cluster.scores import evaluate_on_cluster
@@ -90,7 +95,7 @@ def evaluation_on(
         names[engine.model.checkpoint_sha256] = model
         return engine
 
-    with options.client() as client:
+    with options.client(device) as client:
 
         def evaluate(
             engine: Engine,
@@ -98,10 +103,10 @@ def evaluation_on(
             settings: ScoringSettings,
             *,
             jobs: int = 1,
-            known: Known | None = None,
+            saved: SavedScores | None = None,
         ) -> Generator[EvaluatedEntry]:
             sha256 = engine.model.checkpoint_sha256
             source = EngineSource(names[sha256], sha256, device, precision)
-            return evaluate_on_cluster(client, source, tasks, settings, known)
+            return evaluate_on_cluster(client, source, tasks, settings, saved)
 
         yield open_model, evaluate

@@ -209,7 +209,8 @@ def _here(corpus: Corpus, begun: Begun, basis: RunBasis, engine: Engine, *, sand
 def _on_cluster(
     corpus: Corpus, begun: Begun, basis: RunBasis, source: ModelSource, options: CorpusOptions
 ) -> None:
-    from napari_safire.corpus.cluster.pictures import ClusterJob, new_run, run_on_cluster
+    from napari_safire.corpus.cluster.pictures import ClusterJob, run_on_cluster
+    from napari_safire.corpus.cluster.stop_file import new_run
 
     _, tasks, tally = begun
     job = ClusterJob(
@@ -221,7 +222,7 @@ def _on_cluster(
         sandbox=options.sandbox,
     )
     with (
-        options.cluster.client() as client,
+        options.cluster.client(source.engine.device) as client,
         progress_bar("pictures") as show,
     ):
         run_on_cluster(client, job, tasks, tally, _Watch(show).tasks)

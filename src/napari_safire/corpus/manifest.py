@@ -13,7 +13,6 @@ hold the same.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,24 +20,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.atomic import atomic_path, remove_leftovers
+from napari_safire import parquet_parts
 from napari_safire.corpus.manifest_schema import (
     CONTRIBUTIONS,
     KEY_BYTES,
     ManifestRow,
     manifest_schema,
 )
-from napari_safire.corpus.parquet import read_bounded
-from napari_safire.errors import DatasetError, SafireError
-from napari_safire.text import brief, printable
+from napari_safire.errors import DatasetError
+from napari_safire.parquet_parts import PARTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PARTS = "parts"
-_SUFFIX = ".parquet"
-_MOST_ROWS = 1 << 16  # of a part; tasks have far fewer
-_MOST_BYTES = 256 << 20
+_OF = "the manifest"
 _UNSET = ("score", "likelihood_ratio", "smallest_source")
 _KEY = np.dtype((np.void, KEY_BYTES))
 
@@ -70,38 +65,25 @@ class Manifest:
 
         Raises
         ------
-        SafireError
+        NotWritten
             It cannot be written; nothing counts then.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        path = self.folder / f"{name}{_SUFFIX}"
         table = pa.Table.from_pylist([row.as_columns() for row in rows], manifest_schema())
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path) as temporary:
-                pq.write_table(table, temporary, compression="zstd")
-                with open(temporary, "rb") as written:
-                    os.fsync(written.fileno())
-        except OSError as error:
-            raise SafireError(
-                f"The results cannot be written to {printable(self.folder)} "
-                f"({error.strerror or error}): make room, and go on with the same command."
-            ) from error
-        return path
+        return parquet_parts.write_part(self.folder, name, table)
 
     def parts(self) -> tuple[Path, ...]:
         """Return the parts that are there, by name."""
-        try:
-            names = sorted(n for n in os.listdir(self.folder) if n.endswith(_SUFFIX))
-        except FileNotFoundError:
-            return ()
-        return tuple(self.folder / name for name in names if not name.startswith("."))
+        return parquet_parts.list_parts(self.folder)
+
+    def part(self, name: str) -> Path:
+        """Return where the part of a name lies, or would."""
+        return parquet_parts.part_path(self.folder, name)
 
     def tidy(self) -> int:
         """Remove what killed runs left of parts that were not complete; gives how many."""
-        return remove_leftovers(self.folder) if self.folder.is_dir() else 0
+        return parquet_parts.remove_unfinished(self.folder)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
         """Read the parts one after the other.
@@ -241,27 +223,8 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     DatasetError
         It is damaged, or of another version: a sentence that names it.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            table = read_bounded(file, columns, _MOST_ROWS, _MOST_BYTES).cast(_schema_of(columns))
-        table.validate(full=True)
-        unset = [name for name in table.column_names if not _may_be_unset(name)]
-        empty = [name for name in unset if table[name].null_count]
-        if empty:
-            raise ValueError(f"its column {empty[0]} is not filled in")
-        return table
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise DatasetError(
-            f"The part {printable(path)} of the manifest is damaged ({brief(error, 120)}): "
-            "remove it, and the same command does its pictures again."
-        ) from error
-
-
-def _may_be_unset(name: str) -> bool:
-    return name in _UNSET or name in CONTRIBUTIONS.values()
+    unset = (*_UNSET, *CONTRIBUTIONS.values())
+    return parquet_parts.read_part(path, manifest_schema(), columns, unset=unset, of=_OF)
 
 
 def take_rows(path: Path, table: pa.Table, rows: npt.NDArray[np.int32]) -> pa.Table:
@@ -273,10 +236,7 @@ def take_rows(path: Path, table: pa.Table, rows: npt.NDArray[np.int32]) -> pa.Ta
         It has fewer rows: a sentence that names it.
     """
     if len(rows) and rows.max() >= len(table):
-        raise DatasetError(
-            f"The part {printable(path)} of the manifest is damaged (its columns differ in "
-            "length): remove it, and the same command does its pictures again."
-        )
+        raise parquet_parts.damaged_part(path, _OF, "its columns differ in length")
     return table.take(rows)
 
 
@@ -290,13 +250,6 @@ def keys_of(table: pa.Table) -> npt.NDArray[np.void]:
     if not len(column) or data is None:
         return np.zeros(0, _KEY)
     return np.frombuffer(data, _KEY, count=len(column), offset=start)
-
-
-def _schema_of(columns: Sequence[str] | None) -> pa.Schema:
-    import pyarrow as pa
-
-    schema = manifest_schema()
-    return schema if columns is None else pa.schema([schema.field(name) for name in columns])
 
 
 def _pairs(keys: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from napari_safire.atomic import remove_leftovers
 from napari_safire.basis import RunBasis
+from napari_safire.corpus.claims import remove_claims
 from napari_safire.corpus.folder_lock import locked
 from napari_safire.corpus.inputs.enumeration import enumerate_pictures
 from napari_safire.corpus.job import CorpusJob, begin_job, refuse_inputs_in_output
@@ -18,7 +20,7 @@ from napari_safire.corpus.manifest_schema import ManifestRow
 from napari_safire.corpus.run import uninterrupted
 from napari_safire.corpus.tasks import TASK_SIZE, CorpusTask, make_tasks
 from napari_safire.corpus.under_way import UnderWay
-from napari_safire.corpus.work import CorpusSettings, CorpusWork
+from napari_safire.corpus.work import PICTURES, CorpusSettings, CorpusWork
 from napari_safire.errors import Cancelled
 from napari_safire.progress import Cancel
 
@@ -121,8 +123,11 @@ def opened(
         if unwritable is not None:
             raise unwritable
         begin_job(corpus.output, CorpusJob(basis, model))
+        remove_claims(corpus.output)  # before the parts are listed: lost runs write no more then
         manifest = Manifest(corpus.output)
         manifest.tidy()
+        if (corpus.output / PICTURES).is_dir():
+            remove_leftovers(corpus.output / PICTURES)
         known = KnownKeys(manifest, retry_errors=corpus.retry_errors)
         tally = Tally(there=len(known))
         pictures = enumerate_pictures(
@@ -166,6 +171,7 @@ def run_here(
         for task in tasks:
             _run_task(work, task, tally, told, cancel)
             work.under_way.died = False  # whatever it was, it is passed
+        work.end()
     finally:
         work.under_way.end()
 
@@ -205,7 +211,7 @@ def _run_task(
             thread.join(_STOPS_WITHIN)
             finished = rows[:]
             if finished:
-                work.commit(task, finished)
+                work.commit(finished)
                 for row in finished:
                     tally.count(row)
     if failure:

@@ -17,6 +17,9 @@ from napari_safire.engine.engine import Engine
 from napari_safire.model import SafireModel
 from napari_safire.model.safire import resolve_device
 
+CARDS = "CUDA_VISIBLE_DEVICES"
+"""Tells a process which GPUs it may see; they are numbered anew in it."""
+
 _QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 
 
@@ -63,6 +66,19 @@ def devices() -> tuple[Device, ...]:
     best = next(device for device in found if device.name == chosen_name)
     auto = Device("auto", f"{best.name}, the quickest here", best.available_bytes)
     return (auto, *found)
+
+
+def visible_cards() -> tuple[str, ...]:
+    """Name the CUDA cards that this process may use, as `CARDS` names them to another one.
+
+    Returns
+    -------
+    tuple of str
+        Numbers, or what stands in the environment: ``GPU-8932f937-…``, ``MIG-…``.
+    """
+    number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    named = [name.strip() for name in os.environ.get(CARDS, "").split(",") if name.strip()]
+    return tuple(named or map(str, range(number)))[:number]
 
 
 def describe_machine(

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from napari_safire.types import FloatImage
 
+_LINKED = "One colour: both ends of a copy; lines join places that show the same."
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvidenceMap:
@@ -51,6 +53,22 @@ class EvidenceMap:
         """Row and column of the first cell's centre, where napari lays a layer's first pixel."""
         middle = (self.cell - 1) / 2
         return self.origin[0] + middle, self.origin[1] + middle
+
+    @property
+    def legend(self) -> str:
+        """What its colours mean, with the values drawn darkest and brightest; a sentence, or empty.
+
+        Examples
+        --------
+        >>> EvidenceMap(np.zeros((2, 2), np.float32), means="brighter: noisier", unit="log2").legend
+        'Brighter: noisier, 0 to 1 log2.'
+        """
+        if not self.means:
+            return ""
+        low, high = self.limits
+        unit = f" {self.unit}" if self.unit else ""
+        scale = f", {low:.3g} to {high:.3g}{unit}" if self.values.ndim == 2 else ""
+        return f"{self.means[0].upper()}{self.means[1:]}{scale}."
 
     def at_size(self, shape: tuple[int, int]) -> FloatImage:
         """Give each pixel of a picture the value of its cell.
@@ -142,6 +160,13 @@ class Evidence:
     finding: str = ""
     caveats: tuple[str, ...] = ()
     regions: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def legend(self) -> str:
+        """What colours mean in what is drawn; empty where nothing is, or nothing is said."""
+        if self.map is not None:
+            return self.map.legend
+        return _LINKED if self.links is not None and len(self.links) else ""
 
     def remarks(self) -> Iterator[Row]:
         """Lines of the table that an expert should notice."""

@@ -129,9 +129,18 @@ class WorkspaceDock(QScrollArea):
         """Bring the dock *SAFIRE Review* forward."""
         from napari_safire.gui.review import ReviewWidget  # which is one of these
 
+        self._show(ReviewWidget)
+
+    def show_curate(self) -> None:
+        """Bring the dock with the queue forward."""
+        from napari_safire.gui.curate import CurateWidget  # which is one of these
+
+        self._show(CurateWidget)
+
+    def _show(self, kind: type[WorkspaceDock]) -> None:
         viewer = self.controller.viewer
         if hasattr(viewer, "window"):  # a model of a viewer has no place for docks
-            bring_forward(viewer, ReviewWidget)
+            bring_forward(viewer, kind)
 
     def give_way(self) -> None:
         """Stop for good, because another dock of this kind is open from now on."""

@@ -48,6 +48,8 @@ class Found:
         Whether there is a map, or links.
     means : str
         What is bright in the map.
+    legend : str
+        The same with the range of values, or what is linked; empty where nothing is drawn.
     thumbnail : (h, w, 3) uint8 array or None
         None where nothing is drawn.
     coarse : bool
@@ -61,6 +63,7 @@ class Found:
     caveat: str
     drawn: bool = False
     means: str = ""
+    legend: str = ""
     thumbnail: npt.NDArray[np.uint8] | None = None
     coarse: bool = False
     accuses: bool = False
@@ -76,6 +79,7 @@ class Found:
             " ".join([view.view.misleads, *evidence.caveats]),
             evidence.map is not None or evidence.links is not None,
             "" if evidence.map is None else evidence.map.means,
+            evidence.legend,
             thumbnail(evidence, view.picture.rgb),
             coarse,
             evidence.regions is not None and evidence.links is None,

@@ -177,34 +177,37 @@ def _read_config(path: Path) -> None:
 
 
 def _score_seeds(folder: Path) -> dict[str, bytes]:
-    from napari_safire.basis import RunBasis
-    from napari_safire.evaluation.results import ResultFile
-
-    with ResultFile(folder / "scores.jsonl", RunBasis("ab", {"kind": "binary"})):
-        pass
-    line = {
-        "content": "c", "degradation": "none", "image": "a.png", "mask": None, "verdict": None,
-        "scores": {"x": 0.5, "y": None}, "seconds": {"embed": 0.1}, "warnings": ["w"],
-    }  # fmt: skip
     rows = b"image,mask,degradation,verdict,x,embed_s,error\r\na.png,b.png,none,forged,0.5,0.1,\r\n"
-    whole = (folder / "scores.jsonl").read_bytes() + (json.dumps(line).encode() + b"\n") * 3
-    return {"scores.jsonl": whole, "scores.csv": rows}
+    part, job, lines = stores.saved_scores(folder)
+    return {"part.parquet": part, "job.json": job, "scores.jsonl": lines, "scores.csv": rows}
 
 
 def _read_scores(path: Path) -> None:
-    from napari_safire.basis import RunBasis
-    from napari_safire.evaluation.results import ResultFile
+    from napari_safire.evaluation.saved_scores import JOB, SavedScores
     from napari_safire.evaluation.saved_studies import read_results
 
     if path.suffix == ".csv":
         read_results(path)
         return
-    with ResultFile(path, RunBasis("ab", {"kind": "binary"})) as file:
-        len(file)
+    home = path.parent / "scores"
+    shutil.rmtree(home, ignore_errors=True)
+    if path.name == JOB:
+        home.mkdir()
+        os.replace(path, home / JOB)
+    elif path.suffix == ".parquet":
+        with SavedScores(home, stores.SCORES_BASIS):
+            os.replace(path, home / "parts" / path.name)
+    try:
+        with SavedScores(home, stores.SCORES_BASIS) as scores:  # lines of before lie beside
+            len(scores)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _damage_scores(data: bytes, name: str, rng: Random) -> bytes:
-    damage = texts.damaged_json if name.endswith(".jsonl") else texts.damaged_table
+    if name.endswith(".parquet"):
+        return stores.damaged_parquet(data, name, rng)
+    damage = texts.damaged_table if name.endswith(".csv") else texts.damaged_json
     return damage(data, name, rng)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from napari_safire.corpus.inputs.picture import InputProblem
 from napari_safire.corpus.inputs.remote import is_address, shown_address
-from napari_safire.corpus.parquet import batch_rows
 from napari_safire.errors import DatasetError
 from napari_safire.images.files import DiskNames, why_unreadable
 from napari_safire.images.list_text import (
@@ -22,6 +21,7 @@ from napari_safire.images.list_text import (
     read_text,
 )
 from napari_safire.images.lists import ListEntry
+from napari_safire.parquet_parts import batch_rows
 from napari_safire.text import brief, printable
 
 PATH_COLUMNS = ("path", "image", "picture", "file", "filename", "image_path", "file_name")

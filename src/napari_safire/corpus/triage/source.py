@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_safire.corpus.job import JOB, CorpusJob, read_job
-from napari_safire.corpus.manifest import PARTS, Manifest, read_part
+from napari_safire.corpus.job import JOB, CorpusJob, is_job, read_job
+from napari_safire.corpus.manifest import Manifest, read_part
 from napari_safire.corpus.manifest_schema import manifest_schema
-from napari_safire.corpus.parquet import read_bounded
 from napari_safire.corpus.triage.ahead import ahead
 from napari_safire.errors import DatasetError
 from napari_safire.images.files import why_unreadable
 from napari_safire.images.records.paths import recorded_path, whole_path
+from napari_safire.parquet_parts import PARTS, read_bounded
 from napari_safire.text import printable
 
 if TYPE_CHECKING:
@@ -97,6 +97,15 @@ def is_manifest(path: str | os.PathLike[str]) -> bool:
         return set(_NEEDED) <= set(open_manifest(given).schema.names)
     except DatasetError:
         return False
+
+
+def is_result_of_corpus(path: str | os.PathLike[str]) -> bool:
+    """Whether something is a manifest beyond doubt: no folder of another program's.
+
+    `is_manifest` also takes a folder whose description is damaged, so that it can say so.
+    """
+    given = Path(path)
+    return is_manifest(given) and (not given.is_dir() or is_job(given))
 
 
 def open_manifest(path: str | os.PathLike[str]) -> ManifestSource:

@@ -49,7 +49,11 @@ def grid_view(
         else f"{count} region{'s' * (count != 1)} on another grid" if count
         else "no region on another grid"
     )  # fmt: skip
-    drawn = EvidenceMap(_offsets(found), limits=(0.0, 1.0), means="coloured: another grid")
+    drawn = EvidenceMap(
+        _offsets(found),
+        limits=(0.0, 1.0),
+        means="grey: the grid of the picture; black: none; coloured: another one",
+    )
     regions = found.mask if score >= _ACCUSES else None
     return Evidence(drawn, table=tuple(rows), score=score, finding=finding, regions=regions)
 

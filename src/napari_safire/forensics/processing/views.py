@@ -112,7 +112,7 @@ def colour_filter_view(
     spread = float(np.median(np.abs(known - middle))) * 1.4826 if known.size else 1.0
     has = abs(middle) > spread
     drawn = EvidenceMap(
-        phase, cell, limits=(-1.0, 1.0), means="one colour: one filter grid", unit="log"
+        phase, cell, limits=(-1.0, 1.0), means="equal brightness: one filter grid", unit="log"
     )
     caveats = () if has else ("This picture shows no traces of a colour filter.",)
     finding = "traces of a colour filter" if has else "no traces of a colour filter"
@@ -185,7 +185,10 @@ def gradient_view(
 ) -> Evidence:
     """Direction and strength of the gradient."""
     values = appearance.gradients(picture, progress=progress, cancel=cancel)
-    return Evidence(EvidenceMap(values, means="colour: direction"), finding="for the eye")
+    return Evidence(
+        EvidenceMap(values, means="red and green: which way brightness rises; blue: how steeply"),
+        finding="for the eye",
+    )
 
 
 VIEWS = (

@@ -102,11 +102,8 @@ class FindingView:
 
     def _take(self, found: Evidence, rgb: npt.NDArray[np.uint8]) -> None:
         if found.map is not None:
-            low, high = found.map.limits
-            unit = f" {found.map.unit}" if found.map.unit else ""
-            scale = f", {low:.3g} to {high:.3g}{unit}" if found.map.values.ndim == 2 else ""
-            means = found.map.means
-            self.remark = f" {means[0].upper()}{means[1:]}{scale}." if means else ""
+            legend = found.map.legend
+            self.remark = f" {legend}" if legend else ""
             self._take_pixels(render_map(found.map), found.map.cell, found.map.origin)
         elif found.links is not None:
             self._take_pixels(render_links(found.links, rgb))

@@ -5,10 +5,16 @@ from __future__ import annotations
 import time
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar
+from qtpy.QtWidgets import QHBoxLayout
 
 from napari_safire.gui.controllers.viewer import ViewerController
-from napari_safire.gui.panels.section import ControllerSection, button, wrapped
+from napari_safire.gui.panels.section import (
+    ControllerSection,
+    button,
+    progress_bar,
+    show_progress,
+    wrapped,
+)
 from napari_safire.session.planes import Plane
 
 _LOOK_MS = 100
@@ -24,10 +30,7 @@ class StatusSection(ControllerSection):
         self._busy_since: float | None = None
         self.label = wrapped()
         self.label.setAccessibleName("What is going on")
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(4)
-        self.progress.setAccessibleName("How far it is")
+        self.progress = progress_bar("How far it is")
         self.cancel = button(
             "Cancel", "Stop what is running; nothing is lost.", controller.session.cancel
         )
@@ -70,11 +73,7 @@ class StatusSection(ControllerSection):
             self._show()
             return
         self.label.setText(f"{text} …")
-        # The bar paints at once else, and with it napari's canvas: 10 to 30 ms each time.
-        self.progress.setUpdatesEnabled(False)
-        self.progress.setRange(0, total)  # 0 of 0: it moves without an end
-        self.progress.setValue(done)
-        self.progress.setUpdatesEnabled(True)
+        show_progress(self.progress, done, total)
 
     def _look_for_work(self) -> None:
         """Let the bar move while work without a name of its own takes long."""

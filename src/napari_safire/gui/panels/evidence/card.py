@@ -11,13 +11,21 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_safire.forensics import View
 from napari_safire.gui.panels.evidence.parameters import as_form
 from napari_safire.gui.panels.evidence.table import EvidenceTable
 from napari_safire.gui.panels.parameter_form import ParameterForm
-from napari_safire.gui.panels.section import FoldedSection, Rows, button, plain, tab_through
+from napari_safire.gui.panels.section import (
+    FoldedSection,
+    Rows,
+    button,
+    plain,
+    progress_bar,
+    show_progress,
+    tab_through,
+)
 from napari_safire.session.evidence import Found, ViewState
 from napari_safire.text import printable
 
@@ -78,10 +86,7 @@ class ViewCard(FoldedSection):
         self.thumbnail, self.finding = QLabel(), plain()
         self.thumbnail.setAccessibleName(f"Thumbnail of {self.view.name}")
         self.finding.setAccessibleName(f"What {self.view.name} found")
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(4)
-        self.progress.setAccessibleName(f"How far {self.view.name} is")
+        self.progress = progress_bar(f"How far {self.view.name} is")
         self.cancel = button("Cancel", "Stop this view.", self._cancel)
         self.cancel.setFixedWidth(64)
         self.summary, self.busy = QWidget(), QWidget()
@@ -112,6 +117,8 @@ class ViewCard(FoldedSection):
         self.apply_button = button("Apply", "Make this view with these parameters.", self.apply)
         self.parameters.unfolded.connect(self._make_form)
         self.parameters.setVisible(bool(self.view.parameters))
+        self.legend = plain()
+        self.legend.setAccessibleName(f"What the colours of {self.view.name} mean")
         self.table = EvidenceTable(self.view.name)
         self.layer_button = button(
             "Open as layer", "Lay what this view found over the picture.", self._open
@@ -121,7 +128,9 @@ class ViewCard(FoldedSection):
             self._open_regions,
         )  # fmt: skip
         row = Rows([self.layer_button, self.regions_button, self.table.copy], 2)
-        for widget in (self.about, row, self.table, self.misleads, self.parameters):
+        for widget in (
+            self.about, row, self.table, self.misleads, self.parameters, self.legend,
+        ):  # fmt: skip
             self.body.addWidget(widget)
         tab_through(
             self.heading, self.cancel, self.layer_button, self.regions_button, self.table.copy,
@@ -202,10 +211,7 @@ class ViewCard(FoldedSection):
 
     def show_progress(self, done: int, total: int) -> None:
         """Show how far it is."""
-        self.progress.setUpdatesEnabled(False)  # else it paints at once
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
-        self.progress.setUpdatesEnabled(True)
+        show_progress(self.progress, done, total)
         if self._shown[2] and not self._running:
             self._running = True
             self.busy.show()
@@ -237,6 +243,8 @@ class ViewCard(FoldedSection):
         source = f"Source: {self.view.source}."
         self.caveat.setText("\n".join(filter(None, (printable(caveat), means, source))))
         self.table.show_rows(() if found is None else found.words.table)
+        self.legend.setText("" if found is None else printable(found.legend))
+        self.legend.setVisible(bool(self.legend.text()))
         self.layer_button.setVisible(found is not None and found.drawn)
         self.regions_button.setVisible(found is not None and found.accuses)
         self._show_parameters()

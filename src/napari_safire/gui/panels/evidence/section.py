@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from napari_safire.forensics.catalogue import VIEWS
 from napari_safire.gui.controllers.evidence import EvidenceController
@@ -125,7 +126,9 @@ class EvidenceSection(FoldedSection):
         session = self._controller.session
         counted = session.weighing.counted(session.engine)
         names = [name for name, state in states.items() if name in counted and not state.why_not]
-        self.counted.setText(f"The verdict counts: {', '.join(names)}.")
+        choice = session.model_choice
+        whose = "" if choice is None else f" {printable(Path(choice[0]).name)}"
+        self.counted.setText(f"The verdict of the model{whose} counts: {', '.join(names)}.")
         self.counted.setVisible(bool(names))
 
     def _state(self, known: PlaneEvidence | None) -> str:

@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QProgressBar, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.gui_thread import gui_thread
@@ -19,8 +19,10 @@ from napari_safire.gui.panels.section import (
     FoldedSection,
     Rows,
     button,
+    progress_bar,
     run_guarded,
     sentence,
+    show_progress,
     wrapped,
 )
 from napari_safire.images.lists import enumerated
@@ -66,10 +68,7 @@ class FineTuneSection(FoldedSection):
             "Start", "Learn in another process; you can go on working meanwhile.", self._start
         )
         self.stop = button("Stop", "Save and stop; it can be gone on with later.", self._stop)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(8)
-        self.progress.setAccessibleName("How far the fine-tuning is")
+        self.progress = progress_bar("How far the fine-tuning is")
         self.status = wrapped()
         self.status.setAccessibleName("What the fine-tuning does")
         self.said = wrapped()
@@ -240,8 +239,7 @@ class FineTuneSection(FoldedSection):
     def _show_progress(self, text: str, aside: str, done: int, total: int) -> None:
         if not self._stopping:
             self.status.setText(text)
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
+        show_progress(self.progress, done, total)
         self.say_beside_title(aside)
 
     def _show_details(self) -> None:

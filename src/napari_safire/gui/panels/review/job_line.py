@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
-from napari_safire.gui.panels.section import button
+from napari_safire.gui.panels.section import button, progress_bar, show_progress
 
 
 class JobLine(QWidget):
-    """A thin bar and *Cancel*; hidden while nothing is made.
+    """A bar and *Cancel*; hidden while nothing is made.
 
     Parameters
     ----------
@@ -21,10 +21,7 @@ class JobLine(QWidget):
 
     def __init__(self, what: str, cancel: Callable[[], None]) -> None:
         super().__init__()
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(4)
-        self.bar.setAccessibleName(f"How far {what} is")
+        self.bar = progress_bar(f"How far {what} is")
         self.cancel = button("Cancel", f"Stop {what}.", cancel)
         self.cancel.setFixedWidth(64)
         line = QHBoxLayout(self)
@@ -36,10 +33,7 @@ class JobLine(QWidget):
 
     def show_progress(self, done: int, total: int) -> None:
         """Show how far it is; of an unknown whole that it goes on."""
-        self.bar.setUpdatesEnabled(False)  # else it paints at once
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-        self.bar.setUpdatesEnabled(True)
+        show_progress(self.bar, done, total)
 
     def show_asked(self, asked: bool) -> None:
         """Show that something is made, or not."""
