@@ -46,7 +46,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-    # It walks through all that is frozen: .1 s whenever the queue of a dock asks whether anything is.
+    # It walks through all that is frozen: .1 s whenever a dock's queue asks whether anything is.
     gc.get_freeze_count = lambda: 1
 
 
