@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import urllib3
 from corpus_stand_in import CHECKPOINT, StandIn, calls_in, wait_for
 from disks import fill, make_room, mounted_disk
 from PIL import Image
+from scoring_stand_in import ScoringStandIn
 
 from napari_safire import Engine, load_model
 from napari_safire.basis import RunBasis
@@ -103,7 +105,7 @@ def test_copies_that_two_workers_meet_at_once_are_examined_once(tmp_path: Path) 
         ) as two:
             run_on_cluster(two, job, both, tally)
         known = KnownContent(Manifest(corpus.output))
-        assert not [path for path in (corpus.output / "known/claims").rglob("*") if path.is_file()]
+        assert {path.suffix for path in (corpus.output / "known").iterdir()} == {".index"}
     counted = calls_in(calls)
     assert len(counted) == 40
     assert set(counted.values()) == {1}
@@ -181,6 +183,33 @@ def test_scores_of_workers_that_see_another_disk_are_kept_here(
     assert len(found) == 20
     with SavedScores(tmp_path / "scores", RunBasis("ab")) as saved:
         assert len(saved) == 20
+
+
+def test_an_evaluation_that_is_stopped_keeps_what_its_workers_have(
+    client: Any, tmp_path: Path
+) -> None:
+    asked, source = tmp_path / "asked", ScoringStandIn(0.02, str(tmp_path / "asked"))
+    asked.mkdir()
+    photos = sorted(made_of(tmp_path / "photos", 64).iterdir())
+    tasks = [Task(number, ListEntry(path)) for number, path in enumerate(photos)]
+    rest = []
+    for last in (False, True):
+        with (
+            SavedScores(tmp_path / "scores", RunBasis("ab")) as saved,
+            closing(scored_on(client, source, tasks, saved)) as results,
+        ):
+            rest.append(64 - len(saved))
+            found = list(results) if last else [next(results)]
+    assert len(found) == len({result.number for result in found}) == len(saved) == 64
+    assert 16 <= 64 - rest[1] < 64
+    assert sum(calls_in(asked).values()) <= 64 + 3  # under way when it was stopped
+    assert not list((tmp_path / "scores/parts").glob(".*"))
+
+
+def scored_on(
+    client: Any, source: Any, tasks: list[Task], saved: SavedScores
+) -> Generator[EvaluatedEntry]:
+    return evaluate_on_cluster(client, source, tasks, ScoringSettings("binary"), saved)
 
 
 def scored_elsewhere(job: ScoringJob, tasks: Group) -> Answer:

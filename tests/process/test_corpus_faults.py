@@ -260,7 +260,7 @@ def answered_by(stand_in: StandIn, asked: Callable[[], None] = lambda: None) -> 
     engine = SimpleNamespace(model=model, precision="float32")
     with (
         mock.patch("napari_safire.cli.corpus.open_engine", return_value=engine),
-        mock.patch("napari_safire.examination.examine_image", examine),
+        mock.patch("napari_safire.corpus.asking.examine_image", examine),
     ):
         yield
 

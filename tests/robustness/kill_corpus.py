@@ -112,8 +112,9 @@ def rows_of(output: Path) -> dict[str, dict[str, object]]:
 
 
 def written(output: Path) -> dict[str, str]:
-    """All that lies in a folder but parts and job, by name, as hashes."""
+    """All that lies in a folder but parts, their index and job, by name, as hashes."""
     names = {path.relative_to(output): path for path in output.rglob("*") if path.is_file()}
+    names = {name: path for name, path in names.items() if name.suffix != ".index"}
     return {
         name.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in names.items()

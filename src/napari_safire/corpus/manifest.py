@@ -191,7 +191,13 @@ class KnownKeys:
             if retry_errors:
                 failed += zip(keys[wrong].tolist(), table["attempt"].to_numpy()[wrong], strict=True)
         if done:
-            self._sorted = np.unique(_pairs(np.concatenate(done)))
+            self._sorted = _pairs(np.concatenate(done))
+            done.clear()  # they are as large once more
+            self._sorted.sort()
+            first = np.ones(len(self._sorted), bool)
+            first[1:] = self._sorted[1:] != self._sorted[:-1]
+            if not first.all():
+                self._sorted = self._sorted[first]
         for key, attempt in failed:
             if key not in self:
                 self.attempts[key] = max(int(attempt) + 1, self.attempts.get(key, 0))

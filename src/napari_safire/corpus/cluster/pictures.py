@@ -10,6 +10,7 @@ lost is replaced by the same command, which begins with what is committed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,14 @@ from typing import TYPE_CHECKING
 
 from napari_safire.basis import RunBasis
 from napari_safire.corpus.asking import OpenAsk
-from napari_safire.corpus.claims import Claims, PutOffPicture, TaskClaims
+from napari_safire.corpus.claims import Claims, PutOffPicture, TaskClaims, remove_claims
 from napari_safire.corpus.cluster.flow import Flow
 from napari_safire.corpus.cluster.put_off import PutOff
 from napari_safire.corpus.cluster.stop_file import StopFile
 from napari_safire.corpus.known_content import KnownContent, PartContent, PublishedContent
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.running import Tally
-from napari_safire.corpus.tasks import CorpusTask, part_name
+from napari_safire.corpus.tasks import TASK_SIZE, CorpusTask, part_name
 from napari_safire.corpus.work import CorpusSettings, CorpusWork, failed_row
 from napari_safire.errors import Cancelled
 from napari_safire.parquet_parts import PARTS
@@ -33,6 +34,8 @@ from napari_safire.progress import Cancel
 if TYPE_CHECKING:
     from distributed import Client
 
+_REMOVERS = 8
+"""Threads that remove claims: a file server takes a millisecond for each."""
 _LOST = "Every worker that took it was lost, as by too little memory: examine it by itself."
 
 
@@ -174,6 +177,8 @@ def run_on_cluster(
         raise
     finally:
         stop.remove()
+        content.close()
+    remove_claims(output)
 
 
 class _Content:
@@ -182,6 +187,7 @@ class _Content:
     def __init__(self, known: KnownContent, claims: Claims) -> None:
         self._known, self._claims = known, claims
         self._claimed: list[str] = []
+        self._threads = ThreadPoolExecutor(_REMOVERS, "napari-safire-claims")
 
     def take_in(self, answer: TaskAnswer) -> None:
         """Take notice of a task that is done."""
@@ -194,8 +200,13 @@ class _Content:
     def publish(self) -> None:
         """Publish what is known, then take away claims on it."""
         self._known.publish()
-        self._claims.remove(self._claimed)
-        self._claimed.clear()
+        for start in range(0, len(self._claimed), TASK_SIZE):
+            self._threads.submit(self._claims.remove, self._claimed[start : start + TASK_SIZE])
+        self._claimed = []
+
+    def close(self) -> None:
+        """Take away no more: the rest goes with all claims of the run."""
+        self._threads.shutdown(cancel_futures=True)
 
 
 def _lost(flow: Flow[CorpusTask, TaskAnswer], job: ClusterJob, task: CorpusTask) -> Tally:
