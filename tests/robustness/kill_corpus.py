@@ -130,7 +130,7 @@ def rows_of(output: Path) -> dict[str, dict[str, object]]:
 def written(output: Path) -> dict[str, str]:
     """All that lies in a folder but parts, their index and job, by name, as hashes."""
     names = {path.relative_to(output): path for path in output.rglob("*") if path.is_file()}
-    names = {name: path for name, path in names.items() if name.suffix != ".index"}
+    names = {n: path for n, path in names.items() if n.suffix != ".index" or n.name[0] == "."}
     return {
         name.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in names.items()
@@ -250,7 +250,8 @@ def killed_again_and_again(
             if not left:
                 time.sleep(0.2)
                 continue
-            time.sleep(rng.uniform(0.5, max(1.0, 2.2 * seconds / given.kills)))
+            longest = (1.2 if given.composites else 2.2) * seconds / given.kills
+            time.sleep(rng.uniform(0.5, max(1.0, longest)))
             names = ["client", *(cluster.processes if cluster else ())]
             name = rng.choice(names)
             if name == "client":
