@@ -186,6 +186,35 @@ def test_findings_and_verdicts_follow_from_the_events(report: Path) -> None:
     assert set(wrongs(report)) == {"findings and verdicts", "report in the case"}
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda d: d.update(note="Accepted by the court."), "report.json"),
+        (lambda d: d["findings"][0].update(figure=None), "findings and verdicts"),
+        (lambda d: d["findings"][0].update(viewport=[0, 0, 9, 9]), "findings and verdicts"),
+        (lambda d: d["reviews"][0]["order"].reverse(), "findings and verdicts"),
+        (lambda d: d["reviews"][0].update(reviewer="Cleo"), "findings and verdicts"),
+        (lambda d: d["custody"].pop(), "findings and verdicts"),
+        (lambda d: d["events"][3].update(at="2020-01-01T00:00:00+00:00"), "event log"),
+        (lambda d: d["events"][3].update(author="Cleo"), "event log"),
+        (lambda d: d["picture"].update(id="f" * 16), "findings and verdicts"),
+    ],
+)
+def test_subtle_changes_are_found_without_the_case(report: Path, change: Any, what: str) -> None:
+    rewritten(report, change)
+    (report.parent / "case").rename(report.parent / "elsewhere")
+    assert what in wrongs(report)
+
+
+def test_a_time_before_the_last_event_is_told(report: Path) -> None:
+    def told() -> str:
+        return next(c.words for c in verify_report(report).checks if c.what == "event log")
+
+    for at, before in (("2099-01-01T00:00:00+00:00", False), ("2020-01-01T00:00:00+00:00", True)):
+        rewritten(report, lambda d, at=at: d["made"].update(at=at))
+        assert ("a time of making before its last event" in told()) == before
+
+
 def test_a_changed_event_and_a_changed_word_are_found(report: Path, tmp_path: Path) -> None:
     def change(document: dict[str, Any]) -> None:
         document["events"][5]["body"]["finding"]["comment"] = "nothing"

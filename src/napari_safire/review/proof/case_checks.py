@@ -17,11 +17,13 @@ from napari_safire.project.upkeep.wording import event_words
 from napari_safire.review.proof.checks import Check, right, settled, unchecked, wrong
 from napari_safire.review.proof.reading import StoredReport
 from napari_safire.review.reading import read_review
+from napari_safire.review.report.catalogue import moment
 from napari_safire.review.report.document import (
     OF_EVENTS,
     as_written,
     of_events,
     review_limitations,
+    with_figures,
 )
 from napari_safire.review.report.write import JSON
 from napari_safire.review.signatures import check_signature, fingerprint, signed_message
@@ -37,6 +39,8 @@ def event_checks(stored: StoredReport) -> Iterator[Check]:
     if head != document["head"]:
         problems.append("The head is not the hash of the last event.")
     fine = f"{len(events)} events, each with its hash; head {head}.{_gaps(events)}"
+    if events and _is_before(document["made"]["at"], events[-1].at):
+        fine += " The report tells a time of making before its last event: one that was given."
     yield settled(what, problems, fine)
     if problems:
         return
@@ -49,7 +53,8 @@ def event_checks(stored: StoredReport) -> Iterator[Check]:
     told = {name: as_written(name, told[name], stored.version) for name in OF_EVENTS}
     limits = [one.as_record() for one in review_limitations(review)]
     own = as_written("limitations", limits, stored.version)
-    other = [name for name in OF_EVENTS if _plain(told[name]) != _plain(document[name])]
+    told["findings"] = with_figures(told["findings"], document["figures"])
+    other = [name for name in OF_EVENTS if told[name] != document[name]]
     if own and document["limitations"][-len(own) :] != own:
         other.append("limitations")
     yield settled(
@@ -62,6 +67,12 @@ def event_checks(stored: StoredReport) -> Iterator[Check]:
 def stored_events(stored: StoredReport) -> list[Event]:
     """Return the events of a report, whether they are right or not."""
     return [_event(record) for record in stored.document["events"]]
+
+
+def _is_before(at: str, last: str) -> bool:
+    """Whether a report says that it was made before something that it tells of."""
+    told, event = moment(at), moment(last)
+    return told is not None and event is not None and told < event.replace(microsecond=0)
 
 
 def _gaps(events: list[Event]) -> str:
@@ -121,16 +132,6 @@ def _worded(events: list[Event], records: list[Mapping[str, Any]]) -> Iterator[s
     for event, record in zip(events, records, strict=True):
         if event.kind in KINDS and not _damage(event) and record["what"] != event_words(event):
             yield f"The words of event {event.sequence} are not what it did."
-
-
-def _plain(value: Any) -> Any:
-    """A finding's figure is chosen by the report, not by the case."""
-    if isinstance(value, list):
-        return [
-            {k: v for k, v in one.items() if k != "figure"} if isinstance(one, Mapping) else one
-            for one in value
-        ]
-    return value
 
 
 def signature_checks(stored: StoredReport, signers: Path | None) -> Iterator[Check]:

@@ -28,7 +28,7 @@ from napari_safire.review.proof.case_checks import (
 from napari_safire.review.proof.checks import Check, right, settled, tried, unchecked, wrong
 from napari_safire.review.proof.originals import found_case, found_model, found_picture
 from napari_safire.review.proof.reading import StoredReport, read_file, read_report
-from napari_safire.review.report.document import READ, VERSION, content_digest
+from napari_safire.review.report.document import ENTRIES, READ, VERSION, content_digest
 from napari_safire.review.report.write import HTML, JSON, PDF
 from napari_safire.text import printable
 
@@ -157,6 +157,10 @@ def _of_document(stored: StoredReport) -> Iterator[Check]:
         )
         return
     problems = [] if is_known else ["Its content was changed: its digest is another."]
+    more = sorted(set(document) - ENTRIES)
+    if more:
+        named = printable(", ".join(more[:3]))
+        problems.append(f"It has entries that no report of this program has: {named[:100]}.")
     if not problems and stored.data != record_text(document).encode():
         problems = ["Its bytes were changed: they are not those that this content is written in."]
     yield settled(JSON, problems, f"It has its digest, {document['digest'][:16]}.")
