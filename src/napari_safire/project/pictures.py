@@ -133,17 +133,6 @@ def project_pictures(project: Project, *, removed: bool = False) -> Iterator[Pro
     return (_picture(row) for row in rows)
 
 
-def duplicates_of(project: Project, picture: str) -> tuple[ProjectPicture, ...]:
-    """Return the other pictures that have the same pixels, or the same bytes."""
-    known = find_picture(project, picture)
-    rows = project.ask(
-        f"SELECT {_COLUMNS} FROM picture WHERE id != ? AND NOT removed "  # noqa: S608 (columns and marks are ours, values are bound)
-        "AND (file_sha256 = ? OR pixels_sha256 = ?) ORDER BY position",
-        (known.id, known.file_sha256, known.pixels_sha256),
-    )
-    return tuple(_picture(row) for row in rows)
-
-
 def picture_path(project: Project, picture: ProjectPicture) -> Path:
     """Return where a picture lies, if it was not moved; of a mere name, where it was last seen."""
     path = whole_path(picture.path, project.folder)
