@@ -26,8 +26,10 @@ from file_server import FileServer, serving
 from hypothesis import settings
 from PIL import Image
 
-# No timed assertions: a busy machine is no fault of the code.
-settings.register_profile("untimed", deadline=None)
+# No timed assertions: a busy machine is no fault of the code. Where a test does not say how many
+# examples it needs, `pytest --hypothesis-profile=thorough` by hand tries many times as many.
+settings.register_profile("untimed", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile("untimed")
 
 # Tests that are collected, and what they import, are there to stay: see pytest_collection_finish.
@@ -44,6 +46,8 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+    # It walks through all that is frozen: .1 s whenever a dock's queue asks whether anything is.
+    gc.get_freeze_count = lambda: 1
 
 
 def pytest_runtest_logfinish() -> None:

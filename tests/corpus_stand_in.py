@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +63,8 @@ class StandIn:
         That an answer takes.
     kills : bool
         Pictures whose first pixel is 13 end the process, as a decoder might.
+    calls : str
+        A folder in which each call leaves a file, whichever process it is in; `calls_in` counts.
     fails : str
         What the device says to each picture.
     gate : str
@@ -69,6 +73,7 @@ class StandIn:
 
     seconds: float = 0.0
     kills: bool = False
+    calls: str = ""
     fails: str = ""
     gate: str = ""
     settings: ExaminationSettings = field(default_factory=ExaminationSettings)
@@ -80,6 +85,8 @@ class StandIn:
         return self.answer
 
     def answer(self, image: ReadImage, cancel: Cancel | None) -> Examination:
+        if self.calls:
+            Path(self.calls, f"{image.sha256}-{secrets.token_hex(6)}").touch()
         first = int(image.pixels.flat[0])
         if self.kills and first == 13:
             os._exit(9)
@@ -94,3 +101,8 @@ class StandIn:
         forgery = ForgeryMap(np.zeros(shape, np.float32), first / 255, verdict, "A stand-in.")
         nothing: Any = SimpleNamespace(warnings=(), notices=())
         return Examination(image, self.settings, nothing, None, forgery, (), {"ask": self.seconds})
+
+
+def calls_in(folder: Path) -> Counter[str]:
+    """Count the calls that left a file, by the hash of the picture."""
+    return Counter(path.name.partition("-")[0] for path in folder.iterdir())

@@ -22,7 +22,7 @@ from napari_safire.corpus.inputs.enumeration import enumerate_pictures
 from napari_safire.corpus.inputs.picture import InputProblem
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.evaluation.results import ResultFile
+from napari_safire.evaluation.saved_scores import JOB, SavedScores
 from napari_safire.images.lists import read_list
 from napari_safire.project.chain.schema import own_triggers
 from napari_safire.project.formats import coco as coco_format
@@ -218,17 +218,18 @@ def test_a_name_of_a_megabyte_stays_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("odd", ["\x1b[2J", "\ud800", "a" * 10**5, list(range(10**4)), 10**30])
 def test_what_another_run_rested_on_is_told_in_a_sentence(odd: Any, tmp_path: Path) -> None:
-    path = tmp_path / "scores.jsonl"
-    with ResultFile(path, RunBasis("ab", {"kind": "binary"})):
+    path = tmp_path / "scores" / JOB
+    with SavedScores(path.parent, RunBasis("ab", {"kind": "binary"})):
         pass
     for place in ("checkpoint_sha256", "picture_sha256", "algorithm", "settings"):
         record = json.loads(path.read_text(encoding="utf-8"))
         basis = record.get("basis", record)
         basis[place] = {str(odd)[:9000]: odd} if place == "settings" else odd
-        (tmp_path / "other.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+        (tmp_path / "other").mkdir(exist_ok=True)
+        (tmp_path / "other" / JOB).write_text(json.dumps(record) + "\n", encoding="utf-8")
         with (
             pytest.raises(SafireError) as caught,
-            ResultFile(tmp_path / "other.jsonl", RunBasis("ab", {"kind": "binary"})),
+            SavedScores(tmp_path / "other", RunBasis("ab", {"kind": "binary"})),
         ):
             pass
         assert len(str(caught.value)) < 1_500

@@ -27,7 +27,6 @@ from napari_safire.project.collecting import collect_pictures
 from napari_safire.project.comparing import compare_all, compare_works, score_pictures
 from napari_safire.project.people import annotator_name, choose_annotator_name
 from napari_safire.project.pictures import (
-    duplicates_of,
     find_picture,
     look_after,
     open_picture,
@@ -200,7 +199,6 @@ class TestPictures:
         Image.fromarray(pixels).save(tmp_path / "copy.tif")
         added = add_pictures(project, [ListEntry(tmp_path / "copy.tif")])
         assert added.duplicates == (("../copy.tif", "../photos/a.png"),)
-        assert [p.name for p in duplicates_of(project, "copy.tif")] == ["a.png"]
 
     def test_adding_again_changes_nothing(self, project: Project, tmp_path: Path) -> None:
         again = add_pictures(project, collect_pictures(tmp_path / "photos"))
