@@ -99,8 +99,8 @@ class ReviewSight:
         viewport = viewport_of(controller.viewer, picture, controller.key.index)
         name = self._compared_view or self._open_view or self._switch.view
         words = self._comparison.words
-        if name in _OWN or name == VOTES:
-            view = _NAMES.get(name, name)
+        view = _NAMES[name] if name in _OWN else name
+        if view == VOTES or name in _OWN:
             settings = plain(asdict(controller.settings)) if view else {}
             return Sight(view, settings, viewport, words)
         return Sight(name, self._parameters(name), viewport, words)
