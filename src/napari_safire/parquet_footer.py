@@ -1,8 +1,9 @@
-"""What the footer of a Parquet file says of its columns, read here and not by pyarrow.
+"""What footer and pages of a Parquet file say of its columns, read here and not by pyarrow.
 
 pyarrow ends the process where a column's statistics are damaged, before anybody can refuse them
-(its objects of single columns are made outside of its handling of errors). The footer is a struct
-of Thrift's compact protocol; all but what is wanted is passed over.
+(its objects of single columns are made outside of its handling of errors); and it believes a footer
+that calls a column small. Its pages cannot lie: what they say is what pyarrow unpacks. Footer and
+heads of pages are structs of Thrift's compact protocol; all but what is wanted is passed over.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import BinaryIO
 
 _MAGIC = b"PAR1"
 _TAIL = 8  # length of the footer, and the magic number
 _MOST_BYTES = 8 << 20  # of a footer: 1,000 groups of 30 columns take less
 _DEEPEST = 12
+_HEADS = (1 << 9, 1 << 14, 1 << 22)  # bytes of a page's head that are tried
 # Numbers of fields, and of types of values, in the format's own definition.
-_ROW_GROUPS, _COLUMNS, _ROWS, _META_DATA, _PATH, _VALUES, _UNPACKED = 4, 1, 3, 3, 3, 5, 6
+_ROW_GROUPS, _COLUMNS, _ROWS, _META_DATA = 4, 1, 3, 3
+_PATH, _PACKED, _DATA, _DICTIONARY = 3, 7, 9, 11
+_PAGE_UNPACKED, _PAGE_PACKED, _PAGES_OF_DATA, _PAGE_VALUES = 2, 3, (5, 8), 1
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 _NUMBERS = (4, 5, 6)
 
@@ -30,13 +35,13 @@ class ColumnChunk:
     ----------
     name : str
         Of the column of the table, of which it may be a part.
-    n_values : int
-    unpacked_bytes : int
+    begin, packed_bytes : int
+        Where its pages lie in the file.
     """
 
     name: str
-    n_values: int
-    unpacked_bytes: int
+    begin: int
+    packed_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,79 @@ def _row_groups(path: str, *_of_this_file: int) -> tuple[RowGroup, ...]:
     return tuple(found)
 
 
+def measure(file: BinaryIO, chunk: ColumnChunk, most_pages: int) -> tuple[int, int]:
+    """Add up the pages of a column.
+
+    Parameters
+    ----------
+    file : file
+    chunk : ColumnChunk
+    most_pages : int
+
+    Returns
+    -------
+    n_values, unpacked_bytes : int
+        No value is longer than the latter.
+
+    Raises
+    ------
+    ValueError
+        There are more pages, or they cannot be told.
+    """
+    at, n_values, unpacked = chunk.begin, 0, 0
+    while at < chunk.begin + chunk.packed_bytes:
+        if most_pages == 0:
+            raise ValueError("it has too many pages")
+        most_pages -= 1
+        page = _page(file, at)
+        n_values += page.n_values
+        unpacked += page.unpacked_bytes
+        at += page.length
+    return n_values, unpacked
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    n_values: int
+    unpacked_bytes: int
+    length: int
+
+
+def _page(file: BinaryIO, at: int) -> _Page:
+    for most in _HEADS:
+        file.seek(at)
+        data = file.read(most)
+        reader = _Compact(data)
+        try:
+            sizes = {_PAGE_UNPACKED: -1, _PAGE_PACKED: -1}
+            n_values = 0
+            for field, kind in reader.fields():
+                if field in sizes and kind in _NUMBERS:
+                    sizes[field] = reader.number()
+                elif field in _PAGES_OF_DATA and kind == _STRUCT:
+                    n_values += _values_of(reader)
+                else:
+                    reader.skip(kind)
+        except IndexError as error:
+            if len(data) == most and most != _HEADS[-1]:
+                continue  # statistics may be long
+            raise ValueError("a page of it is damaged") from error
+        if min(*sizes.values(), n_values) < 0:
+            raise ValueError("a page of it does not say how large it is")
+        return _Page(n_values, sizes[_PAGE_UNPACKED], reader.at + sizes[_PAGE_PACKED])
+    raise ValueError("a page of it is damaged")
+
+
+def _values_of(reader: _Compact) -> int:
+    found = -1
+    for field, kind in reader.fields():
+        if field == _PAGE_VALUES and kind in _NUMBERS:
+            found = reader.number()
+        else:
+            reader.skip(kind)
+    return found
+
+
 def _footer(path: str | os.PathLike[str]) -> bytes:
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -133,7 +211,7 @@ def _column(reader: _Compact) -> ColumnChunk:
 
 
 def _chunk(reader: _Compact) -> ColumnChunk:
-    name, numbers = "", {_VALUES: -1, _UNPACKED: -1}
+    name, numbers = "", {_PACKED: -1, _DATA: -1, _DICTIONARY: 0}
     for field, kind in reader.fields():
         if (field, kind) == (_PATH, _LIST):
             parts = [reader.binary() for _ in range(reader.elements(_BINARY))]
@@ -143,8 +221,9 @@ def _chunk(reader: _Compact) -> ColumnChunk:
         else:
             reader.skip(kind)
     if min(numbers.values()) < 0:
-        raise ValueError("one of its columns does not say how large it is")
-    return ColumnChunk(name, numbers[_VALUES], numbers[_UNPACKED])
+        raise ValueError("one of its columns does not say where it is")
+    data, dictionary = numbers[_DATA], numbers[_DICTIONARY]
+    return ColumnChunk(name, min(data, dictionary or data), numbers[_PACKED])
 
 
 class _Compact:
@@ -152,7 +231,7 @@ class _Compact:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._at = 0
+        self.at = 0
 
     def fields(self) -> Iterator[tuple[int, int]]:
         """Tell number and type of each field of a struct; its value is to be read at once."""
@@ -175,7 +254,7 @@ class _Compact:
 
     def binary(self) -> bytes:
         length = self._varint()
-        data = self._data[self._at : self._at + length]
+        data = self._data[self.at : self.at + length]
         self._pass(length)
         return data
 
@@ -227,11 +306,11 @@ class _Compact:
         raise ValueError("its footer holds a number that is too large")
 
     def _byte(self) -> int:
-        byte = self._data[self._at]
-        self._at += 1
+        byte = self._data[self.at]
+        self.at += 1
         return byte
 
     def _pass(self, length: int) -> None:
-        self._at += length
-        if self._at > len(self._data):
-            raise IndexError(self._at)
+        self.at += length
+        if self.at > len(self._data):
+            raise IndexError(self.at)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_safire.atomic import not_written, remove_leftovers, rename, staging_folder
 from napari_safire.errors import DatasetError
-from napari_safire.parquet_footer import row_groups
+from napari_safire.parquet_footer import measure, row_groups
 from napari_safire.text import brief, printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ _SUFFIX = ".parquet"
 _MOST_ROWS = 1 << 16  # of a part; ours have far fewer
 _MOST_PART_BYTES = 256 << 20
 _MOST_BYTES = 128 << 20
+_MOST_ROW_BYTES = 512 << 20  # of all columns together
 _MOST_VALUES = 1 << 25
+_MOST_PAGES = 1 << 15  # of a column in a group of rows
 
 
 def write_part(folder: Path, name: str, table: pa.Table) -> Path:
@@ -178,17 +180,19 @@ def batch_rows(
     """
     wanted = None if columns is None else set(columns)
     groups = row_groups(path)
-    chunks = [
-        chunk
-        for one in (groups if group is None else groups[group : group + 1])
-        for chunk in one.columns
-        if wanted is None or chunk.name in wanted
-    ]
-    values = max((chunk.n_values for chunk in chunks), default=0)
-    if values > _MOST_VALUES:  # of lists within rows, which weigh nothing in the file
-        raise ValueError(f"a column of it has {values:,} values")
-    largest = max((chunk.unpacked_bytes for chunk in chunks), default=0)
-    return max(1, min(most, _MOST_BYTES // max(1, largest)))
+    longest_row = longest = 1
+    with open(path, "rb") as file:
+        for one in groups if group is None else groups[group : group + 1]:
+            row = 0
+            for chunk in one.columns:
+                if wanted is not None and chunk.name not in wanted:
+                    continue
+                n_values, size = measure(file, chunk, _MOST_PAGES)
+                if n_values > _MOST_VALUES:  # of lists within rows, which weigh nothing in the file
+                    raise ValueError(f"a column of it has {n_values:,} values")
+                row, longest = row + size, max(longest, size)
+            longest_row = max(longest_row, row)
+    return max(1, min(most, _MOST_BYTES // longest, _MOST_ROW_BYTES // longest_row))
 
 
 def read_bounded(
