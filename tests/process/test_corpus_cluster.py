@@ -20,7 +20,7 @@ import psutil
 import pytest
 import urllib3
 from corpus_stand_in import CHECKPOINT, StandIn, calls_in, wait_for
-from disks import fill, make_room, mounted_disk
+from disks import mounted_disk
 from PIL import Image
 from scoring_stand_in import ScoringStandIn
 
@@ -287,15 +287,16 @@ def test_a_workers_full_disk_ends_in_a_sentence_and_the_same_command_goes_on(
 ) -> None:
     photos = made_of(tmp_path / "photos", 5)
     with mounted_disk() as disk:
-        on_cluster(client, photos / "00.png", disk / "out", StandIn())
-        fill(disk)
+        output = disk.folder / "out"
+        on_cluster(client, photos / "00.png", output, StandIn())
+        disk.fill()
         with pytest.raises(SafireError, match=r"No space left on device\): make room"):
-            on_cluster(client, photos, disk / "out", StandIn())
-        assert list(rows(disk / "out")) == ["00.png"]
-        make_room(disk)
-        tally = on_cluster(client, photos, disk / "out", StandIn())
+            on_cluster(client, photos, output, StandIn())
+        assert list(rows(output)) == ["00.png"]
+        disk.make_room()
+        tally = on_cluster(client, photos, output, StandIn())
         assert (tally.there, tally.done, tally.failed) == (1, 4, 0)
-        assert not list((disk / "out/parts").glob(".*"))
+        assert not list((output / "parts").glob(".*"))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sandbox is of Linux")
