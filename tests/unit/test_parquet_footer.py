@@ -23,6 +23,7 @@ TABLE = pa.table(
         "path": ["a.png", None, "b" * 300] * 40,
         "lists": pa.array([["x", "y"], [], None] * 40, pa.list_(pa.string())),
         "maps": pa.array([[("k", 1.0)], [], None] * 40, pa.map_(pa.string(), pa.float64())),
+        "inside": [{"a": 1, "b": "x"}, None, {"a": None, "b": "y"}] * 40,
         "sure": [True, False, None] * 40,
     }
 )
@@ -50,15 +51,19 @@ def test_footer_and_pages_say_what_pyarrow_says(
         for number, group in enumerate(found):
             for n, chunk in enumerate(group.columns):
                 theirs = about.row_group(number).column(n)
-                n_values, unpacked = measure(file, chunk, 99)
+                pages = measure(file, chunk, 99)
                 assert chunk.name == theirs.path_in_schema.split(".")[0]
-                assert n_values == theirs.num_values
-                heads = theirs.total_uncompressed_size - unpacked  # which they count as well
-                assert 0 < heads < 1_000
+                assert chunk.repeated == (chunk.name in ("lists", "maps"))
+                assert pages.n_values == theirs.num_values
+                heads = theirs.total_uncompressed_size - pages.data - pages.dictionary
+                assert 0 < heads < 2_000  # which they count as well
+                assert bool(pages.dictionary) == theirs.has_dictionary_page
     assert read_bounded(path, None, 200, 1 << 20).equals(TABLE)
 
 
-def test_a_footer_that_calls_a_long_text_short_is_not_believed(tmp_path: Path) -> None:
+def test_a_footer_that_calls_a_long_text_short_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, long = tmp_path / "lie.parquet", "a" * 1_000_000
     many = pa.DictionaryArray.from_arrays(np.zeros(60_000, np.int32), pa.array([long]))
     pq.write_table(pa.table({"path": many}), path, compression="zstd", store_schema=False)
@@ -66,9 +71,26 @@ def test_a_footer_that_calls_a_long_text_short_is_not_believed(tmp_path: Path) -
     whole, (true, lie) = path.read_bytes(), (varint(size, 3), varint(100, 3))
     assert whole.count(true) == 2  # of the column and of its group
     path.write_bytes(whole.replace(true, lie))
-    assert batch_rows(path, None, 1 << 16) <= 134
-    with pytest.raises(ValueError, match="unpacks to more than 64 MiB"):
-        read_bounded(path, None, 1 << 16, 64 << 20)
+    assert 100 < batch_rows(path, None, 1 << 16) <= 134
+    monkeypatch.setattr(parquet_parts, "_MOST_BYTES", 8 << 20)
+    with pytest.raises(ValueError, match="unpacks to more than 4 MiB"):
+        read_bounded(path, None, 1 << 16, 4 << 20)
+
+
+def test_a_list_that_names_a_long_text_again_and_again_is_refused(tmp_path: Path) -> None:
+    many = pa.DictionaryArray.from_arrays(np.zeros(50_000, np.int32), pa.array(["a" * 1_000_000]))
+    one_row = pa.ListArray.from_arrays(pa.array([0, 50_000]), many)
+    pq.write_table(pa.table({"path": one_row}), tmp_path / "a.parquet", store_schema=False)
+    with pytest.raises(ValueError, match="lists may unpack"):
+        read_bounded(tmp_path / "a.parquet", None, 10, 1 << 30)
+
+
+def test_lists_are_written_so_that_many_can_be_read(tmp_path: Path) -> None:
+    outputs = [[f"pictures/{n:060}.png"] for n in range(8_192)]
+    table = pa.table({"outputs": outputs, "verdict": ["forged"] * len(outputs)})
+    path = write_part(tmp_path, "a", table)
+    assert read_bounded(path, None, 1 << 16, 1 << 30).equals(table)
+    assert batch_rows(path, None, 1 << 16) > 100
 
 
 def varint(number: int, length: int) -> bytes:
