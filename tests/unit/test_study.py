@@ -489,6 +489,11 @@ def test_damaged_and_other_scores_of_before_are_told(
     path.write_text("".join([*lines[:2], '{"content": 3}\n', *lines[3:]]))
     with pytest.raises(DatasetError, match=r"Line 3 of .*a\.jsonl is no line of scores"):
         run(study_of(entries, tmp_path, examples=0))
+    for name in ("content", "image", "mask", "verdict"):
+        other = json.dumps(json.loads(lines[1]) | {name: "half a character: \ud800"})
+        path.write_text(f"{lines[0]}{other}\n")
+        with pytest.raises(DatasetError, match=r"Line 2 of"):
+            run(study_of(entries, tmp_path, examples=0))
     path.write_text("".join(lines))
     with pytest.raises(SafireError, match=r"a\.jsonl holds scores of another run: checkpoint"):
         run(study_of(entries, tmp_path, examples=0), KnowingEngine("another"))
