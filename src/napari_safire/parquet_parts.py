@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_safire.atomic import not_written, remove_leftovers, rename, staging_folder
 from napari_safire.errors import DatasetError
-from napari_safire.parquet_footer import row_groups
+from napari_safire.parquet_footer import ColumnChunk, measure, row_groups
 from napari_safire.text import brief, printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ _SUFFIX = ".parquet"
 _MOST_ROWS = 1 << 16  # of a part; ours have far fewer
 _MOST_PART_BYTES = 256 << 20
 _MOST_BYTES = 128 << 20
+_MOST_ROW_BYTES = 512 << 20  # of all columns together
 _MOST_VALUES = 1 << 25
+_MOST_PAGES = 1 << 15  # of a column in a group of rows
 
 
 def write_part(folder: Path, name: str, table: pa.Table) -> Path:
@@ -56,7 +58,9 @@ def write_part(folder: Path, name: str, table: pa.Table) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with staging_folder(folder) as staging:  # what a killed writer leaves of it is found
             unfinished = staging / path.name
-            pq.write_table(table, unfinished, compression="zstd")
+            pq.write_table(
+                table, unfinished, compression="zstd", use_dictionary=flat_columns(table)
+            )
             with open(unfinished, "r+b") as written:  # Windows syncs no file opened to be read
                 os.fsync(written.fileno())
             rename(unfinished, path)
@@ -68,6 +72,22 @@ def write_part(folder: Path, name: str, table: pa.Table) -> Path:
 def part_path(folder: Path, name: str) -> Path:
     """Return where the part of a name lies, or would."""
     return folder / f"{name}{_SUFFIX}"
+
+
+def flat_columns(table: pa.Table) -> list[str]:
+    """Return the columns without lists: only of these `batch_rows` takes large dictionaries.
+
+    Parameters
+    ----------
+    table : Table
+
+    Returns
+    -------
+    list of str
+    """
+    import pyarrow as pa
+
+    return [field.name for field in table.schema if not pa.types.is_nested(field.type)]
 
 
 def list_parts(folder: Path) -> tuple[Path, ...]:
@@ -178,17 +198,26 @@ def batch_rows(
     """
     wanted = None if columns is None else set(columns)
     groups = row_groups(path)
-    chunks = [
-        chunk
-        for one in (groups if group is None else groups[group : group + 1])
-        for chunk in one.columns
-        if wanted is None or chunk.name in wanted
-    ]
-    values = max((chunk.n_values for chunk in chunks), default=0)
-    if values > _MOST_VALUES:  # of lists within rows, which weigh nothing in the file
-        raise ValueError(f"a column of it has {values:,} values")
-    largest = max((chunk.unpacked_bytes for chunk in chunks), default=0)
-    return max(1, min(most, _MOST_BYTES // max(1, largest)))
+    longest_row = longest = 1
+    with open(path, "rb") as file:
+        for one in groups if group is None else groups[group : group + 1]:
+            row = 0
+            for chunk in one.columns:
+                if wanted is None or chunk.name in wanted:
+                    size = _longest_value(file, chunk)
+                    row, longest = row + size, max(longest, size)
+            longest_row = max(longest_row, row)
+    return max(1, min(most, _MOST_BYTES // longest, _MOST_ROW_BYTES // longest_row))
+
+
+def _longest_value(file: BinaryIO, chunk: ColumnChunk) -> int:
+    """Bytes that a row may have in a column, of which a list may have as many as there are."""
+    pages = measure(file, chunk, _MOST_PAGES)
+    if pages.n_values > _MOST_VALUES:  # of lists within rows, which weigh nothing in the file
+        raise ValueError(f"a column of it has {pages.n_values:,} values")
+    if chunk.repeated and pages.data + pages.n_values * pages.dictionary > _MOST_BYTES:
+        raise ValueError(f"its lists may unpack to more than {_MOST_BYTES >> 20} MiB")
+    return pages.longest
 
 
 def read_bounded(

@@ -115,6 +115,15 @@ def find_picture(project: Project, picture: str) -> ProjectPicture:
     raise DatasetError(f"The project has no picture {printable(picture)}: look for it in its list.")
 
 
+def pictures_at(project: Project, path: str) -> tuple[ProjectPicture, ...]:
+    """Return the pictures that have this very path in the project; removed ones too."""
+    rows = project.ask(
+        f"SELECT {_COLUMNS} FROM picture WHERE path = ? ORDER BY position",  # noqa: S608 (columns and marks are ours, values are bound)
+        (canonical(path),),
+    )
+    return tuple(_picture(row) for row in rows)
+
+
 def project_pictures(project: Project, *, removed: bool = False) -> Iterator[ProjectPicture]:
     """Go through the pictures in the order in which they were added; removed ones if asked."""
     rows = project.ask(

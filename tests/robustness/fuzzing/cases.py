@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -26,9 +27,11 @@ def seeds(folder: Path) -> dict[str, bytes]:
     events = [event for event in case.events() if event.kind.startswith(("review.", "case."))]
     case.project.close()
     signed_by(home, picture, "Ben")
+    whole = stores.database_bytes(home / DATABASE)
+    (folder / DATABASE).write_bytes(whole)  # which events follow in
     lines = [json.dumps([event.kind, event.picture, dict(event.body)]) for event in events]
     return {
-        DATABASE: stores.database_bytes(home / DATABASE),
+        DATABASE: whole,
         EVENTS: "\n".join(lines).encode(),
     }
 
@@ -71,9 +74,8 @@ def _append(path: Path) -> None:
     from napari_safire.project.chain.events import Draft, canonical, following
     from napari_safire.project.store import DATABASE
 
-    whole = (path.parent / DATABASE).read_bytes()
     (path.parent / DATABASE).unlink()  # it may be a link to the whole one
-    (path.parent / DATABASE).write_bytes(whole)
+    shutil.copy(path.parent / "made" / DATABASE, path.parent / DATABASE)
     with closing(sqlite3.connect(path.parent / DATABASE)) as connection, connection:
         last = last_event(connection)
         try:

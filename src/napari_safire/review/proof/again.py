@@ -139,7 +139,10 @@ def _compared_again(
 
     what, made = "analysis made again", stored.document["made"]
     program = other_program(made["program"])
+    other = _other_makers(stored.document, versions())
     exactly, told = differences(old, new), differences(old, new, ELSEWHERE)
+    if not other:  # the same decoder then
+        told = (*told, *differences(_decoded(old), _decoded(new)))
     if not exactly:
         yield right(what, "Every number and word of it came again.")
         return
@@ -147,11 +150,10 @@ def _compared_again(
         more = f" and {len(told) - 1} more" if len(told) > 1 else ""
         yield unchecked(
             what,
-            f"Numbers and verdicts came again; sentences are worded otherwise: {told[0]}{more}. "
-            f"The reason: {printable(program)}.",
+            "Numbers and verdicts came again; sentences are worded otherwise: "
+            f"{told[0][:-1]}{more}. The reason: {printable(program)}.",
         )
         return
-    other = _other_makers(stored.document, versions())
     why = other or "as with another number of threads or another device"
     yield settled(
         what,
@@ -204,6 +206,11 @@ def _figures_again(stored: StoredReport, analysis: Analysis, cancel: Cancel | No
         [f"{printable(name)} is another." for name in told],
         f"All {len(new)} came again, byte by byte.{left}",
     )
+
+
+def _decoded(record: Mapping[str, Any]) -> dict[str, Any]:
+    picture = record["picture"]
+    return {"picture": {name: picture.get(name) for name in ("decoder", "decoding")}}
 
 
 def _compared(record: Any, limitations: list[Any]) -> dict[str, Any]:

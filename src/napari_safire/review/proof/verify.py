@@ -21,6 +21,7 @@ from napari_safire.images.records.writing import record_text
 from napari_safire.progress import Cancel, Progress, report, within
 from napari_safire.review.proof.again import analysed_again, drawn_again
 from napari_safire.review.proof.case_checks import (
+    OTHER_FORM,
     case_checks,
     event_checks,
     signature_checks,
@@ -194,7 +195,11 @@ def _of_figures(stored: StoredReport) -> Iterator[Check]:
 def _of_case(stored: StoredReport, given: Originals) -> Iterator[Check]:
     folder = found_case(stored, given.case)
     if folder is None:
-        yield unchecked("case", "No case lies beside the report: give its folder by --case.")
+        yield unchecked(
+            "case",
+            "No case lies beside the report, so who made it, and when, is not proved: give its "
+            "folder by --case.",
+        )
         return
     yield from case_checks(stored, folder, was_given=given.case is not None)
 
@@ -235,6 +240,9 @@ def _of_analysis(
     what = "analysis made again"
     if load_engine is None:
         yield unchecked(what, "It was not asked for.")
+        return
+    if stored.version not in READ:
+        yield unchecked(what, OTHER_FORM)
         return
     from napari_safire.engine.precision import Precision as known  # brings torch
 
