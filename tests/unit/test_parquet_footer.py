@@ -61,7 +61,9 @@ def test_footer_and_pages_say_what_pyarrow_says(
     assert read_bounded(path, None, 200, 1 << 20).equals(TABLE)
 
 
-def test_a_footer_that_calls_a_long_text_short_is_not_believed(tmp_path: Path) -> None:
+def test_a_footer_that_calls_a_long_text_short_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, long = tmp_path / "lie.parquet", "a" * 1_000_000
     many = pa.DictionaryArray.from_arrays(np.zeros(60_000, np.int32), pa.array([long]))
     pq.write_table(pa.table({"path": many}), path, compression="zstd", store_schema=False)
@@ -70,8 +72,9 @@ def test_a_footer_that_calls_a_long_text_short_is_not_believed(tmp_path: Path) -
     assert whole.count(true) == 2  # of the column and of its group
     path.write_bytes(whole.replace(true, lie))
     assert 100 < batch_rows(path, None, 1 << 16) <= 134
-    with pytest.raises(ValueError, match="unpacks to more than 64 MiB"):
-        read_bounded(path, None, 1 << 16, 64 << 20)
+    monkeypatch.setattr(parquet_parts, "_MOST_BYTES", 8 << 20)
+    with pytest.raises(ValueError, match="unpacks to more than 4 MiB"):
+        read_bounded(path, None, 1 << 16, 4 << 20)
 
 
 def test_a_list_that_names_a_long_text_again_and_again_is_refused(tmp_path: Path) -> None:

@@ -198,6 +198,8 @@ def test_findings_and_verdicts_follow_from_the_events(report: Path) -> None:
         (lambda d: d["events"][3].update(at="2020-01-01T00:00:00+00:00"), "event log"),
         (lambda d: d["events"][3].update(author="Cleo"), "event log"),
         (lambda d: d["picture"].update(id="f" * 16), "findings and verdicts"),
+        (lambda d: d["picture"].update(name="other.png"), "findings and verdicts"),
+        (lambda d: d["picture"].update(file_sha256="f" * 64), "findings and verdicts"),
     ],
 )
 def test_subtle_changes_are_found_without_the_case(report: Path, change: Any, what: str) -> None:

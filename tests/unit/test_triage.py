@@ -41,7 +41,7 @@ from napari_safire.corpus.triage.tables import (
     write_picture_list,
 )
 from napari_safire.datasets.near_duplicates import AlikeGroups, near_duplicates
-from napari_safire.errors import Cancelled, DatasetError
+from napari_safire.errors import Cancelled, DatasetError, SafireError
 from napari_safire.images.demo import demo_composite
 from napari_safire.images.files import file_sha256
 from napari_safire.images.masks import encode_sources
@@ -592,6 +592,20 @@ def test_a_manifest_is_a_queue_in_the_order_of_a_choice(pictures: Path, tmp_path
     clash = [row(1, os.fspath(away)), row(2, f"../{elsewhere}")]
     with pytest.raises(DatasetError, match="share a place for masks"):
         FolderPictures.open(corpus(tmp_path / "case" / "second", clash))
+
+
+def test_somebodys_manifest_stops_no_queue(tmp_path: Path) -> None:
+    places = ["../pipe", "..", "x" * 5_000, "../" + "y" * 300 + "/z.png", "new\nline", "a\0b", "/"]
+    (tmp_path / "pipe").mkdir()
+    output = corpus(tmp_path / "out", [row(n, place) for n, place in enumerate(places)])
+    store = FolderPictures.open(output)
+    keys = store.listing(PictureQuery()).keys
+    assert len(keys) == len(places)
+    for key_, row_ in zip(keys, store.look_up(keys), strict=True):
+        assert row_.state == "untouched"
+        assert store.queue.output in Path(os.path.abspath(store.kept_at(key_))).parents
+        with pytest.raises(SafireError):
+            store.read(key_)
 
 
 def test_what_is_chosen_is_counted_and_what_is_wrong_is_told(scored: Path, tmp_path: Path) -> None:

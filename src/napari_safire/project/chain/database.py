@@ -203,6 +203,9 @@ class Database:
                     time.sleep(_PAUSE_S)
                     continue
                 raise self._said(error, code) from error
+            except UnicodeDecodeError as error:  # Python's, of what SQLite says of damaged text
+                said = sqlite3.DatabaseError("what is wrong cannot be told")
+                raise self._said(said, sqlite3.SQLITE_CORRUPT) from error
 
     def _said(self, error: sqlite3.Error, code: int) -> SafireError:
         name, told = self._name, brief(error, 120)

@@ -65,11 +65,27 @@ def event_checks(stored: StoredReport) -> Iterator[Check]:
     other = [name for name in OF_EVENTS if told[name] != document[name]]
     if own and document["limitations"][-len(own) :] != own:
         other.append("limitations")
+    other += _other_identity(events, document["picture"])
     yield settled(
         "findings and verdicts",
         [f"Not what the events say: {', '.join(other)}."] if other else [],
         "Case, custody, findings and verdicts are those of the events.",
     )
+
+
+def _other_identity(events: Iterable[Event], picture: Mapping[str, Any]) -> Iterator[str]:
+    """Whether a picture's name and file are others than its events say.
+
+    Its pixels may be others: another decoder may have read them when it came into the case.
+    """
+    path, file = "", ""
+    for event in events:
+        if event.picture == picture["id"] and event.kind in ("picture.added", "picture.moved"):
+            path, file = event.body["path"], event.body.get("file_sha256", file)
+    if printable(path.rpartition("/")[2]) != picture["name"]:
+        yield "the picture's name"
+    if file != picture["file_sha256"]:
+        yield "the picture's file"
 
 
 def stored_events(stored: StoredReport) -> list[Event]:
