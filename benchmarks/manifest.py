@@ -4,6 +4,7 @@
         --sources 1,2,3 --size 256x256 --count 600 --seed 11
     python benchmarks/manifest.py speed runs/composites      # against the bare engine; 1, 2 workers
     python benchmarks/manifest.py start --pictures 200000    # first result, and a finished job
+    python benchmarks/manifest.py tasks --parts 10 1000 10000   # what a task costs, with so many
 
 "speed" asks the same pictures of a bare engine that has them decoded in memory, of a run in this
 process and of dask workers with one thread each, in turn, and tells ratios of pictures a second.
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
+import secrets
 import shutil
 import statistics
 import sys
@@ -22,17 +25,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 sys.path.insert(0, os.fspath(Path(__file__).parents[1] / "tests"))
 from corpus_stand_in import CHECKPOINT, StandIn
 
 from napari_safire import Engine, load_model
 from napari_safire.corpus.asking import EngineSource, ModelSource
+from napari_safire.corpus.claims import Claims
 from napari_safire.corpus.cluster.client import cluster_client
 from napari_safire.corpus.cluster.pictures import ClusterJob, run_on_cluster
 from napari_safire.corpus.cluster.stop_file import new_run
+from napari_safire.corpus.content_index import KEY_DIGITS, KNOWN
 from napari_safire.corpus.inputs.enumeration import enumerate_pictures
-from napari_safire.corpus.manifest import Manifest
+from napari_safire.corpus.known_content import KnownContent, PublishedContent
+from napari_safire.corpus.manifest import KnownKeys, Manifest
+from napari_safire.corpus.manifest_schema import ManifestRow, manifest_schema
 from napari_safire.corpus.running import Corpus, opened, run_here
+from napari_safire.corpus.tasks import TASK_SIZE
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
 from napari_safire.examination import examine_image
 from napari_safire.forensics.cache import RESULTS
@@ -132,6 +143,68 @@ def start(given: argparse.Namespace) -> None:
     shutil.rmtree(place)
 
 
+def tasks(given: argparse.Namespace) -> None:
+    """What a worker does for each task and picture beside examining it, as the corpus grows.
+
+    In processors' time, which other jobs on the machine change little; a slow disk adds to it.
+    """
+    for number in given.parts:
+        with tempfile.TemporaryDirectory() as folder:
+            manifest = Manifest(Path(folder))
+            hashes = make_parts(manifest, number)
+            begun = time.process_time()
+            known = KnownContent(manifest)
+            made = time.process_time() - begun
+            known.publish()
+            size = sum(path.stat().st_size for path in Path(folder, KNOWN).glob("*.index"))
+            claims = Claims(Path(folder), "run")
+            claims.begin()
+            worker = PublishedContent(manifest)
+            took = {
+                "a task begins": median_ms(lambda manifest=manifest: PublishedContent(manifest)),
+                "content that is new": median_ms(lambda w=worker: w.find(secrets.token_hex(32))),
+                "its claim": median_ms(
+                    lambda c=claims: c.make(secrets.token_hex(KEY_DIGITS // 2), bytes(16))
+                ),
+                "a copy": median_ms(lambda w=worker, all=hashes: w.find(random.choice(all))),
+                "the next run opens the index": median_ms(lambda m=manifest: KnownContent(m), 5),
+                "and the keys": median_ms(lambda m=manifest: KnownKeys(m), 1),
+            }
+            told = ", ".join(f"{what} {ms:.2f} ms" for what, ms in took.items())
+            print(
+                f"{number:,} parts, {len(hashes):,} pictures: {told}; {size / len(hashes):.1f} "
+                f"bytes of index a picture; all parts read, as each task did once: {made:.2f} s",
+                flush=True,
+            )
+
+
+def median_ms(work: Callable[[], object], times: int = 100) -> float:
+    took = []
+    for _ in range(times):
+        begun = time.process_time()
+        work()
+        took.append(time.process_time() - begun)
+    return 1000 * statistics.median(took)
+
+
+def make_parts(manifest: Manifest, number: int) -> list[str]:
+    """Parts of 256 pictures, all different; gives the hashes of the pictures."""
+    manifest.folder.mkdir(parents=True)
+    row = ManifestRow(bytes(16), "../photos/0000.jpg", b"../photos/0000.jpg", score=0.1,
+                      format="JPEG", height=3000, width=4000, verdict="no forgery found",
+                      number_probabilities=(0.9, 0.1), n_sources=1)  # fmt: skip
+    whole = pa.Table.from_pylist([row.as_columns()] * TASK_SIZE, manifest_schema())
+    schema, hashes = manifest_schema(), []
+    for _ in range(number):
+        keys = [secrets.token_bytes(16) for _ in range(TASK_SIZE)]
+        here = [secrets.token_hex(32) for _ in range(TASK_SIZE)]
+        hashes += here
+        columns = {"key": pa.array(keys, pa.binary(16)), "file_sha256": pa.array(here)}
+        table = pa.table([columns.get(n, whole[n]) for n in schema.names], schema)
+        pq.write_table(table, manifest.part(secrets.token_hex(16)), compression="zstd")
+    return hashes
+
+
 def make_pictures(folder: Path, number: int) -> None:
     """BMP files of 2 x 2 pixels that all differ, a thousand in a folder."""
     head = bytes.fromhex(
@@ -155,6 +228,9 @@ def main() -> None:
     other = commands.add_parser("start")
     other.add_argument("--pictures", type=int, default=200_000)
     other.set_defaults(run=start)
+    third = commands.add_parser("tasks")
+    third.add_argument("--parts", type=int, nargs="+", default=[10, 1000, 10_000])
+    third.set_defaults(run=tasks)
     given = options.parse_args()
     given.run(given)
 

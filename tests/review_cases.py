@@ -16,6 +16,7 @@ from napari_safire.forensics.thumbnails import thumbnail
 from napari_safire.forgery import ForgeryMap
 from napari_safire.palette import source_colour
 from napari_safire.review.case import Case, open_case
+from napari_safire.review.report.sentences import Sentence
 from napari_safire.review.values import (
     CaseDescription,
     Checked,
@@ -71,7 +72,10 @@ class SmallAnalysis:
     thumbnails: Mapping[str, np.ndarray]
     settings: Settings = field(default_factory=Settings)
     partition: None = None
-    limitations: tuple[str, ...] = ("The file is a PNG.",)
+    evidence: tuple[Mapping[str, str], ...] = (
+        {"name": "noise level", "legend": "Brighter: noisier, -2 to 2 log2."},
+    )
+    limitations: tuple[Sentence, ...] = (Sentence("limitation.no_jpeg", {"format": "PNG"}),)
 
     def as_record(self) -> dict[str, Any]:
         sample = sample_document()
@@ -99,7 +103,7 @@ class SmallAnalysis:
             **{name: sample[name] for name in names},
             "picture": identity,
             "partition": partition,
-            "limitations": list(self.limitations),
+            "limitations": [one.as_record() for one in self.limitations],
             "versions": {"python": "3"},
         }
 

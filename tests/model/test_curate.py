@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from corpus_stand_in import manifest
 from napari.components import ViewerModel
 from PIL import Image
 from qtpy.QtCore import Qt
@@ -282,6 +283,47 @@ def test_a_project_is_made_of_a_folder_and_gone_through(curate: CurateWidget, ph
     assert work is not None
     assert work.state == "done"
     found.close()
+
+
+def test_pictures_of_a_manifest_are_chosen_by_what_was_found(
+    curate: CurateWidget, photos: Path
+) -> None:
+    scores = [("../photos/a1.png", 0.2), ("../photos/b2.png", 0.9), ("../photos/c.png", 0.7)]
+    results = manifest(photos.with_name("results"), scores)
+    open_queue(curate, results)
+    assert names(curate) == ["b2.png", "c.png", "a1.png"]  # the highest score first
+    chosen, fields = curate.chosen, curate.chosen.form
+    wait_until(lambda: "3 of 3 pictures" in chosen.heading.text())
+    assert not chosen.go.isEnabled()
+    chosen.unfold()
+    fields.where.setText("scor > 0.5")
+    wait_until(lambda: "did you mean score?" in fields.where_problem.text())
+    assert not chosen.go.isEnabled()
+    assert names(curate) == ["b2.png", "c.png", "a1.png"]
+    fields.where.setText("score > 0.5")
+    fields.sort.setText("score")
+    wait_until(lambda: fields.number.text() == "2 of 3 pictures")
+    press(curate, chosen.go)
+    assert names(curate) == ["c.png", "b2.png"]
+    assert not fields.where_problem.isVisible()
+    press(curate, curate.opening.new)
+    form = curate.opening.form
+    form.source.setText(str(photos))
+    pump(0.3)
+    settle(curate)
+    assert not form.choice.isVisible()
+    form.source.setText(str(results))
+    wait_until(form.choice.isVisible)
+    form.choice.where.setText("score > 1.0e400")
+    wait_until(lambda: not form.create_button.isEnabled())
+    form.choice.where.setText("score > 0.1")
+    form.choice.top.setValue(2)
+    wait_until(lambda: form.choice.number.text() == "the first 2 of 3, of 3 pictures")
+    press(curate, form.create_button)
+    wait_until(lambda: "2 pictures were added." in curate.message.text())
+    settle(curate)
+    assert names(curate) == ["b2.png", "c.png"]
+    assert not chosen.isVisible()
 
 
 def test_where_no_project_can_be_made_what_was_typed_stays(

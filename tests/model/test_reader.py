@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from corpus_stand_in import manifest
 from napari.components import ViewerModel
 from napari.errors import ReaderPluginError
 from napari.layers import Image as ImageLayer
@@ -412,6 +413,15 @@ def test_a_table_of_paths_is_gone_through(tmp_path, monkeypatch):
     monkeypatch.setattr("napari.current_viewer", lambda: None)
     with pytest.raises(DatasetError, match="opened in the dock SAFIRE Curate"):
         read_queue(table)
+
+
+def test_results_of_a_corpus_are_gone_through_and_foreign_folders_left_to_others(tmp_path):
+    results = manifest(tmp_path / "results", [("../a.png", 0.5)])
+    assert get_reader(str(results)) is read_queue
+    (results / "job.json").write_text('{"format": "of another program", "version": 1}')
+    assert get_reader(str(results)) is None
+    (results / "job.json").write_text("[]")
+    assert get_reader(str(results)) is None
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from corpus_stand_in import manifest
 from fakes import FakeEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +35,9 @@ from napari_safire.project.people import ANNOTATOR_VARIABLE
 from napari_safire.project.store import Project
 from napari_safire.review.case import Case, case_folder_of, open_case
 from napari_safire.review.values import CaseDescription, Finding, Judgement, Viewport
+from napari_safire.review.voting import Votes
+from napari_safire.session.review.analyses import OTHER_PIXELS, MadeAnalysis
+from napari_safire.settings import PartitionSettings
 
 from .hand import pump, wait_until
 
@@ -230,6 +236,41 @@ def test_a_folder_that_is_dropped_is_opened_as_the_case(
     assert opened.case.project.folder == tmp_path / "many"
     reports = review.workspace.review.reports
     assert reports.suggested == tmp_path / "many" / "report"
+
+
+def test_results_of_a_corpus_are_reviewed_one_after_the_other(
+    review: ReviewWidget, tmp_path: Path
+) -> None:
+    for seed, name in enumerate(("a", "b", "c")):
+        write_picture(tmp_path / f"{name}.png", seed)
+    scores = [("../a.png", 0.2), ("../b.png", 0.9), ("../c.png", 0.5)]
+    results = manifest(tmp_path / "results", scores)
+    assert not review.queue_line.isVisible()
+    drop(review, results)
+    settle(review)
+    line, work = review.queue_line, review.workspace.queue.work
+    assert work.key == "b.png"
+    assert line.label.text() == "1 of 3 in results · untouched"
+    assert not line.back.isEnabled()
+    press(review, review.case.make)
+    review.case.form.lines["number"].setFocus()
+    QTest.keyClicks(review.case.form.lines["number"], "17")
+    press(review, line.forward)
+    assert work.key == "c.png"
+    selected = review.workspace.review.work.selected
+    assert selected is not None
+    assert selected.file == tmp_path / "c.png"
+    press(review, line.back)
+    assert work.key == "b.png"
+    opened = review.workspace.review.work.opened
+    assert opened is not None
+    assert opened.picture.name == "b.png"
+    assert review.case.form.lines["number"].text() == "17"  # not kept yet, and not lost
+    review.chosen.form.where.setText("score < .7")
+    wait_until(lambda: review.chosen.form.number.text() == "2 of 3 pictures")
+    press(review, review.chosen.go)
+    assert work.listing.keys == ("c.png", "a.png")
+    assert not told(review)
 
 
 def drop(review: ReviewWidget, path: Path) -> None:
@@ -528,7 +569,66 @@ def test_a_second_reviewer_signs_or_disputes(
     other.project.close()
 
 
+def test_a_case_that_is_removed_takes_nothing_and_loses_nothing(
+    review: ReviewWidget, photo: Path
+) -> None:
+    make_case(review, photo)
+    folder = case_folder_of(photo)
+    folder.rename(folder.with_name("away"))
+    note(review, "A seam.")
+    assert ["was removed or replaced" in text for text in told(review)] == [True]
+    assert review.findings.form.comment.text == "A seam."
+    folder.with_name("away").rename(folder)
+    press(review, review.findings.form.keep)
+    assert review.findings.list.count() == 1
+    assert review.findings.form.comment.text == ""
+
+
 # ---------------------------------------------------------------- regions
+
+
+def test_votes_are_a_layer_that_findings_name(review: ReviewWidget, photo: Path) -> None:
+    make_case(review, photo)
+    review.controller.partition()
+    settle(review)
+    section = review.regions
+    assert not section.votes.isVisibleTo(section.why)
+    certainty = np.linspace(0.4, 1, 6, dtype=np.float32).reshape(2, 3)
+    sources = np.array([[0, 0, 1], [0, 1, 1]])
+    of = tuple(SimpleNamespace(words="", votes=3, sure=2) for _ in range(2))
+    step, middle = (48.0, 128 / 3), (23.5, 20.8)
+    votes = Votes("patches", sources, certainty, 1 - sources, step, middle, of)  # type: ignore[arg-type]
+    picture = SimpleNamespace(shape=SHAPE)
+    analysis: Any = SimpleNamespace(
+        votes=votes, labels=sources, stability=None, saved_again=None, picture=picture
+    )
+    analyses, key = review.workspace.review.analyses, review.controller.key
+    assert key is not None
+    analyses._made = key, MadeAnalysis(analysis, FakeEngine(), PartitionSettings(), "", {})  # type: ignore[arg-type]
+    analyses.changed.emit()
+    press(review, section.votes)
+    (layer,) = [one for one in review.controller.viewer.layers if one.name.endswith("votes")]
+    assert layer.data.shape == SHAPE
+    assert layer.data[0, 0] == certainty[0, 0]
+    assert layer.data[95, 127] == certainty[1, 2]
+    note(review, "Unsure at the left.")
+    opened = review.workspace.review.work.opened
+    assert opened is not None
+    (finding,) = opened.review.findings
+    assert finding.finding.view == "votes"
+    layer.visible = False
+    review.findings.list.setCurrentRow(0)
+    review.workspace.review.sight.look_at(finding.finding)
+    assert layer.visible
+    review.controller.viewer.layers.remove(layer)
+    review.workspace.review.sight.look_at(finding.finding)
+    assert told(review) == ["The votes are not open: press Analyse, then Votes as layer."]
+    analyses._made = key, replace(analyses.of(key), is_shown=False)  # type: ignore[type-var]
+    analyses.changed.emit()
+    assert section.told.text().startswith(OTHER_PIXELS)
+    review.workspace.messages.clear()
+    press(review, section.votes)
+    assert told(review) == [OTHER_PIXELS]
 
 
 def test_a_row_selects_its_region_and_goes_there(review: ReviewWidget, photo: Path) -> None:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,22 +19,28 @@ import numpy as np
 import psutil
 import pytest
 import urllib3
-from corpus_stand_in import CHECKPOINT, StandIn, wait_for
-from disks import fill, make_room, mounted_disk
+from corpus_stand_in import CHECKPOINT, StandIn, calls_in, wait_for
+from disks import mounted_disk
 from PIL import Image
+from scoring_stand_in import ScoringStandIn
 
 from napari_safire import Engine, load_model
+from napari_safire.basis import RunBasis
 from napari_safire.corpus.asking import EngineSource
+from napari_safire.corpus.cluster import scores
 from napari_safire.corpus.cluster.client import cluster_client
 from napari_safire.corpus.cluster.pictures import ClusterJob, run_on_cluster
-from napari_safire.corpus.cluster.scores import evaluate_on_cluster
+from napari_safire.corpus.cluster.scores import Answer, Group, ScoringJob, evaluate_on_cluster
 from napari_safire.corpus.cluster.stop_file import new_run
+from napari_safire.corpus.known_content import KnownContent
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.running import Corpus, Tally, opened, run_here
+from napari_safire.corpus.tasks import CorpusTask
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
 from napari_safire.errors import Cancelled, SafireError
-from napari_safire.evaluation.entries import EvaluatedEntry, Task
-from napari_safire.evaluation.scoring import ScoringSettings, evaluate_entries
+from napari_safire.evaluation.entries import EvaluatedEntry, Task, entry_content
+from napari_safire.evaluation.saved_scores import SavedScores, commit_scores
+from napari_safire.evaluation.scoring import ScoringSettings, basis_of, evaluate_entries
 from napari_safire.images.lists import ListEntry
 
 SETTINGS = CorpusSettings(write="none")
@@ -77,6 +84,42 @@ def test_workers_make_the_rows_that_this_process_makes(
     assert on_cluster.done == tally.done == N + 1
 
 
+def test_copies_that_two_workers_meet_at_once_are_examined_once(tmp_path: Path) -> None:
+    from distributed import Client
+
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(40):
+            pixels = np.full((8, 8, 3), 20 + 5 * number, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    corpus = Corpus([tmp_path / "a", tmp_path / "b"], tmp_path / "out", SETTINGS, task_size=40)
+    with opened(corpus, BASIS, "stand-in") as (_, tasks, tally):
+        whole = [picture for task in tasks for picture in task.pictures]
+        both = iter([CorpusTask(tuple(p), (0,) * 40) for p in (whole[:40], whole[40:])])
+        source = StandIn(0.02, calls=os.fspath(calls))
+        job = ClusterJob(os.fspath(corpus.output), SETTINGS, BASIS, source, new_run())
+        with Client(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as two:
+            run_on_cluster(two, job, both, tally)
+        known = KnownContent(Manifest(corpus.output))
+        assert {path.suffix for path in (corpus.output / "known").iterdir()} == {".index"}
+    counted = calls_in(calls)
+    assert len(counted) == 40
+    assert set(counted.values()) == {1}
+    found = list(Manifest(corpus.output).rows())
+    assert (len(found), tally.done, tally.copies) == (80, 80, 40)
+    examined = {row.file_sha256: row.picture for row in found if not row.same_as}
+    assert len(examined) == 40
+    for row in found:
+        assert row.same_as in ("", examined[row.file_sha256])
+        again = known.find(row.file_sha256)
+        assert again is not None
+        assert again.picture == examined[row.file_sha256]
+
+
 def test_a_job_that_is_stopped_is_kept_and_gone_on_with(
     client: Any, photos: Path, tmp_path: Path
 ) -> None:
@@ -109,17 +152,73 @@ def test_scores_are_those_of_one_process(client: Any, tmp_path: Path) -> None:
 
     def plain(results: Iterable[EvaluatedEntry]) -> list[EvaluatedEntry]:
         found = sorted(results, key=lambda result: result.number)
-        return [replace(result, seconds={}, scores=str(result.scores)) for result in found]
+        numbers = [str({name: float(v) for name, v in r.scores.items()}) for r in found]
+        return [replace(r, seconds={}, scores=n) for r, n in zip(found, numbers, strict=True)]
 
     here = plain(evaluate_entries(engine, tasks, settings))
     assert plain(evaluate_on_cluster(client, source, tasks, settings)) == here
-    known = {here[0].content: here[0]}
-    again = evaluate_on_cluster(
-        client, source, tasks, settings, lambda content, degradation: known.get(content)
-    )
-    assert plain(again) == here
+    basis = basis_of(engine, settings)
+    with SavedScores(tmp_path / "scores", basis) as saved:
+        assert plain(evaluate_on_cluster(client, source, tasks, settings, saved)) == here
+        assert len(list((tmp_path / "scores/parts").glob("*.parquet"))) == 1  # the worker's
+    before = [path.read_bytes() for path in (tmp_path / "scores/parts").glob("*.parquet")]
+    with SavedScores(tmp_path / "scores", basis) as saved:
+        assert len(saved) == 1
+        assert plain(evaluate_on_cluster(client, source, tasks, settings, saved)) == here
+    assert [p.read_bytes() for p in (tmp_path / "scores/parts").iterdir()] == before
     with pytest.raises(SafireError, match="is another here"):
         list(evaluate_on_cluster(client, replace(source, checkpoint_sha256="0"), tasks, settings))
+
+
+def test_scores_of_workers_that_see_another_disk_are_kept_here(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scores, "score_group", scored_elsewhere)
+    tasks = [Task(number, ListEntry(tmp_path / f"{number}.png")) for number in range(20)]
+    for task in tasks:
+        Image.fromarray(np.full((8, 8), task.number, np.uint8)).save(task.entry.image)
+    settings, source = ScoringSettings("binary"), EngineSource("none", "ab")
+    with SavedScores(tmp_path / "scores", RunBasis("ab")) as saved:
+        found = list(evaluate_on_cluster(client, source, tasks, settings, saved))
+    assert len(found) == 20
+    with SavedScores(tmp_path / "scores", RunBasis("ab")) as saved:
+        assert len(saved) == 20
+
+
+def test_an_evaluation_that_is_stopped_keeps_what_its_workers_have(
+    client: Any, tmp_path: Path
+) -> None:
+    asked, source = tmp_path / "asked", ScoringStandIn(0.02, str(tmp_path / "asked"))
+    asked.mkdir()
+    photos = sorted(made_of(tmp_path / "photos", 64).iterdir())
+    tasks = [Task(number, ListEntry(path)) for number, path in enumerate(photos)]
+    rest = []
+    for last in (False, True):
+        with (
+            SavedScores(tmp_path / "scores", RunBasis("ab")) as saved,
+            closing(scored_on(client, source, tasks, saved)) as results,
+        ):
+            rest.append(64 - len(saved))
+            found = list(results) if last else [next(results)]
+    assert len(found) == len({result.number for result in found}) == len(saved) == 64
+    assert 16 <= 64 - rest[1] < 64
+    assert sum(calls_in(asked).values()) <= 64 + 3  # under way when it was stopped
+    assert not list((tmp_path / "scores/parts").glob(".*"))
+
+
+def scored_on(
+    client: Any, source: Any, tasks: list[Task], saved: SavedScores
+) -> Generator[EvaluatedEntry]:
+    return evaluate_on_cluster(client, source, tasks, ScoringSettings("binary"), saved)
+
+
+def scored_elsewhere(job: ScoringJob, tasks: Group) -> Answer:
+    """As a worker does whose disk is its own."""
+    results = [
+        EvaluatedEntry(task.entry, number=task.number, content=entry_content(task.entry))
+        for task in tasks
+    ]
+    return results, commit_scores("/nowhere", results) or "there.parquet"
 
 
 def on_cluster(
@@ -188,15 +287,16 @@ def test_a_workers_full_disk_ends_in_a_sentence_and_the_same_command_goes_on(
 ) -> None:
     photos = made_of(tmp_path / "photos", 5)
     with mounted_disk() as disk:
-        on_cluster(client, photos / "00.png", disk / "out", StandIn())
-        fill(disk)
+        output = disk.folder / "out"
+        on_cluster(client, photos / "00.png", output, StandIn())
+        disk.fill()
         with pytest.raises(SafireError, match=r"No space left on device\): make room"):
-            on_cluster(client, photos, disk / "out", StandIn())
-        assert list(rows(disk / "out")) == ["00.png"]
-        make_room(disk)
-        tally = on_cluster(client, photos, disk / "out", StandIn())
+            on_cluster(client, photos, output, StandIn())
+        assert list(rows(output)) == ["00.png"]
+        disk.make_room()
+        tally = on_cluster(client, photos, output, StandIn())
         assert (tally.there, tally.done, tally.failed) == (1, 4, 0)
-        assert not list((disk / "out/parts").glob(".*"))
+        assert not list((output / "parts").glob(".*"))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sandbox is of Linux")

@@ -222,11 +222,11 @@ def test_the_command_scores_model_and_baselines_alike(
     assert float(means["blank map", "f1_fixed_above_floor"]["mean"]) == pytest.approx(0)
     assert means["blank map", "auc"]["difference"] != ""
     # the same command finds everything there
-    lines = sorted(out.glob("*/*.jsonl"))
-    before = [path.read_bytes() for path in lines]
-    assert len(lines) == 1 + len(BASELINES)
+    parts = sorted(out.glob("*/*/parts/*.parquet"))
+    before = [path.read_bytes() for path in parts]
+    assert len(parts) == 1 + len(BASELINES)
     assert command(*arguments) == 0
-    assert [path.read_bytes() for path in lines] == before
+    assert [path.read_bytes() for path in sorted(out.glob("*/*/parts/*"))] == before
 
 
 def test_the_command_says_what_is_wrong(

@@ -22,6 +22,7 @@ from cli_runs import (
     predict,
 )
 from PIL import Image
+from pyarrow.parquet import read_metadata
 from toys import tiny_lite
 from typer.testing import CliRunner
 
@@ -680,10 +681,11 @@ def test_evaluate_into_a_folder(
     assert "broken.png" in one_error(first.stderr)
     for told in ("other/tiny - model", "jpeg-75", "floor: an answer that says nothing"):
         assert told in first.stdout
-    (scores,) = (tmp_path / "out" / "more").glob("other*.jsonl")
-    files = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.jsonl")}
+    (part,) = (tmp_path / "out" / "more").glob("other*/parts/*.parquet")
+    kept = (tmp_path / "out").rglob("*/parts/*.parquet")
+    files = {path: path.read_bytes() for path in kept}
     assert len(files) == 4
-    assert len(scores.read_text().splitlines()) == 3  # what it rests on, and two pictures
+    assert read_metadata(part).num_rows == 2
     again = cli(*command)
     assert again.exit_code == 1
     assert again.stdout == first.stdout

@@ -55,6 +55,67 @@ def test_folders_are_gone_through_on_request(photos: Path, tmp_path: Path) -> No
     ]  # fmt: skip
 
 
+def test_a_folder_that_cannot_be_read_does_not_end_the_others(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.scandir
+
+    def scandir(place: Path) -> object:
+        if Path(place).name == "below":
+            raise PermissionError(13, "Permission denied", os.fspath(place))
+        return listed(place)
+
+    picture(photos / "later" / "z.png")
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = told(photos, output=tmp_path / "out", recursive=True)
+    (problem,) = [one for one in found if isinstance(one, InputProblem)]
+    assert problem.problem == "The folder ../photos/below cannot be read: Permission denied."
+    assert names([one for one in found if one is not problem]) == [
+        "../photos/a.png",
+        "../photos/b.jpg",
+        "../photos/later/z.png",
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_patterns_do_not_go_round_in_rings_of_links(photos: Path, tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):  # followed, they are 3 ^ 40 folders
+        (photos / "below" / name).symlink_to("..")
+    found = told(str(photos / "**/*.png"), output=tmp_path / "out")
+    assert names(found) == [
+        "../photos/a.png",
+        "../photos/below/c.png",
+        "../photos/below/deeper/d.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.png", ["a.png"]),
+        ("*/*.png", ["below/c.png"]),
+        ("**", ["a.png", "b.jpg", "below/c.png", "below/deeper/d.png"]),
+        ("**/d.png", ["below/deeper/d.png"]),
+        ("b?l*/**/*.png", ["below/c.png", "below/deeper/d.png"]),
+        (".hidden/*", [".hidden/e.png"]),
+        ("[ab].*", ["a.png", "b.jpg"]),
+    ],
+)
+def test_patterns_are_those_of_a_shell(
+    pattern: str, expected: list[str], photos: Path, tmp_path: Path
+) -> None:
+    (photos / "notes.txt").unlink()
+    found = told(str(photos / pattern), output=tmp_path / "out")
+    assert names(found) == [f"../photos/{name}" for name in expected]
+
+
+def test_sentences_name_a_picture_as_the_manifest_does(photos: Path, tmp_path: Path) -> None:
+    (photos / "list.csv").write_text("path\ngone.png\n")
+    (problem,) = told(photos / "list.csv", output=tmp_path / "out")
+    assert isinstance(problem, InputProblem)
+    assert problem.problem == "../photos/gone.png does not exist: check its name and folder."
+
+
 def test_nothing_below_the_output_is_taken_for_a_picture(photos: Path) -> None:
     out = photos / "below"
     assert len(told(photos, output=out, recursive=True)) == 2

@@ -14,6 +14,7 @@ from corpus_stand_in import CHECKPOINT, StandIn
 from filelock import FileLock
 from PIL import Image
 
+from napari_safire.corpus.cluster.stop_file import StopFile, new_run
 from napari_safire.corpus.job import JOB
 from napari_safire.corpus.manifest import KnownKeys, Manifest
 from napari_safire.corpus.manifest_schema import ManifestRow
@@ -221,3 +222,20 @@ def test_a_picture_that_kills_the_program_is_passed_in_the_end(tmp_path: Path) -
 def test_settings_that_do_not_exist_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"give|choose"):
         CorpusSettings(**values)
+
+
+def test_workers_are_asked_to_stop_by_a_file_or_not_at_all(tmp_path: Path) -> None:
+    """A folder that takes no file must not hide why the run stops."""
+    run, asked = new_run(), StopFile(tmp_path, "a")
+    stop = StopFile(tmp_path / "parts", run)
+    stop.ask()
+    assert StopFile(tmp_path / "parts", run)()
+    assert not asked()
+    stop.remove()
+    stop.remove()
+    assert not list((tmp_path / "parts").iterdir())
+    (tmp_path / "file").touch()
+    nowhere = StopFile(tmp_path / "file", run)
+    nowhere.ask()
+    nowhere.remove()
+    assert not nowhere()

@@ -157,7 +157,7 @@ def test_a_camera_s_own_tags_are_nothing_to_notice(tmp_path, pixels):
     tags = {"make": "Own", "taken": "2020:01:01 10:00:00", "changed": "2020:01:01 10:00:00"}
     found = view(tmp_path, jpeg(pixels, exif=exif(**tags)), "metadata")
     assert not list(found.remarks())
-    assert found.finding.endswith(", 0 to notice")
+    assert "to notice" not in found.finding
 
 
 def test_text_that_obeys_terminals_or_browsers_is_shown_not_obeyed(tmp_path, pixels):

@@ -207,7 +207,7 @@ def test_the_text_of_the_bundled_model_is_whole(card: Any) -> None:
         "confidence.csv",
         "compared/summary.csv",
         "auto/authentic/tiny.csv",
-        "verdicts/authentic/tiny.jsonl",
+        "verdicts/authentic/tiny/job.json",
         "operations/manifest.jsonl",
         "composites/manifest.jsonl",
         "photos.csv",

@@ -113,6 +113,8 @@ def test_a_finding_shows_where_it_lies_the_picture_and_the_view(analysis: SmallA
     assert shown is not None
     assert f"{shown.limits[1]:.3g}" in first.caption
     assert "all of it" in made["finding-3"].caption
+    assert "the fuller the colour, the nearer to 1" in made["finding-3"].caption
+    assert made["view-noise-level"].caption.endswith("Brighter: noisier, -2 to 2 log2.")
     assert made["finding-4"].caveat == ""
     for number, why in (
         (5, "there is no partition"), (6, "not applicable: a PNG file"),

@@ -24,7 +24,7 @@ from napari_safire.review.proof import again
 from napari_safire.review.proof.reading import read_report
 from napari_safire.review.proof.verify import Originals, ReportProof, verify_report
 from napari_safire.review.report import write
-from napari_safire.review.report.document import identified
+from napari_safire.review.report.document import as_written, identified
 from napari_safire.review.report.making import EPOCH, report_on, time_of_making
 from napari_safire.review.signatures import sign, signed_message
 from napari_safire.review.values import Signature
@@ -115,11 +115,12 @@ def test_a_report_holds_and_says_what_was_looked_at(report: Path) -> None:
     ]  # fmt: skip
     assert document["reviews"][0]["judgement"]["blind"]
     assert document["reviews"][0]["countersignatures"][0]["by"] == "Ben"
-    assert (
+    limits = document["limitations"]
+    assert limits[-2]["words"].startswith(
         '"Are its size and quality sufficient?" Anna answers "no". 96 rows'
-        in (document["limitations"])
     )
-    assert "1 finding was noted and not chosen" in document["limitations"][-1]
+    assert limits[-2]["values"]["question"] == "quality"
+    assert "1 finding was noted and not chosen" in limits[-1]["words"]
     assert document["custody"][0]["what"] == "received: by e-mail"
 
 
@@ -185,6 +186,37 @@ def test_findings_and_verdicts_follow_from_the_events(report: Path) -> None:
     assert set(wrongs(report)) == {"findings and verdicts", "report in the case"}
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda d: d.update(note="Accepted by the court."), "report.json"),
+        (lambda d: d["findings"][0].update(figure=None), "findings and verdicts"),
+        (lambda d: d["findings"][0].update(viewport=[0, 0, 9, 9]), "findings and verdicts"),
+        (lambda d: d["reviews"][0]["order"].reverse(), "findings and verdicts"),
+        (lambda d: d["reviews"][0].update(reviewer="Cleo"), "findings and verdicts"),
+        (lambda d: d["custody"].pop(), "findings and verdicts"),
+        (lambda d: d["events"][3].update(at="2020-01-01T00:00:00+00:00"), "event log"),
+        (lambda d: d["events"][3].update(author="Cleo"), "event log"),
+        (lambda d: d["picture"].update(id="f" * 16), "findings and verdicts"),
+        (lambda d: d["picture"].update(name="other.png"), "findings and verdicts"),
+        (lambda d: d["picture"].update(file_sha256="f" * 64), "findings and verdicts"),
+    ],
+)
+def test_subtle_changes_are_found_without_the_case(report: Path, change: Any, what: str) -> None:
+    rewritten(report, change)
+    (report.parent / "case").rename(report.parent / "elsewhere")
+    assert what in wrongs(report)
+
+
+def test_a_time_before_the_last_event_is_told(report: Path) -> None:
+    def told() -> str:
+        return next(c.words for c in verify_report(report).checks if c.what == "event log")
+
+    for at, before in (("2099-01-01T00:00:00+00:00", False), ("2020-01-01T00:00:00+00:00", True)):
+        rewritten(report, lambda d, at=at: d["made"].update(at=at))
+        assert ("a time of making before its last event" in told()) == before
+
+
 def test_a_changed_event_and_a_changed_word_are_found(report: Path, tmp_path: Path) -> None:
     def change(document: dict[str, Any]) -> None:
         document["events"][5]["body"]["finding"]["comment"] = "nothing"
@@ -214,6 +246,67 @@ def test_a_report_that_was_cut_short_is_told_from_one_that_was_proved(report: Pa
     proof = verify_report(report)
     assert wrongs(report) == {}
     assert proof.words == "Nothing is wrong with what was checked; not checked: 3."
+
+
+def as_before(document: dict[str, Any]) -> None:
+    """The form of version 1: sentences in English alone, and no word of the program's code."""
+    document["version"] = 1
+    document["limitations"] = as_written("limitations", document["limitations"][1:], 1)
+    document["limitations"].insert(0, "The file is a PNG.")
+    document["reviews"] = as_written("reviews", document["reviews"], 1)
+    del document["made"]["program"]["code"]
+
+
+def test_reports_of_before_are_proved_by_the_same_reader(report: Path) -> None:
+    rewritten(report, as_before)
+    order = read_report(report).document["reviews"][0]["order"]
+    assert order[0].endswith(" UTC: The review was begun.")
+    assert set(wrongs(report)) == {"report in the case"}
+    rewritten(report, lambda d: d["limitations"].pop())
+    assert "limitations" in wrongs(report)["findings and verdicts"]
+
+
+def test_pages_are_wrong_only_where_the_same_texts_give_others(
+    report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> list[tuple[str, str]]:
+        checks = verify_report(report).checks
+        return [(c.state, c.words) for c in checks if c.what == "report.html made again"]
+
+    made = write.rendered
+    monkeypatch.setattr(
+        again, "rendered", lambda *given: {n: d + b" " for n, d in made(*given).items()}
+    )
+    assert told() == [("wrong", "Other bytes come of the document.")]
+    for code, words in (("0" * 64, "texts or code are others"), (None, "does not say which")):
+        rewritten(report, lambda d, code=code: d["made"]["program"].update(code=code))
+        ((state, said),) = told()
+        assert (state, words in said) == ("not checked", True)
+    monkeypatch.setattr(again, "rendered", made)
+    assert [state for state, _ in told()] == ["right"]  # the same bytes, whoever made them
+
+
+def test_a_report_names_no_folder_that_is_not_beside_its_case(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home" / "anna"
+    home.mkdir(parents=True)
+    picture, folder = home / "photo.png", tmp_path / "cases" / "one"
+    shutil.copy(made / "photo.png", picture)
+    begun_case(folder, picture).project.close()
+    with open_case(folder, picture, reviewer="Anna").project as project:
+        case = Case(project, "photo.png")
+        assert case.path == picture
+        report_on(case, small_analysis(picture), folder / "report", made_at=AT)
+    assert "anna" not in (folder / "report" / "report.json").read_text("utf-8")
+    assert states(verify_report(folder / "report"))["picture"] == "right"
+    small_picture(picture, seed=3)  # the same place: still the picture of this case, but changed
+    with open_case(folder, picture, reviewer="Anna").project as project:
+        with pytest.raises(DatasetError, match="was changed"):
+            Case(project, "photo.png").read()
+        assert "anna" not in str([dict(event.body) for event in project.events()])
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "elsewhere"))
+    assert states(verify_report(folder / "report"))["picture"] == "not checked"
 
 
 def test_an_event_left_out_of_the_middle_is_found(report: Path) -> None:
@@ -266,7 +359,7 @@ def test_a_dispute_outlives_the_verdict_that_it_was_about(report: Path, tmp_path
     case.project.close()
     write_one(report.parent, to=tmp_path / "new")
     order = read_report(tmp_path / "new").document["reviews"][0]["order"]
-    assert order[-2].endswith("The verdict was disputed by Ben.")
+    assert order[-2]["words"] == "The verdict was disputed by Ben."
     assert verify_report(tmp_path / "new").words.startswith("Nothing is wrong")
 
 
@@ -295,6 +388,14 @@ def test_a_case_that_went_on_still_holds_its_report(report: Path) -> None:
     proof = verify_report(report)
     assert proof.holds
     assert "1 changes came since" in next(c.words for c in proof.checks if c.what == "case")
+
+
+def test_a_case_around_a_report_with_none_of_its_events_is_told(report: Path) -> None:
+    shutil.rmtree(report.parent / "case")
+    begun_case(report.parent / "case", report.parent / "photo.png").project.close()
+    told = {check.what: check for check in verify_report(report).checks}
+    assert told["case"].state == "not checked"
+    assert "has this picture, but none of the report's events" in told["case"].words
 
 
 def test_another_case_is_wrong(report: Path, tmp_path: Path) -> None:
@@ -339,7 +440,7 @@ def test_signatures_with_keys_are_checked(made: Path, tmp_path: Path) -> None:
 
 def test_a_report_of_another_version_is_checked_as_far_as_it_goes(report: Path) -> None:
     def change(document: dict[str, Any]) -> None:
-        document["version"] = 2
+        document["version"] = 3
         document["reviews"] = "in another form"
         document["picture"].pop("path")
 
@@ -348,6 +449,7 @@ def test_a_report_of_another_version_is_checked_as_far_as_it_goes(report: Path) 
     assert states(proof)["version"] == "not checked"
     assert states(proof)["report.pdf"] == "right"
     assert states(proof)["signatures"] == "not checked"
+    assert states(proof)["findings and verdicts"] == "not checked"
     assert "version that made it" in proof.checks[0].words
 
 

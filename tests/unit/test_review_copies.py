@@ -62,6 +62,11 @@ def test_votes_of_patches_known_by_hand():
     assert votes.without == 1
     assert votes.step == (16, 16)
     assert votes.translation == (7.5, 7.5)
+    drawn = votes.as_map((30, 40))
+    assert drawn.values.shape == (30, 40)
+    assert drawn.values[15, 31] == votes.certainty[0, 1]
+    assert drawn.values[16, 31] == votes.certainty[1, 1]
+    assert np.isnan(drawn.values[29, 39])
     record = votes.as_record()
     assert record["shape"] == [2, 3]
     assert [one["number"] for one in record["sources"]] == [1, 2, 3]

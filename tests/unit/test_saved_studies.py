@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -87,13 +88,20 @@ def test_what_cannot_be_read_is_said(entries: tuple[ListEntry, ...], tmp_path: P
     saved_study(entries, folder)
     with pytest.raises(DatasetError, match=r"none.*\.csv cannot be read: No such file"):
         read_scores(folder, "one set", "none")
-    basis = folder / "two" / "a.jsonl"
+    basis = folder / "two" / "a" / "job.json"
+    told = basis.read_text()
     basis.write_text('{"format": "other"}\n')
-    with pytest.raises(DatasetError, match="does not say what the scores rest on"):
+    with pytest.raises(DatasetError, match=r"job\.json does not say what the scores rest on"):
+        read_scores(folder, "two", "a")
+    basis.write_text(told.replace('"side"', '"sides"'))
+    with pytest.raises(DatasetError, match="rest on other settings"):
         read_scores(folder, "two", "a")
     basis.unlink()
-    with pytest.raises(DatasetError, match=r"a\.jsonl cannot be read: No such file"):
+    with pytest.raises(DatasetError, match=r"job\.json cannot be read: nothing says what"):
         read_scores(folder, "two", "a")
+    before = json.dumps(json.loads(told) | {"format": "napari-safire scores 2"})
+    (folder / "two" / "a.jsonl").write_text(before + "\n")  # as scores were kept before
+    assert read_scores(folder, "two", "a").set.settings.side == 32
     table = folder / "two" / "a.csv"
     table.write_text("image,mask,verdict,p_ari,error\na.png,,forged,much,\n")
     with pytest.raises(DatasetError, match="line 2 is no line of scores"):

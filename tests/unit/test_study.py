@@ -6,11 +6,13 @@ import csv
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,31 +20,38 @@ from urllib.parse import unquote
 from xml.etree import ElementTree  # reviewed: charts of ours
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from fakes import KnowingEngine
 from filelock import FileLock
 from PIL import Image
+from pyarrow import parquet
 from systems import posix
 
 from napari_safire.atomic import require_writable
-from napari_safire.errors import DatasetError, SafireError
+from napari_safire.basis import RunBasis
+from napari_safire.errors import DatasetError, NotWritten, SafireError
 from napari_safire.evaluation import (
     EvaluatedEntry,
     EvaluationSet,
+    SavedScores,
     ScoringSettings,
     SetScores,
     Study,
     differences,
     run_study,
+    saved_scores,
 )
 from napari_safire.evaluation.charts import histogram_chart, roc_chart
 from napari_safire.evaluation.gallery import choose_examples
 from napari_safire.evaluation.report import write_report
+from napari_safire.evaluation.saved_scores import JOB, LINES_FORMAT, commit_scores
 from napari_safire.evaluation.saved_studies import read_study
 from napari_safire.evaluation.study import folder_name, short_names
 from napari_safire.evaluation.summary import share, verdict_shares
 from napari_safire.images.lists import ListEntry, read_list, write_list
 from napari_safire.images.masks import MaskRule, encode_sources
+from napari_safire.images.records.paths import recorded_path, whole_path
 from napari_safire.synthesis.degradations import NONE, Degradation
 
 SHAPE = (48, 64)
@@ -93,6 +102,31 @@ def table(path: Path) -> list[dict[str, str]]:
         ]
 
 
+def n_rows(folder: Path) -> int:
+    """Rows in all parts of scores."""
+    return sum(parquet.read_metadata(part).num_rows for part in folder.glob("parts/*.parquet"))
+
+
+def files_in(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def as_before(folder: Path) -> Path:
+    """Turn saved scores into the lines in which they were kept before."""
+    lines = [json.loads((folder / JOB).read_text()) | {"format": LINES_FORMAT}]
+    for part in sorted(folder.glob("parts/*.parquet")):
+        for row in parquet.read_table(part).to_pylist(maps_as_pydicts="strict"):
+            row["scores"] = {n: None if v != v else v for n, v in row["scores"].items()}
+            for name in ("image", "mask"):
+                named = row[name] and whole_path(os.fsdecode(row[name]), folder)
+                row[name] = named and recorded_path(named, folder.parent)
+            lines.append(row)
+    path = folder.with_name(f"{folder.name}.jsonl")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shutil.rmtree(folder)
+    return path
+
+
 # ------------------------------------------------------------------------ runs that survive
 
 
@@ -120,10 +154,8 @@ def test_an_interrupted_run_goes_on_to_the_same_results(
     halves = study_of(entries, tmp_path / "halves", **options)
     with pytest.raises(KeyboardInterrupt):
         run(halves, Stopping(7))
-    lines = (tmp_path / "halves/set/a.jsonl").read_bytes()
-    n_saved = lines.count(b"\n") - 1
+    n_saved = n_rows(tmp_path / "halves/set/a")
     assert 7 - jobs <= n_saved <= 7
-    (tmp_path / "halves/set/a.jsonl").write_bytes(lines + b'{"content": "torn')
     rest = KnowingEngine()
     run(halves, rest)
     assert len(rest.shapes) == 15 - n_saved
@@ -155,7 +187,7 @@ run_study(Study((a_set,), ("a",), folder=Path(sys.argv[2]), examples=0), lambda 
 
 
 @posix
-def test_kill_9_loses_at_most_the_picture_under_way(tmp_path: Path) -> None:
+def test_kill_9_loses_at_most_a_part_and_the_picture_under_way(tmp_path: Path) -> None:
     entries = make_pictures(tmp_path / "pictures", 40)
     write_list(tmp_path / "pictures/list.txt", entries)
     command = [sys.executable, "-c", KILLED, str(tmp_path / "pictures/list.txt")]
@@ -170,17 +202,17 @@ def test_kill_9_loses_at_most_the_picture_under_way(tmp_path: Path) -> None:
     )
     assert running.stdout is not None
     for number, _ in enumerate(running.stdout, start=1):
-        if number == 5:
+        if number == 20:
             break
     running.send_signal(signal.SIGKILL)
     running.communicate()
-    lines = (tmp_path / "out/set/a.jsonl").read_bytes().count(b"\n") - 1
-    assert 4 <= lines < 40
+    n_saved = n_rows(tmp_path / "out/set/a")
+    assert 16 <= n_saved < 40
     settings = ScoringSettings("sources")
     rest = KnowingEngine()
     again = study_of(entries, tmp_path / "out", settings=settings, examples=0)
     run(again, rest)
-    assert len(rest.shapes) == 40 - lines
+    assert len(rest.shapes) == 40 - n_saved
     run(study_of(entries, tmp_path / "whole", settings=settings, examples=0))
     assert table(tmp_path / "out/set/a.csv") == table(tmp_path / "whole/set/a.csv")
 
@@ -212,16 +244,14 @@ def test_results_of_another_run_are_refused(
     tmp_path: Path,
 ) -> None:
     run(study_of(entries, tmp_path, examples=0))
-    before = (tmp_path / "set/a.jsonl").read_bytes()
     engine = other.pop("engine", None)
     if (algorithm := other.pop("algorithm", None)) is not None:
-        header, *lines = before.splitlines(keepends=True)
-        told = json.loads(header) | {"algorithm": algorithm}
-        before = json.dumps(told).encode() + b"\n" + b"".join(lines)
-        (tmp_path / "set/a.jsonl").write_bytes(before)
+        told = json.loads((tmp_path / "set/a" / JOB).read_text()) | {"algorithm": algorithm}
+        (tmp_path / "set/a" / JOB).write_text(json.dumps(told))
+    before = files_in(tmp_path / "set")
     with pytest.raises(SafireError, match=named):
         run(study_of(entries, tmp_path, examples=0, **other), engine)
-    assert (tmp_path / "set/a.jsonl").read_bytes() == before
+    assert files_in(tmp_path / "set") == before
 
 
 def test_pictures_are_known_by_their_content(entries: list[ListEntry], tmp_path: Path) -> None:
@@ -283,7 +313,7 @@ def test_another_rule_of_masks_is_another_question(
 def test_an_entry_that_stands_twice_counts_twice(entries: list[ListEntry], tmp_path: Path) -> None:
     (scores,) = run(study_of([entries[0], entries[0]], tmp_path, examples=0))
     assert [r.number for r in scores.good()] == [0, 1]
-    assert len((tmp_path / "set/a.jsonl").read_text().splitlines()) == 2
+    assert n_rows(tmp_path / "set/a") == 1
 
 
 def test_broken_entries_count_once_and_may_be_mended(
@@ -302,11 +332,11 @@ def test_broken_entries_count_once_and_may_be_mended(
     assert len(scores.good()) == 5
 
 
+@pytest.mark.parametrize("name", [f"a/{JOB}", "a.jsonl"])
 @pytest.mark.parametrize(
     "content",
     [
         b"my notes\n",
-        b"my notes",
         b'{"format": "other"}\n',
         b"[]\n",
         b"[" * 100_000 + b"\n",
@@ -315,31 +345,157 @@ def test_broken_entries_count_once_and_may_be_mended(
     ],
 )
 def test_files_that_hold_no_scores_are_left_alone(
-    content: bytes, entries: list[ListEntry], tmp_path: Path
+    content: bytes, name: str, entries: list[ListEntry], tmp_path: Path
 ) -> None:
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set/a.jsonl").write_bytes(content)
-    with pytest.raises(DatasetError, match="Line 1 of"):
+    path = tmp_path / "set" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match="does not say what the scores rest on"):
         run(study_of(entries, tmp_path))
-    assert (tmp_path / "set/a.jsonl").read_bytes() == content
+    assert path.read_bytes() == content
 
 
-def test_a_damaged_line_is_told(entries: list[ListEntry], tmp_path: Path) -> None:
+def test_a_damaged_part_is_named_and_may_be_removed(
+    entries: list[ListEntry], tmp_path: Path
+) -> None:
     run(study_of(entries, tmp_path, examples=0))
-    path = tmp_path / "set/a.jsonl"
+    (part,) = (tmp_path / "set/a/parts").iterdir()
+    whole = part.read_bytes()
+    damaged = [whole[:100], whole[:-40] + bytes(20) + whole[-20:], b"PAR1" * 3]
+    for bad in damaged:
+        part.write_bytes(bad)
+        with pytest.raises(DatasetError, match=rf"{part.name} of the scores is damaged .*remove"):
+            run(study_of(entries, tmp_path, examples=0))
+    part.unlink()
+    part.mkdir()
+    with pytest.raises(DatasetError, match=rf"{part.name} of the scores .*it is no file"):
+        run(study_of(entries, tmp_path, examples=0))
+    part.rmdir()
+    engine = KnowingEngine()
+    run(study_of(entries, tmp_path, examples=0), engine)
+    assert len(engine.shapes) == 5
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "told"),
+    [
+        ("scores", [[("x", None)] * (1 << 20), [("y", 1.0)], []], "too many values"),
+        ("warnings", [[""] * (1 << 20), [""], []], "too many values"),
+        ("seconds", [[("x", None)], [], []], "NoneType"),
+        ("degradation", ["none", "jpeg-nought", "none"], "names no degradation"),
+        ("image", [b"a.png", b"a.png", None], "image is not filled in"),
+    ],
+)
+def test_parts_of_strangers_are_bounded_and_checked(
+    column: str, values: list[Any], told: str, entries: list[ListEntry], tmp_path: Path
+) -> None:
+    run(study_of(entries[:3], tmp_path, examples=0))
+    (part,) = (tmp_path / "set/a/parts").iterdir()
+    table = parquet.read_table(part)
+    other = pa.array(values, table.schema.field(column).type)
+    number = table.schema.get_field_index(column)
+    parquet.write_table(table.set_column(number, column, other), part)
+    with pytest.raises(DatasetError, match=rf"{part.name} of the scores is damaged .*{told}"):
+        run(study_of(entries[:3], tmp_path, examples=0))
+
+
+def test_parts_that_nobody_accounts_for_are_not_believed(
+    entries: list[ListEntry], tmp_path: Path
+) -> None:
+    run(study_of(entries, tmp_path, examples=0))
+    (tmp_path / "set/a" / JOB).unlink()
+    before = files_in(tmp_path / "set/a")
+    with pytest.raises(DatasetError, match=r"has parts of scores, but no job\.json"):
+        run(study_of(entries, tmp_path, examples=0))
+    assert files_in(tmp_path / "set/a") == before
+
+
+def test_scores_in_several_parts_count_once(entries: list[ListEntry], tmp_path: Path) -> None:
+    """As workers leave them that were lost, and did not know of each other."""
+    (scores,) = run(study_of(entries, tmp_path, examples=0))
+    first = table(tmp_path / "set/a.csv")
+    for some in (scores.results[:3], scores.results[1:], scores.results[:3]):
+        assert commit_scores(tmp_path / "set/a", some)
+    assert len(list((tmp_path / "set/a/parts").iterdir())) == 3
+    engine = KnowingEngine()
+    run(study_of(entries, tmp_path, examples=0), engine)
+    assert not engine.shapes
+    assert table(tmp_path / "set/a.csv") == first
+    assert commit_scores(tmp_path / "elsewhere", scores.results) == ""
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_parts_come_by_number_and_by_time(
+    entries: list[ListEntry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scores,) = run(study_of(entries[:1], tmp_path / "out", examples=0))
+    (result,) = scores.results
+    clock = iter([0.0, 1.0, 19.9, 20.0, 20.1, *[21.0] * 99])
+    monkeypatch.setattr(saved_scores.time, "monotonic", lambda: next(clock))
+    with SavedScores(tmp_path / "scores", RunBasis("ab")) as saved:
+        seen = []
+        for number in range(24):
+            saved.save(replace(result, content=f"{number}"))
+            seen.append(n_rows(tmp_path / "scores"))
+        assert len(saved) == 24
+    assert seen == [0, 0, 3, *[3] * 15, *[19] * 6]
+    assert n_rows(tmp_path / "scores") == 24
+
+
+def test_a_full_disk_is_a_sentence_and_loses_nothing_that_was_kept(
+    entries: list[ListEntry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    run(study_of(entries[:2], tmp_path, examples=0))
+    with monkeypatch.context() as patch:
+        patch.setattr(parquet, "write_table", full)
+        with pytest.raises(NotWritten, match=r"No space left on device.*make room"):
+            run(study_of(entries, tmp_path, examples=0))
+    engine = KnowingEngine()
+    run(study_of(entries, tmp_path, examples=0), engine)
+    assert len(engine.shapes) == 3
+
+
+def test_scores_of_before_are_taken_in_once(entries: list[ListEntry], tmp_path: Path) -> None:
+    entries[1] = ListEntry(
+        entries[1].image.rename(tmp_path / os.fsdecode(b"caf\xe9.png")), entries[1].mask
+    )
+    options: dict[str, Any] = {"degradations": (JPEG,), "examples": 0}
+    run(study_of(entries, tmp_path, **options))
+    first = table(tmp_path / "set/a.csv")
+    lines = as_before(tmp_path / "set/a")
+    torn = lines.read_bytes() + b'{"content": "torn'
+    lines.write_bytes(torn)
+    for _ in range(2):
+        engine = KnowingEngine()
+        run(study_of(entries, tmp_path, **options), engine)
+        assert not engine.shapes
+        assert table(tmp_path / "set/a.csv") == first
+    assert lines.read_bytes() == torn
+    assert n_rows(tmp_path / "set/a") == 10
+    lines.write_bytes(b"no more looked at")
+    run(study_of(entries, tmp_path, **options), engine)
+    assert not engine.shapes
+
+
+def test_damaged_and_other_scores_of_before_are_told(
+    entries: list[ListEntry], tmp_path: Path
+) -> None:
+    run(study_of(entries, tmp_path, examples=0))
+    path = as_before(tmp_path / "set/a")
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines[:2], '{"content": 3}\n', *lines[3:]]))
-    with pytest.raises(DatasetError, match="Line 3"):
+    with pytest.raises(DatasetError, match=r"Line 3 of .*a\.jsonl is no line of scores"):
         run(study_of(entries, tmp_path, examples=0))
-
-
-def test_a_file_cut_in_its_first_line_begins_anew(entries: list[ListEntry], tmp_path: Path) -> None:
-    run(study_of(entries, tmp_path, examples=0))
-    path = tmp_path / "set/a.jsonl"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: whole.index(b"\n") - 3])
-    run(study_of(entries, tmp_path, examples=0))
-    assert path.read_bytes().count(b"\n") == whole.count(b"\n")
+    path.write_text("".join(lines))
+    with pytest.raises(SafireError, match=r"a\.jsonl holds scores of another run: checkpoint"):
+        run(study_of(entries, tmp_path, examples=0), KnowingEngine("another"))
+    path.write_text(lines[0][:-3])  # killed in its first line
+    engine = KnowingEngine()
+    run(study_of(entries, tmp_path, examples=0), engine)
+    assert len(engine.shapes) == 5
 
 
 def test_two_programs_do_not_write_to_one_folder(entries: list[ListEntry], tmp_path: Path) -> None:
@@ -610,7 +766,7 @@ def test_thumbnails_of_another_model_or_torn_ones_are_made_again(
         if damage == "torn":
             files[0].write_bytes(files[0].read_bytes()[:-200])
         else:
-            (tmp_path / "set/a.jsonl").unlink()
+            shutil.rmtree(tmp_path / "set/a")
         engine = KnowingEngine("other" if damage == "another model" else "knowing")
         before = len(engine.shapes)
         run(study_of(entries[:1], tmp_path), engine)
@@ -636,7 +792,7 @@ def test_a_full_disk_leaves_no_torn_thumbnail(
 
 @pytest.mark.parametrize(
     "name",
-    ["report.html", "summary.csv", "set/a.csv", "set/a.jsonl", "set/robustness.csv"],
+    ["report.html", "summary.csv", "set/a.csv", "set/a/job.json", "set/robustness.csv"],
 )
 def test_outputs_are_tried_before_any_picture(
     entries: list[ListEntry], tmp_path: Path, name: str
@@ -728,8 +884,9 @@ def test_lists_of_authentic_pictures_alone(entries: list[ListEntry], tmp_path: P
     (scores,) = run(study_of([entries[2]], tmp_path, settings=ScoringSettings("binary")))
     text = write_report([scores], tmp_path).read_text(encoding="utf-8")
     assert "1 authentic" in text
-    (line,) = (tmp_path / "set/a.jsonl").read_text().splitlines()[1:]
-    assert json.loads(line)["scores"]["auc"] is None
+    assert np.isnan(scores.results[0].scores["auc"])
+    (again,) = run(study_of([entries[2]], tmp_path, settings=ScoringSettings("binary")))
+    np.testing.assert_equal(dict(again.results[0].scores), dict(scores.results[0].scores))
 
 
 def test_a_report_of_nothing_but_broken_pictures(tmp_path: Path) -> None:

@@ -15,14 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cli_runs import cli, one_error
+from corpus_stand_in import corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from napari_safire.corpus.inputs.picture import InputProblem
 from napari_safire.corpus.inputs.tables import names_pictures, paths_in
-from napari_safire.corpus.job import CorpusJob, begin_job
+from napari_safire.corpus.learning_list import done_list_root
 from napari_safire.corpus.manifest import Manifest
+from napari_safire.corpus.manifest_queue import QUEUE_CHOICE
 from napari_safire.corpus.manifest_schema import ManifestRow, manifest_schema
 from napari_safire.corpus.queue import PictureQueue
 from napari_safire.corpus.triage.choice import Choice, Chosen, choose
@@ -32,15 +34,17 @@ from napari_safire.corpus.triage.selection import select
 from napari_safire.corpus.triage.sheet import write_sheet
 from napari_safire.corpus.triage.source import is_manifest, open_manifest
 from napari_safire.corpus.triage.tables import write_parquet, write_picture_list
-from napari_safire.corpus.work import CorpusSettings
 from napari_safire.datasets.near_duplicates import AlikeGroups, near_duplicates
-from napari_safire.errors import DatasetError
+from napari_safire.errors import Cancelled, DatasetError
 from napari_safire.images.demo import demo_composite
 from napari_safire.images.files import file_sha256
 from napari_safire.images.masks import encode_sources
 from napari_safire.project.collecting import collect
 from napari_safire.project.pictures import project_pictures
+from napari_safire.project.queries import PictureQuery
 from napari_safire.project.store import Project
+from napari_safire.session.queue.choosing import Counted, choice_of_texts, count_chosen
+from napari_safire.session.queue.folder import FolderPictures
 from napari_safire.text import printable
 
 BYTES_NAME = os.fsdecode(b"caf\xe9 <b>&.jpg")
@@ -55,15 +59,6 @@ def row(number: int, place: str = "", **facts: Any) -> ManifestRow:
     place = place or f"../photos/{number}.png"
     name = place.encode("utf-8", "backslashreplace").decode()
     return ManifestRow(key(number), name, os.fsencode(place), **facts)
-
-
-def corpus(folder: Path, *parts: list[ManifestRow]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    basis = CorpusSettings().basis("ab" * 32, "float32")
-    begin_job(folder, CorpusJob(basis, "stand-in"))
-    for number, rows in enumerate(parts):
-        Manifest(folder).write_part(f"{number:032x}", rows)
-    return folder
 
 
 def names(chosen: Chosen) -> list[str]:
@@ -553,6 +548,62 @@ def test_a_project_takes_a_manifest(pictures: Path, tmp_path: Path) -> None:
     assert "is no manifest of a corpus" in one_error(wrong.stderr)
     none = cli("project", "add", tmp_path / "p", output, "--where", "score > 2", "--as", "Ada")
     assert "none fulfils the condition" in one_error(none.stderr)
+
+
+def test_a_manifest_is_a_queue_in_the_order_of_a_choice(pictures: Path, tmp_path: Path) -> None:
+    away = tmp_path / "away" / "x.png"
+    rows = [
+        row(1, "../photos/a.png", score=0.4),
+        row(2, "../photos/b.png", score=0.8),
+        row(3, "s.tar!x/!b.png", score=0.9),
+        row(4, os.fspath(away), score=0.6),
+    ]
+    output = corpus(tmp_path / "case" / "results", rows)
+    (tmp_path / "photos").rename(tmp_path / "case" / "photos")
+    store = FolderPictures.open(output, choice=Choice("score > 0.5", top=9))
+    elsewhere = os.path.join("elsewhere", *away.parts[1:])
+    assert store.listing(PictureQuery()).keys == (os.path.join("photos", "b.png"), elsewhere)
+    assert "1 picture" not in store.notes[0]
+    assert "unpack it first" in store.notes[0]
+    record = store.kept_at(elsewhere)
+    assert record == tmp_path / "case" / "results_masks" / f"{elsewhere}.json"
+    every = FolderPictures.open(output)
+    assert every.choice == QUEUE_CHOICE
+    assert every.kept_at(elsewhere) == record  # whatever is chosen
+    assert done_list_root(every.queue) == tmp_path
+    again = choice_of_texts(store.opened_with)
+    assert again == store.choice
+    assert choice_of_texts({"output": "x"}) is None
+    table = tmp_path / "case" / "look.parquet"
+    write_parquet(table, choose(open_manifest(output), Choice(top=2)), None)
+    assert FolderPictures.open(table).kept_at(os.path.join("photos", "b.png")) == (
+        tmp_path / "case" / "look_masks" / "photos" / "b.png.json"
+    )
+    for where, told in (("score > 7", "no picture fulfils"), ("score > .85", "unpack it first")):
+        with pytest.raises(DatasetError, match=told):
+            FolderPictures.open(output, choice=Choice(where))
+    # somebody's manifest may name a place that another picture has
+    clash = [row(1, os.fspath(away)), row(2, f"../{elsewhere}")]
+    with pytest.raises(DatasetError, match="share a place for masks"):
+        FolderPictures.open(corpus(tmp_path / "case" / "second", clash))
+
+
+def test_what_is_chosen_is_counted_and_what_is_wrong_is_told(scored: Path, tmp_path: Path) -> None:
+    def counted(where: str = "", sort: str | None = None, top: int | None = None) -> Counted:
+        return count_chosen(scored, Choice(where, sort, top))
+
+    assert counted().words == "7 of 7 pictures"
+    assert counted("score > .5", top=2).words == "the first 2 of 3, of 7 pictures"
+    wrong = counted("scor > .5", "-when")
+    assert "did you mean score?" in wrong.where_problem
+    assert "There is no column when" in wrong.sort_problem
+    assert not wrong.can_be_opened
+    assert not count_chosen(tmp_path / "missing", Choice()).is_manifest
+    with pytest.raises(Cancelled):
+        count_chosen(scored, Choice(), lambda: True)
+    (part, *_) = sorted((scored / "parts").glob("*.parquet"))
+    part.write_bytes(b"PAR1")
+    assert part.name in counted().problem
 
 
 def test_tables_of_paths_are_sources_too(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_safire.engine import Engine
     from napari_safire.evaluation import EvaluatedEntry, ScoringSettings
     from napari_safire.evaluation.entries import Task
-    from napari_safire.evaluation.scoring import Known
+    from napari_safire.evaluation.saved_scores import SavedScores
     from napari_safire.evaluation.study import Evaluate
 
 WorkersOption = Annotated[
@@ -80,10 +80,10 @@ def evaluation_on(
     options: ClusterOptions, device: str, precision: Precision
 ) -> Iterator[tuple[Callable[[str], Engine], Evaluate]]:
     """Give what opens models, and what scores entries with them: here or on a cluster."""
-    from napari_safire.evaluation.scoring import evaluate_entries
+    from napari_safire.evaluation.study import evaluate_here
 
     if not options.is_chosen:
-        yield lambda model: open_engine(model, device, precision), evaluate_entries
+        yield lambda model: open_engine(model, device, precision), evaluate_here
         return
     from napari_safire.corpus.asking import EngineSource
     from napari_safire.corpus.cluster.scores import evaluate_on_cluster
@@ -103,10 +103,10 @@ def evaluation_on(
             settings: ScoringSettings,
             *,
             jobs: int = 1,
-            known: Known | None = None,
+            saved: SavedScores | None = None,
         ) -> Generator[EvaluatedEntry]:
             sha256 = engine.model.checkpoint_sha256
             source = EngineSource(names[sha256], sha256, device, precision)
-            return evaluate_on_cluster(client, source, tasks, settings, known)
+            return evaluate_on_cluster(client, source, tasks, settings, saved)
 
         yield open_model, evaluate

@@ -184,7 +184,7 @@ def _summary(path: Path, case: Path, analysis: Analysis, written: WrittenReport)
         "n_sources": None if partition is None else partition.n_sources,
         "verdict": None if forgery is None else forgery.verdict,
         "likelihood_ratio": None if forgery is None else forgery.likelihood_ratio,
-        "limitations": list(analysis.limitations),
+        "limitations": [one.words for one in analysis.limitations],
     }
 
 

@@ -87,6 +87,16 @@ def read_job(output: Path) -> CorpusJob | None:
         ) from error
 
 
+def is_job(output: Path) -> bool:
+    """Whether a folder holds a description of a corpus, of whatever version."""
+    try:
+        with open(output / JOB, "rb") as file:
+            record = json.loads(file.read(_LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and record.get("format") == JOB_FORMAT
+
+
 def begin_job(output: Path, job: CorpusJob) -> None:
     """Write down what is asked, or make sure that the same is asked as before.
 

@@ -137,7 +137,9 @@ def done_list_root(queue: PictureQueue) -> Path:
         There is none: they lie on two drives.
     """
     try:
-        return Path(os.path.commonpath([queue.base, queue.output]))
+        below = os.path.join(queue.base, "")
+        elsewhere = [p.parent for p in queue.pictures if not os.fspath(p).startswith(below)]
+        return Path(os.path.commonpath([queue.base, queue.output, *elsewhere]))
     except ValueError as error:
         raise DatasetError(
             f"{queue.base} and {queue.output} have no folder in common, so no list can name "

@@ -5,6 +5,7 @@
     <output>/job.json              what is asked of the pictures; it never changes
     <output>/parts/<task>.parquet  rows of one task; that the file is there is its commit
     <output>/pictures/ab/…         masks and other files of single pictures, by content
+    <output>/known/…               an index of the parts, by content, that can be made anew of them
 
 A picture may stand in several parts, because a task that was lost was done again, or an error was
 tried once more. Whoever reads takes the row with the highest attempt, and of equal ones any: they
@@ -76,6 +77,10 @@ class Manifest:
     def parts(self) -> tuple[Path, ...]:
         """Return the parts that are there, by name."""
         return parquet_parts.list_parts(self.folder)
+
+    def part(self, name: str) -> Path:
+        """Return where the part of a name lies, or would."""
+        return parquet_parts.part_path(self.folder, name)
 
     def tidy(self) -> int:
         """Remove what killed runs left of parts that were not complete; gives how many."""
@@ -187,7 +192,13 @@ class KnownKeys:
             if retry_errors:
                 failed += zip(keys[wrong].tolist(), table["attempt"].to_numpy()[wrong], strict=True)
         if done:
-            self._sorted = np.unique(_pairs(np.concatenate(done)))
+            self._sorted = _pairs(np.concatenate(done))
+            done.clear()  # they are as large once more
+            self._sorted.sort()
+            first = np.ones(len(self._sorted), bool)
+            first[1:] = self._sorted[1:] != self._sorted[:-1]
+            if not first.all():
+                self._sorted = self._sorted[first]
         for key, attempt in failed:
             if key not in self:
                 self.attempts[key] = max(int(attempt) + 1, self.attempts.get(key, 0))

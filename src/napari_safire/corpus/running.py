@@ -11,6 +11,7 @@ from pathlib import Path
 
 from napari_safire.atomic import remove_leftovers
 from napari_safire.basis import RunBasis
+from napari_safire.corpus.claims import remove_claims
 from napari_safire.corpus.folder_lock import locked
 from napari_safire.corpus.inputs.enumeration import enumerate_pictures
 from napari_safire.corpus.job import CorpusJob, begin_job, refuse_inputs_in_output
@@ -122,6 +123,7 @@ def opened(
         if unwritable is not None:
             raise unwritable
         begin_job(corpus.output, CorpusJob(basis, model))
+        remove_claims(corpus.output)  # before the parts are listed: lost runs write no more then
         manifest = Manifest(corpus.output)
         manifest.tidy()
         if (corpus.output / PICTURES).is_dir():
@@ -169,6 +171,7 @@ def run_here(
         for task in tasks:
             _run_task(work, task, tally, told, cancel)
             work.under_way.died = False  # whatever it was, it is passed
+        work.end()
     finally:
         work.under_way.end()
 
@@ -208,7 +211,7 @@ def _run_task(
             thread.join(_STOPS_WITHIN)
             finished = rows[:]
             if finished:
-                work.commit(task, finished)
+                work.commit(finished)
                 for row in finished:
                     tally.count(row)
     if failure:

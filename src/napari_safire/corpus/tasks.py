@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari_safire.corpus.inputs.picture import Input
 from napari_safire.corpus.manifest import KnownKeys
+from napari_safire.corpus.manifest_schema import ManifestRow
 
 TASK_SIZE = 256
 """Pictures of a task: as many as may be done again when a worker is lost."""
@@ -24,26 +25,36 @@ class CorpusTask:
     pictures : tuple of CorpusPicture or InputProblem
     attempts : tuple of int
         Of each: how often it failed before.
+    was_put_off : bool
+        Another picture had claimed their bytes (`napari_safire.corpus.claims`).
     """
 
     pictures: tuple[Input, ...]
     attempts: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        """What it is called, and its part: the same pictures at the same attempts have one name."""
-        digest = hashlib.blake2b(digest_size=16)
-        for picture, attempt in zip(self.pictures, self.attempts, strict=True):
-            digest.update(picture.key + attempt.to_bytes(4, "little"))
-        return digest.hexdigest()
-
-    def first(self, number: int) -> CorpusTask:
-        """Return the task of as many of its pictures, for a run that is stopped in between."""
-        return self.part(0, number)
+    was_put_off: bool = False
 
     def part(self, start: int, stop: int) -> CorpusTask:
         """Return the task of some of its pictures."""
-        return CorpusTask(self.pictures[start:stop], self.attempts[start:stop])
+        return replace(self, pictures=self.pictures[start:stop], attempts=self.attempts[start:stop])
+
+
+def part_name(rows: Iterable[ManifestRow]) -> str:
+    """Name the part that holds rows: the same pictures at the same attempts have one name.
+
+    Parameters
+    ----------
+    rows : iterable of ManifestRow
+        Of a task, or of as many of its pictures as were answered.
+
+    Returns
+    -------
+    str
+        32 digits.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for row in rows:
+        digest.update(row.key + row.attempt.to_bytes(4, "little"))
+    return digest.hexdigest()
 
 
 def make_tasks(

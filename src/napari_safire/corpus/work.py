@@ -17,12 +17,18 @@ from typing import Any, Literal, get_args
 
 from napari_safire.atomic import not_written, rename, staging_folder
 from napari_safire.basis import RunBasis
+from napari_safire.corpus.claims import TaskClaims
 from napari_safire.corpus.inputs.local import local_file
 from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProblem
-from napari_safire.corpus.known_content import KnownContent, row_of_copy
+from napari_safire.corpus.known_content import (
+    KnownContent,
+    PartContent,
+    PublishedContent,
+    row_of_copy,
+)
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.manifest_schema import ManifestRow
-from napari_safire.corpus.tasks import CorpusTask
+from napari_safire.corpus.tasks import CorpusTask, part_name
 from napari_safire.corpus.under_way import UnderWay
 from napari_safire.errors import Cancelled, NotWritten, SafireError, sentence
 from napari_safire.examination import Examination, ExaminationSettings
@@ -99,6 +105,8 @@ class CorpusWork:
         `CorpusSettings.basis` of the model that answers.
     ask : callable
         ``ask(image, cancel) -> Examination``.
+    known : PublishedContent, optional
+        Content that was examined; default: as the one process that keeps the index knows it.
 
     Attributes
     ----------
@@ -108,18 +116,27 @@ class CorpusWork:
     under_way : UnderWay or None
         Is told of each picture before it is begun, where the process is to be followed by another
         that goes on. After a death pictures are read one by one, for it may be the decoder's.
+    claims : TaskClaims or None
+        Where other processes are at work on the same corpus: of a picture whose bytes another one
+        has claimed no row is made.
     """
 
     def __init__(
-        self, manifest: Manifest, settings: CorpusSettings, basis: RunBasis, ask: Ask
+        self,
+        manifest: Manifest,
+        settings: CorpusSettings,
+        basis: RunBasis,
+        ask: Ask,
+        known: PublishedContent | None = None,
     ) -> None:
         self.manifest = manifest
         self.settings = settings
         self.basis = basis
         self.decoder: PictureDecoder | None = None
         self.under_way: UnderWay | None = None
+        self.claims: TaskClaims | None = None
         self._ask = ask
-        self._known = KnownContent(manifest)
+        self._known = KnownContent(manifest) if known is None else known
 
     def answer(
         self,
@@ -144,6 +161,8 @@ class CorpusWork:
         Raises
         ------
         Cancelled
+        NotWritten
+            What is known, or claimed, cannot be written down.
         """
         self._known.refresh()
         with (
@@ -156,6 +175,8 @@ class CorpusWork:
             ):
                 with read.lease:
                     row = self._row(read, attempt, cancel)
+                if row is None:
+                    continue
                 self._known.note(row)
                 told(row)
                 yield row
@@ -174,11 +195,19 @@ class CorpusWork:
         """Whether processes died again and again with this picture under way."""
         return self.under_way is not None and self.under_way.kills(picture.key)
 
-    def commit(self, task: CorpusTask, rows: list[ManifestRow]) -> Path:
+    def commit(self, rows: list[ManifestRow]) -> PartContent:
         """Write the rows of a task, or of as many of its pictures as were answered."""
-        return self.manifest.write_part(task.first(len(rows)).name, rows)
+        name = part_name(rows)
+        self.manifest.write_part(name, rows)
+        content = PartContent.of_rows(name, rows)
+        self._known.take_in(content)
+        return content
 
-    def _row(self, read: _Read, attempt: int, cancel: Cancel | None) -> ManifestRow:
+    def end(self) -> None:
+        """Write down what is known, for the next run; raises as `KnownContent.publish`."""
+        self._known.publish()
+
+    def _row(self, read: _Read, attempt: int, cancel: Cancel | None) -> ManifestRow | None:
         picture = read.picture
         if isinstance(picture, InputProblem):
             return failed_row(picture, attempt, "InputProblem", picture.problem)
@@ -190,6 +219,11 @@ class CorpusWork:
         if read.sha256:
             row = replace(row, file_sha256=read.sha256)
             known = self._known.find(read.sha256)
+            if known is None and self.claims is not None and isinstance(read.decoded, ReadImage):
+                if not self.claims.make(picture, attempt, read.sha256):
+                    return None
+                self._known.refresh()  # claims go when their content was published
+                known = self._known.find(read.sha256)
             if known is not None:
                 return row_of_copy(known, row)
         try:

@@ -219,7 +219,7 @@ class SpectralPartitioning:
         }
         numbers: dict[int, float] = {}
         if plan.n_sources is None:
-            pieces = self._pieces(spectrum, plan.seed)
+            pieces = self._pieces(embedding, spectrum, plan.seed)
             count = self._count(pieces, self._score(spectrum, pieces), rules.least_score)
             logits = self._joined(pieces, count)
             parameters["least_score"] = rules.least_score
@@ -243,7 +243,7 @@ class SpectralPartitioning:
         probable grouping answers it better than the best one in that number (docs/lab-notes.md).
         """
         spectrum = self._spectrum(embedding, MOST_SOURCES, watched)
-        pieces = self._pieces(spectrum, plan.seed)
+        pieces = self._pieces(embedding, spectrum, plan.seed)
         logits = pieces.grouped(self._groupings(pieces).best())
         score = self._score(spectrum, pieces)
         return forgery_map_of_patches(embedding, logits, score, self._calibration)
@@ -259,25 +259,20 @@ class SpectralPartitioning:
     def separation(self, embedding: Embedding, plan: PartitionSettings) -> float:
         """How much speaks for more than one source."""
         spectrum = self._spectrum(embedding, MOST_SOURCES)
-        return self._score(spectrum, self._pieces(spectrum, plan.seed))
+        return self._score(spectrum, self._pieces(embedding, spectrum, plan.seed))
 
     def count_sources(
         self, embedding: Embedding, thresholds: Sequence[float], points_per_side: int
     ) -> tuple[int, ...]:
         """Estimate once with each of the thresholds."""
         spectrum = self._spectrum(embedding, MOST_SOURCES)
-        pieces = self._pieces(spectrum, seed=0)
+        pieces = self._pieces(embedding, spectrum, seed=0)
         score = self._score(spectrum, pieces)
         return tuple(self._count(pieces, score, least) for least in thresholds)
 
     def pieces(self, embedding: Embedding) -> Pieces:
         """Cut a picture in the pieces that "auto" makes sources of; the last few are cached."""
-        key = (embedding.image_sha256, embedding.checkpoint_sha256)
-        pieces = self._cuts.get(key)
-        if pieces is None:
-            pieces = self._pieces(self._spectrum(embedding, MOST_SOURCES), seed=0)
-            self._cuts.put(key, pieces)
-        return pieces
+        return self._pieces(embedding, self._spectrum(embedding, MOST_SOURCES), seed=0)
 
     def segment_source(
         self,
@@ -304,8 +299,14 @@ class SpectralPartitioning:
         given = self._number_probabilities(pieces)
         return {1: 1 - several} | {number: several * share for number, share in given.items()}
 
-    def _pieces(self, spectrum: PatchSpectrum, seed: int) -> Pieces:
-        return pieces_of(spectrum, seed, self._rules.inverse_temperature)
+    def _pieces(self, embedding: Embedding, spectrum: PatchSpectrum, seed: int) -> Pieces:
+        """Partition and forgery map ask for the same."""
+        key = (embedding.image_sha256, embedding.checkpoint_sha256, seed, spectrum.asked)
+        pieces = self._cuts.get(key)
+        if pieces is None:
+            pieces = pieces_of(spectrum, seed, self._rules.inverse_temperature)
+            self._cuts.put(key, pieces)
+        return pieces
 
     def _score(self, spectrum: PatchSpectrum, pieces: Pieces) -> float:
         return multi_source_score(spectrum, pieces, self._rules.weights)

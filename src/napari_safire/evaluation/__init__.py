@@ -1,7 +1,8 @@
 """Evaluation on lists of pictures: scoring, results that survive, summaries, galleries, reports."""
 
 from napari_safire.evaluation.entries import EvaluatedEntry, Task
-from napari_safire.evaluation.results import ResultFile, write_results
+from napari_safire.evaluation.results import write_results
+from napari_safire.evaluation.saved_scores import SavedScores
 from napari_safire.evaluation.scoring import (
     ScoringSettings,
     evaluate_entries,
@@ -15,7 +16,7 @@ __all__ = [
     "EvaluatedEntry",
     "EvaluationSet",
     "Mean",
-    "ResultFile",
+    "SavedScores",
     "ScoringSettings",
     "SetScores",
     "Study",

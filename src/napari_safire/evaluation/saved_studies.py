@@ -10,13 +10,15 @@ from pathlib import Path
 
 from napari_safire.errors import DatasetError
 from napari_safire.evaluation.entries import EvaluatedEntry
-from napari_safire.evaluation.results import cell_text, read_basis
+from napari_safire.evaluation.results import cell_text
+from napari_safire.evaluation.saved_scores import JOB, read_basis
 from napari_safire.evaluation.scoring import ScoringSettings
 from napari_safire.evaluation.study import EvaluationSet, SetScores, folder_name
 from napari_safire.images.files import why_unreadable
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.records.paths import whole_path
 from napari_safire.synthesis.degradations import Degradation
+from napari_safire.text import brief
 
 _FIXED = {"image", "mask", "degradation", "verdict", "warnings", "error"}
 _SECONDS = "_s"
@@ -72,17 +74,16 @@ def read_scores(folder: str | os.PathLike[str], set_name: str, model: str) -> Se
     """
     place = Path(folder) / folder_name(set_name)
     results = read_results(place / f"{folder_name(model)}.csv")
-    basis = place / f"{folder_name(model)}.jsonl"
+    saved = place / folder_name(model)
+    told = read_basis(saved)
+    if told is None:
+        raise _unreadable(saved / JOB, "nothing says what they rest on")
     try:
-        with basis.open(encoding="utf-8") as lines:
-            told = read_basis(next(lines, ""))
         settings = ScoringSettings(
             **{name: told.settings[name] for name in ScoringSettings.__dataclass_fields__}
         )
-    except OSError as error:
-        raise _unreadable(basis, error.strerror or str(error)) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise _unreadable(basis, "its first line does not say what the scores rest on") from error
+        raise _unreadable(saved, f"they rest on other settings ({brief(error, 80)})") from error
     entries = dict.fromkeys((r.number, r.entry) for r in results)
     a_set = EvaluationSet(set_name, tuple(entry for _, entry in entries), settings)
     return SetScores(a_set, model, told.checkpoint_sha256, tuple(results))

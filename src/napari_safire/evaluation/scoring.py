@@ -105,6 +105,7 @@ def evaluate_entries(
     *,
     jobs: int = 1,
     known: Known | None = None,
+    cancel: Cancel | None = None,
 ) -> Generator[EvaluatedEntry]:
     """Score entries, and yield each as it is done.
 
@@ -118,6 +119,8 @@ def evaluate_entries(
         Pictures under way at once. Scores do not depend on it; the order in which they come does.
     known : callable, optional
         Gives the scores of pictures that need not be asked again.
+    cancel : callable, optional
+        Asked between the steps of each picture.
 
     Yields
     ------
@@ -129,9 +132,12 @@ def evaluate_entries(
     Cancelled
     """
 
-    def work(task: Task, cancel: Cancel) -> EvaluatedEntry:
+    def work(task: Task, ended: Cancel) -> EvaluatedEntry:
+        def stop() -> bool:
+            return ended() or (cancel is not None and cancel())
+
         try:
-            return _evaluate_one(engine, task, settings, known, cancel)
+            return _evaluate_one(engine, task, settings, known, stop)
         except Cancelled:
             raise
         except (SafireError, ValueError) as error:  # ValueError: an image without finite pixels

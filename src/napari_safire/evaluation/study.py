@@ -1,7 +1,7 @@
 """A study: several models on several sets, one after the other, in a folder that can be resumed.
 
 ===============================  ==============================================================
-``<set>/<model>.jsonl``          scores as they came; what makes the same command go on
+``<set>/<model>/``               scores as they came; what makes the same command go on
 ``<set>/<model>.csv``            the same in the order of the list, broken entries included
 ``<set>/<model>-pictures/``      thumbnails of the gallery
 ===============================  ==============================================================
@@ -15,7 +15,7 @@ import gc
 import hashlib
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Protocol
@@ -26,14 +26,15 @@ from napari_safire.atomic import require_writable
 from napari_safire.errors import SafireError
 from napari_safire.evaluation.entries import EvaluatedEntry, Task, in_list_order
 from napari_safire.evaluation.gallery import Example, make_examples
-from napari_safire.evaluation.results import ResultFile, write_results
+from napari_safire.evaluation.results import write_results
+from napari_safire.evaluation.saved_scores import JOB, SavedScores
 from napari_safire.evaluation.scoring import (
-    Known,
     ScoringSettings,
     basis_of,
     evaluate_entries,
 )
 from napari_safire.images.lists import ListEntry
+from napari_safire.parquet_parts import PARTS
 from napari_safire.progress import Progress
 from napari_safire.synthesis.degradations import NONE, Degradation
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Evaluate(Protocol):
-    """Scores entries: `evaluate_entries`, or as it does elsewhere."""
+    """Scores entries, and keeps the scores: `evaluate_here`, or on other machines."""
 
     def __call__(
         self,
@@ -51,10 +52,39 @@ class Evaluate(Protocol):
         settings: ScoringSettings,
         *,
         jobs: int = 1,
-        known: Known | None = None,
+        saved: SavedScores | None = None,
     ) -> Generator[EvaluatedEntry]:
-        """Score entries, and yield each as it is done."""
+        """Score entries that are not saved, and yield each as it is done and kept."""
         ...
+
+
+def evaluate_here(
+    engine: Engine,
+    tasks: Iterable[Task],
+    settings: ScoringSettings,
+    *,
+    jobs: int = 1,
+    saved: SavedScores | None = None,
+) -> Generator[EvaluatedEntry]:
+    """Score entries by `evaluate_entries`, and keep what is new.
+
+    Parameters
+    ----------
+    engine, tasks, settings, jobs
+        As of `evaluate_entries`.
+    saved : SavedScores, optional
+        Where scores are looked up and kept.
+
+    Yields
+    ------
+    EvaluatedEntry
+    """
+    known = None if saved is None else saved.known
+    with closing(evaluate_entries(engine, tasks, settings, jobs=jobs, known=known)) as results:
+        for result in results:
+            if saved is not None:
+                saved.save(result)
+            yield result
 
 
 class _Show(Protocol):
@@ -181,7 +211,7 @@ def run_study(
     open_model: Callable[[str], Engine],
     progress: Progress | None = None,
     on_result: Callable[[EvaluatedEntry], None] = lambda _: None,
-    evaluate: Evaluate = evaluate_entries,
+    evaluate: Evaluate = evaluate_here,
 ) -> list[SetScores]:
     """Score every model on every set; go on where an earlier run of the study stopped.
 
@@ -319,9 +349,11 @@ def _results(
         for number, entry in enumerate(a_set.entries)
     ]
     results = []
-    with _saved_scores(study, engine, a_set, label) as (known, save):
-        for result in evaluate(engine, tasks, a_set.settings, jobs=study.jobs, known=known):
-            save(result)
+    with (
+        _saved_scores(study, engine, a_set, label) as saved,
+        closing(evaluate(engine, tasks, a_set.settings, jobs=study.jobs, saved=saved)) as scored,
+    ):
+        for result in scored:
             results.append(result)
             name = result.entry.image.name
             show(1, f"{label}: {a_set.name}, {result.degradation.name}, {name}", result)
@@ -331,18 +363,14 @@ def _results(
 @contextmanager
 def _saved_scores(
     study: Study, engine: Engine, a_set: EvaluationSet, label: str
-) -> Iterator[tuple[Known | None, Callable[[EvaluatedEntry], None]]]:
-    """Where results are looked up and saved; nowhere without a folder."""
+) -> Iterator[SavedScores | None]:
+    """Where results are looked up and kept; nowhere without a folder."""
     if study.folder is None:
-        yield None, lambda result: None
+        yield None
         return
-    path = study.folder / folder_name(a_set.name) / f"{folder_name(label)}.jsonl"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _no_folder(path.parent, error) from error
-    with ResultFile(path, basis_of(engine, a_set.settings)) as file:
-        yield file.known, file.save
+    folder = study.folder / folder_name(a_set.name) / folder_name(label)
+    with SavedScores(folder, basis_of(engine, a_set.settings)) as saved:
+        yield saved
 
 
 @contextmanager
@@ -377,7 +405,7 @@ def _try_outputs(study: Study) -> None:
         if len(study.degradations) > 1:
             files += [place / name for name in ROBUSTNESS_FILES]
         for label in map(folder_name, short_names(study.models)):
-            files += [place / f"{label}.csv", place / f"{label}.jsonl"]
+            files += [place / f"{label}.csv", place / label / JOB, place / label / PARTS / "a"]
             if study.examples:
                 files.append(place / f"{label}-pictures" / "picture.jpg")
     for file in files:

@@ -143,6 +143,22 @@ def render_map(drawn: EvidenceMap) -> npt.NDArray[np.uint8]:
     return pixels
 
 
+def drawn_legend(found: Evidence) -> str:
+    """Return what the colours of `render_map` or `render_links` mean; empty where nothing is drawn.
+
+    Parameters
+    ----------
+    found : Evidence
+
+    Returns
+    -------
+    str
+    """
+    drawn = found.map
+    unknown = drawn is not None and drawn.values.ndim == 2 and bool(np.isnan(drawn.values).any())
+    return f"{found.legend} Purple: nothing can be said there.".strip() if unknown else found.legend
+
+
 def render_links(links: Links, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Draw regions in colours and links as lines over the picture.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import napari
 from qtpy.QtGui import QDropEvent
 
-from napari_safire.gui.dock import WorkspaceDock, bring_forward
+from napari_safire.gui.dock import WorkspaceDock
 from napari_safire.gui.panels.curate.adjudication_section import AdjudicationSection
 from napari_safire.gui.panels.curate.description_section import DescriptionSection
+from napari_safire.gui.panels.curate.manifest_section import ManifestSection
 from napari_safire.gui.panels.curate.notes_section import NotesSection
 from napari_safire.gui.panels.curate.opening_section import OpeningSection
 from napari_safire.gui.panels.curate.queue_list import QueueList
@@ -37,13 +38,15 @@ class CurateWidget(WorkspaceDock):
         self.workspace.need_model()
         queue = self.workspace.queue
         self.opening = OpeningSection(self.controller, queue)
+        self.chosen = ManifestSection(self.controller, queue)
         self.list = QueueList(queue)
         self.queue = QueueSection(queue, self.show_prompts)
         self.adjudication = AdjudicationSection(self.workspace.adjudication)
         self.descriptions = DescriptionSection(self.controller, queue)
         self.notes = NotesSection(self.controller, queue)
         sections: list[Section] = [
-            self.opening, self.list, self.queue, self.adjudication, self.descriptions, self.notes,
+            self.opening, self.chosen, self.list, self.queue, self.adjudication, self.descriptions,
+            self.notes,
         ]  # fmt: skip
         self._lay_out(sections, sections)
         self._connections.connect(queue.is_wanted, self.come_forward)
@@ -54,9 +57,7 @@ class CurateWidget(WorkspaceDock):
         """Bring the dock with prompts, brush and partition forward."""
         from napari_safire.gui.widget import SafireWidget  # which opens this one
 
-        viewer = self.controller.viewer
-        if hasattr(viewer, "window"):  # a model of a viewer has no place for docks
-            bring_forward(viewer, SafireWidget)
+        self._show(SafireWidget)
 
     def dropEvent(self, event: QDropEvent | None) -> None:
         """Open what was dropped: as the queue, or as pictures."""

@@ -63,10 +63,11 @@ class WorkspaceDock(QScrollArea):
         # `add_plugin_dock_widget` and commands give a wrapped one.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         # A script and a menu may each open one, under two names: two would show the same twice.
-        there = workspace_of(viewer)
-        if there is not None and (before := there.dock(type(self))) is not None:
+        self.workspace = workspace = open_workspace(viewer, load_engine)
+        before = workspace.dock(type(self))
+        self._ticket = workspace.enter(self)  # before the other leaves: all would end with it
+        if before is not None:
             before.give_way()
-        self.workspace = open_workspace(viewer, load_engine)
         self.controller = self.workspace.controller
         self.message = MessageBar(self.workspace.messages)
         self.autosaved_work = AutosavedWorkBar(self.workspace.earlier)
@@ -100,7 +101,7 @@ class WorkspaceDock(QScrollArea):
         # widget, which is half gone by then. It is done once, and at Python's exit at the latest;
         # until then it keeps the workspace alive.
         workspace = self.workspace
-        ticket = workspace.enter(self)
+        ticket = self._ticket
         self._close_all = weakref.finalize(
             self,
             end_all,
@@ -129,9 +130,18 @@ class WorkspaceDock(QScrollArea):
         """Bring the dock *SAFIRE Review* forward."""
         from napari_safire.gui.review import ReviewWidget  # which is one of these
 
+        self._show(ReviewWidget)
+
+    def show_curate(self) -> None:
+        """Bring the dock with the queue forward."""
+        from napari_safire.gui.curate import CurateWidget  # which is one of these
+
+        self._show(CurateWidget)
+
+    def _show(self, kind: type[WorkspaceDock]) -> None:
         viewer = self.controller.viewer
         if hasattr(viewer, "window"):  # a model of a viewer has no place for docks
-            bring_forward(viewer, ReviewWidget)
+            bring_forward(viewer, kind)
 
     def give_way(self) -> None:
         """Stop for good, because another dock of this kind is open from now on."""

@@ -8,7 +8,14 @@ from qtpy.QtGui import QDropEvent
 from napari_safire.gui.controllers.review.controller import ReviewController
 from napari_safire.gui.dock import WorkspaceDock
 from napari_safire.gui.panels.annotate.verdict_panel import VerdictPanel
-from napari_safire.gui.panels.drops import dropped_paths, open_pictures, sort_dropped
+from napari_safire.gui.panels.curate.manifest_section import ManifestSection
+from napari_safire.gui.panels.curate.queue_line import QueueLine
+from napari_safire.gui.panels.drops import (
+    dropped_paths,
+    is_result_or_list,
+    open_pictures,
+    sort_dropped,
+)
 from napari_safire.gui.panels.evidence.section import EvidenceSection
 from napari_safire.gui.panels.review.case_section import CaseSection
 from napari_safire.gui.panels.review.compare_section import CompareSection
@@ -44,6 +51,8 @@ class ReviewWidget(WorkspaceDock):
         workspace = self.workspace
         workspace.need_model()
         review = workspace.review
+        self.queue_line = QueueLine(workspace.queue, self.show_curate, steps=True)
+        self.chosen = ManifestSection(self.controller, workspace.queue)
         self.case = CaseSection(self.controller, review)
         self.next = NextStep(self.controller, review)
         self.note = button(
@@ -63,12 +72,13 @@ class ReviewWidget(WorkspaceDock):
         self.judgement = JudgementSection(self.controller, review)
         self.report = ReportSection(self.controller, review)
         sections: list[Section] = [
-            self.case, self.next, self.verdict, self.evidence, self.compare, self.regions,
-            self.findings, self.judgement, self.report,
+            self.queue_line, self.chosen, self.case, self.next, self.verdict, self.evidence,
+            self.compare, self.regions, self.findings, self.judgement, self.report,
         ]  # fmt: skip
         shown = [
-            self.case, self.next, self.verdict, Rows([self.note, self.reveal], 2), self.evidence,
-            self.compare, self.regions, self.findings, self.judgement, self.report,
+            self.queue_line, self.chosen, self.case, self.next, self.verdict,
+            Rows([self.note, self.reveal], 2), self.evidence, self.compare, self.regions,
+            self.findings, self.judgement, self.report,
         ]  # fmt: skip
         self._lay_out(shown, [*sections, _Begun(review)])
         for signal in (self.controller.session.blind.changed, review.work.changed):
@@ -86,7 +96,7 @@ class ReviewWidget(WorkspaceDock):
         self.reveal.setVisible(is_open and self.verdict.is_hidden)
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open what was dropped: the folder of a case, or pictures."""
+        """Open what was dropped: the folder of a case, results to go through, or pictures."""
         paths = [] if event is None else dropped_paths(event)
         if event is None or not paths:
             return
@@ -95,6 +105,8 @@ class ReviewWidget(WorkspaceDock):
         problems = list(dropped.problems)
         if dropped.queue is not None and is_project(dropped.queue):
             self.case.open_folder(dropped.queue)
+        elif dropped.queue is not None and is_result_or_list(dropped.queue):
+            self.workspace.queue.work.open_queue(dropped.queue)
         elif dropped.queue is not None:
             problems.append(
                 f"{isolated(dropped.queue.name)} holds no case: drop it on the dock SAFIRE Curate."

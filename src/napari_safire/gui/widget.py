@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 from rich.filesize import decimal
 
 from napari_safire.gui.controllers.connections import Connections
-from napari_safire.gui.dock import WorkspaceDock, bring_forward
+from napari_safire.gui.dock import WorkspaceDock
 from napari_safire.gui.keys.key_editor import KeyEditor
 from napari_safire.gui.panels.annotate.model_section import ModelSection
 from napari_safire.gui.panels.annotate.partition_section import PartitionSection
@@ -117,14 +117,6 @@ class SafireWidget(WorkspaceDock):
             panel.hide()
             self._body.addWidget(panel)
         self._body.addStretch(1)
-
-    def show_curate(self) -> None:
-        """Bring the dock with the queue forward."""
-        from napari_safire.gui.curate import CurateWidget  # which opens this one
-
-        viewer = self.controller.viewer
-        if hasattr(viewer, "window"):  # a model of a viewer has no place for docks
-            bring_forward(viewer, CurateWidget)
 
     def _show_conflicts(self) -> None:
         self.keys.set_conflicts(self.workspace.binder.conflicts)

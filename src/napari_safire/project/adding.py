@@ -15,7 +15,7 @@ from napari_safire.errors import ImageReadError, SafireError
 from napari_safire.images.files import file_sha256, why_unreadable
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.reading import image_shape, read_image
-from napari_safire.images.records.paths import recorded_path
+from napari_safire.images.records.paths import near_path, recorded_path
 from napari_safire.images.truth import read_label_truth
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.project.chain.events import Draft
@@ -56,6 +56,7 @@ def add_pictures(
     *,
     tags: Sequence[str] = (),
     decode: bool = True,
+    near: bool = False,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Added:
@@ -71,6 +72,8 @@ def add_pictures(
     decode : bool
         Read their pixels now, so that damage and duplicates are told at once. Else when they are
         opened: ten times as fast.
+    near : bool
+        Tell of a picture that lies elsewhere its name only (`near_path`).
     progress, cancel : callable, optional
 
     Returns
@@ -86,7 +89,7 @@ def add_pictures(
     for number, entry in enumerate(entries):
         report(progress, cancel, number, len(entries), "looking at the pictures")
         try:
-            draft = _addition(project, entry, tags, decode)
+            draft = _addition(project, entry, tags, decode, near)
         except (SafireError, OSError) as error:
             problems.append(str(error))
             continue
@@ -159,11 +162,14 @@ class _Seen:
             self._paths.setdefault(pixels, path)
 
 
-def _addition(project: Project, entry: ListEntry, tags: Sequence[str], decode: bool) -> Draft:
+def _addition(
+    project: Project, entry: ListEntry, tags: Sequence[str], decode: bool, near: bool
+) -> Draft:
     reason = why_unreadable(entry.image)
     if reason:
         raise ImageReadError(reason)
-    body: dict[str, Any] = {"path": recorded_path(entry.image, project.folder), "tags": list(tags)}
+    write = near_path if near else recorded_path
+    body: dict[str, Any] = {"path": write(entry.image, project.folder), "tags": list(tags)}
     if decode:
         image = read_image(entry.image)
         body |= {"file_sha256": image.sha256} | picture_identity(image)

@@ -21,6 +21,7 @@ from napari_safire.images.reading import ReadImage, read_image
 from napari_safire.images.records.paths import recorded_path, whole_path
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.project.chain.events import Draft, canonical
+from napari_safire.project.places import remembered
 from napari_safire.project.projections import Stage
 from napari_safire.project.store import Project
 from napari_safire.text import printable
@@ -114,6 +115,15 @@ def find_picture(project: Project, picture: str) -> ProjectPicture:
     raise DatasetError(f"The project has no picture {printable(picture)}: look for it in its list.")
 
 
+def pictures_at(project: Project, path: str) -> tuple[ProjectPicture, ...]:
+    """Return the pictures that have this very path in the project; removed ones too."""
+    rows = project.ask(
+        f"SELECT {_COLUMNS} FROM picture WHERE path = ? ORDER BY position",  # noqa: S608 (columns and marks are ours, values are bound)
+        (canonical(path),),
+    )
+    return tuple(_picture(row) for row in rows)
+
+
 def project_pictures(project: Project, *, removed: bool = False) -> Iterator[ProjectPicture]:
     """Go through the pictures in the order in which they were added; removed ones if asked."""
     rows = project.ask(
@@ -123,20 +133,12 @@ def project_pictures(project: Project, *, removed: bool = False) -> Iterator[Pro
     return (_picture(row) for row in rows)
 
 
-def duplicates_of(project: Project, picture: str) -> tuple[ProjectPicture, ...]:
-    """Return the other pictures that have the same pixels, or the same bytes."""
-    known = find_picture(project, picture)
-    rows = project.ask(
-        f"SELECT {_COLUMNS} FROM picture WHERE id != ? AND NOT removed "  # noqa: S608 (columns and marks are ours, values are bound)
-        "AND (file_sha256 = ? OR pixels_sha256 = ?) ORDER BY position",
-        (known.id, known.file_sha256, known.pixels_sha256),
-    )
-    return tuple(_picture(row) for row in rows)
-
-
 def picture_path(project: Project, picture: ProjectPicture) -> Path:
-    """Return where a picture lies, if it was not moved."""
-    return whole_path(picture.path, project.folder)
+    """Return where a picture lies, if it was not moved; of a mere name, where it was last seen."""
+    path = whole_path(picture.path, project.folder)
+    if "/" in picture.path or os.path.isfile(path):
+        return path
+    return remembered(picture.file_sha256) or path
 
 
 def open_picture(project: Project, picture: str) -> ReadImage:
@@ -167,10 +169,10 @@ def open_picture(project: Project, picture: str) -> ReadImage:
     except ImageReadError as error:
         if not why_unreadable(path) and file_sha256(path) == known.file_sha256:
             raise  # it was added so, and cannot be read by this program
-        _note_problem(project, known, str(error))
+        _note_problem(project, known, _named_only(str(error), path))
         raise
     if problem:
-        _note_problem(project, known, problem)
+        _note_problem(project, known, _named_only(problem, path))
         raise DatasetError(problem)
     if known.problem:
         _note_problem(project, known, "")
@@ -209,9 +211,9 @@ def look_after(
             continue
         try:
             is_same = file_sha256(path) == picture.file_sha256
-            problem = "" if is_same else f"{printable(path)} was changed: its hash is another."
+            problem = "" if is_same else f"{printable(path.name)} was changed: its hash is another."
         except OSError as error:
-            problem = f"{printable(path)} cannot be read: {error.strerror}."
+            problem = f"{printable(path.name)} cannot be read: {error.strerror}."
         flagged += bool(problem)
         if problem != picture.problem:
             _note_problem(project, picture, problem)
@@ -225,8 +227,8 @@ def look_after(
             move_picture(project, picture, places.pop(0))
             moved += 1
         else:
-            path = picture_path(project, picture)
-            _note_problem(project, picture, f"{printable(path)} is gone: find it again.")
+            name = printable(picture_path(project, picture).name)
+            _note_problem(project, picture, f"{name} is gone: find it again.")
             flagged += 1
     return moved, flagged
 
@@ -293,6 +295,11 @@ def _difference(known: ProjectPicture, image: ReadImage) -> str:
 def _note_problem(project: Project, picture: ProjectPicture, problem: str) -> None:
     if not project.read_only and problem != picture.problem:
         project.append([Draft("picture.flagged", picture.id, {"problem": problem})])
+
+
+def _named_only(problem: str, path: Path) -> str:
+    """A sentence without folders: events go out with reports, and folders may name people."""
+    return problem.replace(printable(path), printable(path.name))
 
 
 def _folders(project: Project) -> tuple[Path, ...]:

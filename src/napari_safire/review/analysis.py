@@ -37,6 +37,7 @@ from napari_safire.types import SourcePartition
 
 if TYPE_CHECKING:
     from napari_safire.engine import Engine
+    from napari_safire.review.report.sentences import Sentence
 
 _READ, _ANSWERED, _LOOKED, _MEASURED, _TRIED = 3, 40, 65, 70, 95  # hundredths of the whole
 _DIGITS = 6
@@ -109,8 +110,8 @@ class Analysis:
         return None if self.answer is None else self.answer.network
 
     @property
-    def limitations(self) -> tuple[str, ...]:
-        """What this very analysis cannot tell, in sentences."""
+    def limitations(self) -> tuple[Sentence, ...]:
+        """What this very analysis cannot tell."""
         from napari_safire.review.limitations import limitations
 
         return limitations(self)
@@ -135,7 +136,7 @@ class Analysis:
             "stability": None if self.stability is None else self.stability.as_record(),
             "saved_again": None if self.saved_again is None else self.saved_again.as_record(),
             "evidence": list(self.evidence),
-            "limitations": list(self.limitations),
+            "limitations": [one.as_record() for one in self.limitations],
             "versions": versions(),
         }
         values: dict[str, Any] = plain(record)

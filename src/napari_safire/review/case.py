@@ -15,16 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.basis import RunBasis
-from napari_safire.errors import DatasetError, SafireError
-from napari_safire.images.lists import ListEntry
+from napari_safire.errors import DatasetError
 from napari_safire.images.reading import ReadImage, image_shape
-from napari_safire.project.adding import add_pictures
 from napari_safire.project.chain.event_table import all_events_of, has_event
 from napari_safire.project.chain.events import Draft, Event
 from napari_safire.project.pictures import ProjectPicture, find_picture, open_picture, picture_path
 from napari_safire.project.revisions import Changed
 from napari_safire.project.store import Project, is_project, was_never_begun
 from napari_safire.review.codec import as_record, read_case
+from napari_safire.review.placing import picture_in
 from napari_safire.review.reading import Judged, Noted, PictureReview, read_review, was_stopped
 from napari_safire.review.values import (
     MOST_FINDINGS,
@@ -428,23 +427,10 @@ def open_case(
     else:
         project = Project.open(folder, author=reviewer)
     try:
-        case = Case(project, _picture_in(project, Path(os.path.abspath(picture))))
+        case = Case(project, picture_in(project, Path(os.path.abspath(picture))))
         if description is not None and (is_new or was_stopped(case.id, project.events())):
             case.describe(description)
     except BaseException:
         project.close()
         raise
     return case
-
-
-def _picture_in(project: Project, path: Path) -> str:
-    """Id of a picture of the project, which is added if it is not there."""
-    try:
-        return find_picture(project, os.fspath(path)).id
-    except DatasetError:
-        added = add_pictures(project, [ListEntry(path, None)])
-    if added.problems:  # of a file that is cut short or damaged the bytes can be reviewed
-        added = add_pictures(project, [ListEntry(path, None)], decode=False)
-    if added.problems:
-        raise SafireError(added.problems[0])
-    return find_picture(project, os.fspath(path)).id

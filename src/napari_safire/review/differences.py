@@ -20,9 +20,22 @@ _HASHES = ("labels_sha256", "map", "links", "regions")
 _DECODER = ("decoder", "decoding")
 """By what version pixels were decoded: with a tolerance the hash of the pixels is compared."""
 
+_SENTENCES = frozenset(
+    {
+        "caveat", "decoding", "detail", "differences", "finding", "legend", "limitations", "means",
+        "misleads", "notice", "notices", "obstacle", "reason", "remark", "score_means", "shows",
+        "source", "what", "why_not", "words",
+    }
+)  # fmt: skip
+"""Entries whose texts are sentences: another program may word what it found otherwise."""
+
 
 def differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float = 0.0
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    tolerance: float = 0.0,
+    *,
+    wording: bool = True,
 ) -> tuple[str, ...]:
     """Compare two records of `napari_safire.review.analysis.Analysis.as_record`.
 
@@ -35,6 +48,8 @@ def differences(
         may differ, those in sentences too: as a share of the larger one, or of 1 if it is smaller.
         Hashes of computed arrays, and what decoded the pixels, are then passed over; hashes of
         file, pixels and model never are.
+    wording : bool
+        False: sentences may be worded otherwise; verdicts, names, numbers and hashes may not.
 
     Returns
     -------
@@ -43,7 +58,8 @@ def differences(
     """
     found: list[str] = []
     more = 0
-    for sentence in _compared("", _without(old), _without(new), tolerance):
+    before, now = (_without(record, wording=wording) for record in (old, new))
+    for sentence in _compared("", before, now, tolerance):
         if len(found) < MOST:
             found.append(sentence)
         else:
@@ -53,8 +69,27 @@ def differences(
     return tuple(found)
 
 
-def _without(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name not in _ABOUT_PROGRAMS}
+def _without(record: Mapping[str, Any], *, wording: bool) -> Any:
+    kept = {name: value for name, value in record.items() if name not in _ABOUT_PROGRAMS}
+    return kept if wording else _unworded(kept)
+
+
+def _unworded(value: Any) -> Any:
+    """A record without its sentences."""
+    if isinstance(value, Mapping):
+        return {
+            name: _unworded(one)
+            for name, one in value.items()
+            if not (name in _SENTENCES and _is_said(one))
+        }
+    return [_unworded(one) for one in value] if _is_list(value) else value
+
+
+def _is_said(value: Any) -> bool:
+    """Whether a value is text, or a list of nothing but sentences."""
+    if not _is_list(value):
+        return isinstance(value, str)
+    return all(isinstance(one, str) or "words" in one for one in value)
 
 
 def _compared(place: str, old: Any, new: Any, tolerance: float) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""What an analysis of one very picture cannot tell: sentences that hold for it, and no others."""
+"""What an analysis of one very picture cannot tell: sentences that hold for it, and no others.
+
+The sentences lie in the files of ``report/texts``, by the keys that are used here.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from napari_safire.partitioning.patches import STRIDE
 from napari_safire.partitioning.uninformative import INFORMATIVE
 from napari_safire.partitioning.verdict import SMALL_SIDE, SMALLEST_SIDE
 from napari_safire.review.looking import failed_views
+from napari_safire.review.report.sentences import Sentence
 
 if TYPE_CHECKING:
     from napari_safire.review.analysis import Analysis
@@ -32,7 +36,7 @@ _SCREENS = frozenset(
 )  # fmt: skip
 
 
-def limitations(analysis: Analysis) -> tuple[str, ...]:
+def limitations(analysis: Analysis) -> tuple[Sentence, ...]:
     """Say what limits an analysis.
 
     Parameters
@@ -41,8 +45,8 @@ def limitations(analysis: Analysis) -> tuple[str, ...]:
 
     Returns
     -------
-    tuple of str
-        Sentences, those on the picture first, then on the model, then on what was done.
+    tuple of Sentence
+        Those on the picture first, then on the model, then on what was done.
     """
     return (
         *_of_file(analysis),
@@ -53,124 +57,111 @@ def limitations(analysis: Analysis) -> tuple[str, ...]:
     )
 
 
-def _of_file(analysis: Analysis) -> Iterator[str]:
+def _said(key: str, **values: str | int) -> Sentence:
+    return Sentence(f"limitation.{key}", values)
+
+
+def _of_file(analysis: Analysis) -> Iterator[Sentence]:
     file = analysis.picture.file
     assert file is not None
     if analysis.picture.why_no_pixels:
-        yield "The pixels of this file cannot be read: only its bytes were examined."
+        yield _said("no_pixels")
         return
     decoding = file.decoding
     if decoding.pages > 1:
-        yield "The file holds more than one picture: only the first was analysed."
+        yield _said("pages")
     if decoding.opacity:
-        yield "The file says where the picture is transparent; that was left out."
+        yield _said("opacity")
     if decoding.converted:
-        yield "Pixel values were converted first: see how they were decoded."
+        yield _said("converted")
     if str(file.pixels.dtype) != "uint8":
-        yield "Forensic views looked at 8 bits a channel, fewer than the file holds."
+        yield _said("eight_bits")
     if file.format != "JPEG":
-        article = "an" if file.format == "AVIF" else "a"
-        yield (
-            f"It is {article} {file.format} file, no JPEG: the history of its compression can only "
-            "be told from pixels."
-        )
+        yield _said("no_jpeg_an" if file.format == "AVIF" else "no_jpeg", format=file.format)
     quality = _jpeg_quality(analysis)
     if quality is not None and quality < _COARSE_QUALITY:
-        yield (
-            f"It was last saved at a JPEG quality near {quality}: that wipes out most traces of "
-            "what came before."
-        )
+        yield _said("coarse", quality=quality)
     rows = {row["name"] for row in _evidence(analysis, "metadata").get("rows", ())}
     looked = bool(_evidence(analysis, "metadata"))
     if looked and not rows.intersection(_CAMERA):
-        yield "No metadata name a camera: where the picture comes from cannot be checked by them."
+        yield _said("no_camera")
         shape = analysis.picture.shape
         if (max(shape), min(shape)) in _SCREENS:
-            yield "It has the size of a screen: a screenshot keeps few traces of what it shows."
+            yield _said("screen")
 
 
-def _of_pixels(analysis: Analysis) -> Iterator[str]:
+def _of_pixels(analysis: Analysis) -> Iterator[Sentence]:
     if analysis.picture.why_no_pixels:
         return
     height, width = analysis.picture.shape
     if min(height, width) < SMALLEST_SIDE:
-        yield f"With {height} x {width} pixels the picture is too small for a verdict."
+        yield _said("too_small", height=height, width=width)
     elif min(height, width) < SMALL_SIDE:
-        yield f"The picture is small, {height} x {width} pixels: a larger original shows more."
+        yield _said("small", height=height, width=width)
     answer = analysis.answer
     if answer is None:
         return
     if answer.embedding.uninformative is not None:
         silent = float((answer.embedding.uninformative != INFORMATIVE).mean())
         if silent >= _LEAST_SILENT:
-            yield (
-                f"{100 * silent:.0f} % of it is too dark, too bright or too flat to carry traces: "
-                "sources are guessed there."
-            )
+            yield _said("silent", percent=round(100 * silent))
     step = STRIDE / min(answer.embedding.geometry.scale)
     if step > STRIDE:
-        yield (
-            f"The model compares squares of {step:.0f} pixels here: smaller regions are missed, "
-            "edges are coarse."
-        )
+        yield _said("step", pixels=round(step))
 
 
-def _of_model(analysis: Analysis) -> Iterator[str]:
+def _of_model(analysis: Analysis) -> Iterator[Sentence]:
     forgery = analysis.forgery
     if forgery is None:
         return
     if analysis.settings.evidence == "none":
-        yield "The verdict counts the network alone: no forensic view was weighed."
+        yield _said("network_asked")
     elif not forgery.contributions or set(forgery.contributions) == {"network"}:
-        yield "The model has no weights for forensic views: its verdict is the network's alone."
+        yield _said("network_only")
     calibration = forgery.calibration
     if calibration is None:
-        yield "The model is not calibrated: its score is no probability, and there is no verdict."
+        yield _said("uncalibrated")
         return
     if forgery.obstacle:
-        yield "The network's score is not trusted for this picture; the verdict says why."
+        yield _said("obstacle")
     authentic, forged = calibration.n_authentic, calibration.n_forged
     low, high = calibration.likelihood_bounds
+    bounds = {"least": round(1 / low), "most": round(high)}
     if authentic is None or forged is None:
-        yield f"The likelihood ratio is kept between 1/{1 / low:.0f} and {high:.0f}."
+        yield _said("bounds", **bounds)
     else:
-        yield (
-            f"The likelihood ratio rests on {authentic} authentic and {forged} forged pictures: it "
-            f"is never above {high:.0f}."
-        )
+        yield _said("pictures", authentic=authentic, forged=forged, **bounds)
     if forgery.likelihood_ratio in (low, high):
-        yield "It lies at that limit: so many pictures support no stronger statement."
+        yield _said("at_bound")
     if forgery.verdict == "no forgery found":
-        yield '"No forgery found" is no proof that the picture is authentic.'
+        yield _said("no_clearance")
 
 
-def _of_copies(analysis: Analysis) -> Iterator[str]:
+def _of_copies(analysis: Analysis) -> Iterator[Sentence]:
     if analysis.answer is None:
         return
     tried, again = analysis.stability, analysis.saved_again
     if tried is None:
-        yield "Whether the sources outlive cropping, recompression or resizing was not tried."
+        yield _said("untried")
         return
     if tried.window is not None:
-        yield "Changed copies of this large picture were tried in a window only, without verdicts."
+        yield _said("window")
     lost = [one.source + 1 for one in tried.of if one.ious and 2 * one.kept <= len(one.ious)]
-    if lost:
-        named = f"{len(lost)} of {len(tried.of)} sources are"
-        if len(lost) == 1:
-            named = f"Source {lost[0]} is"
-        elif len(lost) <= _MOST_NAMED:
-            named = f"Sources {' and '.join(map(str, lost))} are"
-        weak = "a weak finding by itself" if len(lost) == 1 else "weak findings by themselves"
-        yield f"{named} lost in half of the changed copies or more: {weak}."
+    if len(lost) == 1:
+        yield _said("lost_one", source=lost[0])
+    elif len(lost) == _MOST_NAMED:
+        yield _said("lost_two", first=lost[0], second=lost[1])
+    elif lost:
+        yield _said("lost_many", n=len(lost), all=len(tried.of))
     if again is not None and again.differs:
-        yield "Saved once more, the same picture is answered otherwise: see what differs."
+        yield _said("saved_again")
 
 
-def _of_work(analysis: Analysis) -> Iterator[str]:
+def _of_work(analysis: Analysis) -> Iterator[Sentence]:
     for name in failed_views(analysis.evidence):
-        yield f'The view "{name}" failed: what it would have shown is not known.'
+        yield _said("failed", view=name)
     if analysis.settings.views is not None:
-        yield "Not all forensic views were looked at: the settings name those that were."
+        yield _said("some_views")
 
 
 def _evidence(analysis: Analysis, name: str) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from unittest import mock
 
 import numpy as np
 from PIL import Image
-from robustness.fuzzing import checkpoints, metadata, pictures, stores, texts
+from robustness.fuzzing import cases, checkpoints, indexes, metadata, pictures, stores, texts
 
 SHAPE = (48, 64)
 Seeds = Callable[[Path], Mapping[str, bytes]]
@@ -177,34 +177,37 @@ def _read_config(path: Path) -> None:
 
 
 def _score_seeds(folder: Path) -> dict[str, bytes]:
-    from napari_safire.basis import RunBasis
-    from napari_safire.evaluation.results import ResultFile
-
-    with ResultFile(folder / "scores.jsonl", RunBasis("ab", {"kind": "binary"})):
-        pass
-    line = {
-        "content": "c", "degradation": "none", "image": "a.png", "mask": None, "verdict": None,
-        "scores": {"x": 0.5, "y": None}, "seconds": {"embed": 0.1}, "warnings": ["w"],
-    }  # fmt: skip
     rows = b"image,mask,degradation,verdict,x,embed_s,error\r\na.png,b.png,none,forged,0.5,0.1,\r\n"
-    whole = (folder / "scores.jsonl").read_bytes() + (json.dumps(line).encode() + b"\n") * 3
-    return {"scores.jsonl": whole, "scores.csv": rows}
+    part, job, lines = stores.saved_scores(folder)
+    return {"part.parquet": part, "job.json": job, "scores.jsonl": lines, "scores.csv": rows}
 
 
 def _read_scores(path: Path) -> None:
-    from napari_safire.basis import RunBasis
-    from napari_safire.evaluation.results import ResultFile
+    from napari_safire.evaluation.saved_scores import JOB, SavedScores
     from napari_safire.evaluation.saved_studies import read_results
 
     if path.suffix == ".csv":
         read_results(path)
         return
-    with ResultFile(path, RunBasis("ab", {"kind": "binary"})) as file:
-        len(file)
+    home = path.parent / "scores"
+    shutil.rmtree(home, ignore_errors=True)
+    if path.name == JOB:
+        home.mkdir()
+        os.replace(path, home / JOB)
+    elif path.suffix == ".parquet":
+        with SavedScores(home, stores.SCORES_BASIS):
+            os.replace(path, home / "parts" / path.name)
+    try:
+        with SavedScores(home, stores.SCORES_BASIS) as scores:  # lines of before lie beside
+            len(scores)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _damage_scores(data: bytes, name: str, rng: Random) -> bytes:
-    damage = texts.damaged_json if name.endswith(".jsonl") else texts.damaged_table
+    if name.endswith(".parquet"):
+        return stores.damaged_parquet(data, name, rng)
+    damage = texts.damaged_table if name.endswith(".csv") else texts.damaged_json
     return damage(data, name, rng)
 
 
@@ -317,17 +320,7 @@ def _autosave_seeds(folder: Path) -> dict[str, bytes]:
     autosave = Autosave(folder / "autosave.sqlite")
     for work in ("one", "two"):
         autosave.keep(work, "a", _made())
-    return {"autosave.sqlite": _database_bytes(folder / "autosave.sqlite")}
-
-
-def _database_bytes(path: Path) -> bytes:
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.execute("PRAGMA journal_mode = DELETE")
-    return path.read_bytes()
+    return {"autosave.sqlite": stores.database_bytes(folder / "autosave.sqlite")}
 
 
 def _read_autosave(path: Path) -> None:
@@ -358,7 +351,7 @@ def _project_seeds(folder: Path) -> dict[str, bytes]:
         labels[9:] = 2
         save_step(project, first, "Ada", Step(labels), 0)
         finish(project, first, "Ada", 1)
-    return {DATABASE: _database_bytes(home / DATABASE)}
+    return {DATABASE: stores.database_bytes(home / DATABASE)}
 
 
 def _read_project(path: Path) -> None:
@@ -450,6 +443,11 @@ def _import(path: Path, kind: str) -> None:
         raise DatasetError(problem)
 
 
+def _read_export(path: Path) -> None:
+    """What an export of this package says of its pictures, beside the lists of trainers."""
+    _import(path.parent / "all.txt", "lists")
+
+
 def _report_seeds(folder: Path) -> dict[str, bytes]:
     from report_cases import sample_document
 
@@ -487,6 +485,7 @@ FORMATS: dict[str, Format] = {
     "parquet-list": Format(_parquet_list_seeds, stores.damaged_parquet, _enumerate),
     "shard": Format(_shard_seeds, stores.damaged_tar, _enumerate),
     "manifest": Format(_manifest_seeds, stores.damaged_parquet, _read_manifest),
+    "index": Format(indexes.seeds, indexes.damaged, indexes.read),
     "job": Format(_job_seeds, texts.damaged_json, _read_job),
     "mask": Format(_mask_seeds, _damage_mask, _read_mask),
     "scores": Format(_score_seeds, _damage_scores, _read_scores),
@@ -495,6 +494,31 @@ FORMATS: dict[str, Format] = {
     "report": Format(_report_seeds, texts.damaged_json, _read_report),
     "autosave": Format(_autosave_seeds, stores.damaged_database, _read_autosave),
     "project": Format(_project_seeds, stores.damaged_database, _read_project),
+    "case": Format(cases.seeds, cases.damaged, cases.read),
+    "lists": Format(
+        _export_seeds("lists", "all.txt"), texts.damaged_text, partial(_import, kind="lists")
+    ),
+    "export": Format(_export_seeds("lists", "pictures.jsonl"), texts.damaged_json, _read_export),
+    "imdlbenco": Format(
+        _export_seeds("imdlbenco", "all.json"),
+        texts.damaged_json,
+        partial(_import, kind="imdlbenco"),
+    ),
+    "forensichub": Format(
+        _export_seeds("forensichub", "all.json"),
+        texts.damaged_json,
+        partial(_import, kind="forensichub"),
+    ),
+    "huggingface": Format(
+        _export_seeds("huggingface-parquet", "*.parquet"),
+        stores.damaged_parquet,
+        partial(_import, kind="huggingface-parquet"),
+    ),
+    "hf-folder": Format(
+        _export_seeds("huggingface", "metadata.jsonl"),
+        texts.damaged_json,
+        partial(_import, kind="huggingface"),
+    ),
     "coco": Format(
         _export_seeds("coco", "*.json"), texts.damaged_json, partial(_import, kind="coco")
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sqlite3
 import struct
 import tarfile
@@ -16,6 +17,9 @@ from typing import Any
 import numpy as np
 from robustness.fuzzing.checkpoints import ODD, blanked, cut, flipped, place, stuffed
 
+from napari_safire.basis import RunBasis
+
+SCORES_BASIS = RunBasis("ab", {"kind": "binary"})
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT"
 
 
@@ -144,6 +148,14 @@ def _cell(rng: Random) -> Any:
     )
 
 
+def database_bytes(path: Path) -> bytes:
+    """All of a database as one file."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return path.read_bytes()
+
+
 # --- tar and NumPy archives -----------------------------------------------------------------------
 
 
@@ -233,3 +245,28 @@ def saved_rows(folder: Path) -> bytes:
         for n in range(5)
     ]  # fmt: skip
     return Manifest(folder).write_part("task", rows).read_bytes()
+
+
+def saved_scores(folder: Path) -> tuple[bytes, bytes, bytes]:
+    """Scores of one list by one model: a part, what it rests on, and lines as they were before."""
+    from napari_safire.evaluation import EvaluatedEntry
+    from napari_safire.evaluation.saved_scores import JOB, LINES_FORMAT, SavedScores
+    from napari_safire.images.lists import ListEntry
+
+    with SavedScores(folder, SCORES_BASIS) as saved:
+        for n in range(5):
+            saved.save(
+                EvaluatedEntry(
+                    ListEntry(folder / f"a{n}.png", None if n % 2 else folder / "m.png"),
+                    scores={"x": 0.5, "y": math.nan}, verdict="forged", seconds={"embed": 0.1},
+                    number=n, content=f"{n}", warnings=("{image} is turned.",),
+                )
+            )  # fmt: skip
+    (part,) = (folder / "parts").iterdir()
+    line = {
+        "content": "c", "degradation": "none", "image": "a.png", "mask": None, "verdict": None,
+        "scores": {"x": 0.5, "y": None}, "seconds": {"embed": 0.1}, "warnings": ["w"],
+    }  # fmt: skip
+    told = {"format": LINES_FORMAT, **SCORES_BASIS.as_record()}
+    lines = "".join(json.dumps(record) + "\n" for record in (told, line, line, line))
+    return part.read_bytes(), (folder / JOB).read_bytes(), lines.encode()

@@ -36,6 +36,11 @@ class Flow(Generic[T, R]):
         What all items have in common: names and settings, no data.
     items : iterator
         Taken one by one as there is room.
+
+    Attributes
+    ----------
+    submitted : int
+        How many items were handed out; they are numbered from 1.
     """
 
     def __init__(
@@ -46,10 +51,16 @@ class Flow(Generic[T, R]):
         self._client, self._work, self._items = client, work, items
         # Sent with each item: what is scattered is gone when the last worker that held it is lost.
         self._about = about
-        self._under_way: dict[Any, T] = {}
+        self._under_way: dict[Any, tuple[int, T]] = {}  # in the order they were submitted
         self._again: deque[T] = deque()
         self._answers = as_completed(with_results=False)
-        self._name, self._number = secrets.token_hex(6), 0
+        self._name = secrets.token_hex(6)
+        self.submitted = 0
+
+    @property
+    def oldest(self) -> int:
+        """Number of the item that is under way for longest; all before it are done."""
+        return next((number for number, _ in self._under_way.values()), self.submitted + 1)
 
     def fill(self) -> bool:
         """Submit as many items as there is room for; false when none is left or under way."""
@@ -59,16 +70,16 @@ class Flow(Generic[T, R]):
             item = self._again.popleft() if self._again else next(self._items, None)
             if item is None:
                 break
-            self._number += 1
+            self.submitted += 1
             future = self._client.submit(
                 self._work,
                 self._about,
                 item,
-                key=f"safire-{self._name}-{self._number}",
+                key=f"safire-{self._name}-{self.submitted}",
                 retries=_RETRIES,
                 pure=False,
             )
-            self._under_way[future] = item
+            self._under_way[future] = (self.submitted, item)
             self._answers.add(future)
         return bool(self._under_way)
 
@@ -93,7 +104,7 @@ class Flow(Generic[T, R]):
         while time.monotonic() < until and not cancel():
             if self._answers.has_ready():
                 for future in self._answers.next_batch(block=False):
-                    yield self._under_way.pop(future), self._result(future)
+                    yield self._under_way.pop(future)[1], self._result(future)
                 return
             time.sleep(0.01)
 

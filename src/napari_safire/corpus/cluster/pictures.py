@@ -1,6 +1,8 @@
 """The tasks of a corpus on the workers of a cluster: the same tasks, the same parts.
 
-That a picture stands in the manifest once follows from the parts (`napari_safire.corpus.manifest`).
+That a picture stands in the manifest once follows from the parts (`napari_safire.corpus.manifest`);
+that the same bytes are examined once, from an index that the client keeps and from claims
+(`napari_safire.corpus.known_content`, `claims`).
 The output folder must be the same on all machines. A run is found again by it: a client that was
 lost is replaced by the same command, which begins with what is committed.
 """
@@ -8,6 +10,7 @@ lost is replaced by the same command, which begins with what is committed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +18,14 @@ from typing import TYPE_CHECKING
 
 from napari_safire.basis import RunBasis
 from napari_safire.corpus.asking import OpenAsk
+from napari_safire.corpus.claims import Claims, PutOffPicture, TaskClaims, remove_claims
 from napari_safire.corpus.cluster.flow import Flow
+from napari_safire.corpus.cluster.put_off import PutOff
 from napari_safire.corpus.cluster.stop_file import StopFile
+from napari_safire.corpus.known_content import KnownContent, PartContent, PublishedContent
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.corpus.running import Tally
-from napari_safire.corpus.tasks import CorpusTask
+from napari_safire.corpus.tasks import TASK_SIZE, CorpusTask, part_name
 from napari_safire.corpus.work import CorpusSettings, CorpusWork, failed_row
 from napari_safire.errors import Cancelled
 from napari_safire.parquet_parts import PARTS
@@ -28,6 +34,8 @@ from napari_safire.progress import Cancel
 if TYPE_CHECKING:
     from distributed import Client
 
+_REMOVERS = 8
+"""Threads that remove claims: a file server takes a millisecond for each."""
 _LOST = "Every worker that took it was lost, as by too little memory: examine it by itself."
 
 
@@ -56,16 +64,41 @@ class ClusterJob:
     sandbox: bool = False
 
 
-def answer_task(job: ClusterJob, task: CorpusTask) -> Tally:
+@dataclass(frozen=True, slots=True)
+class TaskAnswer:
+    """What a worker tells of a task; its rows stand in the manifest.
+
+    Parameters
+    ----------
+    tally : Tally
+    content : PartContent or None
+        None where no part was written.
+    claimed : tuple of str
+        Content that was claimed; the claims may go when it was published.
+    put_off : tuple of PutOffPicture
+    """
+
+    tally: Tally
+    content: PartContent | None = None
+    claimed: tuple[str, ...] = ()
+    put_off: tuple[PutOffPicture, ...] = ()
+
+
+def answer_task(job: ClusterJob, task: CorpusTask) -> TaskAnswer:
     """Answer a task and commit it; what a worker does.
 
-    Returns
-    -------
-    Tally
-        Of this task.
+    Raises
+    ------
+    SafireError
+        Nothing can be written, or another run has begun in the folder.
     """
-    manifest = Manifest(Path(job.output))
-    work = CorpusWork(manifest, job.settings, job.basis, job.source())
+    output = Path(job.output)
+    manifest = Manifest(output)
+    claims = Claims(output, job.run)
+    mine = TaskClaims(claims, regardless=task.was_put_off)
+    known = PublishedContent(manifest)
+    work = CorpusWork(manifest, job.settings, job.basis, job.source(), known)
+    work.claims = mine
     stop = StopFile(manifest.folder, job.run)
     tally, rows = Tally(), []
     with ExitStack() as open_things:
@@ -79,9 +112,9 @@ def answer_task(job: ClusterJob, task: CorpusTask) -> Tally:
             tally.count(row)
             if stop():
                 break
-    if rows:
-        work.commit(task, rows)
-    return tally
+    claims.check()  # pictures of a run that was lost are the next one's to answer
+    content = work.commit(rows) if rows else None
+    return TaskAnswer(tally, content, tuple(mine.made), tuple(mine.put_off))
 
 
 def run_on_cluster(
@@ -112,31 +145,77 @@ def run_on_cluster(
     SafireError
         The scheduler is gone, or a task fails again and again; what is committed stays.
     """
-    stop = StopFile(Path(job.output) / PARTS, job.run)
+    output = Path(job.output)
+    stop = StopFile(output / PARTS, job.run)
+    claims = Claims(output, job.run)
+    claims.begin()
+    content = _Content(KnownContent(Manifest(output)), claims)
+    content.publish()
     flow = Flow(client, answer_task, job, tasks)
+    put_off = PutOff()
     try:
-        while flow.fill():
-            for task, result in flow.done(cancel):
-                found = _lost(flow, job, task) if result is None else result
+        while flow.fill() or put_off:
+            for task, answer in flow.done(cancel):
+                if answer is None:
+                    found = _lost(flow, job, task)
+                else:
+                    found = answer.tally
+                    content.take_in(answer)
+                    put_off.add(answer.put_off, flow.submitted)
                 tally.add(found)
                 told(found)
             if cancel():
                 raise Cancelled("Stopped; the same command goes on.")
+            again = put_off.due(flow.oldest, everything=flow.oldest > flow.submitted)
+            if again:
+                content.publish()  # of those that were under way
+                flow.again(*again)
+        content.publish()
     except BaseException:
         stop.ask()
         flow.wait_a_moment()
         raise
     finally:
         stop.remove()
+        content.close()
+    remove_claims(output)
 
 
-def _lost(flow: Flow[CorpusTask, Tally], job: ClusterJob, task: CorpusTask) -> Tally:
+class _Content:
+    """What workers have found, on its way into the index that they look into."""
+
+    def __init__(self, known: KnownContent, claims: Claims) -> None:
+        self._known, self._claims = known, claims
+        self._claimed: list[str] = []
+        self._threads = ThreadPoolExecutor(_REMOVERS, "napari-safire-claims")
+
+    def take_in(self, answer: TaskAnswer) -> None:
+        """Take notice of a task that is done."""
+        self._claimed += answer.claimed
+        if answer.content is not None:
+            self._known.take_in(answer.content)
+        if self._known.is_due:
+            self.publish()
+
+    def publish(self) -> None:
+        """Publish what is known, then take away claims on it."""
+        self._known.publish()
+        for start in range(0, len(self._claimed), TASK_SIZE):
+            self._threads.submit(self._claims.remove, self._claimed[start : start + TASK_SIZE])
+        self._claimed = []
+
+    def close(self) -> None:
+        """Take away no more: the rest goes with all claims of the run."""
+        self._threads.shutdown(cancel_futures=True)
+
+
+def _lost(flow: Flow[CorpusTask, TaskAnswer], job: ClusterJob, task: CorpusTask) -> Tally:
     """Look in halves of a task for the picture that costs the workers their life."""
     tally, number = Tally(), len(task.pictures)
     if number > 1:
         flow.again(task.part(0, number // 2), task.part(number // 2, number))
         return tally
     row = failed_row(task.pictures[0], task.attempts[0], "WorkerLost", _LOST)
-    Manifest(Path(job.output)).write_part(task.name, [row])
+    Manifest(Path(job.output)).write_part(part_name([row]), [row])
     tally.count(row)
     return tally

@@ -138,7 +138,7 @@ def _of_parquet(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
     try:
         with pq.ParquetFile(table) as file:
             column = require_path_column(file.schema_arrow.names, table)
-            n_rows = batch_rows(file, [column], _ROWS_AT_ONCE)
+            n_rows = batch_rows(table, [column], _ROWS_AT_ONCE)
             where = f"a row of {printable(table.name)}"
             for batch in file.iter_batches(n_rows, columns=[column]):
                 for written in batch.column(0).to_pylist():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_safire.corpus.job import JOB, CorpusJob, read_job
+from napari_safire.corpus.job import JOB, CorpusJob, is_job, read_job
 from napari_safire.corpus.manifest import Manifest, read_part
 from napari_safire.corpus.manifest_schema import manifest_schema
 from napari_safire.corpus.triage.ahead import ahead
@@ -99,6 +99,15 @@ def is_manifest(path: str | os.PathLike[str]) -> bool:
         return False
 
 
+def is_result_of_corpus(path: str | os.PathLike[str]) -> bool:
+    """Whether something is a manifest beyond doubt: no folder of another program's.
+
+    `is_manifest` also takes a folder whose description is damaged, so that it can say so.
+    """
+    given = Path(path)
+    return is_manifest(given) and (not given.is_dir() or is_job(given))
+
+
 def open_manifest(path: str | os.PathLike[str]) -> ManifestSource:
     """Open the manifest of a corpus.
 
@@ -176,11 +185,9 @@ def _noted(schema: pa.Schema, path: Path) -> tuple[Path, CorpusJob | None]:
 
 def _read_group(path: Path, group: int, columns: Sequence[str] | None) -> pa.Table:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
-            table = read_bounded(file, columns, _MOST_ROWS, _MOST_BYTES, group=group)
+        table = read_bounded(path, columns, _MOST_ROWS, _MOST_BYTES, group=group)
         table.validate(full=True)
         return table.replace_schema_metadata()
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:

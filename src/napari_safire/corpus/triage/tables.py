@@ -16,6 +16,7 @@ from napari_safire.corpus.triage.conditions import column_kind
 from napari_safire.corpus.triage.places import PicturePlace, place_of
 from napari_safire.errors import SafireError
 from napari_safire.images.lists import write_paths
+from napari_safire.parquet_parts import flat_columns
 from napari_safire.text import printable
 
 if TYPE_CHECKING:
@@ -111,7 +112,10 @@ def write_parquet(path: Path, chosen: Chosen, columns: Sequence[str] | None) -> 
     table = chosen.table(columns).replace_schema_metadata(chosen.source.note(path))
     try:
         with atomic_path(path) as temporary:
-            pq.write_table(table, temporary, row_group_size=_GROUP, compression="zstd")
+            flat = flat_columns(table)
+            pq.write_table(
+                table, temporary, row_group_size=_GROUP, compression="zstd", use_dictionary=flat
+            )
     except OSError as error:
         raise SafireError(
             f"{printable(path)} cannot be written: {error.strerror or error}."

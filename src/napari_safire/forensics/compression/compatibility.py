@@ -10,6 +10,7 @@ compatibility", SPIE 4518 (2001); steps from the coefficients' period: Z. Fan, R
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -233,32 +234,43 @@ def _sample(
     frequencies: npt.NDArray[np.int64],
 ) -> FloatImage:
     """(n, frequencies) coefficients of blocks spread evenly, without clipped ones."""
-    rows = np.arange(grid[0], luminance.shape[0] - BLOCK + 1, BLOCK)
-    cols = np.arange(grid[1], luminance.shape[1] - BLOCK + 1, BLOCK)
-    chosen = np.arange(len(rows) * len(cols))
-    if len(chosen) > most:
-        chosen = np.random.default_rng(0).choice(chosen, most, replace=False)
-    top, left = rows[chosen // len(cols)], cols[chosen % len(cols)]
-    inside = np.arange(BLOCK)
-    at = (top[:, None, None] + inside[:, None], left[:, None, None] + inside)
-    whole = ~clipped[at].any(axis=(1, 2))
-    pixels = luminance[at][whole].reshape(-1, _N)
+    blocks, cut_off = _blocks_of(luminance, grid), _blocks_of(clipped, grid)
+    count = blocks.shape[0] * blocks.shape[1]
+    if count > most:
+        chosen = np.random.default_rng(0).choice(count, most, replace=False)
+        at = chosen // blocks.shape[1], chosen % blocks.shape[1]
+        blocks, cut_off = blocks[at], cut_off[at]
+    whole = ~cut_off.any(axis=(-2, -1))
+    pixels = blocks[whole].reshape(-1, _N)
     return np.asarray(pixels @ _BASIS[:, frequencies], np.float32)
+
+
+def _blocks_of(pixels: npt.NDArray[Any], grid: tuple[int, int]) -> npt.NDArray[Any]:
+    """(h, w, 8, 8) view of the blocks of a grid that lie whole in the picture."""
+    part = pixels[grid[0] :, grid[1] :]
+    down, across = part.shape[0] // BLOCK, part.shape[1] // BLOCK
+    blocks = part[: down * BLOCK, : across * BLOCK].reshape(down, BLOCK, across, BLOCK)
+    return blocks.transpose(0, 2, 1, 3)
 
 
 def _combs(
     values: npt.NDArray[np.float32], steps: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """How nearly coefficients are multiples of each step: standard deviations, and mean cosine."""
+    """How nearly coefficients are multiples of each step: standard deviations, and mean cosine.
+
+    Steps rise; 0 from the first on that has too few coefficients. It is asked a thousand times a
+    picture, for some hundred values each: what is the same for all steps is done outside the loop.
+    """
     sizes = np.sort(np.abs(values))
-    peaks, means = np.zeros(len(steps)), np.zeros(len(steps))
-    for index, step in enumerate(steps):
-        some = sizes[np.searchsorted(sizes, 0.6 * step) :]
-        if len(some) < _LEAST_COUNT:
-            break
-        means[index] = np.cos(np.float32(2 * np.pi / step) * some).mean()
-        peaks[index] = means[index] * np.sqrt(2 * len(some))
-    return peaks, means
+    starts = sizes.searchsorted(0.6 * steps)
+    left = len(sizes) - starts
+    waves = (2 * np.pi / steps).astype(np.float32)
+    sums, cosines = np.zeros(len(steps), np.float32), np.empty_like(sizes)
+    for index, start in enumerate(starts[left >= _LEAST_COUNT].tolist()):
+        some = np.multiply(sizes[start:], waves[index], out=cosines[start:])
+        sums[index] = np.add.reduce(np.cos(some, out=some))
+    means = np.asarray(sums / np.maximum(left, 1).astype(np.float32), np.float64)
+    return means * np.sqrt(2 * left), means
 
 
 def former_steps(sample: FloatImage) -> npt.NDArray[np.int64]:

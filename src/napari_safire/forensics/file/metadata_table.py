@@ -35,7 +35,7 @@ class MetadataTable:
     ----------
     rows : tuple of Row
     finding : str
-        How many of which kind, and how many to notice.
+        How many of which kind, and how many to notice, if any.
     caveats : tuple of str
     """
 
@@ -106,7 +106,7 @@ def metadata_rows(data: bytes, shape: tuple[int, int]) -> MetadataTable:
     kinds = [f"{len(exif.tags)} tags of Exif" if exif.tags else "no Exif"]
     kinds += [f"{len(xmp.values)} of XMP"] if xmp.values else []
     kinds += [f"{len(iptc)} of IPTC"] if iptc else []
-    finding = ", ".join(kinds) + (f", {noticed} to notice" if rows else "")
+    finding = ", ".join(kinds) + (f", {noticed} to notice" if noticed else "")
     return MetadataTable(tuple(rows), finding)
 
 

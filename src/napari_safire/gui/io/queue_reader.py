@@ -18,13 +18,15 @@ _NO_LAYERS: list[Any] = [(None,)]  # npe2's sign that a reader has done its work
 
 
 def read_queue(path: str | os.PathLike[str]) -> list[LayerData]:
-    """Open a project, or a table of pictures, in the dock *SAFIRE Curate* of the current viewer.
+    """Go through a project, a manifest or a table of pictures in the docks of the current viewer.
+
+    The dock *SAFIRE Curate* comes forward, or *SAFIRE Review* where that alone is open.
 
     Parameters
     ----------
     path : path-like
-        The folder of the project, or the ``project.sqlite`` in it; or a table with
-        a column of paths, such as `napari-safire triage --list` writes.
+        The folder of the project, or the ``project.sqlite`` in it; results of a corpus; or a table
+        with a column of paths, such as `napari-safire triage --list` writes.
 
     Returns
     -------
@@ -39,8 +41,8 @@ def read_queue(path: str | os.PathLike[str]) -> list[LayerData]:
     viewer = napari.current_viewer()
     if viewer is None:
         raise DatasetError(
-            f"{path} is a project or a table of pictures: it is opened in the dock SAFIRE Curate "
-            "of a viewer, and there is none."
+            f"{path} is a project or names pictures: it is opened in the dock SAFIRE Curate of a "
+            "viewer, and there is none."
         )
     # Once napari has done with reading: it shows what it has read first.
     QTimer.singleShot(0, partial(_open, viewer, os.fspath(path)))
@@ -50,5 +52,11 @@ def read_queue(path: str | os.PathLike[str]) -> list[LayerData]:
 def _open(viewer: napari.Viewer, path: str) -> None:
     from napari_safire.gui.curate import CurateWidget  # which reads pictures as well
     from napari_safire.gui.dock import bring_forward
+    from napari_safire.gui.review import ReviewWidget
+    from napari_safire.gui.workspace import workspace_of
 
-    bring_forward(viewer, CurateWidget).workspace.queue.work.open_queue(path)
+    there = workspace_of(viewer)
+    review = None if there is None else there.dock(ReviewWidget)
+    if there is None or review is None or there.dock(CurateWidget) is not None:
+        there = bring_forward(viewer, CurateWidget).workspace
+    there.queue.work.open_queue(path)

@@ -1,8 +1,9 @@
 """Reader of what belongs together: pictures with their masks, and results with their picture.
 
 `get_reader` takes list files, SafireMS-style folders, masks in SafireMS encoding, the records that
-this package writes, and TIFF pictures, which are read as everywhere else in the package. Projects
-and tables of pictures open the dock SAFIRE Curate. Everything else stays with napari's own readers.
+this package writes, and TIFF pictures, which are read as everywhere else in the package. Projects,
+results of a corpus and tables of pictures open the dock SAFIRE Curate. Everything else stays with
+napari's own readers.
 
 napari asks its user for a reader, or refuses, wherever two plugins *declare* the same file pattern,
 whatever their `get_reader` says. The manifest therefore declares no ``*.png``, ``*.jpg`` or
@@ -27,6 +28,7 @@ from napari.utils.notifications import show_warning
 from napari_safire.annotation.predictions import AnnotatedPlane
 from napari_safire.annotation.recorded import ANNOTATED, RECORD, recorded_planes, shown_labels
 from napari_safire.corpus.inputs.tables import names_pictures
+from napari_safire.corpus.triage.source import is_result_of_corpus
 from napari_safire.errors import DatasetError, ImageReadError
 from napari_safire.gui.io.layer_data import (
     about_picture,
@@ -94,7 +96,7 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     if not isinstance(path, str):
         return None
     file = Path(path)
-    if is_project(file):
+    if is_project(file) or is_result_of_corpus(file):
         return read_queue
     if file.is_dir():
         return read_folder if find_folder_pairs(file) else None

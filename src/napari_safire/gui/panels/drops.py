@@ -10,8 +10,9 @@ from napari.components import ViewerModel
 from napari.errors import MultipleReaderError
 from qtpy.QtGui import QDropEvent
 
+from napari_safire.corpus.inputs.tables import TABLE_SUFFIXES
+from napari_safire.corpus.triage.source import is_result_of_corpus
 from napari_safire.images.files import why_unreadable
-from napari_safire.images.list_text import LIST_SUFFIXES
 from napari_safire.project.store import is_project
 from napari_safire.text import printable
 
@@ -26,7 +27,7 @@ class Dropped:
     ----------
     model : Path or None
     queue : Path or None
-        A folder, a list file or a project, where it is the only one beside a model.
+        A folder, a list, a manifest or a project, where it is the only one beside a model.
     pictures : tuple of Path
     problems : tuple of str
         Why others are nothing of these.
@@ -57,10 +58,15 @@ def sort_dropped(paths: Sequence[Path]) -> Dropped:
     ]
     model = models[0] if models else None
     if len(others) == 1 and (
-        others[0].is_dir() or others[0].suffix.lower() in LIST_SUFFIXES or is_project(others[0])
+        others[0].is_dir() or others[0].suffix.lower() in TABLE_SUFFIXES or is_project(others[0])
     ):
         return Dropped(model, others[0], (), tuple(told))
     return Dropped(model, None, others, tuple(told))
+
+
+def is_result_or_list(queue: Path) -> bool:
+    """Whether a queue is a list, a table or a manifest, and no folder of pictures."""
+    return not queue.is_dir() or is_result_of_corpus(queue)
 
 
 def open_pictures(viewer: ViewerModel, paths: Iterable[Path]) -> list[str]:

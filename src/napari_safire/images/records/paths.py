@@ -44,6 +44,40 @@ def recorded_path(
         return whole.name
 
 
+def near_path(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> str:
+    """Write a path as it may leave the house: other folders may name people.
+
+    Parameters
+    ----------
+    path : path-like
+    folder : path-like
+        Where the record lies.
+
+    Returns
+    -------
+    str
+        Relative to the folder, with ``/``, for what lies in it, or beside it or below its parent;
+        else the name alone.
+
+    Examples
+    --------
+    >>> near_path("/case/photos/a.jpg", "/case/results"), near_path("/home/anna/a.jpg", "/case/b")
+    ('../photos/a.jpg', 'a.jpg')
+    """
+    whole = Path(os.path.abspath(path))
+    try:
+        written = Path(os.path.relpath(whole, os.path.abspath(folder))).as_posix()
+    except ValueError:  # on another drive of Windows
+        return whole.name
+    return written if is_near(written) else whole.name
+
+
+def is_near(written: str) -> bool:
+    """Whether a path in a record is one that `near_path` writes."""
+    parts = written.split("/")
+    return parts[0] not in ("", "~") and parts.count("..") <= 1
+
+
 def whole_path(written: str, folder: str | os.PathLike[str]) -> Path:
     """Return the path for which `recorded_path` gave a text, whether anything lies there or not.
 

@@ -28,105 +28,200 @@ def event_sentence(event: Event, picture: str = "") -> str:
     where = f"{isolated(picture)}: " if picture else ""
     joined = "" if event.origin is None else f" (joined by {isolated(event.author)})"
     when = event.made_at[:19].replace("T", " ")
-    what = _WORDS[event.kind](event.body)
+    what = _said(*event_told(event.kind, event.body))
     return f"{event.sequence}  {when} UTC  {isolated(event.made_by)}  {where}{what}{joined}"
 
 
 def event_words(event: Event) -> str:
     """Say what an event did, in plain characters; without who, when and to which picture."""
     # `isolated` escapes such marks that a name brings along: these are its own.
-    return _WORDS[event.kind](event.body).translate({0x2068: None, 0x2069: None})
+    told = _said(*event_told(event.kind, event.body))
+    return told.translate({0x2068: None, 0x2069: None})
 
 
-def _said(text: Any) -> str:
-    return f": {isolated(text)}" if text else ""
+def event_told(kind: str, body: _Body) -> tuple[str, Mapping[str, Any]]:
+    """Choose what is said of an event.
+
+    Parameters
+    ----------
+    kind : str
+    body : mapping
+        Of the event.
+
+    Returns
+    -------
+    key : str
+        Of `WORDS`.
+    values : mapping
+        For its places, as they stand in the event.
+    """
+    told = _TOLD[kind](body)
+    return told if isinstance(told, tuple) else (kind, told)
 
 
-def _saved(body: _Body) -> str:
-    basis = body.get("basis")
-    model = f", model {basis['checkpoint_sha256'][:12]}" if basis else ""
-    whose = isolated(body["annotator"])
-    title = f" ({isolated(body['title'])})" if body.get("title") else ""
-    return (
-        f"saved revision {body['revision']} of {whose}{title}: {body['n_sources']} sources, "
-        f"{body['n_unassigned']:,} pixels without{model}, version {body.get('version', '?')}"
-    )
+def _said(key: str, values: Mapping[str, Any]) -> str:
+    shown = {
+        name: f"{value:,}" if isinstance(value, int) else isolated(value)
+        for name, value in values.items()
+    }
+    return WORDS[key].format(**shown)
 
 
-def _flagged(body: _Body) -> str:
-    return f"cannot be used{_said(body['problem'])}" if body["problem"] else "can be used again"
+def _why(key: str, body: _Body, name: str, **values: Any) -> tuple[str, Mapping[str, Any]]:
+    """With a reason, where one is given."""
+    given = body.get(name)
+    return (f"{key}_why", {**values, name: given}) if given else (key, values)
 
 
-def _done(body: _Body) -> str:
-    what = "authentic" if body.get("authentic") else "done"
-    return f"{isolated(body['annotator'])} is {what}{_said(body.get('waiver'))}"
+def _saved(body: _Body) -> tuple[str, Mapping[str, Any]]:
+    basis, title = body.get("basis"), body.get("title")
+    values = {
+        "revision": body["revision"],
+        "annotator": f"{body['annotator']} ({title})" if title else body["annotator"],
+        "sources": body["n_sources"],
+        "without": body["n_unassigned"],
+        "version": body.get("version", "?"),
+    }
+    if not basis:
+        return "work.saved", values
+    return "work.saved_model", {**values, "model": basis["checkpoint_sha256"][:12]}
 
 
-def _compared(body: _Body) -> str:
-    names = " and ".join(isolated(name) for name in sorted(body["revisions"]))
+def _compared(body: _Body) -> Mapping[str, Any]:
+    first, *others = sorted(body["revisions"])
     value = body["p_miou"]
-    return f"{names} agree to p_mIoU {'?' if value is None else f'{value:.3f}'}"
+    told = "?" if value is None else f"{value:.3f}"
+    return {"first": first, "second": " and ".join(others), "value": told}
 
 
-def _noted(body: _Body) -> str:
+def _noted(body: _Body) -> tuple[str, Mapping[str, Any]]:
     finding, changed = body["finding"], body["revision"] > 1
-    name, view = isolated(finding["id"]), isolated(finding.get("view") or "picture")
     done = "withdrew" if finding.get("status") == "withdrawn" else "changed" if changed else "noted"
-    return f"{done} finding {name} in {view}"
+    return f"review.{done}", {
+        "finding": finding["id"],
+        "view": finding.get("view") or "picture",
+    }
 
 
-def _judged(body: _Body) -> str:
+def _judged(body: _Body) -> tuple[str, Mapping[str, Any]]:
     judgement = body["judgement"]
+    values = {"revision": body["revision"], "verdict": judgement.get("verdict")}
     confidence = judgement.get("confidence")
-    how = f", {isolated(confidence)}" if confidence else ""
-    return f"gave verdict {body['revision']}: {isolated(judgement.get('verdict'))}{how}"
+    if not confidence:
+        return "review.judged", values
+    return "review.judged_support", {**values, "support": confidence}
 
 
-def _signed(body: _Body) -> str:
+def _signed(body: _Body) -> tuple[str, Mapping[str, Any]]:
     signature = body["signature"]
-    key = " with an SSH key" if signature.get("ssh_signature") else ""
-    whose = isolated(signature.get("reviewer"))
-    return f"{isolated(signature.get('stance'))} the verdict of {whose}{key}"
+    key = "_key" if signature.get("ssh_signature") else ""
+    return f"review.{signature['stance']}{key}", {"reviewer": signature.get("reviewer")}
 
 
-_WORDS: Mapping[str, Callable[[_Body], str]] = {
-    "project.created": lambda body: f"created the project {isolated(body['name'])}",
-    "settings.changed": lambda body: "changed the settings",
-    "picture.added": lambda body: f"added, file {body['file_sha256'][:12]}",
-    "picture.moved": lambda body: f"found at {isolated(body['path'])}",
-    "picture.identified": lambda body: "read for the first time",
-    "picture.flagged": _flagged,
-    "picture.tagged": lambda body: f"tagged{_said(', '.join(body['tags'])) or ': nothing'}",
-    "picture.removed": lambda body: f"taken out of the list{_said(body.get('reason'))}",
-    "picture.returned": lambda body: "put back into the list",
-    "picture.scored": lambda body: f"scored by a model: {isolated(body.get('verdict', ''))}",
+def _annotator(body: _Body) -> Mapping[str, Any]:
+    return {"annotator": body["annotator"]}
+
+
+WORDS: Mapping[str, str] = {
+    "project.created": "created the project {name}",
+    "settings.changed": "changed the settings",
+    "picture.added": "added, file {file}",
+    "picture.moved": "found at {path}",
+    "picture.identified": "read for the first time",
+    "picture.flagged": "cannot be used: {problem}",
+    "picture.usable": "can be used again",
+    "picture.tagged": "tagged: {tags}",
+    "picture.untagged": "tagged: nothing",
+    "picture.removed": "taken out of the list",
+    "picture.removed_why": "taken out of the list: {reason}",
+    "picture.returned": "put back into the list",
+    "picture.scored": "scored by a model: {program_verdict}",
+    "picture.compared": "{first} and {second} agree to p_mIoU {value}",
+    "picture.controlled": "made a hidden control",
+    "picture.uncontrolled": "no control any more",
+    "work.assigned": "assigned to {annotator}",
+    "work.withdrawn": "taken from {annotator}",
+    "work.saved": (
+        "saved revision {revision} of {annotator}: {sources} sources, {without} pixels without, "
+        "version {version}"
+    ),
+    "work.saved_model": (
+        "saved revision {revision} of {annotator}: {sources} sources, {without} pixels without, "
+        "model {model}, version {version}"
+    ),
+    "work.done": "{annotator} is done",
+    "work.done_why": "{annotator} is done: {waiver}",
+    "work.authentic": "{annotator} is authentic",
+    "work.authentic_why": "{annotator} is authentic: {waiver}",
+    "work.reopened": "work of {annotator} taken up again",
+    "work.rejected": "work of {annotator} sent back",
+    "work.rejected_why": "work of {annotator} sent back: {note}",
+    "work.accepted": "work of {annotator} accepted",
+    "case.described": "described the case",
+    "case.numbered": "described the case: {number}",
+    "review.begun_blind": "began a review, not seeing the model's verdict",
+    "review.begun_seeing": "began a review, seeing the model's verdict",
+    "review.shown": "was shown the model's verdict",
+    "review.analysed": "had it analysed: {program_verdict}, model {model}",
+    "review.checked": "answered the checklist",
+    "review.noted": "noted finding {finding} in {view}",
+    "review.changed": "changed finding {finding} in {view}",
+    "review.withdrew": "withdrew finding {finding} in {view}",
+    "review.judged": "gave verdict {revision}: {verdict}",
+    "review.judged_support": "gave verdict {revision}: {verdict}, {support}",
+    "review.signs": "signs the verdict of {reviewer}",
+    "review.signs_key": "signs the verdict of {reviewer} with an SSH key",
+    "review.disputes": "disputes the verdict of {reviewer}",
+    "review.disputes_key": "disputes the verdict of {reviewer} with an SSH key",
+    "review.reported": "wrote a report: {files}",
+}
+"""In English; reports in other languages have the same keys in a table of their own."""
+
+_TOLD: Mapping[
+    str, Callable[[_Body], Mapping[str, Any] | tuple[str, Mapping[str, Any]]]
+] = {
+    "project.created": lambda body: {"name": body["name"]},
+    "settings.changed": lambda body: {},
+    "picture.added": lambda body: {"file": body["file_sha256"][:12]},
+    "picture.moved": lambda body: {"path": body["path"]},
+    "picture.identified": lambda body: {},
+    "picture.flagged": lambda body: (
+        {"problem": body["problem"]} if body["problem"] else ("picture.usable", {})
+    ),
+    "picture.tagged": lambda body: (
+        {"tags": ", ".join(body["tags"])} if body["tags"] else ("picture.untagged", {})
+    ),
+    "picture.removed": lambda body: _why("picture.removed", body, "reason"),
+    "picture.returned": lambda body: {},
+    "picture.scored": lambda body: {"program_verdict": body.get("verdict", "")},
     "picture.compared": _compared,
-    "picture.controlled": lambda body: (
-        "made a hidden control" if body.get("labels") else "no control any more"
-    ),
-    "work.assigned": lambda body: f"assigned to {isolated(body['annotator'])}",
-    "work.withdrawn": lambda body: f"taken from {isolated(body['annotator'])}",
+    "picture.controlled": lambda body: {} if body.get("labels") else ("picture.uncontrolled", {}),
+    "work.assigned": _annotator,
+    "work.withdrawn": _annotator,
     "work.saved": _saved,
-    "work.done": _done,
-    "work.reopened": lambda body: f"work of {isolated(body['annotator'])} taken up again",
-    "work.rejected": lambda body: (
-        f"work of {isolated(body['annotator'])} sent back{_said(body.get('note'))}"
+    "work.done": lambda body: _why(
+        "work.authentic" if body.get("authentic") else "work.done",
+        body, "waiver", annotator=body["annotator"],
     ),
-    "work.accepted": lambda body: f"work of {isolated(body['annotator'])} accepted",
-    "case.described": lambda body: f"described the case{_said(body['case'].get('number'))}",
+    "work.reopened": _annotator,
+    "work.rejected": lambda body: _why(
+        "work.rejected", body, "note", annotator=body["annotator"]
+    ),
+    "work.accepted": _annotator,
+    "case.described": lambda body: (
+        ("case.numbered", {"number": body["case"]["number"]}) if body["case"].get("number") else {}
+    ),
     "review.begun": lambda body: (
-        f"began a review, {'not seeing' if body['blind'] else 'seeing'} the model's verdict"
+        "review.begun_blind" if body["blind"] else "review.begun_seeing", {}
     ),
-    "review.shown": lambda body: "was shown the model's verdict",
-    "review.analysed": lambda body: (
-        f"had it analysed: {isolated(body['verdict'])}, model "
-        f"{body['basis']['checkpoint_sha256'][:12]}"
-    ),
-    "review.checked": lambda body: "answered the checklist",
+    "review.shown": lambda body: {},
+    "review.analysed": lambda body: {
+        "program_verdict": body["verdict"],
+        "model": body["basis"]["checkpoint_sha256"][:12],
+    },
+    "review.checked": lambda body: {},
     "review.noted": _noted,
     "review.judged": _judged,
     "review.signed": _signed,
-    "review.reported": lambda body: (
-        f"wrote a report: {', '.join(isolated(name) for name in sorted(body['files']))}"
-    ),
-}
+    "review.reported": lambda body: {"files": ", ".join(sorted(body["files"]))},
+}  # fmt: skip

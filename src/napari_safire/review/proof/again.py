@@ -23,10 +23,12 @@ from napari_safire.review.proof.reading import StoredReport, read_file
 from napari_safire.review.reading import read_review
 from napari_safire.review.report.document import (
     ANALYSED,
+    as_written,
     chosen_findings,
     drawn_by,
     review_limitations,
 )
+from napari_safire.review.report.program import other_program
 from napari_safire.review.report.write import HTML, PDF, rendered
 from napari_safire.text import printable
 
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
 
 ELSEWHERE = 0.01
 """By how much numbers may differ: with other threads, machines or versions of what computes."""
-_IDENTITY = ("bytes", "file_sha256", "pixels_sha256", "format", "shape", "decoding", "metadata")
+_IDENTITY = (
+    "bytes", "file_sha256", "pixels_sha256", "format", "shape", "dtype", "orientation", "decoder",
+    "decoding", "why_no_pixels", "metadata",
+)  # fmt: skip
 
 
 def drawn_again(stored: StoredReport) -> Iterator[Check]:
@@ -61,7 +66,7 @@ def drawn_again(stored: StoredReport) -> Iterator[Check]:
         if hashlib.sha256(made[name]).hexdigest() == document["files"].get(name):
             yield right(f"{name} made again", "The same bytes come of the document.")
             continue
-        other = _other_versions(document["made"]["versions"], drawn_by())
+        other = _other_makers(document, drawn_by())
         if not other and name == PDF and _needs_fonts(document):
             other = "it has characters for which fonts of the machine are taken"
         if other:
@@ -117,20 +122,44 @@ def analysed_again(
     except (SafireError, OSError) as error:
         yield wrong(what, f"It cannot be made: {sentence(error)}")
         return
-    other = _other_versions(document["made"]["versions"], versions())
     review = read_review(document["picture"]["id"], stored_events(stored))
-    limits = [*found["limitations"], *review_limitations(review)]
+    limits = [*found["limitations"], *(one.as_record() for one in review_limitations(review))]
     old = _compared(document, document["limitations"])
-    new = _compared(found, limits)
+    new = _compared(found, as_written("limitations", limits, stored.version))
+    yield from _compared_again(stored, old, new)
     if not differences(old, new):
+        yield _figures_again(stored, analysis, cancel)
+
+
+def _compared_again(
+    stored: StoredReport, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterator[Check]:
+    """Compare what was told with what is found, as closely as the same program has to have it."""
+    from napari_safire.review.differences import differences
+
+    what, made = "analysis made again", stored.document["made"]
+    program = other_program(made["program"])
+    other = _other_makers(stored.document, versions())
+    exactly, told = differences(old, new), differences(old, new, ELSEWHERE)
+    if not other:  # the same decoder then
+        told = (*told, *differences(_decoded(old), _decoded(new)))
+    if not exactly:
         yield right(what, "Every number and word of it came again.")
-        yield _figures_again(stored, analysis, other, cancel)
+        return
+    if told and program and not differences(old, new, ELSEWHERE, wording=False):
+        more = f" and {len(told) - 1} more" if len(told) > 1 else ""
+        yield unchecked(
+            what,
+            "Numbers and verdicts came again; sentences are worded otherwise: "
+            f"{told[0][:-1]}{more}. The reason: {printable(program)}.",
+        )
         return
     why = other or "as with another number of threads or another device"
     yield settled(
         what,
-        differences(old, new, ELSEWHERE),
-        f"It came again to {ELSEWHERE:.0%}, not to the last digit: {why}.",
+        told,
+        f"It came again to {ELSEWHERE:.0%}, not to the last digit, {why}. One of "
+        f"{len(exactly)}: {exactly[0]}",
     )
 
 
@@ -150,9 +179,7 @@ def _called(name: str, picture: Path) -> Iterator[Path]:
         yield path
 
 
-def _figures_again(
-    stored: StoredReport, analysis: Analysis, other: str, cancel: Cancel | None
-) -> Check:
+def _figures_again(stored: StoredReport, analysis: Analysis, cancel: Cancel | None) -> Check:
     """Draw the figures once more: a page is believed for what it shows.
 
     Those of findings that were seen in the view "comparison" need a file of which only the report
@@ -169,8 +196,10 @@ def _figures_again(
     new = {figure["id"]: figure for figure in made if figure["id"] not in unseen}
     old = {one["id"]: one for one in stored.document["figures"] if one["id"] not in unseen}
     told = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+    other = _other_makers(stored.document, versions())
     if told and other:
-        return unchecked(what, f"Other bytes come; {other}.")
+        named = printable(", ".join(told))
+        return unchecked(what, f"Others come, or with other captions ({named}); {other}.")
     left = f" {len(unseen)} were not made: they need another picture." if unseen else ""
     return settled(
         what,
@@ -179,7 +208,12 @@ def _figures_again(
     )
 
 
-def _compared(record: Any, limitations: list[str]) -> dict[str, Any]:
+def _decoded(record: Mapping[str, Any]) -> dict[str, Any]:
+    picture = record["picture"]
+    return {"picture": {name: picture.get(name) for name in ("decoder", "decoding")}}
+
+
+def _compared(record: Any, limitations: list[Any]) -> dict[str, Any]:
     picture = record["picture"]
     return {
         "limitations": limitations,
@@ -188,8 +222,12 @@ def _compared(record: Any, limitations: list[str]) -> dict[str, Any]:
     }
 
 
-def _other_versions(made: Any, here: dict[str, str]) -> str:
-    other = [
+def _other_makers(document: Mapping[str, Any], here: Mapping[str, str]) -> str:
+    """Say which program, or which version of what it rests on, is another here; empty if none."""
+    made = document["made"]["versions"]
+    program = other_program(document["made"]["program"])
+    other = [program] if program else []
+    other += [
         f"{n} {made.get(n)} made it, {here[n]} is here" for n in here if made.get(n) != here[n]
     ]
-    return ", ".join(other)
+    return printable(", ".join(other))

@@ -108,6 +108,14 @@ def texts(*keys: str, **forms: Form) -> Form:
     return table(**dict.fromkeys(keys, text), **forms)
 
 
+def sentence(value: Any, name: str) -> None:
+    """A sentence with its key and values, or in English alone."""
+    if isinstance(value, str):
+        text(value, name)
+    else:
+        texts("key", "words", values=table())(value, name)
+
+
 _EVENT = texts(
     "at", "author", "machine", "kind", "what", "picture",
     sequence=whole, body=table(), origin=maybe(table()), previous=sha256, sha256=sha256,
@@ -127,7 +135,7 @@ DOCUMENT = table(
     evidence=rows(table()),
     findings=rows(table()),
     reviews=rows(table()),
-    limitations=rows(text),
+    limitations=rows(sentence),
     events=rows(_EVENT),
     head=maybe(sha256),
     figures=rows(texts("id", "caption", "caveat", file=file_name, sha256=sha256), 1_000),

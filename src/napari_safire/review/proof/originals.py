@@ -9,11 +9,14 @@ from pathlib import Path, PurePosixPath
 from napari_safire.errors import SafireError
 from napari_safire.images.files import file_sha256, why_unreadable
 from napari_safire.images.records.paths import whole_path
+from napari_safire.project.places import remembered
 from napari_safire.project.store import is_project
 from napari_safire.review.proof.reading import StoredReport
 
 CASE = "case"
 """Folder of a case beside its report."""
+_NEAR = 2
+"""Folders around a report in which a picture of its name counts as its picture."""
 
 
 def found_case(stored: StoredReport, given: Path | None) -> Path | None:
@@ -51,16 +54,23 @@ def found_picture(
 
 
 def _places(stored: StoredReport, case: Path | None) -> Iterator[Path]:
-    """Relative paths only: a report from anybody shall not make this program look anywhere."""
+    """Relative paths only: a report from anybody shall not make this program look anywhere.
+
+    Last, where this user named a picture with that hash.
+    """
     written, name = stored.document["picture"]["path"], stored.document["picture"]["name"]
     is_relative = not PurePosixPath(written).is_absolute() and "\\" not in written
-    for base in (case, stored.folder, stored.folder.parent):
+    parents = stored.folder.parents[:_NEAR]
+    for base in (case, stored.folder, *parents):
         if base is None:
             continue
         if is_relative and ":" not in written and "\0" not in written:
             yield whole_path(written, base)
         if name == os.path.basename(name) and name not in ("", ".", "..") and "\0" not in name:
             yield base / name
+    there = remembered(stored.document["picture"]["file_sha256"])
+    if there is not None:
+        yield there
 
 
 def found_model(stored: StoredReport, given: Path | None) -> tuple[Path | None, bool]:

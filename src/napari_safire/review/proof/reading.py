@@ -14,7 +14,7 @@ from napari_safire.errors import DatasetError
 from napari_safire.images.files import why_unreadable
 from napari_safire.model.files.strict_json import parse_json
 from napari_safire.review.proof import form
-from napari_safire.review.report.document import FORMAT, VERSION
+from napari_safire.review.report.document import FORMAT, READ
 from napari_safire.review.report.write import JSON
 from napari_safire.text import printable
 
@@ -88,7 +88,7 @@ def read_report(path: str | os.PathLike[str]) -> StoredReport:
         raise DatasetError(
             f"{printable(file)} is no report that can be read ({error}): give a report's folder."
         ) from error
-    if document["version"] == VERSION:
+    if document["version"] in READ:
         try:
             form.DOCUMENT(document, "the document")
         except Damaged as error:

@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from napari_safire import __version__
 from napari_safire.errors import SafireError, sentence
 from napari_safire.images.records.writing import record_text
 from napari_safire.progress import Cancel, Progress, report, within
 from napari_safire.review.proof.again import analysed_again, drawn_again
 from napari_safire.review.proof.case_checks import (
+    OTHER_FORM,
     case_checks,
     event_checks,
     signature_checks,
@@ -29,7 +29,7 @@ from napari_safire.review.proof.case_checks import (
 from napari_safire.review.proof.checks import Check, right, settled, tried, unchecked, wrong
 from napari_safire.review.proof.originals import found_case, found_model, found_picture
 from napari_safire.review.proof.reading import StoredReport, read_file, read_report
-from napari_safire.review.report.document import VERSION, content_digest
+from napari_safire.review.report.document import ENTRIES, READ, VERSION, content_digest
 from napari_safire.review.report.write import HTML, JSON, PDF
 from napari_safire.text import printable
 
@@ -120,7 +120,7 @@ def verify_report(
     """
     given = originals or Originals()
     stored = read_report(path)
-    other = stored.version != VERSION
+    other = stored.version not in READ
     steps: list[tuple[str, Callable[[], Iterator[Check]]]] = [
         (JSON, partial(_of_document, stored)),
         ("files", partial(_of_files, stored)),
@@ -130,7 +130,7 @@ def verify_report(
         ("case", partial(_of_case, stored, given)),
         ("picture", partial(_of_picture, stored, given)),
         ("model", partial(_of_model, stored, given)),
-        ("pages made again", partial(_of_pages, stored)),
+        ("pages made again", partial(drawn_again, stored)),
         (
             "analysis made again",
             partial(_of_analysis, stored, given, load_engine, within(progress, 90, 100), cancel),
@@ -147,7 +147,7 @@ def verify_report(
 def _of_document(stored: StoredReport) -> Iterator[Check]:
     document = stored.document
     is_known = document["digest"] == content_digest(document)
-    if stored.version != VERSION:
+    if stored.version not in READ:
         yield unchecked(
             "version",
             f"The report has form {stored.version}, this program knows {VERSION}: install the "
@@ -158,6 +158,10 @@ def _of_document(stored: StoredReport) -> Iterator[Check]:
         )
         return
     problems = [] if is_known else ["Its content was changed: its digest is another."]
+    more = sorted(set(document) - ENTRIES)
+    if more:
+        named = printable(", ".join(more[:3]))
+        problems.append(f"It has entries that no report of this program has: {named[:100]}.")
     if not problems and stored.data != record_text(document).encode():
         problems = ["Its bytes were changed: they are not those that this content is written in."]
     yield settled(JSON, problems, f"It has its digest, {document['digest'][:16]}.")
@@ -191,7 +195,11 @@ def _of_figures(stored: StoredReport) -> Iterator[Check]:
 def _of_case(stored: StoredReport, given: Originals) -> Iterator[Check]:
     folder = found_case(stored, given.case)
     if folder is None:
-        yield unchecked("case", "No case lies beside the report: give its folder by --case.")
+        yield unchecked(
+            "case",
+            "No case lies beside the report, so who made it, and when, is not proved: give its "
+            "folder by --case.",
+        )
         return
     yield from case_checks(stored, folder, was_given=given.case is not None)
 
@@ -203,7 +211,10 @@ def _of_picture(stored: StoredReport, given: Originals) -> Iterator[Check]:
     elif is_it:
         yield right("picture", f"{printable(path)} has the hash in the document.")
     else:
-        yield wrong("picture", f"{printable(path)} was changed: its hash is another.")
+        yield wrong(
+            "picture",
+            f"{printable(path)} has another hash: it was changed, or is another of this name.",
+        )
 
 
 def _of_model(stored: StoredReport, given: Originals) -> Iterator[Check]:
@@ -219,17 +230,6 @@ def _of_model(stored: StoredReport, given: Originals) -> Iterator[Check]:
         yield wrong("model", f"{printable(path)} is another model: its hash is another.")
 
 
-def _of_pages(stored: StoredReport) -> Iterator[Check]:
-    made_by = stored.document["made"]["program"]["version"]
-    if made_by != __version__:
-        yield unchecked(
-            "pages made again",
-            f"They were made by version {printable(made_by)}, this is {__version__}.",
-        )
-        return
-    yield from drawn_again(stored)
-
-
 def _of_analysis(
     stored: StoredReport,
     given: Originals,
@@ -240,6 +240,9 @@ def _of_analysis(
     what = "analysis made again"
     if load_engine is None:
         yield unchecked(what, "It was not asked for.")
+        return
+    if stored.version not in READ:
+        yield unchecked(what, OTHER_FORM)
         return
     from napari_safire.engine.precision import Precision as known  # brings torch
 

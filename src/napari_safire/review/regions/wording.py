@@ -34,6 +34,8 @@ def words_of(row: RegionRow, measure: RegionMeasure) -> str:
         return f"nearly like the rest {figures}"
     word = measure.low_word if row.effect < 0 else measure.high_word
     degree = "slightly " if abs(row.effect) < _LARGE else ""
+    if (row.inside - row.rest) * row.effect < 0:  # as where few cells hold most of what is clipped
+        return f"{degree}{word} in most cells {figures[:-1]} on the whole)"
     return f"{degree}{word} {figures}"
 
 

@@ -1,8 +1,9 @@
 """The words of a report, in one file a language; numbers and dates as that language writes them.
 
 ``texts/en.toml`` has every key; a translation is one more file beside it. What it leaves out is
-said in English. Only the report's own words are translated: names, comments and the sentences that
-the program recorded stay as they are in the document.
+said in English. Sentences that a document keeps by key lie in ``texts/sentences``; those that the
+program recorded in English, as the words of a view, are said by ``texts/recorded``. Names and
+comments stay as they are in the document.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from types import MappingProxyType
 from typing import Any
 
 from napari_safire.errors import SafireError
+from napari_safire.project.upkeep.wording import WORDS
 from napari_safire.review.report.blocks import Run, Words
 
 _FOLDER = Path(__file__).parent / "texts"
 ENGLISH = "en"
+"""The language in which sentences stand in a document, whatever that of its pages."""
 _PLACE = re.compile(r"\{(\w+)\}")
-_UNITS = ("bytes", "kB", "MB", "GB")
+_UNITS = ("", "kB", "MB", "GB")
 _OF_MOMENT = {
     "month_number": "%m",
     "day_number": "%d",
@@ -42,18 +45,6 @@ def languages() -> tuple[str, ...]:
     tuple of str
     """
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
-
-
-def language_of(document: Mapping[str, Any]) -> str:
-    """Return the language in which a document's sentences were recorded.
-
-    Returns
-    -------
-    str
-        English unless the document names another one of `languages`.
-    """
-    language = document.get("language")
-    return language if isinstance(language, str) and language in languages() else ENGLISH
 
 
 class Texts:
@@ -169,8 +160,12 @@ class Texts:
             decimals = digits - 1 - math.floor(math.log10(abs(value)))
             text = f"{value:,.{max(0, decimals)}f}"
             text = text.rstrip("0").rstrip(".") if "." in text else text
+        return self.marked(text)
+
+    def marked(self, number: str) -> str:
+        """Write a number that stands in English with the marks of this language."""
         marks = {",": self.line("format.thousands"), ".": self.line("format.decimal")}
-        return "".join(marks.get(character, character) for character in text)
+        return "".join(marks.get(character, character) for character in number)
 
     def share(self, value: float) -> str:
         """Write a share, 0 to 1, in per cent."""
@@ -183,6 +178,8 @@ class Texts:
     def size(self, n_bytes: int) -> str:
         """Write a number of bytes, rounded."""
         unit = min(len(_UNITS) - 1, max(0, (len(str(abs(n_bytes))) - 1) // 3))
+        if not unit:
+            return self.line("format.bytes").replace("{n}", self.number(n_bytes))
         return f"{self.number(n_bytes / 1000**unit)} {_UNITS[unit]}"
 
     def moment(self, text: str, form: str = "moment") -> Run:
@@ -230,8 +227,12 @@ def moment(text: str) -> datetime | None:
 
 @cache
 def _texts(language: str) -> Mapping[str, str]:
-    tables = tomllib.loads((_FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
-    return MappingProxyType(dict(_flat(tables, "")))
+    found = {f"event.{key}": text for key, text in WORDS.items()} if language == ENGLISH else {}
+    for folder in (_FOLDER, _FOLDER / "sentences"):
+        file = folder / f"{language}.toml"
+        if file.exists() or folder == _FOLDER:
+            found |= _flat(tomllib.loads(file.read_text(encoding="utf-8")), "")
+    return MappingProxyType(found)
 
 
 def _flat(tables: Mapping[str, Any], before: str) -> Iterator[tuple[str, str]]:

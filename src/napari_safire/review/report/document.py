@@ -15,9 +15,10 @@ from importlib.metadata import version
 from operator import itemgetter
 from typing import Any
 
-from napari_safire import __version__
+from napari_safire.images.records.paths import is_near
 from napari_safire.project.chain.events import Event, canonical
 from napari_safire.project.people import machine_name
+from napari_safire.project.pictures import ProjectPicture
 from napari_safire.project.upkeep.wording import event_words
 from napari_safire.review.case import Case
 from napari_safire.review.codec import as_record, read_case
@@ -29,11 +30,15 @@ from napari_safire.review.reading import (
     Signed,
     read_review,
 )
-from napari_safire.review.values import CHECKLIST, CaseDescription, Viewport
-from napari_safire.text import isolated
+from napari_safire.review.report.program import program_record
+from napari_safire.review.report.record import RECEIVED
+from napari_safire.review.report.sentences import Sentence
+from napari_safire.review.values import CaseDescription, Viewport
 
 FORMAT = "napari-safire report"
-VERSION = 1
+VERSION = 2
+READ = (1, VERSION)
+"""Versions that can be proved; the first had sentences in English alone, without their keys."""
 FIGURES = "figures"
 """Folder of the figures, beside the document."""
 _HEX = "0123456789abcdef"
@@ -44,6 +49,13 @@ _OF_ANALYSIS = (
 )  # fmt: skip
 ANALYSED = (*_OF_ANALYSIS, "evidence")
 """Entries that come from the analysis alone: made again, they have to be the same."""
+ENTRIES = frozenset(
+    {
+        "format", "version", "language", "digest", "made", "case", "custody", "picture", *ANALYSED,
+        "findings", "reviews", "limitations", "events", "head", "figures", "files",
+    }
+)  # fmt: skip
+"""All entries of a document."""
 OF_EVENTS = ("case", "custody", "findings", "reviews", "head")
 """Entries that follow from the events."""
 _SEEN = ("picture.added", "picture.identified", "review.analysed")
@@ -112,27 +124,34 @@ def make_document(
             "by": case.reviewer,
             "machine": machine_name(),
             "device": device,
-            "program": {"name": "napari-safire", "version": __version__},
+            "program": program_record(),
             "versions": {**(record.get("versions") or {}), **drawn_by()},
         },
-        "picture": {"id": known.id, "name": known.name, "path": known.path, **record["picture"]},
+        "picture": {"id": known.id, "name": known.name, "path": _place(known), **record["picture"]},
         **{name: record.get(name) for name in _OF_ANALYSIS},
         "evidence": record.get("evidence") or [],
         "figures": [dict(figure) for figure in figures],
     }
     document |= of_events(events, document["picture"])
     review = read_review(known.id, events)
-    document["limitations"] = [*(record.get("limitations") or ()), *review_limitations(review)]
-    _name_figures(document)
+    own = [one.as_record() for one in review_limitations(review)]
+    document["limitations"] = [*(record.get("limitations") or ()), *own]
+    document["findings"] = with_figures(document["findings"], document["figures"])
     return identified(document)
 
 
-def _name_figures(document: dict[str, Any]) -> None:
-    """Say of each finding which figure shows it."""
-    shown = {figure["id"] for figure in document["figures"]}
-    for finding in document["findings"]:
-        name = f"finding-{finding['number']}"
-        finding["figure"] = name if name in shown else None
+def _place(picture: ProjectPicture) -> str:
+    """Where a picture lies, as far as a report may tell it."""
+    return picture.path if is_near(picture.path) else picture.name
+
+
+def with_figures(
+    findings: Iterable[Mapping[str, Any]], figures: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Say of each finding which figure shows it, if one does."""
+    shown = {figure["id"] for figure in figures}
+    names = ((finding, f"finding-{finding['number']}") for finding in findings)
+    return [{**finding, "figure": name if name in shown else None} for finding, name in names]
 
 
 def drawn_by() -> dict[str, str]:
@@ -236,7 +255,7 @@ def _custody(file_sha256: str, events: Iterable[Event]) -> Iterator[dict[str, An
             told = read_case(event.body["case"]).received
             if not told or told == received:
                 continue
-            what, is_first, received = f"received: {told}", not received, told
+            what, is_first, received = f"{RECEIVED}{told}", not received, told
         else:
             is_first = False
         step = {
@@ -310,39 +329,82 @@ def _signed(signed: Signed) -> dict[str, Any]:
     }
 
 
-def _order(review: Review) -> Iterator[str]:
+def _order(review: Review) -> Iterator[dict[str, Any]]:
     """What was seen before what."""
-    steps = [(review.begun_at, "The review was begun.")] if review.begun_at else []
+    steps = [(review.begun_at, Sentence("order.begun"))] if review.begun_at else []
     if review.shown_at:
-        steps.append((review.shown_at, "The model's verdict was shown."))
+        steps.append((review.shown_at, Sentence("order.shown")))
     for judged in review.judged:
-        name = "The verdict" if judged.revision == 1 else f"Verdict {judged.revision}"
-        seen = "not seeing" if judged.blind else "free to see"
-        steps.append((judged.at, f"{name} was given, {seen} the model's."))
-        if judged is not review.verdict:  # those of the last one stand beside it
-            steps += [(s.at, _of_former(name, s)) for s in judged.signatures]
-    for at, what in sorted(steps, key=itemgetter(0)):
-        yield f"{at[:16].replace('T', ' ')} UTC: {what}"
+        which, numbered = _which(judged)
+        seen = "blind" if judged.blind else "seeing"
+        steps.append((judged.at, Sentence(f"order.{which}_{seen}", numbered)))
+        if judged is review.verdict:  # its signatures stand beside it
+            continue
+        for one in judged.signatures:  # a dispute does not go away because another verdict is given
+            what = "signed" if one.signature.stance == "signs" else "disputed"
+            steps.append((one.at, Sentence(f"order.{which}_{what}", {**numbered, "by": one.by})))
+    for at, said in sorted(steps, key=itemgetter(0)):
+        yield {"at": at, **said.as_record()}
 
 
-def _of_former(name: str, signed: Signed) -> str:
-    """A dispute does not go away because the verdict was given once more."""
-    what = "signed" if signed.signature.stance == "signs" else "disputed"
-    return f"{name} was {what} by {isolated(signed.by)}."
+def _which(judged: Judged) -> tuple[str, dict[str, str | int]]:
+    return ("first", {}) if judged.revision == 1 else ("later", {"revision": judged.revision})
 
 
-def review_limitations(review: PictureReview) -> Iterator[str]:
+def review_limitations(review: PictureReview) -> Iterator[Sentence]:
     """Say what limits a report by what its reviewers answered, and by what was not chosen."""
     for one in review.reviews:
         for answer in one.checklist:
-            if answer.answer != "yes":
-                note = f" {answer.note}" if answer.note else ""
-                question = CHECKLIST[answer.question]
-                yield f'"{question}" {one.reviewer} answers "{answer.answer}".{note}'
+            if answer.answer == "yes":
+                continue
+            values = {
+                "question": answer.question,
+                "reviewer": one.reviewer,
+                "answer": answer.answer,
+            }
+            if answer.note:
+                yield Sentence("limitation.answered_note", {**values, "note": answer.note})
+            else:
+                yield Sentence("limitation.answered", values)
     left_out = len(review.findings) - len(chosen_findings(review))
-    if left_out:
-        what = "1 finding was" if left_out == 1 else f"{left_out} findings were"
-        yield f"{what} noted and not chosen for this report; the event log names them."
+    if left_out == 1:
+        yield Sentence("limitation.left_out_one")
+    elif left_out:
+        yield Sentence("limitation.left_out", {"n": left_out})
+
+
+def as_written(name: str, value: Any, version: int) -> Any:
+    """Return an entry of a document in the form that a version of it has.
+
+    Parameters
+    ----------
+    name : str
+        "reviews", "limitations" or another.
+    value : object
+        In the form of `VERSION`.
+    version : int
+        One of `READ`.
+
+    Returns
+    -------
+    object
+    """
+    if version == VERSION:
+        return value
+    if name == "limitations":
+        return [one["words"] for one in value]
+    if name != "reviews":
+        return value
+    return [
+        {
+            **review,
+            "order": [
+                f"{step['at'][:16].replace('T', ' ')} UTC: {step['words']}"
+                for step in review["order"]
+            ],
+        }
+        for review in value
+    ]
 
 
 def _event(event: Event) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.review.report import drawing
 from napari_safire.review.report.document import figure_file, window_of
-from napari_safire.review.report.finding_view import PARTITION_CAVEAT, FindingView
+from napari_safire.review.report.finding_view import FORGERY_LEGEND, PARTITION_CAVEAT, FindingView
 from napari_safire.review.values import Finding
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _of_picture(analysis: Analysis) -> Iterator[Figure]:
         yield Figure("partition", told, PARTITION_CAVEAT, drawing.encoded(drawn))
     if analysis.forgery is not None:
         drawn = drawing.forgery_map(rgb, analysis.forgery)
-        told = "The forgery map over the grey picture, from 0 (none) to 1."
+        told = f"The forgery map over the grey picture, with its scale. {FORGERY_LEGEND}"
         yield Figure("forgery-map", told, analysis.forgery.caveat, drawing.encoded(drawn))
 
 
@@ -116,10 +116,12 @@ def _reduced(shape: Sequence[int]) -> str:
 
 
 def _of_views(analysis: Analysis) -> Iterator[Figure]:
+    legends = {one["name"]: one.get("legend", "") for one in analysis.evidence}
     for name, pixels in analysis.thumbnails.items():
         view = analysis.views[name].view
+        told = f"{name}: {view.shows} {legends.get(name, '')}".rstrip()
         figure = f"view-{re.sub('[^a-z0-9]+', '-', name.lower())}"
-        yield Figure(figure, f"{name}: {view.shows}", view.misleads, drawing.encoded(pixels))
+        yield Figure(figure, told, view.misleads, drawing.encoded(pixels))
 
 
 def _of_findings(

@@ -11,17 +11,18 @@ import numpy.typing as npt
 from napari_safire.annotation.region_labels import partition_uncertainty
 from napari_safire.errors import Cancelled, SafireError, sentence
 from napari_safire.forensics.evidence import Evidence
-from napari_safire.forensics.export import render_links, render_map
+from napari_safire.forensics.export import drawn_legend, render_links, render_map
 from napari_safire.review.report import drawing
 from napari_safire.review.values import Finding
+from napari_safire.review.voting import VOTES
 
 if TYPE_CHECKING:
     from napari_safire.review.analysis import Analysis
 
 PARTITION_CAVEAT = "Borders are as coarse as the model's patches; see the limitations."
-_UNCERTAINTY_CAVEAT = (
-    "Brighter: the source of a pixel is less clear. It is the model's own estimate."
-)
+FORGERY_LEGEND = "Grey: 0, nothing accused; the fuller the colour, the nearer to 1."
+_UNCERTAINTY_LEGEND = "Brighter: the source of a pixel is less clear, 0 to 1."
+_UNCERTAINTY_CAVEAT = "It is the model's own estimate."
 Cut = Callable[[drawing.Window, int], npt.NDArray[np.uint8]]
 """Draws a part of the picture, no side longer than so many pixels or as the part is."""
 
@@ -64,6 +65,8 @@ class FindingView:
             self._take_forgery_map(analysis)
         elif name == "uncertainty":
             self._take_uncertainty(analysis)
+        elif name == VOTES:
+            self._take_votes(analysis)
         elif name in analysis.views:
             if parameters.get("reference"):
                 # A case may come from anybody: it opens no other file, and puts none into a report.
@@ -91,19 +94,25 @@ class FindingView:
         self.cut = lambda window, side: drawing.heat_over(
             rgb[_part(window)], forgery.heatmap[_part(window)], muted=muted
         )
-        self.caveat = forgery.caveat
+        self.caveat, self.remark = forgery.caveat, f" {FORGERY_LEGEND}"
 
     def _take_uncertainty(self, analysis: Analysis) -> None:
         if analysis.partition is None:
             raise ValueError("there is no partition")
         values = np.clip(partition_uncertainty(analysis.partition), 0, 1)
         self._take_pixels(np.repeat(np.rint(values * 255).astype(np.uint8)[..., None], 3, axis=2))
-        self.caveat = _UNCERTAINTY_CAVEAT
+        self.caveat, self.remark = _UNCERTAINTY_CAVEAT, f" {_UNCERTAINTY_LEGEND}"
+
+    def _take_votes(self, analysis: Analysis) -> None:
+        if analysis.votes is None:
+            raise ValueError("there are no votes")
+        rgb = analysis.picture.rgb
+        self._take(Evidence(map=analysis.votes.as_map(analysis.picture.shape)), rgb)
 
     def _take(self, found: Evidence, rgb: npt.NDArray[np.uint8]) -> None:
+        legend = drawn_legend(found)
+        self.remark = f" {legend}" if legend else ""
         if found.map is not None:
-            legend = found.map.legend
-            self.remark = f" {legend}" if legend else ""
             self._take_pixels(render_map(found.map), found.map.cell, found.map.origin)
         elif found.links is not None:
             self._take_pixels(render_links(found.links, rgb))

@@ -12,7 +12,7 @@ from jinja2 import Environment
 
 from napari_safire.evaluation.template import environment
 from napari_safire.review.report.blocks import Content, Words
-from napari_safire.review.report.catalogue import ENGLISH, Texts, language_of
+from napari_safire.review.report.catalogue import ENGLISH, Texts
 from napari_safire.review.report.content import make_content
 from napari_safire.review.report.figure_files import FigureFile, drawable
 from napari_safire.text import printable
@@ -57,7 +57,7 @@ def render_html(
         weight=texts.words("page.weight", size=texts.size(weight)),
         sources={name: _source(file) for name, file in shown.items()},
         page_head=_style_string(content),
-        recorded_language=language_of(document),
+        recorded_language=ENGLISH,
     )
 
 

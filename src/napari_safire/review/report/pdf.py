@@ -24,7 +24,7 @@ from napari_safire.review.report.blocks import (
     Words,
     runs,
 )
-from napari_safire.review.report.catalogue import ENGLISH, Texts, language_of, moment
+from napari_safire.review.report.catalogue import ENGLISH, Texts, moment
 from napari_safire.review.report.content import make_content
 from napari_safire.review.report.figure_files import FigureFile, drawable
 from napari_safire.review.report.fonts import Fonts, choose_fonts, refused_by
@@ -134,7 +134,7 @@ def _data(
     return {
         "language": _typst_language(texts.language),
         "direction": texts.direction,
-        "recorded_language": _typst_language(language_of(document)),
+        "recorded_language": ENGLISH,
         "title": words.set(content.title),
         "plain_title": words.line(_plain(content.title)),
         "author": words.line(content.author),

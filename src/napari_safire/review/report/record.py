@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+RECEIVED = "received: "
+"""Begins the step of a custody that tells how the picture is said to have come."""
 _LARGEST = 10**18
 
 

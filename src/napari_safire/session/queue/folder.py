@@ -1,4 +1,4 @@
-"""Pictures of a folder or of a list file, with masks and records beside them.
+"""Pictures of a folder, a list file or a manifest, with masks and records beside them.
 
 One person works on them, whoever that is, and each picture has one mask. How far the pictures are
 is looked up once, when the queue is opened, and of single pictures whenever they are gone to.
@@ -14,13 +14,17 @@ from pathlib import Path
 
 from napari_safire.annotation.annotation import Annotation, Labels
 from napari_safire.annotation.predictions import AnnotatedPlane
+from napari_safire.corpus.manifest_queue import QUEUE_CHOICE, manifest_queue
 from napari_safire.corpus.queue import STATES, PictureQueue, QueueEntry
 from napari_safire.corpus.queue_files import from_one
+from napari_safire.corpus.triage.choice import Choice
+from napari_safire.corpus.triage.source import is_manifest
 from napari_safire.errors import DatasetError
 from napari_safire.images.lists import ListEntry
 from napari_safire.images.reading import ReadImage
 from napari_safire.images.truth import read_label_truth
 from napari_safire.project.queries import PictureQuery, PictureRow, RowState, SortKey
+from napari_safire.session.queue.choosing import choice_as_texts
 from napari_safire.session.queue.folder_work import FolderWork, read_work
 from napari_safire.session.queue.listing import Listing
 from napari_safire.session.queue.store import Action
@@ -28,17 +32,19 @@ from napari_safire.text import printable
 
 
 class FolderPictures:
-    """The `PictureStore` of a folder or list. Make one with `open`.
+    """The `PictureStore` of a folder, a list or a manifest. Make one with `open`.
 
     Parameters
     ----------
     queue : PictureQueue
     place : Path
-        The folder or list file.
+        The folder, list file or manifest.
+    choice : Choice or None
+        Which pictures of a manifest; None of a folder or list.
 
     Attributes
     ----------
-    queue : PictureQueue
+    queue, place, choice
     """
 
     states: tuple[RowState, ...] = STATES
@@ -46,9 +52,10 @@ class FolderPictures:
     sorts: tuple[SortKey, ...] = ("added", "name", "state")
     actions: frozenset[Action] = frozenset({"done", "authentic", "choose output"})
 
-    def __init__(self, queue: PictureQueue, place: Path) -> None:
+    def __init__(self, queue: PictureQueue, place: Path, choice: Choice | None = None) -> None:
         self.queue = queue
         self.place = place
+        self.choice = choice
         # By key, which is the path below the queue's folder; states are written in the reading
         # worker, one at a time.
         self._states = queue.states()
@@ -56,26 +63,36 @@ class FolderPictures:
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None
+        cls,
+        path: str | os.PathLike[str],
+        output: str | os.PathLike[str] | None = None,
+        choice: Choice | None = None,
     ) -> FolderPictures:
-        """Find the pictures of a folder or list, and look up how far each of them is.
+        """Find the pictures of a folder, a list or a manifest, and look up how far each of them is.
 
         Parameters
         ----------
         path : path-like
         output : path-like, optional
             See `PictureQueue.open`.
+        choice : Choice, optional
+            Of a manifest; default: `QUEUE_CHOICE`.
 
         Raises
         ------
         DatasetError
             It cannot be read or holds no pictures.
         """
-        return cls(PictureQueue.open(path, output), Path(os.path.abspath(path)))
+        place = Path(os.path.abspath(path))
+        if is_manifest(place):
+            choice = choice or QUEUE_CHOICE
+            return cls(manifest_queue(place, choice, output), place, choice)
+        return cls(PictureQueue.open(place, output), place)
 
     def with_output(self, output: str | os.PathLike[str]) -> FolderPictures:
         """Return the same pictures with masks and records in another folder."""
-        return FolderPictures(replace(self.queue, output=Path(os.path.abspath(output))), self.place)
+        moved = replace(self.queue, output=Path(os.path.abspath(output)))
+        return FolderPictures(moved, self.place, self.choice)
 
     annotator = ""
 
@@ -86,8 +103,9 @@ class FolderPictures:
 
     @property
     def opened_with(self) -> Mapping[str, str]:
-        """See `PictureStore`: the folder of masks."""
-        return {"output": os.fspath(self.queue.output)}
+        """See `PictureStore`: the folder of masks, and what is chosen of a manifest."""
+        chosen = {} if self.choice is None else choice_as_texts(self.choice)
+        return {"output": os.fspath(self.queue.output), **chosen}
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from napari_safire.corpus.triage.choice import Choice
+from napari_safire.corpus.triage.source import is_manifest
 from napari_safire.images.lists import enumerated
 from napari_safire.progress import Cancel, Progress
 from napari_safire.project.adding import Added, add_pictures
@@ -29,12 +31,15 @@ class PicturesToAdd:
         How many annotate each picture, of a project that is made.
     decode : bool
         Read the pixels now; see `add_pictures`.
+    choice : Choice, optional
+        Which pictures, where the source is a manifest; default: all.
     """
 
     source: str | os.PathLike[str]
     folder: Path
     annotators: int = 1
     decode: bool = True
+    choice: Choice | None = None
 
 
 def add_to_project(
@@ -56,7 +61,8 @@ def add_to_project(
     SafireError
         There are no pictures, or the project cannot be made or opened.
     """
-    found = collect(wanted.source)
+    choice = wanted.choice if is_manifest(wanted.source) else None
+    found = collect(wanted.source, choice=choice)
     if is_project(wanted.folder):
         project = Project.open(wanted.folder)
     else:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from napari_safire.corpus.triage.choice import Choice
 from napari_safire.project.queries import PictureQuery
 from napari_safire.project.store import is_project
 from napari_safire.session.messages import ANYWHERE
+from napari_safire.session.queue.choosing import choice_of_texts
 from napari_safire.session.queue.folder import FolderPictures
 from napari_safire.session.queue.going import GoingThrough
 from napari_safire.session.queue.listing import Listing
@@ -24,19 +26,21 @@ class Queues(GoingThrough):
     Parameters and attributes as of `GoingThrough`.
     """
 
-    def open_queue(self, path: str | os.PathLike[str]) -> None:
-        """Begin with the first picture of a folder, a list file or a project that is not done.
+    def open_queue(self, path: str | os.PathLike[str], choice: Choice | None = None) -> None:
+        """Begin with the first picture of a folder, a list, a manifest or a project to be done.
 
         Parameters
         ----------
         path : path-like
             What cannot be opened is told, and the queue before stays.
+        choice : Choice, optional
+            Which pictures of a manifest; default: the highest scores.
         """
         present = self.store
 
         def make() -> PictureStore:
             if not is_project(path):
-                return FolderPictures.open(path)
+                return FolderPictures.open(path, choice=choice)
             store = ProjectPictures.open(path)
             if isinstance(present, ProjectPictures) and present.is_same(store):
                 store.close()
@@ -66,7 +70,7 @@ class Queues(GoingThrough):
         def make() -> PictureStore:
             if is_project(place):
                 return ProjectPictures.open(place, noted.get("author"))
-            return FolderPictures.open(place, noted.get("output"))
+            return FolderPictures.open(place, noted.get("output"), choice_of_texts(noted))
 
         self.open_store(make, Path(place).name, noted["key"])
 

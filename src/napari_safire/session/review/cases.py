@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_safire.errors import DatasetError, SafireError, sentence
+from napari_safire.errors import SafireError, sentence
 from napari_safire.project.people import choose_annotator_name
-from napari_safire.project.pictures import find_picture
 from napari_safire.project.store import Project, is_project
 from napari_safire.review.case import Case, case_folder_of, open_case
+from napari_safire.review.placing import known_picture
 from napari_safire.review.values import CaseDescription
 from napari_safire.session.planes import Pixels, PlaneKey
 from napari_safire.session.review.opened import OpenCase, place_of, read_case_of
@@ -230,11 +230,7 @@ class Cases:
 def _has(folder: Path, picture: Path) -> bool:
     """Whether a project has a picture already."""
     with Project.open(folder, read_only=True) as project:
-        try:
-            find_picture(project, os.path.abspath(picture))
-        except DatasetError:
-            return False
-    return True
+        return known_picture(project, Path(os.path.abspath(picture))) is not None
 
 
 def _ignore(_: object) -> None:

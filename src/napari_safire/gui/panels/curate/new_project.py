@@ -14,30 +14,40 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_safire.gui.controllers.connections import Connections
+from napari_safire.gui.panels.curate.choice_form import ChoiceForm
 from napari_safire.gui.panels.section import Rows, beside, button, form, small_button, wrapped
 from napari_safire.session.queue.new_project import PicturesToAdd, project_folder_for
+from napari_safire.session.session import Session
 
-LISTS = "Lists (*.txt *.csv *.tsv);;All files (*)"
+LISTS = "Lists (*.txt *.csv *.tsv *.parquet);;All files (*)"
 
 
 class NewProjectForm(QFrame):
-    """Where the pictures are, where the project goes, and how many annotate each picture."""
+    """Where the pictures are, where the project goes, and how many annotate each picture.
+
+    Parameters
+    ----------
+    session : Session
+    connections : Connections
+        Of the section that it is in.
+    """
 
     wanted = Signal(PicturesToAdd)
     """Emitted with what is to be done."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session, connections: Connections) -> None:
         super().__init__()
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self._project: Path | None = None  # that gets more pictures; None: one is made
         self._suggested = ""
         self.title = wrapped()
         self.source = QLineEdit()
-        self.source.setPlaceholderText("folder, list, CSV or pattern")
+        self.source.setPlaceholderText("folder, list, CSV, pattern, manifest")
         self.source.setAccessibleName("Pictures")
         self.source.setToolTip(
             "A folder with its subfolders, a list of lines image,mask, a table (CSV, TSV) with a "
-            "column path, or a pattern such as photos/**/*.jpg."
+            "column path, a pattern such as photos/**/*.jpg, or the results of a corpus."
         )
         self.source.textChanged.connect(self._source_changed)
         self.folder = QLineEdit()
@@ -61,6 +71,9 @@ class NewProjectForm(QFrame):
         browse_project = small_button("…", "Choose a folder for the project", self._browse_project)
         self._place = beside(self.folder, browse_project)
         self._fields.addRow("Pictures", beside(self.source, browse_folder, browse_file))
+        self.choice = ChoiceForm(session, connections)
+        self.choice.changed.connect(self._show)
+        self._fields.addRow(self.choice)
         self._fields.addRow("Project in", self._place)
         self._fields.addRow("Annotators", self.annotators)
         self._fields.addRow("", self.decode)
@@ -94,11 +107,13 @@ class NewProjectForm(QFrame):
         if self.folder.text() == self._suggested and text.strip() and "*" not in text:
             self._suggested = str(project_folder_for(text.strip()))
             self.folder.setText(self._suggested)
+        self.choice.ask(text.strip())
         self._show()
 
     def _show(self) -> None:
         placed = self._project is not None or bool(self.folder.text().strip())
-        self.create_button.setEnabled(bool(self.source.text().strip()) and placed)
+        can_be_read = self.choice.counted.can_be_opened
+        self.create_button.setEnabled(bool(self.source.text().strip()) and placed and can_be_read)
 
     def _create(self) -> None:
         folder = self._project or Path(self.folder.text().strip())
@@ -109,6 +124,7 @@ class NewProjectForm(QFrame):
                 folder,
                 self.annotators.value(),
                 self.decode.isChecked(),
+                self.choice.choice,
             )
         )
 

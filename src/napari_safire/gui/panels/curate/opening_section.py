@@ -1,4 +1,4 @@
-"""What is gone through: a folder, a list or a project; and in whose name."""
+"""What is gone through: a folder, a list, a manifest or a project; and in whose name."""
 
 from __future__ import annotations
 
@@ -46,13 +46,14 @@ class OpeningSection(FoldedSection):
         self._controller, self._queue, self._work = controller, queue, queue.work
         self.folder = button(
             "Folder …",
-            "Go through the pictures of a folder. You can also drop it on the dock.",
+            "Go through the pictures of a folder, or of the results of a corpus. You can also drop "
+            "it on the dock.",
             self._browse_folder,
         )
         self.list_file = button(
             "List …",
-            "Go through the pictures of a list file with lines image,mask. The masks that it names "
-            "are where work begins; they are never written to.",
+            "Go through the pictures of a list file with lines image,mask, a table or a manifest. "
+            "The masks that it names are where work begins; they are never written to.",
             self._browse_list,
         )
         self.project = button(
@@ -65,7 +66,7 @@ class OpeningSection(FoldedSection):
         )
         self.more = button("Add …", "Add pictures to this project.", self._ask_for_pictures)
         self.output = button("Masks …", "", self._browse_output)
-        self.form = NewProjectForm()
+        self.form = NewProjectForm(controller.session, self.connections)
         self.who = QLineEdit()
         self.who.setAccessibleName("Annotator")
         self.who.setToolTip("Your name, under which your work in projects is kept.")

@@ -9,6 +9,9 @@ from napari_safire.review.report.content import regions, robustness
 from napari_safire.review.report.content.draft import Chapter, Draft, Part
 from napari_safire.review.report.record import Record
 
+_QUOTING = ("file", "metadata", "content credentials", "thumbnail")
+"""Views whose lines hold what somebody wrote into the file."""
+
 
 def partition(draft: Draft) -> Chapter:
     """Say into which sources the picture was divided, and how much each differs and holds."""
@@ -105,10 +108,14 @@ def views(draft: Draft) -> Chapter:
     return Chapter((draft.paragraph("views.meaning"), table), tuple(parts))
 
 
+def _anchor(name: str) -> str:
+    return "view-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 def _view(draft: Draft, view: Record) -> Part | None:
     """What a view has beside its finding; None if that is all."""
     name = view.text("name")
-    anchor = "view-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    anchor = _anchor(name)
     rows: list[tuple[str, Words]] = []
     if view.number("score"):
         score = draft.number(view.number("score"))
@@ -125,35 +132,50 @@ def _view(draft: Draft, view: Record) -> Part | None:
 
 
 def _how_views_work(draft: Draft, views: list[Record]) -> Part:
+    """What no caption of a figure says already."""
+    plain = [view for view in views if _anchor(view.text("name")) not in draft.records]
+    blocks = [_shown(draft, plain)] if plain else []
     columns = (
         draft.column("view", 1.0),
-        draft.column("shows", 1.8),
-        draft.column("misleads", 2.0),
-        draft.column("parameters", 1.1),
-        draft.column("method_source", 1.2),
+        draft.column("parameters", 1.6),
+        draft.column("method_source", 2.4),
     )
     rows = [
         (
             (draft.view(view.text("name")),),
-            draft.recorded(view.text("shows")),
-            draft.recorded(view.text("misleads")),
             draft.value(view.values.get("parameters")),
             draft.recorded(view.text("source")),
         )
         for view in views
     ]
-    table = draft.table("how_views_work", columns, rows)
-    blocks = (table, draft.note("views.rows"))
-    return Part("how-views-work", draft.words("section.how_views_work"), blocks)
+    blocks += [draft.table("methods", columns, rows)]
+    title = draft.words("section.how_views_work")
+    return Part("how-views-work", title, (*blocks, draft.note("views.rows")))
+
+
+def _shown(draft: Draft, views: list[Record]) -> Block:
+    columns = (
+        draft.column("view", 1.0), draft.column("shows", 2.0), draft.column("misleads", 2.0),
+    )  # fmt: skip
+    rows = [
+        (
+            (draft.view(view.text("name")),),
+            draft.recorded(view.text("shows")),
+            draft.recorded(view.text("misleads")),
+        )
+        for view in views
+    ]
+    return draft.table("how_views_work", columns, rows)
 
 
 def _remarks(draft: Draft, view: Record) -> tuple[Block, ...]:
     """Lines that an expert should notice; the others are in the document."""
     columns = (draft.column("name", 1.0), draft.column("value", 2.0), draft.column("remark", 1.4))
+    say = draft.data if view.text("name") in _QUOTING else draft.recorded
     rows = [
         (
-            draft.data(line.text("name")),
-            draft.data(line.text("value")),
+            say(line.text("name")),
+            say(line.text("value")),
             draft.recorded(line.text("remark")),
         )
         for line in view.records("rows")

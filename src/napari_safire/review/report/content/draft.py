@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from napari_safire.project.upkeep.wording import event_told
 from napari_safire.review.report.blocks import (
     Block,
     Bullets,
@@ -20,6 +21,9 @@ from napari_safire.review.report.blocks import (
 )
 from napari_safire.review.report.catalogue import Texts
 from napari_safire.review.report.record import Record, as_number, as_text
+from napari_safire.review.report.recorded import said_otherwise
+from napari_safire.review.report.sentences import said_again
+from napari_safire.text import printable
 
 SHORT_HASH = 16
 _MOST_VALUES = 60  # of a list of numbers in one line; the document has all
@@ -69,7 +73,27 @@ class Draft:
 
     def recorded(self, text: str) -> Words:
         """Return a sentence that the program wrote into the document."""
-        return (Run(text, "recorded"),) if text else self.nothing
+        if not text:
+            return self.nothing
+        return said_otherwise(self.texts, text) or (Run(text, "recorded"),)
+
+    def sentence(self, given: Any) -> Words:
+        """Say a sentence that stands in the document: with its key, or in English alone."""
+        if not isinstance(given, Mapping):
+            return self.recorded(as_text(given))
+        record = Record(given)
+        words, values = record.text("words"), record.record("values").values
+        return said_again(self.texts, words, record.text("key"), values) or self.recorded(words)
+
+    def event(self, event: Record) -> Words:
+        """Say what an event did."""
+        words = event.text("what")
+        try:
+            key, values = event_told(event.text("kind"), event.record("body").values)
+            values = {n: v if isinstance(v, int) else printable(v) for n, v in values.items()}
+        except (KeyError, TypeError, AttributeError, ValueError):  # somebody has changed it
+            return self.recorded(words)
+        return said_again(self.texts, words, f"event.{key}", values) or self.recorded(words)
 
     def code(self, text: str) -> Words:
         """Return a hash, or a name of the program's."""
@@ -140,11 +164,18 @@ class Draft:
             Figure(
                 id=figure_id,
                 title=self.words("figure.title", number=str(number)),
-                caption=(Run(record.text("caption"), "recorded"),),
-                caveat=(Run(record.text("caveat"), "recorded"),) if record.text("caveat") else (),
+                caption=self._caption(figure_id, record.text("caption")),
+                caveat=self.recorded(record.text("caveat")) if record.text("caveat") else (),
                 size=self.sizes.get(figure_id),
             ),
         )
+
+    def _caption(self, figure_id: str, text: str) -> Words:
+        """What a figure shows; one of a view begins with its name."""
+        name, colon, what = text.partition(": ")
+        if not (colon and figure_id.startswith("view-")):
+            return self.recorded(text)
+        return (self.view(name), Run(colon), *self.recorded(what))
 
     def remaining_figures(self) -> tuple[Block, ...]:
         """Return the figures that nothing has asked for yet, so that none is lost."""

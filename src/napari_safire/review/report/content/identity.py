@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from napari_safire.images.records.paths import is_near
 from napari_safire.review.report.blocks import Block, Words
 from napari_safire.review.report.content.draft import Chapter, Draft, Part
+from napari_safire.review.report.record import RECEIVED, Record
 
 
 def case(draft: Draft) -> Chapter:
@@ -25,13 +27,14 @@ def custody(draft: Draft) -> Chapter:
         draft.column("what", 2.0),
         draft.column("sha256", 1.7),
     )
+    events = {event.text("sequence"): event for event in draft.document.records("events")}
     rows = [
         (
             draft.data(step.text("sequence")),
             draft.moment(step.text("at"), "short"),
             draft.data(step.text("by")),
             draft.data(step.text("machine")),
-            draft.recorded(step.text("what")),
+            _step(draft, step.text("what"), events.get(step.text("sequence"))),
             draft.code(step.text("sha256")),
         )
         for step in draft.document.records("custody")
@@ -39,6 +42,14 @@ def custody(draft: Draft) -> Chapter:
     if not rows:
         return Chapter((draft.paragraph("custody.none"),))
     return Chapter((draft.note("custody.meaning"), draft.table("custody", columns, rows)))
+
+
+def _step(draft: Draft, what: str, event: Record | None) -> Words:
+    """As the event says it; how the picture came is what somebody wrote of it."""
+    if what.startswith(RECEIVED):
+        return draft.words("custody.received", what=draft.data(what.removeprefix(RECEIVED)))
+    same = event is not None and event.text("what") == what
+    return draft.event(event) if event is not None and same else draft.recorded(what)
 
 
 def picture(draft: Draft) -> Chapter:
@@ -65,8 +76,7 @@ def picture(draft: Draft) -> Chapter:
 
 def _place(path: str) -> str:
     """Where the picture lies, by folders that belong to the case: others may name their user."""
-    folders, _, name = path.rpartition("/")
-    return f"…/{name}" if path.startswith("/") or folders.count("..") > 1 else path
+    return path if is_near(path) else f"…/{path.rpartition('/')[2]}"
 
 
 def _bytes(draft: Draft, n_bytes: int | None) -> Words:

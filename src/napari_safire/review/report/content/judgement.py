@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from napari_safire.review.report.blocks import Block, Box, Paragraph, Run, Words
+from napari_safire.review.report.blocks import Block, Box, Bullets, Paragraph, Run, Words
 from napari_safire.review.report.content.draft import Chapter, Draft, Part
 from napari_safire.review.report.content.ratios import ratio_words
 from napari_safire.review.report.content.summary import judgement_words
@@ -73,7 +73,7 @@ def verdicts(draft: Draft) -> Chapter:
 
 def _review(draft: Draft, review: Record, order: int) -> Part:
     judgement = review.record("judgement")
-    blocks: list[Block] = [*draft.bullets(review.texts("order"))]
+    blocks: list[Block] = [*_order(draft, review)]
     if judgement:
         blind = "verdicts.blind" if judgement.flag("blind") else "verdicts.not_blind"
         blocks.insert(0, draft.paragraph(blind))
@@ -93,6 +93,16 @@ def _review(draft: Draft, review: Record, order: int) -> Part:
         blocks += _signatures(draft, review)
     title = draft.words("section.review", name=draft.data(review.text("reviewer")))
     return Part(f"review-{order}", title, tuple(blocks))
+
+
+def _order(draft: Draft, review: Record) -> Iterable[Block]:
+    """What was seen before what; documents of before have it in English alone."""
+    items = []
+    for step in review.items("order"):
+        what, at = draft.sentence(step), Record(step).text("at")
+        at_what = draft.words("order.line", at=draft.moment(at, "short"), what=what)
+        items.append(at_what if at else what)
+    return (Bullets(tuple(items)),) if items else ()
 
 
 def _checklist(draft: Draft, review: Record) -> Block:
@@ -166,13 +176,11 @@ def _program(draft: Draft) -> Part:
     rows: list[tuple[str, Words]] = [
         ("verdict", (draft.texts.term("program_verdict", given.text("verdict")),))
     ]
-    for key in ("reason", "obstacle", "means"):
-        if given.text(key):
-            rows.append((key, draft.recorded(given.text(key))))
+    reason, obstacle = given.text("reason"), given.text("obstacle")
+    rows += [("reason", draft.recorded(reason))] if reason else []
+    rows += [("obstacle", draft.recorded(obstacle))] if obstacle not in ("", reason) else []
     rows.append(("probability", draft.share(given.number("score"))))
-    ratio = given.number("likelihood_ratio")
-    told = ratio_words(draft, ratio) if ratio is not None and ratio > 0 else draft.nothing
-    rows.append(("likelihood_ratio", told))
+    rows.append(("likelihood_ratio", _ratio(draft, given)))
     accused = given.records("regions")
     if accused:
         rows.append(("accused", draft.joined(_accused(draft, of) for of in accused)))
@@ -183,11 +191,22 @@ def _program(draft: Draft) -> Part:
     if given.text("verdict") != "forged":
         blocks.append(draft.note("program.not_relied_on"))
     if given.records("contributions"):
-        blocks.append(_contributions(draft, given))
-    blocks += draft.figure("forgery-map")
-    if given.text("caveat"):
+        blocks += [_contributions(draft, given), draft.note("program.weights")]
+    figure = draft.figure("forgery-map")
+    blocks += figure
+    if given.text("caveat") and not figure:  # its caption has it
         blocks.append(Paragraph(draft.recorded(given.text("caveat")), "caveat"))
     return Part("program", title, tuple(blocks))
+
+
+def _ratio(draft: Draft, given: Record) -> Words:
+    """What the ratio means; of a score that is not trusted, that it means nothing."""
+    ratio, means = given.number("likelihood_ratio"), given.text("means")
+    if given.text("obstacle") and given.text("verdict") == "inconclusive" and means:
+        return draft.recorded(means)
+    if ratio is None or ratio <= 0:
+        return draft.recorded(means)
+    return ratio_words(draft, ratio)
 
 
 def _accused(draft: Draft, region: Record) -> Words:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from napari_safire.review.report.blocks import Block, Facts, Run, Words
+from napari_safire.review.report.blocks import Block, Bullets, Facts, Run, Words
 from napari_safire.review.report.content.draft import Chapter, Draft, Part
 
 _VERIFY = "napari-safire report verify report.json"
@@ -14,7 +14,8 @@ _VERIFY = "napari-safire report verify report.json"
 def limitations(draft: Draft) -> Chapter:
     """Say what limits every report, and this one."""
     of_all = tuple(draft.paragraph(f"limitations.{key}") for key in ("always", "unfound"))
-    of_this = draft.bullets(draft.document.texts("limitations"))
+    items = tuple(draft.sentence(one) for one in draft.document.items("limitations") if one)
+    of_this = (Bullets(items),) if items else ()
     return Chapter((*of_all, *(of_this or (draft.paragraph("limitations.none"),))))
 
 
@@ -66,7 +67,7 @@ def events(draft: Draft) -> Chapter:
             draft.data(event.text("author")),
             draft.data(event.text("machine")),
             draft.code(event.text("kind")),
-            draft.recorded(event.text("what")),
+            draft.event(event),
             draft.short_hash(event.text("sha256")),
         )
         for event in given

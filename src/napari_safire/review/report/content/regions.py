@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from napari_safire.review.report.blocks import Block, Run, Words
 from napari_safire.review.report.content.draft import Draft, Part
 from napari_safire.review.report.record import Record
@@ -17,18 +19,19 @@ def part(draft: Draft) -> Part | None:
     rows = [row for row in given.records("rows") if not row.text("why_not")]
     outliers = [row for row in rows if row.flag("outlier")]
     shown = rows if len(rows) <= _MOST_ROWS else _clearest(outliers)
+    if not rows:
+        return Part("regions", draft.words("section.regions"), _left_out(draft, given))
     blocks: list[Block] = [draft.paragraph("regions.meaning")]
     if len(shown) < len(rows):
         n, m = draft.texts.whole(len(rows)), draft.texts.whole(len(shown))
         blocks.append(draft.note("regions.outliers_alone", n=n, shown=m))
-    if rows and not outliers:
+    if not outliers:
         blocks.append(draft.paragraph("regions.no_outlier"))
     if shown:
         level = draft.share(given.number("level"))
         blocks += [_table(draft, shown), draft.note("regions.interval", level=level)]
     blocks += draft.bullets(given.texts("notices"))
-    if rows:
-        blocks += _measures(draft, given)
+    blocks += _measures(draft, given)
     blocks += _left_out(draft, given)
     return Part("regions", draft.words("section.regions"), tuple(blocks))
 
@@ -49,13 +52,15 @@ def _table(draft: Draft, rows: list[Record]) -> Block:
     cells = []
     for row in rows:
         name = row.text("measure")
-        said = row.text("words") + (f"; {row.text('detail')}" if row.text("detail") else "")
+        said = draft.recorded(row.text("words"))
+        if row.text("detail"):
+            said = (*said, Run("; "), *draft.recorded(row.text("detail")))
         cells.append(
             (
                 (Run(row.text("source")),),
                 (draft.texts.term("measure", name),),
                 _effect(draft, row),
-                (Run(said, "recorded", strong=row.flag("outlier")),),
+                tuple(replace(run, strong=row.flag("outlier")) for run in said),
             )
         )
     return draft.table("regions", columns, cells)

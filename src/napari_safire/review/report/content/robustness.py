@@ -57,8 +57,6 @@ def stability(draft: Draft) -> Part | None:
         draft.paragraph("stability.meaning", bound=draft.number(given.number("kept_from"))),
         *_said(draft, given),
     ]
-    if given.numbers("window"):
-        blocks.append(draft.note("stability.window", place=draft.place(given.numbers("window"))))
     columns = (
         draft.column("source", 0.5, numbers=True),
         draft.column("kept", 0.8, numbers=True),
@@ -112,7 +110,7 @@ def _runs(draft: Draft, given: Record, key: str) -> Block:
         ious = (draft.number(as_number(value), 2) for value in run.items("ious"))
         rows.append(
             (
-                draft.data(run.text("name")),
+                draft.recorded(run.text("name")),
                 draft.data(run.text("n_sources")),
                 draft.joined(ious),
                 (draft.texts.term("program_verdict", verdict),) if verdict else draft.nothing,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from napari_safire.review.report.blocks import Block, Box, Facts, Paragraph, Words
-from napari_safire.review.report.catalogue import language_of
+from napari_safire.review.report.catalogue import ENGLISH
 from napari_safire.review.report.content.draft import Draft
 from napari_safire.review.report.content.ratios import support_words
 from napari_safire.review.report.record import Record
@@ -42,7 +42,7 @@ def summary(draft: Draft) -> Box:
         *_answers(draft),
         (draft.words("label.program"), program_answer(draft)),
     ]
-    limits = len(document.texts("limitations"))
+    limits = len(document.items("limitations"))
     if limits:
         told = draft.words("summary.limitations", n=draft.texts.whole(limits))
         rows.append((draft.words("section.limitations"), told))
@@ -55,7 +55,7 @@ def summary(draft: Draft) -> Box:
             version=_program(draft, made),
         )
     )
-    if language_of(document.values) != draft.texts.language:
+    if draft.texts.language != ENGLISH:
         blocks.append(draft.note("summary.recorded"))
     return Box(draft.words("summary.title"), tuple(blocks))
 
