@@ -17,6 +17,7 @@ from typing import BinaryIO
 _MAGIC = b"PAR1"
 _TAIL = 8  # length of the footer, and the magic number
 _MOST_BYTES = 8 << 20  # of a footer: 1,000 groups of 30 columns take less
+_MOST_ELEMENTS = 1 << 16
 _DEEPEST = 12
 _HEADS = (1 << 9, 1 << 14, 1 << 22)  # bytes of a page's head that are tried
 # Numbers of fields, and of types of values, in the format's own definition.
@@ -318,6 +319,8 @@ class _Compact:
         found, number = self._list()
         if number and found != kind:
             raise ValueError("its footer holds other things than it should")
+        if number > _MOST_ELEMENTS:
+            raise ValueError(f"its footer tells of {number:,} columns or groups of rows")
         return number
 
     def number(self) -> int:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -321,34 +318,6 @@ def test_a_worker_killed_with_its_sandbox_loses_nothing_and_leaves_nobody(
     assert decoders
     _, alive = psutil.wait_procs(decoders, timeout=60)
     assert not alive
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX signals")
-def test_sigterm_keeps_what_was_answered_within_a_second(photos: Path, tmp_path: Path) -> None:
-    script = (
-        "import sys; sys.path[:0] = sys.argv[3:]\n"
-        "from test_corpus_cluster import *\n"
-        "from napari_safire.cli.terminal import stop_on_sigterm\n"
-        "stop_on_sigterm()\n"
-        "corpus = Corpus([sys.argv[1]], Path(sys.argv[2]), SETTINGS)\n"
-        "with opened(corpus, BASIS, 'x') as (manifest, tasks, tally):\n"
-        "    work = CorpusWork(manifest, SETTINGS, BASIS, StandIn(.05)())\n"
-        "    run_here(work, tasks, tally, lambda row: print('row', flush=True))\n"
-    )
-    output, here = tmp_path / "out", Path(__file__)
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, photos, output, here.parent, here.parents[1]],
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    for _ in range(12):  # into the second task
-        process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    begun = time.monotonic()
-    left = len(process.stdout.read().split())
-    process.wait()
-    assert time.monotonic() - begun < 10  # it does not go on to the end
-    assert 12 <= len(rows(output)) <= 13 + left
 
 
 def test_a_worker_of_this_machine_sees_one_card(client: Any) -> None:

@@ -299,8 +299,9 @@ with answered_by(StandIn(.05), lambda: print("asked", flush=True)):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_two_interrupts_end_the_command_and_leave_what_was_answered(
-    photos: Path, tmp_path: Path
+@pytest.mark.parametrize("signals", [("SIGINT", "SIGINT"), ("SIGTERM",)], ids="-".join)
+def test_signals_end_the_command_and_leave_what_was_answered(
+    photos: Path, tmp_path: Path, signals: tuple[str, ...]
 ) -> None:
     output, here = tmp_path / "out", Path(__file__)
     process = subprocess.Popen(
@@ -313,8 +314,8 @@ def test_two_interrupts_end_the_command_and_leave_what_was_answered(
     assert process.stdout is not None
     for _ in range(7):
         process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
+    for name in signals:
+        process.send_signal(getattr(signal, name))
     told, complained = process.communicate()
     assert process.returncode not in (0, None)
     assert told.count("asked") < N - 7
