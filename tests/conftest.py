@@ -27,7 +27,7 @@ from file_server import FileServer, serving
 from hypothesis import settings
 from PIL import Image
 
-# It compiles what draws a layer anew in every process, two seconds of each, unless it finds it where
+# It compiles what draws a layer in every process anew, for two seconds, unless it finds it where
 # the last run left it.
 _ROOT = Path(__file__).parents[1]
 if os.access(_ROOT, os.W_OK):
