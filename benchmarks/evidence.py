@@ -23,7 +23,7 @@ import resource
 import sys
 import tempfile
 import time
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection  # reviewed: of its own children
 from pathlib import Path
 
 import numpy as np

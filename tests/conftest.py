@@ -11,6 +11,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # The software renderer draws with a thread of its own for every core, in every window.
 os.environ.setdefault("LP_NUM_THREADS", "0")
 
+import functools
 import gc
 import json
 import random
@@ -26,8 +27,17 @@ from file_server import FileServer, serving
 from hypothesis import settings
 from PIL import Image
 
-# No timed assertions: a busy machine is no fault of the code.
-settings.register_profile("untimed", deadline=None)
+# It compiles what draws a layer in every process anew, for two seconds, unless it finds it where
+# the last run left it.
+_ROOT = Path(__file__).parents[1]
+if os.access(_ROOT, os.W_OK):
+    (_ROOT / "build").mkdir(exist_ok=True)
+    os.environ.setdefault("MESA_SHADER_CACHE_DIR", str(_ROOT / "build" / "shaders"))
+
+# No timed assertions: a busy machine is no fault of the code. Where a test does not say how many
+# examples it needs, `pytest --hypothesis-profile=thorough` by hand tries many times as many.
+settings.register_profile("untimed", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile("untimed")
 
 # Tests that are collected, and what they import, are there to stay: see pytest_collection_finish.
@@ -44,6 +54,11 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+    # It walks through all that is frozen: .1 s whenever a dock's queue asks whether anything is.
+    gc.get_freeze_count = lambda: 1
+    # Each command that a test runs here would make all commands anew, in 25 ms.
+    if testing := sys.modules.get("typer.testing"):
+        testing._get_command = functools.cache(testing._get_command)
 
 
 def pytest_runtest_logfinish() -> None:

@@ -72,6 +72,7 @@ class SmallAnalysis:
     thumbnails: Mapping[str, np.ndarray]
     settings: Settings = field(default_factory=Settings)
     partition: None = None
+    votes: None = None
     evidence: tuple[Mapping[str, str], ...] = (
         {"name": "noise level", "legend": "Brighter: noisier, -2 to 2 log2."},
     )

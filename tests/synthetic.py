@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import csv
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from napari_safire.synthesis.composites import PhotoBank
+
+
+def made_once(make: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """Let a function make a picture once: tests that ask again may look at it, not write to it."""
+
+    @functools.lru_cache(maxsize=32)
+    @functools.wraps(make)
+    def made(*arguments: object, **options: object) -> np.ndarray:
+        pixels = make(*arguments, **options)
+        pixels.flags.writeable = False
+        return pixels
+
+    return made
 
 
 def photograph(seed: int, shape: tuple[int, int] = (200, 240)) -> np.ndarray:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_safire.atomic import not_written, remove_leftovers, rename, staging_folder
 from napari_safire.errors import DatasetError
+from napari_safire.parquet_footer import ColumnChunk, measure, row_groups
 from napari_safire.text import brief, printable
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ _SUFFIX = ".parquet"
 _MOST_ROWS = 1 << 16  # of a part; ours have far fewer
 _MOST_PART_BYTES = 256 << 20
 _MOST_BYTES = 128 << 20
+_MOST_ROW_BYTES = 512 << 20  # of all columns together
+_MOST_VALUES = 1 << 25
+_MOST_PAGES = 1 << 15  # of a column in a group of rows
 
 
 def write_part(folder: Path, name: str, table: pa.Table) -> Path:
@@ -54,7 +58,9 @@ def write_part(folder: Path, name: str, table: pa.Table) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with staging_folder(folder) as staging:  # what a killed writer leaves of it is found
             unfinished = staging / path.name
-            pq.write_table(table, unfinished, compression="zstd")
+            pq.write_table(
+                table, unfinished, compression="zstd", use_dictionary=flat_columns(table)
+            )
             with open(unfinished, "r+b") as written:  # Windows syncs no file opened to be read
                 os.fsync(written.fileno())
             rename(unfinished, path)
@@ -66,6 +72,22 @@ def write_part(folder: Path, name: str, table: pa.Table) -> Path:
 def part_path(folder: Path, name: str) -> Path:
     """Return where the part of a name lies, or would."""
     return folder / f"{name}{_SUFFIX}"
+
+
+def flat_columns(table: pa.Table) -> list[str]:
+    """Return the columns without lists: only of these `batch_rows` takes large dictionaries.
+
+    Parameters
+    ----------
+    table : Table
+
+    Returns
+    -------
+    list of str
+    """
+    import pyarrow as pa
+
+    return [field.name for field in table.schema if not pa.types.is_nested(field.type)]
 
 
 def list_parts(folder: Path) -> tuple[Path, ...]:
@@ -117,14 +139,12 @@ def read_part(
         It is damaged, or of another version: a sentence that names it.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     if not os.path.isfile(path):  # a pipe would never end
         raise damaged_part(path, of, "it is no file")
     try:
-        with pq.ParquetFile(path) as file:
-            table = read_bounded(file, columns, _MOST_ROWS, _MOST_PART_BYTES).cast(wanted)
+        table = read_bounded(path, columns, _MOST_ROWS, _MOST_PART_BYTES).cast(wanted)
         table.validate(full=True)
         empty = [n for n in table.column_names if n not in unset and table[n].null_count]
         if empty:
@@ -150,35 +170,58 @@ def damaged_part(path: Path, of: str, why: str) -> DatasetError:
     )
 
 
-def batch_rows(file: Any, columns: Sequence[str] | None, most: int) -> int:
+def batch_rows(
+    path: str | os.PathLike[str], columns: Sequence[str] | None, most: int, group: int | None = None
+) -> int:
     """Rows that may be read at once: one long text may stand in many rows, and weigh little.
 
     Parameters
     ----------
-    file : pyarrow.parquet.ParquetFile
+    path : path-like
+        Of a Parquet file; if it is anybody's, before pyarrow looks at its columns.
     columns : sequence of str, optional
         That are read; default: all.
     most : int
+    group : int, optional
+        Only this group of rows; default: all.
 
     Returns
     -------
     int
         At most so many that each could have the longest value that fits into its column.
+
+    Raises
+    ------
+    OSError
+    ValueError
+        It holds more values than anybody reads, or its footer is damaged.
     """
     wanted = None if columns is None else set(columns)
-    about = file.metadata
-    largest = 1
-    for group in range(about.num_row_groups):
-        of_group = about.row_group(group)
-        for number in range(about.num_columns):
-            column = of_group.column(number)
-            if wanted is None or column.path_in_schema.split(".")[0] in wanted:
-                largest = max(largest, column.total_uncompressed_size)
-    return max(1, min(most, _MOST_BYTES // largest))
+    groups = row_groups(path)
+    longest_row = longest = 1
+    with open(path, "rb") as file:
+        for one in groups if group is None else groups[group : group + 1]:
+            row = 0
+            for chunk in one.columns:
+                if wanted is None or chunk.name in wanted:
+                    size = _longest_value(file, chunk)
+                    row, longest = row + size, max(longest, size)
+            longest_row = max(longest_row, row)
+    return max(1, min(most, _MOST_BYTES // longest, _MOST_ROW_BYTES // longest_row))
+
+
+def _longest_value(file: BinaryIO, chunk: ColumnChunk) -> int:
+    """Bytes that a row may have in a column, of which a list may have as many as there are."""
+    pages = measure(file, chunk, _MOST_PAGES)
+    if pages.n_values > _MOST_VALUES:  # of lists within rows, which weigh nothing in the file
+        raise ValueError(f"a column of it has {pages.n_values:,} values")
+    if chunk.repeated and pages.data + pages.n_values * pages.dictionary > _MOST_BYTES:
+        raise ValueError(f"its lists may unpack to more than {_MOST_BYTES >> 20} MiB")
+    return pages.longest
 
 
 def read_bounded(
-    file: Any,
+    path: str | os.PathLike[str],
     columns: Sequence[str] | None,
     most_rows: int,
     most_bytes: int,
@@ -189,7 +232,7 @@ def read_bounded(
 
     Parameters
     ----------
-    file : pyarrow.parquet.ParquetFile
+    path : path-like
     columns : sequence of str, optional
         Only these.
     most_rows, most_bytes : int
@@ -202,21 +245,30 @@ def read_bounded(
 
     Raises
     ------
+    OSError
     ValueError
-        It holds more.
+        It holds more, or is damaged; pyarrow raises errors of its own as well.
     """
-    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    about = file.metadata
-    n_rows = about.num_rows if group is None else about.row_group(group).num_rows
+    found = row_groups(path)
+    n_rows = sum(one.n_rows for one in (found if group is None else found[group : group + 1]))
     if n_rows > most_rows:
         raise ValueError(f"it has {n_rows:,} rows")
+    at_once = batch_rows(path, columns, most_rows, group)
+    with pq.ParquetFile(path) as file:
+        return _in_pieces(file, columns, at_once, most_bytes, group)
+
+
+def _in_pieces(
+    file: Any, columns: Sequence[str] | None, at_once: int, most_bytes: int, group: int | None
+) -> pa.Table:
+    import pyarrow as pa
+
     names = None if columns is None else list(columns)
     groups = None if group is None else [group]
     pieces, size = [], 0
-    for piece in file.iter_batches(
-        batch_rows(file, columns, most_rows), groups, names, use_threads=False
-    ):
+    for piece in file.iter_batches(at_once, groups, names, use_threads=False):
         piece = _written_out(piece)
         size += piece.nbytes
         if size > most_bytes:

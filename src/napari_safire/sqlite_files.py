@@ -34,6 +34,9 @@ def trust_little(
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
         connection.execute("PRAGMA trusted_schema = OFF")
         _refuse_programs(connection, {_plain(statement) for statement in triggers})
+    except UnicodeDecodeError as error:  # Python's, of what SQLite says of a schema that is no text
+        connection.close()
+        raise sqlite3.DatabaseError("its schema is damaged") from error
     except BaseException:
         connection.close()
         raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,9 @@ from napari_safire.project.people import ANNOTATOR_VARIABLE
 from napari_safire.project.store import Project
 from napari_safire.review.case import Case, case_folder_of, open_case
 from napari_safire.review.values import CaseDescription, Finding, Judgement, Viewport
+from napari_safire.review.voting import Votes
+from napari_safire.session.review.analyses import OTHER_PIXELS, MadeAnalysis
+from napari_safire.settings import PartitionSettings
 
 from .hand import pump, wait_until
 
@@ -564,7 +569,66 @@ def test_a_second_reviewer_signs_or_disputes(
     other.project.close()
 
 
+def test_a_case_that_is_removed_takes_nothing_and_loses_nothing(
+    review: ReviewWidget, photo: Path
+) -> None:
+    make_case(review, photo)
+    folder = case_folder_of(photo)
+    folder.rename(folder.with_name("away"))
+    note(review, "A seam.")
+    assert ["was removed or replaced" in text for text in told(review)] == [True]
+    assert review.findings.form.comment.text == "A seam."
+    folder.with_name("away").rename(folder)
+    press(review, review.findings.form.keep)
+    assert review.findings.list.count() == 1
+    assert review.findings.form.comment.text == ""
+
+
 # ---------------------------------------------------------------- regions
+
+
+def test_votes_are_a_layer_that_findings_name(review: ReviewWidget, photo: Path) -> None:
+    make_case(review, photo)
+    review.controller.partition()
+    settle(review)
+    section = review.regions
+    assert not section.votes.isVisibleTo(section.why)
+    certainty = np.linspace(0.4, 1, 6, dtype=np.float32).reshape(2, 3)
+    sources = np.array([[0, 0, 1], [0, 1, 1]])
+    of = tuple(SimpleNamespace(words="", votes=3, sure=2) for _ in range(2))
+    step, middle = (48.0, 128 / 3), (23.5, 20.8)
+    votes = Votes("patches", sources, certainty, 1 - sources, step, middle, of)  # type: ignore[arg-type]
+    picture = SimpleNamespace(shape=SHAPE)
+    analysis: Any = SimpleNamespace(
+        votes=votes, labels=sources, stability=None, saved_again=None, picture=picture
+    )
+    analyses, key = review.workspace.review.analyses, review.controller.key
+    assert key is not None
+    analyses._made = key, MadeAnalysis(analysis, FakeEngine(), PartitionSettings(), "", {})  # type: ignore[arg-type]
+    analyses.changed.emit()
+    press(review, section.votes)
+    (layer,) = [one for one in review.controller.viewer.layers if one.name.endswith("votes")]
+    assert layer.data.shape == SHAPE
+    assert layer.data[0, 0] == certainty[0, 0]
+    assert layer.data[95, 127] == certainty[1, 2]
+    note(review, "Unsure at the left.")
+    opened = review.workspace.review.work.opened
+    assert opened is not None
+    (finding,) = opened.review.findings
+    assert finding.finding.view == "votes"
+    layer.visible = False
+    review.findings.list.setCurrentRow(0)
+    review.workspace.review.sight.look_at(finding.finding)
+    assert layer.visible
+    review.controller.viewer.layers.remove(layer)
+    review.workspace.review.sight.look_at(finding.finding)
+    assert told(review) == ["The votes are not open: press Analyse, then Votes as layer."]
+    analyses._made = key, replace(analyses.of(key), is_shown=False)  # type: ignore[type-var]
+    analyses.changed.emit()
+    assert section.told.text().startswith(OTHER_PIXELS)
+    review.workspace.messages.clear()
+    press(review, section.votes)
+    assert told(review) == [OTHER_PIXELS]
 
 
 def test_a_row_selects_its_region_and_goes_there(review: ReviewWidget, photo: Path) -> None:

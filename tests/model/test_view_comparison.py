@@ -161,6 +161,19 @@ def test_each_mode_shows_what_is_compared_and_the_picture_under_it(full: Dock) -
     assert full.widget.view.buttons["sources"].isChecked()
 
 
+def test_views_take_turns_by_themselves_only_while_they_blink(full: Dock) -> None:
+    compared = comparison(full)
+    for mode in ("grid", "swipe", "opacity"):
+        compared.blink_alone(True)
+        assert compared.blinks_alone
+        compared.begin(mode)
+        assert (compared.mode, compared.blinks_alone) == (mode, False)
+        compared.end()
+    compared.blink_alone(True)
+    compared.choose(["sources", "copy-move", "forgery map"])
+    assert compared.blinks_alone
+
+
 def end_it(dock: Dock) -> None:
     comparison(dock).end()
 

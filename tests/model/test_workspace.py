@@ -69,14 +69,29 @@ def test_a_message_is_shown_in_both_and_closed_in_both(
 
 def test_after_the_last_dock_there_is_a_new_workspace(viewer: ViewerModel) -> None:
     first = open_workspace(viewer)
-    ticket = first.enter(CurateWidget(viewer))
+    widget = CurateWidget(viewer)
+    ticket = first.enter(widget)
     assert workspace_of(viewer) is first
-    first.dock(CurateWidget).close_work()  # type: ignore[union-attr]
+    assert first.dock(CurateWidget) is widget
+    widget.close_work()
     assert not first.is_closed
     first.leave(ticket)
     first.leave(ticket)
     assert first.is_closed
     assert workspace_of(viewer) is None
+
+
+def test_a_second_dock_of_a_kind_goes_on_with_the_work_of_the_first(
+    curate: CurateWidget, viewer: ViewerModel
+) -> None:
+    workspace = curate.workspace
+    second = CurateWidget(viewer)
+    assert curate.is_closed
+    assert second.workspace is workspace
+    assert workspace.docks == [second]
+    assert not workspace.is_closed
+    close(second)
+    assert workspace.is_closed
 
 
 def test_widgets_that_are_half_gone_hear_nothing_of_the_queue(

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,9 @@ import psutil
 import pytest
 import urllib3
 from corpus_stand_in import CHECKPOINT, StandIn, calls_in, wait_for
-from disks import fill, make_room, mounted_disk
+from disks import mounted_disk
 from PIL import Image
+from scoring_stand_in import ScoringStandIn
 
 from napari_safire import Engine, load_model
 from napari_safire.basis import RunBasis
@@ -183,6 +182,33 @@ def test_scores_of_workers_that_see_another_disk_are_kept_here(
         assert len(saved) == 20
 
 
+def test_an_evaluation_that_is_stopped_keeps_what_its_workers_have(
+    client: Any, tmp_path: Path
+) -> None:
+    asked, source = tmp_path / "asked", ScoringStandIn(0.02, str(tmp_path / "asked"))
+    asked.mkdir()
+    photos = sorted(made_of(tmp_path / "photos", 64).iterdir())
+    tasks = [Task(number, ListEntry(path)) for number, path in enumerate(photos)]
+    rest = []
+    for last in (False, True):
+        with (
+            SavedScores(tmp_path / "scores", RunBasis("ab")) as saved,
+            closing(scored_on(client, source, tasks, saved)) as results,
+        ):
+            rest.append(64 - len(saved))
+            found = list(results) if last else [next(results)]
+    assert len(found) == len({result.number for result in found}) == len(saved) == 64
+    assert 16 <= 64 - rest[1] < 64
+    assert sum(calls_in(asked).values()) <= 64 + 3  # under way when it was stopped
+    assert not list((tmp_path / "scores/parts").glob(".*"))
+
+
+def scored_on(
+    client: Any, source: Any, tasks: list[Task], saved: SavedScores
+) -> Generator[EvaluatedEntry]:
+    return evaluate_on_cluster(client, source, tasks, ScoringSettings("binary"), saved)
+
+
 def scored_elsewhere(job: ScoringJob, tasks: Group) -> Answer:
     """As a worker does whose disk is its own."""
     results = [
@@ -258,15 +284,16 @@ def test_a_workers_full_disk_ends_in_a_sentence_and_the_same_command_goes_on(
 ) -> None:
     photos = made_of(tmp_path / "photos", 5)
     with mounted_disk() as disk:
-        on_cluster(client, photos / "00.png", disk / "out", StandIn())
-        fill(disk)
+        output = disk.folder / "out"
+        on_cluster(client, photos / "00.png", output, StandIn())
+        disk.fill()
         with pytest.raises(SafireError, match=r"No space left on device\): make room"):
-            on_cluster(client, photos, disk / "out", StandIn())
-        assert list(rows(disk / "out")) == ["00.png"]
-        make_room(disk)
-        tally = on_cluster(client, photos, disk / "out", StandIn())
+            on_cluster(client, photos, output, StandIn())
+        assert list(rows(output)) == ["00.png"]
+        disk.make_room()
+        tally = on_cluster(client, photos, output, StandIn())
         assert (tally.there, tally.done, tally.failed) == (1, 4, 0)
-        assert not list((disk / "out/parts").glob(".*"))
+        assert not list((output / "parts").glob(".*"))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sandbox is of Linux")
@@ -291,34 +318,6 @@ def test_a_worker_killed_with_its_sandbox_loses_nothing_and_leaves_nobody(
     assert decoders
     _, alive = psutil.wait_procs(decoders, timeout=60)
     assert not alive
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX signals")
-def test_sigterm_keeps_what_was_answered_within_a_second(photos: Path, tmp_path: Path) -> None:
-    script = (
-        "import sys; sys.path[:0] = sys.argv[3:]\n"
-        "from test_corpus_cluster import *\n"
-        "from napari_safire.cli.terminal import stop_on_sigterm\n"
-        "stop_on_sigterm()\n"
-        "corpus = Corpus([sys.argv[1]], Path(sys.argv[2]), SETTINGS)\n"
-        "with opened(corpus, BASIS, 'x') as (manifest, tasks, tally):\n"
-        "    work = CorpusWork(manifest, SETTINGS, BASIS, StandIn(.05)())\n"
-        "    run_here(work, tasks, tally, lambda row: print('row', flush=True))\n"
-    )
-    output, here = tmp_path / "out", Path(__file__)
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, photos, output, here.parent, here.parents[1]],
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    for _ in range(12):  # into the second task
-        process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    begun = time.monotonic()
-    left = len(process.stdout.read().split())
-    process.wait()
-    assert time.monotonic() - begun < 10  # it does not go on to the end
-    assert 12 <= len(rows(output)) <= 13 + left
 
 
 def test_a_worker_of_this_machine_sees_one_card(client: Any) -> None:

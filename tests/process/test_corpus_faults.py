@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from corpus_stand_in import CHECKPOINT, StandIn
-from disks import fill, make_room, mounted_disk, open_folder, unprivileged
+from disks import DISKS, mounted_disk, open_folder, unprivileged
 from file_server import serving
 from PIL import Image
 from typer.testing import CliRunner
@@ -127,23 +127,26 @@ def test_an_output_that_becomes_read_only_ends_in_a_sentence(photos: Path, what:
         nothing_left_over(output)
 
 
-def test_a_full_disk_ends_in_a_sentence_and_the_same_command_goes_on(photos: Path) -> None:
-    with mounted_disk() as disk:
-        output = disk / "out"
+@pytest.mark.parametrize("kind", DISKS)
+def test_a_full_disk_ends_in_a_sentence_and_the_same_command_goes_on(
+    photos: Path, kind: str
+) -> None:
+    with DISKS[kind]() as disk:
+        output = disk.folder / "out"
 
         def told(row: ManifestRow) -> None:
             if row.picture.endswith("05.png"):
-                fill(disk)
+                disk.fill()
 
-        with pytest.raises(SafireError, match=r"No space left on device\): make room") as refused:
+        with pytest.raises(SafireError, match=rf"{disk.says}\): make room") as refused:
             run(photos, output=output, settings=WRITTEN, told=told, task_size=4)
         assert str(refused.value).count(".") == 1
         found = rows(output)
         assert 4 <= len(found) < N  # what is committed is whole
         assert not any(row.error for row in found.values())
-        with pytest.raises(SafireError, match="No space left"):
+        with pytest.raises(SafireError, match=disk.says):
             run(photos, output=output, settings=WRITTEN)
-        make_room(disk)
+        disk.make_room()
         tally = run(photos, output=output, settings=WRITTEN)
         assert (tally.there, tally.failed) == (len(found), 0)
         assert tally.done == N - len(found)
@@ -158,11 +161,11 @@ def test_a_full_disk_for_unpacked_pictures_is_not_their_fault(
         for name in ("00.png", "01.png"):
             shard.add(photos / name, name)
     with mounted_disk() as disk:
-        monkeypatch.setattr(tempfile, "tempdir", os.fspath(disk))
-        fill(disk)
-        with pytest.raises(SafireError, match=f"{disk} .*No space left"):
+        monkeypatch.setattr(tempfile, "tempdir", os.fspath(disk.folder))
+        disk.fill()
+        with pytest.raises(SafireError, match=f"{disk.folder} .*No space left"):
             run(tmp_path / "a.tar", output=tmp_path / "out")
-        make_room(disk)
+        disk.make_room()
         assert run(tmp_path / "a.tar", output=tmp_path / "out").failed == 0
 
 
@@ -260,7 +263,7 @@ def answered_by(stand_in: StandIn, asked: Callable[[], None] = lambda: None) -> 
     engine = SimpleNamespace(model=model, precision="float32")
     with (
         mock.patch("napari_safire.cli.corpus.open_engine", return_value=engine),
-        mock.patch("napari_safire.examination.examine_image", examine),
+        mock.patch("napari_safire.corpus.asking.examine_image", examine),
     ):
         yield
 
@@ -269,20 +272,21 @@ def test_the_command_says_in_a_sentence_that_the_disk_is_full(photos: Path) -> N
     with mounted_disk() as disk:
         asked = [
             "predict", *(os.fspath(path) for path in sorted(photos.iterdir())), "--manifest",
-            "--write", "all", "--files", "heatmap", "--task-size", "4", "-o", str(disk / "out"),
+            "--write", "all", "--files", "heatmap", "--task-size", "4", "-o",
+            str(disk.folder / "out"),
         ]  # fmt: skip
         calls = iter(range(99))
-        with answered_by(StandIn(), lambda: fill(disk) if next(calls) == 5 else None):
+        with answered_by(StandIn(), lambda: disk.fill() if next(calls) == 5 else None):
             told = CliRunner().invoke(app, asked)
         assert told.exit_code == 1
         (line,) = told.stderr.splitlines()
         assert line.startswith("Error: The results cannot be written to ")
         assert line.endswith("and go on with the same command.")
-        make_room(disk)
+        disk.make_room()
         with answered_by(StandIn()):
             told = CliRunner().invoke(app, asked)
         assert told.exit_code == 0
-        assert len(rows(disk / "out")) == N
+        assert len(rows(disk.folder / "out")) == N
 
 
 SCRIPT = """
@@ -295,8 +299,9 @@ with answered_by(StandIn(.05), lambda: print("asked", flush=True)):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_two_interrupts_end_the_command_and_leave_what_was_answered(
-    photos: Path, tmp_path: Path
+@pytest.mark.parametrize("signals", [("SIGINT", "SIGINT"), ("SIGTERM",)], ids="-".join)
+def test_signals_end_the_command_and_leave_what_was_answered(
+    photos: Path, tmp_path: Path, signals: tuple[str, ...]
 ) -> None:
     output, here = tmp_path / "out", Path(__file__)
     process = subprocess.Popen(
@@ -309,8 +314,8 @@ def test_two_interrupts_end_the_command_and_leave_what_was_answered(
     assert process.stdout is not None
     for _ in range(7):
         process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
+    for name in signals:
+        process.send_signal(getattr(signal, name))
     told, complained = process.communicate()
     assert process.returncode not in (0, None)
     assert told.count("asked") < N - 7

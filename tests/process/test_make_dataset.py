@@ -1,4 +1,4 @@
-"""The script that makes data sets of composites, run as its users run it."""
+"""The script that makes data sets of composites, and the writer that it rests on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from script_runs import TRAINING, run_script
 from synthetic import photo_files, photo_table
 
 from napari_safire.errors import DatasetError, ImageReadError
@@ -23,7 +24,7 @@ from napari_safire.synthesis.dataset_plan import DatasetPlan
 from napari_safire.synthesis.dataset_writer import write_dataset
 from napari_safire.synthesis.photos import Photo, divide, read_photo_folder, read_photo_table
 
-SCRIPT = Path(__file__).parents[2] / "training" / "make_dataset.py"
+SCRIPT = "make_dataset.py"
 SMALL = DatasetPlan(count=5, shape=(64, 80), sources=(1, 2, 3), seed=4)
 ALL_PARTS = DatasetPlan(
     count=8,
@@ -36,8 +37,12 @@ ALL_PARTS = DatasetPlan(
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return run_script(SCRIPT, *arguments)
+
+
+def run_as_users_do(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)],
+        [sys.executable, str(TRAINING / SCRIPT), *map(str, arguments)],
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -72,7 +77,7 @@ def test_script_makes_a_data_set_and_resumes(table: Path, tmp_path: Path) -> Non
     folder = tmp_path / "Sätze 数据" / "two"
     folder.parent.mkdir()
     arguments = [table, "-o", folder, "--split", "train", "--size", "80x64", "--sources", "2,3"]
-    done = run(*arguments, "--count", 4, "--seed", 3)
+    done = run_as_users_do(*arguments, "--count", 4, "--seed", 3)
     assert (done.returncode, done.stderr) == (0, "")
     assert "4 composites, 4 of them new" in done.stdout
     before = hashes(folder)

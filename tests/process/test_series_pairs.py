@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-KINDS = ("partition", "painted", "done")  # all five, 25 pairs, by hand: the script says how
+# Both partition, and then paint or finish. All five, 25 pairs, by hand: the script says how.
+KINDS = ("painted", "done")
 
 
 def test_kinds_of_work_may_follow_each_other(tmp_path: Path) -> None:
@@ -22,5 +23,5 @@ def test_kinds_of_work_may_follow_each_other(tmp_path: Path) -> None:
         timeout=240,
         check=False,
     )
-    assert ran.stdout.endswith("went through 9 pairs\n"), ran.stdout[-300:] + ran.stderr[-3000:]
+    assert ran.stdout.endswith("went through 4 pairs\n"), ran.stdout[-300:] + ran.stderr[-3000:]
     assert ran.returncode == 0

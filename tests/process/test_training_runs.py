@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from script_runs import TRAINING, run_script
 from synthetic import photo_bank, photo_table
 from systems import posix
 from torch.utils.data import Dataset
@@ -59,7 +60,6 @@ TOY = ModelConfig(
     prompt_from_embedding=True,
 )
 PLAN = CropPlan(sides=(64,), pixels_per_batch=2 * 64 * 64)
-TRAINING = Path(__file__).parents[2] / "training"
 
 
 @pytest.fixture(autouse=True)
@@ -508,6 +508,12 @@ def command(script: str, *arguments: object) -> list[str]:
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+def here(script: str, *arguments: object) -> str:
+    done = run_script(script, *arguments, "--accelerator", "cpu")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def finish(script: str, *arguments: object) -> str:
     done = subprocess.run(
         command(script, *arguments),
@@ -521,7 +527,7 @@ def finish(script: str, *arguments: object) -> str:
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
     """kill -9 after the first save; the same command with --resume gives the same weights."""
     config = configure(tmp_path, steps=30, save_every=10, learning_rate=1e-3)
-    finish("train.py", config, "-o", tmp_path / "whole")
+    here("train.py", config, "-o", tmp_path / "whole")
     killed = tmp_path / "killed"
     running = subprocess.Popen(
         command("train.py", config, "-o", killed), stdout=subprocess.DEVNULL, env=ENVIRONMENT
@@ -538,7 +544,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
         running.wait()
     saved = load_checkpoint(killed / "last.safetensors").metadata["step"]
     assert saved < 30
-    finish("train.py", config, "-o", killed, "--resume")
+    here("train.py", config, "-o", killed, "--resume")
     assert_same_weights(tmp_path / "whole" / "last.safetensors", killed / "last.safetensors")
     assert rows(tmp_path / "whole") == rows(killed)
 
@@ -550,24 +556,21 @@ def test_a_photograph_that_breaks_is_told_once_and_training_goes_on(tmp_path: Pa
         (tmp_path / "photos" / f"{name}.png").write_bytes(content)
     whole = tmp_path / "photos" / "photo4.png"
     whole.write_bytes(whole.read_bytes()[:3000])
-    told = finish("pretrain.py", config, "-o", tmp_path / "run")
+    told = here("pretrain.py", config, "-o", tmp_path / "run")
     assert "step 12/12" in told
     warnings = [line for line in told.splitlines() if line.startswith("Warning:")]
     assert len(warnings) == 3
     for name in ("photo3", "photo4", "photo5"):
         assert sum(f"{name}.png" in line for line in warnings) == 1
     assert "3 pictures could not be used" in told
-    again = finish("pretrain.py", config, "-o", tmp_path / "again")
+    again = here("pretrain.py", config, "-o", tmp_path / "again")
     assert rows(tmp_path / "run") == rows(tmp_path / "again")
     assert again.count("Warning:") == 3
 
 
 def test_what_cannot_learn_is_one_sentence_for_the_user(tmp_path: Path) -> None:
     config = configure(tmp_path, steps=2, learns=["adaptor"])
-    done = subprocess.run(
-        command("pretrain.py", config, "-o", tmp_path / "run"),
-        capture_output=True, text=True, timeout=240, env=ENVIRONMENT,
-    )  # fmt: skip
+    done = run_script("pretrain.py", config, "-o", tmp_path / "run", "--accelerator", "cpu")
     assert done.returncode == 1
     assert "Error: This model has no adaptor: nothing would learn." in done.stderr
     assert "Traceback" not in done.stderr

@@ -7,7 +7,9 @@
 Pictures are 8 x 8 pixels; a stand-in takes 5 ms for each. With ``--composites`` they are those of a
 folder, answered by safire-lite with all evidence, and masks of those called forged are written. In
 the end every picture must stand in the manifest once, with the row that an uninterrupted run gives,
-timings aside; what is written is the same byte for byte, and nothing else lies in the folder.
+timings aside; what is written is the same byte for byte, and nothing else lies in the folder. With
+``--copies`` every other picture has the bytes of one before it: each copy must name one that was
+examined, and how many were examined although a copy was is told.
 """
 
 from __future__ import annotations
@@ -90,17 +92,23 @@ def slope(memory: list[tuple[int, int]]) -> float:
     return float(np.polyfit(x / 1000, y / 2**20, 1)[0])
 
 
-def make_pictures(folder: Path, number: int) -> None:
+def make_pictures(folder: Path, number: int, *, copies: bool) -> None:
     rng = np.random.default_rng(0)
     for i in range(number):
         path = folder / f"{i // 1000:03d}" / f"{i}.png"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if copies and i % 64 >= 32:  # two workers meet copies at about the same time
+            shutil.copy(folder / f"{(i - 32) // 1000:03d}" / f"{i - 32}.png", path)
+        else:
             Image.fromarray(rng.integers(14, 255, (8, 8, 3), np.uint8)).save(path)
 
 
 def rows_of(output: Path) -> dict[str, dict[str, object]]:
     found: dict[str, dict[str, object]] = {}
+    examined: dict[str, str] = {}
+    copies: list[tuple[str, str]] = []
     for row in Manifest(output).rows():
         assert row.picture not in found, f"{row.picture} stands in the manifest twice"
         columns = row.as_columns()
@@ -108,13 +116,21 @@ def rows_of(output: Path) -> dict[str, dict[str, object]]:
             name: value for name, value in columns.items() if name not in ("seconds", "same_as")
         }
         found[row.picture] = told
+        if row.same_as:
+            copies.append((row.same_as, row.file_sha256))
+        else:
+            examined[row.picture] = row.file_sha256
+    for picture, sha256 in copies:
+        assert examined.get(picture) == sha256, f"a copy names {picture}, which was not examined"
+    twice = len(examined) - len({row["file_sha256"] for row in found.values()})
+    print(f"{output.name}: {len(copies)} copies; {twice} pictures examined though a copy was")
     return found
 
 
 def written(output: Path) -> dict[str, str]:
     """All that lies in a folder but parts, their index and job, by name, as hashes."""
     names = {path.relative_to(output): path for path in output.rglob("*") if path.is_file()}
-    names = {name: path for name, path in names.items() if name.suffix != ".index"}
+    names = {n: path for n, path in names.items() if n.suffix != ".index" or n.name[0] == "."}
     return {
         name.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in names.items()
@@ -174,6 +190,7 @@ def main() -> int:
     options.add_argument("--pictures", type=int, default=20_000)
     options.add_argument("--kills", type=int, default=50)
     options.add_argument("--cluster", action="store_true")
+    options.add_argument("--copies", action="store_true", help="every other one is a copy")
     options.add_argument("--composites", type=Path, metavar="FOLDER", help="real pictures")
     options.add_argument("--place", type=Path, default=Path(tempfile.gettempdir(), "kill-corpus"))
     options.add_argument("--seed", type=int, default=0)
@@ -186,7 +203,7 @@ def main() -> int:
         return 0
     photos = given.composites or given.place / "photos"
     if not given.composites:
-        make_pictures(photos, given.pictures)
+        make_pictures(photos, given.pictures, copies=given.copies)
     whole = given.place / "whole"
     shutil.rmtree(whole, ignore_errors=True)
     run = command(given, photos, whole)
@@ -233,7 +250,8 @@ def killed_again_and_again(
             if not left:
                 time.sleep(0.2)
                 continue
-            time.sleep(rng.uniform(0.5, max(1.0, 2.2 * seconds / given.kills)))
+            longest = (1.2 if given.composites else 2.2) * seconds / given.kills
+            time.sleep(rng.uniform(0.5, max(1.0, longest)))
             names = ["client", *(cluster.processes if cluster else ())]
             name = rng.choice(names)
             if name == "client":

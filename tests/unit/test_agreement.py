@@ -20,7 +20,11 @@ from napari_safire.metrics import (
     p_ari,
     p_miou,
 )
-from napari_safire.project.team.agreement import agreement, agreement_of_all, mean_scores
+from napari_safire.project.team.agreement import (
+    agreement,
+    agreement_of_all,
+    means_with_intervals,
+)
 from napari_safire.project.team.alignment import align
 from napari_safire.project.team.disagreement import disagreements
 
@@ -199,6 +203,10 @@ def test_agreement_of_three():
 
 def test_intervals_are_over_pictures_and_seeded():
     pictures = [agreement(*works(2, (12, 12), seed)) for seed in range(12)]
+
+    def mean_scores(some, seed=0):
+        return means_with_intervals([one.scores() for one in some], seed=seed)
+
     means = mean_scores(pictures, seed=1)
     assert means == mean_scores(pictures, seed=1) != mean_scores(pictures, seed=2)
     p = [found.p_miou for found in pictures]

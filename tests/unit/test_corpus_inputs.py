@@ -55,6 +55,67 @@ def test_folders_are_gone_through_on_request(photos: Path, tmp_path: Path) -> No
     ]  # fmt: skip
 
 
+def test_a_folder_that_cannot_be_read_does_not_end_the_others(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.scandir
+
+    def scandir(place: Path) -> object:
+        if Path(place).name == "below":
+            raise PermissionError(13, "Permission denied", os.fspath(place))
+        return listed(place)
+
+    picture(photos / "later" / "z.png")
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = told(photos, output=tmp_path / "out", recursive=True)
+    (problem,) = [one for one in found if isinstance(one, InputProblem)]
+    assert problem.problem == "The folder ../photos/below cannot be read: Permission denied."
+    assert names([one for one in found if one is not problem]) == [
+        "../photos/a.png",
+        "../photos/b.jpg",
+        "../photos/later/z.png",
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_patterns_do_not_go_round_in_rings_of_links(photos: Path, tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):  # followed, they are 3 ^ 40 folders
+        (photos / "below" / name).symlink_to("..")
+    found = told(str(photos / "**/*.png"), output=tmp_path / "out")
+    assert names(found) == [
+        "../photos/a.png",
+        "../photos/below/c.png",
+        "../photos/below/deeper/d.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.png", ["a.png"]),
+        ("*/*.png", ["below/c.png"]),
+        ("**", ["a.png", "b.jpg", "below/c.png", "below/deeper/d.png"]),
+        ("**/d.png", ["below/deeper/d.png"]),
+        ("b?l*/**/*.png", ["below/c.png", "below/deeper/d.png"]),
+        (".hidden/*", [".hidden/e.png"]),
+        ("[ab].*", ["a.png", "b.jpg"]),
+    ],
+)
+def test_patterns_are_those_of_a_shell(
+    pattern: str, expected: list[str], photos: Path, tmp_path: Path
+) -> None:
+    (photos / "notes.txt").unlink()
+    found = told(str(photos / pattern), output=tmp_path / "out")
+    assert names(found) == [f"../photos/{name}" for name in expected]
+
+
+def test_sentences_name_a_picture_as_the_manifest_does(photos: Path, tmp_path: Path) -> None:
+    (photos / "list.csv").write_text("path\ngone.png\n")
+    (problem,) = told(photos / "list.csv", output=tmp_path / "out")
+    assert isinstance(problem, InputProblem)
+    assert problem.problem == "../photos/gone.png does not exist: check its name and folder."
+
+
 def test_nothing_below_the_output_is_taken_for_a_picture(photos: Path) -> None:
     out = photos / "below"
     assert len(told(photos, output=out, recursive=True)) == 2
@@ -127,6 +188,17 @@ def test_members_of_shards_are_read_at_their_place(photos: Path, tmp_path: Path)
     assert not list(scratch.iterdir())
 
 
+def test_two_members_of_one_name_are_two_pictures(photos: Path, tmp_path: Path) -> None:
+    """Else the second one, which archives unpack, would pass for the first one, unseen."""
+    path = photos / "twice.tar"
+    with tarfile.open(path, "w") as archive:
+        for file in (photos / "a.png", photos / "below" / "c.png"):
+            archive.add(file, "x.png")
+    first, second = told(path, output=tmp_path)
+    assert first.name == second.name
+    assert first.key != second.key
+
+
 def test_a_shard_that_is_cut_short_is_told(photos: Path, tmp_path: Path) -> None:
     data = (photos / "a.png").read_bytes()
     path = shard(photos / "000.tar", {"x.png": data, "y.png": data * 300})
@@ -169,6 +241,48 @@ def test_remote_pictures_are_fetched_and_their_length_is_checked(tmp_path: Path)
 )
 def test_what_lets_one_in_is_never_written_down(address: str, shown: str) -> None:
     assert shown_address(address) == shown
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nowhere://me:secret@host/a.png?token=secret",
+        "ssh://me:p@secret@host/a.png#secret",
+        "http://me:secret@[bad/a.png",
+        "ftp://me:secret@127.0.0.1:1/a.png",
+        "zip://a.png::https://me:secret@host/b.zip?token=secret",
+        "s3://me:secret@bucket/a.png",
+    ],
+)
+def test_what_lets_one_in_is_in_no_row_of_what_failed(address: str, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"{address}\n")
+    for given in (address, tmp_path / "list.txt"):
+        (problem,) = told(given, output=tmp_path)
+        assert isinstance(problem, InputProblem)
+        assert "secret" not in problem.name + problem.problem
+
+
+def test_an_address_that_cannot_be_asked_does_not_end_its_list(
+    photos: Path, tmp_path: Path
+) -> None:
+    (photos / "list.txt").write_text("nowhere://x/y.png\nhttp://[bad/y.png\na.png\n")
+    *problems, last = told(photos / "list.txt", output=tmp_path)
+    assert [type(one) for one in problems] == [InputProblem, InputProblem]
+    assert names([last]) == ["photos/a.png"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".txt"])
+@pytest.mark.parametrize(
+    "text", ["a" * (1 << 21), "," * (1 << 21), '"\n",' * (1 << 19)], ids=["line", "cells", "lines"]
+)
+def test_a_row_takes_no_more_memory_than_rows_do(
+    text: str, suffix: str, photos: Path, tmp_path: Path
+) -> None:
+    table = photos / f"long{suffix}"
+    table.write_text(f"path\na.png\n{text}" if suffix == ".csv" else text)
+    *_, problem = told(table, output=tmp_path)
+    assert isinstance(problem, InputProblem)
+    assert "has a row of more than 1,048,576 characters" in problem.problem
 
 
 @pytest.mark.parametrize(

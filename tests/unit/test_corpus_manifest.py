@@ -14,11 +14,14 @@ from corpus_stand_in import CHECKPOINT, StandIn
 from filelock import FileLock
 from PIL import Image
 
+from napari_safire.corpus.cluster.stop_file import StopFile, new_run
+from napari_safire.corpus.inputs.enumeration import enumerate_pictures
 from napari_safire.corpus.job import JOB
 from napari_safire.corpus.manifest import KnownKeys, Manifest
 from napari_safire.corpus.manifest_schema import ManifestRow
 from napari_safire.corpus.running import Corpus, Tally, opened, run_here
 from napari_safire.corpus.task import InTheWay
+from napari_safire.corpus.tasks import make_tasks
 from napari_safire.corpus.under_way import UnderWay
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
 from napari_safire.errors import Cancelled, DatasetError, SafireError
@@ -74,6 +77,14 @@ def test_every_picture_has_one_row(photos: Path) -> None:
     assert found["bad.png"].error.startswith("../photos/bad.png")
     assert "../photos/19.png" in (found["copy.png"].same_as, found["19.png"].picture)
     assert found["copy.png"].score == found["19.png"].score
+
+
+def test_a_picture_that_several_inputs_name_is_one(photos: Path) -> None:
+    known = KnownKeys(Manifest(photos.parent / "out"))
+    inputs = [photos, photos / "00.png", photos]
+    tasks = make_tasks(enumerate_pictures(inputs, photos.parent / "out"), known)
+    names = [picture.name for task in tasks for picture in task.pictures]
+    assert len(names) == len(set(names)) == N + 2
 
 
 def test_a_finished_corpus_is_not_done_again(photos: Path) -> None:
@@ -221,3 +232,20 @@ def test_a_picture_that_kills_the_program_is_passed_in_the_end(tmp_path: Path) -
 def test_settings_that_do_not_exist_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"give|choose"):
         CorpusSettings(**values)
+
+
+def test_workers_are_asked_to_stop_by_a_file_or_not_at_all(tmp_path: Path) -> None:
+    """A folder that takes no file must not hide why the run stops."""
+    run, asked = new_run(), StopFile(tmp_path, "a")
+    stop = StopFile(tmp_path / "parts", run)
+    stop.ask()
+    assert StopFile(tmp_path / "parts", run)()
+    assert not asked()
+    stop.remove()
+    stop.remove()
+    assert not list((tmp_path / "parts").iterdir())
+    (tmp_path / "file").touch()
+    nowhere = StopFile(tmp_path / "file", run)
+    nowhere.ask()
+    nowhere.remove()
+    assert not nowhere()

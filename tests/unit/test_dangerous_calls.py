@@ -27,6 +27,51 @@ DANGEROUS = {
     "compile": ("code = compile(text, 'a', 'exec')", "here"),
     "import": ("import importlib\nimportlib.import_module(name)", "here"),
     "run_path": ("from runpy import run_path\nrun_path(name)", "here"),
+    "import_constant": ("import importlib\nimportlib.import_module('pickle').loads(b'')", "here"),
+    "dunder_import": ("__import__('pickle').loads(b'')", "here"),
+    "getattr": ("import torch\ngetattr(torch, 'load')('a')", "here"),
+    "builtins": ("import builtins\nbuiltins.eval(text)", "here"),
+    "builtins_alias": ("from builtins import exec as run\nrun(text)", "here"),
+    "alias": ("import torch\nread = torch.load\nread('a')", "here"),
+    "alias_eval": ("number = eval\nnumber(text)", "here"),
+    "partial": (
+        "from functools import partial\nimport torch\nread = partial(torch.load, 'a')",
+        "here",
+    ),
+    "map": ("numbers = list(map(eval, texts))", "here"),
+    "table": ("import yaml\nREADERS = {'.yml': yaml.full_load}", "here"),
+    "resolve_name": ("from pkgutil import resolve_name\nresolve_name(text)()", "here"),
+    "from_file": ("from importlib import util\nutil.spec_from_file_location('a', path)", "here"),
+    "exec_module": ("spec.loader.exec_module(module)", "here"),
+    "yaml_loader": ("import yaml\nyaml.load(text, Loader=yaml.Loader)", "S506 here"),
+    "yaml_variable": ("from yaml import Loader as How, load as read\nread(text, How)", "here"),
+    "yaml_all": ("import yaml\nyaml.load_all(text, yaml.UnsafeLoader)", "here"),
+    "torch_serialization": ("from torch.serialization import load\nload('a')", "here"),
+    "torch_position": ("import torch\ntorch.load('a', 'cpu', None)", "here"),
+    "torch_hub": ("from torch.hub import load_state_dict_from_url as get\nget(address)", "here"),
+    "numpy_position": ("import numpy as np\nnp.load('a', None, True)", "here"),
+    "numpy_dictionary": ("import numpy as np\nnp.load('a', **{'allow_pickle': True})", "here"),
+    "numpy_format": ("from numpy.lib.format import read_array\nread_array(f, sure)", "here"),
+    "numpy_partial": (
+        "from functools import partial\nload = partial(np.load, allow_pickle=True)",
+        "here",
+    ),
+    "pandas_eval": ("frame.eval(text)", "here"),
+    "hdf": ("import pandas as pd\npd.read_hdf('a')", "here"),
+    "bash": ("import subprocess\nsubprocess.run(['bash', '-c', f'ls {name}'])", "here"),
+    "exec_shell": ("import os\nos.execlp('sh', 'sh', '-c', line)", "S606 here"),
+    "async_program": ("import asyncio\nasyncio.create_subprocess_exec('sh', '-c', line)", "here"),
+    "pipe": (
+        "from multiprocessing.connection import Listener\nListener(a).accept().recv()",
+        "here",
+    ),
+    "file_config": ("import logging.config\nlogging.config.fileConfig(path)", "here"),
+    "cetree": ("from xml.etree import cElementTree", "here"),
+    "sandboxed_jinja": ("from jinja2.sandbox import SandboxedEnvironment as E\nE()", "here"),
+    "html": ("class Name(str):\n    def __html__(self):\n        return self", "here"),
+    "pillow_annotated": ("from PIL import Image\nImage.MAX_IMAGE_PIXELS: int = 0", "here"),
+    "server": ("import ssl\nssl._create_unverified_context()", "S323 here"),
+    "database_extension": ("connection.load_extension('a')", "here"),
     "yaml": ("import yaml\nyaml.load(text)", "S506 here"),
     "unsafe_yaml": ("from yaml import unsafe_load\nunsafe_load(text)", "here"),
     "torch": ("import torch\ntorch.load('a')", "here"),
@@ -71,6 +116,8 @@ TEMPLATES = {
     "unescaped": "{% autoescape false %}{{ name }}{% endautoescape %}",
     "markup": "<script>cell.innerHTML = name</script>",
     "eval": "<script>eval (name)</script>",
+    "filter": "{% filter safe %}{{ name }}{% endfilter %}",
+    "attribute": "<a href={{ name }}>",
 }
 HARMLESS = """
 import hashlib, json, pickletools, re, subprocess, sys, yaml
@@ -88,6 +135,14 @@ subprocess.run([sys.executable], shell=False)
 Environment(autoescape=True)
 hashlib.md5(data, usedforsecurity=False)
 model.eval()
+import jinja2, torch.nn
+def shown(template: jinja2.Template, compile: bool, load=np.load) -> None: ...
+partial(torch.nn.Linear, 3)
+getattr(torch, name)
+list(map(np.load, names))
+np.load("a", None, False)
+subprocess.run(["/bin/bash", path])
+subprocess.run([sys.executable, "-c", code])
 session.get(address, timeout=9)
 exec(text)  # reviewed: written by this program itself
 # reviewed: written by this program itself

@@ -13,7 +13,6 @@ from scipy import ndimage
 
 from napari_safire.annotation.edits import (
     absorb,
-    changed_box,
     fill_holes,
     merge,
     split,
@@ -481,32 +480,3 @@ def test_a_negative_number_of_pixels_is_refused():
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0), (0, 0)])
 def test_an_empty_picture_has_no_islands(shape):
     assert remove_islands(np.zeros(shape, np.uint8), 5).shape == shape
-
-
-# -- changed box ---------------------------------------------------------------------------------
-
-
-@given(labels=label_images(), data=st.data())
-def test_the_changed_box_is_the_smallest_that_holds_all_differences(labels, data):
-    other = data.draw(hnp.arrays(labels.dtype, labels.shape, elements=st.integers(0, 4)))
-    box = changed_box(labels, other)
-    places = np.argwhere(labels != other)
-    if not len(places):
-        assert box is None
-        return
-    low, high = places.min(0), places.max(0)
-    assert box == (slice(low[0], high[0] + 1), slice(low[1], high[1] + 1))
-
-
-def test_masks_can_be_compared_and_empty_ones_are_equal():
-    before = np.zeros((4, 5), bool)
-    after = before.copy()
-    after[2, 3] = True
-    assert changed_box(before, after) == (slice(2, 3), slice(3, 4))
-    assert changed_box(before[:0], after[:0]) is None
-
-
-@pytest.mark.parametrize("shapes", [((2, 3), (3, 2)), ((4,), (4,)), ((2, 3), (1, 3))])
-def test_labels_of_different_pictures_are_not_compared(shapes):
-    with pytest.raises(ValueError, match="cannot be compared"):
-        changed_box(np.zeros(shapes[0], int), np.zeros(shapes[1], int))

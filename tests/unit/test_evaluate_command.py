@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_runs import one_error
+from disks import DISKS
 from fakes import KnowingEngine
 from mask_cases import SHAPE, two_sources
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from napari_safire.cli import app
+from napari_safire.evaluation import saved_scores
+from napari_safire.evaluation.entries import EvaluatedEntry
+from napari_safire.evaluation.saved_scores import SavedScores
 
 # The package has a function of this name.
 evaluate_module = importlib.import_module("napari_safire.cli.evaluate")
@@ -184,3 +189,31 @@ def test_an_empty_folder_is_a_failure(engine: KnowingEngine, folder: Path) -> No
     (folder / "empty").mkdir()
     assert evaluate("--set", "default", folder / "empty").exit_code == 1
     assert evaluate(folder / "empty").exit_code == 1
+
+
+@pytest.mark.parametrize("kind", DISKS)
+def test_a_full_disk_ends_it_in_a_sentence_and_the_same_command_goes_on(
+    engine: KnowingEngine, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(saved_scores, "_TOGETHER", 1)
+    path, keep = listed(folder), SavedScores.save
+    with DISKS[kind]() as disk:
+
+        def keep_the_first(self: SavedScores, result: EvaluatedEntry) -> None:
+            keep(self, result)
+            disk.fill()
+
+        with monkeypatch.context() as full:
+            full.setattr(SavedScores, "save", keep_the_first)
+            result = evaluate(path, "-o", disk.folder / "out")
+        assert result.exit_code == 1
+        assert f"({disk.says}): make room" in one_error(result.stderr)
+        assert len(list(disk.folder.rglob("*.parquet"))) == 1
+        result = evaluate(path, "-o", disk.folder / "out")
+        assert disk.says in one_error(result.stderr)
+        disk.make_room()
+        result = evaluate(path, "-o", disk.folder / "out")
+        assert result.exit_code == 0
+        assert "3 images scored" in result.stdout
+        assert len(list(disk.folder.rglob("*.parquet"))) == 3  # each picture once
+        assert not list(disk.folder.rglob(".napari-safire-*"))

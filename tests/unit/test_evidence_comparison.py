@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from synthetic import made_once
 from typer.testing import CliRunner
 
 from napari_safire import forensics
@@ -21,6 +22,7 @@ from napari_safire.forensics.picture import Picture
 CHANGED = np.s_[150:200, 240:300]
 
 
+@made_once
 def scene(seed: int = 0, shape: tuple[int, int] = (400, 520)) -> np.ndarray:
     """Flat shapes with corners, light that changes slowly, noise: (H, W, 3) uint8."""
     rng = np.random.default_rng(seed)

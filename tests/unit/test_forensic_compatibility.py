@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 from scipy.ndimage import gaussian_filter
+from synthetic import made_once
 
 from napari_safire import forensics
 from napari_safire.errors import Cancelled
@@ -19,6 +20,7 @@ SHAPE = (320, 400)
 REGION = np.s_[99:219, 151:301]
 
 
+@made_once
 def photograph(seed: int, shape: tuple[int, int] = SHAPE) -> np.ndarray:
     """Shapes of all sizes with the noise of a sensor."""
     rng = np.random.default_rng(seed)

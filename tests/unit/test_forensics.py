@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from synthetic import made_once
 
 from napari_safire import forensics
 from napari_safire.errors import Cancelled
@@ -27,6 +28,7 @@ SHAPE = (384, 512)
 REGION = np.s_[131:291, 203:363]  # begins on no multiple of eight
 
 
+@made_once
 def photograph(seed: int, shape: tuple[int, int] = SHAPE) -> np.ndarray:
     """Shapes of all sizes, as photographs have them, with the noise of a sensor."""
     rng = np.random.default_rng(seed)

@@ -24,9 +24,11 @@ from napari_safire.corpus.manifest import Manifest
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.evaluation.saved_scores import JOB, SavedScores
 from napari_safire.images.lists import read_list
+from napari_safire.project.chain.event_table import COLUMNS, read_event
 from napari_safire.project.chain.schema import own_triggers
 from napari_safire.project.formats import coco as coco_format
 from napari_safire.project.formats.catalogue import import_pictures
+from napari_safire.project.settings import ProjectSettings, read_settings
 from napari_safire.project.store import DATABASE, Project
 from napari_safire.session.autosave import Autosave
 from napari_safire.sqlite_files import trust_little
@@ -100,6 +102,31 @@ def test_a_damaged_state_is_made_anew(change: str, project: Path) -> None:
     with Project.open(project, author="Ada") as opened:
         assert opened.settings
         assert opened.name == "p"
+
+
+def test_a_schema_that_is_no_text_is_a_sentence(project: Path) -> None:
+    """SQLite's message quotes it, and Python cannot decode the message."""
+    with closing(sqlite3.connect(project / DATABASE)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        odd = b"CREATE TABLE picture (a \xff\xfe b c"
+        connection.execute("UPDATE sqlite_master SET sql = CAST(? AS TEXT) WHERE name = 'picture'",
+                           (odd,))  # fmt: skip
+        connection.commit()
+    assert "damaged" in refusal(DatasetError, Project.open, project, author="Eve")
+
+
+def test_an_event_whose_texts_are_none_is_a_sentence(project: Path) -> None:
+    """Damaged bytes can make a blob of a text, in whatever table."""
+    with Project.open(project, author="Eve") as opened:
+        row = list(opened.ask(f"SELECT {COLUMNS} FROM event")[0])
+    for place, value in ((0, "1"), (2, b"Ada"), (3, 5), (6, b"{}"), (8, None)):
+        odd = [*row[:place], value, *row[place + 1 :]]
+        assert "a text of it is none" in refusal(DatasetError, read_event, odd)
+
+
+def test_settings_without_bounds_are_as_by_default() -> None:
+    odd = {"control_share": 10**400, "annotators_per_picture": "3"}
+    assert read_settings(odd) == ProjectSettings()
 
 
 # ------------------------------------------------------------------------------- manifests
@@ -190,6 +217,42 @@ def test_objects_of_coco_that_are_none_are_sentences(
     text = coco(tmp_path, **annotation)
     assert text.endswith(".")
     assert text.isprintable()
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "a/" * 3_000 + "b.png", "a\x1b[2J.png"])
+@pytest.mark.parametrize("height", [20, "\x1b[2J", "9" * 10**5, list(range(10**4))])
+def test_names_and_sizes_of_coco_stay_a_sentence(name: str, height: Any, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
+    for one in (name, "a.png"):
+        image = {"id": 1, "file_name": one, "height": height, "width": 30}
+        record = {"images": [image], "annotations": [], "categories": []}
+        (tmp_path / "set.json").write_text(json.dumps(record), encoding="utf-8")
+        (found,) = import_pictures(tmp_path / "set.json", "coco")
+        assert found.picture is None or (one, height) == ("a.png", 20)
+        for text in found.sentences:
+            assert text.isprintable()
+            assert len(text) < 1_500
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"file_name": [1], "mask_file_name": "a.png"},
+        {"file_name": "a.png", "mask_file_name": None},
+        {"file_name": "../../a.png", "mask_file_name": "/nowhere/a.png"},
+        {"file_name": "a" * 10**4, "mask_file_name": "a\x00"},
+    ],
+    ids=range(4),
+)
+def test_rows_of_hugging_face_that_name_no_files_are_sentences(row: Any, tmp_path: Path) -> None:
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    try:
+        (found,) = import_pictures(tmp_path / "metadata.jsonl", "huggingface")
+        text = found.sentences[-1]
+    except DatasetError as error:
+        text = str(error)
+    assert text.isprintable()
+    assert text.endswith(".")
 
 
 def test_images_of_coco_without_a_number_are_a_sentence(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import gaussian_filter, zoom
+from synthetic import made_once
 
 from napari_safire.errors import Cancelled, DatasetError, SafireError
 from napari_safire.forensics import Picture
@@ -20,6 +21,7 @@ SIDE = 512
 PLACE = slice(128, 320), slice(160, 352)
 
 
+@made_once
 def scene(seed=0, noise=2.0):
     """Smooth light and soft shapes, with a camera's even noise."""
     generator = np.random.default_rng(seed)
@@ -39,7 +41,7 @@ def planted_labels():
 
 
 def with_patch(change, seed=0):
-    pixels = scene(seed)
+    pixels = scene(seed).copy()
     pixels[PLACE] = change(pixels[PLACE])
     return Picture.of_pixels(eight_bits(pixels))
 
@@ -129,13 +131,13 @@ def test_a_patch_from_another_grid_of_blocks_is_told_with_both_grids():
 
 def test_an_enlarged_patch_shows_its_period():
     def enlarged(patch):
-        pixels = scene(4, noise=4.0)
+        pixels = scene(4, noise=4.0).copy()
         return zoom(pixels[:160, :160], (1.2, 1.2, 1), order=1)[:192, :192]
 
     table = region_table(with_patch(enlarged), planted_labels())
     row = table.row(1, "resampling")
     assert not row.applicable  # 192 pixels hold no six windows of 128
-    pixels = scene(noise=4.0)
+    pixels = scene(noise=4.0).copy()
     pixels[:320, :320] = zoom(scene(4, noise=4.0)[:270, :270], (1.2, 1.2, 1), order=1)[:320, :320]
     labels = np.zeros((SIDE, SIDE), np.uint8)
     labels[:320, :320] = 1

@@ -100,10 +100,11 @@ def test_a_finding_shows_where_it_lies_the_picture_and_the_view(analysis: SmallA
         finding(10),
         finding(11, view="metadata"),
         finding(12, view="comparison", parameters={"reference": "/etc/hostname"}, viewport=cut),
+        finding(13, view="votes", viewport=cut),
     ]
     made = by_id(make_figures(analysis, given))
     assert [name for name in made if name.startswith("finding")] == [
-        f"finding-{n}" for n in (*range(1, 9), 12)
+        f"finding-{n}" for n in (*range(1, 9), 12, 13)
     ]
     first = made["finding-1"]
     assert "rows 10 to 39, columns 40 to 89" in first.caption
@@ -119,7 +120,7 @@ def test_a_finding_shows_where_it_lies_the_picture_and_the_view(analysis: SmallA
     for number, why in (
         (5, "there is no partition"), (6, "not applicable: a PNG file"),
         (7, "has no parameter 'size'"), (8, "no view is called 'no such view'"),
-        (12, "is not opened"),
+        (12, "is not opened"), (13, "there are no votes"),
     ):  # fmt: skip
         caption = made[f"finding-{number}"].caption
         assert "The view is not drawn: " in caption

@@ -186,6 +186,37 @@ def test_findings_and_verdicts_follow_from_the_events(report: Path) -> None:
     assert set(wrongs(report)) == {"findings and verdicts", "report in the case"}
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda d: d.update(note="Accepted by the court."), "report.json"),
+        (lambda d: d["findings"][0].update(figure=None), "findings and verdicts"),
+        (lambda d: d["findings"][0].update(viewport=[0, 0, 9, 9]), "findings and verdicts"),
+        (lambda d: d["reviews"][0]["order"].reverse(), "findings and verdicts"),
+        (lambda d: d["reviews"][0].update(reviewer="Cleo"), "findings and verdicts"),
+        (lambda d: d["custody"].pop(), "findings and verdicts"),
+        (lambda d: d["events"][3].update(at="2020-01-01T00:00:00+00:00"), "event log"),
+        (lambda d: d["events"][3].update(author="Cleo"), "event log"),
+        (lambda d: d["picture"].update(id="f" * 16), "findings and verdicts"),
+        (lambda d: d["picture"].update(name="other.png"), "findings and verdicts"),
+        (lambda d: d["picture"].update(file_sha256="f" * 64), "findings and verdicts"),
+    ],
+)
+def test_subtle_changes_are_found_without_the_case(report: Path, change: Any, what: str) -> None:
+    rewritten(report, change)
+    (report.parent / "case").rename(report.parent / "elsewhere")
+    assert what in wrongs(report)
+
+
+def test_a_time_before_the_last_event_is_told(report: Path) -> None:
+    def told() -> str:
+        return next(c.words for c in verify_report(report).checks if c.what == "event log")
+
+    for at, before in (("2099-01-01T00:00:00+00:00", False), ("2020-01-01T00:00:00+00:00", True)):
+        rewritten(report, lambda d, at=at: d["made"].update(at=at))
+        assert ("a time of making before its last event" in told()) == before
+
+
 def test_a_changed_event_and_a_changed_word_are_found(report: Path, tmp_path: Path) -> None:
     def change(document: dict[str, Any]) -> None:
         document["events"][5]["body"]["finding"]["comment"] = "nothing"
@@ -359,6 +390,14 @@ def test_a_case_that_went_on_still_holds_its_report(report: Path) -> None:
     assert "1 changes came since" in next(c.words for c in proof.checks if c.what == "case")
 
 
+def test_a_case_around_a_report_with_none_of_its_events_is_told(report: Path) -> None:
+    shutil.rmtree(report.parent / "case")
+    begun_case(report.parent / "case", report.parent / "photo.png").project.close()
+    told = {check.what: check for check in verify_report(report).checks}
+    assert told["case"].state == "not checked"
+    assert "has this picture, but none of the report's events" in told["case"].words
+
+
 def test_another_case_is_wrong(report: Path, tmp_path: Path) -> None:
     path = small_picture(tmp_path / "other.png", seed=1)
     begun_case(tmp_path / "other", path).project.close()
@@ -410,6 +449,7 @@ def test_a_report_of_another_version_is_checked_as_far_as_it_goes(report: Path) 
     assert states(proof)["version"] == "not checked"
     assert states(proof)["report.pdf"] == "right"
     assert states(proof)["signatures"] == "not checked"
+    assert states(proof)["findings and verdicts"] == "not checked"
     assert "version that made it" in proof.checks[0].words
 
 

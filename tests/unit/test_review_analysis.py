@@ -206,7 +206,7 @@ def test_limitations_of_this_very_picture(engine, tmp_path, monkeypatch, pixels,
 def test_limitations_of_model_and_work(whole):
     told = " ".join(limits_of(whole))
     assert "authentic and" in told
-    assert "is never above" in told
+    assert "is kept between 1/" in told
     assert all(len(one.split()) <= 20 for one in limits_of(whole))
 
 

@@ -17,7 +17,7 @@ from napari_safire.examination import ExaminationSettings
 from napari_safire.forensics import Picture
 from napari_safire.geometry import Geometry
 from napari_safire.partitioning.prompt_grid import grid_points
-from napari_safire.review.answers import ask
+from napari_safire.review.answers import Asked, ask
 from napari_safire.review.changes import Change
 from napari_safire.review.copies import Original, compare
 from napari_safire.review.saved_again import SAVED_AS_PNG, saved_again
@@ -62,6 +62,11 @@ def test_votes_of_patches_known_by_hand():
     assert votes.without == 1
     assert votes.step == (16, 16)
     assert votes.translation == (7.5, 7.5)
+    drawn = votes.as_map((30, 40))
+    assert drawn.values.shape == (30, 40)
+    assert drawn.values[15, 31] == votes.certainty[0, 1]
+    assert drawn.values[16, 31] == votes.certainty[1, 1]
+    assert np.isnan(drawn.values[29, 39])
     record = votes.as_record()
     assert record["shape"] == [2, 3]
     assert [one["number"] for one in record["sources"]] == [1, 2, 3]
@@ -219,13 +224,15 @@ def picture_file(folder, shape=(120, 160)):
     return Picture.read(path)
 
 
+def asked(engine, picture):
+    return Asked(engine, picture, NETWORK_ALONE, ask(engine, picture, NETWORK_ALONE))
+
+
 def test_sources_that_stay_are_kept_in_every_copy(tmp_path):
     engine, picture = FakeEngine(), picture_file(tmp_path)
-    base = ask(engine, picture, NETWORK_ALONE)
+    base = asked(engine, picture)
     stages = []
-    tried = stability(
-        engine, picture, base, NETWORK_ALONE, progress=lambda *told: stages.append(told)
-    )
+    tried = stability(base, progress=lambda *told: stages.append(told))
     assert [run.change for run in tried.runs] == list(QUICK)
     assert [one.kept for one in tried.of] == [4, 4]
     assert tried.sentences == (
@@ -238,14 +245,14 @@ def test_sources_that_stay_are_kept_in_every_copy(tmp_path):
     assert {text for _, _, text in stages} >= {"trying changed copies: JPEG 75"}
     assert [done for done, _, _ in stages] == sorted(done for done, _, _ in stages)
     assert tried.as_record()["window"] is None
-    every = stability(engine, picture, base, NETWORK_ALONE, quick=False)
+    every = stability(base, quick=False)
     assert len(every.runs) == len(ALL)
 
 
 def test_a_source_that_hangs_on_the_copy_is_told(tmp_path):
     engine, picture = ByWidth(160), picture_file(tmp_path)
-    base = ask(engine, picture, NETWORK_ALONE)
-    tried = stability(engine, picture, base, NETWORK_ALONE)
+    base = asked(engine, picture)
+    tried = stability(base)
     second = tried.of[1]
     assert (second.kept, len(second.ious), second.worst) == (2, 4, "cropped by 3 %")
     assert second.words == (
@@ -260,14 +267,14 @@ def test_a_large_picture_is_tried_in_a_window(tmp_path):
     engine = FakeEngine()
     engine.answers_by_patches = True
     picture = Picture.of_pixels(np.zeros((1100, 1500), np.uint8))
-    base = ask(engine, picture, NETWORK_ALONE)
-    tried = stability(engine, picture, base, NETWORK_ALONE)
+    base = asked(engine, picture)
+    tried = stability(base)
     top, left, bottom, right = tried.window
     assert (bottom - top, right - left) == (1024, 1024)
     assert tried.runs[0].change.kind == "none"
     assert all(run.said["network_verdict"] is None for run in tried.runs)
     assert all(min(run.ious) > KEPT for run in tried.runs)
-    again = saved_again(engine, picture, base, NETWORK_ALONE, tried)
+    again = saved_again(base, tried)
     assert [one.whole for one in again.copies] == [False, True]
     assert again.copies[0].copy.change == SAVED_AS_JPEG
     assert not again.differs
@@ -278,10 +285,10 @@ def test_a_large_picture_is_tried_in_a_window(tmp_path):
 
 def test_stability_can_be_stopped_between_and_within_copies(tmp_path):
     engine, picture = FakeEngine(), picture_file(tmp_path)
-    base = ask(engine, picture, NETWORK_ALONE)
+    base = asked(engine, picture)
     before = len(engine.calls)
     with pytest.raises(Cancelled):
-        stability(engine, picture, base, NETWORK_ALONE, cancel=lambda: len(engine.calls) > before)
+        stability(base, cancel=lambda: len(engine.calls) > before)
     assert engine.calls[before:] == ["embed"]
 
 
@@ -290,8 +297,8 @@ def test_stability_can_be_stopped_between_and_within_copies(tmp_path):
 
 def test_a_png_holds_the_same_pixels_and_is_not_embedded_again(tmp_path):
     engine, picture = FakeEngine(), picture_file(tmp_path)
-    base = ask(engine, picture, NETWORK_ALONE)
-    again = saved_again(engine, picture, base, NETWORK_ALONE)
+    base = asked(engine, picture)
+    again = saved_again(base)
     assert engine.calls.count("embed") == 2  # of the picture, and of its JPEG
     assert [one.copy.change.name for one in again.copies] == ["JPEG 95", "PNG"]
     assert all(one.copy.labels.shape == picture.shape for one in again.copies)
@@ -321,8 +328,8 @@ class ByPixels(FakeEngine):
 
 def test_what_another_save_changes_is_told_in_words(tmp_path):
     engine, picture = ByPixels(), picture_file(tmp_path)
-    base = ask(engine, picture, NETWORK_ALONE)
-    jpeg, png = saved_again(engine, picture, base, NETWORK_ALONE).copies
+    base = asked(engine, picture)
+    jpeg, png = saved_again(base).copies
     assert jpeg.differences == (
         "It falls into 1 source instead of 3.",
         "Source 1 is not found again (IoU 0.00).",
@@ -339,6 +346,6 @@ def test_a_png_is_not_saved_as_png(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(np.zeros((40, 50), np.uint8)).save(path)
     engine, picture = FakeEngine(), Picture.read(path)
-    again = saved_again(engine, picture, ask(engine, picture, NETWORK_ALONE), NETWORK_ALONE)
+    again = saved_again(asked(engine, picture))
     assert len(again.copies) == 1
     assert again.as_record()["notice"] == "It is a PNG already: another one would be the same."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +13,12 @@ import pytest
 from fakes import FakeEngine
 from PIL import Image as PillowImage
 
-from napari_safire.errors import SafireError
+from napari_safire.errors import Cancelled, SafireError
+from napari_safire.forensics import Picture
 from napari_safire.review.case import case_folder_of
 from napari_safire.review.values import CaseDescription
-from napari_safire.session.planes import PlaneKey
-from napari_safire.session.review.analyses import Analyses, numbers_of
+from napari_safire.session.planes import Pixels, PlaneKey
+from napari_safire.session.review.analyses import Analyses, numbers_of, shows
 from napari_safire.session.review.cases import Selected
 from napari_safire.session.review.drafts import Drafts
 from napari_safire.session.review.region_work import bounds_of
@@ -59,6 +61,16 @@ def test_drafts_that_cannot_be_kept(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SafireError, match="note it before you close this picture"):
         Drafts(tmp_path / "file").keep({"finding": {}}, *OF)
+
+
+def test_a_file_that_was_replaced_is_not_what_is_shown(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 255, (20, 30, 3)).astype(np.uint8)
+    PillowImage.fromarray(values).save(tmp_path / "a.png")
+    file = Picture.read(tmp_path / "a.png")
+    assert shows(Pixels(lambda: values), file)
+    assert not shows(Pixels(lambda: values[:, ::-1]), file)
+    assert not shows(Pixels(lambda: values[:10]), file)
+    assert not shows(Pixels(lambda: np.zeros((2, 2, 2, 2))), file)
 
 
 def test_where_sources_lie_and_which_is_which() -> None:
@@ -121,7 +133,7 @@ def test_a_report_analyses_once(
     def analyse(path: Path, engine: Any, settings: Any, **more: Any) -> Any:
         analysed.append(path)
         file = SimpleNamespace(sha256=review.work.opened.picture.file_sha256)  # type: ignore[union-attr]
-        return SimpleNamespace(labels=None, picture=SimpleNamespace(file=file))
+        return SimpleNamespace(labels=None, picture=SimpleNamespace(file=file, pixels_sha256=""))
 
     def report_on(case: Any, analysis: Any, folder: Path, **more: Any) -> Any:
         if folder.name == "taken":
@@ -158,11 +170,34 @@ def test_a_report_analyses_once(
     assert review.told[-1].startswith("The picture of this case is gone.")
 
 
+@pytest.mark.parametrize("for_a_report", [False, True])
+def test_an_analysis_ends_with_its_picture_unless_a_report_waits_for_it(
+    review: Review, monkeypatch: pytest.MonkeyPatch, for_a_report: bool
+) -> None:
+    file = SimpleNamespace(sha256="")
+    made = SimpleNamespace(labels=None, picture=SimpleNamespace(file=file, pixels_sha256=""))
+    monkeypatch.setattr("napari_safire.review.analysis.analyse", lambda *a, **more: made)
+    review.session.choose_model("fake")
+    review.settle()
+    came: list[object] = []
+    review.analyses.ask(KEY, review.photo, PartitionSettings(), came.append, outlives=for_a_report)
+    review.analyses.forget("another picture")
+    assert review.analyses.is_asked
+    review.analyses.forget(KEY.picture)
+    assert review.analyses.is_asked == for_a_report
+    review.settle()
+    assert len(came) == for_a_report
+
+
 def test_an_analysis_is_given_up(review: Review, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "napari_safire.review.analysis.analyse",
-        lambda *a, progress, cancel, **more: None if cancel() else pytest.fail("not stopped"),
-    )
+    def analyse(*asked: Any, cancel: Callable[[], bool], **more: Any) -> None:
+        deadline = time.monotonic() + 60
+        while not cancel():
+            assert time.monotonic() < deadline, "not stopped"
+            time.sleep(0.001)
+        raise Cancelled
+
+    monkeypatch.setattr("napari_safire.review.analysis.analyse", analyse)
     review.session.choose_model("fake")
     review.settle()
     review.analyses.ask(KEY, review.photo, PartitionSettings())

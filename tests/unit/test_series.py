@@ -139,7 +139,7 @@ def test_what_cannot_be_a_series_is_told(tmp_path: Path) -> None:
         ("prose.txt", "neither a folder nor a list"),
         ("latin.txt", "byte 0 is not UTF-8"),
         ("nothing.txt", "no entries"),
-        ("gone", "neither a folder nor a list"),
+        ("gone", "does not exist"),
         ("broken.txt", "do not exist"),
     ):
         with pytest.raises(DatasetError, match=told):

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,8 @@ import pyarrow as pa
 import pytest
 from fakes import KnowingEngine
 from filelock import FileLock
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from pyarrow import parquet
 from systems import posix
@@ -53,6 +56,7 @@ from napari_safire.images.lists import ListEntry, read_list, write_list
 from napari_safire.images.masks import MaskRule, encode_sources
 from napari_safire.images.records.paths import recorded_path, whole_path
 from napari_safire.synthesis.degradations import NONE, Degradation
+from napari_safire.text import printable
 
 SHAPE = (48, 64)
 JPEG, HALF = Degradation("jpeg", 90), Degradation("resize", 0.5)
@@ -172,6 +176,8 @@ from pathlib import Path
 from systems import posix
 from fakes import KnowingEngine
 from filelock import FileLock
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from napari_safire.evaluation import EvaluationSet, ScoringSettings, Study, run_study
 from napari_safire.images.lists import read_list
 
@@ -379,16 +385,23 @@ def test_a_damaged_part_is_named_and_may_be_removed(
 @pytest.mark.parametrize(
     ("column", "values", "told"),
     [
-        ("scores", [[("x", None)] * (1 << 20), [("y", 1.0)], []], "too many values"),
-        ("warnings", [[""] * (1 << 20), [""], []], "too many values"),
+        ("scores", [[("x", None)] * 150, [("y", 1.0)], []], "too many values"),
+        ("warnings", [[""] * 150, [""], []], "too many values"),
         ("seconds", [[("x", None)], [], []], "NoneType"),
         ("degradation", ["none", "jpeg-nought", "none"], "names no degradation"),
         ("image", [b"a.png", b"a.png", None], "image is not filled in"),
     ],
 )
 def test_parts_of_strangers_are_bounded_and_checked(
-    column: str, values: list[Any], told: str, entries: list[ListEntry], tmp_path: Path
+    column: str,
+    values: list[Any],
+    told: str,
+    entries: list[ListEntry],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(saved_scores, "_MOST_VALUES", 150)
+    run(study_of(entries[:3], tmp_path, examples=0))
     run(study_of(entries[:3], tmp_path, examples=0))
     (part,) = (tmp_path / "set/a/parts").iterdir()
     table = parquet.read_table(part)
@@ -423,6 +436,27 @@ def test_scores_in_several_parts_count_once(entries: list[ListEntry], tmp_path: 
     assert table(tmp_path / "set/a.csv") == first
     assert commit_scores(tmp_path / "elsewhere", scores.results) == ""
     assert not (tmp_path / "elsewhere").exists()
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    scores=st.dictionaries(st.text(max_size=6), st.floats(), max_size=4),
+    name=st.binary(min_size=1, max_size=9).filter(lambda name: not {0, 47} & {*name}),
+    warning=st.text(max_size=9),
+)
+def test_scores_come_back_as_they_were(scores: dict[str, float], name: bytes, warning: str) -> None:
+    degradation = Degradation("jpeg", 90.0)
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder, "pictures", f"p{os.fsdecode(name)}.png")
+        told = (f"{printable(image)} is turned{warning}.", warning)
+        result = EvaluatedEntry(
+            ListEntry(image), None, scores, "forged", {"embed": 0.1}, 0, degradation, "ab", told
+        )
+        with SavedScores(Path(folder, "a"), RunBasis("ab")) as saved:
+            saved.save(result)
+        with SavedScores(Path(folder, "a"), RunBasis("ab")) as saved:
+            assert repr(saved.known("ab", degradation)) == repr(result)
+            assert saved.known("ab", NONE) is None
 
 
 def test_parts_come_by_number_and_by_time(
@@ -489,6 +523,11 @@ def test_damaged_and_other_scores_of_before_are_told(
     path.write_text("".join([*lines[:2], '{"content": 3}\n', *lines[3:]]))
     with pytest.raises(DatasetError, match=r"Line 3 of .*a\.jsonl is no line of scores"):
         run(study_of(entries, tmp_path, examples=0))
+    for name in ("content", "image", "mask", "verdict"):
+        other = json.dumps(json.loads(lines[1]) | {name: "half a character: \ud800"})
+        path.write_text(f"{lines[0]}{other}\n")
+        with pytest.raises(DatasetError, match=r"Line 2 of"):
+            run(study_of(entries, tmp_path, examples=0))
     path.write_text("".join(lines))
     with pytest.raises(SafireError, match=r"a\.jsonl holds scores of another run: checkpoint"):
         run(study_of(entries, tmp_path, examples=0), KnowingEngine("another"))

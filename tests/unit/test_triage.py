@@ -33,9 +33,15 @@ from napari_safire.corpus.triage.places import place_of
 from napari_safire.corpus.triage.selection import select
 from napari_safire.corpus.triage.sheet import write_sheet
 from napari_safire.corpus.triage.source import is_manifest, open_manifest
-from napari_safire.corpus.triage.tables import write_parquet, write_picture_list
+from napari_safire.corpus.triage.tables import (
+    readable_columns,
+    text_rows,
+    write_csv,
+    write_parquet,
+    write_picture_list,
+)
 from napari_safire.datasets.near_duplicates import AlikeGroups, near_duplicates
-from napari_safire.errors import Cancelled, DatasetError
+from napari_safire.errors import Cancelled, DatasetError, SafireError
 from napari_safire.images.demo import demo_composite
 from napari_safire.images.files import file_sha256
 from napari_safire.images.masks import encode_sources
@@ -588,6 +594,20 @@ def test_a_manifest_is_a_queue_in_the_order_of_a_choice(pictures: Path, tmp_path
         FolderPictures.open(corpus(tmp_path / "case" / "second", clash))
 
 
+def test_somebodys_manifest_stops_no_queue(tmp_path: Path) -> None:
+    places = ["../pipe", "..", "x" * 5_000, "../" + "y" * 300 + "/z.png", "new\nline", "a\0b", "/"]
+    (tmp_path / "pipe").mkdir()
+    output = corpus(tmp_path / "out", [row(n, place) for n, place in enumerate(places)])
+    store = FolderPictures.open(output)
+    keys = store.listing(PictureQuery()).keys
+    assert len(keys) == len(places)
+    for key_, row_ in zip(keys, store.look_up(keys), strict=True):
+        assert row_.state == "untouched"
+        assert store.queue.output in Path(os.path.abspath(store.kept_at(key_))).parents
+        with pytest.raises(SafireError):
+            store.read(key_)
+
+
 def test_what_is_chosen_is_counted_and_what_is_wrong_is_told(scored: Path, tmp_path: Path) -> None:
     def counted(where: str = "", sort: str | None = None, top: int | None = None) -> Counted:
         return count_chosen(scored, Choice(where, sort, top))
@@ -604,6 +624,23 @@ def test_what_is_chosen_is_counted_and_what_is_wrong_is_told(scored: Path, tmp_p
     (part, *_) = sorted((scored / "parts").glob("*.parquet"))
     part.write_bytes(b"PAR1")
     assert part.name in counted().problem
+
+
+def test_tables_hold_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
+    hostile = "\x1b]0;t\x07=1+1\u202egnp" + "x" * 2_000_000
+    facts: dict[str, Any] = {"verdict": hostile, "warnings": (hostile,), "score": float("nan")}
+    path = corpus(tmp_path / "out", [row(1, place=hostile, **facts)])
+    chosen = choose(open_manifest(path), Choice())
+    write_csv(tmp_path / "t.csv", chosen.table(readable_columns(chosen)))
+    written = (tmp_path / "t.csv").read_text(encoding="utf-8")
+    assert not {"\x1b", "\x07", "\u202e"} & set(written)
+    (shown,) = text_rows(chosen.table(["picture", "verdict", "score"]))
+    assert max(map(len, shown)) <= 300
+
+
+@pytest.mark.parametrize("place", [b"\\\\server\\share\\x.png", b"//server/share/x.png"])
+def test_no_other_machine_is_asked_for_a_picture(place: bytes) -> None:
+    assert place_of(place, Path("out")).path is None
 
 
 def test_tables_of_paths_are_sources_too(tmp_path: Path) -> None:

@@ -201,6 +201,7 @@ def test_commands_with_arguments_are_kept_out_of_the_palette(viewer: napari.View
     refused = {
         name
         for name, command in ours.items()
+        # reviewed: an expression of our own commands, by app-model
         if command.enablement is not None and not command.enablement.eval({"num_layers": 1})
     }
     assert refused == BY_ARGUMENTS

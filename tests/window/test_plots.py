@@ -334,19 +334,6 @@ def test_highlighting_from_outside_shows_and_emits_nothing(dots: FeaturePlot) ->
     assert (picture(dots)[10:-10, 10:-10] == before[10:-10, 10:-10]).all()
 
 
-def test_what_is_emphasised_stays_while_the_others_fade(dots: FeaturePlot) -> None:
-    chosen = heard(dots.selected)
-    before = picture(dots)
-    dots.emphasise([0])
-    assert colour_at(dots, place(dots, 0)) == (255, 0, 0)
-    assert colour_at(dots, place(dots, 3)) != (255, 0, 0)
-    dots.emphasise(())
-    assert (picture(dots) == before).all()
-    assert chosen == []
-    with pytest.raises(ValueError, match="Dot 5 cannot"):
-        dots.emphasise([5])
-
-
 def test_patches_are_called_so(dots: FeaturePlot) -> None:
     dots.set_dots(XY, [RED] * 5, noun=("patch", "patches"))
     assert dots.accessibleDescription() == "5 patches, 0 selected"

@@ -201,33 +201,6 @@ def fill_holes(labels: LabelImage, source: int, *, protected: Mask | None = None
     return _assigned(labels, holes, source, free)
 
 
-def changed_box(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> Box | None:
-    """Find where two label images or masks differ.
-
-    Parameters
-    ----------
-    before, after : (H, W) int or bool array
-
-    Returns
-    -------
-    (slice, slice) or None
-        Rows and columns of the smallest box around all differences; None if there are none.
-
-    Raises
-    ------
-    ValueError
-        If the arrays differ in shape or are not two-dimensional.
-    """
-    before, after = np.asarray(before), np.asarray(after)
-    if before.ndim != 2 or before.shape != after.shape:
-        raise ValueError(
-            f"Labels of shape {before.shape} and {after.shape} cannot be compared: give two (H, W) "
-            "arrays of one picture."
-        )
-    differs = before != after
-    return _box(differs) if differs.any() else None
-
-
 def _assigned(labels: LabelImage, where: Mask, number: int, free: Mask | None) -> LabelImage:
     result = labels.copy()
     result[where if free is None else where & free] = number

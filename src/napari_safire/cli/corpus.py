@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -13,8 +15,9 @@ import typer
 
 from napari_safire.cli.clusters import ClusterOptions
 from napari_safire.cli.options import Precision
-from napari_safire.cli.terminal import FAILED, complain, open_engine, progress_bar, say
+from napari_safire.cli.terminal import FAILED, complain, open_engine, progress_bar, say, warn
 from napari_safire.errors import SafireError
+from napari_safire.text import brief
 
 if TYPE_CHECKING:
     from napari_safire.basis import RunBasis
@@ -144,6 +147,7 @@ def predict_corpus(
     from napari_safire.corpus.tasks import TASK_SIZE
     from napari_safire.corpus.work import CorpusSettings
 
+    _require_there(inputs)
     asked = CorpusSettings(settings, options.write or "forged", _files(options.files))
     corpus = Corpus(
         inputs,
@@ -168,12 +172,26 @@ def predict_corpus(
                 _here(corpus, begun, basis, engine, sandbox=options.sandbox)
         finally:
             say(_summary(tally))
+            if tally.failed > _MOST_ERRORS_TOLD or (tally.failed and options.cluster.is_chosen):
+                why = "--where 'error_class is not None' --columns picture,error"
+                say(f"What failed, and why: napari-safire triage {output} {why}", err=True)
     if not (tally.done or tally.there):
         raise SafireError(
             "No picture was found: check the names, and add --recursive for folders of folders."
         )
     if tally.failed:
         raise typer.Exit(FAILED)
+
+
+def _require_there(inputs: Sequence[str]) -> None:
+    """Refuse a name that was mistyped before the model is loaded; in a list it is a row."""
+    from napari_safire.corpus.inputs.remote import is_address
+
+    for given in inputs:
+        if not (is_address(given) or os.path.lexists(given) or glob.has_magic(given)):
+            raise typer.BadParameter(
+                f"{brief(given)} does not exist: check its name and folder.", param_hint="IMAGE"
+            )
 
 
 def tell_of_waiting(output: Path) -> None:
@@ -185,23 +203,20 @@ Begun = tuple["Manifest", "Iterator[CorpusTask]", "Tally"]
 
 
 def _here(corpus: Corpus, begun: Begun, basis: RunBasis, engine: Engine, *, sandbox: bool) -> None:
+    from napari_safire.corpus.asking import asking
     from napari_safire.corpus.running import run_here
     from napari_safire.corpus.work import CorpusWork
-    from napari_safire.examination import examine_image
 
     manifest, tasks, tally = begun
-    asked = corpus.settings.examination
-    work = CorpusWork(
-        manifest,
-        corpus.settings,
-        basis,
-        lambda image, cancel: examine_image(engine, image, asked, cancel=cancel),
-    )
+    settings = corpus.settings
+    work = CorpusWork(manifest, settings, basis, asking(engine, settings.examination))
     with ExitStack() as open_things:
         if sandbox:
             from napari_safire.images.sandbox import SandboxedDecoder
 
             work.decoder = open_things.enter_context(SandboxedDecoder())
+            if not work.decoder.begin():
+                warn("This machine does not filter system calls: the sandbox limits memory alone.")
         watch = _Watch(open_things.enter_context(progress_bar("pictures")))
         run_here(work, tasks, tally, watch.row)
 
@@ -243,7 +258,7 @@ class _Watch:
                 named = row.picture in row.error
                 complain(row.error if named else f"{row.picture}: {row.error}")
             if self._failed == _MOST_ERRORS_TOLD:
-                say("Further errors stand in the manifest alone.", err=True)
+                say("Further errors stand in the manifest.", err=True)
         self._count(1)
 
     def tasks(self, tally: Tally) -> None:
@@ -274,7 +289,8 @@ def _files(given: str | None) -> tuple[ResultKind, ...]:
 
 
 def _summary(tally: Tally) -> str:
-    parts = [f"{tally.done:,} done"]
+    one = tally.done == 1
+    parts = [f"{tally.done:,} picture{'' if one else 's'}: {tally.done - tally.failed:,} done"]
     parts += [f"{tally.forged:,} called forged"] if tally.forged else []
     parts += [f"{tally.copies:,} copies of others"] if tally.copies else []
     parts += [f"{tally.failed:,} failed"] if tally.failed else []

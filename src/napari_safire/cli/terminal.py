@@ -185,18 +185,23 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
 
         def show(done: int, total: int, stage: str) -> None:
             told = printable(f"{title}: {stage}")
-            bar.update(task, completed=done, total=total, description=told)
+            # Of a total that is not known yet: 0 of 0 would be the end, and stop its clock.
+            bar.update(task, completed=done, total=total or None, description=told)
 
         yield show
 
 
 def print_table(rows: list[tuple[str, ...]], header: tuple[str, ...] | None = None) -> None:
-    """Columns on stdout, the first to the left, the others to the right."""
+    """Columns on stdout: texts to the left, as the first; numbers to the right."""
     shown = [*([header] if header else []), *rows]
-    widths = [max(len(row[i]) for row in shown) for i in range(len(shown[0]))]
-    for row in shown:
-        cells = [
-            row[0].ljust(widths[0]),
-            *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)),
-        ]
+    columns = []
+    for number, column in enumerate(zip(*shown, strict=True)):
+        width = max(map(len, column))
+        words = number == 0 or any(map(_is_words, column[1 if header else 0 :]))
+        columns.append([cell.ljust(width) if words else cell.rjust(width) for cell in column])
+    for cells in zip(*columns, strict=True):
         say("  ".join(cells).rstrip())
+
+
+def _is_words(cell: str) -> bool:
+    return bool(cell) and cell != "-" and not any(map(str.isdigit, cell))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_safire.corpus.work import Ask
 from napari_safire.errors import SafireError
 from napari_safire.examination import Examination, ExaminationSettings, examine_image
+from napari_safire.forensics.cache import RESULTS
 from napari_safire.images.reading import ReadImage
 from napari_safire.progress import Cancel
 from napari_safire.text import printable
@@ -88,9 +89,26 @@ class ModelSource:
 
     def __call__(self) -> Ask:
         """Open it; raises as `EngineSource.open`."""
-        engine = self.engine.open()
+        return asking(self.engine.open(), self.settings)
 
-        def ask(image: ReadImage, cancel: Cancel | None) -> Examination:
-            return examine_image(engine, image, self.settings, cancel=cancel)
 
-        return ask
+def asking(engine: Engine, settings: ExaminationSettings) -> Ask:
+    """Return what asks a model; nothing of a picture is kept, for none is asked twice.
+
+    Parameters
+    ----------
+    engine : Engine
+    settings : ExaminationSettings
+
+    Returns
+    -------
+    callable
+    """
+
+    def ask(image: ReadImage, cancel: Cancel | None) -> Examination:
+        try:
+            return examine_image(engine, image, settings, cancel=cancel)
+        finally:
+            RESULTS.clear()  # else half a gigabyte of views gathers in each process
+
+    return ask

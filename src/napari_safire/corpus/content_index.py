@@ -275,7 +275,7 @@ def _index_names(folder: Path) -> list[str]:
     """List the files of an index; there is none where the folder is missing."""
     try:
         names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # there is none, or it may not be read: whoever publishes says so
         return []
     return sorted(n for n in names if n.endswith(_SUFFIX) and not n.startswith("."))
 

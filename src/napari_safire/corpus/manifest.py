@@ -5,6 +5,7 @@
     <output>/job.json              what is asked of the pictures; it never changes
     <output>/parts/<task>.parquet  rows of one task; that the file is there is its commit
     <output>/pictures/ab/…         masks and other files of single pictures, by content
+    <output>/known/…               an index of the parts, by content, that can be made anew of them
 
 A picture may stand in several parts, because a task that was lost was done again, or an error was
 tried once more. Whoever reads takes the row with the highest attempt, and of equal ones any: they

@@ -13,6 +13,7 @@ believed where it is the one that the record was saved with.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -183,9 +184,9 @@ class PictureQueue:
             One of `pictures`.
         """
         entry = self.place(picture)
-        if entry.record.exists():
+        if os.path.exists(entry.record):
             return replace(entry, state=self._state(entry.record))
-        return replace(entry, state="begun") if entry.mask.exists() else entry
+        return replace(entry, state="begun") if os.path.exists(entry.mask) else entry
 
     def key(self, picture: Path) -> str:
         """Return what names a picture: its path below `base`, or a longer one if it lies elsewhere.
@@ -299,6 +300,8 @@ def _read_pictures(path: Path) -> tuple[Path, dict[Path, ListEntry], tuple[str, 
     if names_pictures(path):
         return _named_pictures(path)
     if not looks_like_list(path):
+        if not path.exists():
+            raise DatasetError(f"{printable(path)} does not exist: check its name and folder.")
         if path.suffix.lower() in LIST_SUFFIXES and not read_text(path).strip():  # or says why not
             raise DatasetError(f"{path} has no entries: there is nothing in it to work with.")
         raise DatasetError(
@@ -333,6 +336,8 @@ def _names_in(folder: Path) -> frozenset[str]:
     except (FileNotFoundError, NotADirectoryError):  # made, or refused, when something is saved
         return frozenset()
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # of a picture that nobody can have
+            return frozenset()
         raise DatasetError(
             f"The folder {folder} cannot be read: {error.strerror}; choose another one for the "
             "masks."

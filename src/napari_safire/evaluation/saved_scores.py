@@ -344,7 +344,7 @@ def _as_columns(result: EvaluatedEntry, folder: Path) -> dict[str, Any]:
 def _as_result(values: Mapping[str, Any], folder: Path) -> EvaluatedEntry:
     """Make a result of the columns of a row, or of the values of a line of before."""
     image, mask = (
-        None if name is None else whole_path(os.fsdecode(name), folder)
+        None if name is None else whole_path(os.fsdecode(os.fsencode(name)), folder)
         for name in (values["image"], values["mask"])
     )
     if image is None:
@@ -358,12 +358,17 @@ def _as_result(values: Mapping[str, Any], folder: Path) -> EvaluatedEntry:
         entry,
         scores={  # names are shared: there may be hundreds of thousands of rows
             # JSON has no NaN: a score that is not defined was null
-            sys.intern(n): math.nan if v is None else float(v)
+            sys.intern(_text(n)): math.nan if v is None else float(v)
             for n, v in dict(values["scores"]).items()
         },
-        verdict=None if verdict is None else str(verdict),
-        seconds={sys.intern(n): float(v) for n, v in dict(values["seconds"]).items()},
+        verdict=None if verdict is None else _text(verdict),
+        seconds={sys.intern(_text(n)): float(v) for n, v in dict(values["seconds"]).items()},
         degradation=Degradation.parse(values["degradation"]),
-        content=str(values["content"]),
+        content=_text(values["content"]),
         warnings=tuple(warnings),
     )
+
+
+def _text(value: Any) -> str:
+    """What can be written again: JSON may hold halves of characters."""
+    return str(value).encode().decode()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import napari
-from qtpy.QtGui import QDropEvent
 
 from napari_safire.gui.dock import WorkspaceDock
 from napari_safire.gui.panels.curate.adjudication_section import AdjudicationSection
@@ -13,9 +14,10 @@ from napari_safire.gui.panels.curate.notes_section import NotesSection
 from napari_safire.gui.panels.curate.opening_section import OpeningSection
 from napari_safire.gui.panels.curate.queue_list import QueueList
 from napari_safire.gui.panels.curate.queue_section import QueueSection
-from napari_safire.gui.panels.drops import dropped_paths, open_pictures, sort_dropped
+from napari_safire.gui.panels.drops import Dropped
 from napari_safire.gui.panels.section import Section
 from napari_safire.session.chosen_model import LoadEngine
+from napari_safire.text import isolated
 
 
 class CurateWidget(WorkspaceDock):
@@ -59,17 +61,9 @@ class CurateWidget(WorkspaceDock):
 
         self._show(SafireWidget)
 
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open what was dropped: as the queue, or as pictures."""
-        paths = [] if event is None else dropped_paths(event)
-        if event is None or not paths:
-            return
-        event.acceptProposedAction()
-        dropped = sort_dropped(paths)
+    def take_dropped(self, dropped: Dropped) -> Iterator[str]:
+        """See `WorkspaceDock`: a queue."""
         if dropped.queue is not None:
             self.workspace.queue.work.open_queue(dropped.queue)
-        problems = list(dropped.problems)
         if dropped.model is not None:
-            problems.append(f"{dropped.model.name} is a model: drop it on the dock SAFIRE.")
-        for problem in (*problems, *open_pictures(self.controller.viewer, dropped.pictures)):
-            self._tell(problem)
+            yield f"{isolated(dropped.model.name)} is a model: drop it on the dock SAFIRE."

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from napari.plugins import menu_item_template
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QShowEvent
+from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
     QDockWidget,
@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.panels.annotate.autosaved_work import AutosavedWorkBar
-from napari_safire.gui.panels.drops import dropped_paths
+from napari_safire.gui.panels.drops import Dropped, dropped_paths, open_pictures, sort_dropped
 from napari_safire.gui.panels.message_bar import MessageBar
 from napari_safire.gui.panels.section import focus_style
 from napari_safire.gui.workspace import end_all, open_workspace, workspace_of
@@ -63,10 +63,11 @@ class WorkspaceDock(QScrollArea):
         # `add_plugin_dock_widget` and commands give a wrapped one.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         # A script and a menu may each open one, under two names: two would show the same twice.
-        there = workspace_of(viewer)
-        if there is not None and (before := there.dock(type(self))) is not None:
+        self.workspace = workspace = open_workspace(viewer, load_engine)
+        before = workspace.dock(type(self))
+        self._ticket = workspace.enter(self)  # before the other leaves: all would end with it
+        if before is not None:
             before.give_way()
-        self.workspace = open_workspace(viewer, load_engine)
         self.controller = self.workspace.controller
         self.message = MessageBar(self.workspace.messages)
         self.autosaved_work = AutosavedWorkBar(self.workspace.earlier)
@@ -100,7 +101,7 @@ class WorkspaceDock(QScrollArea):
         # widget, which is half gone by then. It is done once, and at Python's exit at the latest;
         # until then it keeps the workspace alive.
         workspace = self.workspace
-        ticket = workspace.enter(self)
+        ticket = self._ticket
         self._close_all = weakref.finalize(
             self,
             end_all,
@@ -186,6 +187,31 @@ class WorkspaceDock(QScrollArea):
         """Go on accepting: a scroll area asks its content anew with each move."""
         if event is not None:
             event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Open what was dropped as this dock takes it, and pictures; tell what is left."""
+        paths = [] if event is None else dropped_paths(event)
+        if event is None or not paths:
+            return
+        event.acceptProposedAction()
+        dropped = sort_dropped(paths)
+        problems = [*dropped.problems, *self.take_dropped(dropped)]
+        for problem in (*problems, *open_pictures(self.controller.viewer, dropped.pictures)):
+            self._tell(problem)
+
+    def take_dropped(self, dropped: Dropped) -> Iterable[str]:
+        """Open the queue and the model that were dropped.
+
+        Parameters
+        ----------
+        dropped : Dropped
+
+        Returns
+        -------
+        iterable of str
+            Why this dock takes one of them not.
+        """
+        raise NotImplementedError
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Notice that napari's "close this panel" took the widget out of its dock."""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import napari
-from qtpy.QtGui import QDropEvent
 
 from napari_safire.gui.controllers.review.controller import ReviewController
 from napari_safire.gui.dock import WorkspaceDock
 from napari_safire.gui.panels.annotate.verdict_panel import VerdictPanel
 from napari_safire.gui.panels.curate.manifest_section import ManifestSection
 from napari_safire.gui.panels.curate.queue_line import QueueLine
-from napari_safire.gui.panels.drops import (
-    dropped_paths,
-    is_result_or_list,
-    open_pictures,
-    sort_dropped,
-)
+from napari_safire.gui.panels.drops import Dropped, is_result_or_list
 from napari_safire.gui.panels.evidence.section import EvidenceSection
 from napari_safire.gui.panels.review.case_section import CaseSection
 from napari_safire.gui.panels.review.compare_section import CompareSection
@@ -95,28 +91,17 @@ class ReviewWidget(WorkspaceDock):
         is_open = self.workspace.review.work.opened is not None
         self.reveal.setVisible(is_open and self.verdict.is_hidden)
 
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open what was dropped: the folder of a case, results to go through, or pictures."""
-        paths = [] if event is None else dropped_paths(event)
-        if event is None or not paths:
-            return
-        event.acceptProposedAction()
-        dropped = sort_dropped(paths)
-        problems = list(dropped.problems)
+    def take_dropped(self, dropped: Dropped) -> Iterator[str]:
+        """See `WorkspaceDock`: the folder of a case, or results to go through."""
         if dropped.queue is not None and is_project(dropped.queue):
             self.case.open_folder(dropped.queue)
         elif dropped.queue is not None and is_result_or_list(dropped.queue):
             self.workspace.queue.work.open_queue(dropped.queue)
         elif dropped.queue is not None:
-            problems.append(
-                f"{isolated(dropped.queue.name)} holds no case: drop it on the dock SAFIRE Curate."
-            )
+            name = isolated(dropped.queue.name)
+            yield f"{name} holds no case: drop it on the dock SAFIRE Curate."
         if dropped.model is not None:
-            problems.append(
-                f"{isolated(dropped.model.name)} is a model: drop it on the dock SAFIRE."
-            )
-        for problem in (*problems, *open_pictures(self.controller.viewer, dropped.pictures)):
-            self._tell(problem)
+            yield f"{isolated(dropped.model.name)} is a model: drop it on the dock SAFIRE."
 
 
 class _Begun:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QApplication, QWidget
 from rich.filesize import decimal
 
@@ -26,7 +25,7 @@ from napari_safire.gui.panels.annotate.verdict_panel import VerdictPanel
 from napari_safire.gui.panels.annotate.view_panel import ViewPanel
 from napari_safire.gui.panels.curate.queue_line import QueueLine
 from napari_safire.gui.panels.diagnostics_panel import DiagnosticsPanel
-from napari_safire.gui.panels.drops import dropped_paths, open_pictures, sort_dropped
+from napari_safire.gui.panels.drops import Dropped
 from napari_safire.gui.panels.evidence.section import EvidenceSection
 from napari_safire.gui.panels.fine_tune.section import FineTuneSection
 from napari_safire.gui.panels.section import Rows, Section, button
@@ -147,21 +146,14 @@ class SafireWidget(WorkspaceDock):
 
         self.controller.session.run(cache.clear, done)
 
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open what was dropped: as the model, as the queue, and as pictures."""
-        paths = [] if event is None else dropped_paths(event)
-        if event is None or not paths:
-            return
-        event.acceptProposedAction()
-        dropped = sort_dropped(paths)
+    def take_dropped(self, dropped: Dropped) -> tuple[str, ...]:
+        """See `WorkspaceDock`: a model, or a queue."""
         if dropped.model is not None:
             self.model.choose_file(str(dropped.model), dropped=True)
         if dropped.queue is not None:
             self.workspace.queue.work.open_queue(dropped.queue)
             self.show_curate()
-        problems = open_pictures(self.controller.viewer, dropped.pictures)
-        for problem in (*dropped.problems, *problems):
-            self._tell(problem)
+        return ()
 
     def _preferences_changed(self, preferences: Preferences) -> None:
         self.verdict.prior = preferences.prior_percent / 100

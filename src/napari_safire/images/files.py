@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
+import glob
 import hashlib
 import os
 import stat
 import unicodedata
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from napari_safire.decoding.names import is_picture_name, surely_picture
@@ -20,13 +23,15 @@ _NO_PICTURES = frozenset(
 _LONGEST_PATH = 4096  # characters; longer ones no system opens
 
 
-def why_unreadable(path: str | os.PathLike[str]) -> str | None:
+def why_unreadable(path: str | os.PathLike[str], called: str = "") -> str | None:
     """Say what keeps a path from being read as a file; nothing is opened, nothing raised.
 
     Parameters
     ----------
     path : path-like
         Of any length, with any characters, allowed to be looked at or not.
+    called : str
+        What the sentence calls it; default: its path.
 
     Returns
     -------
@@ -38,7 +43,7 @@ def why_unreadable(path: str | os.PathLike[str]) -> str | None:
     >>> print(why_unreadable("gone.png"))
     gone.png does not exist: check its name and folder.
     """
-    name = brief(path)
+    name = brief(called or path)
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -136,6 +141,70 @@ def is_picture_file(path: str | os.PathLike[str]) -> bool:
             return surely_picture(file.read(32))
     except OSError:  # it does not call itself a picture, and nobody can look
         return False
+
+
+def files_matching(pattern: str) -> Iterator[Path]:
+    """Tell the files that a pattern names, as they are found; hidden ones not.
+
+    Links to folders are not followed where ``**`` stands: they may lead round in a ring.
+
+    Parameters
+    ----------
+    pattern : str
+        ``photos/*.jpg``; ``**`` stands for any folders, none too.
+
+    Yields
+    ------
+    Path
+        Whole paths.
+    """
+    parts = Path(os.path.abspath(pattern)).parts
+    yield from _matching(Path(parts[0]), parts[1:])
+
+
+def _matching(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+    if not parts:
+        if folder.is_file():
+            yield folder
+        return
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        rest = rest or ("*",)
+        while rest[0] == "**":
+            rest = rest[1:] or ("*",)
+        for place in _folders_from(folder):
+            yield from _matching(place, rest)
+    elif glob.has_magic(part):
+        for name in sorted(_names_in(folder)):
+            if fnmatch.fnmatch(name, part) and (part[0] == "." or name[0] != "."):
+                yield from _matching(folder / name, rest)
+    else:
+        yield from _matching(folder / part, rest)
+
+
+def _folders_from(folder: Path) -> Iterator[Path]:
+    """A folder and those below it, but hidden ones and links."""
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        yield place
+        try:
+            with os.scandir(place) as entries:
+                below = [
+                    Path(entry.path)
+                    for entry in entries
+                    if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+                ]
+        except OSError:  # as in `_names_in`
+            continue
+        waiting += sorted(below, reverse=True)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # it is no folder, or nobody may look: as of a pattern in a shell
+        return []
 
 
 def files_below(folder: Path) -> list[PurePath]:

@@ -61,11 +61,13 @@ class LiteEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth = config.stage_widths
-        # By NumPy: a product on the meta device, where a file's model is outlined, would import
-        # PyTorch's compiler.
+        # By NumPy: a product or a repetition on the meta device, where a file's model is outlined,
+        # would import PyTorch's compiler or sympy.
         gains = np.asarray(_KERNEL_GAINS, np.float32)[:, None, None]
-        kernels = torch.tensor(np.asarray(_RESIDUAL_KERNELS, np.float32) * gains)
-        self.register_buffer("residual_kernels", kernels[:, None].repeat(3, 1, 1, 1))
+        kernels = np.asarray(_RESIDUAL_KERNELS, np.float32) * gains
+        self.register_buffer(
+            "residual_kernels", torch.tensor(np.tile(kernels[:, None], (3, 1, 1, 1)))
+        )
         n_residuals = 3 * len(_RESIDUAL_KERNELS)
         self.learned_kernels = nn.Parameter(torch.randn(_LEARNED_FILTERS, 3, 5, 5).mul_(0.1))
         self.stem = _ConvNorm(4 * (n_residuals + _LEARNED_FILTERS) + 3, half)

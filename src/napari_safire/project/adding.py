@@ -73,8 +73,7 @@ def add_pictures(
         Read their pixels now, so that damage and duplicates are told at once. Else when they are
         opened: ten times as fast.
     near : bool
-        Tell of a picture that lies elsewhere its name only (`near_path`), and keep its place for
-        this user (`napari_safire.project.places`).
+        Tell of a picture that lies elsewhere its name only (`near_path`).
     progress, cancel : callable, optional
 
     Returns

@@ -14,7 +14,7 @@ from napari_safire.corpus.triage.source import is_manifest, open_manifest
 from napari_safire.corpus.triage.tables import places as picture_places
 from napari_safire.datasets.catalogue import pair_set
 from napari_safire.errors import DatasetError
-from napari_safire.images.files import is_picture_file, pictures_below
+from napari_safire.images.files import files_matching, is_picture_file, pictures_below
 from napari_safire.images.list_text import list_root
 from napari_safire.images.lists import ListEntry, read_list
 from napari_safire.images.mask_pairs import find_folder_pairs, is_source_mask_name, pair_pictures
@@ -167,5 +167,4 @@ def _in_file(path: Path, left_out: list[str]) -> Iterable[ListEntry]:
 def _matching(pattern: str) -> list[ListEntry]:
     if not glob.has_magic(pattern):
         raise DatasetError(f"{printable(pattern)} does not exist: check its name and folder.")
-    paths = sorted(Path(os.path.abspath(path)) for path in glob.glob(pattern, recursive=True))
-    return [ListEntry(path) for path in paths if path.is_file() and is_picture_file(path)]
+    return [ListEntry(path) for path in sorted(files_matching(pattern)) if is_picture_file(path)]

@@ -115,6 +115,15 @@ def find_picture(project: Project, picture: str) -> ProjectPicture:
     raise DatasetError(f"The project has no picture {printable(picture)}: look for it in its list.")
 
 
+def pictures_at(project: Project, path: str) -> tuple[ProjectPicture, ...]:
+    """Return the pictures that have this very path in the project; removed ones too."""
+    rows = project.ask(
+        f"SELECT {_COLUMNS} FROM picture WHERE path = ? ORDER BY position",  # noqa: S608 (columns and marks are ours, values are bound)
+        (canonical(path),),
+    )
+    return tuple(_picture(row) for row in rows)
+
+
 def project_pictures(project: Project, *, removed: bool = False) -> Iterator[ProjectPicture]:
     """Go through the pictures in the order in which they were added; removed ones if asked."""
     rows = project.ask(
@@ -122,17 +131,6 @@ def project_pictures(project: Project, *, removed: bool = False) -> Iterator[Pro
         (int(removed),),
     )
     return (_picture(row) for row in rows)
-
-
-def duplicates_of(project: Project, picture: str) -> tuple[ProjectPicture, ...]:
-    """Return the other pictures that have the same pixels, or the same bytes."""
-    known = find_picture(project, picture)
-    rows = project.ask(
-        f"SELECT {_COLUMNS} FROM picture WHERE id != ? AND NOT removed "  # noqa: S608 (columns and marks are ours, values are bound)
-        "AND (file_sha256 = ? OR pixels_sha256 = ?) ORDER BY position",
-        (known.id, known.file_sha256, known.pixels_sha256),
-    )
-    return tuple(_picture(row) for row in rows)
 
 
 def picture_path(project: Project, picture: ProjectPicture) -> Path:

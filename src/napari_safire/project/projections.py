@@ -21,7 +21,6 @@ from napari_safire.text import printable
 WorkState = Literal["assigned", "begun", "done", "rejected", "accepted"]
 WORK_STATES: tuple[WorkState, ...] = get_args(WorkState)
 Role = Literal["annotator", "adjudicator"]
-ROLES: tuple[Role, ...] = get_args(Role)
 Stage = Literal["annotate", "second", "adjudicate", "accept", "accepted"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 

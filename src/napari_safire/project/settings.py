@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -71,5 +72,6 @@ def read_settings(record: Mapping[str, Any]) -> ProjectSettings:
     for field in fields(default):
         kind, value = type(getattr(default, field.name)), record.get(field.name)
         if isinstance(value, kind) or (kind is float and isinstance(value, int)):
-            known[field.name] = kind(value)
+            with suppress(OverflowError):  # a number of 400 digits
+                known[field.name] = kind(value)
     return replace(default, **known)

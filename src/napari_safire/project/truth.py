@@ -35,8 +35,6 @@ CERTAINTIES: tuple[Certainty, ...] = get_args(Certainty)
 
 LONGEST_TEXT = 30_000
 """Characters of a note, a name or a reason."""
-MOST_TAGS = 1_000
-MOST_NOTES = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from napari_safire.images.records.writing import plain, versions
 from napari_safire.palette import source_colour
 from napari_safire.partitioning.verdict import weight_in_words
 from napari_safire.progress import Cancel, Progress, report, within
-from napari_safire.review.answers import Answer, ask
+from napari_safire.review.answers import Answer, Asked, ask
 from napari_safire.review.identity import model_record, picture_record
 from napari_safire.review.looking import chosen_views, look_through
 from napari_safire.review.regions import RegionTable, region_table
@@ -243,15 +243,12 @@ def _copies(
 ) -> tuple[Stability | None, SavedAgain | None]:
     if settings.stability == "none":
         return None, None
-    asked = settings.examination
+    asked = Asked(engine, picture, settings.examination, answer)
     tried = stability(
-        engine, picture, answer, asked, quick=settings.stability == "quick",
+        asked, quick=settings.stability == "quick",
         progress=within(progress, _MEASURED, _TRIED), cancel=cancel,
     )  # fmt: skip
-    again = saved_again(
-        engine, picture, answer, asked, tried,
-        progress=within(progress, _TRIED, 100), cancel=cancel,
-    )  # fmt: skip
+    again = saved_again(asked, tried, progress=within(progress, _TRIED, 100), cancel=cancel)
     return tried, again
 
 

@@ -55,6 +55,24 @@ class Answer:
         }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A picture, how a model was asked about it, and its answer: changed copies are asked alike.
+
+    Parameters
+    ----------
+    engine : Engine
+    picture : Picture
+    settings : ExaminationSettings
+    answer : Answer
+    """
+
+    engine: Engine
+    picture: Picture
+    settings: ExaminationSettings
+    answer: Answer
+
+
 def ask(
     engine: Engine,
     picture: Picture,

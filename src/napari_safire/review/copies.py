@@ -15,7 +15,7 @@ from napari_safire.examination import ExaminationSettings
 from napari_safire.forensics.picture import Picture
 from napari_safire.partitioning.matching import matched_pairs
 from napari_safire.progress import Cancel, Progress
-from napari_safire.review.answers import Answer, ask
+from napari_safire.review.answers import Answer, Asked, ask
 from napari_safire.review.changes import Change
 from napari_safire.types import LabelImage
 
@@ -88,6 +88,11 @@ class Original:
     labels: LabelImage
     n_sources: int
     least_share: float = 0.0
+
+    @classmethod
+    def of(cls, asked: Asked) -> Original:
+        """The whole picture, with what was found in it."""
+        return cls(asked.picture, asked.answer.partition.labels, asked.answer.partition.n_sources)
 
 
 NOT_ASKED: Mapping[str, Any] = dict.fromkeys(

@@ -126,10 +126,11 @@ def _of_model(analysis: Analysis) -> Iterator[Sentence]:
         yield _said("obstacle")
     authentic, forged = calibration.n_authentic, calibration.n_forged
     low, high = calibration.likelihood_bounds
+    bounds = {"least": round(1 / low), "most": round(high)}
     if authentic is None or forged is None:
-        yield _said("bounds", least=round(1 / low), most=round(high))
+        yield _said("bounds", **bounds)
     else:
-        yield _said("pictures", authentic=authentic, forged=forged, most=round(high))
+        yield _said("pictures", authentic=authentic, forged=forged, **bounds)
     if forgery.likelihood_ratio in (low, high):
         yield _said("at_bound")
     if forgery.verdict == "no forgery found":

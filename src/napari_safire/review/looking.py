@@ -76,13 +76,14 @@ def look_through(
     records : tuple of dict
         JSON values, a view each.
     thumbnails : dict of str to (h, w, 3) uint8 array
-        Of the views that have a map or links, by name; at most `THUMBNAIL` pixels a side.
+        Of the views that have links, or a map that says something, by name; at most `THUMBNAIL`
+        pixels a side.
 
     Raises
     ------
     Cancelled
     """
-    records, thumbnails = [], {}
+    records, thumbnails = [], dict[str, npt.NDArray[np.uint8]]()
     for number, (name, view) in enumerate(chosen.items()):
         begin, end = (100 * n // len(chosen) for n in (number, number + 1))
         report(progress, cancel, begin, 100, f"{STAGE}: {name}")
@@ -95,10 +96,15 @@ def look_through(
             except Exception as error:  # whatever a view makes of a file that somebody has made
                 why_not = f"{_FAILED}{printable(sentence(error))}"
         records.append(_record(view, found, why_not))
-        small = None if found is None else thumbnail(found, view.picture.rgb, THUMBNAIL)
-        if small is not None:
-            thumbnails[name] = small
+        if found is not None and _shows_something(found):
+            small = thumbnail(found, view.picture.rgb, THUMBNAIL)
+            thumbnails |= {} if small is None else {name: small}
     return tuple(records), thumbnails
+
+
+def _shows_something(found: Evidence) -> bool:
+    """Whether a map, if that is what a view gives, says anything anywhere."""
+    return found.map is None or not bool(np.isnan(found.map.values).all())
 
 
 def failed_views(records: tuple[dict[str, Any], ...]) -> tuple[str, ...]:

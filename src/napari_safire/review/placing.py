@@ -9,8 +9,12 @@ from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.files import file_sha256, why_unreadable
 from napari_safire.images.lists import ListEntry
 from napari_safire.project.adding import add_pictures
-from napari_safire.project.pictures import ProjectPicture, find_picture, picture_path
-from napari_safire.project.pictures import project_pictures as pictures_of
+from napari_safire.project.pictures import (
+    ProjectPicture,
+    find_picture,
+    picture_path,
+    pictures_at,
+)
 from napari_safire.project.places import remember
 from napari_safire.project.store import Project
 
@@ -30,11 +34,11 @@ def known_picture(project: Project, path: Path) -> ProjectPicture | None:
     try:
         return find_picture(project, os.fspath(path))
     except DatasetError:
-        named = [one for one in pictures_of(project, removed=True) if one.path == path.name]
+        named = pictures_at(project, path.name)
     there = Path(os.path.abspath(path))
-    # One that was changed is still the picture of its case, which then says so.
-    if any(picture_path(project, one) == there for one in named):
-        return next(one for one in named if picture_path(project, one) == there)
+    for one in named:
+        if picture_path(project, one) == there:
+            return one  # one that was changed is still the picture of its case, which then says so
     if not named or why_unreadable(path) is not None:
         return None
     digest = file_sha256(path)

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from napari_safire.examination import ExaminationSettings
 from napari_safire.forensics.picture import Picture
 from napari_safire.progress import Cancel, Progress, within
-from napari_safire.review.answers import Answer
+from napari_safire.review.answers import Answer, Asked
 from napari_safire.review.changes import Change
 from napari_safire.review.copies import ChangedCopy, Original, examine_copy
 from napari_safire.review.stability import KEPT, SAVED_AS_JPEG, UNCHANGED, Stability
-
-if TYPE_CHECKING:
-    from napari_safire.engine import Engine
 
 SAVED_AS_PNG = Change("png")
 _LEAST_CHANGE = 0.05  # of the score: less changes nobody's mind
@@ -98,10 +94,7 @@ class SavedAgain:
 
 
 def saved_again(
-    engine: Engine,
-    picture: Picture,
-    base: Answer,
-    settings: ExaminationSettings,
+    asked: Asked,
     known: Stability | None = None,
     *,
     progress: Progress | None = None,
@@ -111,13 +104,8 @@ def saved_again(
 
     Parameters
     ----------
-    engine : Engine
-        That answered for the picture.
-    picture : Picture
-    base : Answer
-        What it said of the picture itself.
-    settings : ExaminationSettings
-        As the picture itself was asked with.
+    asked : Asked
+        The picture itself.
     known : Stability, optional
         Of the same picture: its run of `SAVED_AS_JPEG` is taken over, be it of a window.
     progress, cancel : callable, optional
@@ -131,7 +119,8 @@ def saved_again(
     OSError, ValueError, OutOfMemory, ModelFailure, Cancelled
         As `napari_safire.review.copies.examine_copy`.
     """
-    original = Original(picture, base.partition.labels, base.partition.n_sources)
+    engine, picture, base, settings = asked.engine, asked.picture, asked.answer, asked.settings
+    original = Original.of(asked)
     runs = {} if known is None else {run.change: run for run in known.runs}
     saved, in_window = runs.get(SAVED_AS_JPEG), runs.get(UNCHANGED)
     if saved is None:

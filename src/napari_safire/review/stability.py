@@ -22,7 +22,7 @@ import numpy as np
 from napari_safire.examination import ExaminationSettings
 from napari_safire.forensics.picture import Picture
 from napari_safire.progress import Cancel, Progress, report, within
-from napari_safire.review.answers import Answer
+from napari_safire.review.answers import Asked
 from napari_safire.review.changes import Change
 from napari_safire.review.copies import ChangedCopy, Original, examine_copy
 from napari_safire.review.windows import Window, window_of
@@ -181,10 +181,7 @@ def words_of(run: ChangedCopy) -> str:
 
 
 def stability(
-    engine: Engine,
-    picture: Picture,
-    base: Answer,
-    settings: ExaminationSettings,
+    asked: Asked,
     *,
     quick: bool = True,
     progress: Progress | None = None,
@@ -194,13 +191,8 @@ def stability(
 
     Parameters
     ----------
-    engine : Engine
-        That answered for the picture.
-    picture : Picture
-    base : Answer
-        What it said of the picture itself.
-    settings : ExaminationSettings
-        As the picture itself was asked with; so are the copies.
+    asked : Asked
+        The picture itself.
     quick : bool
         The copies of `QUICK` instead of `ALL`; and of a picture of more than `MOST_PIXELS`, by a
         model that reads pictures at their own size, a window of a megapixel where most sources
@@ -218,15 +210,16 @@ def stability(
     OSError, ValueError, OutOfMemory, ModelFailure, Cancelled
         As `napari_safire.review.copies.examine_copy`.
     """
-    original = Original(picture, base.partition.labels, base.partition.n_sources)
+    engine, answer = asked.engine, asked.answer
+    original = Original.of(asked)
     changes: Sequence[Change] = QUICK if quick else ALL
     window = None
     if quick and original.labels.size > MOST_PIXELS and engine.answers_by_patches:
         window = window_of(original.labels)
         original = _part_of(original, window)
         changes = (UNCHANGED, *changes)
-    runs = _runs(engine, original, changes, settings, window is None, (progress, cancel))
-    return Stability(runs, window, base.verdict.verdict, base.partition.n_sources)
+    runs = _runs(engine, original, changes, asked.settings, window is None, (progress, cancel))
+    return Stability(runs, window, answer.verdict.verdict, answer.partition.n_sources)
 
 
 def _runs(

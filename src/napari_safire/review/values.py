@@ -103,8 +103,8 @@ class Finding:
     kind : {"observed", "derived", "inferred", "not available"}
     status : {"open", "confirmed", "withdrawn"}
     view : str
-        Forensic view by its name; also "partition", "forgery map", "uncertainty"; empty: the
-        picture itself.
+        Forensic view by its name; also "partition", "forgery map", "uncertainty", "votes"; empty:
+        the picture itself.
     parameters : mapping
         All parameters of the view: names to JSON values.
     viewport : Viewport or None

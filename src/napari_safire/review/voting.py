@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
+from napari_safire.forensics.evidence import EvidenceMap
 from napari_safire.partitioning.clustering import NOISE
 from napari_safire.partitioning.uninformative import INFORMATIVE, Reasons
 from napari_safire.types import FloatImage, SourcePartition
@@ -23,6 +24,9 @@ SURE = 0.8
 BETWEEN = 1 / 3
 """A vote whose second best source has this probability or more lies between the two."""
 NO_VOTE = -1
+VOTES = "votes"
+"""What findings and layers call the map of them."""
+_UNIT = "of the probability of its source"
 _BINS = 10  # of certainty, from 0 to 1
 
 Units = Literal["patches", "prompts"]
@@ -129,6 +133,26 @@ class Votes:
         if len(self.of) > 1:
             told.append(f"{sure} are sure: their source has a probability of {SURE:.0%} or more.")
         return " ".join(told).replace("%", " %")
+
+    def as_map(self, shape: tuple[int, int]) -> EvidenceMap:
+        """Lay the certainty of each vote over the picture.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Rows and columns of the picture.
+
+        Returns
+        -------
+        EvidenceMap
+            A value a pixel, ``nan`` where nothing votes: patches may be no squares of pixels.
+        """
+        rows, cols = (
+            np.minimum((np.arange(n) / step).astype(np.int64), size - 1)
+            for n, step, size in zip(shape, self.step, self.certainty.shape, strict=True)
+        )
+        values = self.certainty[rows[:, None], cols]
+        return EvidenceMap(values, means=f"brighter: a surer vote, sure from {SURE:g}", unit=_UNIT)
 
     def as_record(self) -> dict[str, Any]:
         """Return JSON values: everything but the votes one by one."""

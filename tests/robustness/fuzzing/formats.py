@@ -20,7 +20,7 @@ from unittest import mock
 
 import numpy as np
 from PIL import Image
-from robustness.fuzzing import checkpoints, indexes, metadata, pictures, stores, texts
+from robustness.fuzzing import cases, checkpoints, indexes, metadata, pictures, stores, texts
 
 SHAPE = (48, 64)
 Seeds = Callable[[Path], Mapping[str, bytes]]
@@ -320,17 +320,7 @@ def _autosave_seeds(folder: Path) -> dict[str, bytes]:
     autosave = Autosave(folder / "autosave.sqlite")
     for work in ("one", "two"):
         autosave.keep(work, "a", _made())
-    return {"autosave.sqlite": _database_bytes(folder / "autosave.sqlite")}
-
-
-def _database_bytes(path: Path) -> bytes:
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.execute("PRAGMA journal_mode = DELETE")
-    return path.read_bytes()
+    return {"autosave.sqlite": stores.database_bytes(folder / "autosave.sqlite")}
 
 
 def _read_autosave(path: Path) -> None:
@@ -361,7 +351,7 @@ def _project_seeds(folder: Path) -> dict[str, bytes]:
         labels[9:] = 2
         save_step(project, first, "Ada", Step(labels), 0)
         finish(project, first, "Ada", 1)
-    return {DATABASE: _database_bytes(home / DATABASE)}
+    return {DATABASE: stores.database_bytes(home / DATABASE)}
 
 
 def _read_project(path: Path) -> None:
@@ -453,6 +443,11 @@ def _import(path: Path, kind: str) -> None:
         raise DatasetError(problem)
 
 
+def _read_export(path: Path) -> None:
+    """What an export of this package says of its pictures, beside the lists of trainers."""
+    _import(path.parent / "all.txt", "lists")
+
+
 def _report_seeds(folder: Path) -> dict[str, bytes]:
     from report_cases import sample_document
 
@@ -499,6 +494,31 @@ FORMATS: dict[str, Format] = {
     "report": Format(_report_seeds, texts.damaged_json, _read_report),
     "autosave": Format(_autosave_seeds, stores.damaged_database, _read_autosave),
     "project": Format(_project_seeds, stores.damaged_database, _read_project),
+    "case": Format(cases.seeds, cases.damaged, cases.read),
+    "lists": Format(
+        _export_seeds("lists", "all.txt"), texts.damaged_text, partial(_import, kind="lists")
+    ),
+    "export": Format(_export_seeds("lists", "pictures.jsonl"), texts.damaged_json, _read_export),
+    "imdlbenco": Format(
+        _export_seeds("imdlbenco", "all.json"),
+        texts.damaged_json,
+        partial(_import, kind="imdlbenco"),
+    ),
+    "forensichub": Format(
+        _export_seeds("forensichub", "all.json"),
+        texts.damaged_json,
+        partial(_import, kind="forensichub"),
+    ),
+    "huggingface": Format(
+        _export_seeds("huggingface-parquet", "*.parquet"),
+        stores.damaged_parquet,
+        partial(_import, kind="huggingface-parquet"),
+    ),
+    "hf-folder": Format(
+        _export_seeds("huggingface", "metadata.jsonl"),
+        texts.damaged_json,
+        partial(_import, kind="huggingface"),
+    ),
     "coco": Format(
         _export_seeds("coco", "*.json"), texts.damaged_json, partial(_import, kind="coco")
     ),

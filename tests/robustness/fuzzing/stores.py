@@ -148,6 +148,14 @@ def _cell(rng: Random) -> Any:
     )
 
 
+def database_bytes(path: Path) -> bytes:
+    """All of a database as one file."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return path.read_bytes()
+
+
 # --- tar and NumPy archives -----------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from napari_safire.evaluation.scoring import (
     evaluate_entries,
     known_result,
 )
+from napari_safire.forensics.cache import RESULTS
 from napari_safire.parquet_parts import PARTS
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def score_group(job: ScoringJob, tasks: Group) -> Answer:
     ):
         for result in scored:
             results.append(result)
+            RESULTS.clear()  # else half a gigabyte of views gathers in each worker
             if stop():
                 break
     return results, commit_scores(job.folder, results) if job.folder else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 
 _ASKED_EVERY = 0.1  # seconds, whether to stop
@@ -38,10 +39,15 @@ class StopFile:
         return self._stopped
 
     def ask(self) -> None:
-        """Ask the workers of this run to stop."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.touch()
+        """Ask the workers of this run to stop; in vain on a full disk, where they end their task.
+
+        Why it stops must not be hidden by that.
+        """
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.touch()
 
     def remove(self) -> None:
         """Take the question back, when they have stopped."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # as on a disk that may not be written to any more
+            self._path.unlink(missing_ok=True)

@@ -10,14 +10,14 @@ from itertools import islice
 from pathlib import Path
 
 from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProblem
-from napari_safire.corpus.inputs.remote import is_address, remote_pictures
+from napari_safire.corpus.inputs.remote import is_address, remote_pictures, shown_address
 from napari_safire.corpus.inputs.shards import SHARD_SUFFIXES, members_of
 from napari_safire.corpus.inputs.tables import TABLE_SUFFIXES, paths_in
 from napari_safire.decoding.names import is_picture_name
 from napari_safire.errors import SafireError
-from napari_safire.images.files import is_picture_file, why_unreadable
+from napari_safire.images.files import files_matching, is_picture_file, why_unreadable
 from napari_safire.images.records.paths import recorded_path
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
 _AT_ONCE = 4_096  # names that are sorted together, so that neighbours on the disk come together
 
@@ -55,8 +55,10 @@ def enumerate_pictures(
         try:
             yield from _of_input(os.fspath(given), output, recursive, root)
         except (SafireError, OSError, ValueError) as error:
+            called = os.fspath(given)
+            shown = printable(shown_address(called) if is_address(called) else called)
             reason = getattr(error, "strerror", None) or str(error)
-            yield InputProblem(printable(given), f"{printable(given)}: {reason}")
+            yield InputProblem(shown, reason if shown in reason else f"{shown}: {reason}")
 
 
 def _of_input(given: str, output: Path, recursive: bool, root: Path | None) -> Iterator[Input]:
@@ -95,27 +97,36 @@ def _below(folder: Path, output: Path, recursive: bool) -> Iterator[Input]:
         place = waiting.pop()
         below: list[Path] = []
         begin = recorded_path(place / "x", output)[:-1]  # what the names of all files there share
-        with os.scandir(place) as entries:
-            visible = (entry for entry in entries if not entry.name.startswith("."))
-            while some := sorted(islice(visible, _AT_ONCE), key=lambda entry: entry.name):
-                for entry in some:
-                    if entry.is_dir(follow_symlinks=False):
-                        path = Path(entry.path)
-                        if path != output:
-                            below.append(path)
-                    elif entry.name.lower().endswith(SHARD_SUFFIXES):
-                        yield from members_of(Path(entry.path), begin + entry.name)
-                    elif is_picture_name(entry.name) or is_picture_file(entry.path):
-                        yield _picture(entry.path, begin + entry.name)
+        try:
+            for entry in _listed(place):
+                if entry.is_dir(follow_symlinks=False):
+                    path = Path(entry.path)
+                    if path != output:
+                        below.append(path)
+                elif entry.name.lower().endswith(SHARD_SUFFIXES):
+                    yield from members_of(Path(entry.path), begin + entry.name)
+                elif is_picture_name(entry.name) or is_picture_file(entry.path):
+                    yield _picture(entry.path, begin + entry.name)
+        except OSError as error:  # of this folder alone: the others go on
+            shown = printable(begin.rstrip("/"))
+            reason = error.strerror or error
+            yield InputProblem(shown, f"The folder {shown} cannot be read: {reason}.")
         if recursive:
             waiting += sorted(below, reverse=True)
 
 
+def _listed(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What a folder holds and does not hide, some thousand in order at a time."""
+    with os.scandir(folder) as entries:
+        visible = (entry for entry in entries if not entry.name.startswith("."))
+        while some := sorted(islice(visible, _AT_ONCE), key=lambda entry: entry.name):
+            yield from some
+
+
 def _matching(pattern: str, output: Path, root: Path | None) -> Iterator[Input]:
     n_found = 0
-    for name in glob.iglob(pattern, recursive=True):
-        path = Path(os.path.abspath(name))
-        if os.path.isfile(path) and not path.is_relative_to(output):
+    for path in files_matching(pattern):
+        if not path.is_relative_to(output):
             n_found += 1
             yield from _of_file(path, output, root)
     if not n_found:
@@ -130,7 +141,8 @@ def _picture(path: str, name: str) -> Input:
     except (OSError, ValueError):
         is_readable = False
     if not is_readable:
-        problem = why_unreadable(path) or f"{printable(path)} cannot be read: try again."
+        # As the manifest calls it: not with this machine's folders and its user's name.
+        problem = why_unreadable(path, name) or f"{brief(name)} cannot be read: try again."
         return InputProblem(printable(name), problem)
     stamp = f"{status.st_size}:{status.st_mtime_ns}"
     return CorpusPicture(name, "file", path, size=status.st_size, stamp=stamp)

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from napari_safire.corpus.inputs.picture import InputProblem
 from napari_safire.corpus.inputs.remote import is_address, shown_address
@@ -29,6 +29,7 @@ PATH_COLUMNS = ("path", "image", "picture", "file", "filename", "image_path", "f
 TABLE_SUFFIXES = (*LIST_SUFFIXES, ".tsv", ".parquet")
 _MASK_COLUMNS = ("mask", "mask_path")
 _LONGEST_FIELD = 100_000  # characters, of a table from anybody
+_LONGEST_ROW = 1 << 20
 _ROWS_AT_ONCE = 8_192
 
 
@@ -138,7 +139,7 @@ def _of_parquet(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
     try:
         with pq.ParquetFile(table) as file:
             column = require_path_column(file.schema_arrow.names, table)
-            n_rows = batch_rows(file, [column], _ROWS_AT_ONCE)
+            n_rows = batch_rows(table, [column], _ROWS_AT_ONCE)
             where = f"a row of {printable(table.name)}"
             for batch in file.iter_batches(n_rows, columns=[column]):
                 for written in batch.column(0).to_pylist():
@@ -153,7 +154,7 @@ def _of_text(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
     names = DiskNames()
     try:
         with open(table, encoding="utf-8-sig", newline="") as file:
-            heading = file.readline(_LONGEST_FIELD)
+            heading = next(_lines(file, table), "")
             separator = "\t" if "\t" in heading else ","
             fields = next(csv.reader([heading], delimiter=separator), [])
             known = [field.strip().lower() for field in fields]
@@ -163,9 +164,8 @@ def _of_text(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
                 folder, is_table = table.parent, True
             else:
                 index, folder, is_table = 0, list_root(table), False
-            lines = (line for line in file if not is_comment(line, (folder,), names))
-            rows = csv.reader(lines, delimiter=separator)
-            for number, row in enumerate(rows, 1):
+            lines = (line for line in _lines(file, table) if not is_comment(line, (folder,), names))
+            for number, row in enumerate(_rows(lines, separator, table), 1):
                 if is_table and number == 1:
                     continue
                 where = f"entry {number} of {printable(table.name)}"
@@ -173,6 +173,37 @@ def _of_text(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
                 yield from _place(written, folder, root, where, names)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{printable(table)} is no table of UTF-8 text: {error}.") from error
+
+
+def _lines(file: TextIO, table: Path) -> Iterator[str]:
+    """Lines of a table, none of which takes the machine's memory."""
+    while line := file.readline(_LONGEST_ROW + 1):
+        if len(line) > _LONGEST_ROW:
+            raise _row_too_long(table)
+        yield line
+
+
+def _rows(lines: Iterable[str], separator: str, table: Path) -> Iterator[list[str]]:
+    """Rows of cells; between quotes a row may go on over any number of lines, so it is counted."""
+    length = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal length
+        for line in lines:
+            length += len(line)
+            if length > _LONGEST_ROW:
+                raise _row_too_long(table)
+            yield line
+
+    for row in csv.reader(counted(), delimiter=separator):
+        length = 0
+        yield row
+
+
+def _row_too_long(table: Path) -> DatasetError:
+    return DatasetError(
+        f"{printable(table)} has a row of more than {_LONGEST_ROW:,} characters: leave out columns."
+    )
 
 
 def path_column(names: Iterable[str]) -> str | None:

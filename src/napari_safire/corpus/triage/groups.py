@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ from napari_safire.images.thumbnails import picture_thumbnail
 from napari_safire.progress import Cancel, Progress, report
 
 Grouping = Literal["none", "same", "alike"]
-GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
 _AT_ONCE = 256  # rows of which it is looked up where they lie
 
 

@@ -29,7 +29,7 @@ class PicturePlace:
     name : str
         As the manifest has it; to be made printable before it is shown.
     path : Path or None
-        Its file, or the archive that it lies in; None of an address.
+        Its file, or the archive that it lies in; None of an address, or on another machine.
     member : str
         Its name in the archive; empty of a file.
     """
@@ -74,7 +74,8 @@ def place_of(place: bytes, corpus: Path) -> PicturePlace:
     'a/b.jpg'
     """
     name = os.fsdecode(place)
-    if is_address(name):
+    # No place of ours begins with two slashes: on Windows, to look there asks another machine.
+    if is_address(name) or name[:2].replace("\\", "/") == "//":
         return PicturePlace(name, None)
     path = whole_path(name, corpus)
     if not os.path.lexists(path):  # a name may hold an exclamation mark itself

@@ -185,11 +185,9 @@ def _noted(schema: pa.Schema, path: Path) -> tuple[Path, CorpusJob | None]:
 
 def _read_group(path: Path, group: int, columns: Sequence[str] | None) -> pa.Table:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
-            table = read_bounded(file, columns, _MOST_ROWS, _MOST_BYTES, group=group)
+        table = read_bounded(path, columns, _MOST_ROWS, _MOST_BYTES, group=group)
         table.validate(full=True)
         return table.replace_schema_metadata()
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -88,7 +88,8 @@ def _table(copies: list[Verified], others: int) -> tuple[Row, ...]:
         rows.append(
             Row(
                 f"Pair {number}",
-                f"{len(one.move)} matches, size x {one.move.zoom:.2f}, turned {one.move.turn:.0f}°",
+                f"{len(one.move)} matches, size x {one.move.zoom:.2f}, turned "
+                f"{round(one.move.turn)}°",
                 f"{100 * one.traits.same:.0f} % of it shows the same pixels",
             )
         )

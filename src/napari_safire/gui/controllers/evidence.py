@@ -82,14 +82,24 @@ class EvidenceController:
 
         sha256 = "" if known is None or known.seen is None else known.seen.sha256
 
-        def take(evidence: Evidence) -> None:
-            place = self._controller.place_of(key)
-            if place is not None:
-                below = place.layer_group.prompts
-                place.evidence_layers.show(key.index, name, evidence, sha256, below, kinds)
-
         self._shown[key, name] = found
-        self.evidence.hand_over(key, name, take)
+        self.evidence.hand_over(
+            key, name, lambda evidence: self.lay_over(key, name, evidence, sha256, kinds)
+        )
+
+    def lay_over(
+        self,
+        key: PlaneKey,
+        name: str,
+        evidence: Evidence,
+        sha256: str = "",
+        kinds: Container[str] = KINDS,
+    ) -> None:
+        """Lay something over a plane, if it is still there; see `EvidenceLayers.show`."""
+        place = self._controller.place_of(key)
+        if place is not None:
+            below = place.layer_group.prompts
+            place.evidence_layers.show(key.index, name, evidence, sha256, below, kinds)
 
     def _update(self, key: PlaneKey) -> None:
         """Put what was found anew into the layers that show what was found before."""

@@ -186,6 +186,8 @@ class ViewComparison:
             return
         if self.mode is None:
             self._enter(self.controller.image)
+        if mode != "blink":
+            self._timer.stop()
         self.mode, self._compared = mode, tuple(views[name] for name in chosen)
         self._turn = min(self._turn, len(chosen) - 1)
         self._lay_out()

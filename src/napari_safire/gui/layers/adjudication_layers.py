@@ -53,11 +53,6 @@ class AdjudicationLayers:
         self._works: list[Labels] = []
         self._cut_outs: list[Layer] = []
 
-    @property
-    def cut_outs(self) -> list[Layer]:
-        """Those that lie side by side now."""
-        return [layer for layer in self._cut_outs if layer in self._viewer.layers]
-
     def close(self) -> None:
         """Take all of them away."""
         self.drop_cut_outs()

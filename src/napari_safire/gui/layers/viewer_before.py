@@ -30,11 +30,6 @@ class ViewerBefore:
         self._grid: dict[str, Any] | None = None  # as it was; None: we have not touched it
         self._camera: tuple[Any, float, object] | None = None  # as it was, with the canvas's size
 
-    @property
-    def in_grid(self) -> bool:
-        """Whether the grid is ours now."""
-        return self._grid is not None
-
     def show(self, layer: Layer, visible: bool) -> None:
         """Show a layer, or hide it."""
         if layer.visible != visible:  # else napari forgets the tool that it had

@@ -13,7 +13,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt, Signal  # type: ignore[attr-defined
 from qtpy.QtGui import QColor, QKeyEvent, QPalette
 from qtpy.QtWidgets import QWidget
 
-from napari_safire.gui.panels.plot import FAINT, HALF, Plot, adds
+from napari_safire.gui.panels.plot import HALF, Plot, adds
 
 _REACH = 10.0  # pixels: a click this near to a dot means it
 _DIAMETERS = (5.0, 10.0)  # pixels: dots of weight 0 and 1
@@ -49,7 +49,6 @@ class FeaturePlot(Plot):
         self._diameters = np.zeros(0)
         self._name: Callable[[int], str] | None = None
         self._selection: frozenset[int] = frozenset()
-        self._emphasis: frozenset[int] = frozenset()
         super().__init__(
             "Features in two directions",
             "Dots lie near each other where the model sees the same features. "
@@ -118,7 +117,6 @@ class FeaturePlot(Plot):
         shares = np.clip(np.nan_to_num(shares, posinf=0.0, neginf=0.0), 0, 1)
         self._xy, self._colours, self._name, self._noun = positions, paints, name, noun
         self._diameters = np.interp(shares, (0, 1), _DIAMETERS)
-        self._emphasis = frozenset()
         drawn = positions[self._drawn]
         self._fit_range(drawn)
         self._show("" if len(drawn) else f"No {noun[0]} has features")
@@ -139,7 +137,7 @@ class FeaturePlot(Plot):
         """Show a hint instead of dots."""
         self._xy, self._colours = np.zeros((0, 2)), np.zeros((0, 4))
         self._diameters, self._name = np.zeros(0), None
-        self._selection = self._emphasis = frozenset()
+        self._selection = frozenset()
         self._show(message)
 
     def set_selected(self, indices: Iterable[int]) -> None:
@@ -152,21 +150,6 @@ class FeaturePlot(Plot):
         """
         self._selection = self._known(indices)
         self._draw()
-
-    def emphasise(self, indices: Iterable[int]) -> None:
-        """Let the other dots fade, until the next call; no index fades none.
-
-        Of the source that is selected, or the patch under the mouse. Emits nothing.
-
-        Raises
-        ------
-        ValueError
-            An index of no dot.
-        """
-        emphasis = self._known(indices)
-        if emphasis != self._emphasis:
-            self._emphasis = emphasis
-            self._draw()
 
     def positions(self) -> npt.NDArray[np.float64]:
         """Where the dots are drawn: (N, 2) x and y in pixels of the widget, NaN where not drawn."""
@@ -231,9 +214,6 @@ class FeaturePlot(Plot):
         chosen = np.isin(shown, list(self._selection))
         order = shown[np.argsort(chosen, kind="stable")]
         colours = (255 * self._colours[order]).round().astype(int)
-        if self._emphasis:
-            faded = ~np.isin(order, list(self._emphasis))
-            colours[faded, 3] = colours[faded, 3] * FAINT
         # One brush a colour and one pen a kind: pyqtgraph renders a dot once for each that differs.
         of = functools.cache(lambda colour: pg.mkBrush(QColor(*colour)))
         ground = pg.mkPen(self.palette().color(QPalette.ColorRole.Window))

@@ -71,7 +71,8 @@ def confine(memory_bytes: int) -> bool:
     """
     limit = _address_space() + memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    for name, most in (("CORE", 0), ("MEMLOCK", 0), ("NOFILE", 64)):
+    # FSIZE counts for files in memory, which are no addresses until they are mapped.
+    for name, most in (("FSIZE", memory_bytes), ("CORE", 0), ("MEMLOCK", 0), ("NOFILE", 64)):
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

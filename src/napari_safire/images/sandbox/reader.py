@@ -94,6 +94,17 @@ class SandboxedDecoder:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def begin(self) -> bool:
+        """Start the first child now, and tell whether its system calls are filtered.
+
+        Raises
+        ------
+        SafireError
+            It does not begin.
+        """
+        self._give_back(self._child())
+        return bool(self.filtered)
+
     def close(self) -> None:
         """End the children that have nothing to do; those at work end when they have answered."""
         with self._lock:

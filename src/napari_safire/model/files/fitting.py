@@ -69,8 +69,8 @@ def outline(config: ModelConfig, path: Path) -> SafireModel:
 class _Unfilled(TorchFunctionMode):
     """Leaves fresh weights without numbers, of which the meta device keeps none anyway.
 
-    To draw or to scale them there, PyTorch would import all of its compiler: more than a second of
-    every start.
+    To draw or to scale them there, PyTorch would import all of its compiler, or sympy: up to more
+    than a second of every start.
     """
 
     def __torch_function__(
@@ -83,6 +83,8 @@ class _Unfilled(TorchFunctionMode):
         asked = kwargs or {}
         if getattr(func, "__module__", None) == "torch.nn.init":
             return args[0] if args else asked["tensor"]
+        if func is torch.randn:
+            return torch.empty(*args, **asked)
         if func is torch.Tensor.mul and isinstance(args[1], float):
             return args[0]
         return func(*args, **asked)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -46,6 +47,12 @@ _NETWORK = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    connection: sqlite3.Connection
+    file: tuple[int, int] | None  # identity of what it was opened on
+
+
 class Database:
     """One connection to read and one to write, each for one thread at a time.
 
@@ -61,8 +68,8 @@ class Database:
     def __init__(self, path: Path, journal: Journal, *, read_only: bool = False) -> None:
         self.path, self.journal, self.read_only = path, journal, read_only
         self._reading, self._writing = threading.RLock(), threading.RLock()
-        self._reader: sqlite3.Connection | None = None
-        self._writer: sqlite3.Connection | None = None
+        self._reader: _Connected | None = None
+        self._writer: _Connected | None = None
 
     def read(self, ask: Callable[[sqlite3.Connection], T]) -> T:
         """Ask for something, of one state of the file.
@@ -77,9 +84,8 @@ class Database:
         with self._reading:
 
             def asked() -> T:
-                if self._reader is None:
-                    self._reader = self._connect()
-                connection = self._reader
+                self._reader = self._connected(self._reader)
+                connection = self._reader.connection
                 connection.execute("BEGIN")
                 try:
                     return ask(connection)
@@ -107,9 +113,8 @@ class Database:
         with self._writing:
 
             def acted() -> T:
-                if self._writer is None:
-                    self._writer = self._connect()
-                connection = self._writer
+                self._writer = self._connected(self._writer)
+                connection = self._writer.connection
                 with self._lease():
                     connection.execute("BEGIN IMMEDIATE")
                     try:
@@ -128,19 +133,18 @@ class Database:
         with self._writing:
 
             def acted() -> T:
-                if self._writer is None:
-                    self._writer = self._connect()
+                self._writer = self._connected(self._writer)
                 with self._lease():
-                    return act(self._writer)
+                    return act(self._writer.connection)
 
             return self._patient(acted)
 
     def close(self) -> None:
         """Let go of the file."""
         with self._reading, self._writing:
-            for connection in (self._reader, self._writer):
-                if connection is not None:
-                    connection.close()
+            for connected in (self._reader, self._writer):
+                if connected is not None:
+                    connected.connection.close()
             self._reader = self._writer = None
 
     # ---------------------------------------------------------------- connections
@@ -148,6 +152,23 @@ class Database:
     @property
     def _name(self) -> str:
         return printable(self.path.parent)
+
+    def _connected(self, before: _Connected | None) -> _Connected:
+        """The connection there is, or one that is made; refused where the file is gone.
+
+        SQLite would go on with a file that was removed or replaced, and all that is written be lost
+        with it. On network drives files have no lasting identity.
+        """
+        if before is None:
+            connection = self._connect()
+            return _Connected(connection, _identity(self.path))
+        now = _identity(self.path)
+        if now is None or (self.journal == "wal" and now != before.file):
+            raise SafireError(
+                f"The project {self._name} was removed or replaced while it was open: put it back, "
+                "or close it here and open what is there now."
+            )
+        return before
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -182,6 +203,9 @@ class Database:
                     time.sleep(_PAUSE_S)
                     continue
                 raise self._said(error, code) from error
+            except UnicodeDecodeError as error:  # Python's, of what SQLite says of damaged text
+                said = sqlite3.DatabaseError("what is wrong cannot be told")
+                raise self._said(said, sqlite3.SQLITE_CORRUPT) from error
 
     def _said(self, error: sqlite3.Error, code: int) -> SafireError:
         name, told = self._name, brief(error, 120)
@@ -307,6 +331,15 @@ def file_system(folder: Path) -> str:
     deepest = max(len(mount.mountpoint) for mount in below)
     nearest = [mount for mount in below if len(mount.mountpoint) == deepest][-1]
     return "cifs" if "remote" in nearest.opts.split(",") else str(nearest.fstype)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one of its name; None where nothing can be found there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _address(path: Path, read_only: bool) -> str:

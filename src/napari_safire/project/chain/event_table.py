@@ -12,7 +12,7 @@ from napari_safire.annotation.checked_values import Damaged
 from napari_safire.errors import DatasetError
 from napari_safire.project.chain.event_bodies import refuse_damaged
 from napari_safire.project.chain.events import KINDS, Event, canonical
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
 COLUMNS = "sequence, at, author, machine, kind, picture, body, origin, previous, sha256"
 _WAY_OUT = "`napari-safire project recover` saves the others into a new project"
@@ -92,6 +92,11 @@ def read_event(row: Sequence[Any]) -> Event:
         The row is damaged, or of a kind that this version does not know.
     """
     sequence, at, author, machine, kind, picture, body, origin, previous, sha256 = row
+    texts = (at, author, machine, kind, picture, body, origin or "", previous, sha256)
+    if type(sequence) is not int or not all(type(text) is str for text in texts):
+        raise DatasetError(
+            f"Event {brief(sequence, 20)} is damaged: a text of it is none; {_WAY_OUT}."
+        )
     if kind not in KINDS:
         raise DatasetError(
             f"Event {sequence} is of a kind that this version does not know "

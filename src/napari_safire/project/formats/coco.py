@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -243,15 +244,16 @@ def _read_image(
     file: Path, name: str, image: Record, annotations: list[Record], names: Mapping[Any, str]
 ) -> Imported:
     path = _picture_of(file, name)
-    shape = image_shape(path)
-    if (image.get("height"), image.get("width")) != shape:
+    shape, told = image_shape(path), (image.get("height"), image.get("width"))
+    if told != shape:
+        height, width = (brief(value, 20) for value in told)
         raise DatasetError(
-            f"{name} has {shape[0]} x {shape[1]} pixels, but {file.name} says "
-            f"{image.get('height')} x {image.get('width')}: it is another picture, or was turned."
+            f"{brief(name)} has {shape[0]} x {shape[1]} pixels, but {file.name} says "
+            f"{height} x {width}: it is another picture, or was turned."
         )
     if len(annotations) > MOST_SOURCES:
         raise DatasetError(
-            f"{name} has {len(annotations)} objects, more than the {MOST_SOURCES} sources a "
+            f"{brief(name)} has {len(annotations)} objects, more than the {MOST_SOURCES} sources a "
             "picture may have: merge some."
         )
     ours = all("source" in annotation for annotation in annotations) and bool(annotations)
@@ -275,24 +277,25 @@ def _read_image(
     said = []
     if overlapping:
         said.append(
-            f"Objects of {name} overlap in {overlapping:,} pixels, which therefore have no source."
+            f"Objects of {brief(name)} overlap in {overlapping:,} pixels, which therefore have no "
+            "source."
         )
     if not ours and not labels.all():
         empty = np.count_nonzero(labels == 0) - overlapping
-        said.append(f"{empty:,} pixels of {name} lie in no object and have no source.")
+        said.append(f"{empty:,} pixels of {brief(name)} lie in no object and have no source.")
     picture = LabelledPicture(name, path, name, labels, described, split_of_name(file.stem))
     return Imported(name, picture, tuple(said), overlapping)
 
 
 def _picture_of(file: Path, name: str) -> Path:
     path = within(file, name)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     folders = ("images", split_of_name(file.stem) or "images")
     tried = [
         root / folder / name for root in (file.parent, file.parent.parent) for folder in folders
     ]
-    return next((one for one in tried if one.is_file()), path)
+    return next((one for one in tried if os.path.isfile(one)), path)
 
 
 def _described(number: Any, annotation: Record, names: Mapping[Any, str]) -> SourceDescription:
@@ -325,8 +328,8 @@ def _mask(name: str, annotation: Record, shape: tuple[int, int]) -> npt.NDArray[
         return np.asarray(run_lengths.decode(packed), bool)
     except Exception as error:  # whatever C makes of what somebody wrote
         raise DatasetError(
-            f"Object {annotation.get('id')} of {name} cannot be drawn ({error}): mend its "
-            "segmentation."
+            f"Object {brief(annotation.get('id'), 20)} of {brief(name)} cannot be drawn "
+            f"({brief(error, 120)}): mend its segmentation."
         ) from error
 
 

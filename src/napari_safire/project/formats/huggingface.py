@@ -21,6 +21,7 @@ from PIL import Image
 from napari_safire.atomic import rename
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.reading import write_image_atomic
+from napari_safire.parquet_parts import batch_rows
 from napari_safire.project.formats.about import read_json_lines, write_lines
 from napari_safire.project.formats.format import (
     Format,
@@ -44,6 +45,7 @@ from napari_safire.project.formats.labelled import (
 from napari_safire.project.formats.mask_files import MaskFiles, Row
 from napari_safire.project.formats.tables import digest, unpacked
 from napari_safire.project.truth import decode_description
+from napari_safire.text import brief
 
 METADATA = "metadata.jsonl"
 """A name that `datasets` looks for."""
@@ -85,8 +87,11 @@ def with_columns(got: Imported, row: Any) -> Imported:
             picture.split,
             decode_facts(json.loads(row["facts"])),
         )
-    except (SafireError, ValueError, TypeError, KeyError) as error:
-        said = f"What is said of {got.name} is damaged ({error}): its types are unknown."
+    except (SafireError, ValueError, TypeError, KeyError, RecursionError) as error:
+        said = (
+            f"What is said of {brief(got.name)} is damaged ({brief(error, 120)}): its types are "
+            "unknown."
+        )
         return Imported(got.name, picture, (*got.sentences, said))
     return Imported(got.name, whole, got.sentences)
 
@@ -151,12 +156,15 @@ class HuggingFaceFolder(MaskFiles):
             raise DatasetError(f"{path} holds no {METADATA}: give the folder that does.")
         for metadata in files:
             for number, row in enumerate(read_json_lines(metadata), start=1):
-                if not (isinstance(row, dict) and "file_name" in row and "mask_file_name" in row):
+                asked = row if isinstance(row, dict) else {}
+                told = [asked.get(key) for key in ("file_name", "mask_file_name")]
+                if not all(isinstance(one, str) for one in told):
                     raise DatasetError(
                         f"{metadata}, line {number}, lacks `file_name` or `mask_file_name`."
                     )
-                picture, mask = (metadata.parent / row[k] for k in ("file_name", "mask_file_name"))
-                name = picture.relative_to(folder).as_posix()
+                picture, mask = (metadata.parent / str(one) for one in told)
+                below = picture.is_relative_to(folder)
+                name = (picture.relative_to(folder) if below else picture).as_posix()
                 got = import_labels(name, picture, mask, split_of_name(metadata.parent.name))
                 yield with_columns(got, row)
 
@@ -278,10 +286,10 @@ def _rows(table: Path, wanted: list[str] | None) -> Iterator[dict[str, Any]]:
         with parquet.ParquetFile(table) as file:
             if not {"image", "mask"} <= set(file.schema_arrow.names):
                 raise DatasetError(f"{table} has no columns `image` and `mask`.")
-            for batch in file.iter_batches(_BATCH, columns=wanted):
+            for batch in file.iter_batches(batch_rows(table, wanted, _BATCH), columns=wanted):
                 yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # text that is none
-        raise DatasetError(f"{table} cannot be read as a table ({error}).") from error
+        raise DatasetError(f"{table} cannot be read as a table ({brief(error, 120)}).") from error
 
 
 def _imported(table: Path, split: Split, row: dict[str, Any], unpack: Path | None) -> Imported:

@@ -13,6 +13,7 @@ from napari_safire.corpus.naming import marked
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.list_text import read_text
 from napari_safire.project.formats.names import Wanted, export_names
+from napari_safire.text import brief
 
 
 def read_json(path: Path) -> list[Any]:
@@ -41,7 +42,9 @@ def read_any_json(path: Path) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path} is no JSON ({error}): mend it, or choose another.") from error
+        raise DatasetError(
+            f"{path} is no JSON ({brief(error, 120)}): mend it, or choose another."
+        ) from error
 
 
 def within(list_file: Path, listed: str) -> Path:
@@ -56,7 +59,7 @@ def within(list_file: Path, listed: str) -> Path:
     beside = Path(os.path.normpath(list_file.parent / path))
     for folder in (list_file.parent, *list_file.parent.parents):
         tried = Path(os.path.normpath(folder / path))
-        if tried.is_file():
+        if os.path.isfile(tried):  # not Path.is_file, which raises for long names
             return tried
     return beside
 

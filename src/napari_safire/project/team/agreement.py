@@ -8,7 +8,7 @@ Pixels that one of two left without a source are missing: they count in no score
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -161,29 +161,24 @@ def agreement_of_all(
     return GroupAgreement(pairs, _alpha_of_all(labels, counts))
 
 
-def mean_scores(pictures: Iterable[Agreement], *, seed: int = 0) -> dict[str, Mean]:
-    """Mean agreement over pictures with 95 % intervals.
+def means_with_intervals(
+    values: Sequence[Mapping[str, float]], *, seed: int = 0
+) -> dict[str, Mean]:
+    """Means of scores over pictures with 95 % intervals.
 
     Parameters
     ----------
-    pictures : iterable of Agreement
-        One a picture; scores that are ``nan`` are left out.
+    values : sequence of mapping
+        The scores of one picture each; those that are ``nan`` are left out.
     seed : int
         Of the bootstrap by picture.
 
     Returns
     -------
     dict of str to Mean
-        By the names of `Agreement.scores`. The interval is ``nan`` for fewer than two pictures:
-        one picture says nothing about others.
+        By the names of the scores. The interval is ``nan`` for fewer than two pictures: one
+        picture says nothing about others.
     """
-    return means_with_intervals([picture.scores() for picture in pictures], seed=seed)
-
-
-def means_with_intervals(
-    values: Sequence[Mapping[str, float]], *, seed: int = 0
-) -> dict[str, Mean]:
-    """Means of scores with 95 % intervals by a bootstrap; arguments and result as `mean_scores`."""
     from napari_safire.evaluation.summary import summarise  # scipy.stats is slow to load
 
     return {

@@ -11,21 +11,28 @@ from napari_safire.annotation.checked_values import Damaged
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.project.chain.event_bodies import refuse_damaged
 from napari_safire.project.chain.events import BEGINNING, KINDS, Event
+from napari_safire.project.pictures import project_pictures
 from napari_safire.project.store import Project
 from napari_safire.project.upkeep.verify import objects_of, verify_chain
 from napari_safire.project.upkeep.wording import event_words
 from napari_safire.review.proof.checks import Check, right, settled, unchecked, wrong
 from napari_safire.review.proof.reading import StoredReport
 from napari_safire.review.reading import read_review
+from napari_safire.review.report.catalogue import moment
 from napari_safire.review.report.document import (
     OF_EVENTS,
+    READ,
     as_written,
     of_events,
     review_limitations,
+    with_figures,
 )
 from napari_safire.review.report.write import JSON
 from napari_safire.review.signatures import check_signature, fingerprint, signed_message
 from napari_safire.text import printable
+
+OTHER_FORM = "The report has another form: install the version that made it."
+"""Why something of another version is not looked at."""
 
 
 def event_checks(stored: StoredReport) -> Iterator[Check]:
@@ -37,8 +44,13 @@ def event_checks(stored: StoredReport) -> Iterator[Check]:
     if head != document["head"]:
         problems.append("The head is not the hash of the last event.")
     fine = f"{len(events)} events, each with its hash; head {head}.{_gaps(events)}"
+    if events and _is_before(document["made"]["at"], events[-1].at):
+        fine += " The report tells a time of making before its last event: one that was given."
     yield settled(what, problems, fine)
     if problems:
+        return
+    if stored.version not in READ:
+        yield unchecked("findings and verdicts", OTHER_FORM)
         return
     try:
         told = of_events(events, document["picture"])
@@ -49,9 +61,11 @@ def event_checks(stored: StoredReport) -> Iterator[Check]:
     told = {name: as_written(name, told[name], stored.version) for name in OF_EVENTS}
     limits = [one.as_record() for one in review_limitations(review)]
     own = as_written("limitations", limits, stored.version)
-    other = [name for name in OF_EVENTS if _plain(told[name]) != _plain(document[name])]
+    told["findings"] = with_figures(told["findings"], document["figures"])
+    other = [name for name in OF_EVENTS if told[name] != document[name]]
     if own and document["limitations"][-len(own) :] != own:
         other.append("limitations")
+    other += _other_identity(events, document["picture"])
     yield settled(
         "findings and verdicts",
         [f"Not what the events say: {', '.join(other)}."] if other else [],
@@ -59,9 +73,30 @@ def event_checks(stored: StoredReport) -> Iterator[Check]:
     )
 
 
+def _other_identity(events: Iterable[Event], picture: Mapping[str, Any]) -> Iterator[str]:
+    """Whether a picture's name and file are others than its events say.
+
+    Its pixels may be others: another decoder may have read them when it came into the case.
+    """
+    path, file = "", ""
+    for event in events:
+        if event.picture == picture["id"] and event.kind in ("picture.added", "picture.moved"):
+            path, file = event.body["path"], event.body.get("file_sha256", file)
+    if printable(path.rpartition("/")[2]) != picture["name"]:
+        yield "the picture's name"
+    if file != picture["file_sha256"]:
+        yield "the picture's file"
+
+
 def stored_events(stored: StoredReport) -> list[Event]:
     """Return the events of a report, whether they are right or not."""
     return [_event(record) for record in stored.document["events"]]
+
+
+def _is_before(at: str, last: str) -> bool:
+    """Whether a report says that it was made before something that it tells of."""
+    told, event = moment(at), moment(last)
+    return told is not None and event is not None and told < event.replace(microsecond=0)
 
 
 def _gaps(events: list[Event]) -> str:
@@ -123,16 +158,6 @@ def _worded(events: list[Event], records: list[Mapping[str, Any]]) -> Iterator[s
             yield f"The words of event {event.sequence} are not what it did."
 
 
-def _plain(value: Any) -> Any:
-    """A finding's figure is chosen by the report, not by the case."""
-    if isinstance(value, list):
-        return [
-            {k: v for k, v in one.items() if k != "figure"} if isinstance(one, Mapping) else one
-            for one in value
-        ]
-    return value
-
-
 def signature_checks(stored: StoredReport, signers: Path | None) -> Iterator[Check]:
     """Check the signatures with SSH keys, and whose they are where a list says so."""
     picture, events = stored.document["picture"]["id"], stored_events(stored)
@@ -181,7 +206,7 @@ def case_checks(stored: StoredReport, folder: Path, *, was_given: bool) -> Itera
     with project:
         hashes = {event["sha256"] for event in document["events"]}
         if not was_given and not any(event.sha256 in hashes for event in project.events()):
-            yield unchecked("case", f"The project {printable(folder)} is not that of the report.")
+            yield unchecked("case", _other_case(project, folder, document["picture"]))
             return
         problems = list(verify_chain(project, head=document["head"] or ""))
         known = {event.sequence: event.sha256 for event in project.events()}
@@ -212,6 +237,18 @@ def case_checks(stored: StoredReport, folder: Path, *, was_given: bool) -> Itera
         yield settled("case", problems, f"Its chain holds every event of the report.{more}")
         if not problems:
             yield _named(stored, project)
+
+
+def _other_case(project: Project, folder: Path, picture: Mapping[str, Any]) -> str:
+    """What is said of a case around a report that has none of its events."""
+    name = printable(folder)
+    hashes = {one.file_sha256 for one in project_pictures(project, removed=True)}
+    if picture["file_sha256"] not in hashes:
+        return f"The project {name} is not that of the report: give its case by --case."
+    return (
+        f"The case {name} has this picture, but none of the report's events: it is another case, "
+        "or one of both was made anew. Give the report's own by --case."
+    )
 
 
 def _objects(project: Project, hashes: set[str]) -> list[str]:

@@ -21,6 +21,7 @@ from napari_safire.images.records.writing import record_text
 from napari_safire.progress import Cancel, Progress, report, within
 from napari_safire.review.proof.again import analysed_again, drawn_again
 from napari_safire.review.proof.case_checks import (
+    OTHER_FORM,
     case_checks,
     event_checks,
     signature_checks,
@@ -28,7 +29,7 @@ from napari_safire.review.proof.case_checks import (
 from napari_safire.review.proof.checks import Check, right, settled, tried, unchecked, wrong
 from napari_safire.review.proof.originals import found_case, found_model, found_picture
 from napari_safire.review.proof.reading import StoredReport, read_file, read_report
-from napari_safire.review.report.document import READ, VERSION, content_digest
+from napari_safire.review.report.document import ENTRIES, READ, VERSION, content_digest
 from napari_safire.review.report.write import HTML, JSON, PDF
 from napari_safire.text import printable
 
@@ -157,6 +158,10 @@ def _of_document(stored: StoredReport) -> Iterator[Check]:
         )
         return
     problems = [] if is_known else ["Its content was changed: its digest is another."]
+    more = sorted(set(document) - ENTRIES)
+    if more:
+        named = printable(", ".join(more[:3]))
+        problems.append(f"It has entries that no report of this program has: {named[:100]}.")
     if not problems and stored.data != record_text(document).encode():
         problems = ["Its bytes were changed: they are not those that this content is written in."]
     yield settled(JSON, problems, f"It has its digest, {document['digest'][:16]}.")
@@ -190,7 +195,11 @@ def _of_figures(stored: StoredReport) -> Iterator[Check]:
 def _of_case(stored: StoredReport, given: Originals) -> Iterator[Check]:
     folder = found_case(stored, given.case)
     if folder is None:
-        yield unchecked("case", "No case lies beside the report: give its folder by --case.")
+        yield unchecked(
+            "case",
+            "No case lies beside the report, so who made it, and when, is not proved: give its "
+            "folder by --case.",
+        )
         return
     yield from case_checks(stored, folder, was_given=given.case is not None)
 
@@ -231,6 +240,9 @@ def _of_analysis(
     what = "analysis made again"
     if load_engine is None:
         yield unchecked(what, "It was not asked for.")
+        return
+    if stored.version not in READ:
+        yield unchecked(what, OTHER_FORM)
         return
     from napari_safire.engine.precision import Precision as known  # brings torch
 

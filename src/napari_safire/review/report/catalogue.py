@@ -1,8 +1,9 @@
 """The words of a report, in one file a language; numbers and dates as that language writes them.
 
 ``texts/en.toml`` has every key; a translation is one more file beside it. What it leaves out is
-said in English. Sentences that the program recorded in English, as the words of a view, are said by
-``texts/recorded``; names and comments stay as they are in the document.
+said in English. Sentences that a document keeps by key lie in ``texts/sentences``; those that the
+program recorded in English, as the words of a view, are said by ``texts/recorded``. Names and
+comments stay as they are in the document.
 """
 
 from __future__ import annotations
@@ -226,9 +227,12 @@ def moment(text: str) -> datetime | None:
 
 @cache
 def _texts(language: str) -> Mapping[str, str]:
-    tables = tomllib.loads((_FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
-    events = {f"event.{key}": text for key, text in WORDS.items()} if language == ENGLISH else {}
-    return MappingProxyType({**events, **dict(_flat(tables, ""))})
+    found = {f"event.{key}": text for key, text in WORDS.items()} if language == ENGLISH else {}
+    for folder in (_FOLDER, _FOLDER / "sentences"):
+        file = folder / f"{language}.toml"
+        if file.exists() or folder == _FOLDER:
+            found |= _flat(tomllib.loads(file.read_text(encoding="utf-8")), "")
+    return MappingProxyType(found)
 
 
 def _flat(tables: Mapping[str, Any], before: str) -> Iterator[tuple[str, str]]:

@@ -49,6 +49,13 @@ _OF_ANALYSIS = (
 )  # fmt: skip
 ANALYSED = (*_OF_ANALYSIS, "evidence")
 """Entries that come from the analysis alone: made again, they have to be the same."""
+ENTRIES = frozenset(
+    {
+        "format", "version", "language", "digest", "made", "case", "custody", "picture", *ANALYSED,
+        "findings", "reviews", "limitations", "events", "head", "figures", "files",
+    }
+)  # fmt: skip
+"""All entries of a document."""
 OF_EVENTS = ("case", "custody", "findings", "reviews", "head")
 """Entries that follow from the events."""
 _SEEN = ("picture.added", "picture.identified", "review.analysed")
@@ -129,7 +136,7 @@ def make_document(
     review = read_review(known.id, events)
     own = [one.as_record() for one in review_limitations(review)]
     document["limitations"] = [*(record.get("limitations") or ()), *own]
-    _name_figures(document)
+    document["findings"] = with_figures(document["findings"], document["figures"])
     return identified(document)
 
 
@@ -138,12 +145,13 @@ def _place(picture: ProjectPicture) -> str:
     return picture.path if is_near(picture.path) else picture.name
 
 
-def _name_figures(document: dict[str, Any]) -> None:
-    """Say of each finding which figure shows it."""
-    shown = {figure["id"] for figure in document["figures"]}
-    for finding in document["findings"]:
-        name = f"finding-{finding['number']}"
-        finding["figure"] = name if name in shown else None
+def with_figures(
+    findings: Iterable[Mapping[str, Any]], figures: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Say of each finding which figure shows it, if one does."""
+    shown = {figure["id"] for figure in figures}
+    names = ((finding, f"finding-{finding['number']}") for finding in findings)
+    return [{**finding, "figure": name if name in shown else None} for finding, name in names]
 
 
 def drawn_by() -> dict[str, str]:

@@ -14,6 +14,7 @@ from napari_safire.forensics.evidence import Evidence
 from napari_safire.forensics.export import drawn_legend, render_links, render_map
 from napari_safire.review.report import drawing
 from napari_safire.review.values import Finding
+from napari_safire.review.voting import VOTES
 
 if TYPE_CHECKING:
     from napari_safire.review.analysis import Analysis
@@ -64,6 +65,8 @@ class FindingView:
             self._take_forgery_map(analysis)
         elif name == "uncertainty":
             self._take_uncertainty(analysis)
+        elif name == VOTES:
+            self._take_votes(analysis)
         elif name in analysis.views:
             if parameters.get("reference"):
                 # A case may come from anybody: it opens no other file, and puts none into a report.
@@ -99,6 +102,12 @@ class FindingView:
         values = np.clip(partition_uncertainty(analysis.partition), 0, 1)
         self._take_pixels(np.repeat(np.rint(values * 255).astype(np.uint8)[..., None], 3, axis=2))
         self.caveat, self.remark = _UNCERTAINTY_CAVEAT, f" {_UNCERTAINTY_LEGEND}"
+
+    def _take_votes(self, analysis: Analysis) -> None:
+        if analysis.votes is None:
+            raise ValueError("there are no votes")
+        rgb = analysis.picture.rgb
+        self._take(Evidence(map=analysis.votes.as_map(analysis.picture.shape)), rgb)
 
     def _take(self, found: Evidence, rgb: npt.NDArray[np.uint8]) -> None:
         legend = drawn_legend(found)

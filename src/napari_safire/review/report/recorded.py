@@ -1,8 +1,8 @@
 """Sentences that the program recorded in English, said in another language.
 
 ``texts/recorded`` has one file a language: an English sentence with places for what changes, and
-what it is there. A text is looked up whole, then sentence by sentence; what no file has stays
-English, and pages mark it as such.
+what it is there. A text is looked up sentence by sentence; what no file has stays English, and
+pages mark it as such.
 """
 
 from __future__ import annotations
@@ -60,10 +60,9 @@ def said_otherwise(texts: Texts, text: str, depth: int = 0) -> Words | None:
     """
     if texts.language == ENGLISH or len(text) > _LONGEST or depth > _DEEPEST:
         return None
-    whole = _said(texts, text, depth)
     sentences = _ENDS.split(text)
-    if whole is not None or len(sentences) == 1:
-        return whole
+    if len(sentences) == 1:
+        return _said(texts, text, depth)
     each = [_said(texts, sentence, depth) for sentence in sentences]
     if not any(each):
         return None

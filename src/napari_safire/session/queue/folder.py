@@ -157,7 +157,8 @@ class FolderPictures:
 
     def _row(self, key: str) -> PictureRow:
         entry = self.entry(key)
-        problem = "" if entry.picture.exists() else f"{printable(entry.picture)} is gone."
+        there = os.path.exists(entry.picture)  # which no name upsets, however long
+        problem = "" if there else f"{printable(entry.picture)} is gone."
         return PictureRow(
             key, printable(entry.picture.name), key, entry.state, "annotate", (), None, None, None,
             "", (), problem, "",

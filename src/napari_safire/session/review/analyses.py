@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_safire.errors import SafireError, sentence
+from napari_safire.forensics import Picture
 from napari_safire.partitioning.matching import match_sources
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.messages import Topic
-from napari_safire.session.planes import PlaneKey
+from napari_safire.session.planes import Pixels, PlaneKey
 from napari_safire.session.session import Session
 from napari_safire.session.workers import Job
 from napari_safire.settings import PartitionSettings
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from napari_safire.review.analysis import Analysis
 
 ANALYSING = "Analysing for the review"
+OTHER_PIXELS = "The file holds other pixels than are shown: this is said of the file."
 NO_MODEL = "No model is loaded: choose one in the dock SAFIRE, then ask again."
 
 
@@ -38,6 +41,8 @@ class MadeAnalysis:
     file_sha256 : str
     numbers : mapping of int to int
         For sources as they were numbered on screen those of the analysis, both from 1.
+    is_shown : bool
+        Whether the file holds the very pixels that were on screen.
     """
 
     analysis: Analysis
@@ -45,6 +50,7 @@ class MadeAnalysis:
     settings: PartitionSettings
     file_sha256: str
     numbers: Mapping[int, int]
+    is_shown: bool = True
 
 
 class Analyses:
@@ -68,6 +74,7 @@ class Analyses:
         self._session = session
         self._made: tuple[PlaneKey, MadeAnalysis] | None = None
         self._asked: Job | None = None
+        self._asked_of: Hashable = None  # the picture without which nobody waits for it
 
     @property
     def is_asked(self) -> bool:
@@ -94,6 +101,8 @@ class Analyses:
         path: Path,
         settings: PartitionSettings,
         then: Callable[[MadeAnalysis], None] | None = None,
+        *,
+        outlives: bool = False,
     ) -> None:
         """Analyse a picture file.
 
@@ -105,6 +114,8 @@ class Analyses:
         settings : PartitionSettings
         then : callable, optional
             Takes the analysis.
+        outlives : bool
+            It goes on where the picture is closed meanwhile: a report waits for it.
         """
         plane = self._session.planes.find(key)
         snapshot = None if plane is None else plane.snapshot
@@ -112,7 +123,8 @@ class Analyses:
         self.cancel()
 
         def work(progress: Progress, cancel: Cancel) -> MadeAnalysis:
-            return self._made_of(path, settings, labels, progress, cancel)
+            pixels = None if plane is None else plane.pixels
+            return self._made_of(path, settings, pixels, labels, progress, cancel)
 
         def done(made: MadeAnalysis) -> None:
             self._asked = None
@@ -128,12 +140,14 @@ class Analyses:
             self.changed.emit()
 
         self._asked = self._session.run_long(ANALYSING, work, done, failed)
+        self._asked_of = None if outlives else key.picture
         self.changed.emit()
 
     def _made_of(
         self,
         path: Path,
         settings: PartitionSettings,
+        pixels: Pixels | None,
         labels: LabelImage | None,
         progress: Progress,
         cancel: Cancel,
@@ -154,10 +168,11 @@ class Analyses:
             cancel=cancel,
         )
         numbers: Mapping[int, int] = {}
-        if found.labels is not None and labels is not None:
+        is_shown = pixels is not None and shows(pixels, found.picture)
+        if found.labels is not None and labels is not None and is_shown:
             numbers = numbers_of(labels, found.labels)
         assert found.picture.file is not None
-        return MadeAnalysis(found, engine, settings, found.picture.file.sha256, numbers)
+        return MadeAnalysis(found, engine, settings, found.picture.file.sha256, numbers, is_shown)
 
     def cancel(self) -> None:
         """Give up an analysis that is being made."""
@@ -166,10 +181,27 @@ class Analyses:
             job.cancelled.set()
             self.changed.emit()
 
-    def forget(self, picture: object) -> None:
+    def forget(self, picture: Hashable) -> None:
         """A picture is closed."""
+        if self.is_asked and self._asked_of == picture:
+            self.cancel()
         if self._made is not None and self._made[0].picture == picture:
             self._made = None
+
+
+def shows(pixels: Pixels, picture: Picture) -> bool:
+    """Tell whether the pixels on screen are those of a picture, as views see both.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    picture : Picture
+    """
+    try:
+        shown = Picture.of_pixels(np.asarray(pixels.read()))
+    except (TypeError, ValueError, OSError):  # no picture any more
+        return False
+    return shown.pixels_sha256 == picture.pixels_sha256
 
 
 def numbers_of(shown: LabelImage, labels: LabelImage) -> dict[int, int]:

@@ -9,7 +9,7 @@ from psygnal import Signal
 
 from napari_safire.errors import sentence
 from napari_safire.progress import Cancel, Progress
-from napari_safire.session.messages import Topic
+from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.review.analyses import Analyses, MadeAnalysis
 from napari_safire.session.review.cases import Selected
 from napari_safire.session.review.opened import OpenCase
@@ -17,6 +17,7 @@ from napari_safire.session.review.work import ReviewWork
 from napari_safire.session.session import Session
 from napari_safire.session.workers import Job
 from napari_safire.settings import PartitionSettings
+from napari_safire.text import isolated
 
 if TYPE_CHECKING:
     from napari_safire.review.report.write import WrittenReport
@@ -100,7 +101,7 @@ class ReportWork:
         if made is not None:
             write(made)
         else:
-            self._analyses.ask(selected.key, opened.path, settings, write)
+            self._analyses.ask(selected.key, opened.path, settings, write, outlives=True)
             self.changed.emit()
 
     def _write(
@@ -127,15 +128,26 @@ class ReportWork:
                 cancel=cancel,
             )
 
+        def left(opened: OpenCase) -> None:
+            """Close the files of a case whose picture was left; what asks it again opens them."""
+            now = self._work.opened
+            if opened.own and (now is None or now.case is not opened.case):
+                self._session.keep(opened.case.project.close, _ignore, _ignore)
+
         def done(written: WrittenReport) -> None:
             self._asked = None
             self._written = opened, written
+            if self.written is None:  # another picture is selected by now
+                text = f"The report is written: {isolated(written.folder)}"
+                self._session.notice.emit(text, False, ANYWHERE)
+            left(opened)
             self._work.read_anew()
             self.changed.emit()
 
         def failed(error: Exception) -> None:
             self._asked = None
             self._tell(selected, sentence(error))
+            left(opened)
             self.changed.emit()
 
         self._asked = self._session.run_long(WRITING, work, done, failed)
@@ -151,3 +163,7 @@ class ReportWork:
 
     def _tell(self, selected: Selected | None, text: str) -> None:
         self._session.notice.emit(text, True, Topic(None if selected is None else selected.key))
+
+
+def _ignore(_: object) -> None:
+    """Take an answer that nobody waits for."""

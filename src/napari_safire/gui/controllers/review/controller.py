@@ -9,6 +9,7 @@ from typing import Any
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_safire.forensics import Evidence
 from napari_safire.gui.controllers.connections import Connections
 from napari_safire.gui.controllers.evidence import EvidenceController
 from napari_safire.gui.controllers.queue import QueueController
@@ -17,7 +18,8 @@ from napari_safire.gui.controllers.view_comparison import ViewComparison
 from napari_safire.gui.controllers.view_switch import ViewSwitch
 from napari_safire.gui.controllers.viewer import ViewerController
 from napari_safire.gui.layers.image_planes import picture_id
-from napari_safire.session.review.analyses import Analyses, MadeAnalysis
+from napari_safire.review.voting import VOTES
+from napari_safire.session.review.analyses import OTHER_PIXELS, Analyses, MadeAnalysis
 from napari_safire.session.review.cases import Selected
 from napari_safire.session.review.region_work import RegionWork
 from napari_safire.session.review.report_work import ReportWork
@@ -69,7 +71,7 @@ class ReviewController:
         queue: QueueController,
         comparison: ViewComparison,
     ) -> None:
-        self._controller, self._queue = controller, queue
+        self._controller, self._queue, self._evidence = controller, queue, evidence
         self.work = ReviewWork(controller.session)
         self.sight = ReviewSight(controller, evidence, switch, comparison)
         self.regions = RegionWork(controller.session)
@@ -160,6 +162,21 @@ class ReviewController:
             return  # another picture, or none, is selected by now: the report keeps it
         if made.file_sha256 == opened.picture.file_sha256:
             self.work.keep_analysis(made.analysis)
+
+    def show_votes(self) -> None:
+        """Lay the votes of the analysis over the picture."""
+        key, made = self._controller.key, self.analyses.of(self._controller.key)
+        picture = self._controller.picture
+        if key is None or picture is None or made is None or made.analysis.votes is None:
+            return
+        if not made.is_shown:
+            self._controller.notice.emit(OTHER_PIXELS, True, None)
+            return
+        votes, shape = made.analysis.votes, picture.shape
+        self._controller.session.run(
+            lambda: votes.as_map(shape),
+            lambda drawn: self._evidence.lay_over(key, VOTES, Evidence(map=drawn)),
+        )
 
     def type_in(self, form: str, values: dict[str, Any] | None) -> None:
         """Note what is typed into a form; it is written down a moment later."""

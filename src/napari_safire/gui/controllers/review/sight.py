@@ -20,6 +20,7 @@ from napari_safire.gui.layers.layer_group import View
 from napari_safire.gui.layers.parts import METADATA, evidence_layers
 from napari_safire.gui.layers.viewport import show_viewport, viewport_of
 from napari_safire.review.values import Finding, Viewport
+from napari_safire.review.voting import VOTES
 from napari_safire.session.planes import PlaneKey
 from napari_safire.text import printable
 
@@ -98,8 +99,8 @@ class ReviewSight:
         viewport = viewport_of(controller.viewer, picture, controller.key.index)
         name = self._compared_view or self._open_view or self._switch.view
         words = self._comparison.words
-        if name in _OWN:
-            view = _NAMES[name]
+        view = _NAMES[name] if name in _OWN else name
+        if view == VOTES or name in _OWN:
             settings = plain(asdict(controller.settings)) if view else {}
             return Sight(view, settings, viewport, words)
         return Sight(name, self._parameters(name), viewport, words)
@@ -112,7 +113,7 @@ class ReviewSight:
         name = self._comparison.shown or self._comparison.chosen[-1]
         known = self._evidence.known
         views = () if known is None else known.views
-        return name if name in _OWN or name in views else "picture"  # somebody's own layer
+        return name if name in (*_OWN, *views, VOTES) else "picture"  # somebody's own layer
 
     @property
     def _open_view(self) -> str:
@@ -149,6 +150,10 @@ class ReviewSight:
         if finding.view in _VIEWS:
             self._hide_views()
             self._switch.show(_VIEWS[finding.view])
+        elif finding.view == VOTES and not any(map(_is_of_votes, self._layers)):
+            self._tell("The votes are not open: press Analyse, then Votes as layer.")
+        elif finding.view == VOTES:
+            self._open(VOTES, drawn=False)
         elif controller.key is not None:
             self._ask_for(controller.key, finding)
 
@@ -224,6 +229,10 @@ class ReviewSight:
 
     def _tell(self, sentence: str) -> None:
         self._controller.notice.emit(sentence, True, None)
+
+
+def _is_of_votes(layer: Layer) -> bool:
+    return bool(layer.metadata[METADATA][PART][2] == VOTES)
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:

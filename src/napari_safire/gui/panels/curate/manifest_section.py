@@ -48,4 +48,5 @@ class ManifestSection(FoldedSection):
         counted = self.form.counted
         self.say_beside_title(counted.words or "to be mended" * (not counted.can_be_opened))
         other = chosen is not None and self.form.choice != chosen.choice
-        self.go.setEnabled(other and counted.can_be_opened and not self._work.doing)
+        can_be_opened = counted.is_manifest and counted.can_be_opened
+        self.go.setEnabled(other and can_be_opened and not self._work.doing)

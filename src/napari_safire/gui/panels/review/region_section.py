@@ -10,7 +10,7 @@ from napari_safire.gui.panels.review.job_line import JobLine
 from napari_safire.gui.panels.review.region_table import RegionTableWidget, effect_words
 from napari_safire.gui.panels.section import FoldedSection, Rows, button, plain
 from napari_safire.session.planes import PlaneKey
-from napari_safire.session.review.analyses import ANALYSING, MadeAnalysis
+from napari_safire.session.review.analyses import ANALYSING, OTHER_PIXELS, MadeAnalysis
 from napari_safire.session.review.region_work import COMPARING
 from napari_safire.text import printable
 
@@ -83,10 +83,15 @@ class RegionSection(FoldedSection):
             "Ask the model about the picture's file again, and about changed copies of it.",
             review.analyse,
         )
+        self.votes = button(
+            "Votes as layer",
+            "Lay over the picture how sure each patch is of its source.",
+            review.show_votes,
+        )
         self.analysing = JobLine("the analysis", self._analyses.cancel)
         self.told = plain()
         self.told.setAccessibleName("Why this region, and how stable it is")
-        for widget in (Rows([self.analyse], 1), self.analysing, self.told):
+        for widget in (Rows([self.analyse, self.votes], 2), self.analysing, self.told):
             self.why.body.addWidget(widget)
 
     # ---------------------------------------------------------------- what users do
@@ -166,6 +171,8 @@ class RegionSection(FoldedSection):
         words = "" if made is None else why_words(made, self._review.source, hidden=hidden)
         self.told.setText(words)
         self.told.setVisible(bool(words))
+        votes = None if made is None else made.analysis.votes
+        self.votes.setVisible(votes is not None and len(votes.of) > 1)  # one: nothing to be sure of
 
 
 def why_words(made: MadeAnalysis, source: int | None, *, hidden: bool) -> str:
@@ -180,12 +187,14 @@ def why_words(made: MadeAnalysis, source: int | None, *, hidden: bool) -> str:
         Whether the model's verdict is not to be told.
     """
     analysis = made.analysis
+    if not made.is_shown:
+        source = None
     if analysis.labels is None:
         return "The picture's pixels cannot be read: the model was not asked."
     number = None if source is None else made.numbers.get(source)
     if source is not None and number is None:
         return f"The model does not find source {source}: it was drawn, or its settings differ."
-    lines = []
+    lines = [] if made.is_shown else [OTHER_PIXELS]
     if number is not None and number != source:
         lines.append(f"In the report this source is number {number}.")
     if analysis.votes is not None:
@@ -199,7 +208,7 @@ def why_words(made: MadeAnalysis, source: int | None, *, hidden: bool) -> str:
         lines.append("What changed copies say of the verdict is hidden until you have given yours.")
     else:
         if analysis.stability is not None and number is None:
-            lines = [*lines[:1], *analysis.stability.sentences]
+            lines = [*lines[: 1 + (not made.is_shown)], *analysis.stability.sentences]
         if analysis.saved_again is not None:
             lines += [one.words for one in analysis.saved_again.copies]
     return "\n".join(lines)

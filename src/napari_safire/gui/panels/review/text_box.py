@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QFocusEvent
+from qtpy.QtGui import QFocusEvent, QTextCursor
 from qtpy.QtWidgets import QPlainTextEdit, QSizePolicy
 
 
@@ -42,6 +42,7 @@ class TextBox(QPlainTextEdit):
         if text != self.text:
             self.blockSignals(True)
             self.setPlainText(text)
+            self.moveCursor(QTextCursor.MoveOperation.End)  # where one goes on
             self.blockSignals(False)
 
     def focusOutEvent(self, event: QFocusEvent | None) -> None:

@@ -9,6 +9,9 @@ from napari_safire.review.report.content import regions, robustness
 from napari_safire.review.report.content.draft import Chapter, Draft, Part
 from napari_safire.review.report.record import Record
 
+_QUOTING = ("file", "metadata", "content credentials", "thumbnail")
+"""Views whose lines hold what somebody wrote into the file."""
+
 
 def partition(draft: Draft) -> Chapter:
     """Say into which sources the picture was divided, and how much each differs and holds."""
@@ -168,10 +171,11 @@ def _shown(draft: Draft, views: list[Record]) -> Block:
 def _remarks(draft: Draft, view: Record) -> tuple[Block, ...]:
     """Lines that an expert should notice; the others are in the document."""
     columns = (draft.column("name", 1.0), draft.column("value", 2.0), draft.column("remark", 1.4))
+    say = draft.data if view.text("name") in _QUOTING else draft.recorded
     rows = [
         (
-            draft.data(line.text("name")),
-            draft.data(line.text("value")),
+            say(line.text("name")),
+            say(line.text("value")),
             draft.recorded(line.text("remark")),
         )
         for line in view.records("rows")

@@ -192,8 +192,9 @@ def _program(draft: Draft) -> Part:
         blocks.append(draft.note("program.not_relied_on"))
     if given.records("contributions"):
         blocks += [_contributions(draft, given), draft.note("program.weights")]
-    blocks += draft.figure("forgery-map")
-    if given.text("caveat"):
+    figure = draft.figure("forgery-map")
+    blocks += figure
+    if given.text("caveat") and not figure:  # its caption has it
         blocks.append(Paragraph(draft.recorded(given.text("caveat")), "caveat"))
     return Part("program", title, tuple(blocks))
 

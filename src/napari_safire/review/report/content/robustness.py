@@ -57,8 +57,6 @@ def stability(draft: Draft) -> Part | None:
         draft.paragraph("stability.meaning", bound=draft.number(given.number("kept_from"))),
         *_said(draft, given),
     ]
-    if given.numbers("window"):
-        blocks.append(draft.note("stability.window", place=draft.place(given.numbers("window"))))
     columns = (
         draft.column("source", 0.5, numbers=True),
         draft.column("kept", 0.8, numbers=True),
