@@ -27,6 +27,13 @@ from file_server import FileServer, serving
 from hypothesis import settings
 from PIL import Image
 
+# It compiles what draws a layer in every process anew, for two seconds, unless it finds it where
+# the last run left it.
+_ROOT = Path(__file__).parents[1]
+if os.access(_ROOT, os.W_OK):
+    (_ROOT / "build").mkdir(exist_ok=True)
+    os.environ.setdefault("MESA_SHADER_CACHE_DIR", str(_ROOT / "build" / "shaders"))
+
 # No timed assertions: a busy machine is no fault of the code. Where a test does not say how many
 # examples it needs, `pytest --hypothesis-profile=thorough` by hand tries many times as many.
 settings.register_profile("untimed", deadline=None, max_examples=40)

@@ -274,7 +274,7 @@ def saved_labels(draw):
     return labels, OURS if ours else {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(saved_labels())
 def test_record_round_trip(saved):
     labels, attributes = saved
@@ -288,7 +288,7 @@ def test_record_round_trip(saved):
         assert (numbering == FROM_ONE) == bool(attributes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(saved_labels())
 def test_mask_round_trip(saved):
     labels, attributes = saved

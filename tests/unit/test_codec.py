@@ -107,7 +107,7 @@ def through_json(annotation: Annotation, predictions: Predictions | None = None)
     return json.loads(json.dumps(encode_annotation(annotation, predictions), allow_nan=False))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(annotations, all_findings)
 def test_all_that_was_made_and_said_comes_back(
     annotation: Annotation, predictions: Predictions

@@ -188,6 +188,17 @@ def test_members_of_shards_are_read_at_their_place(photos: Path, tmp_path: Path)
     assert not list(scratch.iterdir())
 
 
+def test_two_members_of_one_name_are_two_pictures(photos: Path, tmp_path: Path) -> None:
+    """Else the second one, which archives unpack, would pass for the first one, unseen."""
+    path = photos / "twice.tar"
+    with tarfile.open(path, "w") as archive:
+        for file in (photos / "a.png", photos / "below" / "c.png"):
+            archive.add(file, "x.png")
+    first, second = told(path, output=tmp_path)
+    assert first.name == second.name
+    assert first.key != second.key
+
+
 def test_a_shard_that_is_cut_short_is_told(photos: Path, tmp_path: Path) -> None:
     data = (photos / "a.png").read_bytes()
     path = shard(photos / "000.tar", {"x.png": data, "y.png": data * 300})
@@ -230,6 +241,48 @@ def test_remote_pictures_are_fetched_and_their_length_is_checked(tmp_path: Path)
 )
 def test_what_lets_one_in_is_never_written_down(address: str, shown: str) -> None:
     assert shown_address(address) == shown
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nowhere://me:secret@host/a.png?token=secret",
+        "ssh://me:p@secret@host/a.png#secret",
+        "http://me:secret@[bad/a.png",
+        "ftp://me:secret@127.0.0.1:1/a.png",
+        "zip://a.png::https://me:secret@host/b.zip?token=secret",
+        "s3://me:secret@bucket/a.png",
+    ],
+)
+def test_what_lets_one_in_is_in_no_row_of_what_failed(address: str, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"{address}\n")
+    for given in (address, tmp_path / "list.txt"):
+        (problem,) = told(given, output=tmp_path)
+        assert isinstance(problem, InputProblem)
+        assert "secret" not in problem.name + problem.problem
+
+
+def test_an_address_that_cannot_be_asked_does_not_end_its_list(
+    photos: Path, tmp_path: Path
+) -> None:
+    (photos / "list.txt").write_text("nowhere://x/y.png\nhttp://[bad/y.png\na.png\n")
+    *problems, last = told(photos / "list.txt", output=tmp_path)
+    assert [type(one) for one in problems] == [InputProblem, InputProblem]
+    assert names([last]) == ["photos/a.png"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".txt"])
+@pytest.mark.parametrize(
+    "text", ["a" * (1 << 21), "," * (1 << 21), '"\n",' * (1 << 19)], ids=["line", "cells", "lines"]
+)
+def test_a_row_takes_no_more_memory_than_rows_do(
+    text: str, suffix: str, photos: Path, tmp_path: Path
+) -> None:
+    table = photos / f"long{suffix}"
+    table.write_text(f"path\na.png\n{text}" if suffix == ".csv" else text)
+    *_, problem = told(table, output=tmp_path)
+    assert isinstance(problem, InputProblem)
+    assert "has a row of more than 1,048,576 characters" in problem.problem
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,13 @@ from napari_safire.corpus.triage.places import place_of
 from napari_safire.corpus.triage.selection import select
 from napari_safire.corpus.triage.sheet import write_sheet
 from napari_safire.corpus.triage.source import is_manifest, open_manifest
-from napari_safire.corpus.triage.tables import write_parquet, write_picture_list
+from napari_safire.corpus.triage.tables import (
+    readable_columns,
+    text_rows,
+    write_csv,
+    write_parquet,
+    write_picture_list,
+)
 from napari_safire.datasets.near_duplicates import AlikeGroups, near_duplicates
 from napari_safire.errors import Cancelled, DatasetError, SafireError
 from napari_safire.images.demo import demo_composite
@@ -618,6 +624,23 @@ def test_what_is_chosen_is_counted_and_what_is_wrong_is_told(scored: Path, tmp_p
     (part, *_) = sorted((scored / "parts").glob("*.parquet"))
     part.write_bytes(b"PAR1")
     assert part.name in counted().problem
+
+
+def test_tables_hold_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
+    hostile = "\x1b]0;t\x07=1+1\u202egnp" + "x" * 2_000_000
+    facts: dict[str, Any] = {"verdict": hostile, "warnings": (hostile,), "score": float("nan")}
+    path = corpus(tmp_path / "out", [row(1, place=hostile, **facts)])
+    chosen = choose(open_manifest(path), Choice())
+    write_csv(tmp_path / "t.csv", chosen.table(readable_columns(chosen)))
+    written = (tmp_path / "t.csv").read_text(encoding="utf-8")
+    assert not {"\x1b", "\x07", "\u202e"} & set(written)
+    (shown,) = text_rows(chosen.table(["picture", "verdict", "score"]))
+    assert max(map(len, shown)) <= 300
+
+
+@pytest.mark.parametrize("place", [b"\\\\server\\share\\x.png", b"//server/share/x.png"])
+def test_no_other_machine_is_asked_for_a_picture(place: bytes) -> None:
+    assert place_of(place, Path("out")).path is None
 
 
 def test_tables_of_paths_are_sources_too(tmp_path: Path) -> None:

@@ -172,6 +172,9 @@ def predict_corpus(
                 _here(corpus, begun, basis, engine, sandbox=options.sandbox)
         finally:
             say(_summary(tally))
+            if tally.failed > _MOST_ERRORS_TOLD or (tally.failed and options.cluster.is_chosen):
+                why = "--where 'error_class is not None' --columns picture,error"
+                say(f"What failed, and why: napari-safire triage {output} {why}", err=True)
     if not (tally.done or tally.there):
         raise SafireError(
             "No picture was found: check the names, and add --recursive for folders of folders."
@@ -255,7 +258,7 @@ class _Watch:
                 named = row.picture in row.error
                 complain(row.error if named else f"{row.picture}: {row.error}")
             if self._failed == _MOST_ERRORS_TOLD:
-                say("Further errors stand in the manifest alone.", err=True)
+                say("Further errors stand in the manifest.", err=True)
         self._count(1)
 
     def tasks(self, tally: Tally) -> None:

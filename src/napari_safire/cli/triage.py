@@ -131,9 +131,9 @@ def _write_list(path: Path, chosen: Chosen) -> str:
         warn(problem)
     if listed.outside:
         where = "in a folder above them" if listed.above is None else f"in {listed.above}"
+        n_outside = f"{listed.outside:,} picture{' lies' if listed.outside == 1 else 's lie'}"
         warn(
-            f"{listed.outside:,} pictures lie outside the folder of {path}, where no list is "
-            f"followed to: write it {where}."
+            f"{n_outside} outside the folder of {path}, where lists lead to none: write it {where}."
         )
     more = f", {len(listed.left_out):,} left out" if listed.left_out else ""
     return f"{listed.n_pictures:,} pictures{more}"

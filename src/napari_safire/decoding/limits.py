@@ -37,7 +37,8 @@ def _chosen(given: str) -> tuple[int, str]:
 
 
 MAX_PIXELS, _PROBLEM = _chosen(os.environ.get(MEGAPIXELS_VARIABLE, ""))
-MAX_FILE_BYTES = 4 << 30
+# Of several pages, or not compressed at all; the file is held in memory, at times twice.
+MAX_FILE_BYTES = min(4 << 30, max(256 << 20, 22 * MAX_PIXELS))
 MAX_DECODED_BYTES = 8 * MAX_PIXELS  # RGBA with 16 bits
 MAX_WORKING_BYTES = 10 * MAX_PIXELS  # while a library decodes, its copies included
 MAX_SCANS = 100  # of a progressive JPEG; ten are usual

@@ -360,8 +360,8 @@ def require_file(path: Path, *, may_be_empty: bool = False) -> None:
         raise ImageReadError(f"{name} is empty (0 bytes): copy it again from its source.")
     if size > limits.MAX_FILE_BYTES:
         raise ImageReadError(
-            f"{name} has {size / 2**30:.1f} GiB, more than the {limits.MAX_FILE_BYTES >> 30} that "
-            "are read: cut the picture into parts."
+            f"{name} has {size / 2**30:.1f} GiB, more than the {limits.MAX_FILE_BYTES / 2**30:.3g} "
+            "that are read: cut the picture into parts."
         )
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from napari_safire.corpus.inputs.picture import CorpusPicture, Input, InputProblem
-from napari_safire.corpus.inputs.remote import is_address, remote_pictures
+from napari_safire.corpus.inputs.remote import is_address, remote_pictures, shown_address
 from napari_safire.corpus.inputs.shards import SHARD_SUFFIXES, members_of
 from napari_safire.corpus.inputs.tables import TABLE_SUFFIXES, paths_in
 from napari_safire.decoding.names import is_picture_name
@@ -55,8 +55,10 @@ def enumerate_pictures(
         try:
             yield from _of_input(os.fspath(given), output, recursive, root)
         except (SafireError, OSError, ValueError) as error:
+            called = os.fspath(given)
+            shown = printable(shown_address(called) if is_address(called) else called)
             reason = getattr(error, "strerror", None) or str(error)
-            yield InputProblem(printable(given), f"{printable(given)}: {reason}")
+            yield InputProblem(shown, reason if shown in reason else f"{shown}: {reason}")
 
 
 def _of_input(given: str, output: Path, recursive: bool, root: Path | None) -> Iterator[Input]:

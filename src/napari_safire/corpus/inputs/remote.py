@@ -42,8 +42,8 @@ def shown_address(address: str) -> str:
     >>> shown_address("https://me:secret@host.example/a.jpg?token=1")
     'https://host.example/a.jpg'
     """
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    # By hand: addresses may be chained, or be none that a parser takes.
+    return _without_secrets(re.split(r"[?#]", address)[0])
 
 
 def remote_pictures(address: str, *, recursive: bool) -> Iterator[Input]:
@@ -57,17 +57,14 @@ def remote_pictures(address: str, *, recursive: bool) -> Iterator[Input]:
     Yields
     ------
     CorpusPicture or InputProblem
-
-    Raises
-    ------
-    DatasetError
-        The store cannot be asked: its driver is not installed, or it answers with an error.
+        The latter where the store cannot be asked: its driver is not installed, or it answers with
+        an error.
     """
-    store, path = _store(address)
-    shown = shown_address(address)
+    shown = printable(shown_address(address))
     try:
+        store, path = _store(address)
         if is_picture_name(posixpath.basename(urlsplit(address).path)):
-            yield _picture(store, address, shown, store.info(path))
+            yield _picture(store, address, shown_address(address), store.info(path))
             return
         for folder, _, files in store.walk(path, maxdepth=None if recursive else 1, detail=True):
             for name, info in sorted(files.items()):
@@ -76,6 +73,8 @@ def remote_pictures(address: str, *, recursive: bool) -> Iterator[Input]:
                     yield _picture(store, place, shown_address(place), info)
     except FileNotFoundError:
         yield InputProblem(shown, f"{shown} is not there: check the address.")
+    except DatasetError as error:
+        yield InputProblem(shown, str(error))
     except Exception as error:  # drivers raise errors of their own kinds
         yield InputProblem(shown, f"{shown} cannot be asked: {_reason(error)}.")
 
@@ -148,6 +147,10 @@ def _store(address: str) -> tuple[Any, str]:
 
 def _reason(error: Exception) -> str:
     # Messages of drivers may repeat the address with what lets one in.
-    return (
-        re.sub(r"//[^/\s@]*@", "//", printable(error))[:200].split("?")[0] or type(error).__name__
-    )
+    text = _without_secrets(printable(error))[:200].split("?")[0]
+    return text.rstrip(". ") or type(error).__name__
+
+
+def _without_secrets(text: str) -> str:
+    """A text without what stands before the host of an address; passwords may hold an @."""
+    return re.sub(r"//[^/\s]*@", "//", text)

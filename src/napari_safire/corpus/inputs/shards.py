@@ -79,7 +79,7 @@ def members_of(shard: Path, name: str) -> Iterator[Input]:
                     member.name,
                     member.offset_data,
                     member.size,
-                    stamp,
+                    f"{stamp}:{member.offset_data}",  # of two of one name, both are examined
                 )
     except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError) as error:
         reason = brief(error, 120).rstrip(".")

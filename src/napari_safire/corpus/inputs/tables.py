@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from napari_safire.corpus.inputs.picture import InputProblem
 from napari_safire.corpus.inputs.remote import is_address, shown_address
@@ -16,6 +16,8 @@ from napari_safire.images.files import DiskNames, why_unreadable
 from napari_safire.images.list_text import (
     AUTHENTIC,
     LIST_SUFFIXES,
+    MASK_COLUMNS,
+    PATH_COLUMNS,
     is_comment,
     list_root,
     read_text,
@@ -24,11 +26,9 @@ from napari_safire.images.lists import ListEntry
 from napari_safire.parquet_parts import batch_rows
 from napari_safire.text import brief, printable
 
-PATH_COLUMNS = ("path", "image", "picture", "file", "filename", "image_path", "file_name")
-"""Headings under which a table may name its pictures; the first that is there counts."""
 TABLE_SUFFIXES = (*LIST_SUFFIXES, ".tsv", ".parquet")
-_MASK_COLUMNS = ("mask", "mask_path")
 _LONGEST_FIELD = 100_000  # characters, of a table from anybody
+_LONGEST_ROW = 1 << 20
 _ROWS_AT_ONCE = 8_192
 
 
@@ -103,7 +103,7 @@ def _of_rows(path: Path, left_out: list[str]) -> list[ListEntry] | None:
         if path.suffix.lower() == ".tsv":
             require_path_column(names.values(), path)
         return None
-    masks = next((names[name] for name in _MASK_COLUMNS if name in names), "")
+    masks = next((names[name] for name in MASK_COLUMNS if name in names), "")
     entries = []
     for row in rows:
         written, mask = (row[column] or "").strip(), (row.get(masks) or "").strip()
@@ -153,7 +153,7 @@ def _of_text(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
     names = DiskNames()
     try:
         with open(table, encoding="utf-8-sig", newline="") as file:
-            heading = file.readline(_LONGEST_FIELD)
+            heading = next(_lines(file, table), "")
             separator = "\t" if "\t" in heading else ","
             fields = next(csv.reader([heading], delimiter=separator), [])
             known = [field.strip().lower() for field in fields]
@@ -163,9 +163,8 @@ def _of_text(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
                 folder, is_table = table.parent, True
             else:
                 index, folder, is_table = 0, list_root(table), False
-            lines = (line for line in file if not is_comment(line, (folder,), names))
-            rows = csv.reader(lines, delimiter=separator)
-            for number, row in enumerate(rows, 1):
+            lines = (line for line in _lines(file, table) if not is_comment(line, (folder,), names))
+            for number, row in enumerate(_rows(lines, separator, table), 1):
                 if is_table and number == 1:
                     continue
                 where = f"entry {number} of {printable(table.name)}"
@@ -173,6 +172,37 @@ def _of_text(table: Path, root: Path | None) -> Iterator[str | InputProblem]:
                 yield from _place(written, folder, root, where, names)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{printable(table)} is no table of UTF-8 text: {error}.") from error
+
+
+def _lines(file: TextIO, table: Path) -> Iterator[str]:
+    """Lines of a table, none of which takes the machine's memory."""
+    while line := file.readline(_LONGEST_ROW + 1):
+        if len(line) > _LONGEST_ROW:
+            raise _row_too_long(table)
+        yield line
+
+
+def _rows(lines: Iterable[str], separator: str, table: Path) -> Iterator[list[str]]:
+    """Rows of cells; between quotes a row may go on over any number of lines, so it is counted."""
+    length = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal length
+        for line in lines:
+            length += len(line)
+            if length > _LONGEST_ROW:
+                raise _row_too_long(table)
+            yield line
+
+    for row in csv.reader(counted(), delimiter=separator):
+        length = 0
+        yield row
+
+
+def _row_too_long(table: Path) -> DatasetError:
+    return DatasetError(
+        f"{printable(table)} has a row of more than {_LONGEST_ROW:,} characters: leave out columns."
+    )
 
 
 def path_column(names: Iterable[str]) -> str | None:

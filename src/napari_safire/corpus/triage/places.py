@@ -17,7 +17,7 @@ from napari_safire.corpus.inputs.shards import SHARD_SUFFIXES, members_of
 from napari_safire.errors import ImageReadError
 from napari_safire.images.files import why_unreadable
 from napari_safire.images.records.paths import whole_path
-from napari_safire.text import printable
+from napari_safire.text import brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class PicturePlace:
     name : str
         As the manifest has it; to be made printable before it is shown.
     path : Path or None
-        Its file, or the archive that it lies in; None of an address.
+        Its file, or the archive that it lies in; None of an address, or on another machine.
     member : str
         Its name in the archive; empty of a file.
     """
@@ -46,7 +46,7 @@ class PicturePlace:
     @property
     def why_no_file(self) -> str:
         """Why other programs cannot open it by a path: a sentence; empty if they can."""
-        shown = printable(self.name)
+        shown = brief(self.name, 160)
         if self.path is None:
             return f"{shown} lies in a remote store: fetch it first."
         if self.member:
@@ -74,7 +74,8 @@ def place_of(place: bytes, corpus: Path) -> PicturePlace:
     'a/b.jpg'
     """
     name = os.fsdecode(place)
-    if is_address(name):
+    # No place of ours begins with two slashes: on Windows, to look there asks another machine.
+    if is_address(name) or name[:2].replace("\\", "/") == "//":
         return PicturePlace(name, None)
     path = whole_path(name, corpus)
     if not os.path.lexists(path):  # a name may hold an exclamation mark itself
@@ -132,7 +133,7 @@ class PictureFiles:
             self._members[shard] = self._look_through(shard)
         picture = self._members[shard].get(place.member)
         if picture is None:
-            raise ImageReadError(f"{printable(place.name)} is not there: look after its archive.")
+            raise ImageReadError(f"{brief(place.name, 160)} is not there: look after its archive.")
         with (
             tempfile.TemporaryDirectory(dir=self._scratch.name) as own,
             local_file(picture, Path(own)) as path,

@@ -17,7 +17,7 @@ from napari_safire.corpus.triage.places import PicturePlace, place_of
 from napari_safire.errors import SafireError
 from napari_safire.images.lists import write_paths
 from napari_safire.parquet_parts import flat_columns
-from napari_safire.text import printable
+from napari_safire.text import brief, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,10 +91,11 @@ def text_rows(table: pa.Table) -> list[tuple[str, ...]]:
 
 
 def write_csv(path: Path, table: pa.Table) -> None:
-    """Write a table as CSV, with nothing in it that a spreadsheet would run."""
+    """Write a table as CSV, with nothing in it that a spreadsheet runs or a terminal obeys."""
     from napari_safire.evaluation.results import write_table  # and half the program with it
 
-    write_table(path, table.column_names, cells(table))
+    rows = (tuple(printable(c) if isinstance(c, str) else c for c in row) for row in cells(table))
+    write_table(path, table.column_names, rows)
 
 
 def write_parquet(path: Path, chosen: Chosen, columns: Sequence[str] | None) -> None:
@@ -197,7 +198,7 @@ def _plain(value: Any) -> Any:
 def _short(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else printable(value)
+    return f"{value:.3f}" if isinstance(value, float) else brief(value)
 
 
 def head_of(table: pa.Table) -> tuple[str, ...]:
