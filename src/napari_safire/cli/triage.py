@@ -113,7 +113,8 @@ def chosen_pictures(manifest: Path, choice: Choice) -> Chosen:
 
 def _tell(chosen: Chosen) -> None:
     selection, groups = chosen.selection, chosen.groups
-    told = f"{len(selection):,} of {selection.n_pictures:,} pictures are chosen"
+    chose = "is" if len(selection) == 1 else "are"
+    told = f"{len(selection):,} of {_pictures(selection.n_pictures)} {chose} chosen"
     if groups.n_looked_at is not None:
         told += f"; {groups.n_looked_at:,} files were compared by their looks"
     if chosen.choice.grouping != "none":
@@ -132,7 +133,7 @@ def _write(chosen: Chosen, columns: Sequence[str], files: Mapping[str, Path], *,
     for path in files.values():
         require_writable(path)
     for kind, path in files.items():
-        told = f"{len(chosen):,} pictures"
+        told = _pictures(len(chosen))
         if kind == "csv":
             tables.write_csv(path, chosen.table(wanted or tables.readable_columns(chosen)))
         elif kind == "parquet":
@@ -157,7 +158,11 @@ def _write_list(path: Path, chosen: Chosen) -> str:
             f"{n_outside} outside the folder of {path}, where lists lead to none: write it {where}."
         )
     more = f", {len(listed.left_out):,} left out" if listed.left_out else ""
-    return f"{listed.n_pictures:,} pictures{more}"
+    return f"{_pictures(listed.n_pictures)}{more}"
+
+
+def _pictures(number: int) -> str:
+    return f"{number:,} picture{'' if number == 1 else 's'}"
 
 
 def _write_sheet(path: Path, chosen: Chosen) -> str:
@@ -166,7 +171,7 @@ def _write_sheet(path: Path, chosen: Chosen) -> str:
     with progress_bar("drawing") as show:
         n_shown = write_sheet(path, chosen, progress=show)
     more = "" if n_shown == len(chosen) else f", the first of {len(chosen):,}"
-    return f"{n_shown:,} pictures{more}"
+    return f"{_pictures(n_shown)}{more}"
 
 
 def _print_json(chosen: Chosen, columns: Sequence[str]) -> None:
