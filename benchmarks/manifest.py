@@ -5,6 +5,8 @@
     python benchmarks/manifest.py speed runs/composites      # against the bare engine; 1, 2 workers
     python benchmarks/manifest.py start --pictures 200000    # first result, and a finished job
     python benchmarks/manifest.py tasks --parts 10 1000 10000   # what a task costs, with so many
+    python benchmarks/manifest.py scheduler   # and what it costs client and scheduler
+    python benchmarks/manifest.py names --names 10000000        # memory
 
 "speed" asks the same pictures of a bare engine that has them decoded in memory, of a run in this
 process and of dask workers with one thread each, in turn, and tells ratios of pictures a second.
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
 import secrets
 import shutil
 import statistics
@@ -49,6 +52,7 @@ from napari_safire.examination import examine_image
 from napari_safire.forensics.cache import RESULTS
 from napari_safire.images.reading import read_image
 
+FILES = 1000  # that the names of a long table lead to
 WARM_UP = 8  # pictures, before any time is taken
 
 
@@ -178,6 +182,54 @@ def tasks(given: argparse.Namespace) -> None:
             )
 
 
+def names(given: argparse.Namespace) -> None:
+    """Memory of a corpus that is told by a table of very many names."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        make_pictures(place / "photos", FILES)
+        with open(place / "list.csv", "w", encoding="utf-8") as file:
+            file.write("path\n")
+            for n in range(given.names):
+                file.write(f"photos/0000/{n % FILES}.bmp\n")
+        settings = CorpusSettings(write="none")
+        corpus = Corpus([place / "list.csv"], place / "out", settings)
+        basis = settings.basis(CHECKPOINT, "float32")
+        before, begun, told = peak_memory(), time.process_time(), 0
+        with opened(corpus, basis, "stand-in") as (_, tasks, _):
+            for task in tasks:
+                told += len(task.pictures)
+        took = time.process_time() - begun
+        print(
+            f"{told:,} names: {peak_memory() - before:.0f} MiB more than before, "
+            f"{1e6 * took / told:.0f} us of processor each"
+        )
+
+
+def scheduler(given: argparse.Namespace) -> None:
+    """Processor's time of client and scheduler, which are one process here, for a task."""
+    settings = CorpusSettings(write="none")
+    basis = settings.basis(CHECKPOINT, "float32")
+    with tempfile.TemporaryDirectory() as folder, cluster_client(workers=2) as client:
+        place = Path(folder)
+        make_pictures(place / "photos", TASK_SIZE * given.tasks)
+        corpus = Corpus([place / "photos"], place / "out", settings, recursive=True)
+        number: list[int] = []
+        begun = time.process_time()
+        with opened(corpus, basis, "stand-in") as (_, tasks, tally):
+            job = ClusterJob(str(corpus.output), settings, basis, StandIn(), new_run())
+            run_on_cluster(client, job, tasks, tally, lambda of_task: number.append(of_task.done))
+        took = time.process_time() - begun
+    print(
+        f"{len(number):,} tasks of {tally.done / len(number):.0f} pictures: "
+        f"{1000 * took / len(number):.1f} ms of processor each"
+    )
+
+
+def peak_memory() -> float:
+    """MiB that this process had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def median_ms(work: Callable[[], object], times: int = 100) -> float:
     took = []
     for _ in range(times):
@@ -231,6 +283,12 @@ def main() -> None:
     third = commands.add_parser("tasks")
     third.add_argument("--parts", type=int, nargs="+", default=[10, 1000, 10_000])
     third.set_defaults(run=tasks)
+    fourth = commands.add_parser("names")
+    fourth.add_argument("--names", type=int, default=10_000_000)
+    fourth.set_defaults(run=names)
+    fifth = commands.add_parser("scheduler")
+    fifth.add_argument("--tasks", type=int, default=100)
+    fifth.set_defaults(run=scheduler)
     given = options.parse_args()
     given.run(given)
 

@@ -43,7 +43,7 @@ class Measured:
 
     rate: float
     spread: float = 0.6
-    scheduler: float = 0.002
+    scheduler: float = 0.037
     bytes_each: float = 3e6
     disk: float = 5e9
     begin: float = 8.0
@@ -156,7 +156,7 @@ def main() -> None:
     options.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     options.add_argument("--pictures", type=int, default=600)
     options.add_argument("--rate", type=float, required=True, help="pictures a second of a worker")
-    options.add_argument("--scheduler", type=float, default=0.002, help="seconds for a task")
+    options.add_argument("--scheduler", type=float, default=0.037, help="seconds for a task")
     options.add_argument("--bytes", type=float, default=3e6, help="of a picture")
     options.add_argument("--disk", type=float, default=5e9, help="bytes a second, for all workers")
     options.add_argument("--begin", type=float, default=8.0, help="until a worker works")

@@ -15,11 +15,13 @@ from filelock import FileLock
 from PIL import Image
 
 from napari_safire.corpus.cluster.stop_file import StopFile, new_run
+from napari_safire.corpus.inputs.enumeration import enumerate_pictures
 from napari_safire.corpus.job import JOB
 from napari_safire.corpus.manifest import KnownKeys, Manifest
 from napari_safire.corpus.manifest_schema import ManifestRow
 from napari_safire.corpus.running import Corpus, Tally, opened, run_here
 from napari_safire.corpus.task import InTheWay
+from napari_safire.corpus.tasks import make_tasks
 from napari_safire.corpus.under_way import UnderWay
 from napari_safire.corpus.work import CorpusSettings, CorpusWork
 from napari_safire.errors import Cancelled, DatasetError, SafireError
@@ -75,6 +77,14 @@ def test_every_picture_has_one_row(photos: Path) -> None:
     assert found["bad.png"].error.startswith("../photos/bad.png")
     assert "../photos/19.png" in (found["copy.png"].same_as, found["19.png"].picture)
     assert found["copy.png"].score == found["19.png"].score
+
+
+def test_a_picture_that_several_inputs_name_is_one(photos: Path) -> None:
+    known = KnownKeys(Manifest(photos.parent / "out"))
+    inputs = [photos, photos / "00.png", photos]
+    tasks = make_tasks(enumerate_pictures(inputs, photos.parent / "out"), known)
+    names = [picture.name for task in tasks for picture in task.pictures]
+    assert len(names) == len(set(names)) == N + 2
 
 
 def test_a_finished_corpus_is_not_done_again(photos: Path) -> None:

@@ -14,6 +14,9 @@ TASK_SIZE = 256
 """Pictures of a task: as many as may be done again when a worker is lost."""
 MOST_IN_A_TASK = 4_096
 _FIRST_SIZE = 8
+_NAMED_TWICE = 1 << 18
+"""Pictures of which it is noticed that several inputs name them: 25 MB. One that is named again
+later is answered again, as a copy of itself, and stands in the manifest once all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,12 @@ def make_tasks(
     if not 1 <= size <= MOST_IN_A_TASK:
         raise ValueError(f"A task cannot have {size} pictures: choose 1 to {MOST_IN_A_TASK:,}.")
     now, waiting = min(_FIRST_SIZE, size), []
+    told: set[bytes] = set()
     for picture in pictures:
-        if picture.key in known:
+        if picture.key in told or picture.key in known:
             continue
+        if len(told) < _NAMED_TWICE:
+            told.add(picture.key)
         waiting.append(picture)
         if len(waiting) == now:
             yield _task(waiting, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -96,6 +97,7 @@ def _local_cluster(workers: int, cards: Sequence[str]) -> LocalCluster:
         threads_per_worker=1,
         dashboard_address="127.0.0.1:0",
         security=True,
+        silence_logs=logging.ERROR,  # that a worker was lost or replaced is the business of `flow`
         lifetime=_LIFETIME,
         lifetime_stagger="10 minutes",
         lifetime_restart=True,
