@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from napari_safire import forensics
 from napari_safire.errors import Cancelled
 from napari_safire.forensics import Evidence, EvidenceMap, EvidenceView, NotApplicable, View, tiles
-from napari_safire.forensics.cache import ResultCache, fingerprint
+from napari_safire.forensics.cache import RESULTS, ResultCache, fingerprint
 from napari_safire.forensics.catalogue import VIEWS
 from napari_safire.forensics.coarse import reduced
 from napari_safire.forensics.picture import LUMINANCE, Picture, as_rgb
@@ -81,6 +81,7 @@ def test_a_view_by_strips_is_the_view_of_the_whole(monkeypatch, name):
     pixels = textured((203, 150))
     whole = forensics.views(pixels)[name].view.function(Picture.of_pixels(pixels)).map
     monkeypatch.setattr(tiles, "STRIP_PIXELS", 3000)
+    RESULTS.clear()  # what the view rests on is kept as well
     parts = forensics.views(pixels)[name].view.function(Picture.of_pixels(pixels)).map
     assert parts.values.shape == whole.values.shape
     assert np.allclose(parts.values, whole.values, atol=2e-3, equal_nan=True)
@@ -90,6 +91,7 @@ def test_a_view_by_strips_is_the_view_of_the_whole(monkeypatch, name):
 @pytest.mark.parametrize("name", PIXEL_VIEWS)
 def test_a_view_stops_within_a_strip(monkeypatch, name):
     monkeypatch.setattr(tiles, "STRIP_PIXELS", 3000)
+    RESULTS.clear()
     pixels, told = textured((203, 150)), []
     with pytest.raises(Cancelled):
         forensics.views(pixels)[name].compute(

@@ -1,7 +1,8 @@
 """Results of views that were made already, so that dock, examination and command line share them.
 
 Kept in memory only, the least recently asked ones go first. A result's key holds all that it rests
-on: pixels, file, view, number of the algorithm, parameters.
+on: pixels, file, view, number of the algorithm, parameters. What several views and copies of a
+picture rest on, such as the votes for its grid, is kept beside them.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_safire.errors import Cancelled
-from napari_safire.forensics.evidence import Evidence
 from napari_safire.progress import Cancel
 
 _LIMIT = 512 * 2**20
 _WAIT = 0.05  # seconds between two questions whether to stop
+_Result = TypeVar("_Result")
 
 
 class ResultCache:
@@ -37,7 +38,7 @@ class ResultCache:
 
     def __init__(self, limit: int = _LIMIT) -> None:
         self.limit = limit
-        self._results: OrderedDict[Hashable, tuple[Evidence, int]] = OrderedDict()
+        self._results: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._making: dict[Hashable, threading.Event] = {}
         self._lock = threading.Lock()
 
@@ -47,14 +48,14 @@ class ResultCache:
         with self._lock:
             return sum(size for _, size in self._results.values())
 
-    def known(self, key: Hashable) -> Evidence | None:
+    def known(self, key: Hashable) -> Any | None:
         """Return a result that is kept, or None."""
         with self._lock:
             return self._take(key)
 
     def obtain(
-        self, key: Hashable, make: Callable[[], Evidence], cancel: Cancel | None = None
-    ) -> Evidence:
+        self, key: Hashable, make: Callable[[], _Result], cancel: Cancel | None = None
+    ) -> _Result:
         """Return a result that is kept, or make it; a second thread waits for the first.
 
         Parameters
@@ -66,7 +67,8 @@ class ResultCache:
 
         Returns
         -------
-        Evidence
+        object
+            Not to be changed; the key tells which type it has.
 
         Raises
         ------
@@ -74,7 +76,7 @@ class ResultCache:
         """
         while True:
             with self._lock:
-                found = self._take(key)
+                found: _Result | None = self._take(key)
                 if found is not None:
                     return found
                 other = self._making.get(key)
@@ -99,14 +101,14 @@ class ResultCache:
         with self._lock:
             self._results.clear()
 
-    def _take(self, key: Hashable) -> Evidence | None:
+    def _take(self, key: Hashable) -> Any | None:
         found = self._results.get(key)
         if found is None:
             return None
         self._results.move_to_end(key)
         return found[0]
 
-    def _keep(self, key: Hashable, result: Evidence) -> None:
+    def _keep(self, key: Hashable, result: Any) -> None:
         self._results[key] = result, size_of(result)
         total = sum(size for _, size in self._results.values())
         while total > self.limit and len(self._results) > 1:

@@ -9,14 +9,15 @@ for the grid of the block with most zeros, and what is found is held against cha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dct
 from scipy.ndimage import find_objects, label
 from scipy.stats import binom
 
 from napari_safire.forensics.compression.coefficients import BLOCK
+from napari_safire.forensics.compression.zeros import block_zeros
 from napari_safire.forensics.tiles import by_strips
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import FloatImage
@@ -24,11 +25,6 @@ from napari_safire.types import FloatImage
 N_GRIDS = BLOCK * BLOCK
 NO_VOTE = N_GRIDS
 """Vote of a pixel whose blocks of several grids have the same number of zeros."""
-_ZERO_BELOW = 0.499  # not one half: coefficients of grey pixels are, and rounding would decide
-_MIDDLE = np.float32(128)  # keeps products small, and so exact
-_ONE_WAY = dct(np.eye(BLOCK, dtype=np.float32), axis=0, norm="ortho")
-_TRANSFORM = np.kron(_ONE_WAY, _ONE_WAY).T[:, 1:].copy()
-"""(64, 63): pixels of a block to all its coefficients but the mean."""
 _NEIGHBOUR = 12  # pixels: votes this near belong together
 _LEAST_SIDE = 2 * BLOCK
 _TILE = 64
@@ -38,6 +34,7 @@ _MOST_SURPRISE = 300.0
 _LEAST_VOTING = 0.2  # of the pixels beside a region, where the picture shows no grid
 _MOST_ELSEWHERE = 2.0  # times as many votes as chance would give
 _SIGNIFICANT = 1.0  # minus log10 of the false alarms expected by chance: a tenth of one
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,29 +122,27 @@ def grid_votes(
 
 def _votes(luminance: FloatImage) -> npt.NDArray[np.uint8]:
     """Votes of some rows, by blocks that lie whole in them."""
-    best = np.zeros(luminance.shape, np.uint8)
-    votes = np.full(luminance.shape, NO_VOTE, np.uint8)
-    for grid in range(N_GRIDS):
-        top, left = divmod(grid, BLOCK)
-        zeros = _zeros(luminance[top:, left:])
-        whole = np.s_[top : top + BLOCK * len(zeros), left : left + BLOCK * zeros.shape[1]]
-        of_pixel = np.repeat(np.repeat(zeros, BLOCK, axis=1), BLOCK, axis=0)
-        so_far, voted = best[whole], votes[whole]
-        np.copyto(voted, NO_VOTE, where=of_pixel == so_far)
-        np.copyto(voted, grid, where=of_pixel > so_far)
-        np.maximum(so_far, of_pixel, out=so_far)
-    return votes
+    if min(luminance.shape) < BLOCK:
+        return np.full(luminance.shape, NO_VOTE, np.uint8)
+    zeros = block_zeros(luminance).astype(np.uint16) * N_GRIDS
+    down, across = (np.arange(n, dtype=np.uint16) % BLOCK for n in zeros.shape)
+    grids = BLOCK * down[:, None] + across
+    # of the blocks around a pixel each lies on another grid: the largest number tells most zeros,
+    # and which grid has them; where another one has as many, counting grids from the end tells it
+    highest = _of_blocks_around(zeros + grids)
+    lowest = N_GRIDS - 1 - _of_blocks_around(zeros + (N_GRIDS - 1 - grids)) % N_GRIDS
+    voted = highest % N_GRIDS
+    alone = (voted == lowest) & (highest >= N_GRIDS)
+    return np.where(alone, voted, NO_VOTE).astype(np.uint8)
 
 
-def _zeros(luminance: FloatImage) -> npt.NDArray[np.uint8]:
-    """Number of AC coefficients that are nearly zero; 0 for blocks where nothing varies at all."""
-    down, across = luminance.shape[0] // BLOCK, luminance.shape[1] // BLOCK
-    blocks = luminance[: down * BLOCK, : across * BLOCK].reshape(down, BLOCK, across, BLOCK)
-    pixels = blocks.transpose(0, 2, 1, 3).reshape(-1, N_GRIDS)
-    small = np.abs((pixels - _MIDDLE) @ _TRANSFORM) < _ZERO_BELOW
-    zeros = small.sum(axis=1, dtype=np.uint8)
-    zeros[zeros == N_GRIDS - 1] = 0  # a constant block lies on every grid
-    return zeros.reshape(down, across)
+def _of_blocks_around(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    """The largest value of the blocks that hold each pixel; values are where blocks begin."""
+    for axis in (0, 1):
+        beyond = [(0, 0), (0, 0)]
+        beyond[axis] = (BLOCK - 1, BLOCK - 1)
+        values = _running(np.pad(values, beyond), axis, np.maximum, BLOCK)
+    return values
 
 
 def find_grids(
@@ -179,11 +174,7 @@ def find_grids(
     Cancelled
     """
     by_tile = _votes_by_tile(votes)
-    counts = by_tile.sum(axis=0)
-    strongest = int(counts.argmax())
-    surprise = votes_surprise(int(counts[strongest]), int(counts.sum()), np.log10(N_GRIDS))
-    everywhere = _in_most_tiles(by_tile, strongest)
-    seen = divmod(strongest, BLOCK) if surprise > _SIGNIFICANT and everywhere else None
+    seen, surprise = _seen(by_tile)
     main = own or seen
     mask = np.zeros(votes.shape, bool)
     foreign = []
@@ -204,6 +195,19 @@ def find_grids(
     foreign.sort(key=lambda region: -region.surprise)
     drifts = seen is None and len({region.grid for region in foreign}) > 1
     return Grids(votes, main, surprise, tuple(foreign), mask, drifts)
+
+
+def seen_grid(votes: npt.NDArray[np.uint8]) -> tuple[int, int] | None:
+    """Row and column of the grid that most of a picture votes for; None if chance explains it."""
+    return _seen(_votes_by_tile(votes))[0]
+
+
+def _seen(by_tile: npt.NDArray[np.int64]) -> tuple[tuple[int, int] | None, float]:
+    counts = by_tile.sum(axis=0)
+    strongest = int(counts.argmax())
+    surprise = votes_surprise(int(counts[strongest]), int(counts.sum()), np.log10(N_GRIDS))
+    everywhere = _in_most_tiles(by_tile, strongest)
+    return divmod(strongest, BLOCK) if surprise > _SIGNIFICANT and everywhere else None, surprise
 
 
 def _votes_by_tile(votes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
@@ -293,21 +297,24 @@ def _closed(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         for axis in (0, 1):
             beyond = [(0, 0), (0, 0)]
             beyond[axis] = (_NEIGHBOUR // 2, _NEIGHBOUR // 2)
-            mask = _running(np.pad(mask, beyond, mode=edge), axis, combine)  # type: ignore[call-overload]
+            padded = np.pad(mask, beyond, mode=edge)  # type: ignore[call-overload]
+            mask = _running(padded, axis, combine, _NEIGHBOUR + 1)
     return mask
 
 
-def _running(mask: npt.NDArray[np.bool_], axis: int, combine: np.ufunc) -> npt.NDArray[np.bool_]:
-    """Combine each place with those that follow it, as many as the neighbourhood has.
+def _running(
+    values: npt.NDArray[_Value], axis: int, combine: np.ufunc, wanted: int
+) -> npt.NDArray[_Value]:
+    """Combine each place with those that follow it, as many as are wanted together.
 
     Windows twice as long are made of two; whole arrays are combined, which is ten times as fast as
     a filter that goes from pixel to pixel.
     """
-    mask, length, wanted = np.moveaxis(mask, axis, 0), 1, _NEIGHBOUR + 1
+    values, length = np.moveaxis(values, axis, 0), 1
     while length < wanted:
         step = min(length, wanted - length)
-        mask, length = combine(mask[:-step], mask[step:]), length + step
-    return np.moveaxis(mask, 0, axis)
+        values, length = combine(values[:-step], values[step:]), length + step
+    return np.moveaxis(values, 0, axis)
 
 
 def votes_surprise(n_votes: int, n: int, log_tests: float, chance: float = 1 / N_GRIDS) -> float:

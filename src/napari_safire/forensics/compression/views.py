@@ -9,14 +9,15 @@ import numpy as np
 from napari_safire.forensics.compression.block_views import BLOCK_VIEWS
 from napari_safire.forensics.compression.blockiness import blockiness
 from napari_safire.forensics.compression.coefficients import ZIGZAG
-from napari_safire.forensics.compression.grid import NO_VOTE, Grids, find_grids, grid_votes
-from napari_safire.forensics.compression.resaving import error_level, ghosts
+from napari_safire.forensics.compression.grid import NO_VOTE, Grids
+from napari_safire.forensics.compression.kept import ghosts_of, grids_of
+from napari_safire.forensics.compression.resaving import error_level
 from napari_safire.forensics.compression.tables import quality_of
 from napari_safire.forensics.evidence import Evidence, EvidenceMap, Row
 from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.tiles import sampled
 from napari_safire.forensics.view import View
-from napari_safire.progress import Cancel, Progress, within
+from napari_safire.progress import Cancel, Progress
 from napari_safire.types import FloatImage
 
 _BLOCK = 8
@@ -28,9 +29,7 @@ def grid_view(
     picture: Picture, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> Evidence:
     """Where blocks begin, and regions whose blocks begin elsewhere."""
-    votes = grid_votes(picture.luminance, progress=within(progress, 0, 70), cancel=cancel)
-    own = (0, 0) if picture.is_jpeg else None
-    found = find_grids(votes, own, progress=within(progress, 70, 100), cancel=cancel)
+    found = grids_of(picture, progress=progress, cancel=cancel)
     rows = [_main_row(found)]
     rows += [
         Row(
@@ -111,7 +110,7 @@ def ghost_view(
             f"Qualities from {lowest} to {highest}: the first has to be the lower one."
         )
     qualities = tuple(range(lowest, highest + 1, step))
-    changes = ghosts(picture.rgb, qualities, progress=progress, cancel=cancel)
+    changes = ghosts_of(picture, qualities, progress=progress, cancel=cancel)
     # the highest quality always changes least: what counts is a dip below it
     best = np.array(qualities, np.float32)[changes.argmin(axis=0)]
     drawn = EvidenceMap(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import median_filter
+from numpy.lib.stride_tricks import sliding_window_view
 
 from napari_safire.progress import Cancel, Progress, report
 from napari_safire.types import FloatImage
@@ -60,19 +60,28 @@ def spectrum(luminance: FloatImage, axis: int) -> npt.NDArray[np.float64]:
         From 0 to half a cycle a pixel, over the median around each; 0 where JPEG's own periods and
         shapes lie.
     """
-    profile = second_derivative(luminance, axis).mean(axis=1 - axis).astype(np.float64)
-    count = len(profile)
+    profile = second_derivative(luminance, axis).mean(axis=1 - axis)
+    found: npt.NDArray[np.float64] = _spectra(profile[None])[0]
+    return found
+
+
+def _spectra(profiles: FloatImage) -> npt.NDArray[np.float64]:
+    """(n, f): spectra of (n, m) mean second derivatives, as of `spectrum`; (n, 1) of short ones."""
+    count = profiles.shape[1]
     if count < 2 * _WINDOW:
-        return np.zeros(1)
-    profile -= profile.mean()
-    strengths = np.abs(np.fft.rfft(profile * np.hanning(count)))
-    usual = median_filter(strengths, _WINDOW, mode="nearest")
-    strengths /= np.maximum(usual, 1e-9 * max(1.0, float(strengths.max())))
-    frequencies = np.fft.rfftfreq(count)
-    strengths[frequencies < _LOWEST] = 0
+        return np.zeros((len(profiles), 1))
+    values = profiles.astype(np.float64)
+    values -= values.mean(axis=1, keepdims=True)
+    strengths = np.abs(np.fft.rfft(values * np.hanning(count)))
+    beyond = np.pad(strengths, ((0, 0), (_WINDOW // 2, _WINDOW // 2)), mode="edge")
+    around = sliding_window_view(beyond, _WINDOW, axis=1)
+    usual = np.partition(around, _WINDOW // 2, axis=2)[..., _WINDOW // 2]
+    strongest = np.maximum(1.0, strengths.max(axis=1, keepdims=True))
+    strengths /= np.maximum(usual, 1e-9 * strongest)
+    strengths[:, np.fft.rfftfreq(count) < _LOWEST] = 0
     for multiple in range(1, _JPEG_PERIOD // 2 + 1):
         centre = round(multiple * count / _JPEG_PERIOD)
-        strengths[max(0, centre - _BESIDE_JPEG) : centre + _BESIDE_JPEG + 1] = 0
+        strengths[:, max(0, centre - _BESIDE_JPEG) : centre + _BESIDE_JPEG + 1] = 0
     return np.asarray(strengths)
 
 
@@ -129,14 +138,21 @@ def resampling_strengths(
     side = 4 * cell
     height, width = luminance.shape
     rows, cols = max(1, height // cell), max(1, width // cell)
+    tops, lefts = (
+        np.clip(np.arange(n) * cell + cell // 2 - side // 2, 0, max(0, length - side)).tolist()
+        for n, length in ((rows, height), (cols, width))
+    )
     strengths = np.zeros((rows, cols), np.float32)
-    for row in range(rows):
+    for row, top in enumerate(tops):
         report(progress, cancel, row, rows, "looking for periods")
-        top = min(max(0, row * cell + cell // 2 - side // 2), max(0, height - side))
-        for col in range(cols):
-            left = min(max(0, col * cell + cell // 2 - side // 2), max(0, width - side))
-            window = luminance[top : top + side, left : left + side]
-            strengths[row, col] = min(
-                strongest_period(window, 0).strength, strongest_period(window, 1).strength
+        band = luminance[top : top + side]  # its windows overlap: each derivative is made once
+        down, across = second_derivative(band, 0), second_derivative(band, 1).mean(axis=0)
+        found = [
+            _spectra(np.stack(profiles)).max(axis=1)
+            for profiles in (
+                [down[:, left : left + side].mean(axis=1) for left in lefts],
+                [across[left : left + min(side, width) - 2] for left in lefts],
             )
+        ]
+        strengths[row] = np.minimum(*found)
     return strengths

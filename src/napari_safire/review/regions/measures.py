@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_safire.forensics.compression.grid import N_GRIDS, grid_votes
+from napari_safire.forensics.compression.kept import known_ghosts, known_votes
 from napari_safire.forensics.compression.resaving import ghosts
 from napari_safire.forensics.picture import Picture
 from napari_safire.forensics.processing.appearance import clipped, sharpness
@@ -146,13 +147,14 @@ def measured(picture: Picture, tile: Tile) -> Measured:
         "sharpness": sharpness(part, CELL),
         "saturation": _saturation(part.rgb),
         "clipping": 100 * ends,
-        "JPEG ghosts": _ghosts(part),
     }
+    own = {name: tile.own(drawn) for name, drawn in maps.items()}
+    own["JPEG ghosts"] = _ghosts(picture, tile, part)
     windows = windows_of(tile, cells, WINDOW, STEP)
     return Measured(
         cells,
-        {name: tile.own(drawn).ravel().astype(np.float64) for name, drawn in maps.items()},
-        _votes(tile, luminance),
+        {name: drawn.ravel().astype(np.float64) for name, drawn in own.items()},
+        _votes(picture, tile, luminance),
         windows,
         _periods(luminance, tile, windows),
     )
@@ -170,19 +172,29 @@ def _saturation(rgb: npt.NDArray[np.uint8]) -> FloatImage:
     return saturation
 
 
-def _ghosts(part: Picture) -> FloatImage:
-    """Quality of least change; the highest for places that only change less and less."""
-    changes = ghosts(part.rgb, _QUALITIES, CELL)
+def _ghosts(picture: Picture, tile: Tile, part: Picture) -> FloatImage:
+    """Quality of least change; the highest for places that only change less and less.
+
+    Blocks of 8 do not depend on each other, so a tile's cells are those of the whole picture.
+    """
+    whole = known_ghosts(picture, _QUALITIES)
+    if whole is None:
+        seen = ghosts(part.rgb, _QUALITIES, CELL)
+        changes = np.stack([tile.own(change) for change in seen])
+    else:
+        rows, cols = (slice(n.start // CELL, n.stop // CELL) for n in (tile.rows, tile.cols))
+        changes = whole[:, rows, cols]
     best: FloatImage = np.array(_QUALITIES, np.float32)[changes.argmin(axis=0)]
     best[np.isnan(changes).any(axis=0) | (changes.max(axis=0) <= 0)] = np.nan  # nothing changes
     return best
 
 
-def _votes(tile: Tile, luminance: FloatImage) -> npt.NDArray[np.int64]:
+def _votes(picture: Picture, tile: Tile, luminance: FloatImage) -> npt.NDArray[np.int64]:
     """(cells, 65): votes begin where the picture's rows and columns begin, not the tile's."""
-    votes = grid_votes(luminance)
+    whole = known_votes(picture)
     # what is seen begins at multiples of a cell, so of a block: grids need no shift
-    own = tile.own(votes, 1).astype(np.int64)
+    votes = tile.own(grid_votes(luminance), 1) if whole is None else whole[tile.rows, tile.cols]
+    own = votes.astype(np.int64)
     down, across = own.shape[0] // CELL, own.shape[1] // CELL
     by_cell = own.reshape(down, CELL, across, CELL).transpose(0, 2, 1, 3).reshape(-1, CELL**2)
     n_bins = N_GRIDS + 1
