@@ -606,6 +606,8 @@ def test_votes_are_a_layer_that_findings_name(review: ReviewWidget, photo: Path)
     assert key is not None
     analyses._made = key, MadeAnalysis(analysis, FakeEngine(), PartitionSettings(), "", {})  # type: ignore[arg-type]
     analyses.changed.emit()
+    legend = "Votes. Brighter: a surer vote (sure from 0.8), 0 to 1 probability."
+    assert section.legend.text() == legend
     press(review, section.votes)
     (layer,) = [one for one in review.controller.viewer.layers if one.name.endswith("votes")]
     assert layer.data.shape == SHAPE

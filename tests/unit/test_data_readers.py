@@ -756,3 +756,17 @@ def test_bad_masks_are_named(dataset):
     refusal(ImageReadError, read_mask, empty, match=r"empty\.png is empty")
     with pytest.raises(ValueError, match="'both'"):
         read_mask(ListEntry(dataset / "a.png"), "both")
+
+
+@pytest.mark.parametrize("heading", ["image,mask", "Path, Mask", '"image","mask_path",note'])
+def test_a_heading_of_a_list_is_no_picture(heading, tmp_path):
+    """Lists with and without one are read by all commands alike."""
+    for name in ("a.png", "b.png"):
+        put(tmp_path / name, WHOLE["png"])
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "list.txt").write_text(f"{heading}\na.png,b.png\nb.png,None\n")
+    assert list_root(lists / "list.txt") == tmp_path
+    assert looks_like_list(lists / "list.txt")
+    first, second = read_list(lists / "list.txt", tmp_path)
+    assert (first.image.name, first.mask.name, second.mask) == ("a.png", "b.png", None)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from napari_safire.cli import app
 from napari_safire.images.demo import demo_composite
 
 ROOT = Path(__file__).parents[2]
@@ -63,3 +66,26 @@ def test_pictures_of_the_review_are_small_and_all_of_them_are_used() -> None:
     made = {path.name for path in (ROOT / "docs/images").glob("review-*.png")}
     assert set(re.findall(r"images/(review-[\w-]+\.png)", guide)) == made
     assert [n for n in made if (ROOT / "docs/images" / n).stat().st_size > 200_000] == []
+
+
+def _commands(text: str) -> list[str]:
+    """Lines of shell blocks that call the program; those that go on in the next line as one."""
+    blocks = re.findall(r"```(?:sh|bash|shell|console)?\n(.*?)```", text, re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.removeprefix("$ ") for line in lines if re.match(r"(\$ )?napari-safire ", line)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_exist_with_the_options_that_are_shown(page: Path) -> None:
+    program = get_command(app)
+    for line in _commands(page.read_text(encoding="utf-8")):
+        words = shlex.split(line, comments=True)[1:]
+        command, known = program, {"--help", "--version"}
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        assert not getattr(command, "commands", {}) or not words or words[0][0] == "-", line
+        for parameter in command.params:
+            known |= {*parameter.opts, *parameter.secondary_opts}
+        for word in words:
+            if re.match(r"--?[a-z]", word):
+                assert word.partition("=")[0] in known, f"{page.name}: {word} in {line!r}"

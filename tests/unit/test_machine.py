@@ -116,7 +116,7 @@ def test_neither_napari_nor_qt_is_imported(monkeypatch: pytest.MonkeyPatch):
     known = describe_machine()
     for name in ("napari", "qtpy", "PyQt6", "segment_anything"):
         monkeypatch.setitem(sys.modules, name, None)  # whoever imports it fails
-    fresh = runpy.run_path(str(machine.__file__))  # what it imports itself, too
+    fresh = runpy.run_path(str(machine.__file__))  # reviewed: what our own module imports
     assert fresh["describe_machine"]().keys() == known.keys()
 
 

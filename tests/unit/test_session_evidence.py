@@ -23,7 +23,7 @@ from napari_safire.session.planes import PlaneKey
 @pytest.fixture
 def owner() -> Iterator[Owner]:
     made = Owner(FakeEngine())
-    made.pixels = photograph(5, SHAPE)  # type: ignore[attr-defined]
+    made.pixels = photograph(5, SHAPE).copy()  # type: ignore[attr-defined]
     show(made, made.pixels)  # type: ignore[attr-defined]
     yield made
     made.session.close()

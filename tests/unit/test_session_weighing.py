@@ -34,7 +34,7 @@ class Counting(FakeEngine):
 @pytest.fixture
 def owner(tmp_path: Path) -> Iterator[Owner]:
     made = Owner(Counting(), Autosave(tmp_path / "kept.sqlite"))
-    made.pixels = photograph(6, SHAPE)  # type: ignore[attr-defined]
+    made.pixels = photograph(6, SHAPE).copy()  # type: ignore[attr-defined]
     made.session.open(KEY, SHAPE, lambda: made.pixels)  # type: ignore[attr-defined]
     made.session.reread(KEY.picture)
     made.verdicts = []  # type: ignore[attr-defined]

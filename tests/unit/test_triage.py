@@ -505,6 +505,8 @@ def test_the_command(scored: Path, tmp_path: Path) -> None:
         (("--where", "scor > 1"), 1, "There is no column scor: did you mean score?"),
         (("--columns", "picture,sccore"), 1, "There is no column sccore"),
         (("--csv", "gone/t.csv"), 1, "cannot be written"),
+        (("--sheet", "photo.jpg"), 2, "does not end in .html or .htm"),
+        (("--csv", "a.csv", "--list", "a.csv"), 2, "is another file already"),
         (("--sort", "key"), 1, "sorted by key"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
+from corpus_stand_in import manifest
 from fakes import FakeEngine
 from PIL import Image
 from qtpy.QtCore import Qt
@@ -18,6 +19,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_safire.gui.curate import CurateWidget
 from napari_safire.gui.dock import WorkspaceDock, bring_forward, dock_around
+from napari_safire.gui.review import ReviewWidget
 from napari_safire.gui.widget import SafireWidget
 from napari_safire.gui.workspace import workspace_of
 from napari_safire.project.adding import add_pictures
@@ -261,6 +263,24 @@ def test_napari_opens_a_project_in_its_dock(
     assert work.store.place == project
     assert [layer.name for layer in viewer.layers] == ["0.png"]
     curate.close_work()
+    assert_threads_end()
+
+
+def test_napari_opens_results_of_a_corpus_in_the_review_dock_that_is_there(
+    viewer: napari.Viewer, tmp_path: Path
+) -> None:
+    make_project(tmp_path)
+    (picture, *_) = sorted(tmp_path.rglob("0.png"))
+    results = manifest(tmp_path / "results", [(str(picture), 0.9)])
+    review = bring_forward(viewer, ReviewWidget)
+    viewer.open(str(results), plugin="napari-safire")
+    pump(0.1)
+    work = review.workspace.queue.work
+    wait_until(lambda: work.opened is not None and not work.doing)
+    assert [layer.name for layer in viewer.layers] == ["0.png"]
+    assert review.workspace.docks == [review]
+    assert review.queue_line.label.text() == "1 of 1 in results · untouched"
+    review.close_work()
     assert_threads_end()
 
 

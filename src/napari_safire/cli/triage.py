@@ -10,12 +10,20 @@ import typer
 
 from napari_safire.cli.options import SortOption, TopOption, WhereOption
 from napari_safire.cli.terminal import print_table, progress_bar, say, warn
+from napari_safire.text import printable
 
 if TYPE_CHECKING:
     from napari_safire.corpus.triage.choice import Choice, Chosen
 
 _SHOWN = 50  # rows of a table in a terminal where nobody says how many
 _NAMED = 10  # problems that are told one by one
+# Of each file, so that no slip of the hand writes over a picture.
+_ENDINGS: Mapping[str, tuple[str, ...]] = {
+    "csv": (".csv",),
+    "parquet": (".parquet",),
+    "list": (".txt", ".csv"),
+    "sheet": (".html", ".htm"),
+}
 
 GroupOption = Annotated[
     Literal["none", "same", "alike"],
@@ -66,16 +74,32 @@ def triage(
     """
     from napari_safire.corpus.triage.choice import Choice
 
+    files = _named_files({"csv": csv, "parquet": parquet, "list": list_, "sheet": sheet})
     chosen = chosen_pictures(manifest, Choice(where, sort, top, group))
     wanted = tuple(name.strip() for name in columns.split(",") if name.strip())
     _tell(chosen)
-    _write(
-        chosen, wanted, {"csv": csv, "parquet": parquet, "list": list_, "sheet": sheet}, err=as_json
-    )
+    _write(chosen, wanted, files, err=as_json)
     if as_json:
         _print_json(chosen, wanted)
-    elif not any((csv, parquet, list_, sheet)):
+    elif not files:
         _print(chosen, wanted)
+
+
+def _named_files(asked: Mapping[str, Path | None]) -> dict[str, Path]:
+    """The files to write, by kind; none of which may be a picture, or another one of them."""
+    files: dict[str, Path] = {}
+    for kind, path in asked.items():
+        if path is None:
+            continue
+        problem = ""
+        if path.suffix.lower() not in _ENDINGS[kind]:
+            problem = f"{printable(path)} does not end in {' or '.join(_ENDINGS[kind])}: rename it."
+        elif path in files.values():
+            problem = f"{printable(path)} is another file already: name two."
+        if problem:
+            raise typer.BadParameter(problem, param_hint=f"--{kind}")
+        files[kind] = path
+    return files
 
 
 def chosen_pictures(manifest: Path, choice: Choice) -> Chosen:
@@ -89,7 +113,8 @@ def chosen_pictures(manifest: Path, choice: Choice) -> Chosen:
 
 def _tell(chosen: Chosen) -> None:
     selection, groups = chosen.selection, chosen.groups
-    told = f"{len(selection):,} of {selection.n_pictures:,} pictures are chosen"
+    chose = "is" if len(selection) == 1 else "are"
+    told = f"{len(selection):,} of {_pictures(selection.n_pictures)} {chose} chosen"
     if groups.n_looked_at is not None:
         told += f"; {groups.n_looked_at:,} files were compared by their looks"
     if chosen.choice.grouping != "none":
@@ -99,19 +124,16 @@ def _tell(chosen: Chosen) -> None:
         warn(f"{groups.n_unread:,} pictures could not be looked at: each is shown by itself.")
 
 
-def _write(
-    chosen: Chosen, columns: Sequence[str], files: Mapping[str, Path | None], *, err: bool
-) -> None:
+def _write(chosen: Chosen, columns: Sequence[str], files: Mapping[str, Path], *, err: bool) -> None:
     """Write the files that are asked for; said on stderr where stdout is JSON."""
     from napari_safire.atomic import require_writable
     from napari_safire.corpus.triage import tables
 
     wanted = tables.known_columns(chosen, columns)
-    asked = {kind: path for kind, path in files.items() if path is not None}
-    for path in asked.values():
+    for path in files.values():
         require_writable(path)
-    for kind, path in asked.items():
-        told = f"{len(chosen):,} pictures"
+    for kind, path in files.items():
+        told = _pictures(len(chosen))
         if kind == "csv":
             tables.write_csv(path, chosen.table(wanted or tables.readable_columns(chosen)))
         elif kind == "parquet":
@@ -136,7 +158,11 @@ def _write_list(path: Path, chosen: Chosen) -> str:
             f"{n_outside} outside the folder of {path}, where lists lead to none: write it {where}."
         )
     more = f", {len(listed.left_out):,} left out" if listed.left_out else ""
-    return f"{listed.n_pictures:,} pictures{more}"
+    return f"{_pictures(listed.n_pictures)}{more}"
+
+
+def _pictures(number: int) -> str:
+    return f"{number:,} picture{'' if number == 1 else 's'}"
 
 
 def _write_sheet(path: Path, chosen: Chosen) -> str:
@@ -145,7 +171,7 @@ def _write_sheet(path: Path, chosen: Chosen) -> str:
     with progress_bar("drawing") as show:
         n_shown = write_sheet(path, chosen, progress=show)
     more = "" if n_shown == len(chosen) else f", the first of {len(chosen):,}"
-    return f"{n_shown:,} pictures{more}"
+    return f"{_pictures(n_shown)}{more}"
 
 
 def _print_json(chosen: Chosen, columns: Sequence[str]) -> None:

@@ -82,7 +82,7 @@ def write_table(
     path : path-like
     header : sequence of str
     rows : iterable of sequence
-        Texts that a spreadsheet would run as formulas get a ``'`` in front; see `table_cell`.
+        What texts become in it says `table_cell`.
 
     Returns
     -------
@@ -115,7 +115,9 @@ def write_table(
 
 
 def table_cell(value: Any) -> Any:
-    """Return what may stand in a CSV file for a value; `cell_text` gives the text back.
+    """Return what may stand in a CSV file: nothing that a spreadsheet or a terminal obeys.
+
+    `cell_text` gives the text back, with control characters as `printable` shows them.
 
     Examples
     --------
@@ -124,7 +126,7 @@ def table_cell(value: Any) -> Any:
     """
     if value is None or isinstance(value, (int, float)):
         return value
-    text = str(value)
+    text = printable(value)
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 

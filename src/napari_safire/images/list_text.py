@@ -12,6 +12,9 @@ from napari_safire.images.files import DiskNames, why_unreadable
 
 AUTHENTIC = "None"
 COMMENT = "#"
+PATH_COLUMNS = ("path", "image", "picture", "file", "filename", "image_path", "file_name")
+"""Headings under which a table may name its pictures; the first that is there counts."""
+MASK_COLUMNS = ("mask", "mask_path")
 LIST_SUFFIXES = (".txt", ".csv")
 """Of files that are taken for lists where pictures may stand as well."""
 _BEGIN = 1 << 16  # characters of a text that are looked at
@@ -34,10 +37,10 @@ def looks_like_list(path: str | os.PathLike[str]) -> bool:
 
 
 def _first_fields(path: Path) -> list[str]:
-    """Fields of the first line of a list that is no comment; none if there is no such line."""
+    """Fields of the first entry of a list; none if there is no entry."""
     names = DiskNames()
     for line in read_text(path, _BEGIN).splitlines():
-        if not is_comment(line, (path.parent, path.parent.parent), names):
+        if not (is_heading(line) or is_comment(line, (path.parent, path.parent.parent), names)):
             return [field.strip(' "') for field in line.split(",")]
     return []
 
@@ -71,6 +74,18 @@ def list_root(path: str | os.PathLike[str]) -> Path:
         why_unreadable(names.find(root / first)) is None for root in (folder, folder.parent)
     )
     return folder.parent if above and not here else folder
+
+
+def is_heading(line: str) -> bool:
+    """Whether a line of a list says what stands in its columns, as that of a table does.
+
+    Examples
+    --------
+    >>> is_heading("Image, mask"), is_heading("image.png,mask.png"), is_heading("image")
+    (True, False, False)
+    """
+    fields = [field.strip(' "').lower() for field in line.split(",", 2)]
+    return len(fields) > 1 and fields[0] in PATH_COLUMNS and fields[1] in MASK_COLUMNS
 
 
 def is_comment(line: str, folders: Sequence[Path], names: DiskNames) -> bool:

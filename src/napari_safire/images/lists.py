@@ -19,7 +19,7 @@ from pathlib import Path
 from napari_safire.atomic import atomic_path
 from napari_safire.errors import DatasetError, SafireError
 from napari_safire.images.files import DiskNames, composed, why_unreadable
-from napari_safire.images.list_text import AUTHENTIC, COMMENT, is_comment, read_text
+from napari_safire.images.list_text import AUTHENTIC, COMMENT, is_comment, is_heading, read_text
 from napari_safire.images.masks import MaskRule
 from napari_safire.text import brief, printable
 
@@ -180,7 +180,7 @@ def parse_list(path: Path, folder: Path) -> ParsedList:
     notes: list[str] = []
     names = DiskNames()
     for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if is_comment(line, (folder,), names):
+        if (number == 1 and is_heading(line)) or is_comment(line, (folder,), names):
             continue
         try:
             entry = _parse(line, folder)

@@ -26,7 +26,6 @@ BETWEEN = 1 / 3
 NO_VOTE = -1
 VOTES = "votes"
 """What findings and layers call the map of them."""
-_UNIT = "of the probability of its source"
 _BINS = 10  # of certainty, from 0 to 1
 
 Units = Literal["patches", "prompts"]
@@ -152,7 +151,13 @@ class Votes:
             for n, step, size in zip(shape, self.step, self.certainty.shape, strict=True)
         )
         values = self.certainty[rows[:, None], cols]
-        return EvidenceMap(values, means=f"brighter: a surer vote, sure from {SURE:g}", unit=_UNIT)
+        means = f"brighter: a surer vote (sure from {SURE:g})"
+        return EvidenceMap(values, means=means, unit="probability")
+
+    @property
+    def legend(self) -> str:
+        """What the colours of `as_map` mean."""
+        return self.as_map((1, 1)).legend
 
     def as_record(self) -> dict[str, Any]:
         """Return JSON values: everything but the votes one by one."""

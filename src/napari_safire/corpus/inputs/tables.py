@@ -16,6 +16,8 @@ from napari_safire.images.files import DiskNames, why_unreadable
 from napari_safire.images.list_text import (
     AUTHENTIC,
     LIST_SUFFIXES,
+    MASK_COLUMNS,
+    PATH_COLUMNS,
     is_comment,
     list_root,
     read_text,
@@ -24,10 +26,7 @@ from napari_safire.images.lists import ListEntry
 from napari_safire.parquet_parts import batch_rows
 from napari_safire.text import brief, printable
 
-PATH_COLUMNS = ("path", "image", "picture", "file", "filename", "image_path", "file_name")
-"""Headings under which a table may name its pictures; the first that is there counts."""
 TABLE_SUFFIXES = (*LIST_SUFFIXES, ".tsv", ".parquet")
-_MASK_COLUMNS = ("mask", "mask_path")
 _LONGEST_FIELD = 100_000  # characters, of a table from anybody
 _LONGEST_ROW = 1 << 20
 _ROWS_AT_ONCE = 8_192
@@ -104,7 +103,7 @@ def _of_rows(path: Path, left_out: list[str]) -> list[ListEntry] | None:
         if path.suffix.lower() == ".tsv":
             require_path_column(names.values(), path)
         return None
-    masks = next((names[name] for name in _MASK_COLUMNS if name in names), "")
+    masks = next((names[name] for name in MASK_COLUMNS if name in names), "")
     entries = []
     for row in rows:
         written, mask = (row[column] or "").strip(), (row.get(masks) or "").strip()

@@ -17,7 +17,7 @@ from napari_safire.corpus.inputs.shards import SHARD_SUFFIXES, members_of
 from napari_safire.errors import ImageReadError
 from napari_safire.images.files import why_unreadable
 from napari_safire.images.records.paths import whole_path
-from napari_safire.text import printable
+from napari_safire.text import brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class PicturePlace:
     @property
     def why_no_file(self) -> str:
         """Why other programs cannot open it by a path: a sentence; empty if they can."""
-        shown = printable(self.name)
+        shown = brief(self.name, 160)
         if self.path is None:
             return f"{shown} lies in a remote store: fetch it first."
         if self.member:
@@ -133,7 +133,7 @@ class PictureFiles:
             self._members[shard] = self._look_through(shard)
         picture = self._members[shard].get(place.member)
         if picture is None:
-            raise ImageReadError(f"{printable(place.name)} is not there: look after its archive.")
+            raise ImageReadError(f"{brief(place.name, 160)} is not there: look after its archive.")
         with (
             tempfile.TemporaryDirectory(dir=self._scratch.name) as own,
             local_file(picture, Path(own)) as path,

@@ -94,8 +94,7 @@ def write_csv(path: Path, table: pa.Table) -> None:
     """Write a table as CSV, with nothing in it that a spreadsheet runs or a terminal obeys."""
     from napari_safire.evaluation.results import write_table  # and half the program with it
 
-    rows = (tuple(printable(c) if isinstance(c, str) else c for c in row) for row in cells(table))
-    write_table(path, table.column_names, rows)
+    write_table(path, table.column_names, cells(table))
 
 
 def write_parquet(path: Path, chosen: Chosen, columns: Sequence[str] | None) -> None:

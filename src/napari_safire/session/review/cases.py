@@ -221,7 +221,7 @@ class Cases:
             return  # it is the queue's
         close = opened.case.project.close
         try:
-            self._session.keep(close, _ignore, _ignore)  # behind what is still to be written
+            self._session.keep(close, ignore, ignore)  # behind what is still to be written
         except RuntimeError:  # the session has ended: all of it is written
             with suppress(SafireError):
                 close()
@@ -233,5 +233,5 @@ def _has(folder: Path, picture: Path) -> bool:
         return known_picture(project, Path(os.path.abspath(picture))) is not None
 
 
-def _ignore(_: object) -> None:
+def ignore(_: object) -> None:
     """Take an answer that nobody waits for."""

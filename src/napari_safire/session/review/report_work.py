@@ -11,7 +11,7 @@ from napari_safire.errors import sentence
 from napari_safire.progress import Cancel, Progress
 from napari_safire.session.messages import ANYWHERE, Topic
 from napari_safire.session.review.analyses import Analyses, MadeAnalysis
-from napari_safire.session.review.cases import Selected
+from napari_safire.session.review.cases import Selected, ignore
 from napari_safire.session.review.opened import OpenCase
 from napari_safire.session.review.work import ReviewWork
 from napari_safire.session.session import Session
@@ -132,7 +132,7 @@ class ReportWork:
             """Close the files of a case whose picture was left; what asks it again opens them."""
             now = self._work.opened
             if opened.own and (now is None or now.case is not opened.case):
-                self._session.keep(opened.case.project.close, _ignore, _ignore)
+                self._session.keep(opened.case.project.close, ignore, ignore)
 
         def done(written: WrittenReport) -> None:
             self._asked = None
@@ -163,7 +163,3 @@ class ReportWork:
 
     def _tell(self, selected: Selected | None, text: str) -> None:
         self._session.notice.emit(text, True, Topic(None if selected is None else selected.key))
-
-
-def _ignore(_: object) -> None:
-    """Take an answer that nobody waits for."""

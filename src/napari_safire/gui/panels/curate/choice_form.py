@@ -78,7 +78,7 @@ class ChoiceForm(QWidget):
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(_TYPING_MS)
-        self._rest.timeout.connect(self._count)
+        connections.connect(self._rest.timeout, self._count)  # the session may end before it does
         self.show_choice(QUEUE_CHOICE)
         self._show()
 

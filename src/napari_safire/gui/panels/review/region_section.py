@@ -91,7 +91,11 @@ class RegionSection(FoldedSection):
         self.analysing = JobLine("the analysis", self._analyses.cancel)
         self.told = plain()
         self.told.setAccessibleName("Why this region, and how stable it is")
-        for widget in (Rows([self.analyse, self.votes], 2), self.analysing, self.told):
+        self.legend = plain()
+        self.legend.setAccessibleName("What the colours of the votes mean")
+        for widget in (
+            Rows([self.analyse, self.votes], 2), self.analysing, self.told, self.legend,
+        ):  # fmt: skip
             self.why.body.addWidget(widget)
 
     # ---------------------------------------------------------------- what users do
@@ -172,7 +176,10 @@ class RegionSection(FoldedSection):
         self.told.setText(words)
         self.told.setVisible(bool(words))
         votes = None if made is None else made.analysis.votes
-        self.votes.setVisible(votes is not None and len(votes.of) > 1)  # one: nothing to be sure of
+        several = votes is not None and len(votes.of) > 1  # one: nothing to be sure of
+        self.votes.setVisible(several)
+        self.legend.setVisible(several)
+        self.legend.setText(f"Votes. {votes.legend}" if votes is not None else "")
 
 
 def why_words(made: MadeAnalysis, source: int | None, *, hidden: bool) -> str:
