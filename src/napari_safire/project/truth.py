@@ -15,6 +15,7 @@ from napari_safire.annotation import checked_values as checked
 from napari_safire.annotation.annotation import MOST_SOURCES
 from napari_safire.errors import DatasetError
 from napari_safire.palette import Rgb, source_colour
+from napari_safire.text import brief
 
 SourceType = Literal[
     "authentic background",
@@ -69,7 +70,8 @@ class Donor:
         named = self.kind in ("picture", "file")
         if named != bool(self.name):
             way = "name it" if named else "leave its name out"
-            raise DatasetError(f"A donor of the kind {self.kind!r} is named {self.name!r}: {way}.")
+            name = brief(self.name, 60)
+            raise DatasetError(f"A donor of the kind {self.kind!r} is named {name!r}: {way}.")
         if self.mask is not None and self.kind != "region":
             raise DatasetError(f"A donor of the kind {self.kind!r} has no mask: leave it out.")
         if self.source is not None and (
