@@ -486,6 +486,8 @@ def test_work_begins_from_a_partition_a_mask_or_nothing(
     section.always.setChecked(True)
     choose(curate, section.begin, "the model's partition")
     assert shown() == [1, 2]
+    curate.workspace.queue._kept.setSingleShot(False)
+    curate.workspace.queue._kept.start(50)  # again and again, instead of 2.5 s later
     wait_until(lambda: " · begun" in section.place.text())  # once it is kept
     press(curate, section.forward)
     wait_until(lambda: shown() == [1, 2])  # always

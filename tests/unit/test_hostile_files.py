@@ -22,7 +22,7 @@ from napari_safire.corpus.inputs.enumeration import enumerate_pictures
 from napari_safire.corpus.inputs.picture import InputProblem
 from napari_safire.corpus.manifest import Manifest
 from napari_safire.errors import DatasetError, SafireError
-from napari_safire.evaluation.saved_scores import JOB, SavedScores
+from napari_safire.evaluation.saved_scores import JOB, LINES_FORMAT, SavedScores
 from napari_safire.images.lists import read_list
 from napari_safire.project.chain.event_table import COLUMNS, read_event
 from napari_safire.project.chain.schema import own_triggers
@@ -300,6 +300,21 @@ def test_what_another_run_rested_on_is_told_in_a_sentence(odd: Any, tmp_path: Pa
     told = RunBasis("ab", {"\x1b[2J" + "a" * 10**5: 1}).differences(RunBasis("ab"))
     assert printable(told[0]) == told[0]
     assert len(told[0]) < 100
+
+
+@pytest.mark.parametrize("name", ["content", "image", "mask", "scores"])
+def test_scores_of_before_with_half_a_character_are_a_sentence(name: str, tmp_path: Path) -> None:
+    basis, odd = RunBasis("1f0c", {"kind": "binary"}), "a\ud800"
+    line = {
+        "content": "c", "degradation": "none", "image": "a.png", "mask": None, "verdict": None,
+        "scores": {"x": 0.5}, "seconds": {}, "warnings": [],
+    }  # fmt: skip
+    header = {"format": LINES_FORMAT, **basis.as_record()}
+    odd_line = line | {name: {odd: 0.5} if name == "scores" else odd}
+    lines = "".join(json.dumps(one) + "\n" for one in (header, line, odd_line))
+    (tmp_path / "scores.jsonl").write_text(lines)
+    text = refusal(DatasetError, SavedScores, tmp_path / "scores", basis)
+    assert text.startswith("Line 3 of ")
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.REGTYPE])

@@ -129,6 +129,18 @@ def test_a_picture_saved_as_png_is_asked_for_its_grid_once(tmp_path, monkeypatch
     )  # fmt: skip
 
 
+def test_large_maps_do_not_push_out_what_views_rest_on(monkeypatch):
+    monkeypatch.setattr(RESULTS, "limit", 1)  # one result, whatever its size
+    pixels = np.repeat(grey("saved", (130, 140))[..., None], 3, axis=2).astype(np.uint8)
+    picture = Picture.of_pixels(pixels)
+    RESULTS.clear()
+    for name in ("compression grid", "error level", "high-pass"):
+        forensics.views(picture)[name].compute()
+    assert kept.known_votes(picture) is not None
+    RESULTS.clear()
+    assert kept.known_votes(picture) is None
+
+
 def test_a_region_table_is_the_same_where_views_are_known_already():
     pixels = np.repeat(grey("saved", (330, 300), 3)[..., None], 3, axis=2).astype(np.uint8)
     picture, labels = Picture.of_pixels(pixels), np.ones((330, 300), np.uint8)

@@ -296,12 +296,22 @@ def _read_lines(path: Path, basis: RunBasis) -> Iterator[EvaluatedEntry]:
     _require_same(_basis_in(header, LINES_FORMAT, path), basis, path)
     for number, line in enumerate(lines, start=2):
         try:
-            yield _as_result(json.loads(line), path.parent)
+            found = _as_result(json.loads(line), path.parent)
+            _require_text(found)
+            yield found
         except _DAMAGED as error:
             raise DatasetError(
                 f"Line {number} of {printable(path)} is no line of scores: remove the line, and "
                 "the same command does its picture again."
             ) from error
+
+
+def _require_text(result: EvaluatedEntry) -> None:
+    """Raise a UnicodeEncodeError for what no part can hold: JSON has halves of characters."""
+    "".join((result.content, result.verdict or "", *result.scores, *result.seconds)).encode()
+    for path in (result.entry.image, result.entry.mask):
+        if path is not None:
+            os.fsencode(path)
 
 
 def _schema() -> pa.Schema:

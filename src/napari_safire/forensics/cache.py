@@ -2,7 +2,7 @@
 
 Kept in memory only, the least recently asked ones go first. A result's key holds all that it rests
 on: pixels, file, view, number of the algorithm, parameters. What several views and copies of a
-picture rest on, such as the votes for its grid, is kept beside them.
+picture rest on, such as the votes for its grid, is kept beside them (`BASES`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from napari_safire.errors import Cancelled
 from napari_safire.progress import Cancel
 
 _LIMIT = 512 * 2**20
+_LIMIT_OF_BASES = 128 * 2**20
 _WAIT = 0.05  # seconds between two questions whether to stop
 _Result = TypeVar("_Result")
 
@@ -34,10 +35,13 @@ class ResultCache:
     ----------
     limit : int
         Bytes of all arrays together. The latest result stays even if it alone is larger.
+    beside : ResultCache, optional
+        Cleared with this one.
     """
 
-    def __init__(self, limit: int = _LIMIT) -> None:
+    def __init__(self, limit: int = _LIMIT, beside: ResultCache | None = None) -> None:
         self.limit = limit
+        self._beside = beside
         self._results: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._making: dict[Hashable, threading.Event] = {}
         self._lock = threading.Lock()
@@ -97,7 +101,9 @@ class ResultCache:
             done.set()
 
     def clear(self) -> None:
-        """Forget all results."""
+        """Forget all results, and those beside."""
+        if self._beside is not None:
+            self._beside.clear()
         with self._lock:
             self._results.clear()
 
@@ -116,8 +122,10 @@ class ResultCache:
             total -= size
 
 
-RESULTS = ResultCache()
-"""Of this process."""
+BASES = ResultCache(_LIMIT_OF_BASES)
+"""What several views rest on, of this process: large maps do not push it out."""
+RESULTS = ResultCache(beside=BASES)
+"""What views found, of this process."""
 
 
 def size_of(value: Any) -> int:

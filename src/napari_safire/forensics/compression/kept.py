@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from napari_safire.forensics.cache import RESULTS
+from napari_safire.forensics.cache import BASES
 from napari_safire.forensics.compression.grid import Grids, find_grids, grid_votes, seen_grid
 from napari_safire.forensics.compression.resaving import ghosts
 from napari_safire.forensics.picture import Picture
@@ -45,10 +45,10 @@ def grids_of(
         found.flags.writeable = False
         return found
 
-    votes = RESULTS.obtain(_votes_key(picture), vote, cancel)
+    votes = BASES.obtain(_votes_key(picture), vote, cancel)
     # what the file says counts for nothing where the votes say the same
     main = (0, 0) if picture.is_jpeg else seen_grid(votes)
-    return RESULTS.obtain(
+    return BASES.obtain(
         (picture.pixels_sha256, "grids", main),
         lambda: find_grids(votes, main, progress=within(progress, 70, 100), cancel=cancel),
         cancel,
@@ -57,7 +57,7 @@ def grids_of(
 
 def known_votes(picture: Picture) -> npt.NDArray[np.uint8] | None:
     """Return a picture's votes for grids, if they are kept."""
-    found: npt.NDArray[np.uint8] | None = RESULTS.known(_votes_key(picture))
+    found: npt.NDArray[np.uint8] | None = BASES.known(_votes_key(picture))
     return found
 
 
@@ -85,7 +85,7 @@ def ghosts_of(
     ------
     Cancelled
     """
-    return RESULTS.obtain(
+    return BASES.obtain(
         _ghosts_key(picture, qualities),
         lambda: ghosts(picture.rgb, qualities, progress=progress, cancel=cancel),
         cancel,
@@ -94,7 +94,7 @@ def ghosts_of(
 
 def known_ghosts(picture: Picture, qualities: Sequence[int]) -> FloatImage | None:
     """Return what `ghosts_of` gave, if it is kept."""
-    found: FloatImage | None = RESULTS.known(_ghosts_key(picture, qualities))
+    found: FloatImage | None = BASES.known(_ghosts_key(picture, qualities))
     return found
 
 
