@@ -255,6 +255,16 @@ def test_rows_of_hugging_face_that_name_no_files_are_sentences(row: Any, tmp_pat
     assert text.endswith(".")
 
 
+@pytest.mark.parametrize("odd", ["\x1b[2J", "a" * 10**5, list(range(10**4))])
+def test_labels_of_forensichub_stay_a_sentence(odd: Any, tmp_path: Path) -> None:
+    rows = [{"path": odd, "label": 1}, {"path": "a.png", "label": odd}]
+    (tmp_path / "all.json").write_text(json.dumps(rows), encoding="utf-8")
+    for found in import_pictures(tmp_path / "all.json", "forensichub"):
+        (text,) = found.sentences
+        assert text.isprintable()
+        assert len(text) < 500
+
+
 def test_images_of_coco_without_a_number_are_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(
         '{"images": [{"id": [], "file_name": "a"}], "annotations": []}'

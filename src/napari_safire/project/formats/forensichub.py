@@ -20,6 +20,7 @@ from napari_safire.project.formats.imdlbenco import NEGATIVE, RULE, ImdlBenCoJso
 from napari_safire.project.formats.labelled import ExportSettings, split_of_name
 from napari_safire.project.formats.mask_files import Row, black, each_list, import_binary
 from napari_safire.project.formats.tables import read_json, within
+from napari_safire.text import brief
 
 
 class ForensicHub(ImdlBenCoJson):
@@ -78,7 +79,8 @@ class ForensicHub(ImdlBenCoJson):
                 f"{list_file}, entry {number}, has no `path`: this is no list of ForensicHub."
             ) from error
         if mask is None and record.get("label"):
-            sentence = f"{picture} is labelled {record['label']} but has no mask."
+            label = brief(record["label"], 40)
+            sentence = f"{brief(picture)} is labelled {label} but has no mask."
             return Imported(picture, None, (sentence,))
         none = mask is None or mask == NEGATIVE
         return import_binary(
