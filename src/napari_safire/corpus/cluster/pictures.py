@@ -147,10 +147,7 @@ def run_on_cluster(
     """
     output = Path(job.output)
     stop = StopFile(output / PARTS, job.run)
-    claims = Claims(output, job.run)
-    claims.begin()
-    content = _Content(KnownContent(Manifest(output)), claims)
-    content.publish()
+    content = _Content(output, job.run)
     flow = Flow(client, answer_task, job, tasks)
     put_off = PutOff()
     try:
@@ -184,10 +181,13 @@ def run_on_cluster(
 class _Content:
     """What workers have found, on its way into the index that they look into."""
 
-    def __init__(self, known: KnownContent, claims: Claims) -> None:
-        self._known, self._claims = known, claims
+    def __init__(self, output: Path, run: str) -> None:
+        self._claims = Claims(output, run)
+        self._claims.begin()
+        self._known = KnownContent(Manifest(output))
         self._claimed: list[str] = []
         self._threads = ThreadPoolExecutor(_REMOVERS, "napari-safire-claims")
+        self.publish()  # what earlier runs have found
 
     def take_in(self, answer: TaskAnswer) -> None:
         """Take notice of a task that is done."""
