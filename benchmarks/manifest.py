@@ -104,6 +104,7 @@ def speed(given: argparse.Namespace) -> None:
         "1 worker": lambda place: on_workers(engine, settings, photos, place, 1),
         "2 workers": lambda place: on_workers(engine, settings, photos, place, 2),
     }
+    ways = {name: way for name, way in ways.items() if name in (given.ways or ways)}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(given.runs):
@@ -112,6 +113,8 @@ def speed(given: argparse.Namespace) -> None:
                 rates[name].append(way(Path(folder) / f"{name} {number}"))
                 print(f"{name}: {rates[name][-1]:.2f} pictures a second", flush=True)
     for above, below in (("this process", "bare engine"), ("2 workers", "1 worker")):
+        if above not in ways or below not in ways:
+            continue
         ratios = [a / b for a, b in zip(rates[above], rates[below], strict=True)]
         told = ", ".join(f"{ratio:.3f}" for ratio in ratios)
         print(f"{above} / {below}: {statistics.median(ratios):.3f} (runs: {told})")
@@ -276,6 +279,7 @@ def main() -> None:
     one = commands.add_parser("speed")
     one.add_argument("photos", type=Path)
     one.add_argument("--runs", type=int, default=3)
+    one.add_argument("--ways", nargs="+", help="of those it tells; default: all")
     one.set_defaults(run=speed)
     other = commands.add_parser("start")
     other.add_argument("--pictures", type=int, default=200_000)

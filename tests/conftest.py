@@ -15,6 +15,7 @@ import functools
 import gc
 import json
 import random
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ _ROOT = Path(__file__).parents[1]
 if os.access(_ROOT, os.W_OK):
     (_ROOT / "build").mkdir(exist_ok=True)
     os.environ.setdefault("MESA_SHADER_CACHE_DIR", str(_ROOT / "build" / "shaders"))
+
+# Tests that were started in the background of a shell would have children that no Ctrl-C stops.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No timed assertions: a busy machine is no fault of the code. Where a test does not say how many
 # examples it needs, `pytest --hypothesis-profile=thorough` by hand tries many times as many.
