@@ -236,7 +236,7 @@ def _is_alone(votes: npt.NDArray[np.uint8], grid: int, place: tuple[slice, slice
     rest = np.ones(votes.shape, bool)
     rest[place] = False
     voted = votes[rest & (votes != NO_VOTE)]
-    if voted.size < _LEAST_VOTING * rest.sum():
+    if not voted.size or voted.size < _LEAST_VOTING * rest.sum():  # or there is no rest
         return False
     return bool((voted == grid).mean() <= _MOST_ELSEWHERE / N_GRIDS)
 
