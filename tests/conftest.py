@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pytest
 from file_server import FileServer, serving
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 # It compiles what draws a layer in every process anew, for two seconds, unless it finds it where
@@ -41,8 +41,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # No timed assertions: a busy machine is no fault of the code. Where a test does not say how many
 # examples it needs, `pytest --hypothesis-profile=thorough` by hand tries many times as many.
-settings.register_profile("untimed", deadline=None, max_examples=40)
-settings.register_profile("thorough", deadline=None, max_examples=2000)
+_UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("untimed", max_examples=40, **_UNTIMED)
+settings.register_profile("thorough", max_examples=2000, **_UNTIMED)
 settings.load_profile("untimed")
 
 # Tests that are collected, and what they import, are there to stay: see pytest_collection_finish.

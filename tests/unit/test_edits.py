@@ -54,7 +54,8 @@ def label_images(draw: st.DrawFn, most: int = 4) -> np.ndarray:
             fill=st.integers(0, most),
         )
     )
-    assume((labels == 1).any())
+    if not (labels == 1).any():
+        labels[draw(st.integers(0, shape[0] - 1)), draw(st.integers(0, shape[1] - 1))] = 1
     return labels
 
 
@@ -97,7 +98,8 @@ def test_a_second_time_changes_nothing_more(name, data):
     labels = data.draw(label_images())
     protected = data.draw(masks(labels.shape))
     once = EDITS[name](labels, protected=protected)
-    assume((once == 1).any())
+    if not (once == 1).any():  # all of it were islands: a source that is not there is no edit
+        return
     np.testing.assert_array_equal(EDITS[name](once, protected=protected), once)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from napari_safire.forensics.compression.coefficients import (
     read_coefficients,
 )
 from napari_safire.forensics.compression.double import double_compression
-from napari_safire.forensics.compression.grid import NO_VOTE, find_grids
+from napari_safire.forensics.compression.grid import NO_VOTE, _is_alone, find_grids
 from napari_safire.forensics.compression.tables import quality_of, standard_table
 
 SHAPE = (384, 512)
@@ -157,6 +158,13 @@ def test_a_pasted_jpeg_in_a_picture_that_was_none(tmp_path):
     view = forensics.views(spliced(photograph(4), saved(photograph(5), 80)))["compression grid"]
     assert view.score > 3
     assert next(iter(view.result.table)).value == "none found"
+
+
+def test_beside_a_region_that_fills_the_picture_nothing_votes() -> None:
+    votes = np.zeros((16, 16), np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not _is_alone(votes, 0, np.s_[0:16, 0:16])
 
 
 @pytest.mark.parametrize(("silent", "n_foreign"), [(0.9, 0), (0.5, 1)])
