@@ -333,7 +333,6 @@ def odd_tensors(data: bytes, rng: random.Random) -> bytes:
         lambda: tensor.to(torch.complex64),
         lambda: tensor.to(torch.float8_e4m3fn),
         lambda: tensor > 0,
-        lambda: torch.zeros_like(tensor),
         lambda: tensor.numpy(),
         lambda: [tensor],
         lambda: "x" * 10**6,
